@@ -1,0 +1,28 @@
+"""Errors meant for the person at the terminal, and the one place that prints them."""
+
+import os
+import sys
+
+
+class UserError(Exception):
+    """Wrong input or wrong usage: one line that says what is wrong, where, and what to do."""
+
+
+def run_command(main):
+    """Run `main()` as a command: its return value is the exit code, a UserError ends in one line.
+
+    Exit codes: 0 fine, 1 done with something wrong (listed), 2 wrong usage or input,
+    130 interrupted.
+    """
+    try:
+        code = main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:  # the reader of a pipe (head, less) went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,13 @@
+"""Shared parts of the BoneAge scripts.
+
+Importing this package sets TensorFlow's environment, which counts only before TensorFlow is
+imported. What the user has set in the shell wins.
+"""
+
+import os
+
+# Off by default on AMD processors, where it doubles the speed of training.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# TensorFlow's start-up notes would bury our own messages.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")

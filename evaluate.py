@@ -1,0 +1,101 @@
+"""Evaluate a trained run, in months beside the median baseline: on a split of the data it was
+trained with, or on any labelled folder.
+
+    python evaluate.py results/my_run
+    python evaluate.py results/my_run --csv hospital/labels.csv --images hospital/films
+
+Writes predictions.csv, metrics.json and plots into the run's folder, or into --out.
+"""
+
+from pathlib import Path
+
+from util.errors import UserError, run_command
+from util.options import add_evaluation_batch, add_male_value, add_show, new_parser
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    parser.add_argument("run", metavar="RUN", help="folder of a trained run")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
+    parser.add_argument("--data_dir", help="data folder (default: the one of the run)")
+    parser.add_argument("--csv", metavar="FILE", help="labels of other films: id, sex, boneage")
+    parser.add_argument("--images", metavar="DIR", help="folder of the films of --csv")
+    parser.add_argument("--out", metavar="DIR", help="where to write (default: inside RUN)")
+    add_male_value(parser)
+    add_evaluation_batch(parser)
+    add_show(parser)
+    args = parser.parse_args(argv)
+    if bool(args.csv) != bool(args.images):
+        parser.error("--csv and --images go together: the labels and the folder of their films")
+    return args
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    from util.runs import read_run
+
+    run, config = read_run(args.run)
+    films, name = read_films_to_evaluate(args, config)
+    out = new_folder(args.out or run.folder / f"evaluation_{name}")
+
+    from util.experiment import draw_errors
+    from util.files import write_csv, write_json
+    from util.metrics import evaluate_predictions, format_metrics
+    from util.prediction import compile_predictor, predict_films
+    from util.runs import load_run_model
+
+    predict = compile_predictor(load_run_model(run))
+    predictions = predict_films(predict, films, args.batch_size_eval, progress=True)
+    metrics = evaluate_predictions(predictions, train_median=config["data"]["train"]["median"])
+    write_csv(out / "predictions.csv", predictions)
+    write_csv(out / "left_out.csv", films.left_out)
+    write_json(out / "metrics.json", metrics)
+    plots = draw_errors(out / "plots", predictions, name)
+    print(format_metrics(metrics, f"{run.folder.name} on {name}"))
+    report_left_out(films, out)
+    print(f"\npredictions, metrics and plots: {out}")
+    if args.show:
+        from util.plots import show_plots
+
+        show_plots(plots)
+
+
+def read_films_to_evaluate(args, config):
+    """Read the films that the options name. Returns (films, name of the set)."""
+    from preprocessing import load_films, read_films, read_labelled_folder
+
+    trained = config["options"]
+    img_size, fit = trained["img_size"], trained["fit"]
+    if args.csv:
+        usable, left_out = read_labelled_folder(args.csv, args.images, args.male_value)
+        return read_films(usable, left_out, img_size, fit), Path(args.csv).stem
+    data_dir = args.data_dir or trained["data_dir"]
+    male_value = trained["male_value"] if args.male_value is None else args.male_value
+    return load_films(data_dir, args.split, img_size, fit, male_value), args.split
+
+
+def new_folder(path):
+    """Make a folder; with a number behind its name when there is one already."""
+    path, number = Path(path), 1
+    while True:
+        folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
+        try:
+            (folder / "plots").mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise UserError(
+                f"can't write: {error.strerror} ({folder}). Choose another place with --out."
+            ) from None
+
+
+def report_left_out(films, out):
+    if len(films.left_out):
+        reasons = films.left_out["reason"].value_counts()
+        print(f"left out: {', '.join(f'{n} {why}' for why, n in reasons.items())}")
+        print(f"          named in {out / 'left_out.csv'}")
+
+
+if __name__ == "__main__":
+    run_command(main)

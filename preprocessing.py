@@ -1,0 +1,298 @@
+"""From tables and image files to batches: splits, the pixel cache and the batch function.
+
+    films = load_films("Data", "train", img_size=192, fit="pad")
+    batch = make_batch(films, batch_size=32, seed=42, epoch=0, step=0, ranges=Augmentation())
+
+One rule holds everything together: row i of `films.table` belongs to image i of `films.pixels`.
+Sex, label and id are always taken from the same row numbers as the image.
+"""
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from util.augmentation import augment_batch
+from util.errors import UserError
+from util.files import write_atomically, write_json
+from util.radiographs import READER_VERSION, RadiographError, read_canvas
+from util.tables import find_films, read_labels, split_usable
+
+SPLITS = {  # name of a split: (image folder, table)
+    "train": ("train", "df_train.csv"),
+    "val": ("validation", "df_val.csv"),
+    "test": ("test", "df_test.csv"),
+}
+SHARD_FILMS = 256  # films in one file of the pixel cache
+
+
+@dataclass
+class Films:
+    """Films of one split: `table` (id, filename, path, sex, boneage in months), `pixels` of the
+    same rows, and `left_out` (id, filename, reason) of the rows that could not be used."""
+
+    table: pd.DataFrame
+    pixels: "Pixels"
+    left_out: pd.DataFrame
+
+    def __len__(self):
+        return len(self.table)
+
+
+class Batch(NamedTuple):
+    """Films that belong together: ids `(N,)`, image uint8 `(N, S, S, 1)`, sex and boneage
+    (months) float32 `(N, 1)`."""
+
+    ids: np.ndarray
+    image: np.ndarray
+    sex: np.ndarray
+    boneage: np.ndarray
+
+
+# ---------------------------------------------------------------------------------------- tables
+
+
+def load_films(data_dir, split, img_size, fit, male_value=None, cache_dir=None):
+    """Read one split of the native layout, its pixels through the cache in `cache_dir`
+    (default `<data_dir>/cache`)."""
+    folder, table = split_paths(data_dir, split)
+    usable, left_out = read_labelled_folder(table, folder, male_value)
+    cache_dir = cache_dir or Path(data_dir) / "cache"
+    return read_films(usable, left_out, img_size, fit, cache_dir, label=split)
+
+
+def split_paths(data_dir, split):
+    """Return (image folder, table) of a split; UserError when either is missing."""
+    folder, table = (Path(data_dir) / name for name in SPLITS[split])
+    if not Path(data_dir).is_dir():
+        raise UserError(
+            f"no data folder ({data_dir}). Name it with --data_dir, or make one with "
+            "import_data.py (own films) or make_phantoms.py (synthetic hands)."
+        )
+    for path in (table, folder):
+        if not path.exists():
+            raise UserError(
+                f"{path.name} is missing ({path}). "
+                "Make the data folder with import_data.py or see README, 'The data folder'."
+            )
+    return folder, table
+
+
+def read_labelled_folder(csv, folder, male_value=None, need=("sex", "boneage")):
+    """Join a table of labels with the films of a folder. Returns (usable, left_out)."""
+    if not Path(folder).is_dir():
+        raise UserError(f"no image folder ({folder}). Check the path.")
+    labels = find_films(read_labels(csv, male_value=male_value, need=need), folder)
+    usable, left_out = split_usable(labels, need=need)
+    if usable.empty:
+        reasons = ", ".join(f"{n} x {why}" for why, n in left_out["reason"].value_counts().items())
+        raise UserError(
+            f"no usable film among {len(labels)} rows: {reasons or 'empty table'} ({csv}, {folder}). "
+            "Check that the table belongs to the folder."
+        )
+    return usable, left_out
+
+
+def read_films(usable, left_out, img_size, fit, cache_dir=None, label="films"):
+    """Read the pixels of a table with column `path`; unreadable films move to `left_out`.
+
+    With a `cache_dir` films are decoded once and memory-mapped, without one they are held in
+    memory (n x size x size bytes).
+    """
+    pixels, failures = read_pixels(usable["path"].tolist(), img_size, fit, cache_dir, label)
+    good = np.array([i not in failures for i in range(len(usable))], bool)
+    if not good.any():
+        raise UserError(f"none of {len(usable)} files is readable: {next(iter(failures.values()))}")
+    bad = usable.loc[~good, ["id", "filename"]].assign(reason=list(failures.values()))
+    return Films(
+        table=usable[good].reset_index(drop=True),
+        pixels=pixels.keep(np.flatnonzero(good)),
+        left_out=pd.concat([left_out, bad], ignore_index=True),
+    )
+
+
+# ----------------------------------------------------------------------------------- pixel cache
+
+
+class Pixels:
+    """Films of one size as if in one uint8 array `(n, size, size)`, held in shards that may be
+    memory-mapped files: only what is asked for is read."""
+
+    def __init__(self, shards, rows):
+        self.shards = shards
+        self.rows = np.asarray(rows)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def keep(self, positions):
+        """The same films, only those at `positions`, in that order."""
+        return Pixels(self.shards, self.rows[positions])
+
+    def __getitem__(self, positions):
+        """Copy the films at `positions` (a list or array): uint8 `(n, size, size)`."""
+        return np.stack(
+            [self.shards[r // SHARD_FILMS][r % SHARD_FILMS] for r in self.rows[positions]]
+        )
+
+
+def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
+    """Read films onto their canvas, in parallel, with a progress bar.
+
+    Returns (Pixels, failures): failures is {position: reason}, in order, its films are black.
+    The cache is written shard by shard under a temporary name and renamed when complete: a
+    killed build goes on where it was, and two builds at once do no harm.
+    """
+    parts = [paths[i : i + SHARD_FILMS] for i in range(0, len(paths), SHARD_FILMS)]
+    names = [cache_dir and shard_path(part, img_size, fit, cache_dir) for part in parts]
+    todo = sum(len(p) for p, name in zip(parts, names, strict=True) if not (name and name.exists()))
+    shards, failures = [], {}
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(
+            total=todo, desc=f"reading {label}", unit="film", disable=None if todo else True
+        ) as bar,
+    ):
+        for number, (part, name) in enumerate(zip(parts, names, strict=True)):
+            if name and name.exists():
+                shard, failed = (
+                    np.load(name, mmap_mode="r"),
+                    json.loads(failures_path(name).read_text()),
+                )
+            else:
+                shard, failed = read_shard(part, img_size, fit, pool, bar)
+                if name:
+                    shard = save_shard(shard, failed, name)
+            shards.append(shard)
+            failures |= {number * SHARD_FILMS + int(i): reason for i, reason in failed.items()}
+    return Pixels(shards, np.arange(len(paths))), failures
+
+
+def read_shard(paths, img_size, fit, pool, bar):
+    """Read films into one array `(n, size, size)`; returns it and {position: reason}."""
+    shard, failed = np.zeros((len(paths), img_size, img_size), np.uint8), {}
+
+    def read_one(i):
+        try:
+            shard[i] = read_canvas(paths[i], img_size, fit)
+        except RadiographError as error:
+            return error.reason
+        return None
+
+    for i, reason in enumerate(pool.map(read_one, range(len(paths)))):
+        if reason:
+            failed[str(i)] = reason
+        bar.update()
+    return shard, failed
+
+
+def shard_path(paths, img_size, fit, cache_dir):
+    """Name a shard by all that decides its pixels: files (size, time), reader and canvas."""
+    key = hashlib.sha256(f"{READER_VERSION} {cv2.__version__} {img_size} {fit}".encode())
+    for path in paths:
+        try:
+            stat = Path(path).stat()
+            key.update(f"\n{os.path.realpath(path)} {stat.st_size} {stat.st_mtime_ns}".encode())
+        except OSError:
+            key.update(f"\n{path} missing".encode())
+    return Path(cache_dir) / f"{img_size}-{fit}" / f"{key.hexdigest()[:32]}.npy"
+
+
+def failures_path(shard):
+    return shard.with_suffix(".json")
+
+
+def save_shard(shard, failed, path):
+    """Write a shard and its failures atomically; returns it memory-mapped."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # the failures go first: whoever sees the shard must find them
+        write_json(failures_path(path), failed)
+        write_atomically(path, lambda file: np.save(file, shard))
+    except OSError as error:
+        raise UserError(
+            f"can't write the pixel cache: {error.strerror} ({path.parent}). "
+            "Free some space or name another place with --cache_dir."
+        ) from None
+    return np.load(path, mmap_mode="r")
+
+
+# --------------------------------------------------------------------------------------- batches
+
+
+def steps_per_epoch(films, batch_size):
+    """Full batches in an epoch; the films left over differ from epoch to epoch."""
+    return max(1, len(films) // batch_size)
+
+
+def make_batch(films, batch_size, seed, epoch, step, ranges=None):
+    """Training batch `step` of `epoch`: a pure function of its arguments.
+
+    The epoch's order and every augmentation (`ranges`, None for none) come from random streams
+    keyed by (seed, epoch, step), so that training can stop and go on anywhere.
+    """
+    order = epoch_order(len(films), seed, epoch)
+    rows = order[step * batch_size : (step + 1) * batch_size]
+    batch = take_batch(films, rows)
+    if ranges is None:
+        return batch
+    rng = random_stream(seed, 1, epoch, step)
+    return batch._replace(image=augment_batch(batch.image[..., 0], rng, ranges)[..., None])
+
+
+def take_batch(films, rows):
+    """The films at `rows` of the table, with id, sex and label of the same rows."""
+    table = films.table.iloc[rows]
+    return Batch(
+        ids=table["id"].to_numpy(),
+        image=films.pixels[rows][..., None],
+        sex=table["sex"].to_numpy(np.float32)[:, None],
+        boneage=table["boneage"].to_numpy(np.float32)[:, None],
+    )
+
+
+@lru_cache(maxsize=4)
+def epoch_order(n, seed, epoch):
+    """The order of `n` films in an epoch."""
+    return random_stream(seed, 0, epoch, 0).permutation(n)
+
+
+def random_stream(seed, purpose, epoch, step):
+    """An independent random generator for each (seed, purpose, epoch, step), see Philox in
+    Salmon et al. 2011, 'Parallel random numbers: as easy as 1, 2, 3'."""
+    key = np.array([seed, purpose], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, step, epoch]))
+
+
+def training_dataset(films, batch_size, seed, first_epoch, last_epoch, ranges=None):
+    """Batches of epochs first..last - 1 as a tf.data.Dataset of ({"image", "sex"}, boneage), made
+    in parallel and ahead of the training step, in the same order every time."""
+    import tensorflow as tf
+
+    steps = steps_per_epoch(films, batch_size)
+    n, size = min(batch_size, len(films)), films.pixels.shards[0].shape[1]
+
+    def load(number):
+        epoch, step = divmod(int(number), steps)
+        _, image, sex, boneage = make_batch(films, batch_size, seed, epoch, step, ranges)
+        return image, sex, boneage
+
+    def shaped(number):
+        kinds = (tf.uint8, tf.float32, tf.float32)
+        image, sex, boneage = tf.numpy_function(load, [number], kinds, stateful=False)
+        image = tf.ensure_shape(image, (n, size, size, 1))
+        sex, boneage = tf.ensure_shape(sex, (n, 1)), tf.ensure_shape(boneage, (n, 1))
+        return {"image": image, "sex": sex}, boneage
+
+    numbers = tf.data.Dataset.range(first_epoch * steps, last_epoch * steps)
+    batches = numbers.map(shaped, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batches.prefetch(4)

@@ -1,0 +1,124 @@
+"""The one reader: every kind of file, and files that are broken."""
+
+import cv2
+import numpy as np
+import pytest
+
+from util.radiographs import RadiographError, read_canvas, read_radiograph, to_canvas
+
+
+def film(height=120, width=90, depth=np.uint8):
+    """A bright blob on a dark ground, with some texture, over the middle of the range."""
+    y, x = np.mgrid[:height, :width]
+    blob = np.exp(-(((y - height / 2) / 30) ** 2) - ((x - width / 2) / 20) ** 2)
+    noise = np.random.default_rng(0).normal(0, 0.02, (height, width))
+    return ((0.2 + 0.5 * blob + noise).clip(0, 1) * np.iinfo(depth).max).astype(depth)
+
+
+def save(path, image):
+    path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+    return path
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".tiff", ".bmp"])
+def test_reads_every_kind_as_grey_over_the_full_range(tmp_path, ending):
+    image = read_radiograph(save(tmp_path / f"film{ending}", film()))
+    assert image.shape == (120, 90)
+    assert image.dtype == np.uint8
+    assert image.min() == 0
+    assert image.max() == 255
+
+
+def test_kind_is_told_by_content_not_by_name(tmp_path):
+    png = save(tmp_path / "film.png", film())
+    renamed = tmp_path / "film.jpg"
+    renamed.write_bytes(png.read_bytes())
+    assert np.array_equal(read_radiograph(png), read_radiograph(renamed))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colour_files_are_read_as_their_grey(tmp_path, channels):
+    grey = film()
+    colours = np.dstack([grey] * 3 + [np.full_like(grey, 255)] * (channels - 3))
+    expected = read_radiograph(save(tmp_path / "grey.png", grey))
+    got = read_radiograph(save(tmp_path / "colour.png", colours))
+    assert np.abs(expected.astype(int) - got).max() <= 1
+
+
+def test_16_bit_film_and_its_8_bit_twin_look_alike(tmp_path):
+    deep = film(depth=np.uint16)
+    shallow = (deep // 257).astype(np.uint8)
+    a = read_radiograph(save(tmp_path / "deep.png", deep)).astype(int)
+    b = read_radiograph(save(tmp_path / "shallow.png", shallow))
+    assert np.abs(a - b).max() <= 3
+
+
+def test_16_bit_film_in_a_narrow_range_keeps_its_detail(tmp_path):
+    narrow = (film(depth=np.uint16) // 257 + 1000).astype(np.uint16)  # 12-bit data, high byte 3-4
+    image = read_radiograph(save(tmp_path / "narrow.png", narrow))
+    assert len(np.unique(image)) > 50
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".webp"])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_truncated_file_is_named(tmp_path, ending, share):
+    path = save(tmp_path / f"film{ending}", film())
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(RadiographError, match="truncated") as error:
+        read_radiograph(path)
+    assert error.value.path == str(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"hello, I am no film" * 9, "not a readable image"),
+        (cv2.imencode(".png", np.full((50, 50), 7, np.uint8))[1].tobytes(), "no contrast"),
+        (cv2.imencode(".png", film(8, 8))[1].tobytes(), "too small"),
+    ],
+)
+def test_unusable_file_says_why(tmp_path, content, reason):
+    path = tmp_path / "film.png"
+    path.write_bytes(content)
+    with pytest.raises(RadiographError, match=reason):
+        read_radiograph(path)
+
+
+def test_missing_file_and_folder_are_errors_of_ours(tmp_path):
+    for path in (tmp_path / "none.png", tmp_path):
+        with pytest.raises(RadiographError, match="can't be read"):
+            read_radiograph(path)
+
+
+def test_png_damaged_in_its_middle_is_an_error_not_half_a_film(tmp_path):
+    path = save(tmp_path / "film.png", film())
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 40] = b"\xff" * 40
+    path.write_bytes(bytes(data))
+    with pytest.raises(RadiographError):
+        read_radiograph(path)
+
+
+def test_pad_keeps_the_aspect_ratio_and_fills_with_the_border_level():
+    image = np.full((100, 50), 30, np.uint8)
+    cv2.circle(image, (25, 50), 15, 200, -1)
+    canvas = to_canvas(image, 100, "pad")
+    bright = np.argwhere(canvas > 115)
+    assert canvas.shape == (100, 100)
+    assert np.all(canvas[:, :20] == 30)
+    assert np.ptp(bright[:, 0]) == np.ptp(bright[:, 1])  # the circle is round still
+
+
+def test_stretch_fills_the_square():
+    image = np.full((100, 50), 30, np.uint8)
+    cv2.circle(image, (25, 50), 15, 200, -1)
+    bright = np.argwhere(to_canvas(image, 100, "stretch") > 115)
+    assert np.ptp(bright[:, 1]) == pytest.approx(2 * np.ptp(bright[:, 0]), abs=2)
+
+
+def test_canvas_is_square_for_any_film(tmp_path):
+    path = save(tmp_path / "film.png", film(200, 33))
+    for fit in ("pad", "stretch"):
+        assert read_canvas(path, 64, fit).shape == (64, 64)

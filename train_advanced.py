@@ -1,0 +1,39 @@
+"""Train any model type on any backbone: bone age from film and sex.
+
+    python train_advanced.py
+    python train_advanced.py --backbone mobilenet --img_size 224 --fine_tune
+
+On a laptop, with synthetic hands (make_phantoms.py --data_dir demo/Data), about a minute:
+
+    python train_advanced.py --data_dir demo/Data --backbone mobilenet_v3_small --weights none \\
+        --img_size 96 --epochs_frozen 0 --fine_tune --epochs_finetune 5
+"""
+
+from util.errors import run_command
+from util.options import (
+    add_data_options,
+    add_model_options,
+    add_run_options,
+    add_training_options,
+    new_parser,
+)
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    add_data_options(parser)
+    add_model_options(parser)
+    add_training_options(parser)
+    add_run_options(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    from util.experiment import run_experiment
+
+    run_experiment(args)
+
+
+if __name__ == "__main__":
+    run_command(main)

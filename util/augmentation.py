@@ -1,0 +1,74 @@
+"""Augmentation of films: one affine warp and one grey-level table per image.
+
+Every change is drawn from the generator that is passed in, so that a batch is a pure function of
+its seed. Ranges are moderate: finger tips and wrists must stay in the picture (look at
+`plots/augmented_films.png` of a run).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from util.radiographs import border_level
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random changes; each is drawn evenly from +- its value."""
+
+    rotation: float = 20.0  # degrees
+    zoom: float = 0.15  # share of the size
+    aspect: float = 0.06  # share by which width and height are scaled apart
+    shift: float = 0.08  # share of the side
+    shear: float = 4.0  # degrees
+    flip: float = 0.5  # probability: left and right hands are mirror images
+    gamma: float = 0.25  # exponent between 1 / (1 + gamma) and 1 + gamma
+    contrast: float = 0.15  # share
+    brightness: float = 12.0  # grey levels of 0-255
+
+
+def augment_batch(images, rng, ranges):
+    """Return randomly changed copies of the films: uint8 `(N, size, size)` in and out."""
+    return np.stack([augment(image, rng, ranges) for image in images])
+
+
+def augment(image, rng, ranges):
+    """Return one randomly changed copy of a square film, uint8 `(size, size)`."""
+    matrix = random_affine(image.shape[0], rng, ranges)
+    table = random_grey_table(rng, ranges)
+    warped = cv2.warpAffine(
+        image,
+        matrix,
+        image.shape[::-1],
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=border_level(image),
+    )
+    return cv2.LUT(warped, table)
+
+
+def random_affine(size, rng, ranges):
+    """Draw a 2 x 3 matrix about the centre: rotation, shear, zoom, aspect, flip and shift."""
+    rotation, shear, zoom, aspect, shift_x, shift_y = rng.uniform(-1, 1, 6)
+    angle, slant = np.deg2rad(ranges.rotation * rotation), np.deg2rad(ranges.shear * shear)
+    scale = 1 + ranges.zoom * zoom
+    stretch = np.exp(ranges.aspect * aspect / 2)
+    mirror = -1.0 if rng.random() < ranges.flip else 1.0
+    cos, sin = np.cos(angle), np.sin(angle)
+    linear = (
+        np.array([[cos, -sin], [sin, cos]])
+        @ np.array([[1, np.tan(slant)], [0, 1]])
+        @ np.diag([scale * stretch * mirror, scale / stretch])
+    )
+    centre = np.full(2, (size - 1) / 2)
+    offset = centre - linear @ centre + ranges.shift * size * np.array([shift_x, shift_y])
+    return np.column_stack([linear, offset])
+
+
+def random_grey_table(rng, ranges):
+    """Draw a table of 256 grey levels: gamma, then contrast about the middle, then brightness."""
+    gamma, contrast, brightness = rng.uniform(-1, 1, 3)
+    grey = (np.arange(256) / 255) ** ((1 + ranges.gamma) ** gamma) * 255
+    grey = (grey - 127.5) * (1 + ranges.contrast * contrast) + 127.5
+    return np.clip(np.rint(grey + ranges.brightness * brightness), 0, 255).astype(np.uint8)

@@ -1,0 +1,145 @@
+"""From options to a finished run: what every training script does, in the order of the README."""
+
+import pandas as pd
+
+from preprocessing import SPLITS, load_films, make_batch
+from util.augmentation import Augmentation
+from util.errors import UserError
+from util.files import write_csv
+from util.metrics import evaluate_predictions, format_metrics
+from util.runs import add_to_config, fingerprint, load_run_model, open_run
+
+
+def run_experiment(args):
+    """Read the films, train, evaluate on validation and test, and fill the run folder."""
+    run = open_run(args, f"{args.model_type}_{args.backbone}")
+    metrics = run.read_json("metrics.json")
+    if metrics:
+        run.log(f"this run is finished: {run.folder}\n")
+    else:
+        films = load_splits(args, run)
+        history = train_model(films, args, run)
+        metrics, predictions = evaluate_splits(films, args, run)
+        plots = draw_run(run, history, predictions, films["train"], args)
+        run.write_json("metrics.json", metrics)
+        if args.show:
+            from util.plots import show_plots
+
+            show_plots(plots)
+    run.log(format_metrics(metrics["test"], "test"))
+    run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
+    run.log(f"next: python predict.py FILM.png --model {run.folder} --sex F")
+
+
+def load_splits(args, run):
+    """Read all splits; what was left out is counted on the terminal and listed in the run."""
+    films = {
+        split: load_films(
+            args.data_dir, split, args.img_size, args.fit, args.male_value, args.cache_dir
+        )
+        for split in SPLITS
+    }
+    check_splits_apart(films)
+    left_out = [part.left_out.assign(split=split) for split, part in films.items()]
+    write_csv(run.path("left_out.csv"), pd.concat(left_out))
+    for split, part in films.items():
+        reasons = ", ".join(
+            f"{n} {why}" for why, n in part.left_out["reason"].value_counts().items()
+        )
+        run.log(f"{split:5s} {len(part):6d} films" + (f", left out: {reasons}" if reasons else ""))
+    if any(len(part.left_out) for part in films.values()):
+        run.log(f"      left-out rows are listed in {run.path('left_out.csv')}")
+    add_to_config(run, {"data": {split: describe(part) for split, part in films.items()}})
+    return films
+
+
+def check_splits_apart(films):
+    """UserError when a film is in two splits: its error would be a memory, not a prediction."""
+    for one, two in (("train", "val"), ("train", "test"), ("val", "test")):
+        shared = set(films[one].table["id"]) & set(films[two].table["id"])
+        if shared:
+            raise UserError(
+                f"{len(shared)} ids are in both {one} and {two}, such as {min(shared)}. "
+                "A film may be in one split only: remove it from one of the tables."
+            )
+
+
+def describe(films):
+    """What config.json says of a split: n, labels in months, and a hash of ids and labels."""
+    boneage = films.table["boneage"]
+    return {
+        "n": len(films),
+        "mean": float(boneage.mean()),
+        "sd": float(boneage.std(ddof=0)),
+        "median": float(boneage.median()),
+        "fingerprint": fingerprint(films.table),
+    }
+
+
+def train_model(films, args, run):
+    """Build and train the model; its months come from the labels of the training split alone."""
+    from modeling_advanced import build_model
+    from util.training import label_mean, label_sd, set_seeds, train
+
+    set_seeds(args.seed)
+    bn = args.bn if args.bn != "auto" else ("train" if args.weights == "none" else "frozen")
+    model = build_model(
+        args.model_type,
+        args.backbone,
+        args.img_size,
+        weights=args.weights,
+        label_mean=label_mean(films["train"]),
+        label_sd=label_sd(films["train"]),
+        activation=args.activation,
+        dropout_rate=args.dropout_rate,
+        dense_units=args.dense_units,
+        gender_units=getattr(args, "gender_units", None),
+        bn=bn,
+        seed=args.seed,
+    )
+    run.log(f"model {args.model_type} on {args.backbone}, BatchNorm statistics: {bn}")
+    return train(model, films["train"], films["val"], args, run)
+
+
+def evaluate_splits(films, args, run):
+    """Predict validation and test with the best model. Returns (metrics, predictions) by split."""
+    from util.prediction import compile_predictor, predict_films
+
+    predict = compile_predictor(load_run_model(run))
+    median = float(films["train"].table["boneage"].median())
+    metrics, predictions = {}, {}
+    for split in ("val", "test"):
+        table = predict_films(predict, films[split], args.batch_size_eval)
+        write_csv(run.path(f"predictions_{split}.csv"), table)
+        metrics[split] = evaluate_predictions(table, train_median=median, seed=args.seed)
+        predictions[split] = table
+    return metrics, predictions
+
+
+def draw_run(run, history, predictions, films, args):
+    """Save the pictures of a run: history, a contact sheet of what training saw, and errors."""
+    from util import plots
+
+    sheet = make_batch(films, 32, args.seed, epoch=0, step=0, ranges=Augmentation())
+    labels = [
+        f"{id} {'M' if sex else 'F'} {months:.0f} mo"
+        for id, sex, months in zip(sheet.ids, sheet.sex[:, 0], sheet.boneage[:, 0], strict=True)
+    ]
+    return [
+        plots.plot_history(history, run.path("plots", "history.png")),
+        plots.plot_contact_sheet(
+            sheet.image[..., 0], labels, run.path("plots", "augmented_films.png"), "augmented films"
+        ),
+        *draw_errors(run.path("plots"), predictions["test"], "test"),
+    ]
+
+
+def draw_errors(folder, predictions, title):
+    """Save the pictures of a split's errors in months; returns their paths."""
+    from util import plots
+
+    return [
+        plots.plot_predicted_vs_true(predictions, folder / f"predicted_vs_true_{title}.png", title),
+        plots.plot_bland_altman(predictions, folder / f"bland_altman_{title}.png", title),
+        plots.plot_error_by_group(predictions, folder / f"error_by_group_{title}.png", title),
+    ]

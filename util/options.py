@@ -1,0 +1,190 @@
+"""Options of the commands, declared once: the same name means the same thing everywhere."""
+
+import argparse
+
+from util.backbones import BACKBONES, MODEL_TYPES
+from util.radiographs import FITS
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows the docstring of a script as it is written, and the default of every option."""
+
+
+def new_parser(description):
+    return argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
+
+
+def count(least):
+    """An argparse type: a whole number, `least` or more."""
+
+    def parse(text):
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is too small: {least} or more")
+        return value
+
+    parse.__name__ = "whole number"
+    return parse
+
+
+def number(low, high=float("inf"), open_low=False):
+    """An argparse type: a number from `low` to `high` (both allowed, `low` not if `open_low`)."""
+
+    def parse(text):
+        value = float(text)
+        if not low <= value <= high or (open_low and value == low):
+            raise argparse.ArgumentTypeError(f"{value:g} is not between {low:g} and {high:g}")
+        return value
+
+    parse.__name__ = "number"
+    return parse
+
+
+def add_data_options(parser):
+    group = parser.add_argument_group("data")
+    group.add_argument("--data_dir", default="Data", help="folder with train/, df_train.csv, ...")
+    group.add_argument(
+        "--cache_dir", help="folder for decoded films (default: <data_dir>/cache); safe to delete"
+    )
+    add_male_value(group)
+    add_canvas_options(group)
+
+
+def add_male_value(group):
+    group.add_argument(
+        "--male_value",
+        type=int,
+        choices=(0, 1),
+        help="which number means male, where a column 'sex' or 'gender' holds 0 and 1",
+    )
+
+
+def add_canvas_options(group):
+    group.add_argument(
+        "--img_size", type=count(32), default=500, help="side of the square canvas, in pixels"
+    )
+    group.add_argument(
+        "--fit",
+        choices=FITS,
+        default="pad",
+        help="pad keeps the aspect ratio, stretch squeezes the film into the square",
+    )
+
+
+def add_model_options(parser, model_type=None):
+    """Options of the model; a fixed `model_type` leaves out what would have no effect."""
+    group = parser.add_argument_group("model")
+    if model_type is None:
+        group.add_argument(
+            "--model_type",
+            choices=MODEL_TYPES,
+            default="sex",
+            help="baseline sees the film alone; the others are told the sex, attn_* attend",
+        )
+    group.add_argument(
+        "--backbone",
+        choices=sorted(BACKBONES),
+        default="xception",
+        metavar="NAME",
+        help="network of keras.applications: " + ", ".join(sorted(BACKBONES)),
+    )
+    group.add_argument(
+        "--weights",
+        default="imagenet",
+        metavar="imagenet|none|FILE",
+        help="start of the backbone; FILE holds include_top=False weights of it",
+    )
+    group.add_argument("--activation", default="relu", help="activation of the dense layer")
+    group.add_argument(
+        "--dropout_rate", type=number(0, 0.95), default=0.3, help="dropout before the output"
+    )
+    group.add_argument("--dense_units", type=count(1), default=500, help="width of the dense layer")
+    if model_type != "baseline":
+        group.add_argument(
+            "--gender_units", type=count(1), default=32, help="width of the layer that sees the sex"
+        )
+
+
+def add_training_options(parser):
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--epochs_frozen", type=count(0), default=5, help="epochs with a frozen backbone"
+    )
+    group.add_argument(
+        "--fine_tune", action="store_true", help="then train the whole backbone as well"
+    )
+    group.add_argument("--epochs_finetune", type=count(1), default=10, help="epochs of fine-tuning")
+    group.add_argument("--lr", type=number(0, 1, True), default=1e-3, help="peak learning rate")
+    group.add_argument(
+        "--lr_finetune", type=number(0, 1, True), default=3e-4, help="the same for fine-tuning"
+    )
+    group.add_argument(
+        "--batch_size",
+        "--batch_size_train",
+        type=count(1),
+        default=32,
+        help="films in a training step",
+    )
+    group.add_argument(
+        "--bn",
+        choices=("auto", "frozen", "train"),
+        default="auto",
+        help="BatchNorm statistics of the backbone in fine-tuning: frozen is fast and steady, "
+        "train is needed without pretrained weights (auto: just that)",
+    )
+    group.add_argument(
+        "--weight_decay", type=number(0, 1), default=0.01, help="decoupled weight decay of AdamW"
+    )
+    group.add_argument(
+        "--gradient_clip_norm", type=number(0), default=1.0, help="largest gradient norm; 0 is off"
+    )
+    group.add_argument(
+        "--ema",
+        type=number(0, 0.99999),
+        default=0.995,
+        help="decay of the average of weights that is validated and kept; 0 is off",
+    )
+    group.add_argument(
+        "--patience",
+        type=count(0),
+        default=10,
+        help="end a phase after so many epochs without a better validation MAE; 0 is never",
+    )
+    group.add_argument("--seed", type=count(0), default=42, help="seed of every random choice")
+
+
+def add_run_options(parser):
+    group = parser.add_argument_group("run")
+    group.add_argument("--results_dir", default="results", help="folder of all runs")
+    group.add_argument("--run_name", help="folder of this run (default: model, backbone and time)")
+    group.add_argument(
+        "--resume", action="store_true", help="go on with --run_name where it was stopped"
+    )
+    add_evaluation_batch(group)
+    add_verbose(group)
+    add_show(group)
+
+
+def add_evaluation_batch(group):
+    group.add_argument(
+        "--batch_size_eval",
+        "--batch_size_val",
+        "--batch_size_test",
+        type=count(1),
+        default=32,
+        help="films predicted at once; changes speed, not results",
+    )
+
+
+def add_verbose(group):
+    group.add_argument(
+        "--verbose",
+        type=int,
+        choices=(0, 1, 2),
+        default=1,
+        help="0 silent, 1 progress bar and a line an epoch, 2 a line an epoch",
+    )
+
+
+def add_show(group):
+    group.add_argument("--show", action="store_true", help="open the plots when done")

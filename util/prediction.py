@@ -1,0 +1,51 @@
+"""Months for films: one compiled call of fixed shape, every film once, in table order."""
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+
+def compile_predictor(model):
+    """Return `predict(image, sex) -> months (N,)` as one compiled call of the model.
+
+    image `(N, S, S, 1)` 0-255, sex `(N, 1)`, 1 = male. A loop over `model.predict` would pay its
+    start-up for every batch and grow in memory.
+    """
+    names = [tensor.name for tensor in model.inputs]
+
+    @tf.function
+    def call(image, sex):
+        inputs = {"image": tf.cast(image, tf.float32), "sex": sex}
+        return model([inputs[name] for name in names], training=False)[:, 0]
+
+    def predict(image, sex):
+        return call(tf.constant(image), tf.constant(sex, tf.float32)).numpy()
+
+    return predict
+
+
+def predict_months(predict, pixels, sex, batch_size, progress=False):
+    """Predict every film: months `(n,)` in the order of `pixels` `(n, S, S)` and `sex` `(n,)`.
+
+    The last batch is filled up with copies of its last film, so that every call has one shape.
+    """
+    n = len(pixels)
+    size = min(batch_size, n)
+    sex = np.asarray(sex, np.float32)[:, None]
+    months = np.empty(n, np.float64)
+    starts = range(0, n, size)
+    for start in tqdm(starts, desc="predicting", unit="batch", disable=None if progress else True):
+        rows = np.minimum(np.arange(start, start + size), n - 1)
+        stop = min(start + size, n)
+        months[start:stop] = predict(pixels[rows][..., None], sex[rows])[: stop - start]
+    return months
+
+
+def predict_films(predict, films, batch_size, progress=False):
+    """Predict labelled films: frame of id, sex, boneage, predicted and error (months), in file
+    order; each prediction is joined with the label of its own row."""
+    table = films.table[["id", "sex", "boneage"]].astype({"sex": int})
+    months = predict_months(predict, films.pixels, table["sex"], batch_size, progress)
+    table["predicted"] = months.round(3)
+    table["error"] = (table["predicted"] - table["boneage"]).round(3)
+    return table

@@ -1,0 +1,131 @@
+"""The one reader of radiographs: a file of any supported kind becomes uint8 grey, 0-255.
+
+Everything that looks at a film goes through `read_radiograph` (native size) or `read_canvas`
+(the square the models see), so that training, evaluation and prediction see the same pixels.
+"""
+
+import os
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from util.errors import UserError
+
+READER_VERSION = 1  # raise it when the pixels of `read_canvas` change: caches are then rebuilt
+FITS = ("pad", "stretch")
+LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
+MIN_SIDE = 16  # pixels; anything smaller is no radiograph
+
+# OpenCV's own complaints about bad files would come beside our one line that names the file.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+class RadiographError(UserError):
+    """A file that can't be used as a radiograph: `path` and `reason` say which and why."""
+
+    def __init__(self, path, reason):
+        super().__init__(f"{reason} ({path}). Replace the file or leave it out.")
+        self.path = str(path)
+        self.reason = reason
+
+    def __reduce__(self):  # exceptions with two arguments don't survive pickling by default
+        return type(self), (self.path, self.reason)
+
+
+def read_radiograph(path):
+    """Read a film as uint8 `(H, W)`, stretched to 0-255.
+
+    Raises RadiographError when the file is missing, empty, truncated, no image, or without
+    contrast.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise RadiographError(path, f"can't be read: {os.strerror(error.errno)}") from None
+    image = decode(data, path)
+    if min(image.shape) < MIN_SIDE:
+        raise RadiographError(path, f"too small: {image.shape[1]} x {image.shape[0]} pixels")
+    if image.min() == image.max():
+        raise RadiographError(path, f"no contrast: every pixel is {image.min()}")
+    return stretch_contrast(image)
+
+
+def read_canvas(path, size, fit):
+    """Read a film onto the square canvas of the models: uint8 `(size, size)`, 0-255."""
+    return to_canvas(read_radiograph(path), size, fit)
+
+
+def decode(data, path="bytes"):
+    """Decode the bytes of an image file to grey `(H, W)`, uint8 or uint16 as stored.
+
+    The kind is told by content, never by name. RGB, RGBA and palette images become grey.
+    """
+    if not data:
+        raise RadiographError(path, "empty file")
+    if is_truncated(data):
+        raise RadiographError(path, "truncated file")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    if image is None:
+        raise RadiographError(path, "not a readable image (PNG, JPEG, WebP, TIFF or BMP)")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise RadiographError(path, f"unsupported pixel type {image.dtype}")
+    return image
+
+
+def is_truncated(data):
+    """Tell whether a PNG, JPEG or WebP lacks its end; decoders may fill the gap with grey."""
+    if data.startswith(b"\x89PNG"):
+        return data.rfind(b"IEND\xaeB`\x82") < 0
+    if data.startswith(b"\xff\xd8"):
+        # the end of image must follow the last start of scan: a thumbnail has its own
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return len(data) < 8 + struct.unpack("<I", data[4:8])[0]
+    return False
+
+
+def stretch_contrast(image):
+    """Stretch a uint8 or uint16 image `(H, W)` so that its 0.5th and 99.5th percentile of grey
+    become 0 and 255: films of any depth and exposure come to one range. Returns uint8."""
+    levels = np.iinfo(image.dtype).max + 1
+    counts = cv2.calcHist([image], [0], None, [levels], [0, levels]).ravel()
+    shares = np.cumsum(counts, dtype=np.float64) / image.size
+    low = int(np.searchsorted(shares, LOW_PERCENTILE / 100))
+    high = int(np.searchsorted(shares, HIGH_PERCENTILE / 100))
+    if high <= low:  # nearly every pixel is alike: what differs is in the tails
+        low, high = int(image.min()), int(image.max())
+    ramp = (np.arange(levels, dtype=np.float32) - low) * (255 / (high - low))
+    table = np.clip(np.rint(ramp), 0, 255).astype(np.uint8)
+    return cv2.LUT(image, table) if levels == 256 else table[image]
+
+
+def border_level(image):
+    """The grey level of a film's own border: the median of its outermost pixels."""
+    edges = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    return int(np.median(edges))
+
+
+def to_canvas(image, size, fit):
+    """Bring a film to a square of `size` pixels: uint8 `(size, size)`.
+
+    `fit="pad"` keeps the aspect ratio and fills up with the film's border level;
+    `fit="stretch"` squeezes the film into the square.
+    """
+    height, width = image.shape
+    if fit == "stretch" or height == width:
+        return resize(image, size, size)
+    scale = size / max(height, width)
+    new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+    canvas = np.full((size, size), border_level(image), np.uint8)
+    top, left = (size - new_height) // 2, (size - new_width) // 2
+    canvas[top : top + new_height, left : left + new_width] = resize(image, new_height, new_width)
+    return canvas
+
+
+def resize(image, height, width):
+    """Resize by area averages when shrinking (no aliasing), linearly when enlarging."""
+    shrinks = height < image.shape[0] or width < image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=method)

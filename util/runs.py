@@ -1,0 +1,168 @@
+"""The run folder: what went in, what came out, and enough to go on after a kill.
+
+config.json  history.csv  model.keras  predictions_{val,test}.csv  metrics.json  left_out.csv
+plots/*.png  log.txt
+"""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+
+from util.errors import UserError
+from util.files import write_json
+
+# Options that may differ when a run goes on: none of them changes a result.
+FREE_TO_CHANGE = {"resume", "show", "verbose", "results_dir", "cache_dir", "batch_size_eval"}
+PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn")
+
+
+class Run:
+    """A run folder and its log."""
+
+    def __init__(self, folder, verbose=1):
+        self.folder = Path(folder)
+        self.verbose = verbose
+
+    def path(self, *names):
+        """A path in the folder; its parent is made when missing."""
+        path = self.folder.joinpath(*names)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def log(self, text=""):
+        """Print a line and keep it in log.txt."""
+        if self.verbose:
+            print(text, flush=True)
+        with self.path("log.txt").open("a") as file:
+            file.write(text + "\n")
+
+    def read_json(self, name):
+        """Read a JSON file of the run; None when there is none."""
+        path = self.folder / name
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def write_json(self, name, content):
+        write_json(self.path(name), content)
+
+
+def open_run(args, name):
+    """Open a new run folder `<results_dir>/<run_name>`, or go on with one under --resume.
+
+    Never writes over another run: UserError when the folder is there already, or when a resumed
+    run was started with other options.
+    """
+    if args.resume and not args.run_name:
+        raise UserError("--resume needs the name of the run. Add --run_name NAME.")
+    stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
+    run = Run(Path(args.results_dir) / (args.run_name or f"{name}_{stamp}"), args.verbose)
+    options = {key: value for key, value in vars(args).items() if key not in FREE_TO_CHANGE}
+    started = run.read_json("config.json")
+    if args.resume:
+        if started is None:
+            raise UserError(f"no run to resume ({run.folder}). Check --results_dir and --run_name.")
+        check_same_options(started["options"], options)
+        return run
+    if run.folder.exists():
+        raise UserError(
+            f"there is a run already ({run.folder}). Go on with it by --resume, "
+            "or choose another --run_name."
+        )
+    try:
+        run.folder.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(
+            f"can't make the run folder: {error.strerror} ({run.folder}). Choose another --results_dir."
+        ) from None
+    run.write_json("config.json", {"options": options, "command": sys.argv, **environment()})
+    return run
+
+
+def check_same_options(started, now):
+    keys = [key for key in sorted(started.keys() | now.keys()) if started.get(key) != now.get(key)]
+    if keys:
+        changes = ", ".join(f"--{key} {started.get(key)} -> {now.get(key)}" for key in keys)
+        raise UserError(
+            f"the run was started with other options ({changes}). "
+            "Resume with the same ones, or start a new run."
+        )
+
+
+def add_to_config(run, content):
+    """Add facts to config.json."""
+    run.write_json("config.json", run.read_json("config.json") | content)
+
+
+def read_run(folder):
+    """Open a finished run for evaluation or prediction. Returns (run, config)."""
+    run = Run(folder)
+    config = run.read_json("config.json")
+    if config is None or not (run.folder / "model.keras").exists():
+        raise UserError(
+            f"no trained run: config.json or model.keras is missing ({folder}). "
+            "Name the folder of a run, such as results/NAME."
+        )
+    return run, config
+
+
+def load_run_model(run):
+    """Load the best model of a run; only Keras is needed."""
+    import keras
+
+    return keras.models.load_model(run.folder / "model.keras")
+
+
+def environment():
+    """Versions, code and hardware behind a result."""
+    return {
+        "started": datetime.now().isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "versions": {name: installed_version(name) for name in PACKAGES},
+        "git_commit": git_commit(),
+        "system": platform.platform(),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+    }
+
+
+def installed_version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def git_commit():
+    """The commit of this checkout, with "+" when files differ from it; None outside git."""
+
+    def git(*words):
+        return subprocess.run(
+            ["git", "-C", Path(__file__).parent, *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def processor_name():
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def fingerprint(table):
+    """A hash of the ids, sexes and labels of a split, in order: the same data, the same hash."""
+    columns = pd.util.hash_pandas_object(table[["id", "sex", "boneage"]], index=False)
+    return hashlib.sha256(columns.to_numpy().tobytes()).hexdigest()[:16]

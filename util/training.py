@@ -1,0 +1,284 @@
+"""The one training loop: a frozen phase, then fine-tuning, for every script and model.
+
+`model.fit` does the work. One callback validates in months, keeps the best weights over both
+phases, shows progress and saves a state from which a killed run goes on as if nothing had
+happened: batches depend on (seed, epoch, step) alone, dropout is seeded anew at every epoch, and
+the state holds weights, optimizer and history.
+"""
+
+import json
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from tqdm import tqdm
+
+from modeling import backbone_of, count_parameters, freeze_backbone, unfreeze_backbone
+from preprocessing import steps_per_epoch, training_dataset
+from util.augmentation import Augmentation
+from util.errors import UserError
+from util.files import write_atomically, write_csv
+from util.prediction import compile_predictor, predict_films
+
+WARM_UP = 0.05  # share of a phase in which the learning rate rises
+STATE = "state.npz"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Epochs `first` .. `last` - 1, counted over the whole run, at peak learning rate `lr`."""
+
+    name: str
+    first: int
+    last: int
+    lr: float
+
+
+def set_seeds(seed):
+    """Seed Python, NumPy and TensorFlow; on a CPU every operation is made deterministic too.
+
+    On a GPU some layers have no deterministic version, so runs there repeat only closely.
+    """
+    keras.utils.set_random_seed(seed)
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
+
+
+def plan_phases(args):
+    """The phases that the options ask for; UserError when there is none."""
+    last = args.epochs_frozen + (args.epochs_finetune if args.fine_tune else 0)
+    phases = [
+        Phase("frozen", 0, args.epochs_frozen, args.lr),
+        Phase("finetune", args.epochs_frozen, last, args.lr_finetune),
+    ]
+    phases = [phase for phase in phases if phase.first < phase.last]
+    if not phases:
+        raise UserError("nothing to train (--epochs_frozen 0). Raise it or add --fine_tune.")
+    return phases
+
+
+def train(model, films, val_films, args, run):
+    """Train `model` through its phases; returns the history, a frame with a row an epoch.
+
+    The best model by validation MAE (months) over both phases is the run's `model.keras`. With a
+    saved state in the run folder, training goes on from there.
+    """
+    progress, arrays = read_state(run)
+    predict = compile_predictor(model)
+    for phase in plan_phases(args):
+        if progress["next_epoch"] >= phase.last:
+            continue
+        prepare_phase(model, phase, films, args, run)
+        if arrays:
+            restore(model, arrays, with_optimizer=progress["next_epoch"] > phase.first)
+            arrays = None
+        model.fit(
+            training_batches(model, films, args, progress["next_epoch"], phase.last),
+            initial_epoch=progress["next_epoch"],
+            epochs=phase.last,
+            steps_per_epoch=steps_per_epoch(films, args.batch_size),
+            callbacks=[EndOfEpoch(phase, progress, films, val_films, predict, args, run)],
+            verbose=0,
+        )
+    return pd.DataFrame(progress["history"])
+
+
+def prepare_phase(model, phase, films, args, run):
+    """Freeze or unfreeze the backbone and compile the model for a phase."""
+    freeze_backbone(model) if phase.name == "frozen" else unfreeze_backbone(model)
+    steps = steps_per_epoch(films, args.batch_size) * (phase.last - phase.first)
+    model.compile(
+        optimizer=make_optimizer(args, phase.lr, steps),
+        loss="mae",
+        # months over the SD of the training labels: the learning rate means the same for any data
+        loss_weights=[1 / label_sd(films)],
+        metrics=["mae"],
+        jit_compile=False,
+    )
+    trainable, total = count_parameters(model)
+    run.log(
+        f"{phase.name}: {phase.last - phase.first} epochs of {steps_per_epoch(films, args.batch_size)}"
+        f" steps, {trainable:,} of {total:,} parameters train"
+    )
+
+
+def make_optimizer(args, lr, steps):
+    """AdamW (Loshchilov & Hutter 2019), warm-up and cosine decay over `steps`, clipping and EMA.
+
+    The average of weights spans at most a tenth of the steps, else a short phase would be judged
+    by the weights of its start.
+    """
+    ema = min(args.ema, 1 - 10 / steps) if steps > 10 else 0
+    warm_up = math.ceil(WARM_UP * steps)
+    optimizer = keras.optimizers.AdamW(
+        keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=lr / 100,
+            warmup_target=lr,
+            warmup_steps=warm_up,
+            decay_steps=max(1, steps - warm_up),
+            alpha=0.01,
+        ),
+        weight_decay=args.weight_decay,
+        global_clipnorm=args.gradient_clip_norm or None,
+        use_ema=ema > 0,
+        ema_momentum=ema,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def label_mean(films):
+    """Mean of the labels in months."""
+    return float(films.table["boneage"].mean())
+
+
+def label_sd(films):
+    """SD of the labels in months; 1 when they are all alike."""
+    return float(films.table["boneage"].std(ddof=0)) or 1.0
+
+
+def training_batches(model, films, args, first_epoch, last_epoch):
+    """Augmented batches of ((inputs of the model), months) for the epochs first .. last - 1."""
+    names = [tensor.name for tensor in model.inputs]
+    batches = training_dataset(
+        films, args.batch_size, args.seed, first_epoch, last_epoch, Augmentation()
+    )
+    return batches.map(lambda inputs, boneage: ([inputs[name] for name in names], boneage))
+
+
+class EndOfEpoch(keras.callbacks.Callback):
+    """Validates, keeps the best model, reports and saves the state after every epoch."""
+
+    def __init__(self, phase, progress, films, val_films, predict, args, run):
+        super().__init__()
+        self.phase, self.progress, self.args, self.run = phase, progress, args, run
+        self.films, self.val_films, self.predict = films, val_films, predict
+
+    def on_epoch_begin(self, epoch, logs=None):
+        seed_dropout(self.model, self.args.seed, epoch)
+        self.started = time.perf_counter()
+        self.bar = tqdm(
+            total=self.params["steps"] * min(self.args.batch_size, len(self.films)),
+            desc=f"{self.phase.name} {epoch + 1}/{self.phase.last}",
+            unit="film",
+            leave=False,
+            disable=None if self.args.verbose == 1 else True,
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise UserError(
+                f"training diverged: the loss is {logs['loss']} ({self.phase.name}). "
+                "Lower --lr or --lr_finetune."
+            )
+        self.bar.set_postfix_str(f"train MAE {logs['mae']:.1f} months", refresh=False)
+        self.bar.update(min(self.args.batch_size, len(self.films)))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.bar.close()
+        seconds = time.perf_counter() - self.started
+        with averaged_weights(self.model):
+            table = predict_films(self.predict, self.val_films, self.args.batch_size_eval)
+            val_mae = float(table["error"].abs().mean())
+            better = val_mae < self.progress["best_mae"]
+            if better:
+                self.progress |= {"best_mae": val_mae, "best_epoch": epoch}
+                save_model(self.model, self.run)
+        self.progress["history"].append(
+            {
+                "epoch": epoch + 1,
+                "phase": self.phase.name,
+                "loss": logs["loss"],
+                "train_mae": logs["mae"],
+                "val_mae": val_mae,
+                "lr": float(self.model.optimizer.learning_rate.numpy()),
+                "seconds": round(seconds, 2),
+            }
+        )
+        self.stop_or_go_on(epoch)
+        self.report(epoch, logs, val_mae, better, seconds)
+        write_csv(self.run.path("history.csv"), pd.DataFrame(self.progress["history"]))
+        write_state(self.model, self.progress, self.run)
+
+    def stop_or_go_on(self, epoch):
+        """End the phase when `--patience` epochs of it brought nothing better."""
+        since = epoch - max(self.progress["best_epoch"], self.phase.first)
+        stop = self.args.patience and since >= self.args.patience
+        self.progress["next_epoch"] = self.phase.last if stop else epoch + 1
+        self.model.stop_training = bool(stop)
+
+    def report(self, epoch, logs, val_mae, better, seconds):
+        steps = self.params["steps"] * min(self.args.batch_size, len(self.films))
+        left = (self.phase.last - self.progress["next_epoch"]) * (
+            time.perf_counter() - self.started
+        )
+        self.run.log(
+            f"{self.phase.name:8s} epoch {epoch + 1:3d}/{self.phase.last}  "
+            f"train {logs['mae']:6.2f}  validation {val_mae:6.2f} months{'*' if better else ' '}  "
+            f"{steps / seconds:5.1f} films/s  {left / 60:.0f} min left in this phase"
+            + ("  stops early" if self.model.stop_training else "")
+        )
+
+
+@contextmanager
+def averaged_weights(model):
+    """Within the block the trainable weights are their moving average, afterwards the old ones."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    current = [variable.numpy() for variable in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, current, strict=True):
+            variable.assign(value)
+
+
+def seed_dropout(model, seed, epoch):
+    """Let dropout masks depend on (seed, epoch) alone, not on what ran before."""
+    for number, layer in enumerate([*model.layers, *backbone_of(model).layers]):
+        if hasattr(layer, "seed_generator"):
+            layer.seed_generator.state.assign([seed * 1000 + number, epoch * 1_000_000])
+
+
+def save_model(model, run):
+    """Save the model without its compile state: loading it needs no code of ours."""
+    bare = keras.Model(model.inputs, model.outputs, name=model.name)
+    write_atomically(run.path("model.keras"), bare.save)
+
+
+# ------------------------------------------------------------------------------------ saved state
+
+
+def write_state(model, progress, run):
+    """Save weights, optimizer and progress in one file, so that they always fit together."""
+    arrays = {f"weight_{i}": w.numpy() for i, w in enumerate(model.weights)}
+    arrays |= {f"optimizer_{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
+    text = np.array(json.dumps(progress))
+    write_atomically(run.path(STATE), lambda file: np.savez(file, progress=text, **arrays))
+
+
+def read_state(run):
+    """Return (progress, arrays) of a run; a fresh start and None when there is no state."""
+    path = run.path(STATE)
+    if not path.exists():
+        return {"next_epoch": 0, "best_mae": math.inf, "best_epoch": 0, "history": []}, None
+    with np.load(path) as file:
+        arrays = dict(file)
+    return json.loads(str(arrays.pop("progress"))), arrays
+
+
+def restore(model, arrays, with_optimizer):
+    """Put saved weights, and the optimizer's state in the middle of a phase, into the model."""
+    for i, weight in enumerate(model.weights):
+        weight.assign(arrays[f"weight_{i}"])
+    if with_optimizer:
+        model.optimizer.build(model.trainable_variables)
+        for i, variable in enumerate(model.optimizer.variables):
+            variable.assign(arrays[f"optimizer_{i}"])

@@ -38,6 +38,9 @@ def main(argv=None):
     films, name = read_films_to_evaluate(args, config)
     out = new_folder(args.out or run.folder / f"evaluation_{name}")
 
+    from util.quiet import import_tensorflow
+
+    import_tensorflow()
     from util.experiment import draw_errors
     from util.files import write_csv, write_json
     from util.metrics import evaluate_predictions, format_metrics

@@ -41,6 +41,9 @@ def main(argv=None):
     check_output(args.out)
     films = list_films(args, needs_sex=config["options"]["model_type"] != "baseline")
 
+    from util.quiet import import_tensorflow
+
+    import_tensorflow()
     from util.prediction import compile_predictor
 
     predict = compile_predictor(load_run_model(run))

@@ -1,12 +1,11 @@
-"""Train any model type on any backbone: bone age from film and sex.
+"""Train any model type on any backbone: bone age from the film and the sex.
 
-    python train_advanced.py
-    python train_advanced.py --backbone mobilenet --img_size 224 --fine_tune
+    python train_advanced.py --backbone xception --epochs_frozen 20 --fine_tune
 
-On a laptop, with synthetic hands (make_phantoms.py --data_dir demo/Data), about a minute:
+On a laptop, with synthetic hands (python make_phantoms.py --data_dir demo/Data), two minutes:
 
     python train_advanced.py --data_dir demo/Data --backbone mobilenet_v3_small --weights none \\
-        --img_size 96 --epochs_frozen 0 --fine_tune --epochs_finetune 5
+        --img_size 96 --epochs_frozen 0 --fine_tune --epochs_finetune 10
 """
 
 from util.errors import run_command

@@ -8,6 +8,6 @@ import os
 
 # Off by default on AMD processors, where it doubles the speed of training.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# TensorFlow's start-up notes would bury our own messages.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow's notes would bury our own messages; what fails raises an error as well.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")

@@ -7,6 +7,7 @@ from util.augmentation import Augmentation
 from util.errors import UserError
 from util.files import write_csv
 from util.metrics import evaluate_predictions, format_metrics
+from util.quiet import import_tensorflow
 from util.runs import add_to_config, fingerprint, load_run_model, open_run
 
 
@@ -78,6 +79,7 @@ def describe(films):
 
 def train_model(films, args, run):
     """Build and train the model; its months come from the labels of the training split alone."""
+    devices = import_tensorflow()
     from modeling_advanced import build_model
     from util.training import label_mean, label_sd, set_seeds, train
 
@@ -97,7 +99,10 @@ def train_model(films, args, run):
         bn=bn,
         seed=args.seed,
     )
-    run.log(f"model {args.model_type} on {args.backbone}, BatchNorm statistics: {bn}")
+    run.log(
+        f"model {args.model_type} on {args.backbone}, BatchNorm statistics: {bn}, "
+        f"device: {', '.join(devices)}"
+    )
     return train(model, films["train"], films["val"], args, run)
 
 

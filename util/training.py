@@ -83,6 +83,7 @@ def train(model, films, val_films, args, run):
             epochs=phase.last,
             steps_per_epoch=steps_per_epoch(films, args.batch_size),
             callbacks=[EndOfEpoch(phase, progress, films, val_films, predict, args, run)],
+            shuffle=False,
             verbose=0,
         )
     return pd.DataFrame(progress["history"])
@@ -148,7 +149,7 @@ def training_batches(model, films, args, first_epoch, last_epoch):
     batches = training_dataset(
         films, args.batch_size, args.seed, first_epoch, last_epoch, Augmentation()
     )
-    return batches.map(lambda inputs, boneage: ([inputs[name] for name in names], boneage))
+    return batches.map(lambda inputs, boneage: (tuple(inputs[name] for name in names), boneage))
 
 
 class EndOfEpoch(keras.callbacks.Callback):
@@ -203,6 +204,9 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.stop_or_go_on(epoch)
         self.report(epoch, logs, val_mae, better, seconds)
         write_csv(self.run.path("history.csv"), pd.DataFrame(self.progress["history"]))
+        if self.progress["next_epoch"] == self.phase.last and self.model.optimizer.use_ema:
+            # `fit` ends with the averaged weights, so the next phase starts from them
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         write_state(self.model, self.progress, self.run)
 
     def stop_or_go_on(self, epoch):

@@ -1,0 +1,37 @@
+"""Small data shared by the tests: phantoms drawn once a session."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory):
+    """A data folder in the native layout: 48 training, 12 validation and 13 test phantoms."""
+    from util.phantoms import write_phantoms
+
+    folder = tmp_path_factory.mktemp("phantoms") / "Data"
+    write_phantoms(folder, {"train": 48, "val": 12, "test": 13}, height=96, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def command():
+    """Run a script of the project as a user would; returns the finished process."""
+
+    def run(script, *words, cwd=ROOT, **environment):
+        return subprocess.run(
+            [sys.executable, str(ROOT / script), *map(str, words)],
+            cwd=cwd,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    return run

@@ -1,0 +1,190 @@
+"""Tables, pixel cache and batches: image, sex, label and id stay together."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+import preprocessing
+from preprocessing import epoch_order, load_films, make_batch, steps_per_epoch, training_dataset
+from util.augmentation import Augmentation
+from util.errors import UserError
+
+N = 40
+
+
+@pytest.fixture
+def coded_data(tmp_path):
+    """Films whose picture spells their row: stripes in the number's binary code.
+
+    Sex and label are functions of the number too, so that any mix-up shows.
+    """
+    data_dir = tmp_path / "Data"
+    for folder in ("train", "validation", "test"):
+        (data_dir / folder).mkdir(parents=True)
+    numbers = np.arange(1, N + 1)
+    for number in numbers:
+        cv2.imwrite(str(data_dir / "train" / f"{number}.png"), coded_film(number))
+    table = pd.DataFrame(
+        {"id": numbers, "boneage": numbers * 5, "sex": numbers % 2, "filename": ""}
+    )
+    table["gender"] = table["sex"].map({1: "male", 0: "female"})
+    table["filename"] = table["id"].astype(str) + ".png"
+    for name in ("df_train.csv", "df_val.csv", "df_test.csv"):
+        table.to_csv(data_dir / name, index=False)
+    return data_dir
+
+
+def coded_film(number):
+    """A film with a frame of grey and six vertical bars: bright where the bit of `number` is 1."""
+    film = np.full((64, 64), 60, np.uint8)
+    film[4:60, 4:60] = 0
+    for bit in range(6):
+        if number >> bit & 1:
+            film[8:56, 8 + bit * 8 : 8 + bit * 8 + 8] = 255
+    return film
+
+
+def decode_film(image):
+    """Read the number back from the middle row of bars."""
+    return sum(int(image[32, 12 + bit * 8] > 127) << bit for bit in range(6))
+
+
+def load(data_dir, **options):
+    return load_films(data_dir, "train", img_size=64, fit="pad", **options)
+
+
+GREY_ONLY = Augmentation(rotation=0, zoom=0, aspect=0, shift=0.01, shear=1, flip=0, brightness=5)
+
+
+@pytest.mark.parametrize("missing", [[], [3, 17, 18, 40]])
+def test_sex_label_and_id_stay_with_their_image(coded_data, missing):
+    """Must hold 1: after shuffling and augmentation, also when files are missing."""
+    for number in missing:
+        (coded_data / "train" / f"{number}.png").unlink()
+    films = load(coded_data)
+    assert len(films) == N - len(missing)
+    seen = set()
+    for epoch in range(2):
+        for step in range(steps_per_epoch(films, 8)):
+            ids, images, sex, boneage = make_batch(films, 8, 7, epoch, step, GREY_ONLY)
+            numbers = [decode_film(image[..., 0]) for image in images]
+            assert [int(i) for i in ids] == numbers
+            assert boneage[:, 0].tolist() == [5 * n for n in numbers]
+            assert sex[:, 0].tolist() == [n % 2 for n in numbers]
+            seen.update(numbers)
+    assert len(seen) > 0.9 * len(films)
+
+
+def test_the_dataset_gives_the_batches_of_the_pure_function_in_order(coded_data):
+    films = load(coded_data)
+    steps = steps_per_epoch(films, 8)
+    got = list(training_dataset(films, 8, 7, 0, 2, Augmentation()).as_numpy_iterator())
+    assert len(got) == 2 * steps
+    for number, (inputs, boneage) in enumerate(got):
+        expected = make_batch(films, 8, 7, *divmod(number, steps), Augmentation())
+        assert np.array_equal(inputs["image"], expected.image)
+        assert np.array_equal(inputs["sex"], expected.sex)
+        assert np.array_equal(boneage, expected.boneage)
+
+
+def test_batches_depend_on_seed_epoch_and_step_alone(coded_data):
+    films = load(coded_data)
+
+    def images(*where):
+        return make_batch(films, 8, *where, Augmentation()).image
+
+    assert np.array_equal(images(1, 0, 2), images(1, 0, 2))
+    for other in ((2, 0, 2), (1, 1, 2), (1, 0, 3)):
+        assert not np.array_equal(images(1, 0, 2), images(*other))
+
+
+def test_an_epoch_holds_every_film_once():
+    assert sorted(epoch_order(101, 3, 4)) == list(range(101))
+    assert not np.array_equal(epoch_order(101, 3, 4), epoch_order(101, 3, 5))
+
+
+def test_fewer_films_than_a_batch_still_train(coded_data):
+    films = load(coded_data)
+    batch = make_batch(films, 64, 0, 0, 0)
+    assert steps_per_epoch(films, 64) == 1
+    assert len(batch.ids) == N
+
+
+def test_left_out_rows_are_named_with_their_reason(coded_data):
+    table = pd.read_csv(coded_data / "df_train.csv").astype({"boneage": "float"})
+    table.loc[0, "boneage"] = np.nan
+    table.loc[1, ["sex", "gender"]] = [np.nan, None]
+    table.to_csv(coded_data / "df_train.csv", index=False)
+    (coded_data / "train" / "3.png").unlink()
+    truncated = coded_data / "train" / "4.png"
+    truncated.write_bytes(truncated.read_bytes()[:60])
+    films = load(coded_data)
+    reasons = dict(zip(films.left_out["id"], films.left_out["reason"], strict=True))
+    assert reasons == {"1": "no age", "2": "no sex", "3": "no file", "4": "truncated file"}
+    assert len(films) == N - 4
+
+
+def test_cache_is_used_and_rebuilt_only_for_what_changed(coded_data, monkeypatch):
+    reads = []
+    read = preprocessing.read_canvas
+    monkeypatch.setattr(
+        preprocessing, "read_canvas", lambda path, *rest: reads.append(path) or read(path, *rest)
+    )
+    monkeypatch.setattr(preprocessing, "SHARD_FILMS", 10)
+    first = load(coded_data).pixels[range(N)]
+    assert len(reads) == N
+    reads.clear()
+    assert np.array_equal(load(coded_data).pixels[range(N)], first)
+    assert reads == []
+    cv2.imwrite(str(coded_data / "train" / "5.png"), 255 - coded_film(5))
+    second = load(coded_data).pixels[range(N)]
+    assert len(reads) == 10
+    assert [i for i in range(N) if not np.array_equal(first[i], second[i])] == [4]
+
+
+def test_a_killed_build_goes_on_where_it_was(coded_data, monkeypatch):
+    monkeypatch.setattr(preprocessing, "SHARD_FILMS", 10)
+    read, reads = preprocessing.read_canvas, []
+
+    def killed(path, *rest):
+        reads.append(path)
+        if len(reads) > 25:
+            raise KeyboardInterrupt
+        return read(path, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preprocessing, "read_canvas", killed)
+        with pytest.raises(KeyboardInterrupt):
+            load(coded_data)
+    assert not list(coded_data.rglob(".*.npy"))
+    reads.clear()
+    monkeypatch.setattr(
+        preprocessing, "read_canvas", lambda path, *rest: reads.append(path) or read(path, *rest)
+    )
+    films = load(coded_data)
+    assert len(reads) == 20
+    assert [decode_film(image) for image in films.pixels[range(N)]] == list(range(1, N + 1))
+
+
+def test_another_canvas_is_another_cache(coded_data):
+    small = load_films(coded_data, "train", img_size=32, fit="stretch")
+    assert small.pixels[[0]].shape == (1, 32, 32)
+    assert load(coded_data).pixels[[0]].shape == (1, 64, 64)
+
+
+@pytest.mark.parametrize("gone", ["", "df_train.csv", "train"])
+def test_missing_data_is_one_line_that_names_the_path(coded_data, gone):
+    target = coded_data / gone
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    with pytest.raises(UserError, match=str(target)):
+        load(coded_data)
+
+
+def test_folder_without_the_films_of_the_table(coded_data):
+    for path in (coded_data / "train").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="40 no file"):
+        load(coded_data)

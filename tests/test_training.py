@@ -1,0 +1,181 @@
+"""The training loop: what trains, what repeats, what survives a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+TINY = [
+    *("--backbone", "mobilenet", "--weights", "none", "--img_size", "64", "--batch_size", "8"),
+    *("--epochs_frozen", "2", "--epochs_finetune", "2", "--fine_tune", "--dense_units", "16"),
+]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def train(command, phantoms, results):
+    """Run train_advanced.py on the phantoms; returns (process, run folder)."""
+
+    def run(name, *words, data_dir=phantoms, **environment):
+        where = ["--data_dir", data_dir, "--results_dir", results, "--run_name", name]
+        process = command("train_advanced.py", *where, *TINY, *words, **environment)
+        return process, results / name
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def unbroken(train):
+    """A whole run, to compare others with."""
+    process, run = train("unbroken")
+    assert process.returncode == 0, process.stderr
+    return run
+
+
+def history(run):
+    return pd.read_csv(run / "history.csv").drop(columns="seconds")
+
+
+def predictions(run):
+    return pd.read_csv(run / "predictions_test.csv", dtype={"id": str})
+
+
+def test_a_run_leaves_all_that_it_promises(unbroken):
+    names = {str(path.relative_to(unbroken)) for path in unbroken.rglob("*") if path.is_file()}
+    assert names >= {
+        *("config.json", "history.csv", "model.keras", "metrics.json", "left_out.csv", "log.txt"),
+        *("predictions_val.csv", "predictions_test.csv", "plots/history.png"),
+        *("plots/augmented_films.png", "plots/predicted_vs_true_test.png"),
+        *("plots/bland_altman_test.png", "plots/error_by_group_test.png"),
+    }
+    assert history(unbroken)["phase"].tolist() == ["frozen"] * 2 + ["finetune"] * 2
+    assert history(unbroken)["epoch"].tolist() == [1, 2, 3, 4]
+
+
+def test_metrics_are_those_of_the_predictions_in_months(unbroken):
+    metrics = json.loads((unbroken / "metrics.json").read_text())["test"]
+    table = predictions(unbroken)
+    assert metrics["n"] == len(table) == 13
+    assert metrics["mae"] == pytest.approx((table["predicted"] - table["boneage"]).abs().mean())
+
+
+def test_the_kept_model_is_the_best_epoch_of_both_phases(unbroken):
+    val = pd.read_csv(unbroken / "predictions_val.csv")
+    assert val["error"].abs().mean() == pytest.approx(history(unbroken)["val_mae"].min(), abs=2e-3)
+
+
+def test_same_seed_same_history_other_seed_another(train, unbroken):
+    """Must hold 5, first half."""
+    again, other = train("again")[1], train("other", "--seed", "7")[1]
+    pd.testing.assert_frame_equal(history(again), history(unbroken))
+    pd.testing.assert_frame_equal(predictions(again), predictions(unbroken))
+    assert not np.allclose(history(other)["loss"], history(unbroken)["loss"])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_killed_run_resumes_to_the_same_end(phantoms, results, train, unbroken, rows):
+    """Must hold 5, second half: killed inside the frozen phase, between the phases, and inside
+    fine-tuning, as soon as that many epochs are saved."""
+    name = f"killed{rows}"
+    words = ["--data_dir", phantoms, "--results_dir", results, "--run_name", name, *TINY]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train_advanced.py"), *map(str, words)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    log = results / name / "log.txt"
+    while process.poll() is None and epochs_logged(log) < rows:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (results / name / "metrics.json").exists(), "it ended before it was killed"
+    resumed, run = train(name, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    pd.testing.assert_frame_equal(history(run), history(unbroken))
+    pd.testing.assert_frame_equal(predictions(run), predictions(unbroken))
+
+
+def epochs_logged(log):
+    return log.read_text().count(" films/s") if log.exists() else 0
+
+
+def test_validation_and_test_labels_change_no_weight(train, phantoms, unbroken, tmp_path):
+    """Must hold 9: the months scale and all training come from the training split alone."""
+    for folder in ("train", "validation", "test"):
+        (tmp_path / folder).symlink_to(phantoms / folder)
+    (tmp_path / "df_train.csv").symlink_to(phantoms / "df_train.csv")
+    for name in ("df_val.csv", "df_test.csv"):
+        table = pd.read_csv(phantoms / name)
+        table.assign(boneage=table["boneage"] / 2 + 100).to_csv(tmp_path / name, index=False)
+    # every epoch is a new best under --patience 0 or not, so compare the state after training
+    run = train("other_labels", data_dir=tmp_path)[1]
+    with np.load(run / "state.npz") as a, np.load(unbroken / "state.npz") as b:
+        names = [name for name in a.files if name != "progress"]
+        assert all(np.array_equal(a[name], b[name]) for name in names)
+    config = [json.loads((r / "config.json").read_text()) for r in (run, unbroken)]
+    assert config[0]["data"]["train"] == config[1]["data"]["train"]
+    assert config[0]["data"]["val"] != config[1]["data"]["val"]
+
+
+def test_training_counts_are_printed(unbroken):
+    lines = [line for line in (unbroken / "log.txt").read_text().splitlines() if "train" in line]
+    frozen, finetune = (next(x for x in lines if x.startswith(p)) for p in ("frozen:", "finetune:"))
+    assert trainable(frozen) < 100_000 < 3_000_000 < trainable(finetune)
+
+
+def trainable(line):
+    return int(line.split("steps, ")[1].split(" of")[0].replace(",", ""))
+
+
+def test_a_run_is_never_overwritten(train, unbroken):
+    before = {p: p.stat().st_mtime_ns for p in unbroken.rglob("*")}
+    process, _ = train("unbroken")
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1
+    assert "--resume" in process.stderr
+    assert before == {p: p.stat().st_mtime_ns for p in unbroken.rglob("*")}
+
+
+def test_resume_with_other_options_names_them(train, unbroken):
+    process, _ = train("unbroken", "--resume", "--lr", "0.5")
+    assert process.returncode == 2
+    assert "--lr 0.001 -> 0.5" in process.stderr
+
+
+def test_resuming_a_finished_run_shows_its_figures(train, unbroken):
+    process, _ = train("unbroken", "--resume")
+    assert process.returncode == 0
+    assert "median baseline" in process.stdout
+
+
+def test_a_film_in_two_splits_is_an_error(train, phantoms, tmp_path):
+    for path in phantoms.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "test").unlink()
+    (tmp_path / "test").symlink_to(phantoms / "train")
+    (tmp_path / "df_test.csv").unlink()
+    (tmp_path / "df_test.csv").symlink_to(phantoms / "df_train.csv")
+    process, _ = train("leak", data_dir=tmp_path)
+    assert process.returncode == 2
+    assert "both train and test" in process.stderr
+
+
+def test_nothing_to_train_is_an_error(command, phantoms, results):
+    process = command(
+        "train_advanced.py",
+        *("--data_dir", phantoms, "--results_dir", results, "--epochs_frozen", "0"),
+        *("--weights", "none", "--backbone", "mobilenet", "--img_size", "64"),
+    )
+    assert process.returncode == 2
+    assert "nothing to train" in process.stderr

@@ -1,0 +1,35 @@
+"""TensorFlow without its start-up notes."""
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet_stderr():
+    """Hold back what C libraries print to stderr; it is shown when the block raises."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def import_tensorflow():
+    """Import TensorFlow and Keras for the first time without a screen of notes about oneDNN and
+    missing CUDA drivers, which come before any log level counts. Returns the devices by name."""
+    with quiet_stderr():
+        import keras  # noqa: F401
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+    return [gpu.name for gpu in gpus] or [f"CPU, {os.cpu_count()} cores"]

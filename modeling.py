@@ -1,0 +1,167 @@
+"""Backbones, the parts that all models share, and the baseline: film in, months out.
+
+Only built-in Keras layers are used, and all preprocessing sits inside the model, so that a saved
+`.keras` file loads in a process that imports nothing but Keras and predicts the same months.
+"""
+
+import warnings
+from pathlib import Path
+
+import util  # noqa: F401 - sets TensorFlow's environment, before keras imports it
+
+# isort: split
+
+import keras
+import numpy as np
+from keras import layers
+
+from util.backbones import BACKBONES
+from util.errors import UserError
+
+# ImageNet statistics as in keras.applications.imagenet_utils; caffe order is B, G, R.
+CAFFE_MEANS = [103.939, 116.779, 123.68]
+TORCH_MEANS = np.array([0.485, 0.456, 0.406])
+TORCH_SDS = np.array([0.229, 0.224, 0.225])
+
+
+def baseline_model(backbone, img_size, head, *, weights, bn, **_):
+    """Bone age from the film alone: backbone, mean over positions, dense head.
+
+    Takes image `(N, S, S, 1)` 0-255, gives months `(N, 1)`; `head` is a `months_head`.
+    """
+    image, feature_map = image_features(backbone, img_size, weights, bn)
+    pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
+    return keras.Model(image, head(pooled), name="baseline")
+
+
+def months_head(label_mean, label_sd, activation, dropout_rate, dense_units, seed):
+    """Return the last layers as a function of features `(N, C)`: dense, dropout, months.
+
+    The network works in z; the last layer maps it to months by the mean and SD of the training
+    labels. Both come from the training split alone.
+    """
+    check_activation(activation)
+
+    def head(features):
+        x = layers.Dense(dense_units, activation, name="dense")(features)
+        x = layers.Dropout(dropout_rate, seed=seed, name="dropout")(x)
+        # small weights: the first prediction is near the mean age of the training films
+        start = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
+        z = layers.Dense(1, kernel_initializer=start, dtype="float32", name="z")(x)
+        return layers.Rescaling(label_sd, label_mean, dtype="float32", name="months")(z)
+
+    return head
+
+
+def check_activation(name):
+    try:
+        keras.activations.get(name)
+    except ValueError:
+        raise UserError(
+            f"unknown activation (--activation {name}). Use a name of Keras, such as relu or tanh."
+        ) from None
+
+
+def image_features(backbone, img_size, weights, bn):
+    """Return (image input `(N, S, S, 1)` of 0-255, feature map `(N, h, w, C)` of the backbone).
+
+    `bn="frozen"` runs the backbone in inference mode, so that BatchNorm statistics never change;
+    with "train" they follow the batches wherever the backbone is trained.
+    """
+    image = keras.Input((img_size, img_size, 1), name="image")
+    network = build_backbone(backbone, img_size, weights)
+    scaled = scale_input(image, BACKBONES[backbone].scaling)
+    return image, network(scaled, training=False) if bn == "frozen" else network(scaled)
+
+
+def scale_input(image, scaling):
+    """Copy a grey image of 0-255 to three channels, scaled as the backbone's family wants it."""
+    colours = layers.Concatenate(name="three_channels")([image] * 3)
+    if scaling == "tf":
+        return layers.Rescaling(1 / 127.5, -1.0, name="scale")(colours)
+    if scaling == "caffe":
+        return layers.Rescaling(1.0, [-mean for mean in CAFFE_MEANS], name="scale")(colours)
+    if scaling == "torch":
+        scale, offset = 1 / (255 * TORCH_SDS), -TORCH_MEANS / TORCH_SDS
+        return layers.Rescaling(scale.tolist(), offset.tolist(), name="scale")(colours)
+    return colours
+
+
+def build_backbone(name, img_size, weights="imagenet"):
+    """Build a network of keras.applications without its top, for `(S, S, 3)`, named `name`.
+
+    `weights`: "imagenet", "none", or a file with include_top=False weights of this network.
+    Raises UserError for an unknown name, a size too small, or weights that can't be had.
+    """
+    if name not in BACKBONES:
+        raise UserError(f"unknown backbone (--backbone {name}). Known: {', '.join(BACKBONES)}.")
+    backbone = BACKBONES[name]
+    if img_size < backbone.min_size:
+        raise UserError(
+            f"films too small for {name} (--img_size {img_size}). Use {backbone.min_size} or more."
+        )
+    builder = getattr(keras.applications, backbone.builder)
+    options = {"include_top": False, "input_shape": (img_size, img_size, 3), "name": name}
+    if weights == "imagenet":
+        return download_imagenet(builder, name, options)
+    network = builder(weights=None, **options)
+    if weights != "none":
+        load_backbone_weights(network, weights)
+    return network
+
+
+def download_imagenet(builder, name, options):
+    try:
+        return builder(weights="imagenet", **options)
+    except Exception as error:  # whatever the network, a proxy or the server raises
+        raise UserError(
+            f"can't download the ImageNet weights of {name} ({str(error).splitlines()[0][:120]}). "
+            "Offline: --weights FILE with include_top=False weights of it, or --weights none."
+        ) from None
+
+
+def load_backbone_weights(network, path):
+    """Load a weights file into a backbone; UserError when it is missing or of another network."""
+    if not Path(path).is_file():
+        raise UserError(f"no such weights file (--weights {path}). Check the path.")
+    kernels = [weight for weight in network.weights if len(weight.shape) > 1]
+    before = [kernel.numpy() for kernel in kernels]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras tells of containers that hold no weights
+            network.load_weights(path)
+    except Exception as error:  # h5py, zipfile and Keras each have their own kinds
+        raise UserError(
+            f"these are not the include_top=False weights of {network.name} "
+            f"(--weights {path}: {str(error).splitlines()[0][:120]}). Choose the matching file."
+        ) from None
+    same = sum(np.array_equal(a, b.numpy()) for a, b in zip(before, kernels, strict=True))
+    if same:
+        raise UserError(
+            f"{same} of {len(kernels)} kernels of {network.name} are not in the file "
+            f"(--weights {path}). Choose the matching file."
+        )
+
+
+def backbone_of(model):
+    """The nested backbone of a model, found by its name."""
+    return next(layer for layer in model.layers if layer.name in BACKBONES)
+
+
+def freeze_backbone(model):
+    """Train the head alone: no weight of the backbone changes, BatchNorm statistics included."""
+    backbone_of(model).trainable = False
+
+
+def unfreeze_backbone(model):
+    """Train everything; BatchNorm statistics as the model was built (`bn`)."""
+    backbone_of(model).trainable = True
+
+
+def count_parameters(model):
+    """Return (trainable, total) numbers of parameters."""
+    trainable, total = (
+        int(sum(np.prod(weight.shape) for weight in weights))
+        for weights in (model.trainable_weights, model.weights)
+    )
+    return trainable, total

@@ -1,0 +1,175 @@
+"""Models that are told the sex, two of them with attention; `build_model` builds any type.
+
+Shapes, drawings and papers: ADVANCED_ATTENTION_README.md.
+"""
+
+import util  # noqa: F401 - sets TensorFlow's environment, before keras imports it
+
+# isort: split
+
+import keras
+from keras import layers
+
+from modeling import backbone_of, baseline_model, image_features, months_head
+from util.backbones import MODEL_TYPES
+from util.errors import UserError
+
+TOKEN_UNITS = 128  # width of image tokens in the cross-attention
+HEADS = 4
+
+
+def build_model(
+    model_type,
+    backbone,
+    img_size,
+    *,
+    weights="imagenet",
+    label_mean,
+    label_sd,
+    activation="relu",
+    dropout_rate=0.3,
+    dense_units=500,
+    gender_units=32,
+    bn="frozen",
+    seed=42,
+):
+    """Build a model of one of the types: image 0-255 (and sex, 1 = male) to months.
+
+    `label_mean` and `label_sd` are those of the training labels, in months. `bn` says whether
+    BatchNorm statistics of the backbone stay ("frozen") or follow the batches ("train").
+    """
+    if model_type not in BUILDERS:
+        raise UserError(
+            f"unknown model type (--model_type {model_type}). Known: {', '.join(MODEL_TYPES)}."
+        )
+    head = months_head(label_mean, label_sd, activation, dropout_rate, dense_units, seed)
+    return BUILDERS[model_type](
+        backbone,
+        img_size,
+        head,
+        weights=weights,
+        bn=bn,
+        activation=activation,
+        gender_units=gender_units,
+    )
+
+
+def sex_model(backbone, img_size, head, *, weights, bn, activation, gender_units):
+    """Pooled features of the film beside a dense layer of the sex, as the winner of the RSNA
+    challenge 2017 did (Halabi et al. 2019)."""
+    image, feature_map = image_features(backbone, img_size, weights, bn)
+    pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
+    sex, told = sex_features(gender_units, activation)
+    features = layers.Concatenate(name="fused")([pooled, told])
+    return keras.Model([image, sex], head(features), name="sex_model")
+
+
+def attn_sex_model(backbone, img_size, head, *, weights, bn, activation, gender_units):
+    """The brief's original attention: a mask over positions weighs the features before pooling.
+
+    Three 1 x 1 convolutions give a score for each position; its softmax over all positions is
+    the mask, so that the pooled vector is a weighted mean. (A sigmoid mask divided by its own
+    sum is the same idea, but divides by nearly nothing when the mask is dark.)
+    """
+    image, feature_map = image_features(backbone, img_size, weights, bn)
+    tokens = flatten_positions(feature_map)
+    scores = layers.Dense(64, activation, name="mask_64")(tokens)  # a 1 x 1 convolution
+    scores = layers.Dense(16, activation, name="mask_16")(scores)
+    scores = layers.Dense(1, name="mask_score")(scores)
+    mask = layers.Softmax(axis=1, dtype="float32", name="attention")(scores)
+    pooled = layers.Dot(axes=1, name="masked_sum")([mask, tokens])
+    pooled = layers.Flatten(name="pooled")(pooled)
+    sex, told = sex_features(gender_units, activation)
+    features = layers.Concatenate(name="fused")([pooled, told])
+    return keras.Model([image, sex], head(features), name="attn_sex_model")
+
+
+def attn_sex_model_improved(backbone, img_size, head, *, weights, bn, activation, gender_units):
+    """Cross-attention from the sex to the positions of the film, and a gate between two poolings.
+
+    The query is made of sex and pooled film; keys and values are the h x w image tokens (Vaswani
+    et al. 2017), which learn where they are from a depthwise convolution (Chu et al. 2021). A
+    gate chooses for each unit between what was attended and the plain mean (Arevalo et al. 2017).
+    """
+    image, feature_map = image_features(backbone, img_size, weights, bn)
+    sex, told = sex_features(gender_units, activation)
+    tokens = layers.Conv2D(TOKEN_UNITS, 1, name="tokens")(feature_map)
+    where = layers.DepthwiseConv2D(3, padding="same", name="where")(tokens)
+    tokens = flatten_positions(layers.Add(name="placed_tokens")([tokens, where]))
+    tokens = layers.LayerNormalization(name="tokens_norm")(tokens)
+    pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
+    query = layers.Concatenate(name="query_input")([pooled, told])
+    query = layers.Dense(TOKEN_UNITS, name="query")(query)
+    query = layers.Reshape((1, TOKEN_UNITS), name="query_token")(query)
+    attended, _ = layers.MultiHeadAttention(HEADS, TOKEN_UNITS // HEADS, name="attention")(
+        query, tokens, return_attention_scores=True
+    )
+    attended = layers.Flatten(name="attended")(attended)
+    mean = layers.Dense(TOKEN_UNITS, name="mean")(pooled)
+    both = layers.Concatenate(name="gate_input")([attended, mean, told])
+    gate = layers.Dense(TOKEN_UNITS, "sigmoid", name="gate")(both)
+    # g * attended + (1 - g) * mean, written as mean + g * (attended - mean)
+    difference = layers.Subtract(name="difference")([attended, mean])
+    gated = layers.Add(name="gated")(
+        [mean, layers.Multiply(name="gated_difference")([gate, difference])]
+    )
+    features = layers.Concatenate(name="fused")([gated, pooled, told])
+    return keras.Model([image, sex], head(features), name="attn_sex_model_improved")
+
+
+BUILDERS = {
+    "baseline": baseline_model,
+    "sex": sex_model,
+    "attn_sex": attn_sex_model,
+    "attn_sex_improved": attn_sex_model_improved,
+}
+
+
+def sex_features(units, activation):
+    """Return (sex input `(N, 1)`, 1 = male; dense features of it `(N, units)`)."""
+    sex = keras.Input((1,), name="sex")
+    return sex, layers.Dense(units, activation, name="sex_dense")(sex)
+
+
+def flatten_positions(feature_map):
+    """Feature map `(N, h, w, C)` as tokens `(N, h * w, C)`."""
+    _, height, width, channels = feature_map.shape
+    return layers.Reshape((height * width, channels), name="positions")(feature_map)
+
+
+# -------------------------------------------------------------------------------- reading it out
+
+
+def attention_map(model, images, sex):
+    """Where an attention model looks: weights `(N, h, w)` that sum to 1 over each film.
+
+    images `(N, S, S, 1)` 0-255, sex `(N, 1)`. For cross-attention the mean over its heads.
+    Raises UserError for a model without attention.
+    """
+    output = layer_of(model, "attention", "attention").output
+    weights = output[1] if isinstance(output, (list, tuple)) else output
+    _, height, width, _ = backbone_of(model).output.shape
+    reader = keras.Model(model.inputs, weights)
+    values = reader([images, sex], training=False)
+    values = keras.ops.convert_to_numpy(values)
+    if values.ndim == 4:  # (N, heads, 1, positions)
+        values = values.mean(axis=1)
+    return values.reshape(len(values), height, width)
+
+
+def fusion_gate(model, images, sex):
+    """The gate of `attn_sex_model_improved`: `(N, units)` in 0-1, 1 = attended, 0 = plain mean.
+
+    Raises UserError for other models.
+    """
+    reader = keras.Model(model.inputs, layer_of(model, "gate", "gate").output)
+    return keras.ops.convert_to_numpy(reader([images, sex], training=False))
+
+
+def layer_of(model, name, what):
+    try:
+        return model.get_layer(name)
+    except ValueError:
+        raise UserError(
+            f"this model has no {what} ({model.name}). Train with --model_type attn_sex_improved."
+        ) from None

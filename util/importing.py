@@ -1,0 +1,274 @@
+"""From downloads of any shape to the native layout: sources, splits, files in place."""
+
+import os
+import shutil
+import tempfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from preprocessing import SPLITS
+from util.errors import UserError
+from util.tables import find_films, list_images, read_labels, split_usable
+
+KINDS = {"train": "train", "valid": "val", "test": "test"}  # what a name says of its split
+BAND = 24  # months: splits are stratified by sex and age bands of this width
+
+
+@dataclass
+class Source:
+    """A folder of films, with its name as given; `temporary` when it was unpacked by us."""
+
+    name: str
+    folder: Path
+    temporary: bool
+
+
+# --------------------------------------------------------------------------------------- sources
+
+
+def open_source(name, work):
+    """Open a folder, or unpack a zip below `work`; UserError when it is neither."""
+    path = Path(name)
+    if path.is_dir():
+        return Source(name, path.resolve(), False)
+    if not path.is_file():
+        raise UserError(f"no such folder or zip (--source {name}). Check the path.")
+    folder = Path(tempfile.mkdtemp(dir=work))
+    try:
+        unpack(path, folder)
+    except (zipfile.BadZipFile, EOFError):
+        raise UserError(
+            f"not a zip, or a damaged one (--source {name}). Download it again."
+        ) from None
+    return Source(name, folder, True)
+
+
+def unpack(path, folder):
+    """Unpack a zip without the litter that macOS adds; a zip inside it is unpacked as well."""
+    with zipfile.ZipFile(path) as archive:
+        members = [m for m in archive.infolist() if not is_litter(m.filename)]
+        for member in tqdm(members, desc=f"unpacking {path.name}", unit="file", disable=None):
+            archive.extract(member, folder)  # never outside of `folder`
+    for inner in list(folder.rglob("*.zip")):
+        unpack(inner, inner.with_suffix(""))
+        inner.unlink()
+
+
+def is_litter(name):
+    return any(part.startswith(("__MACOSX", ".")) for part in Path(name).parts)
+
+
+def find_tables(source):
+    """All CSV files in a source, and the one beside it that has its name."""
+    given = Path(source.name)
+    beside = [given.with_suffix(".csv"), given.parent / f"{given.name}.csv"]
+    inside = [p for p in sorted(source.folder.rglob("*.csv")) if not is_litter(p.name)]
+    return [*inside, *(path.resolve() for path in beside if path.is_file())]
+
+
+def read_source(source, csv, male_value):
+    """Read the labelled films of a source: frame as of `find_films`, and `kind`: the split that
+    names tell ("train", "val", "test"), "" when they tell none."""
+    tables = [Path(csv)] if csv else find_tables(source)
+    labelled, problems = [], []
+    for table in tables:
+        try:
+            labels = read_labels(table, male_value)
+        except UserError as error:
+            problems.append(error)
+        else:
+            labelled.append((table, kind_of(table.stem) or kind_of(source.name), labels))
+    if not labelled:
+        raise (
+            problems[0]
+            if problems
+            else UserError(
+                f"no CSV with labels in or beside the source (--source {source.name}). "
+                "Name it with --csv FILE."
+            )
+        )
+    kinds = [kind for _, kind, _ in labelled]
+    if len(set(kinds)) < len(kinds):
+        names = ", ".join(str(table) for table, _, _ in labelled)
+        raise UserError(f"several tables with labels: {names}. Choose one with --csv FILE.")
+    parts = [find_films(labels, source.folder).assign(kind=kind) for _, kind, labels in labelled]
+    return pd.concat(parts, ignore_index=True)
+
+
+def kind_of(name):
+    """The split that a name tells: "train", "val", "test", or "" for none."""
+    found = [kind for word, kind in KINDS.items() if word in Path(name).name.lower()]
+    return found[0] if len(found) == 1 else ""
+
+
+def read_sources(sources, csv, male_value):
+    """Read all sources. Returns (usable films, left_out): every image and row is in one of them.
+
+    Raises UserError when there is no usable film or when an id is in two given splits.
+    """
+    films = pd.concat([read_source(s, csv, male_value) for s in sources], ignore_index=True)
+    if films["kind"].nunique() == 1:  # a name alone, such as "training", splits nothing
+        films["kind"] = ""
+    check_given_splits(films)
+    usable, left_out = split_usable(films)
+    if usable.empty:
+        raise UserError(
+            f"no film found for any of {len(films)} rows ({', '.join(s.name for s in sources)}). "
+            "Check that the table belongs to the films."
+        )
+    known = set(films["path"])
+    unlabelled = [p for s in sources for p in list_images(s.folder) if str(p) not in known]
+    extra = pd.DataFrame(
+        {
+            "id": [path.stem for path in unlabelled],
+            "filename": [path.name for path in unlabelled],
+            "reason": "no label",
+        }
+    )
+    return usable, pd.concat([left_out, extra], ignore_index=True)
+
+
+def check_given_splits(films):
+    kinds = films.groupby("id")["kind"].nunique()
+    shared = kinds.index[kinds > 1]
+    if len(shared):
+        raise UserError(
+            f"{len(shared)} ids are in more than one given split, such as {shared[0]}: "
+            "one of the downloads is not what its name says. Leave it out."
+        )
+
+
+# ---------------------------------------------------------------------------------------- splits
+
+
+def assign_splits(films, shares, seed, test_ids=()):
+    """Return the split of each film: a given one is kept, the others are drawn by `shares`
+    (train, val, test), stratified by sex and age; `test_ids` always go to test."""
+    split = films["kind"].copy()
+    split[films["id"].isin(test_ids)] = "test"
+    wanted = dict(zip(SPLITS, shares, strict=True))
+    if (films["kind"] != "").any():  # what is given is whole: only missing splits are drawn
+        wanted = {name: 0 if (films["kind"] == name).any() else s for name, s in wanted.items()}
+        split[split.isin(["", "train"])] = ""
+    order = np.array(spread_out(films[split == ""], seed))
+    pool = len(order) + sum(split == "test") * ("test" in wanted)
+    start = 0
+    for name in ("test", "val"):
+        count = round(wanted[name] * pool) - (sum(split == "test") if name == "test" else 0)
+        chosen = order[start : start + max(0, count)]
+        split[chosen] = name
+        start += len(chosen)
+    return split.replace("", "train")
+
+
+def spread_out(films, seed):
+    """Order films so that every beginning of the order holds each sex and age in proportion.
+
+    Films are sorted by sex and age band, in random order within; then they are taken in steps of
+    the golden ratio, which visit all parts of the sorted list evenly.
+    """
+    rng = np.random.default_rng(seed)
+    frame = films.assign(band=films["boneage"] // BAND, tie=rng.random(len(films)))
+    sorted_index = frame.sort_values(["sex", "band", "tie"]).index.to_numpy()
+    phase = (np.arange(len(films)) * (np.sqrt(5) - 1) / 2 + rng.random()) % 1
+    return sorted_index[np.argsort(phase)]
+
+
+# ----------------------------------------------------------------------------------------- files
+
+
+@contextmanager
+def new_data_folder(data_dir):
+    """Give a working folder inside `data_dir`; what it holds moves in place at the end, and
+    nothing stays behind after a failure. Refuses a folder that holds data already."""
+    data_dir = Path(data_dir)
+    for name in (n for pair in SPLITS.values() for n in pair):
+        path = data_dir / name
+        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+            raise UserError(
+                f"there is data already ({path}). Choose another --data_dir, or move it away."
+            )
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".import-", dir=data_dir))
+    except OSError as error:
+        raise UserError(f"can't write: {error.strerror} ({data_dir}). Choose another.") from None
+    try:
+        (work / "ready").mkdir()
+        yield work
+        for path in (work / "ready").iterdir():
+            if (data_dir / path.name).is_dir():
+                (data_dir / path.name).rmdir()  # empty, else it would have been refused
+            path.replace(data_dir / path.name)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def place_films(films, temporary, max_side, ready):
+    """Bring films to `ready/<split folder>/<id><ending>` and write the split's tables.
+
+    Unpacked files are moved, others hard-linked where the file system can, else copied; films
+    with a side above `max_side` pixels are shrunk. Returns rows that failed, with reasons.
+    """
+    films = films.assign(
+        filename=[i + target_ending(p, max_side) for i, p in films[["id", "path"]].values]
+    )
+    for folder, _ in SPLITS.values():
+        (ready / folder).mkdir()
+
+    def place(row):
+        target = ready / SPLITS[row.split][0] / row.filename
+        try:
+            if max_side:
+                shrink(Path(row.path), target, max_side)
+            elif row.path.startswith(temporary):
+                Path(row.path).replace(target)
+            else:
+                link_or_copy(row.path, target)
+        except (OSError, ValueError) as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(place, films.itertuples())
+        errors = list(tqdm(results, total=len(films), desc="films", unit="film", disable=None))
+    failed = np.array([error is not None for error in errors], bool)
+    films["gender"] = films["sex"].map({1.0: "male", 0.0: "female"})
+    films["sex"] = films["sex"].astype(int)
+    columns = ["id", "filename", "boneage", "sex", "gender"]
+    for name, (_, table) in SPLITS.items():
+        films.loc[(films["split"] == name) & ~failed, columns].to_csv(ready / table, index=False)
+    reasons = [error for error in errors if error]
+    return films[~failed], films.loc[failed, ["id", "filename"]].assign(reason=reasons)
+
+
+def target_ending(path, max_side):
+    return ".png" if max_side else Path(path).suffix.lower()
+
+
+def link_or_copy(path, target):
+    """Hard-link a file, or copy it where the file system can't link."""
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copy2(path, target)
+
+
+def shrink(path, target, max_side):
+    """Write an image as PNG with no side above `max_side` pixels; 16 bit stays 16 bit."""
+    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_ANYDEPTH)
+    if image is None:
+        raise ValueError("not a readable image")
+    scale = max_side / max(image.shape)
+    if scale < 1:
+        height, width = (max(1, round(side * scale)) for side in image.shape)
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    target.write_bytes(cv2.imencode(".png", image)[1].tobytes())

@@ -1,0 +1,156 @@
+"""Errors in months, with n and a 95 % bootstrap interval, beside the median baseline.
+
+A frame of predictions has the columns id, sex (1 = male), boneage, predicted and error
+(predicted - boneage), all in months.
+"""
+
+import numpy as np
+import pandas as pd
+
+from util.errors import UserError
+
+AGE_BANDS = {  # label: months, from (included) to (excluded)
+    "0-4 years": (0, 60),
+    "5-9 years": (60, 120),
+    "10-14 years": (120, 180),
+    "15+ years": (180, np.inf),
+}
+CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
+
+
+def bootstrap_means(values, seed=42, n_boot=2000):
+    """Means of `n_boot` resamples with replacement of `values` `(n,)` (Efron 1979)."""
+    values = np.asarray(values, float)
+    rng = np.random.default_rng(seed)
+    means = np.empty(n_boot)
+    rows = max(1, CHUNK // len(values))
+    for start in range(0, n_boot, rows):
+        stop = min(start + rows, n_boot)
+        draws = rng.integers(0, len(values), (stop - start, len(values)))
+        means[start:stop] = values[draws].mean(axis=1)
+    return means
+
+
+def interval(values, seed=42, n_boot=2000):
+    """95 % percentile interval of the mean of `values`: [low, high]."""
+    return np.percentile(bootstrap_means(values, seed, n_boot), [2.5, 97.5]).tolist()
+
+
+def evaluate_predictions(predictions, train_median=None, seed=42, n_boot=2000):
+    """Return all metrics of a set of predictions, ready for JSON: months, shares 0-1, n.
+
+    The baseline predicts `train_median` (months) for every film; without it, the median of these
+    films, which flatters the baseline, and `baseline_source` says so.
+    """
+    if predictions.empty:
+        raise UserError("no predictions to evaluate. Check the table and the folder of films.")
+    error, boneage = (predictions[c].to_numpy(float) for c in ("error", "boneage"))
+    spread = np.sum((boneage - boneage.mean()) ** 2)
+    varies = spread > 0 and predictions["predicted"].std(ddof=0) > 0
+    median = float(np.median(boneage)) if train_median is None else float(train_median)
+    off = np.abs(boneage - median)
+    return {
+        **error_summary(error, seed, n_boot),
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "bias_ci95": interval(error, seed, n_boot),
+        "median_abs_error": float(np.median(np.abs(error))),
+        "r2": float(1 - np.sum(error**2) / spread) if spread > 0 else None,
+        "correlation": float(np.corrcoef(boneage, predictions["predicted"])[0, 1])
+        if varies
+        else None,
+        **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in (6, 12, 24)},
+        "by_sex": {
+            name: error_summary(error[predictions["sex"].to_numpy() == sex], seed, n_boot)
+            for name, sex in (("male", 1), ("female", 0))
+        },
+        "by_age": {
+            band: error_summary(error[(low <= boneage) & (boneage < high)], seed, n_boot)
+            for band, (low, high) in AGE_BANDS.items()
+        },
+        "baseline": {
+            "months": median,
+            "source": "these films" if train_median is None else "training films",
+            "mae": float(off.mean()),
+            "mae_ci95": interval(off, seed, n_boot),
+        },
+    }
+
+
+def error_summary(error, seed, n_boot):
+    """n, MAE with interval, and bias of some errors in months; None where there is no film."""
+    if len(error) == 0:
+        return {"n": 0, "mae": None, "mae_ci95": None, "bias": None}
+    return {
+        "n": len(error),
+        "mae": float(np.abs(error).mean()),
+        "mae_ci95": interval(np.abs(error), seed, n_boot),
+        "bias": float(error.mean()),
+    }
+
+
+def compare_predictions(a, b, seed=42, n_boot=2000):
+    """Compare two sets of predictions on the same films by paired bootstrap.
+
+    Returns n, both MAEs and `difference` (MAE of a minus MAE of b, months) with its 95 %
+    interval. Raises UserError when ids or labels are not the same.
+    """
+    both = a.merge(b, on="id", suffixes=("_a", "_b"))
+    if not len(both) == len(a) == len(b):
+        raise UserError(
+            f"the runs were not evaluated on the same films ({len(a)} and {len(b)}, "
+            f"{len(both)} in common). Evaluate both on one set."
+        )
+    if not np.allclose(both["boneage_a"], both["boneage_b"]):
+        raise UserError("the runs have different labels for the same films. Evaluate both anew.")
+    errors_a, errors_b = both["error_a"].abs(), both["error_b"].abs()
+    return {
+        "n": len(both),
+        "mae_a": float(errors_a.mean()),
+        "mae_b": float(errors_b.mean()),
+        "difference": float((errors_a - errors_b).mean()),
+        "difference_ci95": interval(errors_a - errors_b, seed, n_boot),
+    }
+
+
+def format_metrics(metrics, title):
+    """The metrics as a table for the terminal, the error first, beside the median baseline."""
+    baseline = metrics["baseline"]
+    lines = [
+        f"{title}: {metrics['n']} films, errors in months",
+        f"  {'':16s}{'n':>6s}{'MAE':>8s}   {'95 % interval':16s}{'bias':>7s}",
+        format_row("all films", metrics),
+        f"  {'median baseline':16s}{metrics['n']:6d}{baseline['mae']:8.2f}   "
+        f"{format_interval(baseline['mae_ci95'])}   "
+        f"always {baseline['months']:.0f}, the median of the {baseline['source']}",
+        *(format_row(name, row) for name, row in metrics["by_sex"].items() if row["n"]),
+        *(format_row(name, row) for name, row in metrics["by_age"].items() if row["n"]),
+        "  "
+        + ", ".join(
+            f"within {months} months {metrics[f'within_{months}']:.0%}" for months in (6, 12, 24)
+        ),
+        f"  RMSE {metrics['rmse']:.2f}"
+        + ("" if metrics["r2"] is None else f", R2 {metrics['r2']:.3f}"),
+    ]
+    return "\n".join(lines)
+
+
+def format_row(name, row):
+    return (
+        f"  {name:16s}{row['n']:6d}{row['mae']:8.2f}   {format_interval(row['mae_ci95']):16s}"
+        f"{row['bias']:+7.2f}"
+    )
+
+
+def format_interval(bounds):
+    return f"[{bounds[0]:.2f}, {bounds[1]:.2f}]"
+
+
+def format_years(months):
+    """Months as years and months: 136.2 is "11 y 4 mo"; below zero is 0."""
+    whole = max(0, round(months))
+    return f"{whole // 12} y {whole % 12} mo"
+
+
+def read_predictions(path):
+    """Read predictions.csv; ids stay text."""
+    return pd.read_csv(path, dtype={"id": str})

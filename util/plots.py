@@ -1,0 +1,210 @@
+"""The pictures of a run, saved as PNG: history, errors in months, and films."""
+
+import os
+import sys
+from pathlib import Path
+
+import matplotlib
+
+if "--show" not in sys.argv:
+    matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from util.files import write_atomically
+from util.metrics import AGE_BANDS, interval
+
+# Okabe & Ito's palette, told apart by colour-blind readers too.
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
+SEXES = {"boys": (1, BLUE), "girls": (0, ORANGE)}
+STYLE = {
+    "figure.dpi": 120,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+}
+
+
+def save(figure, path):
+    write_atomically(path, lambda file: figure.savefig(file, format="png", bbox_inches="tight"))
+    plt.close(figure)
+    return Path(path)
+
+
+def plot_history(history, path):
+    """MAE in months and learning rate by epoch, both phases, with the best epoch marked."""
+    with plt.rc_context(STYLE):
+        figure, (top, bottom) = plt.subplots(
+            2, 1, figsize=(7, 5.5), sharex=True, height_ratios=[3, 1], layout="constrained"
+        )
+        epochs = history["epoch"]
+        top.plot(epochs, history["train_mae"], "o-", color=GREY, ms=3, label="training (augmented)")
+        top.plot(epochs, history["val_mae"], "o-", color=BLUE, ms=3, label="validation")
+        best = history["val_mae"].idxmin()
+        top.plot(epochs[best], history["val_mae"][best], "*", color=ORANGE, ms=13, zorder=3)
+        top.annotate(
+            f"{history['val_mae'][best]:.2f}",
+            (epochs[best], history["val_mae"][best]),
+            textcoords="offset points",
+            xytext=(0, 9),
+            ha="center",
+            color=ORANGE,
+        )
+        top.set(ylabel="MAE (months)", yscale="log", title="Training history")
+        top.yaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
+        top.yaxis.set_minor_formatter(matplotlib.ticker.ScalarFormatter())
+        top.legend()
+        bottom.plot(epochs, history["lr"], "o-", color=GREY, ms=3)
+        bottom.set(ylabel="learning rate", xlabel="epoch")
+        bottom.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
+        fine_tuning = history.loc[history["phase"] == "finetune", "epoch"]
+        if len(fine_tuning) and len(fine_tuning) < len(history):
+            for axis in (top, bottom):
+                axis.axvline(fine_tuning.min() - 0.5, color=GREY, ls="--", lw=1)
+            bottom.annotate(
+                "fine-tuning",
+                (fine_tuning.min() - 0.5, 0.9),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                xytext=(4, -4),
+                va="top",
+                color=GREY,
+            )
+        return save(figure, path)
+
+
+def plot_predicted_vs_true(predictions, path, title):
+    """Predicted against true bone age by sex, with the line of agreement and a band of 12 months."""
+    error = predictions["error"].abs()
+    low, high = interval(error)
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(5.6, 5.6), layout="constrained")
+        ends = np.array([0, 12 * np.ceil(predictions[["boneage", "predicted"]].max().max() / 12)])
+        axis.fill_between(
+            ends, ends - 12, ends + 12, color=GREY, alpha=0.12, lw=0, label="12 months"
+        )
+        axis.plot(ends, ends, color=GREY, lw=1)
+        scatter_by_sex(axis, predictions, predictions["boneage"], predictions["predicted"])
+        axis.set(
+            xlabel="true bone age (months)",
+            ylabel="predicted bone age (months)",
+            title=f"{title}: MAE {error.mean():.2f} months [{low:.2f}, {high:.2f}], n = {len(error)}",
+            aspect="equal",
+        )
+        axis.set(xlim=ends, ylim=ends)
+        axis.legend(loc="upper left")
+        return save(figure, path)
+
+
+def plot_bland_altman(predictions, path, title):
+    """Difference against mean of predicted and true age, with the bias and the 95 % limits of
+    agreement (Bland & Altman 1986)."""
+    error = predictions["error"]
+    bias, sd = error.mean(), error.std(ddof=1) if len(error) > 1 else 0.0
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7, 4.6), layout="constrained")
+        middle = (predictions["predicted"] + predictions["boneage"]) / 2
+        scatter_by_sex(axis, predictions, middle, error)
+        lines = {"bias": bias, "+1.96 SD": bias + 1.96 * sd, "-1.96 SD": bias - 1.96 * sd}
+        for name, level in lines.items():
+            axis.axhline(level, color=GREY, lw=1, ls="-" if name == "bias" else "--")
+            axis.annotate(
+                f"{name}\n{level:+.1f}",
+                (1.01, level),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=9,
+                color=GREY,
+            )
+        axis.set(
+            xlabel="mean of predicted and true bone age (months)",
+            ylabel="predicted - true (months)",
+            title=f"{title}: agreement, n = {len(error)}",
+        )
+        axis.legend(loc="upper left", ncols=2)
+        return save(figure, path)
+
+
+def plot_error_by_group(predictions, path, title):
+    """MAE with its 95 % interval by age band and sex, the number of films under each."""
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
+        for shift, (name, (sex, colour)) in zip((-0.17, 0.17), SEXES.items(), strict=True):
+            first = True
+            for place, (low, high) in enumerate(AGE_BANDS.values()):
+                chosen = predictions["boneage"].between(low, high, inclusive="left")
+                error = predictions.loc[chosen & (predictions["sex"] == sex), "error"].abs()
+                if error.empty:
+                    continue
+                mean, (bottom, top) = error.mean(), interval(error)
+                axis.bar(
+                    place + shift,
+                    mean,
+                    0.3,
+                    color=colour,
+                    alpha=0.75,
+                    label=name if first else None,
+                )
+                axis.errorbar(
+                    place + shift,
+                    mean,
+                    yerr=[[max(0, mean - bottom)], [max(0, top - mean)]],
+                    color="black",
+                    lw=1,
+                    capsize=3,
+                )
+                axis.text(place + shift, 0, f"n={len(error)}", ha="center", va="bottom", fontsize=8)
+                first = False
+        overall = predictions["error"].abs().mean()
+        axis.axhline(overall, color=GREY, ls="--", lw=1, label=f"all films {overall:.2f}")
+        axis.set_xticks(range(len(AGE_BANDS)), AGE_BANDS)
+        axis.set(ylabel="MAE (months)", title=f"{title}: error by age and sex, 95 % intervals")
+        axis.set_xlim(-0.6, len(AGE_BANDS) - 0.4)
+        axis.legend(ncols=3, loc="upper center")
+        axis.margins(y=0.2)
+        return save(figure, path)
+
+
+def scatter_by_sex(axis, predictions, x, y):
+    size = 14 if len(predictions) < 1500 else 6
+    for name, (sex, colour) in SEXES.items():
+        rows = predictions["sex"] == sex
+        if rows.any():
+            axis.scatter(x[rows], y[rows], s=size, color=colour, alpha=0.55, lw=0, label=name)
+
+
+def plot_contact_sheet(images, labels, path, title, columns=8):
+    """Films side by side, uint8 `(N, S, S)`, each under its label."""
+    rows = -(-len(images) // columns)
+    with plt.rc_context(STYLE | {"axes.grid": False}):
+        figure, axes = plt.subplots(
+            rows,
+            columns,
+            figsize=(1.55 * columns, 1.75 * rows),
+            layout="constrained",
+            squeeze=False,
+        )
+        for axis in axes.flat:
+            axis.axis("off")
+        for axis, image, label in zip(axes.flat, images, labels, strict=False):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+            axis.set_title(label, fontsize=8)
+        figure.suptitle(title)
+        return save(figure, path)
+
+
+def show_plots(paths):
+    """Open saved pictures in windows; without a display, say where they are instead."""
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        print(f"no display to show the plots on; they are saved in {Path(paths[0]).parent}")
+        return
+    for path in paths:
+        figure, axis = plt.subplots(num=Path(path).name, layout="constrained")
+        axis.imshow(plt.imread(path))
+        axis.axis("off")
+    plt.show()

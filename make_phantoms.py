@@ -1,0 +1,44 @@
+"""Make synthetic hand radiographs in the layout of the data folder, to try everything without
+real films.
+
+    python make_phantoms.py --data_dir demo/Data
+    python make_phantoms.py --data_dir demo/Data --train 60 --val 20 --test 20 --height 128
+"""
+
+from util.errors import UserError, run_command
+from util.options import count, new_parser
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    parser.add_argument("--data_dir", default="Data", help="where to build the data folder")
+    parser.add_argument("--train", type=count(0), default=600, help="training films")
+    parser.add_argument("--val", type=count(0), default=100, help="validation films")
+    parser.add_argument("--test", type=count(0), default=100, help="test films")
+    parser.add_argument("--height", type=count(64), default=256, help="of a film, in pixels")
+    parser.add_argument("--seed", type=count(0), default=42, help="seed of every random choice")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    from util.phantoms import write_phantoms
+
+    counts = {"train": args.train, "val": args.val, "test": args.test}
+    if not any(counts.values()):
+        raise UserError("no film asked for (--train 0 --val 0 --test 0). Raise one of them.")
+    table = write_phantoms(args.data_dir, counts, args.height, args.seed)
+    for split, part in table.groupby("split", sort=False):
+        ages = part["boneage"]
+        print(
+            f"{split:6s}{len(part):6d} phantoms, {part['sex'].mean():.0%} boys, "
+            f"{ages.min()}-{ages.max()} months, mean {ages.mean():.0f}"
+        )
+    print(
+        f"\nnext: python train_advanced.py --data_dir {args.data_dir} --backbone mobilenet_v3_small "
+        "--weights none --img_size 96 --epochs_frozen 0 --fine_tune"
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

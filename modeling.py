@@ -24,12 +24,12 @@ TORCH_MEANS = np.array([0.485, 0.456, 0.406])
 TORCH_SDS = np.array([0.229, 0.224, 0.225])
 
 
-def baseline_model(backbone, img_size, head, *, weights, bn, **_):
+def baseline_model(backbone, img_size, head, *, weights, **_):
     """Bone age from the film alone: backbone, mean over positions, dense head.
 
     Takes image `(N, S, S, 1)` 0-255, gives months `(N, 1)`; `head` is a `months_head`.
     """
-    image, feature_map = image_features(backbone, img_size, weights, bn)
+    image, feature_map = image_features(backbone, img_size, weights)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
     return keras.Model(image, head(pooled), name="baseline")
 
@@ -62,16 +62,12 @@ def check_activation(name):
         ) from None
 
 
-def image_features(backbone, img_size, weights, bn):
-    """Return (image input `(N, S, S, 1)` of 0-255, feature map `(N, h, w, C)` of the backbone).
-
-    `bn="frozen"` runs the backbone in inference mode, so that BatchNorm statistics never change;
-    with "train" they follow the batches wherever the backbone is trained.
-    """
+def image_features(backbone, img_size, weights):
+    """Return (image input `(N, S, S, 1)` of 0-255, feature map `(N, h, w, C)` of the backbone)."""
     image = keras.Input((img_size, img_size, 1), name="image")
     network = build_backbone(backbone, img_size, weights)
     scaled = scale_input(image, BACKBONES[backbone].scaling)
-    return image, network(scaled, training=False) if bn == "frozen" else network(scaled)
+    return image, network(scaled)
 
 
 def scale_input(image, scaling):
@@ -153,9 +149,18 @@ def freeze_backbone(model):
     backbone_of(model).trainable = False
 
 
-def unfreeze_backbone(model):
-    """Train everything; BatchNorm statistics as the model was built (`bn`)."""
-    backbone_of(model).trainable = True
+def unfreeze_backbone(model, bn):
+    """Train everything; with `bn="frozen"` all but BatchNorm, whose statistics, scale and offset
+    stay as they are, with "train" its statistics follow the batches.
+
+    The layers themselves must be frozen: `training=False` in the call of a nested network is
+    overruled by `fit` (seen in Keras 3.15).
+    """
+    backbone = backbone_of(model)
+    backbone.trainable = True
+    for layer in backbone.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.trainable = bn == "train"
 
 
 def count_parameters(model):

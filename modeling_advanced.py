@@ -30,13 +30,11 @@ def build_model(
     dropout_rate=0.3,
     dense_units=500,
     gender_units=32,
-    bn="frozen",
     seed=42,
 ):
     """Build a model of one of the types: image 0-255 (and sex, 1 = male) to months.
 
-    `label_mean` and `label_sd` are those of the training labels, in months. `bn` says whether
-    BatchNorm statistics of the backbone stay ("frozen") or follow the batches ("train").
+    `label_mean` and `label_sd` are those of the training labels, in months.
     """
     if model_type not in BUILDERS:
         raise UserError(
@@ -48,30 +46,29 @@ def build_model(
         img_size,
         head,
         weights=weights,
-        bn=bn,
         activation=activation,
         gender_units=gender_units,
     )
 
 
-def sex_model(backbone, img_size, head, *, weights, bn, activation, gender_units):
+def sex_model(backbone, img_size, head, *, weights, activation, gender_units):
     """Pooled features of the film beside a dense layer of the sex, as the winner of the RSNA
     challenge 2017 did (Halabi et al. 2019)."""
-    image, feature_map = image_features(backbone, img_size, weights, bn)
+    image, feature_map = image_features(backbone, img_size, weights)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
     sex, told = sex_features(gender_units, activation)
     features = layers.Concatenate(name="fused")([pooled, told])
     return keras.Model([image, sex], head(features), name="sex_model")
 
 
-def attn_sex_model(backbone, img_size, head, *, weights, bn, activation, gender_units):
+def attn_sex_model(backbone, img_size, head, *, weights, activation, gender_units):
     """The brief's original attention: a mask over positions weighs the features before pooling.
 
     Three 1 x 1 convolutions give a score for each position; its softmax over all positions is
     the mask, so that the pooled vector is a weighted mean. (A sigmoid mask divided by its own
     sum is the same idea, but divides by nearly nothing when the mask is dark.)
     """
-    image, feature_map = image_features(backbone, img_size, weights, bn)
+    image, feature_map = image_features(backbone, img_size, weights)
     tokens = flatten_positions(feature_map)
     scores = layers.Dense(64, activation, name="mask_64")(tokens)  # a 1 x 1 convolution
     scores = layers.Dense(16, activation, name="mask_16")(scores)
@@ -84,14 +81,14 @@ def attn_sex_model(backbone, img_size, head, *, weights, bn, activation, gender_
     return keras.Model([image, sex], head(features), name="attn_sex_model")
 
 
-def attn_sex_model_improved(backbone, img_size, head, *, weights, bn, activation, gender_units):
+def attn_sex_model_improved(backbone, img_size, head, *, weights, activation, gender_units):
     """Cross-attention from the sex to the positions of the film, and a gate between two poolings.
 
     The query is made of sex and pooled film; keys and values are the h x w image tokens (Vaswani
     et al. 2017), which learn where they are from a depthwise convolution (Chu et al. 2021). A
     gate chooses for each unit between what was attended and the plain mean (Arevalo et al. 2017).
     """
-    image, feature_map = image_features(backbone, img_size, weights, bn)
+    image, feature_map = image_features(backbone, img_size, weights)
     sex, told = sex_features(gender_units, activation)
     tokens = layers.Conv2D(TOKEN_UNITS, 1, name="tokens")(feature_map)
     where = layers.DepthwiseConv2D(3, padding="same", name="where")(tokens)

@@ -84,7 +84,6 @@ def train_model(films, args, run):
     from util.training import label_mean, label_sd, set_seeds, train
 
     set_seeds(args.seed)
-    bn = args.bn if args.bn != "auto" else ("train" if args.weights == "none" else "frozen")
     model = build_model(
         args.model_type,
         args.backbone,
@@ -96,13 +95,9 @@ def train_model(films, args, run):
         dropout_rate=args.dropout_rate,
         dense_units=args.dense_units,
         gender_units=getattr(args, "gender_units", None),
-        bn=bn,
         seed=args.seed,
     )
-    run.log(
-        f"model {args.model_type} on {args.backbone}, BatchNorm statistics: {bn}, "
-        f"device: {', '.join(devices)}"
-    )
+    run.log(f"model {args.model_type} on {args.backbone}, device: {', '.join(devices)}")
     return train(model, films["train"], films["val"], args, run)
 
 

@@ -129,7 +129,7 @@ def add_training_options(parser):
         "--bn",
         choices=("auto", "frozen", "train"),
         default="auto",
-        help="BatchNorm statistics of the backbone in fine-tuning: frozen is fast and steady, "
+        help="BatchNorm of the backbone in fine-tuning: frozen is fast and steady, "
         "train is needed without pretrained weights (auto: just that)",
     )
     group.add_argument(

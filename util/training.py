@@ -91,7 +91,12 @@ def train(model, films, val_films, args, run):
 
 def prepare_phase(model, phase, films, args, run):
     """Freeze or unfreeze the backbone and compile the model for a phase."""
-    freeze_backbone(model) if phase.name == "frozen" else unfreeze_backbone(model)
+    if phase.name == "frozen":
+        freeze_backbone(model)
+        bn = "frozen"
+    else:
+        bn = batchnorm_mode(args)
+        unfreeze_backbone(model, bn)
     steps = steps_per_epoch(films, args.batch_size) * (phase.last - phase.first)
     model.compile(
         optimizer=make_optimizer(args, phase.lr, steps),
@@ -104,8 +109,15 @@ def prepare_phase(model, phase, films, args, run):
     trainable, total = count_parameters(model)
     run.log(
         f"{phase.name}: {phase.last - phase.first} epochs of {steps_per_epoch(films, args.batch_size)}"
-        f" steps, {trainable:,} of {total:,} parameters train"
+        f" steps, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
     )
+
+
+def batchnorm_mode(args):
+    """What `--bn auto` means: pretrained statistics stay, missing ones are learned."""
+    if args.bn != "auto":
+        return args.bn
+    return "train" if args.weights == "none" else "frozen"
 
 
 def make_optimizer(args, lr, steps):

@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 DEMO = demo
+FILM = $(DEMO)/Data/test/200001.png
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-full lint clean-demo
@@ -11,10 +12,24 @@ help:  ## list the targets
 
 setup: .venv/ready  ## make .venv and install what the scripts need
 
-demo: $(DEMO)/results/demo/metrics.json  ## phantoms, training, evaluation and a prediction in minutes
-	@$(BIN)/python predict.py $(DEMO)/phantom.png --model $(DEMO)/results/demo --sex F
+demo: $(DEMO)/evaluation/metrics.json  ## phantoms, training, evaluation and a prediction in minutes
+	@echo; echo "One film, $(FILM):"; echo
+	@$(BIN)/python predict.py $(FILM) --model $(DEMO)/results/demo --csv $(DEMO)/Data/df_test.csv
 	@echo
 	@$(BIN)/python -m util.demo $(DEMO)/results/demo
+
+$(DEMO)/Data/df_test.csv: | .venv/ready
+	@$(BIN)/python make_phantoms.py --data_dir $(DEMO)/Data --train 3000 --height 192
+
+$(DEMO)/results/demo/metrics.json: | $(DEMO)/Data/df_test.csv
+	@$(BIN)/python train_advanced.py --data_dir $(DEMO)/Data --results_dir $(DEMO)/results \
+	  --run_name demo --backbone mobilenet --weights none --img_size 64 --batch_size 16 \
+	  --epochs_frozen 0 --fine_tune --epochs_finetune 3 --lr_finetune 1e-3 \
+	  $(if $(wildcard $(DEMO)/results/demo/config.json),--resume)
+
+$(DEMO)/evaluation/metrics.json: | $(DEMO)/results/demo/metrics.json
+	@rm -rf $(DEMO)/evaluation
+	@$(BIN)/python evaluate.py $(DEMO)/results/demo --out $(DEMO)/evaluation
 
 test: .venv/dev-ready  ## run the tests
 	$(BIN)/python -m pytest -m "not full"

@@ -2,7 +2,7 @@
 real films.
 
     python make_phantoms.py --data_dir demo/Data
-    python make_phantoms.py --data_dir demo/Data --train 60 --val 20 --test 20 --height 128
+    python make_phantoms.py --data_dir demo/Data --train 3000 --height 192
 """
 
 from util.errors import UserError, run_command
@@ -35,8 +35,9 @@ def main(argv=None):
             f"{ages.min()}-{ages.max()} months, mean {ages.mean():.0f}"
         )
     print(
-        f"\nnext: python train_advanced.py --data_dir {args.data_dir} --backbone mobilenet_v3_small "
-        "--weights none --img_size 96 --epochs_frozen 0 --fine_tune"
+        f"\nnext: python train_advanced.py --data_dir {args.data_dir} --backbone mobilenet "
+        "--weights none --img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune "
+        "--epochs_finetune 3 --lr_finetune 1e-3"
     )
 
 

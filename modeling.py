@@ -156,11 +156,15 @@ def unfreeze_backbone(model, bn):
     The layers themselves must be frozen: `training=False` in the call of a nested network is
     overruled by `fit` (seen in Keras 3.15).
     """
-    backbone = backbone_of(model)
-    backbone.trainable = True
-    for layer in backbone.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            layer.trainable = bn == "train"
+    backbone_of(model).trainable = True
+    for layer in batchnorm_layers(model):
+        layer.trainable = bn == "train"
+
+
+def batchnorm_layers(model):
+    """The BatchNorm layers of the backbone."""
+    kind = layers.BatchNormalization
+    return [layer for layer in backbone_of(model).layers if isinstance(layer, kind)]
 
 
 def count_parameters(model):

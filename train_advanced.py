@@ -2,10 +2,12 @@
 
     python train_advanced.py --backbone xception --epochs_frozen 20 --fine_tune
 
-On a laptop, with synthetic hands (python make_phantoms.py --data_dir demo/Data), two minutes:
+On a laptop, with synthetic hands (python make_phantoms.py --data_dir demo/Data --train 3000), two
+minutes:
 
-    python train_advanced.py --data_dir demo/Data --backbone mobilenet_v3_small --weights none \\
-        --img_size 96 --epochs_frozen 0 --fine_tune --epochs_finetune 10
+    python train_advanced.py --data_dir demo/Data --backbone mobilenet --weights none \\
+        --img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune --epochs_finetune 3 \\
+        --lr_finetune 1e-3
 """
 
 from util.errors import run_command
@@ -14,6 +16,7 @@ from util.options import (
     add_model_options,
     add_run_options,
     add_training_options,
+    enhancement_defaults,
     new_parser,
 )
 
@@ -24,6 +27,7 @@ def parse_args(argv=None):
     add_model_options(parser)
     add_training_options(parser)
     add_run_options(parser)
+    parser.set_defaults(**enhancement_defaults())
     return parser.parse_args(argv)
 
 

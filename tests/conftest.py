@@ -21,6 +21,23 @@ def phantoms(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def trained(tmp_path_factory, command):
+    """A run that has learned the age of phantoms: (run folder, its data folder)."""
+    from util.phantoms import write_phantoms
+
+    folder = tmp_path_factory.mktemp("trained")
+    write_phantoms(folder / "Data", {"train": 2400, "val": 60, "test": 90}, height=128, seed=2)
+    process = command(
+        *("train_advanced.py", "--data_dir", folder / "Data", "--results_dir", folder),
+        *("--run_name", "run", "--backbone", "mobilenet", "--weights", "none", "--img_size", "64"),
+        *("--batch_size", "16", "--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "2"),
+        *("--lr_finetune", "1e-3"),
+    )
+    assert process.returncode == 0, process.stderr
+    return folder / "run", folder / "Data"
+
+
+@pytest.fixture(scope="session")
 def command():
     """Run a script of the project as a user would; returns the finished process."""
 

@@ -1,7 +1,7 @@
 """Augmentation of films: one affine warp and one grey-level table per image.
 
 Every change is drawn from the generator that is passed in, so that a batch is a pure function of
-its seed. Ranges are moderate: finger tips and wrists must stay in the picture (look at
+its seed. The default ranges are moderate: finger tips and wrists must stay in the picture (look at
 `plots/augmented_films.png` of a run).
 """
 
@@ -26,6 +26,14 @@ class Augmentation:
     gamma: float = 0.25  # exponent between 1 / (1 + gamma) and 1 + gamma
     contrast: float = 0.15  # share
     brightness: float = 12.0  # grey levels of 0-255
+
+
+STRENGTHS = {  # what --augment names
+    "none": None,
+    "light": Augmentation(10, 0.08, 0.03, 0.04, 2, 0.5, 0.12, 0.08, 6),
+    "moderate": Augmentation(),
+    "strong": Augmentation(30, 0.25, 0.12, 0.12, 8, 0.5, 0.5, 0.3, 25),
+}
 
 
 def augment_batch(images, rng, ranges):

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from preprocessing import SPLITS, load_films, make_batch
-from util.augmentation import Augmentation
+from util.augmentation import STRENGTHS
 from util.errors import UserError
 from util.files import write_csv
 from util.metrics import evaluate_predictions, format_metrics
@@ -120,7 +120,7 @@ def draw_run(run, history, predictions, films, args):
     """Save the pictures of a run: history, a contact sheet of what training saw, and errors."""
     from util import plots
 
-    sheet = make_batch(films, 32, args.seed, epoch=0, step=0, ranges=Augmentation())
+    sheet = make_batch(films, 32, args.seed, epoch=0, step=0, ranges=STRENGTHS[args.augment])
     labels = [
         f"{id} {'M' if sex else 'F'} {months:.0f} mo"
         for id, sex, months in zip(sheet.ids, sheet.sex[:, 0], sheet.boneage[:, 0], strict=True)

@@ -2,12 +2,19 @@
 
 import argparse
 
+from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, MODEL_TYPES
 from util.radiographs import FITS
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows the docstring of a script as it is written, and the default of every option."""
+    """Shows the docstring of a script as it is written, and the default of an option that has
+    one."""
+
+    def _get_help_string(self, action):
+        if action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
 
 
 def new_parser(description):
@@ -151,6 +158,43 @@ def add_training_options(parser):
         help="end a phase after so many epochs without a better validation MAE; 0 is never",
     )
     group.add_argument("--seed", type=count(0), default=42, help="seed of every random choice")
+
+
+def add_enhancement_options(parser):
+    """Options of train_advanced_streamlined.py; the other scripts keep their defaults."""
+    group = parser.add_argument_group("enhancements")
+    group.add_argument(
+        "--augment", choices=STRENGTHS, default="moderate", help="strength of the augmentation"
+    )
+    group.add_argument(
+        "--loss_type",
+        choices=("mae", "mse", "huber", "smooth_l1", "wing"),
+        default="mae",
+        help="loss of errors in months",
+    )
+    positive = number(0, open_low=True)
+    group.add_argument(
+        "--huber_delta", type=positive, default=6.0, help="months up to which huber is quadratic"
+    )
+    group.add_argument(
+        "--smooth_l1_sigma",
+        type=positive,
+        default=1.0,
+        help="smooth_l1 is quadratic below 1 / sigma^2 months",
+    )
+    group.add_argument(
+        "--wing_w", type=positive, default=10.0, help="months up to which wing is logarithmic"
+    )
+    group.add_argument(
+        "--wing_epsilon", type=positive, default=2.0, help="months: curvature of wing, less is more"
+    )
+
+
+def enhancement_defaults():
+    """The defaults of `add_enhancement_options`, for scripts that don't offer them."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_enhancement_options(parser)
+    return vars(parser.parse_args([]))
 
 
 def add_run_options(parser):

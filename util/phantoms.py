@@ -5,11 +5,19 @@ their order, epiphyses widen into caps, growth plates narrow and fuse, girls ahe
 (Greulich & Pyle 1959; Gilsanz & Ratib 2005 for the ages of onset). Nothing here is clinical.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
+
+from preprocessing import SPLITS
+from util.files import write_csv
+from util.importing import new_data_folder
 
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
 MIN_AGE, MAX_AGE = 12, 216  # months
@@ -68,6 +76,11 @@ def maturity_of(boneage, sex, rng):
     return boneage + lead + rng.normal(0, 3)
 
 
+def hand_share(maturity):
+    """Height of the hand as a share of the film's: small hands lie on the same cassettes."""
+    return 0.54 + 0.26 * np.clip(maturity / 200, 0, 1)
+
+
 def draw_phantom(boneage, sex, rng, height=256):
     """Draw one film, uint8 `(height, about 0.8 height)`, bones bright on dark.
 
@@ -75,9 +88,10 @@ def draw_phantom(boneage, sex, rng, height=256):
     """
     rows, columns = height, round(height * rng.uniform(0.74, 0.86))
     size = np.array([columns, rows]) * SUPERSAMPLING
+    maturity = maturity_of(boneage, sex, rng)
     hand = Hand(
-        maturity=maturity_of(boneage, sex, rng),
-        scale=size[1] * rng.uniform(0.72, 0.86),
+        maturity=maturity,
+        scale=size[1] * hand_share(maturity) * rng.uniform(0.93, 1.07),
         origin=size * (0.5, 0.86) + size * rng.uniform(-0.04, 0.04, 2),
         tilt=rng.normal(0, 5),
         spread=rng.uniform(0.85, 1.3),
@@ -214,29 +228,30 @@ def write_phantoms(data_dir, counts, height=256, seed=42):
     Returns the table of all films, with a column split. Raises UserError when `data_dir` holds
     data already.
     """
-    from tqdm import tqdm
-
-    from preprocessing import SPLITS
-    from util.importing import new_data_folder
-
     tables = []
     with (
         new_data_folder(data_dir) as work,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=sum(counts.values()), desc="phantoms", unit="film", disable=None) as bar,
     ):
         first_id = 1
         for split, (folder, csv) in SPLITS.items():
             (work / "ready" / folder).mkdir()
+            write = partial(write_phantom, work / "ready" / folder, split, first_id, seed, height)
             rows = []
-            for number in range(counts[split]):
-                film, boneage, sex = phantom(seed, split, number, height)
-                name = f"{first_id + number}.png"
-                (work / "ready" / folder / name).write_bytes(cv2.imencode(".png", film)[1])
-                gender = "male" if sex else "female"
-                rows.append((first_id + number, name, boneage, sex, gender))
+            for row in pool.map(write, range(counts[split])):
+                rows.append(row)
                 bar.update()
             table = pd.DataFrame(rows, columns=["id", "filename", "boneage", "sex", "gender"])
-            table.to_csv(work / "ready" / csv, index=False)
+            write_csv(work / "ready" / csv, table)
             tables.append(table.assign(split=split))
             first_id += 100_000  # ids stay the same when another split grows
     return pd.concat(tables, ignore_index=True)
+
+
+def write_phantom(folder, split, first_id, seed, height, number):
+    """Draw and write one phantom; returns its row of the table."""
+    film, boneage, sex = phantom(seed, split, number, height)
+    name = f"{first_id + number}.png"
+    (folder / name).write_bytes(cv2.imencode(".png", film)[1])
+    return first_id + number, name, boneage, sex, "male" if sex else "female"

@@ -18,11 +18,18 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from modeling import backbone_of, count_parameters, freeze_backbone, unfreeze_backbone
+from modeling import (
+    backbone_of,
+    batchnorm_layers,
+    count_parameters,
+    freeze_backbone,
+    unfreeze_backbone,
+)
 from preprocessing import steps_per_epoch, training_dataset
-from util.augmentation import Augmentation
+from util.augmentation import STRENGTHS
 from util.errors import UserError
 from util.files import write_atomically, write_csv
+from util.loss_functions import get_loss_function
 from util.prediction import compile_predictor, predict_films
 
 WARM_UP = 0.05  # share of a phase in which the learning rate rises
@@ -91,16 +98,18 @@ def train(model, films, val_films, args, run):
 
 def prepare_phase(model, phase, films, args, run):
     """Freeze or unfreeze the backbone and compile the model for a phase."""
+    steps_an_epoch = steps_per_epoch(films, args.batch_size)
+    steps = steps_an_epoch * (phase.last - phase.first)
+    bn = "frozen" if phase.name == "frozen" else batchnorm_mode(args)
     if phase.name == "frozen":
         freeze_backbone(model)
-        bn = "frozen"
     else:
-        bn = batchnorm_mode(args)
         unfreeze_backbone(model, bn)
-    steps = steps_per_epoch(films, args.batch_size) * (phase.last - phase.first)
+    for layer in batchnorm_layers(model):
+        layer.momentum = average_decay(layer.momentum, steps)
     model.compile(
         optimizer=make_optimizer(args, phase.lr, steps),
-        loss="mae",
+        loss=get_loss_function(args.loss_type, **vars(args)),  # it takes its own options
         # months over the SD of the training labels: the learning rate means the same for any data
         loss_weights=[1 / label_sd(films)],
         metrics=["mae"],
@@ -108,8 +117,8 @@ def prepare_phase(model, phase, films, args, run):
     )
     trainable, total = count_parameters(model)
     run.log(
-        f"{phase.name}: {phase.last - phase.first} epochs of {steps_per_epoch(films, args.batch_size)}"
-        f" steps, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
+        f"{phase.name}: {phase.last - phase.first} epochs of {steps_an_epoch} steps, "
+        f"{trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
     )
 
 
@@ -120,13 +129,19 @@ def batchnorm_mode(args):
     return "train" if args.weights == "none" else "frozen"
 
 
-def make_optimizer(args, lr, steps):
-    """AdamW (Loshchilov & Hutter 2019), warm-up and cosine decay over `steps`, clipping and EMA.
+def average_decay(decay, steps):
+    """Decay of a moving average that spans at most a tenth of `steps`.
 
-    The average of weights spans at most a tenth of the steps, else a short phase would be judged
-    by the weights of its start.
+    With the long memory of a long training, a short one would be judged by the weights and the
+    BatchNorm statistics of its start.
     """
-    ema = min(args.ema, 1 - 10 / steps) if steps > 10 else 0
+    return min(decay, 1 - 10 / steps) if steps > 10 else 0.0
+
+
+def make_optimizer(args, lr, steps):
+    """AdamW (Loshchilov & Hutter 2019) with warm-up and cosine decay over `steps`, clipping of
+    the gradient norm and a moving average of the weights."""
+    ema = average_decay(args.ema, steps)
     warm_up = math.ceil(WARM_UP * steps)
     optimizer = keras.optimizers.AdamW(
         keras.optimizers.schedules.CosineDecay(
@@ -159,7 +174,7 @@ def training_batches(model, films, args, first_epoch, last_epoch):
     """Augmented batches of ((inputs of the model), months) for the epochs first .. last - 1."""
     names = [tensor.name for tensor in model.inputs]
     batches = training_dataset(
-        films, args.batch_size, args.seed, first_epoch, last_epoch, Augmentation()
+        films, args.batch_size, args.seed, first_epoch, last_epoch, STRENGTHS[args.augment]
     )
     return batches.map(lambda inputs, boneage: (tuple(inputs[name] for name in names), boneage))
 

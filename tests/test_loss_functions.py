@@ -1,0 +1,66 @@
+"""Losses against the formulas of their papers, in months."""
+
+import keras
+import numpy as np
+import pytest
+
+from util.errors import UserError
+from util.loss_functions import LOSSES, get_loss_function, huber_loss, smooth_l1_loss, wing_loss
+
+ERRORS = np.array([0.0, 0.3, 1.0, 3.0, 6.0, 10.0, 40.0])
+ONE = np.array([100.0, 100.0, 100.0, 100.0, 100.0, 100.0, 100.0])[:, None]
+
+
+def losses(loss, sign=1):
+    return np.asarray(loss(ONE, ONE + sign * ERRORS[:, None]))
+
+
+def test_huber():
+    expected = [0, 0.045, 0.5, 4.5, 18, 6 * 7, 6 * 37]
+    np.testing.assert_allclose(losses(huber_loss(6.0)), expected, rtol=1e-5)
+
+
+def test_smooth_l1():
+    expected = [0, 0.175, 1 - 0.125, 3 - 0.125, 6 - 0.125, 10 - 0.125, 40 - 0.125]
+    np.testing.assert_allclose(losses(smooth_l1_loss(2.0)), expected, rtol=1e-5)
+
+
+def test_wing():
+    inside = 10 * np.log1p(ERRORS / 2)
+    expected = np.where(ERRORS < 10, inside, ERRORS - (10 - 10 * np.log(6)))
+    np.testing.assert_allclose(losses(wing_loss(10.0, 2.0)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_even_continuous_and_grows(name):
+    loss = get_loss_function(name)
+    np.testing.assert_allclose(losses(loss), losses(loss, -1), rtol=1e-5)
+    steps = np.linspace(0, 60, 6001)[:, None]
+    values = np.asarray(loss(np.zeros_like(steps), steps))
+    assert values[0] == 0
+    assert np.all(np.diff(values) > 0)
+    if name != "mse":
+        assert np.diff(values).max() < 0.07  # no jump where the parts meet
+
+
+def test_parameters_reach_their_loss():
+    for name, options in {
+        "huber": {"huber_delta": 2.0},
+        "smooth_l1": {"smooth_l1_sigma": 0.5},
+        "wing": {"wing_w": 5.0, "wing_epsilon": 1.0},
+    }.items():
+        changed = get_loss_function(name, **options, unrelated=1)
+        assert not np.allclose(losses(changed), losses(get_loss_function(name)))
+
+
+def test_a_model_trains_with_each():
+    for name in LOSSES:
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", get_loss_function(name), jit_compile=False)
+        history = model.fit(np.ones((8, 1)), np.full((8, 1), 9.0), epochs=3, verbose=0)
+        assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_unknown_name_lists_the_known():
+    with pytest.raises(UserError, match="huber"):
+        get_loss_function("l3")

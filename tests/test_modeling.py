@@ -1,0 +1,227 @@
+"""Backbones and model types: scaling, freezing, attention, saving, and errors that help."""
+
+import importlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from modeling import (
+    backbone_of,
+    batchnorm_layers,
+    build_backbone,
+    count_parameters,
+    freeze_backbone,
+    scale_input,
+    unfreeze_backbone,
+)
+from modeling_advanced import attention_map, build_model, fusion_gate
+from util.backbones import BACKBONES, MODEL_TYPES
+from util.errors import UserError
+
+SIZE = 64
+# one of each family, the smallest; `make test-full` builds them all
+FAMILIES = {b.module: name for name, b in reversed(BACKBONES.items())}
+SLOW = {"convnext", "inception_resnet_v2", "nasnet", "vgg16", "vgg19", "densenet", "efficientnet"}
+
+
+def model_of(model_type="sex", backbone="mobilenet", size=SIZE, **options):
+    keras.utils.set_random_seed(1)
+    scale = {"label_mean": 120.0, "label_sd": 40.0}
+    return build_model(model_type, backbone, size, weights="none", **scale, **options)
+
+
+def films(n=4, size=SIZE):
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 256, (n, size, size, 1)).astype(np.float32)
+    return image, (np.arange(n) % 2).astype(np.float32)[:, None]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_scaling_is_that_of_the_family(name):
+    """Must hold 4."""
+    grey = films()[0]
+    family = importlib.import_module(f"keras.applications.{BACKBONES[name].module}")
+    expected = family.preprocess_input(np.repeat(grey, 3, axis=3).copy())
+    image = keras.Input((SIZE, SIZE, 1))
+    scaled = keras.Model(image, scale_input(image, BACKBONES[name].scaling))
+    np.testing.assert_allclose(scaled(grey), expected, atol=1e-4)
+
+
+def weights_of(model, wanted):
+    return {
+        weight.path: weight.numpy()
+        for weight in backbone_of(model).weights
+        if wanted(weight.path.rsplit("/", 1)[-1])
+    }
+
+
+def is_kernel(name):
+    return "kernel" in name
+
+
+def is_statistic(name):
+    return name.startswith("moving_")
+
+
+def changed(before, after):
+    return sum(not np.array_equal(before[path], after[path]) for path in before)
+
+
+@pytest.mark.parametrize(
+    ("phase", "bn", "kernels_train", "statistics_move"),
+    [
+        ("frozen", "train", False, False),
+        ("finetune", "frozen", True, False),
+        ("finetune", "train", True, True),
+    ],
+)
+def test_what_a_phase_trains(phase, bn, kernels_train, statistics_move):
+    """Must hold 3: measured through `fit`, which overrules `training=False` of nested networks."""
+    model = model_of()
+    freeze_backbone(model) if phase == "frozen" else unfreeze_backbone(model, bn)
+    model.compile("adam", "mae", jit_compile=False)
+    before = [weights_of(model, which) for which in (is_kernel, is_statistic)]
+    head = model.get_layer("dense").kernel.numpy()
+    model.fit([*films()], np.full((4, 1), 60.0), epochs=2, verbose=0)
+    after = [weights_of(model, which) for which in (is_kernel, is_statistic)]
+    assert changed(before[0], after[0]) == (len(before[0]) if kernels_train else 0)
+    assert changed(before[1], after[1]) == (len(before[1]) if statistics_move else 0)
+    assert not np.array_equal(head, model.get_layer("dense").kernel.numpy())
+
+
+def test_trainable_counts_follow_the_phase():
+    model = model_of(dense_units=10, gender_units=4)
+    freeze_backbone(model)
+    head = (1024 + 4) * 10 + 10 + 10 + 1 + 4 + 4  # dense, z, sex
+    assert count_parameters(model)[0] == head
+    unfreeze_backbone(model, "train")
+    statistics = sum(2 * layer.gamma.shape[0] for layer in batchnorm_layers(model))
+    trainable, total = count_parameters(model)
+    assert trainable == total - statistics
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_first_prediction_is_near_the_mean_age(model_type):
+    """The output is months by the training labels' mean and SD."""
+    model = model_of(model_type)
+    months = predict(model, *films())
+    assert months.shape == (4, 1)
+    assert np.all(np.abs(months - 120) < 20)
+
+
+def predict(model, image, sex):
+    inputs = {"image": image, "sex": sex}
+    return np.asarray(model([inputs[tensor.name] for tensor in model.inputs], training=False))
+
+
+@pytest.mark.parametrize("model_type", ["sex", "attn_sex", "attn_sex_improved"])
+def test_sex_reaches_the_prediction(model_type):
+    model = model_of(model_type)
+    image, sex = films()
+    assert np.all(predict(model, image, sex) != predict(model, image, 1 - sex))
+
+
+def test_saved_models_load_with_keras_alone(tmp_path):
+    """Must hold 6: a new process, default arguments, safe mode on, the same months."""
+    image, sex = films()
+    np.savez(tmp_path / "films.npz", image=image, sex=sex)
+    expected = []
+    for model_type in MODEL_TYPES:
+        model = model_of(model_type)
+        model.save(tmp_path / f"{model_type}.keras")
+        expected.append(predict(model, image, sex)[:, 0])
+    code = f"""
+import keras, numpy as np
+films = np.load("films.npz")
+for name in {MODEL_TYPES!r}:
+    model = keras.models.load_model(name + ".keras")
+    inputs = [films[tensor.name] for tensor in model.inputs]
+    print(*np.asarray(model(inputs))[:, 0])
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    got = [line.split() for line in process.stdout.splitlines()]
+    np.testing.assert_allclose(np.array(got, float), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=() if name == FAMILIES[b.module] and b.module not in SLOW else pytest.mark.full,
+        )
+        for name, b in BACKBONES.items()
+        if "large" not in name  # gigabytes of weights; their smaller sisters stand for them
+    ],
+)
+def test_backbone_builds_at_its_smallest_size_and_survives_saving(name, tmp_path):
+    size = BACKBONES[name].min_size
+    model = model_of("baseline", name, size, dense_units=4)
+    image = films(2, size)[0]
+    expected = predict(model, image, None)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(predict(loaded, image, None), expected, atol=1e-3)
+    assert not any(isinstance(layer, keras.layers.Lambda) for layer in model.layers)
+
+
+@pytest.mark.parametrize("model_type", ["attn_sex", "attn_sex_improved"])
+def test_attention_varies_over_the_picture(model_type):
+    """A softmax over one token would be 1 everywhere (S9)."""
+    maps = attention_map(model_of(model_type, size=96), *films(size=96))
+    assert maps.shape == (4, 3, 3)
+    np.testing.assert_allclose(maps.sum(axis=(1, 2)), 1, atol=1e-5)
+    assert np.all(maps.std(axis=(1, 2)) > 1e-4)
+
+
+def test_attention_follows_a_bright_patch():
+    """The map belongs to positions: it moves when the patch moves."""
+    model = model_of("attn_sex_improved", size=96)
+    image = np.zeros((2, 96, 96, 1), np.float32)
+    image[0, :32, :32] = image[1, -32:, -32:] = 255
+    maps = attention_map(model, image, np.zeros((2, 1), np.float32))
+    assert np.abs(maps[0] - maps[1]).max() > 1e-4
+
+
+def test_gate_can_be_read_out():
+    gate = fusion_gate(model_of("attn_sex_improved"), *films())
+    assert gate.shape == (4, 128)
+    assert np.all((gate > 0) & (gate < 1))
+
+
+def test_a_model_without_attention_says_so():
+    with pytest.raises(UserError, match="no attention"):
+        attention_map(model_of("sex"), *films())
+
+
+def test_weights_file_is_loaded_and_a_wrong_one_refused(tmp_path):
+    source = build_backbone("mobilenet", SIZE, "none")
+    path = tmp_path / "mobilenet.weights.h5"
+    source.save_weights(path)
+    copy = build_backbone("mobilenet", 96, path)
+    for a, b in zip(source.weights, copy.weights, strict=True):
+        assert np.array_equal(a.numpy(), b.numpy())
+    with pytest.raises(UserError, match=r"not the include_top=False weights of mobilenet_v2"):
+        build_backbone("mobilenet_v2", SIZE, path)
+    with pytest.raises(UserError, match="no such weights file"):
+        build_backbone("mobilenet", SIZE, tmp_path / "none.h5")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backbone": "resnet"}, "unknown backbone.*resnet50"),
+        ({"backbone": "xception", "size": 64}, "--img_size 64.*71"),
+        ({"model_type": "attention"}, "unknown model type.*attn_sex"),
+        ({"activation": "relu7"}, "--activation relu7"),
+    ],
+)
+def test_wrong_choices_are_named(options, message):
+    with pytest.raises(UserError, match=message):
+        model_of(**options)

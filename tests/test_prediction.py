@@ -1,0 +1,209 @@
+"""evaluate.py and predict.py on a trained run: right months, right order, errors in one line."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from preprocessing import load_films
+from util.prediction import compile_predictor, predict_films
+from util.runs import load_run_model, read_run
+
+
+def read_predictions(folder):
+    return pd.read_csv(folder / "predictions.csv", dtype={"id": str})
+
+
+def is_one_error_line(process, *words):
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1, process.stderr
+    assert process.stderr.startswith("error: ")
+    assert all(word in process.stderr for word in words), process.stderr
+    return True
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, command, tmp_path_factory):
+    """evaluate.py on the test split: (process, output folder)."""
+    out = tmp_path_factory.mktemp("evaluated") / "out"
+    return command("evaluate.py", trained[0], "--out", out), out
+
+
+def test_a_small_model_beats_the_median_baseline_twofold(evaluated):
+    """Must hold 8: on phantoms that no epoch has seen."""
+    metrics = json.loads((evaluated[1] / "metrics.json").read_text())
+    assert metrics["n"] == 90
+    assert 2 * metrics["mae"] < metrics["baseline"]["mae"]
+
+
+def test_evaluation_repeats_what_the_run_says_of_its_test_split(trained, evaluated):
+    expected = pd.read_csv(trained[0] / "predictions_test.csv", dtype={"id": str})
+    pd.testing.assert_frame_equal(read_predictions(evaluated[1]), expected)
+
+
+def test_evaluation_prints_months_and_leaves_pictures(evaluated):
+    process, out = evaluated
+    assert process.returncode == 0, process.stderr
+    for words in ("errors in months", "median baseline", "90", str(out)):
+        assert words in process.stdout
+    names = {path.name for path in (out / "plots").iterdir()}
+    assert any(name.startswith("bland_altman") for name in names)
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 32, 500])
+def test_predictions_are_in_file_order_and_whole_whatever_the_batch(trained, batch_size):
+    """Must hold 2."""
+    run, data = trained
+    films = load_films(data, "test", 64, "pad")
+    predict = compile_predictor(load_run_model(read_run(run)[0]))
+    first, second = (predict_films(predict, films, batch_size) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+    table = pd.read_csv(data / "df_test.csv", dtype={"id": str})
+    assert first["id"].tolist() == table["id"].tolist()
+    assert first["boneage"].tolist() == table["boneage"].tolist()
+    alone = [
+        float(predict(films.pixels[[i]][..., None], [[s]])[0]) for i, s in enumerate(first["sex"])
+    ]
+    np.testing.assert_allclose(first["predicted"], alone, atol=2e-3)
+
+
+def test_labels_in_another_order_give_the_same_prediction_for_each_film(
+    trained, evaluated, command, tmp_path
+):
+    """A table of a stranger: shuffled, other headers, one film missing, one without sex."""
+    table = pd.read_csv(trained[1] / "df_test.csv", dtype={"id": str}).sample(40, random_state=5)
+    table["Sex"] = table["sex"].map({1: "M", 0: "F"})
+    table.loc[table.index[3], "Sex"] = None
+    table.loc[len(table) + 1000, ["id", "boneage", "Sex"]] = ["unknown", 100, "F"]
+    table = table.rename(columns={"id": "Case ID", "boneage": "Bone Age (months)"})
+    table[["Case ID", "Sex", "Bone Age (months)"]].to_csv(tmp_path / "labels.csv", index=False)
+    process = command(
+        *("evaluate.py", trained[0], "--csv", tmp_path / "labels.csv"),
+        *("--images", trained[1] / "test", "--out", tmp_path / "out"),
+    )
+    assert process.returncode == 0, process.stderr
+    got = read_predictions(tmp_path / "out")
+    assert len(got) == 39
+    both = got.merge(read_predictions(evaluated[1]), on="id")
+    np.testing.assert_allclose(both["predicted_x"], both["predicted_y"], atol=2e-3)
+    left_out = pd.read_csv(tmp_path / "out" / "left_out.csv", dtype=str)
+    assert sorted(left_out["reason"]) == ["no file", "no sex"]
+    assert "1 no file" in process.stdout
+
+
+def test_evaluation_never_writes_over_another(trained, command, evaluated):
+    before = (evaluated[1] / "predictions.csv").stat().st_mtime_ns
+    process = command("evaluate.py", trained[0], "--out", evaluated[1])
+    assert process.returncode == 0
+    assert f"{evaluated[1]}_2" in process.stdout
+    assert (evaluated[1] / "predictions.csv").stat().st_mtime_ns == before
+
+
+@pytest.fixture(scope="module")
+def odd_films(trained, tmp_path_factory):
+    """One film as 8 and 16 bit, and files that can't be used."""
+    folder = tmp_path_factory.mktemp("odd films")
+    source = next((trained[1] / "test").iterdir())
+    film = cv2.imread(str(source), cv2.IMREAD_GRAYSCALE)
+    shutil.copy(source, folder / "8bit.png")
+    cv2.imwrite(str(folder / "16bit.png"), film.astype(np.uint16) * 257)
+    cv2.imwrite(str(folder / "12bit.png"), film.astype(np.uint16) * 16)
+    (folder / "truncated.png").write_bytes(source.read_bytes()[:1000])
+    (folder / "letter.jpg").write_text("Dear colleague")
+    return folder
+
+
+def test_deep_film_and_its_8_bit_twin_have_the_same_age(trained, odd_films, command, tmp_path):
+    """Must hold 7, first half."""
+    names = [odd_films / f"{bits}bit.png" for bits in (8, 16, 12)]
+    out = tmp_path / "ages.csv"
+    process = command("predict.py", *names, "--model", trained[0], "--sex", "F", "--out", out)
+    assert process.returncode == 0, process.stderr
+    months = pd.read_csv(out)["months"]
+    assert months.notna().all()
+    assert np.ptp(months) < 0.5
+
+
+def test_bad_files_are_named_and_the_rest_is_done(trained, odd_films, command, tmp_path):
+    """Must hold 7, second half."""
+    names = ["truncated.png", "8bit.png", "letter.jpg", "none.png", "16bit.png"]
+    paths = [odd_films / name for name in names]
+    out = tmp_path / "ages.csv"
+    process = command("predict.py", *paths, "--model", trained[0], "--sex", "m", "--out", out)
+    assert process.returncode == 1
+    errors = process.stderr.splitlines()
+    assert len(errors) == 3
+    for line, name in zip(errors, ["truncated.png", "letter.jpg", "none.png"], strict=True):
+        assert line.startswith("error: ")
+        assert name in line
+    lines = process.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["8bit.png", "16bit.png"]
+    assert all(" months " in line and " y " in line and " M " in line for line in lines)
+    table = pd.read_csv(out)
+    assert table["filename"].tolist() == names
+    assert table["months"].isna().tolist() == [True, False, True, True, False]
+
+
+def test_predict_agrees_with_evaluate_film_by_film(trained, evaluated, command, tmp_path):
+    """Sexes from a table, a whole folder in one call."""
+    process = command(
+        *("predict.py", trained[1] / "test", "--model", trained[0]),
+        *("--csv", trained[1] / "df_test.csv", "--out", tmp_path / "ages.csv"),
+    )
+    assert process.returncode == 0, process.stderr
+    ages = pd.read_csv(tmp_path / "ages.csv").assign(
+        id=lambda table: table["filename"].str.removesuffix(".png")
+    )
+    both = ages.merge(read_predictions(evaluated[1]), on="id")
+    assert len(both) == 90
+    np.testing.assert_allclose(both["months"], both["predicted"], atol=0.01)
+
+
+def test_mistakes_of_predict_are_one_line_each(trained, odd_films, command, tmp_path):
+    film, run = odd_films / "8bit.png", trained[0]
+    (tmp_path / "no_sex.csv").write_text("id,boneage\n8bit,100\n")
+    (tmp_path / "there.csv").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    cases = [
+        ([film, "--model", run], ["--sex F or M"]),
+        ([film, "--model", tmp_path, "--sex", "F"], ["no trained run", str(tmp_path)]),
+        ([film, "--model", run, "--csv", tmp_path / "no.csv"], ["no such table", "no.csv"]),
+        ([film, "--model", run, "--csv", tmp_path / "no_sex.csv"], ["no column for sex"]),
+        ([film, "--model", run, "--sex", "F", "--out", tmp_path / "there.csv"], ["--out"]),
+        ([tmp_path / "empty", "--model", run, "--sex", "F"], ["no image in the folder"]),
+    ]
+    for words, expected in cases:
+        assert is_one_error_line(command("predict.py", *words), *expected)
+    assert (tmp_path / "there.csv").read_text() == "mine"
+
+
+def test_mistakes_of_evaluate_are_one_line_each(trained, command, tmp_path):
+    run, data = trained
+    (tmp_path / "columns.csv").write_text("id,sex\n1,M\n")
+    (tmp_path / "empty.csv").write_text("")
+    films = ["--images", data / "test"]
+    cases = [
+        ([tmp_path / "nowhere"], ["no trained run", "nowhere"]),
+        ([run, "--data_dir", tmp_path / "nowhere"], ["no data folder", "nowhere"]),
+        ([run, "--csv", tmp_path / "none.csv", *films], ["no such table"]),
+        ([run, "--csv", tmp_path / "columns.csv", *films], ["no column for boneage"]),
+        ([run, "--csv", tmp_path / "empty.csv", *films], ["empty.csv"]),
+        ([run, "--csv", data / "df_test.csv", "--images", tmp_path / "no"], ["no image folder"]),
+        ([run, "--csv", data / "df_test.csv", "--images", data / "train"], ["no usable film"]),
+    ]
+    for words, expected in cases:
+        assert is_one_error_line(command("evaluate.py", *words), *expected)
+
+
+def test_sex_of_one_film_unknown_to_the_table(trained, odd_films, command, tmp_path):
+    (tmp_path / "sexes.csv").write_text("filename,sex\n8bit.png,M\n")
+    films = [odd_films / "8bit.png", odd_films / "16bit.png"]
+    process = command("predict.py", *films, "--model", trained[0], "--csv", tmp_path / "sexes.csv")
+    assert process.returncode == 1
+    assert "no sex" in process.stderr
+    assert "16bit.png" in process.stderr
+    assert process.stdout.startswith("8bit.png")

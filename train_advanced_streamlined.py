@@ -1,0 +1,42 @@
+"""Train any model type on any backbone, with every enhancement of the toolkit on offer.
+
+    python train_advanced_streamlined.py --backbone xception --fine_tune --loss_type huber
+
+On a laptop, with synthetic hands (python make_phantoms.py --data_dir demo/Data --train 3000), two
+minutes:
+
+    python train_advanced_streamlined.py --data_dir demo/Data --backbone mobilenet --weights none \\
+        --img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune --epochs_finetune 3 \\
+        --lr_finetune 1e-3 --loss_type huber --augment light
+"""
+
+from util.errors import run_command
+from util.options import (
+    add_data_options,
+    add_enhancement_options,
+    add_model_options,
+    add_run_options,
+    add_training_options,
+    new_parser,
+)
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    add_data_options(parser)
+    add_model_options(parser)
+    add_training_options(parser)
+    add_enhancement_options(parser)
+    add_run_options(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    from util.experiment import run_experiment
+
+    run_experiment(args)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,34 @@
+"""The last words of `make demo`: what was measured, what to look at, and what to do next.
+
+python -m util.demo demo/results/demo
+"""
+
+import sys
+
+from util.errors import run_command
+from util.metrics import format_interval
+from util.runs import read_run
+
+NEXT = """\
+Your own films (a folder or zip of images and a CSV with id, boneage in months, sex):
+
+  .venv/bin/python import_data.py --source films/ --csv labels.csv
+  .venv/bin/python train_advanced.py --backbone mobilenet --img_size 224 --fine_tune"""
+
+
+def main():
+    run, _ = read_run(sys.argv[1])
+    metrics = run.read_json("metrics.json")["test"]
+    baseline = metrics["baseline"]
+    print(f"{metrics['n']} phantoms the model never saw, mean absolute error in months:\n")
+    print(f"  this model       {metrics['mae']:6.2f}   {format_interval(metrics['mae_ci95'])}")
+    print(f"  median baseline  {baseline['mae']:6.2f}   {format_interval(baseline['mae_ci95'])}")
+    print("\nPhantoms are drawn: the figure shows that all parts work, and nothing about patients.")
+    print("\nPictures to open:\n")
+    for path in sorted((run.folder / "plots").glob("*.png")):
+        print(f"  {path}")
+    print(f"\n{NEXT}")
+
+
+if __name__ == "__main__":
+    run_command(main)

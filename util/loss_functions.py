@@ -1,0 +1,68 @@
+"""Losses of errors in months: mae, mse, huber, smooth_l1 and wing.
+
+    loss = get_loss_function("huber", huber_delta=6)
+    model.compile(loss=loss)
+
+Each takes months `(N, 1)` and returns one loss a film `(N,)`. All parameters are in months, so
+that they mean the same for any data and model.
+"""
+
+import keras
+from keras import ops
+
+from util.errors import UserError
+
+
+def huber_loss(delta=6.0):
+    """Quadratic up to `delta` months, linear beyond: e^2 / 2, then delta (|e| - delta / 2)
+    (Huber 1964, 'Robust estimation of a location parameter')."""
+
+    def huber(true, predicted):
+        error = ops.abs(true - predicted)
+        loss = ops.where(error <= delta, error**2 / 2, delta * (error - delta / 2))
+        return ops.mean(loss, axis=-1)
+
+    return huber
+
+
+def smooth_l1_loss(sigma=1.0):
+    """|e| without its corner: (sigma e)^2 / 2 below 1 / sigma^2 months, then |e| - 1 / (2 sigma^2)
+    (Girshick 2015, 'Fast R-CNN', with the sigma of Ren et al. 2015)."""
+
+    def smooth_l1(true, predicted):
+        error = ops.abs(true - predicted)
+        edge = 1 / sigma**2
+        loss = ops.where(error < edge, (sigma * error) ** 2 / 2, error - edge / 2)
+        return ops.mean(loss, axis=-1)
+
+    return smooth_l1
+
+
+def wing_loss(w=10.0, epsilon=2.0):
+    """Logarithmic up to `w` months, which gives small errors more weight, linear beyond:
+    w ln(1 + |e| / epsilon), then |e| - C (Feng et al. 2018, 'Wing loss', equation 5)."""
+    constant = w - w * float(ops.log(1 + w / epsilon))
+
+    def wing(true, predicted):
+        error = ops.abs(true - predicted)
+        loss = ops.where(error < w, w * ops.log(1 + error / epsilon), error - constant)
+        return ops.mean(loss, axis=-1)
+
+    return wing
+
+
+LOSSES = {
+    "mae": lambda **_: keras.losses.mean_absolute_error,
+    "mse": lambda **_: keras.losses.mean_squared_error,
+    "huber": lambda huber_delta=6.0, **_: huber_loss(huber_delta),
+    "smooth_l1": lambda smooth_l1_sigma=1.0, **_: smooth_l1_loss(smooth_l1_sigma),
+    "wing": lambda wing_w=10.0, wing_epsilon=2.0, **_: wing_loss(wing_w, wing_epsilon),
+}
+
+
+def get_loss_function(loss_type, **parameters):
+    """The loss of a name; of `parameters` (huber_delta, smooth_l1_sigma, wing_w, wing_epsilon)
+    each loss takes its own. UserError for an unknown name."""
+    if loss_type not in LOSSES:
+        raise UserError(f"unknown loss (--loss_type {loss_type}). Known: {', '.join(LOSSES)}.")
+    return LOSSES[loss_type](**parameters)

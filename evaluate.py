@@ -3,40 +3,65 @@ trained with, or on any labelled folder.
 
     python evaluate.py results/my_run
     python evaluate.py results/my_run --csv hospital/labels.csv --images hospital/films
+    python evaluate.py results/my_run results/other_run
 
+Two runs are compared on the same films, by a paired bootstrap of the difference of their errors.
 Writes predictions.csv, metrics.json and plots into the run's folder, or into --out.
 """
 
 from pathlib import Path
 
 from util.errors import UserError, run_command
-from util.options import add_evaluation_batch, add_male_value, add_show, new_parser
+from util.options import (
+    add_cache_dir,
+    add_evaluation_batch,
+    add_male_value,
+    add_show,
+    add_tta_options,
+    new_parser,
+)
 
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
-    parser.add_argument("run", metavar="RUN", help="folder of a trained run")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="folder of a trained run, or two to compare"
+    )
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--data_dir", help="data folder (default: the one of the run)")
     parser.add_argument("--csv", metavar="FILE", help="labels of other films: id, sex, boneage")
     parser.add_argument("--images", metavar="DIR", help="folder of the films of --csv")
+    add_cache_dir(parser)
     parser.add_argument("--out", metavar="DIR", help="where to write (default: inside RUN)")
     add_male_value(parser)
+    add_tta_options(parser)
     add_evaluation_batch(parser)
     add_show(parser)
     args = parser.parse_args(argv)
     if bool(args.csv) != bool(args.images):
         parser.error("--csv and --images go together: the labels and the folder of their films")
+    if len(args.runs) > 2:
+        parser.error("give one run, or two to compare")
+    if args.out and len(args.runs) == 2:
+        parser.error("--out is for one run; two are written into their own folders")
     return args
 
 
 def main(argv=None):
     args = parse_args(argv)
+    predictions = [evaluate_run(folder, args) for folder in args.runs]
+    if len(predictions) == 2:
+        from util.metrics import compare_predictions, format_comparison
+
+        print(f"\n{format_comparison(compare_predictions(*predictions), args.runs)}")
+
+
+def evaluate_run(folder, args):
+    """Evaluate one run, print and write what was found; returns its predictions."""
     from util.runs import read_run
 
-    run, config = read_run(args.run)
+    run, config = read_run(folder)
     films, name = read_films_to_evaluate(args, config)
-    out = new_folder(args.out or run.folder / f"evaluation_{name}")
 
     from util.quiet import import_tensorflow
 
@@ -44,16 +69,16 @@ def main(argv=None):
     from util.experiment import draw_errors
     from util.files import write_csv, write_json
     from util.metrics import evaluate_predictions, format_metrics
-    from util.prediction import compile_predictor, predict_films
-    from util.runs import load_run_model
+    from util.prediction import predict_films, run_predictor
 
-    predict = compile_predictor(load_run_model(run))
+    predict = run_predictor(run, args)
+    out = new_folder(args.out or run.folder / f"evaluation_{name}")
     predictions = predict_films(predict, films, args.batch_size_eval, progress=True)
     metrics = evaluate_predictions(predictions, train_median=config["data"]["train"]["median"])
     write_csv(out / "predictions.csv", predictions)
     write_csv(out / "left_out.csv", films.left_out)
-    write_json(out / "metrics.json", metrics)
     plots = draw_errors(out / "plots", predictions, name)
+    write_json(out / "metrics.json", metrics)
     print(format_metrics(metrics, f"{run.folder.name} on {name}"))
     report_left_out(films, out)
     print(f"\npredictions, metrics and plots: {out}")
@@ -61,6 +86,7 @@ def main(argv=None):
         from util.plots import show_plots
 
         show_plots(plots)
+    return predictions
 
 
 def read_films_to_evaluate(args, config):
@@ -74,12 +100,13 @@ def read_films_to_evaluate(args, config):
         return read_films(usable, left_out, img_size, fit), Path(args.csv).stem
     data_dir = args.data_dir or trained["data_dir"]
     male_value = trained["male_value"] if args.male_value is None else args.male_value
-    return load_films(data_dir, args.split, img_size, fit, male_value), args.split
+    films = load_films(data_dir, args.split, img_size, fit, male_value, args.cache_dir)
+    return films, args.split
 
 
 def new_folder(path):
     """Make a folder; with a number behind its name when there is one already."""
-    path, number = Path(path), 1
+    path, number = Path(path).resolve(), 1
     while True:
         folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
         try:
@@ -95,8 +122,9 @@ def new_folder(path):
 
 def report_left_out(films, out):
     if len(films.left_out):
-        reasons = films.left_out["reason"].value_counts()
-        print(f"left out: {', '.join(f'{n} {why}' for why, n in reasons.items())}")
+        from util.tables import count_reasons
+
+        print(f"left out: {count_reasons(films.left_out)}")
         print(f"          named in {out / 'left_out.csv'}")
 
 

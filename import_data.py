@@ -13,7 +13,7 @@ import math
 from pathlib import Path
 
 from util.errors import run_command
-from util.options import add_male_value, count, new_parser, number
+from util.options import add_male_value, add_seed, count, new_parser, number
 
 
 def parse_args(argv=None):
@@ -35,7 +35,7 @@ def parse_args(argv=None):
     )
     parser.add_argument("--max_side", type=count(16), help="shrink films to this side, in pixels")
     parser.add_argument("--data_dir", default="Data", help="where to build the data folder")
-    parser.add_argument("--seed", type=count(0), default=42, help="seed of the random split")
+    add_seed(parser)
     add_male_value(parser)
     args = parser.parse_args(argv)
     if not math.isclose(sum(args.split), 1):
@@ -45,42 +45,46 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    import pandas as pd
+
     from util import importing
     from util.files import write_csv
-    from util.tables import read_labels
+    from util.tables import count_reasons, read_labels
 
-    test_ids = read_labels(args.test_ids, need=())["id"] if args.test_ids else ()
+    test_ids = read_labels(args.test_ids, need=())["id"] if args.test_ids else pd.Series(dtype=str)
     with importing.new_data_folder(args.data_dir) as work:
         sources = [importing.open_source(name, work) for name in args.source]
         films, left_out = importing.read_sources(sources, args.csv, args.male_value)
         films["split"] = importing.assign_splits(films, args.split, args.seed, test_ids)
-        films, failed = importing.place_films(films, str(work), args.max_side, work / "ready")
-        left_out = importing.pd.concat([left_out, failed])
-        write_csv(work / "ready" / "import_left_out.csv", left_out)
-    report(films, left_out, args.data_dir)
+        films, failed = importing.place_films(films, args.max_side, work / "ready")
+        left_out = pd.concat([left_out, failed])
+        write_csv(work / "ready" / importing.LEFT_OUT, left_out)
+    report(films)
+    if len(left_out):
+        print(f"left out: {count_reasons(left_out)}")
+        print(f"          named in {Path(args.data_dir) / importing.LEFT_OUT}")
+    unknown = test_ids[~test_ids.isin(films["id"])]
+    if len(unknown):
+        print(f"{len(unknown)} ids of --test_ids have no film, such as {unknown.iloc[0]}")
+    print(f"\nnext: python train_advanced.py --data_dir {args.data_dir} --fine_tune")
 
 
-def report(films, left_out, data_dir):
-    """Print what came in, by split, sex and age, and what was left out and why."""
+def report(films):
+    """Print how many films came in, by split, sex and age."""
     from preprocessing import SPLITS
+    from util.metrics import AGE_BANDS
 
-    print(f"{'split':12s}{'films':>7s}{'boys':>7s}{'girls':>7s}{'0-4 y':>7s}{'5-9 y':>7s}", end="")
-    print(f"{'10-14 y':>9s}{'15+ y':>7s}   mean age (months)")
+    bands = "".join(f"{band:>13s}" for band in AGE_BANDS)
+    print(f"{'split':8s}{'films':>7s}{'boys':>7s}{'girls':>7s}{bands}   mean age (months)")
     for split in SPLITS:
         part = films[films["split"] == split]
-        ages = [part["boneage"].between(lo, hi, inclusive="left").sum() for lo, hi in BANDS]
-        print(
-            f"{split:12s}{len(part):7d}{part['sex'].sum():7d}{(part['sex'] == 0).sum():7d}", end=""
+        ages = "".join(
+            f"{part['boneage'].between(low, high, inclusive='left').sum():13d}"
+            for low, high in AGE_BANDS.values()
         )
-        print(f"{ages[0]:7d}{ages[1]:7d}{ages[2]:9d}{ages[3]:7d}   {part['boneage'].mean():.1f}")
-    for reason, n in left_out["reason"].value_counts().items():
-        print(f"left out: {n} {reason}")
-    if len(left_out):
-        print(f"          named in {Path(data_dir) / 'import_left_out.csv'}")
-    print(f"\nnext: python train_advanced.py --data_dir {data_dir} --fine_tune")
-
-
-BANDS = ((0, 60), (60, 120), (120, 180), (180, 999))  # months
+        mean = f"{part['boneage'].mean():.1f}" if len(part) else "-"
+        boys = int(part["sex"].sum())
+        print(f"{split:8s}{len(part):7d}{boys:7d}{len(part) - boys:7d}{ages}   {mean}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ real films.
 """
 
 from util.errors import UserError, run_command
-from util.options import count, new_parser
+from util.options import add_seed, count, new_parser
 
 
 def parse_args(argv=None):
@@ -16,7 +16,7 @@ def parse_args(argv=None):
     parser.add_argument("--val", type=count(0), default=100, help="validation films")
     parser.add_argument("--test", type=count(0), default=100, help="test films")
     parser.add_argument("--height", type=count(64), default=256, help="of a film, in pixels")
-    parser.add_argument("--seed", type=count(0), default=42, help="seed of every random choice")
+    add_seed(parser)
     return parser.parse_args(argv)
 
 

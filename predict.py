@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from util.errors import UserError, run_command
-from util.options import add_evaluation_batch, add_male_value, new_parser
+from util.options import add_evaluation_batch, add_male_value, add_tta_options, new_parser
 
 CHUNK = 256  # films read before they are predicted, so that lines appear early and memory is flat
 
@@ -26,6 +26,7 @@ def parse_args(argv=None):
     parser.add_argument("--csv", metavar="FILE", help="table with id (or filename) and sex instead")
     parser.add_argument("--out", metavar="FILE", help="also write a CSV: filename, sex, months")
     add_male_value(parser)
+    add_tta_options(parser)
     add_evaluation_batch(parser)
     args = parser.parse_args(argv)
     if args.sex and args.csv:
@@ -35,7 +36,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.runs import load_run_model, read_run
+    from util.runs import read_run
 
     run, config = read_run(args.model)
     check_output(args.out)
@@ -44,9 +45,9 @@ def main(argv=None):
     from util.quiet import import_tensorflow
 
     import_tensorflow()
-    from util.prediction import compile_predictor
+    from util.prediction import run_predictor
 
-    predict = compile_predictor(load_run_model(run))
+    predict = run_predictor(run, args)
     width = max(len(Path(path).name) for path in films["path"])
     results = [
         predict_chunk(predict, films[start : start + CHUNK], config["options"], args, width)

@@ -24,8 +24,8 @@ from tqdm import tqdm
 from util.augmentation import augment_batch
 from util.errors import UserError
 from util.files import write_atomically, write_json
-from util.radiographs import READER_VERSION, RadiographError, read_canvas
-from util.tables import find_films, read_labels, split_usable
+from util.radiographs import READER_VERSION, UNREADABLE, RadiographError, read_canvas
+from util.tables import count_reasons, find_films, read_labels, split_usable
 
 SPLITS = {  # name of a split: (image folder, table)
     "train": ("train", "df_train.csv"),
@@ -94,9 +94,8 @@ def read_labelled_folder(csv, folder, male_value=None, need=("sex", "boneage")):
     labels = find_films(read_labels(csv, male_value=male_value, need=need), folder)
     usable, left_out = split_usable(labels, need=need)
     if usable.empty:
-        reasons = ", ".join(f"{n} x {why}" for why, n in left_out["reason"].value_counts().items())
         raise UserError(
-            f"no usable film among {len(labels)} rows: {reasons or 'empty table'} ({csv}, {folder}). "
+            f"no usable film among {len(labels)} rows: {count_reasons(left_out)} ({csv}, {folder}). "
             "Check that the table belongs to the folder."
         )
     return usable, left_out
@@ -170,7 +169,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
                 )
             else:
                 shard, failed = read_shard(part, img_size, fit, pool, bar)
-                if name:
+                if name and not any(reason.startswith(UNREADABLE) for reason in failed.values()):
                     shard = save_shard(shard, failed, name)
             shards.append(shard)
             failures |= {number * SHARD_FILMS + int(i): reason for i, reason in failed.items()}
@@ -237,8 +236,8 @@ def steps_per_epoch(films, batch_size):
 def make_batch(films, batch_size, seed, epoch, step, ranges=None):
     """Training batch `step` of `epoch`: a pure function of its arguments.
 
-    The epoch's order and every augmentation (`ranges`, None for none) come from random streams
-    keyed by (seed, epoch, step), so that training can stop and go on anywhere.
+    The epoch's order and every augmentation (`ranges`, an Augmentation; None for none) come from
+    random streams keyed by (seed, epoch, step), so that training can stop and go on anywhere.
     """
     order = epoch_order(len(films), seed, epoch)
     rows = order[step * batch_size : (step + 1) * batch_size]
@@ -246,7 +245,8 @@ def make_batch(films, batch_size, seed, epoch, step, ranges=None):
     if ranges is None:
         return batch
     rng = random_stream(seed, 1, epoch, step)
-    return batch._replace(image=augment_batch(batch.image[..., 0], rng, ranges)[..., None])
+    image, sex, boneage = augment_batch(batch.image[..., 0], batch.sex, batch.boneage, rng, ranges)
+    return Batch(batch.ids, image[..., None], sex, boneage)
 
 
 def take_batch(films, rows):

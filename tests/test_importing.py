@@ -182,8 +182,9 @@ def test_only_the_split_that_is_missing_is_drawn(tmp_path):
     assert (rows["split"] == "test").sum() == 4
 
 
-def test_one_source_called_training_is_split(tmp_path):
-    rows = read(run(tmp_path / "Data", "--source", make_source(tmp_path / "training")))
+@pytest.mark.parametrize("name", ["training", "validation", "test"])
+def test_the_name_of_one_source_alone_tells_no_split(tmp_path, name):
+    rows = read(run(tmp_path / "Data", "--source", make_source(tmp_path / name)))
     assert rows["split"].value_counts().to_dict() == {"train": 32, "val": 4, "test": 4}
 
 
@@ -204,17 +205,25 @@ def many_films():
     return pd.DataFrame({"id": ids, "sex": sex, "boneage": ages, "kind": ""})
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_every_split_has_the_same_sexes_and_ages(many_films, seed):
-    split = importing.assign_splits(many_films, (0.8, 0.1, 0.1), seed)
-    assert split.value_counts().to_dict() == {"train": 800, "val": 100, "test": 100}
-    for _, part in many_films.groupby(split):
-        # a part of 100 drawn by chance alone is off by 5 % and 4 months
-        assert part["sex"].mean() == pytest.approx(many_films["sex"].mean(), abs=0.015)
-        for sex, films in part.groupby("sex"):
-            whole = many_films.loc[many_films["sex"] == sex, "boneage"]
-            assert films["boneage"].mean() == pytest.approx(whole.mean(), abs=3)
-            assert films["boneage"].std() == pytest.approx(whole.std(), rel=0.15)
+def test_every_split_has_the_same_sexes_and_ages(many_films):
+    """Parts of 100, over many seeds: by chance alone they would be off by 0.05 (share of boys),
+    4 months, and 6 months among the girls or the boys."""
+    off = []
+    for seed in range(30):
+        split = importing.assign_splits(many_films, (0.8, 0.1, 0.1), seed)
+        assert split.value_counts().to_dict() == {"train": 800, "val": 100, "test": 100}
+        for name in ("val", "test"):
+            off.append(summary(many_films[split == name]) - summary(many_films))
+    sex, age, girls, boys = np.sqrt(np.mean(np.square(off), axis=0))
+    assert sex < 0.015
+    assert age < 2
+    assert max(girls, boys) < 3
+
+
+def summary(films):
+    """Share of boys, and the mean age of all, of girls and of boys."""
+    by_sex = films.groupby("sex")["boneage"].mean()
+    return np.array([films["sex"].mean(), films["boneage"].mean(), by_sex[0], by_sex[1]])
 
 
 def test_a_split_depends_on_its_seed_alone(tmp_path):
@@ -270,7 +279,7 @@ def test_files_without_label_and_rows_without_file_are_listed(tmp_path, capsys):
     check_films(data, [n for n in range(1, 21) if n != 3])
     printed = capsys.readouterr().out
     for reason in ("no file", "duplicate id", "no label", "no age"):
-        assert f"left out: 1 {reason}\n" in printed
+        assert f"1 {reason}" in printed
     assert str(data / "import_left_out.csv") in printed
 
 
@@ -299,7 +308,7 @@ def test_a_film_that_can_not_be_shrunk_is_left_out_with_its_reason(tmp_path):
     source = make_source(tmp_path / "films", range(1, 21))
     (source / "4.png").write_bytes(b"no film")
     data = run(tmp_path / "Data", "--source", source, "--max_side", "16")
-    assert left_out(data) == [("4", "4.png", "not a readable image")]
+    assert left_out(data) == [("4", "4.png", "not a readable image (PNG, JPEG, WebP, TIFF or BMP)")]
     assert "4" not in read(data).index
 
 
@@ -353,10 +362,10 @@ def cut(archive):
 
 
 def damage(archive):
-    """Overwrite the picture in the middle: its checksum is wrong then."""
+    """Overwrite some of the picture in the middle: its checksum is wrong then."""
     data = archive.read_bytes()
-    middle = data.index(draw(120).tobytes()[:0] + b"PK\x03\x04", len(data) // 2) + 60
-    archive.write_bytes(data[:middle] + b"\0" * 40 + data[middle + 40 :])
+    inside = data.index(b"PK\x03\x04", len(data) // 2) + 60
+    archive.write_bytes(data[:inside] + bytes(40) + data[inside + 40 :])
 
 
 @pytest.mark.parametrize("harm", [cut, damage, lambda archive: archive.write_bytes(b"no zip")])
@@ -420,14 +429,12 @@ def test_an_interrupted_import_leaves_nothing_behind(tmp_path, monkeypatch):
 # -------------------------------------------------------------------- known defects, to be mended
 
 
-@pytest.mark.xfail(strict=True, reason="the one table beside is found twice")
 def test_a_table_beside_a_folder(tmp_path):
     make_films(tmp_path / "films", IDS)
     make_table(tmp_path / "films.csv", IDS)
     check_films(run(tmp_path / "Data", "--source", tmp_path / "films"), IDS)
 
 
-@pytest.mark.xfail(strict=True, reason="films of the second source are left out as duplicates")
 def test_one_table_for_two_sources(tmp_path):
     make_films(tmp_path / "a", IDS[:20])
     make_films(tmp_path / "b", IDS[20:])
@@ -437,7 +444,6 @@ def test_one_table_for_two_sources(tmp_path):
     check_films(data, IDS)
 
 
-@pytest.mark.xfail(strict=True, reason="the link itself is linked and points nowhere")
 def test_films_that_are_symbolic_links_are_followed(tmp_path):
     make_films(tmp_path / "store", IDS)
     make_table(tmp_path / "films" / "labels.csv", IDS)
@@ -446,7 +452,6 @@ def test_films_that_are_symbolic_links_are_followed(tmp_path):
     check_films(run(tmp_path / "deep" / "Data", "--source", tmp_path / "films"), IDS)
 
 
-@pytest.mark.xfail(strict=True, reason="cv2.error ends the import")
 def test_an_empty_file_is_left_out_when_shrinking(tmp_path):
     source = make_source(tmp_path / "films")
     (source / "104.png").write_bytes(b"")
@@ -454,7 +459,6 @@ def test_an_empty_file_is_left_out_when_shrinking(tmp_path):
     assert [row[0] for row in left_out(data)] == ["104"]
 
 
-@pytest.mark.xfail(strict=True, reason="the name it would have got is listed")
 def test_a_film_that_failed_is_listed_by_the_name_of_its_file(tmp_path):
     make_films(tmp_path / "films", IDS, ".jpg")
     make_table(tmp_path / "films" / "labels.csv", IDS)
@@ -463,7 +467,6 @@ def test_a_film_that_failed_is_listed_by_the_name_of_its_file(tmp_path):
     assert left_out(data)[0][:2] == ("104", "104.jpg")
 
 
-@pytest.mark.xfail(strict=True, reason="zlib.error is not caught")
 def test_a_zip_whose_compressed_data_are_damaged_is_named(tmp_path):
     with zipfile.ZipFile(tmp_path / "films.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("labels.csv", "id,boneage,male\n" + "1,100,True\n" * 99)
@@ -474,7 +477,6 @@ def test_a_zip_whose_compressed_data_are_damaged_is_named(tmp_path):
         run(tmp_path / "Data", "--source", tmp_path / "films.zip")
 
 
-@pytest.mark.xfail(strict=True, reason="an id that no film has is passed over in silence")
 def test_a_test_id_that_no_film_has_is_told(tmp_path, capsys):
     (tmp_path / "test.csv").write_text("id,note\n103,x\n999,x\n")
     words = ["--source", make_source(tmp_path / "films"), "--test_ids", tmp_path / "test.csv"]
@@ -485,7 +487,6 @@ def test_a_test_id_that_no_film_has_is_told(tmp_path, capsys):
     assert "999" in capsys.readouterr().out
 
 
-@pytest.mark.xfail(strict=True, reason="it is replaced")
 def test_a_list_of_what_was_left_out_is_not_overwritten(tmp_path):
     listed = tmp_path / "Data" / "import_left_out.csv"
     listed.parent.mkdir()
@@ -494,7 +495,6 @@ def test_a_list_of_what_was_left_out_is_not_overwritten(tmp_path):
         run(tmp_path / "Data", "--source", make_source(tmp_path / "films"))
 
 
-@pytest.mark.xfail(strict=True, reason="the empty folder stays")
 def test_a_failure_leaves_no_empty_folder_behind(tmp_path):
     with pytest.raises(UserError):
         run(tmp_path / "Data", "--source", tmp_path / "none")

@@ -186,5 +186,5 @@ def test_missing_data_is_one_line_that_names_the_path(coded_data, gone):
 def test_folder_without_the_films_of_the_table(coded_data):
     for path in (coded_data / "train").iterdir():
         path.unlink()
-    with pytest.raises(UserError, match="40 x no file"):
+    with pytest.raises(UserError, match="40 no file"):
         load(coded_data)

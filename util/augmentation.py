@@ -1,4 +1,5 @@
-"""Augmentation of films: one affine warp and one grey-level table per image.
+"""Augmentation of batches: one affine warp and one grey-level table per image, then mixup and
+label noise where asked for.
 
 Every change is drawn from the generator that is passed in, so that a batch is a pure function of
 its seed. The default ranges are moderate: finger tips and wrists must stay in the picture (look at
@@ -15,7 +16,7 @@ from util.radiographs import border_level
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges of the random changes; each is drawn evenly from +- its value."""
+    """Ranges of the random changes; those of the film are drawn evenly from +- their value."""
 
     rotation: float = 20.0  # degrees
     zoom: float = 0.15  # share of the size
@@ -26,19 +27,42 @@ class Augmentation:
     gamma: float = 0.25  # exponent between 1 / (1 + gamma) and 1 + gamma
     contrast: float = 0.15  # share
     brightness: float = 12.0  # grey levels of 0-255
+    mixup_alpha: float = 0.0  # of the Beta distribution of shares; 0 is off
+    label_noise_std: float = 0.0  # months
 
 
 STRENGTHS = {  # what --augment names
-    "none": None,
+    "none": Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0),
     "light": Augmentation(10, 0.08, 0.03, 0.04, 2, 0.5, 0.12, 0.08, 6),
     "moderate": Augmentation(),
     "strong": Augmentation(30, 0.25, 0.12, 0.12, 8, 0.5, 0.5, 0.3, 25),
 }
 
 
-def augment_batch(images, rng, ranges):
-    """Return randomly changed copies of the films: uint8 `(N, size, size)` in and out."""
-    return np.stack([augment(image, rng, ranges) for image in images])
+def augment_batch(image, sex, boneage, rng, ranges):
+    """Return randomly changed copies of a batch: uint8 `(N, size, size)`, sex and boneage
+    (months) float32 `(N, 1)`, in and out."""
+    image = np.stack([augment(film, rng, ranges) for film in image])
+    if ranges.label_noise_std:
+        boneage = add_gaussian_noise_to_labels(boneage, rng, ranges.label_noise_std)
+    if ranges.mixup_alpha:
+        image, sex, boneage = mixup(image, sex, boneage, rng, ranges.mixup_alpha)
+    return image, sex, boneage
+
+
+def mixup(image, sex, boneage, rng, alpha=0.2):
+    """Blend each film with another of the batch: image, sex and label by one share
+    (Zhang et al. 2018, 'mixup: beyond empirical risk minimization')."""
+    share = np.float32(rng.beta(alpha, alpha))
+    other = rng.permutation(len(image))
+    blended = (share * values + (1 - share) * values[other] for values in (image, sex, boneage))
+    image, sex, boneage = blended
+    return np.rint(image).astype(np.uint8), sex, boneage
+
+
+def add_gaussian_noise_to_labels(boneage, rng, noise_std=1.0):
+    """Add normal noise with an SD of `noise_std` months to labels `(N, 1)`."""
+    return boneage + rng.normal(0, noise_std, boneage.shape).astype(boneage.dtype)
 
 
 def augment(image, rng, ranges):

@@ -3,12 +3,12 @@
 import pandas as pd
 
 from preprocessing import SPLITS, load_films, make_batch
-from util.augmentation import STRENGTHS
 from util.errors import UserError
 from util.files import write_csv
 from util.metrics import evaluate_predictions, format_metrics
 from util.quiet import import_tensorflow
 from util.runs import add_to_config, fingerprint, load_run_model, open_run
+from util.tables import count_reasons
 
 
 def run_experiment(args):
@@ -18,8 +18,12 @@ def run_experiment(args):
     if metrics:
         run.log(f"this run is finished: {run.folder}\n")
     else:
-        films = load_splits(args, run)
-        history = train_model(films, args, run)
+        try:
+            films = load_splits(args, run)
+            history = train_model(films, args, run)
+        except UserError:
+            run.discard()
+            raise
         metrics, predictions = evaluate_splits(films, args, run)
         plots = draw_run(run, history, predictions, films["train"], args)
         run.write_json("metrics.json", metrics)
@@ -27,7 +31,14 @@ def run_experiment(args):
             from util.plots import show_plots
 
             show_plots(plots)
+    report(run, metrics, args)
+
+
+def report(run, metrics, args):
+    """Print the errors on the test split and what to do next."""
     run.log(format_metrics(metrics["test"], "test"))
+    if "test_tta" in metrics:
+        run.log(format_metrics(metrics["test_tta"], f"test, mean of {args.tta_steps} views"))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
     run.log(f"next: python predict.py FILM.png --model {run.folder} --sex F")
 
@@ -44,14 +55,24 @@ def load_splits(args, run):
     left_out = [part.left_out.assign(split=split) for split, part in films.items()]
     write_csv(run.path("left_out.csv"), pd.concat(left_out))
     for split, part in films.items():
-        reasons = ", ".join(
-            f"{n} {why}" for why, n in part.left_out["reason"].value_counts().items()
-        )
+        reasons = count_reasons(part.left_out)
         run.log(f"{split:5s} {len(part):6d} films" + (f", left out: {reasons}" if reasons else ""))
     if any(len(part.left_out) for part in films.values()):
         run.log(f"      left-out rows are listed in {run.path('left_out.csv')}")
-    add_to_config(run, {"data": {split: describe(part) for split, part in films.items()}})
+    note_data(run, {split: describe(part) for split, part in films.items()})
     return films
+
+
+def note_data(run, data):
+    """Note what the run is trained on; UserError when a resumed run would go on with other data."""
+    known = run.read_json("config.json").get("data")
+    changed = [split for split in data if known and known[split] != data[split]]
+    if changed:
+        raise UserError(
+            f"films or labels of {', '.join(changed)} changed since the run was started "
+            f"({run.folder}). Bring them back, or start a new run."
+        )
+    add_to_config(run, {"data": data})
 
 
 def check_splits_apart(films):
@@ -102,27 +123,34 @@ def train_model(films, args, run):
 
 
 def evaluate_splits(films, args, run):
-    """Predict validation and test with the best model. Returns (metrics, predictions) by split."""
+    """Predict validation and test with the best model, under --use_tta also over several views.
+    Returns (metrics, predictions) by split, "val_tta" and "test_tta" being those with views."""
     from util.prediction import compile_predictor, predict_films
+    from util.tta import test_time_augmentation
 
     predict = compile_predictor(load_run_model(run))
+    predictors = {"": predict}
+    if args.use_tta:
+        predictors["_tta"] = test_time_augmentation(predict, args.tta_steps)
     median = float(films["train"].table["boneage"].median())
     metrics, predictions = {}, {}
-    for split in ("val", "test"):
-        table = predict_films(predict, films[split], args.batch_size_eval)
-        write_csv(run.path(f"predictions_{split}.csv"), table)
-        metrics[split] = evaluate_predictions(table, train_median=median, seed=args.seed)
-        predictions[split] = table
+    for ending, predictor in predictors.items():
+        for split in ("val", "test"):
+            table = predict_films(predictor, films[split], args.batch_size_eval)
+            write_csv(run.path(f"predictions_{split}{ending}.csv"), table)
+            metrics[split + ending] = evaluate_predictions(table, median, args.seed)
+            predictions[split + ending] = table
     return metrics, predictions
 
 
 def draw_run(run, history, predictions, films, args):
     """Save the pictures of a run: history, a contact sheet of what training saw, and errors."""
     from util import plots
+    from util.training import augmentation
 
-    sheet = make_batch(films, 32, args.seed, epoch=0, step=0, ranges=STRENGTHS[args.augment])
+    sheet = make_batch(films, 32, args.seed, epoch=0, step=0, ranges=augmentation(args))
     labels = [
-        f"{id} {'M' if sex else 'F'} {months:.0f} mo"
+        f"{id} {'M' if sex > 0.5 else 'F'} {months:.0f} mo"
         for id, sex, months in zip(sheet.ids, sheet.sex[:, 0], sheet.boneage[:, 0], strict=True)
     ]
     return [

@@ -1,11 +1,13 @@
 """From downloads of any shape to the native layout: sources, splits, files in place."""
 
 import os
+import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,19 +18,22 @@ from tqdm import tqdm
 
 from preprocessing import SPLITS
 from util.errors import UserError
-from util.tables import find_films, list_images, read_labels, split_usable
+from util.files import write_csv
+from util.radiographs import RadiographError, decode, read_bytes
+from util.tables import find_films, is_hidden, list_images, read_labels, split_usable
 
-KINDS = {"train": "train", "valid": "val", "test": "test"}  # what a name says of its split
+# what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
+KIND = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?![a-z])")
+LEFT_OUT = "import_left_out.csv"
 BAND = 24  # months: splits are stratified by sex and age bands of this width
 
 
 @dataclass
 class Source:
-    """A folder of films, with its name as given; `temporary` when it was unpacked by us."""
+    """A folder of films, with its name as given."""
 
     name: str
     folder: Path
-    temporary: bool
 
 
 # --------------------------------------------------------------------------------------- sources
@@ -38,17 +43,19 @@ def open_source(name, work):
     """Open a folder, or unpack a zip below `work`; UserError when it is neither."""
     path = Path(name)
     if path.is_dir():
-        return Source(name, path.resolve(), False)
+        return Source(name, path.resolve())
     if not path.is_file():
         raise UserError(f"no such folder or zip (--source {name}). Check the path.")
     folder = Path(tempfile.mkdtemp(dir=work))
     try:
         unpack(path, folder)
-    except (zipfile.BadZipFile, EOFError):
+    except (zipfile.BadZipFile, zlib.error, EOFError):
         raise UserError(
             f"not a zip, or a damaged one (--source {name}). Download it again."
         ) from None
-    return Source(name, folder, True)
+    except RuntimeError:  # zipfile's word for a password
+        raise UserError(f"the zip is encrypted (--source {name}). Unpack it yourself.") from None
+    return Source(name, folder)
 
 
 def unpack(path, folder):
@@ -63,13 +70,13 @@ def unpack(path, folder):
 
 
 def is_litter(name):
-    return any(part.startswith(("__MACOSX", ".")) for part in Path(name).parts)
+    return any(is_hidden(part) for part in Path(name).parts)
 
 
 def find_tables(source):
     """All CSV files in a source, and the one beside it that has its name."""
     given = Path(source.name)
-    beside = [given.with_suffix(".csv"), given.parent / f"{given.name}.csv"]
+    beside = dict.fromkeys([given.with_suffix(".csv"), given.parent / f"{given.name}.csv"])
     inside = [p for p in sorted(source.folder.rglob("*.csv")) if not is_litter(p.name)]
     return [*inside, *(path.resolve() for path in beside if path.is_file())]
 
@@ -105,8 +112,8 @@ def read_source(source, csv, male_value):
 
 def kind_of(name):
     """The split that a name tells: "train", "val", "test", or "" for none."""
-    found = [kind for word, kind in KINDS.items() if word in Path(name).name.lower()]
-    return found[0] if len(found) == 1 else ""
+    found = set(KIND.findall(Path(name).name.lower()))
+    return found.pop() if len(found) == 1 else ""
 
 
 def read_sources(sources, csv, male_value):
@@ -118,6 +125,10 @@ def read_sources(sources, csv, male_value):
     if films["kind"].nunique() == 1:  # a name alone, such as "training", splits nothing
         films["kind"] = ""
     check_given_splits(films)
+    # one table for several sources: a row needs its film in one of them
+    elsewhere = films["id"].isin(films.loc[films["path"] != "", "id"])
+    repeated = films.duplicated(["id", "filename"])
+    films = films[(films["path"] != "") | ~(elsewhere | repeated)].reset_index(drop=True)
     usable, left_out = split_usable(films)
     if usable.empty:
         raise UserError(
@@ -159,7 +170,7 @@ def assign_splits(films, shares, seed, test_ids=()):
         wanted = {name: 0 if (films["kind"] == name).any() else s for name, s in wanted.items()}
         split[split.isin(["", "train"])] = ""
     order = np.array(spread_out(films[split == ""], seed))
-    pool = len(order) + sum(split == "test") * ("test" in wanted)
+    pool = len(order) + sum(split == "test")
     start = 0
     for name in ("test", "val"):
         count = round(wanted[name] * pool) - (sum(split == "test") if name == "test" else 0)
@@ -190,7 +201,8 @@ def new_data_folder(data_dir):
     """Give a working folder inside `data_dir`; what it holds moves in place at the end, and
     nothing stays behind after a failure. Refuses a folder that holds data already."""
     data_dir = Path(data_dir)
-    for name in (n for pair in SPLITS.values() for n in pair):
+    is_new = not data_dir.exists()
+    for name in (*(n for pair in SPLITS.values() for n in pair), LEFT_OUT):
         path = data_dir / name
         if path.is_file() or (path.is_dir() and any(path.iterdir())):
             raise UserError(
@@ -208,19 +220,22 @@ def new_data_folder(data_dir):
             if (data_dir / path.name).is_dir():
                 (data_dir / path.name).rmdir()  # empty, else it would have been refused
             path.replace(data_dir / path.name)
-    finally:
+    except BaseException:
         shutil.rmtree(work, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):  # somebody else put something there meanwhile
+                data_dir.rmdir()
+        raise
+    shutil.rmtree(work, ignore_errors=True)
 
 
-def place_films(films, temporary, max_side, ready):
-    """Bring films to `ready/<split folder>/<id><ending>` and write the split's tables.
+def place_films(films, max_side, ready):
+    """Bring films to `ready/<split folder>/<id><ending>` and write the tables of the splits.
 
-    Unpacked files are moved, others hard-linked where the file system can, else copied; films
-    with a side above `max_side` pixels are shrunk. Returns rows that failed, with reasons.
+    Files are hard-linked where the file system can, else copied; with `max_side` (pixels) they
+    are written anew, shrunk to it. Returns (films in place, rows that failed with reasons).
     """
-    films = films.assign(
-        filename=[i + target_ending(p, max_side) for i, p in films[["id", "path"]].values]
-    )
+    films["filename"] = [i + target_ending(p, max_side) for i, p in films[["id", "path"]].values]
     for folder, _ in SPLITS.values():
         (ready / folder).mkdir()
 
@@ -228,26 +243,30 @@ def place_films(films, temporary, max_side, ready):
         target = ready / SPLITS[row.split][0] / row.filename
         try:
             if max_side:
-                shrink(Path(row.path), target, max_side)
-            elif row.path.startswith(temporary):
-                Path(row.path).replace(target)
+                shrink(row.path, target, max_side)
             else:
                 link_or_copy(row.path, target)
-        except (OSError, ValueError) as error:
-            return str(error)
-        return None
+        except RadiographError as error:
+            return error.reason
+        return ""
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(place, films.itertuples())
-        errors = list(tqdm(results, total=len(films), desc="films", unit="film", disable=None))
-    failed = np.array([error is not None for error in errors], bool)
+        reasons = list(tqdm(results, total=len(films), desc="films", unit="film", disable=None))
+    failed = np.array([reason != "" for reason in reasons], bool)
     films["gender"] = films["sex"].map({1.0: "male", 0.0: "female"})
     films["sex"] = films["sex"].astype(int)
     columns = ["id", "filename", "boneage", "sex", "gender"]
     for name, (_, table) in SPLITS.items():
-        films.loc[(films["split"] == name) & ~failed, columns].to_csv(ready / table, index=False)
-    reasons = [error for error in errors if error]
-    return films[~failed], films.loc[failed, ["id", "filename"]].assign(reason=reasons)
+        write_csv(ready / table, films.loc[(films["split"] == name) & ~failed, columns])
+    left_out = pd.DataFrame(
+        {
+            "id": films["id"],
+            "filename": [Path(path).name for path in films["path"]],
+            "reason": reasons,
+        }
+    )
+    return films[~failed], left_out[failed]
 
 
 def target_ending(path, max_side):
@@ -255,18 +274,16 @@ def target_ending(path, max_side):
 
 
 def link_or_copy(path, target):
-    """Hard-link a file, or copy it where the file system can't link."""
+    """Hard-link a file, or copy it where the file system can't link; links are followed."""
     try:
-        os.link(path, target)
+        os.link(os.path.realpath(path), target)
     except OSError:
         shutil.copy2(path, target)
 
 
 def shrink(path, target, max_side):
     """Write an image as PNG with no side above `max_side` pixels; 16 bit stays 16 bit."""
-    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_ANYDEPTH)
-    if image is None:
-        raise ValueError("not a readable image")
+    image = decode(read_bytes(path), path)
     scale = max_side / max(image.shape)
     if scale < 1:
         height, width = (max(1, round(side * scale)) for side in image.shape)

@@ -134,6 +134,21 @@ def format_metrics(metrics, title):
     return "\n".join(lines)
 
 
+def format_comparison(comparison, names):
+    """The comparison of two runs in words, the first against the second."""
+    low, high = comparison["difference_ci95"]
+    verdict = "no clear difference" if low <= 0 <= high else "a clear difference"
+    return "\n".join(
+        [
+            f"on the same {comparison['n']} films, MAE in months:",
+            f"  {comparison['mae_a']:8.2f}   {names[0]}",
+            f"  {comparison['mae_b']:8.2f}   {names[1]}",
+            f"  {comparison['difference']:+8.2f}   difference, 95 % interval "
+            f"[{low:+.2f}, {high:+.2f}]: {verdict}",
+        ]
+    )
+
+
 def format_row(name, row):
     return (
         f"  {name:16s}{row['n']:6d}{row['mae']:8.2f}   {format_interval(row['mae_ci95']):16s}"

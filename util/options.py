@@ -6,13 +6,16 @@ from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, MODEL_TYPES
 from util.radiographs import FITS
 
+LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
+CLR_MODES = ("triangular", "triangular2", "exp_range")
+
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Shows the docstring of a script as it is written, and the default of an option that has
     one."""
 
     def _get_help_string(self, action):
-        if action.default in (None, False):
+        if action.default is None or action.default is False:
             return action.help
         return super()._get_help_string(action)
 
@@ -21,13 +24,15 @@ def new_parser(description):
     return argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
 
 
-def count(least):
-    """An argparse type: a whole number, `least` or more."""
+def count(least, most=None):
+    """An argparse type: a whole number, `least` or more, at most `most`."""
 
     def parse(text):
         value = int(text)
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is too small: {least} or more")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"{value} is too large: {most} or less")
         return value
 
     parse.__name__ = "whole number"
@@ -50,11 +55,15 @@ def number(low, high=float("inf"), open_low=False):
 def add_data_options(parser):
     group = parser.add_argument_group("data")
     group.add_argument("--data_dir", default="Data", help="folder with train/, df_train.csv, ...")
+    add_cache_dir(group)
+    add_male_value(group)
+    add_canvas_options(group)
+
+
+def add_cache_dir(group):
     group.add_argument(
         "--cache_dir", help="folder for decoded films (default: <data_dir>/cache); safe to delete"
     )
-    add_male_value(group)
-    add_canvas_options(group)
 
 
 def add_male_value(group):
@@ -157,22 +166,37 @@ def add_training_options(parser):
         default=10,
         help="end a phase after so many epochs without a better validation MAE; 0 is never",
     )
-    group.add_argument("--seed", type=count(0), default=42, help="seed of every random choice")
+    add_seed(group)
 
 
 def add_enhancement_options(parser):
     """Options of train_advanced_streamlined.py; the other scripts keep their defaults."""
-    group = parser.add_argument_group("enhancements")
+    positive = number(0, open_low=True)
+    group = parser.add_argument_group("augmentation")
     group.add_argument(
         "--augment", choices=STRENGTHS, default="moderate", help="strength of the augmentation"
     )
     group.add_argument(
+        "--mixup_alpha",
+        type=number(0),
+        default=0.0,
+        help="blend films, their sex and label in pairs, by Beta(alpha, alpha); 0 is off",
+    )
+    group.add_argument(
+        "--label_noise_std",
+        type=number(0),
+        default=0.0,
+        help="SD in months of noise added to training labels; 0 is off",
+    )
+    add_tta_options(group)
+
+    group = parser.add_argument_group("loss")
+    group.add_argument(
         "--loss_type",
-        choices=("mae", "mse", "huber", "smooth_l1", "wing"),
+        choices=LOSS_TYPES,
         default="mae",
         help="loss of errors in months",
     )
-    positive = number(0, open_low=True)
     group.add_argument(
         "--huber_delta", type=positive, default=6.0, help="months up to which huber is quadratic"
     )
@@ -187,6 +211,35 @@ def add_enhancement_options(parser):
     )
     group.add_argument(
         "--wing_epsilon", type=positive, default=2.0, help="months: curvature of wing, less is more"
+    )
+
+    group = parser.add_argument_group("cyclical learning rate")
+    group.add_argument(
+        "--use_cyclical_lr", action="store_true", help="cycles instead of warm-up and cosine decay"
+    )
+    group.add_argument(
+        "--clr_max_lr",
+        type=number(0, 1, True),
+        help="top of a cycle; its foot is --lr or --lr_finetune (default: 4 times the foot)",
+    )
+    group.add_argument(
+        "--clr_step_size", type=count(1), help="steps from foot to top (default: those of 2 epochs)"
+    )
+    group.add_argument("--clr_mode", choices=CLR_MODES, default="triangular", help="kind of cycle")
+    group.add_argument(
+        "--clr_gamma",
+        type=number(0, 1, True),
+        default=0.9999,
+        help="factor on the height at each step, for exp_range",
+    )
+
+
+def add_tta_options(group):
+    group.add_argument(
+        "--use_tta", action="store_true", help="predict the mean over several views of a film"
+    )
+    group.add_argument(
+        "--tta_steps", type=count(1, 10), default=5, help="views, the film itself among them: 1-10"
     )
 
 
@@ -227,6 +280,12 @@ def add_verbose(group):
         choices=(0, 1, 2),
         default=1,
         help="0 silent, 1 progress bar and a line an epoch, 2 a line an epoch",
+    )
+
+
+def add_seed(group):
+    group.add_argument(
+        "--seed", type=count(0, 2**32 - 1), default=42, help="seed of every random choice"
     )
 
 

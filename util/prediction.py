@@ -4,6 +4,9 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from util.runs import load_run_model
+from util.tta import test_time_augmentation
+
 
 def compile_predictor(model):
     """Return `predict(image, sex) -> months (N,)` as one compiled call of the model.
@@ -22,6 +25,12 @@ def compile_predictor(model):
         return call(tf.constant(image), tf.constant(sex, tf.float32)).numpy()
 
     return predict
+
+
+def run_predictor(run, args):
+    """The predictor of a run's model, averaging over views under --use_tta."""
+    predict = compile_predictor(load_run_model(run))
+    return test_time_augmentation(predict, args.tta_steps) if args.use_tta else predict
 
 
 def predict_months(predict, pixels, sex, batch_size, progress=False):
@@ -43,9 +52,10 @@ def predict_months(predict, pixels, sex, batch_size, progress=False):
 
 def predict_films(predict, films, batch_size, progress=False):
     """Predict labelled films: frame of id, sex, boneage, predicted and error (months), in file
-    order; each prediction is joined with the label of its own row."""
+    order; each prediction is joined with the label of its own row. Rounded to 0.01 months, as
+    single precision depends a little on the size of a batch."""
     table = films.table[["id", "sex", "boneage"]].astype({"sex": int})
     months = predict_months(predict, films.pixels, table["sex"], batch_size, progress)
-    table["predicted"] = months.round(3)
-    table["error"] = (table["predicted"] - table["boneage"]).round(3)
+    table["predicted"] = months.round(2)
+    table["error"] = (table["predicted"] - table["boneage"]).round(2)
     return table

@@ -16,6 +16,7 @@ from util.errors import UserError
 READER_VERSION = 1  # raise it when the pixels of `read_canvas` change: caches are then rebuilt
 FITS = ("pad", "stretch")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
+UNREADABLE = "can't be read"  # the file system's fault, which may pass
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
 
 # OpenCV's own complaints about bad files would come beside our one line that names the file.
@@ -40,11 +41,7 @@ def read_radiograph(path):
     Raises RadiographError when the file is missing, empty, truncated, no image, or without
     contrast.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise RadiographError(path, f"can't be read: {os.strerror(error.errno)}") from None
-    image = decode(data, path)
+    image = decode(read_bytes(path), path)
     if min(image.shape) < MIN_SIDE:
         raise RadiographError(path, f"too small: {image.shape[1]} x {image.shape[0]} pixels")
     if image.min() == image.max():
@@ -57,6 +54,14 @@ def read_canvas(path, size, fit):
     return to_canvas(read_radiograph(path), size, fit)
 
 
+def read_bytes(path):
+    """The bytes of a file; RadiographError when it can't be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise RadiographError(path, f"{UNREADABLE}: {os.strerror(error.errno)}") from None
+
+
 def decode(data, path="bytes"):
     """Decode the bytes of an image file to grey `(H, W)`, uint8 or uint16 as stored.
 
@@ -66,7 +71,12 @@ def decode(data, path="bytes"):
         raise RadiographError(path, "empty file")
     if is_truncated(data):
         raise RadiographError(path, "truncated file")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    try:
+        image = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+        )
+    except cv2.error:  # a header that promises more pixels than OpenCV takes
+        image = None
     if image is None:
         raise RadiographError(path, "not a readable image (PNG, JPEG, WebP, TIFF or BMP)")
     if image.dtype not in (np.uint8, np.uint16):

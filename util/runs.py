@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -19,6 +20,7 @@ import pandas as pd
 from util.errors import UserError
 from util.files import write_json
 
+STATE = "state.npz"  # of training, to resume from
 # Options that may differ when a run goes on: none of them changes a result.
 FREE_TO_CHANGE = {"resume", "show", "verbose", "results_dir", "cache_dir", "batch_size_eval"}
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn")
@@ -47,10 +49,18 @@ class Run:
     def read_json(self, name):
         """Read a JSON file of the run; None when there is none."""
         path = self.folder / name
-        return json.loads(path.read_text()) if path.exists() else None
+        try:
+            return json.loads(path.read_text()) if path.exists() else None
+        except ValueError:
+            raise UserError(f"a damaged file of the run ({path}). Train it again.") from None
 
     def write_json(self, name, content):
         write_json(self.path(name), content)
+
+    def discard(self):
+        """Remove the folder of a run that failed before it had an epoch to keep."""
+        if not (self.folder / STATE).exists():
+            shutil.rmtree(self.folder)
 
 
 def open_run(args, name):
@@ -64,6 +74,7 @@ def open_run(args, name):
     stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
     run = Run(Path(args.results_dir) / (args.run_name or f"{name}_{stamp}"), args.verbose)
     options = {key: value for key, value in vars(args).items() if key not in FREE_TO_CHANGE}
+    options["data_dir"] = str(Path(args.data_dir).resolve())  # the same from any folder
     started = run.read_json("config.json")
     if args.resume:
         if started is None:
@@ -113,10 +124,15 @@ def read_run(folder):
 
 
 def load_run_model(run):
-    """Load the best model of a run; only Keras is needed."""
+    """Load the best model of a run; only Keras is needed. UserError when it is damaged."""
     import keras
 
-    return keras.models.load_model(run.folder / "model.keras")
+    path = run.folder / "model.keras"
+    try:
+        return keras.models.load_model(path)
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise UserError(f"the model can't be loaded: {reason} ({path}). Train it again.") from None
 
 
 def environment():

@@ -3,7 +3,11 @@
 Inside the project sex is 1 = male, 0 = female, NaN = unknown, and boneage is in months.
 """
 
+import csv
+import io
 import os
+import warnings
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +55,7 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
         {
             "id": ids,
             "filename": table[has_names[0]].fillna("").str.strip() if has_names else "",
-            "sex": read_sex(table, columns["sex"], male_value, path),
+            "sex": read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan,
             "boneage": read_months(table[has_ages[0]]) if has_ages else np.nan,
         }
     )
@@ -62,17 +66,30 @@ def read_table(path):
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no such table ({path}). Check the path.")
-    start = path.read_bytes()[:4]
-    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        table = pd.read_csv(path, dtype=str, sep=None, engine="python", encoding=encoding)
-    except (ValueError, UnicodeError, pd.errors.ParserError, pd.errors.EmptyDataError, OSError):
-        raise UserError(f"not a readable CSV table ({path}). Save it as CSV in UTF-8.") from None
-    except Exception as error:  # the csv module's own errors, such as a NUL byte
-        raise UserError(f"not a readable CSV table: {error} ({path}). Save it again.") from None
+        text = decode_text(path.read_bytes())
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # a comma at the end of rows
+            table = pd.read_csv(io.StringIO(text), dtype=str, sep=separator, index_col=False)
+    except (ValueError, csv.Error, OSError) as error:  # pandas' own errors are ValueErrors
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"not a readable CSV table: {reason} ({path}). Save it as CSV in UTF-8."
+        ) from None
     if table.empty:
         raise UserError(f"the table has no rows ({path}). Check the file.")
     return table
+
+
+def decode_text(data):
+    """Text of a file as spreadsheets save it; ValueError when it is none."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16")
+    text = data.decode("utf-8-sig")
+    if "\0" in text:
+        raise ValueError("it holds binary data")
+    return text
 
 
 def find_columns(table, name):
@@ -93,7 +110,8 @@ def clean_id(value):
 
 
 def read_months(column):
-    months = pd.to_numeric(column.str.strip(), errors="coerce")
+    text = column.str.strip().str.replace(",", ".", regex=False)  # decimal commas
+    months = pd.to_numeric(text, errors="coerce")
     return months.where(months.between(0, MAX_MONTHS)).astype(float)
 
 
@@ -105,6 +123,7 @@ def read_sex(table, columns, male_value, path):
     for column in columns:
         text = table[column].str.strip().str.lower()
         numbers = text.map({"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0})
+        check_numbers_of_sex(text, column, path)
         words = text.map({**dict.fromkeys(MALE, 1.0), **dict.fromkeys(FEMALE, 0.0)})
         if words.notna().any():
             contradicts = words.notna() & sex.notna() & (words != sex)
@@ -129,56 +148,90 @@ def read_sex(table, columns, male_value, path):
     return sex
 
 
-def find_films(labels, folder):
-    """Add the column path: the film of each row in `folder` or below, "" where there is none.
+def check_numbers_of_sex(text, column, path):
+    """UserError when a column of sex holds numbers other than 0 and 1."""
+    numbers = pd.to_numeric(text, errors="coerce").dropna()
+    others = sorted(numbers[~numbers.isin([0, 1])].unique())
+    if others:
+        raise UserError(
+            f"column {column} holds {others[0]:g}: which sex is that? ({path}) Write M and F."
+        )
 
-    Matched by file name, then by id with any image ending, then by id without leading zeros.
+
+def find_films(labels, folder):
+    """Add two columns: path, the film of each row in `folder` or below, and missing, which says
+    why there is none ("" where there is one).
+
+    Matched by the path or name that the table gives, then by id with any image ending, last by
+    id without leading zeros. A name that several files have is no match, and no film belongs to
+    two ids.
     """
     films = list_images(folder)
-    by_name = {path.name: path for path in films}
-    by_stem = {path.stem: path for path in films}
-    by_number = unambiguous({path: path.stem.lstrip("0") for path in films})
-
-    def find(id_, filename):
-        name = Path(filename.replace("\\", "/")).name
-        found = (
-            by_name.get(name)
-            or by_stem.get(Path(name).stem if name else id_)
-            or by_stem.get(id_)
-            or by_number.get(id_.lstrip("0"))
-        )
-        return str(found or "")
-
-    pairs = zip(labels["id"], labels["filename"], strict=True)
-    return labels.assign(path=[find(id_, filename) for id_, filename in pairs])
+    by_name, by_stem = group(films, lambda p: p.name), group(films, lambda p: p.stem)
+    rows = list(zip(labels["id"], labels["filename"], strict=True))
+    found = [match(id_, filename, by_name, by_stem) for id_, filename in rows]
+    taken = {path for paths in found for path in paths}
+    by_number = group((p for p in films if p not in taken), lambda p: p.stem.lstrip("0"))
+    found = [
+        paths or by_number.get(id_.lstrip("0"), [])
+        for paths, (id_, _) in zip(found, rows, strict=True)
+    ]
+    missing = {0: "no file", 1: ""}
+    return labels.assign(
+        path=[str(paths[0]) if len(paths) == 1 else "" for paths in found],
+        missing=[missing.get(len(paths), "several files of that name") for paths in found],
+    )
 
 
-def unambiguous(keys):
-    """Turn {path: key} into {key: path} for the keys that one path alone has."""
-    counts = pd.Series(list(keys.values()), dtype=object).value_counts()
-    return {key: path for path, key in keys.items() if counts[key] == 1}
+def match(id_, filename, by_name, by_stem):
+    """The files that a row may mean, by the best of its descriptions that fits any."""
+    filename = filename.replace("\\", "/")
+    same_name = by_name.get(Path(filename).name, [])
+    same_path = [path for path in same_name if str(path).endswith(f"/{filename}")]
+    return same_path or same_name or by_stem.get(clean_id(filename)) or by_stem.get(id_) or []
+
+
+def group(films, key):
+    """{key: paths} of films."""
+    groups = defaultdict(list)
+    for path in films:
+        groups[key(path)].append(path)
+    return groups
 
 
 def list_images(folder):
-    """All image files in a folder and below, by name, without hidden ones."""
+    """All image files in a folder and below, by name, without hidden ones and without the
+    `*_CLAHE` copies that stand beside their originals."""
     folder = Path(folder).resolve()
     found = []
     for where, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
-        names = (f for f in sorted(files) if not f.startswith("."))
+        folders[:] = sorted(f for f in folders if not is_hidden(f) and not f.endswith("_CLAHE"))
+        names = (f for f in sorted(files) if not is_hidden(f))
         found += [Path(where) / f for f in names if Path(f).suffix.lower() in IMAGE_ENDINGS]
     return found
 
 
+def is_hidden(name):
+    """Whether a file or folder is hidden, or litter that macOS puts into zips."""
+    return name.startswith((".", "__MACOSX"))
+
+
 def split_usable(labels, need=("sex", "boneage")):
-    """Split rows into (usable, left_out): left_out has id, filename and reason."""
-    reasons = pd.Series("", index=labels.index)
-    reasons[labels["id"].duplicated()] = "duplicate id"
-    for column, reason in (("boneage", "no age"), ("sex", "no sex")):
+    """Split rows of `find_films` into (usable, left_out): left_out has id, filename and reason.
+    Of several usable rows with one id the first is kept."""
+    reasons = labels["missing"].where(labels["path"] == "", "")
+    for column, reason in (("sex", "no sex"), ("boneage", "no age")):
         if column in need:
-            reasons[labels[column].isna()] = reason
-    reasons[labels["path"] == ""] = "no file"
-    reasons[labels["id"] == ""] = "no id"
+            reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
+    reasons = reasons.mask(labels["id"] == "", "no id")
+    usable = labels[reasons == ""]
+    reasons[usable.index[usable["id"].duplicated()]] = "duplicate id"
     bad = reasons != ""
     left_out = labels.loc[bad, ["id", "filename"]].assign(reason=reasons[bad])
-    return labels[~bad].reset_index(drop=True), left_out.reset_index(drop=True)
+    usable = labels[~bad].drop(columns="missing")
+    return usable.reset_index(drop=True), left_out.reset_index(drop=True)
+
+
+def count_reasons(left_out):
+    """What was left out, in words: "3 no file, 1 no age"; "" when nothing was."""
+    return ", ".join(f"{n} {reason}" for reason, n in left_out["reason"].value_counts().items())

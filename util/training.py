@@ -10,7 +10,7 @@ import json
 import math
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -27,13 +27,14 @@ from modeling import (
 )
 from preprocessing import steps_per_epoch, training_dataset
 from util.augmentation import STRENGTHS
+from util.cyclical_lr import CyclicalLearningRate
 from util.errors import UserError
 from util.files import write_atomically, write_csv
 from util.loss_functions import get_loss_function
 from util.prediction import compile_predictor, predict_films
+from util.runs import STATE
 
 WARM_UP = 0.05  # share of a phase in which the learning rate rises
-STATE = "state.npz"
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,12 @@ def prepare_phase(model, phase, films, args, run):
         freeze_backbone(model)
     else:
         unfreeze_backbone(model, bn)
-    for layer in batchnorm_layers(model):
-        layer.momentum = average_decay(layer.momentum, steps)
+    if bn == "train":
+        for layer in batchnorm_layers(model):
+            layer.momentum = average_decay(layer.momentum, steps)
     model.compile(
-        optimizer=make_optimizer(args, phase.lr, steps),
-        loss=get_loss_function(args.loss_type, **vars(args)),  # it takes its own options
+        optimizer=make_optimizer(args, learning_rate(args, phase.lr, steps, steps_an_epoch), steps),
+        loss=get_loss_function(**vars(args)),  # each takes its own options
         # months over the SD of the training labels: the learning rate means the same for any data
         loss_weights=[1 / label_sd(films)],
         metrics=["mae"],
@@ -138,19 +140,33 @@ def average_decay(decay, steps):
     return min(decay, 1 - 10 / steps) if steps > 10 else 0.0
 
 
-def make_optimizer(args, lr, steps):
-    """AdamW (Loshchilov & Hutter 2019) with warm-up and cosine decay over `steps`, clipping of
-    the gradient norm and a moving average of the weights."""
-    ema = average_decay(args.ema, steps)
+def learning_rate(args, lr, steps, steps_an_epoch):
+    """The schedule of a phase of `steps` steps with peak or base learning rate `lr`: warm-up and
+    cosine decay, or cycles."""
+    if args.use_cyclical_lr:
+        return CyclicalLearningRate(
+            base_lr=lr,
+            max_lr=args.clr_max_lr or 4 * lr,
+            step_size=args.clr_step_size or 2 * steps_an_epoch,
+            mode=args.clr_mode,
+            gamma=args.clr_gamma,
+        )
     warm_up = math.ceil(WARM_UP * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=lr / 100,
+        warmup_target=lr,
+        warmup_steps=warm_up,
+        decay_steps=max(1, steps - warm_up),
+        alpha=0.01,
+    )
+
+
+def make_optimizer(args, schedule, steps):
+    """AdamW (Loshchilov & Hutter 2019) with clipping of the gradient norm and a moving average of
+    the weights."""
+    ema = average_decay(args.ema, steps)
     optimizer = keras.optimizers.AdamW(
-        keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=lr / 100,
-            warmup_target=lr,
-            warmup_steps=warm_up,
-            decay_steps=max(1, steps - warm_up),
-            alpha=0.01,
-        ),
+        schedule,
         weight_decay=args.weight_decay,
         global_clipnorm=args.gradient_clip_norm or None,
         use_ema=ema > 0,
@@ -158,6 +174,15 @@ def make_optimizer(args, lr, steps):
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def augmentation(args):
+    """The Augmentation that the options ask for."""
+    return replace(
+        STRENGTHS[args.augment],
+        mixup_alpha=args.mixup_alpha,
+        label_noise_std=args.label_noise_std,
+    )
 
 
 def label_mean(films):
@@ -174,7 +199,7 @@ def training_batches(model, films, args, first_epoch, last_epoch):
     """Augmented batches of ((inputs of the model), months) for the epochs first .. last - 1."""
     names = [tensor.name for tensor in model.inputs]
     batches = training_dataset(
-        films, args.batch_size, args.seed, first_epoch, last_epoch, STRENGTHS[args.augment]
+        films, args.batch_size, args.seed, first_epoch, last_epoch, augmentation(args)
     )
     return batches.map(lambda inputs, boneage: (tuple(inputs[name] for name in names), boneage))
 
@@ -238,7 +263,7 @@ class EndOfEpoch(keras.callbacks.Callback):
 
     def stop_or_go_on(self, epoch):
         """End the phase when `--patience` epochs of it brought nothing better."""
-        since = epoch - max(self.progress["best_epoch"], self.phase.first)
+        since = epoch - max(self.progress["best_epoch"], self.phase.first - 1)
         stop = self.args.patience and since >= self.args.patience
         self.progress["next_epoch"] = self.phase.last if stop else epoch + 1
         self.model.stop_training = bool(stop)

@@ -1,0 +1,192 @@
+"""Errors in months: known numbers, intervals, baseline, groups and paired comparison."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from util.errors import UserError
+from util.metrics import (
+    compare_predictions,
+    evaluate_predictions,
+    format_metrics,
+    format_years,
+    interval,
+    read_predictions,
+)
+
+
+def predictions_of(boneage, error, sex=None):
+    boneage, error = np.asarray(boneage, float), np.asarray(error, float)
+    ids = [f"{i:04d}" for i in range(len(error))]
+    sex = np.arange(len(error)) % 2 if sex is None else sex
+    return pd.DataFrame(
+        {"id": ids, "sex": sex, "boneage": boneage, "predicted": boneage + error, "error": error}
+    )
+
+
+@pytest.fixture
+def five():
+    return predictions_of([10, 70, 130, 190, 100], [3, -5, 0, 24, -6], sex=[1, 0, 1, 1, 0])
+
+
+@pytest.fixture
+def many():
+    """3,000 films with skewed errors."""
+    rng = np.random.default_rng(0)
+    return predictions_of(rng.uniform(1, 228, 3000), rng.gamma(2, 5, 3000) - 8)
+
+
+def test_figures_worked_out_by_hand(five):
+    metrics = evaluate_predictions(five)
+    assert metrics["n"] == 5
+    assert metrics["mae"] == pytest.approx(38 / 5)
+    assert metrics["bias"] == pytest.approx(16 / 5)
+    assert metrics["rmse"] == pytest.approx(np.sqrt(646 / 5))
+    assert metrics["median_abs_error"] == 5
+    assert metrics["r2"] == pytest.approx(1 - 646 / 18000)
+    assert metrics["correlation"] == pytest.approx(np.corrcoef(five.boneage, five.predicted)[0, 1])
+    shares = [metrics[f"within_{months}"] for months in (6, 12, 24)]
+    assert shares == pytest.approx([0.8, 0.8, 1.0])  # 6 is within 6
+
+
+def test_groups_are_those_of_their_films_and_sum_to_n(five):
+    metrics = evaluate_predictions(five)
+    by_sex, by_age = metrics["by_sex"], metrics["by_age"]
+    assert [by_sex[name]["n"] for name in ("male", "female")] == [3, 2]
+    assert by_sex["male"]["mae"] == pytest.approx(9)
+    assert by_sex["female"]["bias"] == pytest.approx(-5.5)
+    assert {band: row["n"] for band, row in by_age.items()} == {
+        **{"0-4 years": 1, "5-9 years": 2, "10-14 years": 1, "15+ years": 1}
+    }
+    assert by_age["5-9 years"]["mae"] == pytest.approx(5.5)
+
+
+def test_every_film_is_in_one_age_band_also_on_its_edge():
+    ages = [0, 59.9, 60, 119.9, 120, 179.9, 180, 228]
+    by_age = evaluate_predictions(predictions_of(ages, np.ones(8)))["by_age"]
+    assert [row["n"] for row in by_age.values()] == [2, 2, 2, 2]
+
+
+def test_the_baseline_predicts_the_training_median_for_every_film(five):
+    own = evaluate_predictions(five)["baseline"]
+    assert (own["months"], own["source"]) == (100, "these films")
+    assert own["mae"] == pytest.approx(48)
+    told = evaluate_predictions(five, train_median=120)["baseline"]
+    assert (told["months"], told["source"]) == (120, "training films")
+    assert told["mae"] == pytest.approx(52)
+    assert told["mae_ci95"][0] < 52 < told["mae_ci95"][1]
+
+
+def test_intervals_agree_with_the_normal_approximation(many):
+    metrics = evaluate_predictions(many, train_median=120)
+    error, off = many["error"].to_numpy(), np.abs(many["boneage"] - 120)
+    for found, values in (
+        (metrics["mae_ci95"], np.abs(error)),
+        (metrics["bias_ci95"], error),
+        (metrics["baseline"]["mae_ci95"], off),
+        (metrics["by_sex"]["male"]["mae_ci95"], np.abs(error[1::2])),
+    ):
+        deviation = values.std() / np.sqrt(len(values))
+        expected = values.mean() + 1.96 * deviation * np.array([-1, 1])
+        assert found == pytest.approx(expected, abs=0.25 * deviation)
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(1)
+    bounds = [interval(rng.gamma(2, 5, 80), seed=i, n_boot=400) for i in range(300)]
+    covered = np.mean([low <= 10 <= high for low, high in bounds])
+    assert 0.89 < covered < 0.98
+
+
+def test_intervals_depend_on_the_seed_alone(five):
+    assert evaluate_predictions(five, seed=1) == evaluate_predictions(five, seed=1)
+    values = np.random.default_rng(0).gamma(2, 5, 50)
+    assert interval(values, seed=1) == interval(values, seed=1)
+    assert interval(values, seed=1) != interval(values, seed=2)
+
+
+def test_metrics_are_fit_for_json_also_where_there_is_nothing_to_measure(five):
+    for table in (five, five[:1], predictions_of([90, 90], [0, 0])):
+        metrics = evaluate_predictions(table)
+        assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+    assert metrics["r2"] is None
+    assert metrics["correlation"] is None
+    assert metrics["by_age"]["15+ years"] == {"n": 0, "mae": None, "mae_ci95": None, "bias": None}
+
+
+def test_no_predictions_are_an_error(five):
+    with pytest.raises(UserError, match="no predictions"):
+        evaluate_predictions(five[:0])
+
+
+def test_runs_are_compared_film_by_film_in_any_order(many):
+    worse = many.assign(error=many["error"] + np.sign(many["error"]))  # one month for every film
+    result = compare_predictions(many.sample(frac=1, random_state=0), worse)
+    assert result["n"] == 3000
+    assert result["mae_a"] == pytest.approx(many["error"].abs().mean())
+    assert result["mae_b"] == pytest.approx(result["mae_a"] + 1)
+    assert result["difference"] == pytest.approx(-1)
+    assert result["difference_ci95"] == pytest.approx([-1, -1])  # paired: no spread is left
+
+
+def test_the_interval_of_a_difference_covers_zero_only_without_one(many):
+    rng = np.random.default_rng(2)
+    for shift, alike in ((0, True), (3, False)):
+        other = many.assign(error=rng.permutation(many["error"].abs()) + shift)
+        low, high = compare_predictions(many, other)["difference_ci95"]
+        assert (low < 0 < high) == alike
+
+
+def test_runs_on_other_films_or_labels_can_not_be_compared(five):
+    renamed = five.assign(id=["0000", "0001", "0002", "0003", "x"])
+    for other in (five[:4], renamed, pd.concat([five, five[:1]])):
+        with pytest.raises(UserError, match="not evaluated on the same films"):
+            compare_predictions(five, other)
+    with pytest.raises(UserError, match="different labels"):
+        compare_predictions(five, five.assign(boneage=five["boneage"] + 1))
+
+
+def test_the_table_for_the_terminal(five):
+    text = format_metrics(evaluate_predictions(five[:4], train_median=120), "run on test")
+    lines = text.splitlines()
+    assert lines[0] == "run on test: 4 films, errors in months"
+    rows = {line[:18].strip(): line[18:].split() for line in lines[2:]}
+    assert rows["all films"][:2] == ["4", "8.00"]
+    assert rows["all films"][-1] == "+5.50"
+    assert rows["median baseline"][:2] == ["4", "60.00"]
+    assert "always 120, the median of the training films" in text
+    assert rows["male"][:2] == ["3", "9.00"]
+    assert rows["female"] == ["1", "5.00", "[5.00,", "5.00]", "-5.00"]
+    assert "within 6 months 75%, within 12 months 75%, within 24 months 100%" in text
+
+
+def test_groups_without_films_have_no_row(five):
+    text = format_metrics(evaluate_predictions(five[:1]), "one film")
+    assert "0-4 years" in text
+    assert "female" not in text
+    assert "15+ years" not in text
+    assert "None" not in text
+
+
+@pytest.mark.parametrize(
+    ("months", "text"),
+    [
+        (136.2, "11 y 4 mo"),
+        (0, "0 y 0 mo"),
+        (11.4, "0 y 11 mo"),
+        (11.6, "1 y 0 mo"),  # never "0 y 12 mo"
+        (23.9, "2 y 0 mo"),
+        (-0.4, "0 y 0 mo"),
+        (-25, "0 y 0 mo"),
+        (np.float32(215.6), "18 y 0 mo"),
+    ],
+)
+def test_months_as_years_and_months(months, text):
+    assert format_years(months) == text
+
+
+def test_ids_of_saved_predictions_keep_their_zeros(five, tmp_path):
+    five.to_csv(tmp_path / "predictions.csv", index=False)
+    pd.testing.assert_frame_equal(read_predictions(tmp_path / "predictions.csv"), five)

@@ -1,0 +1,41 @@
+"""Cyclical learning rates (Smith 2017, 'Cyclical learning rates for training neural networks')."""
+
+import keras
+from keras import ops
+
+from util.errors import UserError
+from util.options import CLR_MODES
+
+
+class CyclicalLearningRate(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises from `base_lr` to `max_lr` in `step_size` steps and falls back.
+
+    `mode`: "triangular" repeats, "triangular2" halves the height at each cycle, "exp_range" lets
+    it shrink by `gamma` at each step. It counts the optimizer's own steps, so that it starts
+    anew with every phase and goes on where it was when a run is resumed.
+    """
+
+    def __init__(self, base_lr=1e-4, max_lr=1e-3, step_size=2000, mode="triangular", gamma=1.0):
+        if mode not in CLR_MODES:
+            raise UserError(f"unknown mode (--clr_mode {mode}). Known: {', '.join(CLR_MODES)}.")
+        if max_lr <= base_lr:
+            raise UserError(
+                f"a cycle must rise: --clr_max_lr {max_lr:g} is not above the learning rate of the "
+                f"phase, {base_lr:g}. Raise it, or lower --lr and --lr_finetune."
+            )
+        self.base_lr, self.max_lr = base_lr, max_lr
+        self.step_size, self.mode, self.gamma = step_size, mode, gamma
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        cycle = ops.floor(1 + step / (2 * self.step_size))
+        height = 1 - ops.abs(step / self.step_size - 2 * cycle + 1)
+        if self.mode == "triangular2":
+            height = height / 2 ** (cycle - 1)
+        elif self.mode == "exp_range":
+            height = height * self.gamma**step
+        return self.base_lr + (self.max_lr - self.base_lr) * height
+
+    def get_config(self):
+        names = ("base_lr", "max_lr", "step_size", "mode", "gamma")
+        return {name: getattr(self, name) for name in names}

@@ -1,0 +1,62 @@
+"""Test-time augmentation: the mean prediction over fixed views of the same film.
+
+    predict = test_time_augmentation(compile_predictor(model), tta_steps=5)
+
+Views are fixed transforms, the first is the film itself, and the others follow in pairs with
+their mirror image, as the winner of the RSNA challenge 2017 averaged over views (Halabi et al.
+2019).
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from util.radiographs import border_level
+
+
+class View(NamedTuple):
+    """A mirrored film or not, turned by `rotation` degrees, scaled by `zoom`."""
+
+    flip: bool
+    rotation: float
+    zoom: float
+
+
+POSES = ((0, 1.0), (8, 1.0), (-8, 1.0), (0, 1.08), (0, 0.93))
+VIEWS = tuple(View(flip, *pose) for pose in POSES for flip in (False, True))
+
+
+def take_view(images, view):
+    """Show films `(N, S, S)` as a view shows them; the identity returns equal pixels."""
+    if view.flip:
+        images = images[:, :, ::-1]
+    if (view.rotation, view.zoom) == (0, 1.0):
+        return np.ascontiguousarray(images)
+    size = images.shape[1]
+    middle = ((size - 1) / 2, (size - 1) / 2)
+    matrix = cv2.getRotationMatrix2D(middle, view.rotation, view.zoom)
+    return np.stack(
+        [
+            cv2.warpAffine(
+                np.ascontiguousarray(image),
+                matrix,
+                (size, size),
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_CONSTANT,
+                borderValue=border_level(image),
+            )
+            for image in images
+        ]
+    )
+
+
+def test_time_augmentation(predict, tta_steps):
+    """Return a predictor like `predict(image, sex) -> months (N,)` that averages over the first
+    `tta_steps` views of each film; with 1 it is plain prediction."""
+
+    def predict_views(image, sex):
+        views = (take_view(image[..., 0], view)[..., None] for view in VIEWS[:tta_steps])
+        return np.mean([predict(view, sex) for view in views], axis=0)
+
+    return predict_views

@@ -37,7 +37,7 @@ def main(argv=None):
     print(
         f"\nnext: python train_advanced.py --data_dir {args.data_dir} --backbone mobilenet "
         "--weights none --img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune "
-        "--epochs_finetune 3 --lr_finetune 1e-3"
+        "--epochs_finetune 4 --lr_finetune 2e-3"
     )
 
 

@@ -7,8 +7,8 @@ On a laptop, with synthetic hands (python make_phantoms.py --data_dir demo/Data 
 minutes:
 
     python train_baseline.py --data_dir demo/Data --backbone mobilenet --weights none \\
-        --img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune --epochs_finetune 3 \\
-        --lr_finetune 1e-3
+        --img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune --epochs_finetune 4 \\
+        --lr_finetune 2e-3
 """
 
 from util.errors import run_command

@@ -28,10 +28,10 @@ def trained(tmp_path_factory, command):
     folder = tmp_path_factory.mktemp("trained")
     write_phantoms(folder / "Data", {"train": 2400, "val": 60, "test": 90}, height=128, seed=2)
     process = command(
-        *("train_advanced.py", "--data_dir", folder / "Data", "--results_dir", folder),
+        *("train_advanced_streamlined.py", "--data_dir", folder / "Data", "--results_dir", folder),
         *("--run_name", "run", "--backbone", "mobilenet", "--weights", "none", "--img_size", "64"),
-        *("--batch_size", "16", "--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "2"),
-        *("--lr_finetune", "1e-3"),
+        *("--batch_size", "16", "--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "4"),
+        *("--lr_finetune", "2e-3", "--augment", "light"),
     )
     assert process.returncode == 0, process.stderr
     return folder / "run", folder / "Data"

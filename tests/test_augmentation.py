@@ -124,6 +124,18 @@ def test_changes_of_size_and_angle_are_within_their_ranges():
     assert 15 < max(angles) < 22
 
 
+def test_aspect_stretches_one_side_and_squeezes_the_other():
+    film = np.full((129, 129), 0, np.uint8)
+    cv2.circle(film, (64, 64), 40, 255, -1)
+    ratios = []
+    for image in draws(film, replace(STILL, aspect=0.06)):
+        height, width = np.ptp(np.argwhere(image > 128), axis=0) + 1
+        assert (image > 128).sum() == pytest.approx((film > 128).sum(), rel=0.03)
+        ratios.append(width / height)
+    assert 0.92 < min(ratios) < 0.97
+    assert 1.03 < max(ratios) < 1.08
+
+
 def test_changes_of_grey_are_moderate_and_keep_their_order():
     ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
     tables = np.array([image[0] for image in draws(ramp, replace(Augmentation(), **NO_GEOMETRY))])

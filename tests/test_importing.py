@@ -426,7 +426,7 @@ def test_an_interrupted_import_leaves_nothing_behind(tmp_path, monkeypatch):
     check_films(run(tmp_path / "Data", "--source", source), IDS)
 
 
-# -------------------------------------------------------------------- known defects, to be mended
+# -------------------------------------------------------------------------------------- odd sources
 
 
 def test_a_table_beside_a_folder(tmp_path):
@@ -499,3 +499,39 @@ def test_a_failure_leaves_no_empty_folder_behind(tmp_path):
     with pytest.raises(UserError):
         run(tmp_path / "Data", "--source", tmp_path / "none")
     assert not (tmp_path / "Data").exists()
+
+
+def test_one_table_for_sources_that_are_given_splits(tmp_path):
+    make_films(tmp_path / "training", IDS[:30])
+    make_films(tmp_path / "validation", IDS[30:])
+    make_table(tmp_path / "labels.csv", IDS)
+    sources = [tmp_path / "training", tmp_path / "validation"]
+    data = run(tmp_path / "Data", "--source", *sources, "--csv", tmp_path / "labels.csv")
+    check_films(data, IDS)
+    rows = read(data)
+    assert sorted(rows.index[rows["split"] == "val"].astype(int)) == list(IDS[30:])
+
+
+def test_splits_are_told_by_names_written_as_one_word(tmp_path):
+    training = make_source(tmp_path / "TrainingSet", IDS[:30])
+    test = make_source(tmp_path / "testset", IDS[30:])
+    rows = read(run(tmp_path / "Data", "--source", training, test))
+    assert sorted(rows.index[rows["split"] == "test"].astype(int)) == list(IDS[30:])
+
+
+def test_a_zip_of_unknown_compression_is_told_from_an_encrypted_one(tmp_path):
+    archive = zipped(make_source(tmp_path / "films"))
+    data = bytearray(archive.read_bytes())
+    for start, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        at = data.index(start, data.index(b"labels.csv") - 46) + method
+        data[at : at + 2] = b"\x09\x00"  # Deflate64, as Windows writes large zips
+    archive.write_bytes(data)
+    with pytest.raises(UserError, match="compression"):
+        run(tmp_path / "Data", "--source", archive)
+
+
+def test_films_that_lie_there_twice_are_named_as_the_reason(tmp_path):
+    source = make_source(tmp_path / "films")
+    make_films(source / "again", IDS)
+    with pytest.raises(UserError, match="several files of that name"):
+        run(tmp_path / "Data", "--source", source)

@@ -139,6 +139,8 @@ def test_the_command_writes_what_is_asked_for_and_says_so(command, tmp_path):
     tables = read(tmp_path / "Data")
     assert {name: len(table) for name, table in tables.items()} == {"train": 6, "val": 3, "test": 0}
     assert {name.split("/")[0] for name in bytes_of(tmp_path / "Data")} == {"train", "validation"}
+    expected = [phantom(7, "train", number, HEIGHT)[1] for number in range(6)]
+    assert tables["train"]["boneage"].tolist() == expected
     line = next(x for x in process.stdout.splitlines() if x.startswith("train "))
     ages = tables["train"]["boneage"]
     assert line.split()[1:3] == ["6", "phantoms,"]

@@ -264,7 +264,7 @@ def test_a_folder_without_the_films_of_the_table_says_why(tmp_path, films):
         read_labelled_folder(tmp_path / "labels.csv", films("3.png"))
 
 
-# -------------------------------------------------------------------- known defects, to be mended
+# ----------------------------------------------------------------------------- odd tables and names
 
 
 def test_a_table_of_ids_alone_is_read(read):
@@ -303,3 +303,11 @@ def test_a_usable_row_is_no_duplicate_of_one_left_out(read, films):
     usable, left_out = split_usable(find_films(labels, films("1.png")))
     assert usable["boneage"].tolist() == [100]
     assert left_out["reason"].tolist() == ["no age"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "filename"), [(("7", "0007"), ""), (("1", "2"), "007.png")], ids=["zeros", "filename"]
+)
+def test_one_film_is_given_to_one_id_only(films, ids, filename):
+    labels = find_films(labels_of(*ids, filename=filename), films("007.png"))
+    assert len(split_usable(labels)[0]) < 2

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,18 +76,16 @@ def test_the_kept_model_is_the_best_epoch_of_both_phases(unbroken):
     assert val["error"].abs().mean() == pytest.approx(history(unbroken)["val_mae"].min(), abs=2e-3)
 
 
-def test_same_seed_same_history_other_seed_another(train, unbroken):
-    """Must hold 5, first half."""
-    again, other = train("again")[1], train("other", "--seed", "7")[1]
-    pd.testing.assert_frame_equal(history(again), history(unbroken))
-    pd.testing.assert_frame_equal(predictions(again), predictions(unbroken))
-    assert not np.allclose(history(other)["loss"], history(unbroken)["loss"])
+def test_another_seed_gives_another_history(train, unbroken):
+    """Must hold 5: that the same seed gives the same one is seen in the resumed runs below."""
+    other = train("other", "--seed", "7", "--epochs_finetune", "1")[1]
+    assert not np.allclose(history(other)["loss"][0], history(unbroken)["loss"][0])
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, 2, pytest.param(3, marks=pytest.mark.full)])
 def test_a_killed_run_resumes_to_the_same_end(phantoms, results, train, unbroken, rows):
-    """Must hold 5, second half: killed between the phases and inside fine-tuning, as soon as that
-    many epochs are saved."""
+    """Must hold 5: killed between the phases and inside fine-tuning, as soon as that many epochs
+    are saved; what comes before and after the kill is as in the unbroken run."""
     name = f"killed{rows}"
     words = ["--data_dir", phantoms, "--results_dir", results, "--run_name", name, *TINY]
     process = subprocess.Popen(
@@ -179,3 +178,28 @@ def test_nothing_to_train_is_an_error(command, phantoms, results):
     )
     assert process.returncode == 2
     assert "nothing to train" in process.stderr
+
+
+def test_a_failed_start_does_not_take_the_name(train, results, tmp_path):
+    process, _ = train("mistyped", data_dir=tmp_path / "nowhere")
+    assert process.returncode == 2
+    assert not (results / "mistyped").exists()
+
+
+def test_other_labels_can_not_be_resumed(train, phantoms, unbroken, results, tmp_path):
+    """A finished run shows its figures, an unfinished one must not go on with other data."""
+    name = "other_data"
+    (results / name).mkdir()
+    for part in ("config.json", "state.npz"):
+        (results / name / part).symlink_to(unbroken / part)
+    data = tmp_path / "Data"
+    shutil.copytree(phantoms, data)
+    table = pd.read_csv(data / "df_train.csv")
+    table.assign(boneage=table["boneage"] / 2).to_csv(data / "df_train.csv", index=False)
+    config = json.loads((unbroken / "config.json").read_text())
+    config["options"] |= {"data_dir": str(data), "run_name": name}
+    (results / name / "config.json").unlink()
+    (results / name / "config.json").write_text(json.dumps(config))
+    process, _ = train(name, "--resume", data_dir=data)
+    assert process.returncode == 2
+    assert "train changed since" in process.stderr

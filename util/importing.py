@@ -20,10 +20,10 @@ from preprocessing import SPLITS
 from util.errors import UserError
 from util.files import write_csv
 from util.radiographs import RadiographError, decode, read_bytes
-from util.tables import find_films, is_hidden, list_images, read_labels, split_usable
+from util.tables import count_reasons, find_films, is_hidden, list_images, read_labels, split_usable
 
 # what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
-KIND = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?![a-z])")
+KIND = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?:(?:data)?set|data)?(?![a-z])")
 LEFT_OUT = "import_left_out.csv"
 BAND = 24  # months: splits are stratified by sex and age bands of this width
 
@@ -52,6 +52,10 @@ def open_source(name, work):
     except (zipfile.BadZipFile, zlib.error, EOFError):
         raise UserError(
             f"not a zip, or a damaged one (--source {name}). Download it again."
+        ) from None
+    except NotImplementedError:
+        raise UserError(
+            f"a zip of unknown compression (--source {name}). Unpack it yourself."
         ) from None
     except RuntimeError:  # zipfile's word for a password
         raise UserError(f"the zip is encrypted (--source {name}). Unpack it yourself.") from None
@@ -122,17 +126,18 @@ def read_sources(sources, csv, male_value):
     Raises UserError when there is no usable film or when an id is in two given splits.
     """
     films = pd.concat([read_source(s, csv, male_value) for s in sources], ignore_index=True)
-    if films["kind"].nunique() == 1:  # a name alone, such as "training", splits nothing
-        films["kind"] = ""
-    check_given_splits(films)
     # one table for several sources: a row needs its film in one of them
     elsewhere = films["id"].isin(films.loc[films["path"] != "", "id"])
     repeated = films.duplicated(["id", "filename"])
     films = films[(films["path"] != "") | ~(elsewhere | repeated)].reset_index(drop=True)
+    if films["kind"].nunique() == 1:  # a name alone, such as "training", splits nothing
+        films["kind"] = ""
+    check_given_splits(films)
     usable, left_out = split_usable(films)
     if usable.empty:
         raise UserError(
-            f"no film found for any of {len(films)} rows ({', '.join(s.name for s in sources)}). "
+            f"no film found for any of {len(films)} rows: {count_reasons(left_out)} "
+            f"({', '.join(s.name for s in sources)}). "
             "Check that the table belongs to the films."
         )
     known = set(films["path"])

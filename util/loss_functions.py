@@ -18,7 +18,7 @@ def huber_loss(delta=6.0):
     (Huber 1964, 'Robust estimation of a location parameter')."""
 
     def huber(true, predicted):
-        error = ops.abs(true - predicted)
+        error = ops.abs(ops.subtract(true, predicted))
         loss = ops.where(error <= delta, error**2 / 2, delta * (error - delta / 2))
         return ops.mean(loss, axis=-1)
 
@@ -30,7 +30,7 @@ def smooth_l1_loss(sigma=1.0):
     (Girshick 2015, 'Fast R-CNN', with the sigma of Ren et al. 2015)."""
 
     def smooth_l1(true, predicted):
-        error = ops.abs(true - predicted)
+        error = ops.abs(ops.subtract(true, predicted))
         edge = 1 / sigma**2
         loss = ops.where(error < edge, (sigma * error) ** 2 / 2, error - edge / 2)
         return ops.mean(loss, axis=-1)
@@ -44,7 +44,7 @@ def wing_loss(w=10.0, epsilon=2.0):
     constant = w - w * float(ops.log(1 + w / epsilon))
 
     def wing(true, predicted):
-        error = ops.abs(true - predicted)
+        error = ops.abs(ops.subtract(true, predicted))
         loss = ops.where(error < w, w * ops.log(1 + error / epsilon), error - constant)
         return ops.mean(loss, axis=-1)
 

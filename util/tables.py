@@ -225,6 +225,7 @@ def split_usable(labels, need=("sex", "boneage")):
             reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
     reasons = reasons.mask(labels["id"] == "", "no id")
     usable = labels[reasons == ""]
+    reasons[usable.index[usable["path"].duplicated()]] = "same file as another row"
     reasons[usable.index[usable["id"].duplicated()]] = "duplicate id"
     bad = reasons != ""
     left_out = labels.loc[bad, ["id", "filename"]].assign(reason=reasons[bad])

@@ -66,8 +66,20 @@ def image_features(backbone, img_size, weights):
     """Return (image input `(N, S, S, 1)` of 0-255, feature map `(N, h, w, C)` of the backbone)."""
     image = keras.Input((img_size, img_size, 1), name="image")
     network = build_backbone(backbone, img_size, weights)
-    scaled = scale_input(image, BACKBONES[backbone].scaling)
+    scaled = scale_input(image, input_scaling(backbone, weights))
     return image, network(scaled)
+
+
+def input_scaling(backbone, weights):
+    """The scaling of a backbone; EfficientNet read from a file has one of its own.
+
+    Keras divides its input by the square root of ImageNet's SDs, inside the network and only for
+    weights="imagenet" (see keras.applications.efficientnet, and tensorflow#49930).
+    """
+    of_file = weights not in ("imagenet", "none")
+    if BACKBONES[backbone].module == "efficientnet" and of_file:
+        return "efficientnet_file"
+    return BACKBONES[backbone].scaling
 
 
 def scale_input(image, scaling):
@@ -79,6 +91,10 @@ def scale_input(image, scaling):
         return layers.Rescaling(1.0, [-mean for mean in CAFFE_MEANS], name="scale")(colours)
     if scaling == "torch":
         scale, offset = 1 / (255 * TORCH_SDS), -TORCH_MEANS / TORCH_SDS
+        return layers.Rescaling(scale.tolist(), offset.tolist(), name="scale")(colours)
+    if scaling == "efficientnet_file":  # what comes out of its own (x / 255 - mean) / SD is scaled
+        scale = 1 / np.sqrt(TORCH_SDS)
+        offset = 255 * TORCH_MEANS * (1 - scale)
         return layers.Rescaling(scale.tolist(), offset.tolist(), name="scale")(colours)
     return colours
 
@@ -97,13 +113,15 @@ def build_backbone(name, img_size, weights="imagenet"):
             f"films too small for {name} (--img_size {img_size}). Use {backbone.min_size} or more."
         )
     builder = getattr(keras.applications, backbone.builder)
-    options = {"include_top": False, "input_shape": (img_size, img_size, 3), "name": name}
+    options = {"include_top": False, "input_shape": (img_size, img_size, 3)}
     if weights == "imagenet":
-        return download_imagenet(builder, name, options)
-    network = builder(weights=None, **options)
-    if weights != "none":
-        load_backbone_weights(network, weights)
-    return network
+        network = download_imagenet(builder, name, options)
+    else:
+        network = builder(weights=None, **options)
+        if weights != "none":
+            load_backbone_weights(network, weights, name)
+    # named here: EfficientNetV2 looks its blocks up by the name it is given
+    return keras.Model(network.input, network.output, name=name)
 
 
 def download_imagenet(builder, name, options):
@@ -116,7 +134,7 @@ def download_imagenet(builder, name, options):
         ) from None
 
 
-def load_backbone_weights(network, path):
+def load_backbone_weights(network, path, name):
     """Load a weights file into a backbone; UserError when it is missing or of another network."""
     if not Path(path).is_file():
         raise UserError(f"no such weights file (--weights {path}). Check the path.")
@@ -128,13 +146,13 @@ def load_backbone_weights(network, path):
             network.load_weights(path)
     except Exception as error:  # h5py, zipfile and Keras each have their own kinds
         raise UserError(
-            f"these are not the include_top=False weights of {network.name} "
+            f"these are not the include_top=False weights of {name} "
             f"(--weights {path}: {str(error).splitlines()[0][:120]}). Choose the matching file."
         ) from None
     same = sum(np.array_equal(a, b.numpy()) for a, b in zip(before, kernels, strict=True))
     if same:
         raise UserError(
-            f"{same} of {len(kernels)} kernels of {network.name} are not in the file "
+            f"{same} of {len(kernels)} kernels of {name} are not in the file "
             f"(--weights {path}). Choose the matching file."
         )
 

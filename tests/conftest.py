@@ -31,7 +31,7 @@ def trained(tmp_path_factory, command):
         *("train_advanced_streamlined.py", "--data_dir", folder / "Data", "--results_dir", folder),
         *("--run_name", "run", "--backbone", "mobilenet", "--weights", "none", "--img_size", "64"),
         *("--batch_size", "16", "--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "4"),
-        *("--lr_finetune", "2e-3", "--augment", "light"),
+        *("--lr_finetune", "2e-3", "--augment", "light", "--use_tta"),
     )
     assert process.returncode == 0, process.stderr
     return folder / "run", folder / "Data"

@@ -14,17 +14,21 @@ def compile_predictor(model):
     image `(N, S, S, 1)` 0-255, sex `(N, 1)`, 1 = male. A loop over `model.predict` would pay its
     start-up for every batch and grow in memory.
     """
-    names = [tensor.name for tensor in model.inputs]
 
     @tf.function
     def call(image, sex):
-        inputs = {"image": tf.cast(image, tf.float32), "sex": sex}
-        return model([inputs[name] for name in names], training=False)[:, 0]
+        inputs = inputs_of(model, image=tf.cast(image, tf.float32), sex=sex)
+        return model(inputs, training=False)[:, 0]
 
     def predict(image, sex):
         return call(tf.constant(image), tf.constant(sex, tf.float32)).numpy()
 
     return predict
+
+
+def inputs_of(model, image, sex):
+    """What a model takes: image and sex, or the image alone."""
+    return (image, sex) if len(model.inputs) == 2 else image
 
 
 def run_predictor(run, args):

@@ -31,7 +31,7 @@ from util.cyclical_lr import CyclicalLearningRate
 from util.errors import UserError
 from util.files import write_atomically, write_csv
 from util.loss_functions import get_loss_function
-from util.prediction import compile_predictor, predict_films
+from util.prediction import compile_predictor, inputs_of, predict_films
 from util.runs import STATE
 
 WARM_UP = 0.05  # share of a phase in which the learning rate rises
@@ -197,11 +197,10 @@ def label_sd(films):
 
 def training_batches(model, films, args, first_epoch, last_epoch):
     """Augmented batches of ((inputs of the model), months) for the epochs first .. last - 1."""
-    names = [tensor.name for tensor in model.inputs]
     batches = training_dataset(
         films, args.batch_size, args.seed, first_epoch, last_epoch, augmentation(args)
     )
-    return batches.map(lambda inputs, boneage: (tuple(inputs[name] for name in names), boneage))
+    return batches.map(lambda inputs, boneage: (inputs_of(model, **inputs), boneage))
 
 
 class EndOfEpoch(keras.callbacks.Callback):
@@ -305,7 +304,7 @@ def seed_dropout(model, seed, epoch):
 
 def save_model(model, run):
     """Save the model without its compile state: loading it needs no code of ours."""
-    bare = keras.Model(model.inputs, model.outputs, name=model.name)
+    bare = keras.Model(model.input, model.output, name=model.name)
     write_atomically(run.path("model.keras"), bare.save)
 
 

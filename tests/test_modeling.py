@@ -21,6 +21,7 @@ from modeling import (
 from modeling_advanced import attention_map, build_model, fusion_gate
 from util.backbones import BACKBONES, MODEL_TYPES
 from util.errors import UserError
+from util.prediction import inputs_of
 
 SIZE = 64
 # one of each family, the smallest; `make test-full` builds them all
@@ -136,8 +137,7 @@ def test_first_prediction_is_near_the_mean_age(model_type):
 
 
 def predict(model, image, sex):
-    inputs = {"image": image, "sex": sex}
-    return np.asarray(model([inputs[tensor.name] for tensor in model.inputs], training=False))
+    return np.asarray(model(inputs_of(model, image, sex), training=False))
 
 
 @pytest.mark.parametrize("model_type", ["sex", "attn_sex", "attn_sex_improved"])
@@ -197,7 +197,9 @@ def test_backbone_builds_at_its_smallest_size_and_survives_saving(name, tmp_path
 @pytest.mark.parametrize("model_type", ["attn_sex", "attn_sex_improved"])
 def test_attention_varies_over_the_picture(model_type):
     """A softmax over one token would be 1 everywhere (S9)."""
-    maps = attention_map(model_of(model_type, size=96), *films(size=96))
+    model = model_of(model_type, size=96)
+    enliven(model)
+    maps = attention_map(model, *films(size=96))
     assert maps.shape == (4, 3, 3)
     np.testing.assert_allclose(maps.sum(axis=(1, 2)), 1, atol=1e-5)
     assert np.all(maps.std(axis=(1, 2)) > 1e-4)
@@ -206,6 +208,7 @@ def test_attention_varies_over_the_picture(model_type):
 def test_attention_follows_a_bright_patch():
     """The map belongs to positions: it moves when the patch moves."""
     model = model_of("attn_sex_improved", size=96)
+    enliven(model)
     image = np.zeros((2, 96, 96, 1), np.float32)
     image[0, :32, :32] = image[1, -32:, -32:] = 255
     maps = attention_map(model, image, np.zeros((2, 1), np.float32))

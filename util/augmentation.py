@@ -69,7 +69,12 @@ def augment(image, rng, ranges):
     """Return one randomly changed copy of a square film, uint8 `(size, size)`."""
     matrix = random_affine(image.shape[0], rng, ranges)
     table = random_grey_table(rng, ranges)
-    warped = cv2.warpAffine(
+    return cv2.LUT(warp(image, matrix), table)
+
+
+def warp(image, matrix):
+    """Apply a 2 x 3 affine matrix to a film; what comes in from outside has its border level."""
+    return cv2.warpAffine(
         image,
         matrix,
         image.shape[::-1],
@@ -77,7 +82,6 @@ def augment(image, rng, ranges):
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=border_level(image),
     )
-    return cv2.LUT(warped, table)
 
 
 def random_affine(size, rng, ranges):

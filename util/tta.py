@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from util.radiographs import border_level
+from util.augmentation import warp
 
 
 class View(NamedTuple):
@@ -30,25 +30,13 @@ VIEWS = tuple(View(flip, *pose) for pose in POSES for flip in (False, True))
 def take_view(images, view):
     """Show films `(N, S, S)` as a view shows them; the identity returns equal pixels."""
     if view.flip:
-        images = images[:, :, ::-1]
+        images = np.ascontiguousarray(images[:, :, ::-1])
     if (view.rotation, view.zoom) == (0, 1.0):
-        return np.ascontiguousarray(images)
+        return images
     size = images.shape[1]
     middle = ((size - 1) / 2, (size - 1) / 2)
     matrix = cv2.getRotationMatrix2D(middle, view.rotation, view.zoom)
-    return np.stack(
-        [
-            cv2.warpAffine(
-                np.ascontiguousarray(image),
-                matrix,
-                (size, size),
-                flags=cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_CONSTANT,
-                borderValue=border_level(image),
-            )
-            for image in images
-        ]
-    )
+    return np.stack([warp(image, matrix) for image in images])
 
 
 def test_time_augmentation(predict, tta_steps):

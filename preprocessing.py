@@ -61,18 +61,24 @@ class Batch(NamedTuple):
 # ---------------------------------------------------------------------------------------- tables
 
 
-def load_films(data_dir, split, img_size, fit, male_value=None, cache_dir=None):
+def load_films(data_dir, split, img_size, fit, male_value=None, cache_dir=None, clahe=False):
     """Read one split of the native layout, its pixels through the cache in `cache_dir`
-    (default `<data_dir>/cache`)."""
-    folder, table = split_paths(data_dir, split)
+    (default `<data_dir>/cache`); with `clahe` the enhanced copies of its films."""
+    folder, table = split_paths(data_dir, split, clahe)
     usable, left_out = read_labelled_folder(table, folder, male_value)
     cache_dir = cache_dir or Path(data_dir) / "cache"
     return read_films(usable, left_out, img_size, fit, cache_dir, label=split)
 
 
-def split_paths(data_dir, split):
+def split_folder(data_dir, split, clahe=False):
+    """The folder of a split's films, or the one of their CLAHE-enhanced copies."""
+    name = SPLITS[split][0]
+    return Path(data_dir) / (f"{name}_CLAHE" if clahe else name)
+
+
+def split_paths(data_dir, split, clahe=False):
     """Return (image folder, table) of a split; UserError when either is missing."""
-    folder, table = (Path(data_dir) / name for name in SPLITS[split])
+    folder, table = split_folder(data_dir, split, clahe), Path(data_dir) / SPLITS[split][1]
     if not Path(data_dir).is_dir():
         raise UserError(
             f"no data folder ({data_dir}). Name it with --data_dir, or make one with "

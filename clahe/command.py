@@ -1,0 +1,41 @@
+"""What `clahe.apply_validation` and `clahe.apply_test` share: options and report."""
+
+import sys
+
+from clahe.enhance import CLIP_LIMIT, TILE_GRID, enhance_folder
+from preprocessing import split_folder
+from util.options import count, new_parser, number
+
+
+def run_clahe(split, description, argv=None):
+    """Enhance the films of a split; the exit code is 1 when a film could not be read."""
+    parser = new_parser(description)
+    parser.add_argument("--data_dir", default="Data", help="folder with the films' folder")
+    parser.add_argument(
+        "--clip_limit",
+        type=number(0, open_low=True),
+        default=CLIP_LIMIT,
+        help="how far the histogram of a tile may rise above an even one",
+    )
+    parser.add_argument(
+        "--tile_grid", type=count(1), default=TILE_GRID, help="tiles along each side"
+    )
+    parser.add_argument("--workers", type=count(1), help="films at once (default: all cores)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="make all anew, also what is up to date"
+    )
+    args = parser.parse_args(argv)
+    source, target = split_folder(args.data_dir, split), split_folder(args.data_dir, split, True)
+    written, skipped, failures = enhance_folder(
+        source,
+        target,
+        args.clip_limit,
+        args.tile_grid,
+        args.workers,
+        args.overwrite,
+        progress=True,
+    )
+    for path, reason in failures.items():
+        print(f"error: {reason} ({path}). Replace the file or leave it out.", file=sys.stderr)
+    print(f"{target}: {written} written, {skipped} up to date, {len(failures)} failed")
+    return 1 if failures else 0

@@ -1,0 +1,145 @@
+"""CLAHE of one film, and of a folder of films into a folder beside it.
+
+CLAHE evens out the histogram within tiles of a film, with a limit on the contrast it may add
+(Zuiderveld 1994, "Contrast limited adaptive histogram equalization", Graphics Gems IV).
+"""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from util.errors import UserError
+from util.files import write_atomically, write_json
+from util.radiographs import RadiographError, decode, read_bytes
+from util.tables import list_images
+
+CLIP_LIMIT = 2.0
+TILE_GRID = 8  # tiles along each side; 64, as earlier versions had it, boosts noise
+SETTINGS = "clahe.json"  # in a folder of enhanced films: what they were made with
+
+
+def apply_clahe(image, clip_limit=CLIP_LIMIT, tile_grid=TILE_GRID):
+    """Enhance a grey film `(H, W)`, uint8 or uint16; returns the same shape and depth.
+
+    `clip_limit`: how far the histogram of a tile may rise above an even one; `tile_grid`: tiles
+    along each side.
+    """
+    return cv2.createCLAHE(clip_limit, (tile_grid, tile_grid)).apply(image)
+
+
+def enhance_folder(
+    source,
+    target,
+    clip_limit=CLIP_LIMIT,
+    tile_grid=TILE_GRID,
+    workers=None,
+    overwrite=False,
+    progress=False,
+):
+    """Write an enhanced PNG of every film in `source` under the same name into `target`.
+
+    A film is up to date, and skipped, when its enhanced copy bears the time of the original.
+    Returns (written, skipped, failures): two numbers of films, and {path: reason}. Raises
+    UserError when `source` has no films, or `target` holds films made otherwise and `overwrite`
+    is not set.
+    """
+    source, target = Path(source).resolve(), Path(target).resolve()
+    films = list_images(source)
+    if not films:
+        raise UserError(f"no films to enhance ({source}). Check --data_dir.")
+    settings = {"clip_limit": clip_limit, "tile_grid": tile_grid}
+    claim_folder(target, settings, overwrite)
+
+    pairs, failures = pair_names(films, source, target)
+    todo = [pair for pair in pairs if overwrite or not is_up_to_date(*pair)]
+
+    def enhance(pair):
+        try:
+            enhance_film(*pair, **settings)
+        except RadiographError as error:
+            return error.reason
+        return None
+
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        bar = tqdm(
+            pool.map(enhance, todo),
+            total=len(todo),
+            desc=f"CLAHE of {source.name}",
+            unit="film",
+            disable=None if progress else True,
+        )
+        for (film, _), reason in zip(todo, bar, strict=True):
+            if reason:
+                failures[str(film)] = reason
+    write_json(target / SETTINGS, settings)
+    skipped = len(pairs) - len(todo)
+    return len(films) - skipped - len(failures), skipped, failures
+
+
+def made_with(target):
+    """The settings that a folder of enhanced films was made with; None when it doesn't say."""
+    noted = Path(target) / SETTINGS
+    return json.loads(noted.read_text()) if noted.exists() else None
+
+
+def claim_folder(target, settings, overwrite):
+    """Make the target folder ready; UserError when its films were made with other settings.
+
+    The settings stand in the folder while every film in it was made with them: they go before the
+    first film of a new one, and come back last where all films are made anew.
+    """
+    known = made_with(target)
+    if known != settings and target.exists() and list_images(target):
+        if not overwrite:
+            by = "another program" if known is None else describe(known)
+            raise UserError(
+                f"the folder holds films made with {by} ({target}). "
+                "Use the same settings, move it away, or make all anew with --overwrite."
+            )
+        (target / SETTINGS).unlink(missing_ok=True)
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(target / SETTINGS, settings)
+
+
+def describe(settings):
+    """Settings as the options that make them."""
+    return " ".join(f"--{name} {value}" for name, value in settings.items())
+
+
+def pair_names(films, source, target):
+    """Return (film, enhanced copy) pairs, and failures: films whose copy has the name of
+    another's, as a.png and a.jpg would."""
+    pairs, failures, taken = [], {}, {}
+    for film in films:
+        copy = (target / film.relative_to(source)).with_suffix(".png")
+        if copy in taken:
+            failures[str(film)] = f"its copy would have the name of that of {taken[copy].name}"
+        else:
+            taken[copy] = film
+            pairs.append((film, copy))
+    return pairs, failures
+
+
+def is_up_to_date(film, copy):
+    try:
+        return copy.stat().st_mtime_ns == film.stat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def enhance_film(film, copy, clip_limit, tile_grid):
+    """Write the enhanced copy of a film, 8 or 16 bit like the film, with the film's time."""
+    image = apply_clahe(decode(read_bytes(film), film), clip_limit, tile_grid)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(file):
+        file.write_bytes(cv2.imencode(".png", image)[1])
+        time = film.stat().st_mtime_ns
+        os.utime(file, ns=(time, time))
+
+    write_atomically(copy, write)

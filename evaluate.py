@@ -12,8 +12,10 @@ Writes predictions.csv, metrics.json and plots into the run's folder, or into --
 from pathlib import Path
 
 from util.errors import UserError, run_command
+from util.option_rules import parse_effective
 from util.options import (
     add_cache_dir,
+    add_clahe,
     add_evaluation_batch,
     add_male_value,
     add_show,
@@ -29,6 +31,7 @@ def parse_args(argv=None):
     )
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--data_dir", help="data folder (default: the one of the run)")
+    add_clahe(parser, "evaluate on the CLAHE copies of the split's films (made when missing)")
     parser.add_argument("--csv", metavar="FILE", help="labels of other films: id, sex, boneage")
     parser.add_argument("--images", metavar="DIR", help="folder of the films of --csv")
     add_cache_dir(parser)
@@ -37,11 +40,13 @@ def parse_args(argv=None):
     add_tta_options(parser)
     add_evaluation_batch(parser)
     add_show(parser)
-    args = parser.parse_args(argv)
+    args = parse_effective(parser, argv)
     if bool(args.csv) != bool(args.images):
         parser.error("--csv and --images go together: the labels and the folder of their films")
     if len(args.runs) > 2:
         parser.error("give one run, or two to compare")
+    if args.use_clahe_val_test and args.split == "train":
+        parser.error("--use_clahe_val_test is for --split val or test: training films stay plain")
     if args.out and len(args.runs) == 2:
         parser.error("--out is for one run; two are written into their own folders")
     return args
@@ -91,6 +96,7 @@ def evaluate_run(folder, args):
 
 def read_films_to_evaluate(args, config):
     """Read the films that the options name. Returns (films, name of the set)."""
+    from clahe.enhance import complete_clahe
     from preprocessing import load_films, read_films, read_labelled_folder
 
     trained = config["options"]
@@ -98,10 +104,12 @@ def read_films_to_evaluate(args, config):
     if args.csv:
         usable, left_out = read_labelled_folder(args.csv, args.images, args.male_value)
         return read_films(usable, left_out, img_size, fit), Path(args.csv).stem
-    data_dir = args.data_dir or trained["data_dir"]
+    data_dir, clahe = args.data_dir or trained["data_dir"], args.use_clahe_val_test
     male_value = trained["male_value"] if args.male_value is None else args.male_value
-    films = load_films(data_dir, args.split, img_size, fit, male_value, args.cache_dir)
-    return films, args.split
+    if clahe:
+        complete_clahe(data_dir, args.split, progress=True)
+    films = load_films(data_dir, args.split, img_size, fit, male_value, args.cache_dir, clahe)
+    return films, f"{args.split}_clahe" if clahe else args.split
 
 
 def new_folder(path):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from util.errors import UserError, run_command
+from util.option_rules import parse_effective
 from util.options import add_evaluation_batch, add_male_value, add_tta_options, new_parser
 
 CHUNK = 256  # films read before they are predicted, so that lines appear early and memory is flat
@@ -28,7 +29,7 @@ def parse_args(argv=None):
     add_male_value(parser)
     add_tta_options(parser)
     add_evaluation_batch(parser)
-    args = parser.parse_args(argv)
+    args = parse_effective(parser, argv)
     if args.sex and args.csv:
         parser.error("give --sex or --csv, not both")
     return args

@@ -11,6 +11,7 @@ minutes:
 """
 
 from util.errors import run_command
+from util.option_rules import parse_effective
 from util.options import (
     add_data_options,
     add_enhancement_options,
@@ -28,14 +29,17 @@ def parse_args(argv=None):
     add_training_options(parser)
     add_enhancement_options(parser)
     add_run_options(parser)
-    return parser.parse_args(argv)
+    return parse_effective(parser, argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.experiment import run_experiment
+    from util.experiment import find_learning_rates, run_experiment
 
-    run_experiment(args)
+    if args.find_lr:
+        find_learning_rates(args)
+    else:
+        run_experiment(args)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
+from preprocessing import split_folder
 from util.errors import UserError
 from util.files import write_atomically, write_json
 from util.radiographs import RadiographError, decode, read_bytes
@@ -80,6 +81,18 @@ def enhance_folder(
     return len(films) - skipped - len(failures), skipped, failures
 
 
+def complete_clahe(data_dir, split, progress=False):
+    """Enhance the films of a split whose copies are missing, with the settings of those that are
+    there; a folder that another program made is left as it is. Returns what was found, in words.
+    """
+    source, target = split_folder(data_dir, split), split_folder(data_dir, split, clahe=True)
+    settings = made_with(target)
+    if settings is not None or not (target.exists() and list_images(target)):
+        enhance_folder(source, target, progress=progress, **(settings or {}))
+        settings = made_with(target)
+    return f"{target}, {describe_settings(settings)}"
+
+
 def made_with(target):
     """The settings that a folder of enhanced films was made with; None when it doesn't say."""
     noted = Path(target) / SETTINGS
@@ -95,9 +108,8 @@ def claim_folder(target, settings, overwrite):
     known = made_with(target)
     if known != settings and target.exists() and list_images(target):
         if not overwrite:
-            by = "another program" if known is None else describe(known)
             raise UserError(
-                f"the folder holds films made with {by} ({target}). "
+                f"the folder holds films {describe_settings(known)} ({target}). "
                 "Use the same settings, move it away, or make all anew with --overwrite."
             )
         (target / SETTINGS).unlink(missing_ok=True)
@@ -106,9 +118,11 @@ def claim_folder(target, settings, overwrite):
     write_json(target / SETTINGS, settings)
 
 
-def describe(settings):
-    """Settings as the options that make them."""
-    return " ".join(f"--{name} {value}" for name, value in settings.items())
+def describe_settings(settings):
+    """Settings as the options that make them; None are those of another program."""
+    if settings is None:
+        return "made by another program"
+    return "made with " + " ".join(f"--{name} {value}" for name, value in settings.items())
 
 
 def pair_names(films, source, target):

@@ -1,7 +1,10 @@
 """From options to a finished run: what every training script does, in the order of the README."""
 
+import time
+
 import pandas as pd
 
+from clahe.enhance import complete_clahe
 from preprocessing import SPLITS, load_films, make_batch
 from util.errors import UserError
 from util.files import write_csv
@@ -20,7 +23,10 @@ def run_experiment(args):
     else:
         try:
             films = load_splits(args, run)
-            history = train_model(films, args, run)
+            model = new_model(films["train"], args, run)
+            from util.training import train
+
+            history = train(model, films["train"], films["val"], args, run)
         except UserError:
             run.discard()
             raise
@@ -34,33 +40,77 @@ def run_experiment(args):
     report(run, metrics, args)
 
 
+def find_learning_rates(args):
+    """Run the range test of the learning rate in place of a training, and say what it found."""
+    run = open_run(args, f"find_lr_{args.model_type}_{args.backbone}")
+    try:
+        films = load_splits(args, run)
+        model = new_model(films["train"], args, run)
+        from util import plots
+        from util.lr_range import range_test
+
+        table, low, high = range_test(model, films["train"], args, run)
+    except UserError:
+        run.discard()
+        raise
+    plot = plots.plot_lr_range(table, low, high, run.path("plots", "lr_range.png"))
+    run.log(f"the loss falls from {low:.1e} to {high:.1e}: {plot}")
+    lr = "--lr_finetune" if args.fine_tune else "--lr"
+    run.log(
+        f"next: leave out --find_lr, add {lr} {low:.1e} --use_cyclical_lr --clr_max_lr {high:.1e}"
+    )
+    if args.show:
+        plots.show_plots([plot])
+
+
 def report(run, metrics, args):
     """Print the errors on the test split and what to do next."""
-    run.log(format_metrics(metrics["test"], "test"))
-    if "test_tta" in metrics:
-        run.log(format_metrics(metrics["test_tta"], f"test, mean of {args.tta_steps} views"))
+    titles = {
+        "test": "test",
+        "test_clahe": "test after CLAHE",
+        "test_tta": f"test, mean of {args.tta_steps} views",
+        "test_clahe_tta": f"test after CLAHE, mean of {args.tta_steps} views",
+    }
+    for name, title in titles.items():
+        if name in metrics:
+            run.log(format_metrics(metrics[name], title))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
     run.log(f"next: python predict.py FILM.png --model {run.folder} --sex F")
 
 
 def load_splits(args, run):
-    """Read all splits; what was left out is counted on the terminal and listed in the run."""
-    films = {
-        split: load_films(
-            args.data_dir, split, args.img_size, args.fit, args.male_value, args.cache_dir
-        )
-        for split in SPLITS
-    }
+    """Read all splits, under --use_clahe_val_test also "val_clahe" and "test_clahe"; what was left
+    out is counted on the terminal and listed in the run."""
+    films = {split: load_split(args, split) for split in SPLITS}
     check_splits_apart(films)
+    if args.use_clahe_val_test:
+        films |= load_clahe(args, run)
     left_out = [part.left_out.assign(split=split) for split, part in films.items()]
     write_csv(run.path("left_out.csv"), pd.concat(left_out))
     for split, part in films.items():
         reasons = count_reasons(part.left_out)
-        run.log(f"{split:5s} {len(part):6d} films" + (f", left out: {reasons}" if reasons else ""))
+        run.log(f"{split:10s} {len(part):6d} films" + (f", left out: {reasons}" if reasons else ""))
     if any(len(part.left_out) for part in films.values()):
-        run.log(f"      left-out rows are listed in {run.path('left_out.csv')}")
+        run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
     note_data(run, {split: describe(part) for split, part in films.items()})
     return films
+
+
+def load_split(args, split, clahe=False):
+    return load_films(
+        args.data_dir, split, args.img_size, args.fit, args.male_value, args.cache_dir, clahe
+    )
+
+
+def load_clahe(args, run):
+    """The CLAHE copies of validation and test films, made first where they are missing."""
+    run.log(
+        "CLAHE: validation and test films then differ from the training films, which can raise "
+        "the error; both figures are reported"
+    )
+    for split in ("val", "test"):
+        run.log("CLAHE: " + complete_clahe(args.data_dir, split, progress=args.verbose == 1))
+    return {f"{split}_clahe": load_split(args, split, clahe=True) for split in ("val", "test")}
 
 
 def note_data(run, data):
@@ -98,11 +148,11 @@ def describe(films):
     }
 
 
-def train_model(films, args, run):
-    """Build and train the model; its months come from the labels of the training split alone."""
+def new_model(films, args, run):
+    """Build the model; its months come from the labels of the training films alone."""
     devices = import_tensorflow()
     from modeling_advanced import build_model
-    from util.training import label_mean, label_sd, set_seeds, train
+    from util.training import label_mean, label_sd, set_seeds
 
     set_seeds(args.seed)
     model = build_model(
@@ -110,8 +160,8 @@ def train_model(films, args, run):
         args.backbone,
         args.img_size,
         weights=args.weights,
-        label_mean=label_mean(films["train"]),
-        label_sd=label_sd(films["train"]),
+        label_mean=label_mean(films),
+        label_sd=label_sd(films),
         activation=args.activation,
         dropout_rate=args.dropout_rate,
         dense_units=args.dense_units,
@@ -119,27 +169,33 @@ def train_model(films, args, run):
         seed=args.seed,
     )
     run.log(f"model {args.model_type} on {args.backbone}, device: {', '.join(devices)}")
-    return train(model, films["train"], films["val"], args, run)
+    return model
 
 
 def evaluate_splits(films, args, run):
-    """Predict validation and test with the best model, under --use_tta also over several views.
-    Returns (metrics, predictions) by split, "val_tta" and "test_tta" being those with views."""
+    """Predict everything but the training films with the best model, under --use_tta also over
+    several views. Returns (metrics, predictions) by split, "test_tta" being "test" with views."""
+    from modeling import count_parameters
     from util.prediction import compile_predictor, predict_films
     from util.tta import test_time_augmentation
 
-    predict = compile_predictor(load_run_model(run))
+    model = load_run_model(run)
+    predict = compile_predictor(model)
     predictors = {"": predict}
     if args.use_tta:
         predictors["_tta"] = test_time_augmentation(predict, args.tta_steps)
     median = float(films["train"].table["boneage"].median())
-    metrics, predictions = {}, {}
+    metrics, predictions, speed = {}, {}, {}
     for ending, predictor in predictors.items():
-        for split in ("val", "test"):
-            table = predict_films(predictor, films[split], args.batch_size_eval)
-            write_csv(run.path(f"predictions_{split}{ending}.csv"), table)
-            metrics[split + ending] = evaluate_predictions(table, median, args.seed)
-            predictions[split + ending] = table
+        for split in [name for name in films if name != "train"]:
+            name = split + ending
+            started = time.perf_counter()
+            predictions[name] = predict_films(predictor, films[split], args.batch_size_eval)
+            speed[name] = len(films[split]) / (time.perf_counter() - started)
+            write_csv(run.path(f"predictions_{name}.csv"), predictions[name])
+            metrics[name] = evaluate_predictions(predictions[name], median, args.seed)
+    # val comes first and takes the time of compiling
+    metrics["model"] = {"parameters": count_parameters(model)[1], "films_per_second": speed["test"]}
     return metrics, predictions
 
 

@@ -1,6 +1,7 @@
 """Options of the commands, declared once: the same name means the same thing everywhere."""
 
 import argparse
+import sys
 
 from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, MODEL_TYPES
@@ -20,8 +21,21 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         return super()._get_help_string(action)
 
 
+class Parser(argparse.ArgumentParser):
+    """Wrong usage ends in one line, without the screen of options before it."""
+
+    def error(self, message):
+        self.exit(2, f"error: {message}. See {self.prog} --help.\n")
+
+
 def new_parser(description):
-    return argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
+    """A parser whose help is the docstring of the script."""
+    module = sys.modules["__main__"].__spec__  # of `python -m package.module`
+    return Parser(
+        prog=f"python -m {module.name}" if module else None,
+        description=description,
+        formatter_class=HelpFormatter,
+    )
 
 
 def count(least, most=None):
@@ -58,6 +72,11 @@ def add_data_options(parser):
     add_cache_dir(group)
     add_male_value(group)
     add_canvas_options(group)
+    add_clahe(group, "evaluate also on CLAHE copies of validation and test films (made if missing)")
+
+
+def add_clahe(group, effect):
+    group.add_argument("--use_clahe_val_test", action="store_true", help=effect)
 
 
 def add_cache_dir(group):
@@ -231,6 +250,11 @@ def add_enhancement_options(parser):
         type=number(0, 1, True),
         default=0.9999,
         help="factor on the height at each step, for exp_range",
+    )
+    group.add_argument(
+        "--find_lr",
+        action="store_true",
+        help="instead of training, test between which rates the loss falls",
     )
 
 

@@ -76,6 +76,25 @@ def plot_history(history, path):
         return save(figure, path)
 
 
+def plot_lr_range(table, low, high, path):
+    """Loss against learning rate in a range test, with the range in which it falls."""
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+        axis.plot(table["lr"], table["loss"], ".", color=GREY, ms=3, alpha=0.6, label="each step")
+        axis.plot(table["lr"], table["smoothed"], color=BLUE, label="smoothed")
+        axis.axvspan(low, high, color=ORANGE, alpha=0.15, lw=0, label=f"{low:.1e} to {high:.1e}")
+        top = 1.3 * max(table["smoothed"][: len(table) // 2])
+        axis.set(
+            xlabel="learning rate",
+            ylabel="training loss",
+            xscale="log",
+            ylim=(0, top),
+            title="Range test of the learning rate",
+        )
+        axis.legend()
+        return save(figure, path)
+
+
 def plot_predicted_vs_true(predictions, path, title):
     """Predicted against true bone age by sex, with the line of agreement and a band of 12 months."""
     error = predictions["error"].abs()

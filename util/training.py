@@ -6,14 +6,12 @@ happened: batches depend on (seed, epoch, step) alone, dropout is seeded anew at
 the state holds weights, optimizer and history.
 """
 
-import json
 import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import keras
-import numpy as np
 import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
@@ -32,7 +30,7 @@ from util.errors import UserError
 from util.files import write_atomically, write_csv
 from util.loss_functions import get_loss_function
 from util.prediction import compile_predictor, inputs_of, predict_films
-from util.runs import STATE
+from util.saved_state import read_state, restore, write_state
 
 WARM_UP = 0.05  # share of a phase in which the learning rate rises
 
@@ -98,29 +96,40 @@ def train(model, films, val_films, args, run):
 
 
 def prepare_phase(model, phase, films, args, run):
-    """Freeze or unfreeze the backbone and compile the model for a phase."""
+    """Choose what trains and compile the model for a phase."""
     steps_an_epoch = steps_per_epoch(films, args.batch_size)
     steps = steps_an_epoch * (phase.last - phase.first)
-    bn = "frozen" if phase.name == "frozen" else batchnorm_mode(args)
+    bn = choose_trainable(model, phase, args, steps)
+    compile_model(model, learning_rate(args, phase.lr, steps, steps_an_epoch), steps, films, args)
+    trainable, total = count_parameters(model)
+    run.log(
+        f"{phase.name}: {phase.last - phase.first} epochs of {steps_an_epoch} steps, "
+        f"{trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
+    )
+
+
+def choose_trainable(model, phase, args, steps):
+    """Freeze or unfreeze the backbone for a phase of `steps` steps; returns how BatchNorm works."""
     if phase.name == "frozen":
         freeze_backbone(model)
-    else:
-        unfreeze_backbone(model, bn)
+        return "frozen"
+    bn = batchnorm_mode(args)
+    unfreeze_backbone(model, bn)
     if bn == "train":
         for layer in batchnorm_layers(model):
             layer.momentum = average_decay(layer.momentum, steps)
+    return bn
+
+
+def compile_model(model, schedule, steps, films, args):
+    """Compile with the loss of the options and AdamW at the learning rates of `schedule`."""
     model.compile(
-        optimizer=make_optimizer(args, learning_rate(args, phase.lr, steps, steps_an_epoch), steps),
+        optimizer=make_optimizer(args, schedule, steps),
         loss=get_loss_function(**vars(args)),  # each takes its own options
         # months over the SD of the training labels: the learning rate means the same for any data
         loss_weights=[1 / label_sd(films)],
         metrics=["mae"],
         jit_compile=False,
-    )
-    trainable, total = count_parameters(model)
-    run.log(
-        f"{phase.name}: {phase.last - phase.first} epochs of {steps_an_epoch} steps, "
-        f"{trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
     )
 
 
@@ -306,34 +315,3 @@ def save_model(model, run):
     """Save the model without its compile state: loading it needs no code of ours."""
     bare = keras.Model(model.input, model.output, name=model.name)
     write_atomically(run.path("model.keras"), bare.save)
-
-
-# ------------------------------------------------------------------------------------ saved state
-
-
-def write_state(model, progress, run):
-    """Save weights, optimizer and progress in one file, so that they always fit together."""
-    arrays = {f"weight_{i}": w.numpy() for i, w in enumerate(model.weights)}
-    arrays |= {f"optimizer_{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
-    text = np.array(json.dumps(progress))
-    write_atomically(run.path(STATE), lambda file: np.savez(file, progress=text, **arrays))
-
-
-def read_state(run):
-    """Return (progress, arrays) of a run; a fresh start and None when there is no state."""
-    path = run.path(STATE)
-    if not path.exists():
-        return {"next_epoch": 0, "best_mae": math.inf, "best_epoch": 0, "history": []}, None
-    with np.load(path) as file:
-        arrays = dict(file)
-    return json.loads(str(arrays.pop("progress"))), arrays
-
-
-def restore(model, arrays, with_optimizer):
-    """Put saved weights, and the optimizer's state in the middle of a phase, into the model."""
-    for i, weight in enumerate(model.weights):
-        weight.assign(arrays[f"weight_{i}"])
-    if with_optimizer:
-        model.optimizer.build(model.trainable_variables)
-        for i, variable in enumerate(model.optimizer.variables):
-            variable.assign(arrays[f"optimizer_{i}"])

@@ -1,0 +1,112 @@
+"""The learning-rate range test: between which rates does the loss fall?
+
+The rate rises from step to step until the loss explodes (Smith 2017, "Cyclical learning rates for
+training neural networks"). A cycle goes from where the fall begins to where it ends.
+"""
+
+import math
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import ops
+
+from preprocessing import steps_per_epoch
+from util.errors import UserError
+from util.files import write_csv
+from util.training import choose_trainable, compile_model, plan_phases, training_batches
+
+LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the first and the last step
+STEPS = 200
+WINDOW = 21  # steps over which the loss is smoothed
+EXPLODED = 3  # times the smallest loss
+
+
+def range_test(model, films, args, run):
+    """Test the phase that the options end with: fine-tuning under --fine_tune, else the frozen one.
+
+    Before fine-tuning the head is trained for STEPS steps, if the options have a frozen phase: a
+    fresh head would spoil the backbone at any rate. Returns (table, low, high): a frame of step,
+    lr, loss and smoothed loss, and the rates between which the loss falls. Raises UserError when
+    it does not fall by more than its noise.
+    """
+    *before, phase = plan_phases(args)
+    for earlier in before:
+        run.log(f"range test: {STEPS} steps of the {earlier.name} phase first")
+        fit_steps(model, earlier, earlier.lr, films, args)
+    run.log(f"range test: {phase.name} phase, up to {STEPS} steps")
+    losses = LossOfSteps()
+    fit_steps(model, phase, ExponentialRise(), films, args, losses)
+    table = smooth(losses.values)
+    write_csv(run.path("lr_range.csv"), table)
+    return table, *falling_range(table)
+
+
+def fit_steps(model, phase, schedule, films, args, *callbacks):
+    """Train STEPS steps as in a phase, at the learning rates of `schedule`."""
+    choose_trainable(model, phase, args, STEPS)
+    compile_model(model, schedule, STEPS, films, args)
+    epochs = math.ceil(STEPS / steps_per_epoch(films, args.batch_size))
+    batches = training_batches(model, films, args, 0, epochs).take(STEPS)
+    model.fit(batches, steps_per_epoch=STEPS, callbacks=callbacks, shuffle=False, verbose=0)
+
+
+@keras.saving.register_keras_serializable("boneage")
+class ExponentialRise(keras.optimizers.schedules.LearningRateSchedule):
+    """From LOWEST to HIGHEST, by the same factor at each of STEPS steps."""
+
+    def __call__(self, step):
+        share = ops.cast(step, "float32") / (STEPS - 1)
+        return LOWEST * (HIGHEST / LOWEST) ** share
+
+    def get_config(self):
+        return {}
+
+
+class LossOfSteps(keras.callbacks.Callback):
+    """The loss of every step by itself; ends the test when it explodes."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model.reset_metrics()  # `fit` would report the mean since the start
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.values.append(float(logs["loss"]))
+        exploded = not math.isfinite(logs["loss"]) or (
+            batch > STEPS // 10 and logs["loss"] > EXPLODED * min(self.values)
+        )
+        self.model.stop_training = bool(exploded)
+
+
+def smooth(losses):
+    """A frame of step, lr, loss and its mean over a window, up to the first loss not finite."""
+    losses = pd.Series([loss for loss in losses if math.isfinite(loss)])
+    steps = np.arange(len(losses))
+    return pd.DataFrame(
+        {
+            "step": steps,
+            "lr": LOWEST * (HIGHEST / LOWEST) ** (steps / (STEPS - 1)),
+            "loss": losses,
+            "smoothed": losses.rolling(WINDOW, center=True, min_periods=1).mean(),
+        }
+    )
+
+
+def falling_range(table):
+    """The rates at which the smoothed loss has done a tenth and nine tenths of its fall.
+
+    Raises UserError when it does not fall by more than the noise of its first steps.
+    """
+    first = table["loss"][:WINDOW]
+    fall = first.mean() - table["smoothed"].min()
+    if fall < 3 * first.std() / math.sqrt(WINDOW):
+        raise UserError(
+            f"in {len(table)} steps the loss falls at no learning rate by more than its noise. "
+            "Raise --batch_size, start from pretrained --weights, or check the labels."
+        )
+    fallen = (first.mean() - table["smoothed"]) / fall
+    low, high = (table["lr"][(fallen >= share).idxmax()] for share in (0.1, 0.9))
+    return float(low), float(high)

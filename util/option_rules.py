@@ -1,0 +1,62 @@
+"""Options that count only beside others: a typed option without effect is an error, not a no-op."""
+
+import argparse
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Needs(NamedTuple):
+    """Options that count only under a condition, which `met` tells of the parsed options."""
+
+    options: tuple
+    condition: str
+    met: Callable
+
+
+NEEDS = (
+    Needs(("lr",), "--epochs_frozen above 0", lambda args: args.epochs_frozen),
+    Needs(("epochs_finetune", "lr_finetune", "bn"), "--fine_tune", lambda args: args.fine_tune),
+    Needs(
+        ("gender_units",),
+        "a model that is told the sex (--model_type)",
+        lambda args: args.model_type != "baseline",
+    ),
+    Needs(("huber_delta",), "--loss_type huber", lambda args: args.loss_type == "huber"),
+    Needs(
+        ("smooth_l1_sigma",),
+        "--loss_type smooth_l1",
+        lambda args: args.loss_type == "smooth_l1",
+    ),
+    Needs(("wing_w", "wing_epsilon"), "--loss_type wing", lambda args: args.loss_type == "wing"),
+    Needs(
+        ("clr_max_lr", "clr_step_size", "clr_mode", "clr_gamma"),
+        "--use_cyclical_lr",
+        lambda args: args.use_cyclical_lr,
+    ),
+    Needs(("clr_gamma",), "--clr_mode exp_range", lambda args: args.clr_mode == "exp_range"),
+    Needs(("tta_steps",), "--use_tta", lambda args: args.use_tta),
+    Needs(
+        ("split", "data_dir", "use_clahe_val_test"),
+        "the films of a data folder (leave out --csv)",
+        lambda args: getattr(args, "csv", None) is None,
+    ),
+)
+
+
+def parse_effective(parser, argv=None):
+    """Parse the options; one that was typed but would have no effect is an error (exit code 2)."""
+    args = parser.parse_args(argv)
+    typed = typed_options(parser, argv)
+    for options, condition, met in NEEDS:
+        idle = [name for name in options if name in typed]
+        if idle and not met(args):
+            parser.error(f"--{idle[0]} has no effect without {condition}")
+    return args
+
+
+def typed_options(parser, argv=None):
+    """The names of the options that stand in a command line."""
+    absent = object()
+    names = vars(parser.parse_args(argv))
+    found = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, absent)))
+    return {name for name in names if getattr(found, name) is not absent}

@@ -1,0 +1,38 @@
+"""The state of a training between two epochs: weights, optimizer and progress in one file, so that
+they always fit together."""
+
+import json
+import math
+
+import numpy as np
+
+from util.files import write_atomically
+from util.runs import STATE
+
+
+def write_state(model, progress, run):
+    """Save where a training is; `progress` is ready for JSON."""
+    arrays = {f"weight_{i}": w.numpy() for i, w in enumerate(model.weights)}
+    arrays |= {f"optimizer_{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
+    text = np.array(json.dumps(progress))
+    write_atomically(run.path(STATE), lambda file: np.savez(file, progress=text, **arrays))
+
+
+def read_state(run):
+    """Return (progress, arrays) of a run; a fresh start and None when there is no state."""
+    path = run.path(STATE)
+    if not path.exists():
+        return {"next_epoch": 0, "best_mae": math.inf, "best_epoch": 0, "history": []}, None
+    with np.load(path) as file:
+        arrays = dict(file)
+    return json.loads(str(arrays.pop("progress"))), arrays
+
+
+def restore(model, arrays, with_optimizer):
+    """Put saved weights, and the optimizer's state in the middle of a phase, into the model."""
+    for i, weight in enumerate(model.weights):
+        weight.assign(arrays[f"weight_{i}"])
+    if with_optimizer:
+        model.optimizer.build(model.trainable_variables)
+        for i, variable in enumerate(model.optimizer.variables):
+            variable.assign(arrays[f"optimizer_{i}"])

@@ -168,15 +168,27 @@ def freeze_backbone(model):
 
 
 def unfreeze_backbone(model, bn):
-    """Train everything; with `bn="frozen"` all but BatchNorm, whose statistics, scale and offset
-    stay as they are, with "train" its statistics follow the batches.
-
-    The layers themselves must be frozen: `training=False` in the call of a nested network is
-    overruled by `fit` (seen in Keras 3.15).
+    """Train everything; BatchNorm normalises by the moving statistics it has (`bn="frozen"`) or
+    by those of the batches ("train"). Its scale and offset train in both cases: they are the only
+    offsets that most backbones have.
     """
     backbone_of(model).trainable = True
     for layer in batchnorm_layers(model):
-        layer.trainable = bn == "train"
+        if bn == "frozen":
+            freeze_statistics(layer)
+        else:
+            vars(layer).pop("call", None)
+
+
+def freeze_statistics(layer):
+    """Make a BatchNorm layer normalise by its moving statistics in training as well.
+
+    Keras has no switch for it: `trainable=False` freezes scale and offset too, and
+    `training=False` in the call of a nested network is overruled by `fit` (seen in Keras 3.15).
+    The saved model knows nothing of it: only this object's `call` is replaced.
+    """
+    call = type(layer).call
+    layer.call = lambda inputs, training=None, mask=None: call(layer, inputs, False, mask)
 
 
 def batchnorm_layers(model):

@@ -89,6 +89,10 @@ def is_statistic(path):
     return "/moving_" in path
 
 
+def is_offset(path):
+    return path.endswith("/beta")
+
+
 def changed(before, after):
     return sum(not np.array_equal(before[path], after[path]) for path in before)
 
@@ -107,12 +111,14 @@ def test_what_a_phase_trains(phase, bn, kernels_train, statistics_move):
     enliven(model)
     freeze_backbone(model) if phase == "frozen" else unfreeze_backbone(model, bn)
     model.compile("adam", "mae", jit_compile=False)
-    before = [weights_of(model, which) for which in (is_kernel, is_statistic)]
+    kinds = (is_kernel, is_statistic, is_offset)
+    before = [weights_of(model, which) for which in kinds]
     head = model.get_layer("dense").kernel.numpy()
     model.fit([*films(size=32)], np.full((4, 1), 60.0), epochs=2, verbose=0)
-    after = [weights_of(model, which) for which in (is_kernel, is_statistic)]
+    after = [weights_of(model, which) for which in kinds]
     assert changed(before[0], after[0]) == (len(before[0]) if kernels_train else 0)
     assert changed(before[1], after[1]) == (len(before[1]) if statistics_move else 0)
+    assert changed(before[2], after[2]) == (len(before[2]) if kernels_train else 0)
     assert not np.array_equal(head, model.get_layer("dense").kernel.numpy())
 
 

@@ -149,13 +149,21 @@ def describe(films):
 
 
 def new_model(films, args, run):
-    """Build the model; its months come from the labels of the training films alone."""
+    """Seed everything and build the model for the training films."""
     devices = import_tensorflow()
+    model = build_from(films, args)
+    run.log(f"model {args.model_type} on {args.backbone}, device: {', '.join(devices)}")
+    return model
+
+
+def build_from(films, args):
+    """Build the model of the options; its months come from the labels of `films` alone."""
+    import_tensorflow()
     from modeling_advanced import build_model
     from util.training import label_mean, label_sd, set_seeds
 
     set_seeds(args.seed)
-    model = build_model(
+    return build_model(
         args.model_type,
         args.backbone,
         args.img_size,
@@ -168,8 +176,6 @@ def new_model(films, args, run):
         gender_units=getattr(args, "gender_units", None),
         seed=args.seed,
     )
-    run.log(f"model {args.model_type} on {args.backbone}, device: {', '.join(devices)}")
-    return model
 
 
 def evaluate_splits(films, args, run):

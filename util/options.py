@@ -35,6 +35,7 @@ def new_parser(description):
         prog=f"python -m {module.name}" if module else None,
         description=description,
         formatter_class=HelpFormatter,
+        allow_abbrev=False,  # --backbone is not short for --backbones
     )
 
 

@@ -187,6 +187,31 @@ def plot_error_by_group(predictions, path, title):
         return save(figure, path)
 
 
+def plot_sweep(table, path, title):
+    """Error on the test films, with its interval, against speed and parameters of each backbone."""
+    axes_of = {"films_per_second": "films/s (prediction)", "parameters": "parameters"}
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+        for axis, (column, label) in zip(axes, axes_of.items(), strict=True):
+            bars = [table["test_mae"] - table["ci95_low"], table["ci95_high"] - table["test_mae"]]
+            axis.errorbar(
+                table[column], table["test_mae"], yerr=bars, fmt="o", color=BLUE, ecolor=GREY, lw=1
+            )
+            for row in table.itertuples():
+                axis.annotate(
+                    row.backbone,
+                    (getattr(row, column), row.test_mae),
+                    textcoords="offset points",
+                    xytext=(6, 4),
+                    fontsize=8,
+                )
+            axis.set(xlabel=label, xscale="log")
+            axis.margins(x=0.25)
+        axes[0].set(ylabel="MAE on test films (months)")
+        figure.suptitle(f"{title}: backbones, n = {table['n'].iloc[0]:.0f}, 95 % intervals")
+        return save(figure, path)
+
+
 def scatter_by_sex(axis, predictions, x, y):
     size = 14 if len(predictions) < 1500 else 6
     for name, (sex, colour) in SEXES.items():

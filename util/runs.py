@@ -73,8 +73,7 @@ def open_run(args, name):
         raise UserError("--resume needs the name of the run. Add --run_name NAME.")
     stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
     run = Run(Path(args.results_dir) / (args.run_name or f"{name}_{stamp}"), args.verbose)
-    options = {key: value for key, value in vars(args).items() if key not in FREE_TO_CHANGE}
-    options["data_dir"] = str(Path(args.data_dir).resolve())  # the same from any folder
+    options = lasting_options(args)
     started = run.read_json("config.json")
     if args.resume:
         if started is None:
@@ -96,7 +95,15 @@ def open_run(args, name):
     return run
 
 
+def lasting_options(args):
+    """The options that decide a result, for config.json."""
+    options = {key: value for key, value in vars(args).items() if key not in FREE_TO_CHANGE}
+    options["data_dir"] = str(Path(args.data_dir).resolve())  # the same from any folder
+    return options
+
+
 def check_same_options(started, now):
+    """UserError when a run was started with other options than those of now."""
     keys = [key for key in sorted(started.keys() | now.keys()) if started.get(key) != now.get(key)]
     if keys:
         changes = ", ".join(f"--{key} {started.get(key)} -> {now.get(key)}" for key in keys)

@@ -1,0 +1,65 @@
+"""Train one backbone after the other by train_advanced.py, and compare them.
+
+    python run_all_backbones.py
+    python run_all_backbones.py --backbones mobilenet resnet50 convnext_tiny --img_size 224 --fine_tune
+    python run_all_backbones.py --dry_run --epochs_frozen 20 --weights "weights/{backbone}.h5"
+
+Every option of train_advanced.py is passed on, {backbone} in it stands for the name. Each run is a process of its own, in
+backbone_results/<sweep>/<backbone>/; one that fails does not end the sweep, and the same command
+goes on where it was stopped. A table, summary.csv, <backbone>_performance.json and backbones.png
+compare errors in months, speed and parameters. The exit code is 1 when a run failed.
+"""
+
+from pathlib import Path
+
+from train_advanced import parse_args as parse_training_args
+from util.backbones import BACKBONES
+from util.errors import run_command
+from util.options import new_parser
+
+FIRST_FIFTEEN = list(BACKBONES)[:15]  # those of earlier versions
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    parser.add_argument(
+        "--backbones",
+        nargs="+",
+        choices=sorted(BACKBONES),
+        default=FIRST_FIFTEEN,
+        metavar="NAME",
+        help="networks to train, see train_advanced.py --help",
+    )
+    parser.add_argument("--sweep", help="name of the folder (default: the model type)")
+    parser.add_argument("--results_dir", default="backbone_results", help="folder of all sweeps")
+    parser.add_argument("--dry_run", action="store_true", help="say what would run, and how long")
+    parser.add_argument(
+        "--no_estimate", action="store_true", help="don't measure first how long it will take"
+    )
+    args, passed_on = parser.parse_known_args(argv)
+    for option in ("--backbone", "--run_name", "--resume"):
+        if any(word.split("=")[0] == option for word in passed_on):
+            parser.error(f"{option} is chosen by the sweep: use --backbones and --sweep")
+    return args, passed_on
+
+
+def main(argv=None):
+    args, passed_on = parse_args(argv)
+    from util import sweep
+
+    name = args.sweep or parse_training_args(passed_on).model_type
+    folder = Path(args.results_dir) / name
+    runs = sweep.plan_runs(folder, args.backbones, passed_on, parse_training_args)
+    sweep.report_plan(runs)
+    if not args.no_estimate:
+        sweep.report_estimate(runs)
+    if args.dry_run:
+        return 0
+    for run in runs:
+        sweep.train_run(run)
+        sweep.write_summary(folder, runs)
+    return sweep.report_results(folder, runs)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,46 @@
+"""How long a training would take, from a few of its steps: python -m util.step_time
+
+Reads the parsed options of train_advanced.py as JSON from its input and prints one line of JSON,
+{"seconds": ...}. A sweep asks it before it starts; a process of its own leaves no memory behind.
+"""
+
+import json
+import sys
+import time
+from argparse import Namespace
+
+from util.errors import run_command
+
+TIMED_STEPS = 3
+
+
+def main():
+    args = Namespace(**json.load(sys.stdin))
+    args.weights = "none"  # weights change nothing of the time
+    from util.experiment import load_split
+
+    films = load_split(args, "train")
+    print(json.dumps({"seconds": round(training_seconds(films, args), 1)}))
+
+
+def training_seconds(films, args):
+    """Seconds that all epochs of the options take over `films`, without validation."""
+    from preprocessing import steps_per_epoch
+    from util.experiment import build_from
+    from util.training import choose_trainable, compile_model, plan_phases, training_batches
+
+    model, seconds = build_from(films, args), 0.0
+    for phase in plan_phases(args):
+        steps = steps_per_epoch(films, args.batch_size) * (phase.last - phase.first)
+        choose_trainable(model, phase, args, steps)
+        compile_model(model, phase.lr, steps, films, args)
+        batches = training_batches(model, films, args, 0, 1).repeat()
+        model.fit(batches, steps_per_epoch=1, verbose=0)  # compiles
+        started = time.perf_counter()
+        model.fit(batches, steps_per_epoch=TIMED_STEPS, verbose=0)
+        seconds += (time.perf_counter() - started) / TIMED_STEPS * steps
+    return seconds
+
+
+if __name__ == "__main__":
+    run_command(main)

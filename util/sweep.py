@@ -1,0 +1,185 @@
+"""A sweep over backbones: one training process each, and one table of what came out."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from util.files import write_csv, write_json
+from util.metrics import format_interval
+from util.runs import Run, check_same_options, lasting_options
+
+ROOT = Path(__file__).resolve().parent.parent  # where the scripts are
+
+
+@dataclass
+class SweepRun:
+    """One backbone of a sweep: its run folder, its options as they are typed, and as parsed."""
+
+    backbone: str
+    folder: Path
+    options: list
+    args: object
+    failure: str = ""
+
+    @property
+    def metrics(self):
+        """The metrics of the finished run; None when it isn't finished."""
+        return Run(self.folder).read_json("metrics.json")
+
+    @property
+    def status(self):
+        if self.metrics:
+            return "done"
+        return "failed" if self.failure else "to do"
+
+
+def plan_runs(folder, backbones, options, parse_training_args):
+    """The runs of a sweep, in the order asked for; {backbone} in an option stands for its name.
+    Raises UserError when a run in the folder was started with other options; wrong options end
+    the command."""
+    runs = []
+    for backbone in dict.fromkeys(backbones):
+        where = ["--backbone", backbone, "--results_dir", str(folder), "--run_name", backbone]
+        typed = [*(word.replace("{backbone}", backbone) for word in options), *where]
+        args = parse_training_args(typed)
+        run = SweepRun(backbone, folder / backbone, typed, args)
+        started = Run(run.folder).read_json("config.json")
+        if started:
+            check_same_options(started["options"], lasting_options(args))
+        runs.append(run)
+    return runs
+
+
+def report_plan(runs):
+    """Print the command of each run, and which are done already."""
+    for run in runs:
+        note = "done already" if run.metrics else shlex.join(["train_advanced.py", *run.options])
+        print(f"{run.backbone:20s} {note}")
+
+
+def report_estimate(runs):
+    """Time a few training steps of each run that is to do, and print how long all will take."""
+    todo = [run for run in runs if not run.metrics]
+    seconds, unknown = 0.0, []
+    for run in tqdm(todo, desc="estimating", unit="backbone", leave=False, disable=None):
+        result = subprocess.run(
+            [sys.executable, str(ROOT / "util" / "step_time.py")],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            input=json.dumps(vars(run.args)),
+            capture_output=True,
+            text=True,
+        )
+        if result.returncode == 0:
+            run_seconds = json.loads(result.stdout.splitlines()[-1])["seconds"]
+            print(f"{run.backbone:20s} about {format_time(run_seconds)}")
+            seconds += run_seconds
+        else:
+            unknown.append(run.backbone)
+            print(f"{run.backbone:20s} {last_line(result.stderr)}")
+    if todo:
+        note = f", without {', '.join(unknown)}" if unknown else ""
+        print(f"in all about {format_time(seconds)}{note}\n", flush=True)
+
+
+def train_run(run):
+    """Train a run in a process of its own, unless it is done; a failure is kept with its reason."""
+    if run.metrics:
+        return
+    print(f"\n--- {run.backbone}", flush=True)
+    going_on = ["--resume"] if (run.folder / "config.json").exists() else []
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "train_advanced.py"), *run.options, *going_on],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if result.returncode != 0:
+        run.failure = last_line(result.stderr) or f"ended with exit code {result.returncode}"
+        print(run.failure, file=sys.stderr)
+
+
+def last_line(text):
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
+
+
+def write_summary(folder, runs):
+    """Write summary.csv of all runs and <backbone>_performance.json of the finished ones."""
+    rows = [summarise(run) for run in runs]
+    for run, row in zip(runs, rows, strict=True):
+        if run.metrics:
+            more = {"metrics": run.metrics, "options": lasting_options(run.args)}
+            write_json(folder / f"{run.backbone}_performance.json", row | more)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(rows).sort_values("test_mae", kind="stable")
+    write_csv(folder / "summary.csv", table)
+    return table
+
+
+def summarise(run):
+    """The row of a run: errors in months with their 95 % interval, size, speed and time."""
+    row = {"backbone": run.backbone, "model_type": run.args.model_type, "status": run.status}
+    if not run.metrics:
+        return row | {"test_mae": float("nan"), "reason": run.failure}
+    test, history = run.metrics["test"], pd.read_csv(run.folder / "history.csv")
+    return row | {
+        "n": test["n"],
+        "test_mae": test["mae"],
+        "ci95_low": test["mae_ci95"][0],
+        "ci95_high": test["mae_ci95"][1],
+        "bias": test["bias"],
+        "val_mae": run.metrics["val"]["mae"],
+        "median_baseline_mae": test["baseline"]["mae"],
+        "parameters": run.metrics["model"]["parameters"],
+        "films_per_second": run.metrics["model"]["films_per_second"],
+        "epochs": len(history),
+        "best_epoch": int(history.loc[history["val_mae"].idxmin(), "epoch"]),
+        "training_minutes": history["seconds"].sum() / 60,
+        "reason": "",
+    }
+
+
+def report_results(folder, runs):
+    """Print the sorted table, draw it, and return the exit code: 1 when a run failed."""
+    from util.plots import plot_sweep
+
+    table = write_summary(folder, runs)
+    done, failed = table[table["status"] == "done"], table[table["status"] == "failed"]
+    if len(done):
+        print(f"\n{format_table(done)}")
+        plot = plot_sweep(done, folder / "backbones.png", folder.name)
+        print(f"\nsummary {folder / 'summary.csv'}, picture {plot}")
+    for row in failed.itertuples():
+        print(f"error: {row.backbone} failed: {row.reason.removeprefix('error: ')}")
+    return int(len(failed) > 0)
+
+
+def format_table(done):
+    """The finished runs as a table for the terminal, the smallest error first."""
+    lines = [
+        f"test films: {done['n'].iloc[0]:.0f}, errors in months, "
+        f"median baseline {done['median_baseline_mae'].iloc[0]:.2f}",
+        f"  {'backbone':20s}{'MAE':>7s}   {'95 % interval':16s}{'bias':>7s}{'validation':>12s}"
+        f"{'parameters':>12s}{'films/s':>9s}{'minutes':>9s}",
+    ]
+    for row in done.itertuples():
+        lines.append(
+            f"  {row.backbone:20s}{row.test_mae:7.2f}   "
+            f"{format_interval((row.ci95_low, row.ci95_high)):16s}{row.bias:+7.2f}"
+            f"{row.val_mae:12.2f}{row.parameters / 1e6:11.1f}M{row.films_per_second:9.1f}"
+            f"{row.training_minutes:9.1f}"
+        )
+    return "\n".join(lines)
+
+
+def format_time(seconds):
+    """Seconds as hours and minutes: 7500 is "2 h 5 min"."""
+    minutes = max(1, round(seconds / 60))
+    hours = f"{minutes // 60} h " if minutes >= 60 else ""
+    return f"{hours}{minutes % 60} min"

@@ -1,0 +1,160 @@
+"""CLAHE: equal to OpenCV's, 16 bit stays 16 bit, only validation and test, nothing lost."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from clahe.enhance import apply_clahe, complete_clahe, enhance_folder
+from preprocessing import load_films
+from util.errors import UserError
+from util.radiographs import read_radiograph
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def data(phantoms, tmp_path):
+    """A data folder of our own, to spoil."""
+    return Path(
+        shutil.copytree(phantoms, tmp_path / "Data", ignore=shutil.ignore_patterns("cache"))
+    )
+
+
+def command(split, *options):
+    return subprocess.run(
+        [sys.executable, "-m", f"clahe.apply_{split}", *map(str, options)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_film_is_what_opencv_makes_of_it(kind):
+    top = np.iinfo(kind).max
+    image = np.random.default_rng(1).integers(0, top // 4, (90, 70)).astype(kind)
+    enhanced = apply_clahe(image, clip_limit=3.0, tile_grid=4)
+    assert enhanced.dtype == kind
+    np.testing.assert_array_equal(enhanced, cv2.createCLAHE(3.0, (4, 4)).apply(image))
+
+
+def test_commands_enhance_validation_and_test_only(data):
+    for split in ("validation", "test"):
+        done = command(split, "--data_dir", data)
+        assert done.returncode == 0, done.stderr
+        films = sorted(path.name for path in (data / split).iterdir())
+        copies = sorted(path.name for path in (data / f"{split}_CLAHE").glob("*.png"))
+        assert films == copies
+        assert f"{len(films)} written, 0 up to date, 0 failed" in done.stdout
+        film = cv2.imread(str(data / split / films[0]), cv2.IMREAD_UNCHANGED)
+        copy = cv2.imread(str(data / f"{split}_CLAHE" / films[0]), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(copy, apply_clahe(film))
+    assert not list(data.glob("train_CLAHE*"))
+
+
+def test_up_to_date_films_are_skipped_and_changed_ones_made_again(data):
+    source, target = data / "test", data / "test_CLAHE"
+    n = len(list(source.iterdir()))
+    assert enhance_folder(source, target) == (n, 0, {})
+    assert enhance_folder(source, target) == (0, n, {})
+    film = sorted(source.iterdir())[0]
+    cv2.imwrite(str(film), 255 - cv2.imread(str(film), cv2.IMREAD_UNCHANGED))
+    os.utime(film, ns=(0, 0))  # older than its copy: any other time counts
+    assert enhance_folder(source, target) == (1, n - 1, {})
+    np.testing.assert_array_equal(
+        cv2.imread(str(target / film.name), cv2.IMREAD_UNCHANGED),
+        apply_clahe(cv2.imread(str(film), cv2.IMREAD_UNCHANGED)),
+    )
+
+
+def test_other_settings_need_overwrite(data):
+    source, target = data / "test", data / "test_CLAHE"
+    enhance_folder(source, target)
+    first = {path.name: path.read_bytes() for path in target.glob("*.png")}
+    with pytest.raises(UserError, match="--clip_limit 2.0 --tile_grid 8.*--overwrite"):
+        enhance_folder(source, target, clip_limit=40.0)
+    assert first == {path.name: path.read_bytes() for path in target.glob("*.png")}
+    assert enhance_folder(source, target, clip_limit=40.0, overwrite=True)[0] == len(first)
+    assert all(path.read_bytes() != first[path.name] for path in target.glob("*.png"))
+    assert enhance_folder(source, target, clip_limit=40.0)[0] == 0
+
+
+def test_a_film_keeps_its_bits_and_its_place(tmp_path):
+    (tmp_path / "films" / "deep").mkdir(parents=True)
+    image = np.random.default_rng(1).integers(0, 40_000, (64, 64)).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "films" / "deep" / "a.png"), image)
+    cv2.imwrite(str(tmp_path / "films" / "b.jpg"), (image >> 8).astype(np.uint8))
+    enhance_folder(tmp_path / "films", tmp_path / "out")
+    deep = cv2.imread(str(tmp_path / "out" / "deep" / "a.png"), cv2.IMREAD_UNCHANGED)
+    assert deep.dtype == np.uint16
+    assert deep.max() > 255
+    assert (tmp_path / "out" / "b.png").exists()  # never a second loss by JPEG
+
+
+def test_unreadable_films_are_listed_and_the_rest_is_done(data):
+    films = sorted((data / "test").iterdir())
+    films[0].write_bytes(films[0].read_bytes()[:200])
+    done = command("test", "--data_dir", data)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"truncated file ({films[0]})" in done.stderr
+    assert f"{len(films) - 1} written, 0 up to date, 1 failed" in done.stdout
+    assert not (data / "test_CLAHE" / films[0].name).exists()
+
+
+def test_two_films_of_one_name_are_no_copy_of_each_other(data):
+    films = sorted((data / "test").iterdir())
+    shutil.copy(films[0], films[0].with_suffix(".webp"))
+    *_, failures = enhance_folder(data / "test", data / "test_CLAHE")
+    assert list(failures) == [str(films[0].with_suffix(".webp"))]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--data_dir", "nowhere"), "nowhere/test). Check --data_dir"),
+        (("--clip_limit", "0"), "--clip_limit: 0 is not between"),
+        (("--tile_grid", "0"), "--tile_grid: 0 is too small"),
+    ],
+)
+def test_mistakes_end_in_one_line(options, words):
+    done = command("test", *options)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+
+
+def test_missing_copies_are_completed_with_the_settings_of_the_folder(data):
+    enhance_folder(data / "validation", data / "validation_CLAHE", tile_grid=4)
+    copies = sorted((data / "validation_CLAHE").glob("*.png"))
+    expected = copies[0].read_bytes()
+    copies[0].unlink()
+    assert "--tile_grid 4" in complete_clahe(data, "val")
+    assert copies[0].read_bytes() == expected
+
+
+def test_a_folder_of_another_program_is_left_as_it_is(data):
+    target = data / "test_CLAHE"
+    shutil.copytree(data / "test", target)
+    before = {path.name: path.stat().st_mtime_ns for path in target.iterdir()}
+    assert "another program" in complete_clahe(data, "test")
+    assert before == {path.name: path.stat().st_mtime_ns for path in target.iterdir()}
+
+
+def test_enhanced_splits_keep_their_labels(data):
+    complete_clahe(data, "test")
+    plain, enhanced = (load_films(data, "test", 64, "pad", clahe=clahe) for clahe in (False, True))
+    columns = ["id", "sex", "boneage"]
+    assert plain.table[columns].equals(enhanced.table[columns])
+    row = 3
+    path = data / "test_CLAHE" / Path(plain.table["path"][row]).name
+    assert enhanced.table["path"][row] == str(path)
+    assert not np.array_equal(plain.pixels[[row]], enhanced.pixels[[row]])
+    assert read_radiograph(path).shape == read_radiograph(plain.table["path"][row]).shape

@@ -1,0 +1,167 @@
+"""Every option changes something, its value lands in config.json, and none is idle in silence."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import run_all_backbones
+import train_advanced_streamlined
+import train_baseline
+from modeling import batchnorm_layers
+from preprocessing import load_films, make_batch
+from util.experiment import build_from
+from util.loss_functions import get_loss_function
+from util.runs import open_run
+from util.training import (
+    augmentation,
+    choose_trainable,
+    learning_rate,
+    make_optimizer,
+    plan_phases,
+)
+
+TINY = ("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "4")
+FINE = ("--fine_tune",)
+CYCLE = (*FINE, "--use_cyclical_lr", "--clr_max_lr", "0.01", "--clr_step_size", "10")
+# option, its value, and the options that it needs beside it
+CASES = [
+    ("augment", "strong", ()),
+    ("augment", "none", ()),
+    ("mixup_alpha", 0.4, ()),
+    ("label_noise_std", 5.0, ()),
+    ("batch_size", 8, ()),
+    ("seed", 7, ()),
+    ("img_size", 64, ()),
+    ("fit", "stretch", ()),
+    ("loss_type", "mse", ()),
+    ("loss_type", "huber", ()),
+    ("loss_type", "smooth_l1", ()),
+    ("loss_type", "wing", ()),
+    ("huber_delta", 2.0, ("--loss_type", "huber")),
+    ("smooth_l1_sigma", 0.5, ("--loss_type", "smooth_l1")),
+    ("wing_w", 5.0, ("--loss_type", "wing")),
+    ("wing_epsilon", 1.0, ("--loss_type", "wing")),
+    ("lr", 0.02, ()),
+    ("lr_finetune", 0.02, FINE),
+    ("epochs_frozen", 2, ()),
+    ("epochs_finetune", 3, FINE),
+    ("bn", "frozen", FINE),
+    ("weight_decay", 0.2, ()),
+    ("gradient_clip_norm", 0.0, ()),
+    ("ema", 0.0, ()),
+    ("use_cyclical_lr", True, FINE),
+    ("clr_max_lr", 0.02, CYCLE),
+    ("clr_step_size", 20, CYCLE),
+    ("clr_mode", "triangular2", CYCLE),
+    ("clr_mode", "exp_range", CYCLE),
+    ("clr_gamma", 0.9, (*CYCLE, "--clr_mode", "exp_range")),
+    ("model_type", "attn_sex", ()),
+    ("backbone", "mobilenet_v2", ()),
+    ("activation", "tanh", ()),
+    ("dropout_rate", 0.6, ()),
+    ("dense_units", 20, ()),
+    ("gender_units", 5, ()),
+]
+# Seen at work in tests of real commands: what they change is not what a training starts with.
+ELSEWHERE = {
+    *("data_dir", "cache_dir", "results_dir", "run_name", "resume", "male_value"),
+    *("use_clahe_val_test", "use_tta", "tta_steps", "find_lr", "patience", "weights"),
+    *("fine_tune", "batch_size_eval", "verbose", "show"),
+}
+
+
+def typed(option, value):
+    return (f"--{option}",) if value is True else (f"--{option}", str(value))
+
+
+def what_training_starts_with(args, films):
+    """All that the options decide before the first step, as one text."""
+    films = films[args.img_size, args.fit]
+    model = build_from(films, args)
+    batch = make_batch(films, args.batch_size, args.seed, 0, 0, augmentation(args))
+    loss = get_loss_function(**vars(args))
+    errors = np.array([[0.2], [1.5], [4.0], [8.0], [30.0]], np.float32)
+    phases = []
+    for phase in plan_phases(args):
+        bn = choose_trainable(model, phase, args, steps=100)
+        schedule = learning_rate(args, phase.lr, steps=100, steps_an_epoch=10)
+        optimizer = make_optimizer(args, schedule, steps=100).get_config()
+        rates = [float(schedule(step)) for step in range(0, 100, 3)]
+        optimizer.pop("learning_rate")
+        momentum = [layer.momentum for layer in batchnorm_layers(model)]
+        phases.append([dataclasses.asdict(phase), bn, momentum, rates, optimizer])
+    parts = [model.to_json(), batch.image.tolist(), batch.boneage.tolist(), phases]
+    return repr([*parts, np.asarray(loss(errors * 0, errors)).tolist()])
+
+
+@pytest.fixture(scope="module")
+def films(phantoms):
+    return {
+        key: load_films(phantoms, "train", *key, cache_dir=None)
+        for key in ((32, "pad"), (32, "stretch"), (64, "pad"))
+    }
+
+
+@pytest.mark.parametrize(("option", "value", "beside"), CASES)
+def test_an_option_changes_something_and_is_noted(option, value, beside, films, phantoms, tmp_path):
+    run = ("--data_dir", str(phantoms), "--results_dir", str(tmp_path), "--run_name", "run")
+    without = train_advanced_streamlined.parse_args([*TINY, *run, *beside])
+    args = train_advanced_streamlined.parse_args([*TINY, *run, *beside, *typed(option, value)])
+    assert getattr(without, option) != value
+    assert what_training_starts_with(args, films) != what_training_starts_with(without, films)
+    config = open_run(args, "unnamed").read_json("config.json")
+    assert config["options"][option] == value
+    assert json.loads((tmp_path / "run" / "config.json").read_text()) == config
+
+
+def test_every_option_has_a_case():
+    options = set(vars(train_advanced_streamlined.parse_args([])))
+    assert options == {option for option, *_ in CASES} | ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    ("words", "condition"),
+    [
+        ("--lr 0.1 --epochs_frozen 0 --fine_tune", "--epochs_frozen above 0"),
+        ("--lr_finetune 0.1", "--fine_tune"),
+        ("--epochs_finetune 3", "--fine_tune"),
+        ("--bn train", "--fine_tune"),
+        ("--gender_units 5 --model_type baseline", "a model that is told the sex"),
+        ("--huber_delta 3", "--loss_type huber"),
+        ("--smooth_l1_sigma 3 --loss_type huber", "--loss_type smooth_l1"),
+        ("--wing_w 3", "--loss_type wing"),
+        ("--wing_epsilon 3", "--loss_type wing"),
+        ("--clr_max_lr 0.1", "--use_cyclical_lr"),
+        ("--clr_gamma 0.9 --use_cyclical_lr", "--clr_mode exp_range"),
+        ("--tta_steps 3", "--use_tta"),
+    ],
+)
+def test_an_idle_option_is_an_error(words, condition, capsys):
+    """D13, S6: a flag that does nothing is worse than none."""
+    with pytest.raises(SystemExit) as end:
+        train_advanced_streamlined.parse_args(words.split())
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {words.split()[0]} has no effect without {condition}")
+    assert error.count("\n") == 1
+
+
+def test_the_default_typed_out_is_idle_too(capsys):
+    with pytest.raises(SystemExit):
+        train_advanced_streamlined.parse_args(["--tta_steps", "5"])
+    assert "--tta_steps has no effect" in capsys.readouterr().err
+
+
+def test_the_baseline_does_not_offer_what_it_ignores(capsys):
+    with pytest.raises(SystemExit):
+        train_baseline.parse_args(["--gender_units", "5"])
+    assert "unrecognized arguments: --gender_units 5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["--backbone xception", "--run_name x", "--resume"])
+def test_a_sweep_names_its_runs_itself(words, capsys):
+    with pytest.raises(SystemExit):
+        run_all_backbones.parse_args(words.split())
+    assert "chosen by the sweep" in capsys.readouterr().err

@@ -1,0 +1,110 @@
+"""The sweep over backbones: goes on after a failure, skips what is done, ends with a table."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from util.sweep import format_time, last_line
+
+OPTIONS = ("--weights", "none", "--img_size", "64", "--epochs_frozen", "1", "--batch_size", "8")
+
+
+@pytest.fixture(scope="module")
+def sweep(command, phantoms, tmp_path_factory):
+    """Run a sweep of a backbone that fails (too small films) and one that doesn't."""
+    results = tmp_path_factory.mktemp("backbone_results")
+
+    def run(*words, backbones=("xception", "mobilenet"), name="tiny"):
+        process = command(
+            *("run_all_backbones.py", "--data_dir", phantoms, "--results_dir", results),
+            *("--sweep", name, "--backbones", *backbones, "--no_estimate", *OPTIONS, *words),
+        )
+        return process, results / name
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def first(sweep):
+    return sweep()
+
+
+def test_a_failure_is_a_row_and_not_the_end(first):
+    """S15, D22."""
+    process, folder = first
+    assert process.returncode == 1
+    table = pd.read_csv(folder / "summary.csv").set_index("backbone")
+    assert table["status"].to_dict() == {"mobilenet": "done", "xception": "failed"}
+    assert "Use 71 or more" in table["reason"]["xception"]
+    assert "Use 71 or more" in process.stdout
+    assert "Traceback" not in process.stderr
+
+
+def test_rows_are_those_of_the_runs_in_months(first):
+    folder = first[1]
+    row = pd.read_csv(folder / "summary.csv").set_index("backbone").loc["mobilenet"]
+    predictions = pd.read_csv(folder / "mobilenet" / "predictions_test.csv")
+    assert row["test_mae"] == pytest.approx(predictions["error"].abs().mean())
+    assert row["n"] == len(predictions)
+    assert row["ci95_low"] < row["test_mae"] < row["ci95_high"]
+    assert row["films_per_second"] > 0
+    assert row["parameters"] > 3_000_000
+    performance = json.loads((folder / "mobilenet_performance.json").read_text())
+    assert performance["test_mae"] == row["test_mae"]
+    assert performance["options"]["img_size"] == 64
+    assert (folder / "backbones.png").stat().st_size > 10_000
+
+
+def test_what_is_done_is_skipped(first, sweep):
+    folder = first[1]
+    before = {p: p.stat().st_mtime_ns for p in (folder / "mobilenet").rglob("*")}
+    process, _ = sweep(backbones=["mobilenet"])
+    assert process.returncode == 0
+    assert "done already" in process.stdout
+    assert before == {p: p.stat().st_mtime_ns for p in (folder / "mobilenet").rglob("*")}
+    assert "median baseline" in process.stdout  # the table comes all the same
+
+
+def test_other_options_are_no_part_of_the_same_sweep(first, sweep):
+    process, _ = sweep("--lr", "0.5")
+    assert process.returncode == 2
+    assert "--lr 0.001 -> 0.5" in process.stderr
+    assert process.stderr.count("\n") == 1
+
+
+def test_a_dry_run_writes_nothing(sweep):
+    process, folder = sweep("--dry_run", name="dry", backbones=["mobilenet", "vgg16"])
+    assert process.returncode == 0
+    assert "train_advanced.py" in process.stdout
+    assert "--backbone vgg16" in process.stdout
+    assert not folder.exists()
+
+
+def test_the_name_of_the_backbone_goes_into_options(sweep):
+    process, _ = sweep("--dry_run", "--weights", "w/{backbone}.h5", backbones=["vgg16"])
+    assert "--weights w/vgg16.h5" in process.stdout
+
+
+def test_wrong_options_end_the_sweep_at_once(command):
+    process = command("run_all_backbones.py", "--epochs_frozn", "3")
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1
+    assert "--epochs_frozn" in process.stderr
+
+
+@pytest.mark.full
+def test_an_estimate_comes_first(command, phantoms, tmp_path):
+    process = command(
+        *("run_all_backbones.py", "--data_dir", phantoms, "--results_dir", tmp_path),
+        *("--dry_run", "--backbones", "xception", "mobilenet", *OPTIONS, "--fine_tune"),
+    )
+    assert process.returncode == 0
+    assert "mobilenet            about 1 min" in process.stdout
+    assert "in all about 1 min, without xception" in process.stdout
+
+
+def test_times_and_reasons_are_short():
+    assert format_time(7500) == "2 h 5 min"
+    assert format_time(3) == "1 min"
+    assert last_line("Traceback\n  ...\nValueError: x\n\n") == "ValueError: x"

@@ -1,0 +1,119 @@
+"""Every command of the project's brief, letter by letter, as a user types it in the checkout.
+
+What is added behind a command only shrinks it: a small data folder, small films, few epochs, and no
+download of weights.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+SHRINK = "--weights none --img_size 72 --batch_size 8 --epochs_frozen 1"
+
+
+@pytest.fixture(scope="module")
+def data(phantoms, tmp_path_factory):
+    """A data folder of this module alone: CLAHE copies are written into it."""
+    folder = tmp_path_factory.mktemp("brief") / "Data"
+    return shutil.copytree(phantoms, folder, ignore=shutil.ignore_patterns("cache", "*_CLAHE"))
+
+
+@pytest.fixture(scope="module")
+def brief(data):
+    """Type a command of the brief, with more options behind it; its `python` is this one."""
+
+    def run(text, more):
+        more = more.format(data=data, out=data.parent)
+        process = subprocess.run(
+            [sys.executable, *shlex.split(text)[1:], *shlex.split(more)],
+            cwd=ROOT,
+            env=os.environ | {"MPLBACKEND": "Agg"},
+            capture_output=True,
+            text=True,
+        )
+        assert process.returncode == 0, process.stderr
+        assert "Traceback" not in process.stderr
+        return process.stdout
+
+    return run
+
+
+def test_check_nan_in_dfs(brief, data):
+    out = brief("python check_nan_in_dfs.py", "--data_dir {data} --out {out}/quality")
+    assert "train" in out
+    assert list((data.parent / "quality").glob("*.html"))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_clahe(brief, data, split):
+    brief(f"python -m clahe.apply_{split}", "--data_dir {data}")
+    assert len(list((data / f"{split}_CLAHE").glob("*.png"))) == len(list((data / split).iterdir()))
+
+
+def test_train_baseline(brief, data):
+    out = brief(
+        "python train_baseline.py",
+        f"{SHRINK} --data_dir {{data}} --results_dir {{out}} --run_name baseline "
+        "--backbone mobilenet",
+    )
+    assert "median baseline" in out
+
+
+def test_train_advanced(brief, data):
+    out = brief(
+        "python train_advanced.py --backbone xception --epochs_frozen 20 --fine_tune "
+        "--use_clahe_val_test",
+        f"{SHRINK} --epochs_finetune 1 --data_dir {{data}} --results_dir {{out}} --run_name clahe",
+    )
+    # both figures are reported, on the same films, after one warning
+    run = data.parent / "clahe"
+    plain, enhanced = (pd.read_csv(run / f"predictions_test{x}.csv") for x in ("", "_clahe"))
+    assert plain["id"].equals(enhanced["id"])
+    assert not plain["predicted"].equals(enhanced["predicted"])
+    assert {"val", "val_clahe", "test", "test_clahe"} <= json.loads(
+        (run / "metrics.json").read_text()
+    ).keys()
+    assert out.count("differ from the training films") == 1
+    assert "test after CLAHE: 13 films" in out
+
+
+def test_train_advanced_streamlined(brief, data):
+    out = brief(
+        "python train_advanced_streamlined.py --backbone xception --use_cyclical_lr "
+        "--loss_type huber --label_noise_std 0.01 --use_tta",
+        f"{SHRINK} --data_dir {{data}} --results_dir {{out}} --run_name streamlined",
+    )
+    assert "test, mean of 5 views: 13 films" in out
+    options = json.loads((data.parent / "streamlined" / "config.json").read_text())["options"]
+    assert options["loss_type"] == "huber"
+    assert options["label_noise_std"] == 0.01
+
+
+@pytest.mark.full
+def test_run_all_backbones(brief, data):
+    out = brief(
+        "python run_all_backbones.py",
+        f"{SHRINK} --data_dir {{data}} --results_dir {{out}}/sweeps --backbones mobilenet",
+    )
+    assert "in all about" in out
+    assert (data.parent / "sweeps" / "sex" / "mobilenet_performance.json").exists()
+
+
+@pytest.mark.full
+def test_inference_speed(brief, data):
+    brief(
+        "python -m inference_speed.compute_inference_speed",
+        "--results_dir {out}/speed --backbones mobilenet --img_size 72 --batch_sizes 1 2 "
+        "--num_runs 2",
+    )
+    out = brief("python -m inference_speed.analyze_inference_results", "--results_dir {out}/speed")
+    assert "mobilenet" in out
+    assert (data.parent / "speed" / "speed_comparison.csv").exists()
+    assert (data.parent / "speed" / "inference_analysis_plots.png").exists()

@@ -11,7 +11,7 @@ Writes predictions.csv, metrics.json and plots into the run's folder, or into --
 
 from pathlib import Path
 
-from util.errors import UserError, run_command
+from util.errors import run_command
 from util.option_rules import parse_effective
 from util.options import (
     add_cache_dir,
@@ -72,7 +72,7 @@ def evaluate_run(folder, args):
 
     import_tensorflow()
     from util.experiment import draw_errors
-    from util.files import write_csv, write_json
+    from util.files import new_folder, write_csv, write_json
     from util.metrics import evaluate_predictions, format_metrics
     from util.prediction import predict_films, run_predictor
 
@@ -110,22 +110,6 @@ def read_films_to_evaluate(args, config):
         complete_clahe(data_dir, args.split, progress=True)
     films = load_films(data_dir, args.split, img_size, fit, male_value, args.cache_dir, clahe)
     return films, f"{args.split}_clahe" if clahe else args.split
-
-
-def new_folder(path):
-    """Make a folder; with a number behind its name when there is one already."""
-    path, number = Path(path).resolve(), 1
-    while True:
-        folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
-        try:
-            (folder / "plots").mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise UserError(
-                f"can't write: {error.strerror} ({folder}). Choose another place with --out."
-            ) from None
 
 
 def report_left_out(films, out):

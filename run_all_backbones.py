@@ -13,11 +13,9 @@ compare errors in months, speed and parameters. The exit code is 1 when a run fa
 from pathlib import Path
 
 from train_advanced import parse_args as parse_training_args
-from util.backbones import BACKBONES
+from util.backbones import BACKBONES, FIRST_FIFTEEN
 from util.errors import run_command
 from util.options import new_parser
-
-FIRST_FIFTEEN = list(BACKBONES)[:15]  # those of earlier versions
 
 
 def parse_args(argv=None):

@@ -61,3 +61,5 @@ BACKBONES = {
     "vgg16": Backbone("VGG16", "vgg16", "caffe"),
     "vgg19": Backbone("VGG19", "vgg19", "caffe"),
 }
+
+FIRST_FIFTEEN = list(BACKBONES)[:15]  # up to convnext_large: those of earlier versions

@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from util.errors import UserError
+
 
 def write_atomically(path, write):
     """Write a file under a temporary name and rename it: readers see all of it or nothing.
@@ -26,3 +28,22 @@ def write_json(path, content):
 def write_csv(path, table):
     """Write a pandas frame without its index."""
     write_atomically(path, lambda file: table.to_csv(file, index=False))
+
+
+def new_folder(path):
+    """Make a folder and return its path; with a number behind its name when there is one already
+    that holds anything. Raises UserError when it can't be made."""
+    path, number = Path(path).resolve(), 1
+    while True:
+        folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not any(folder.iterdir()):
+                return folder
+        except FileExistsError:  # a file of that name
+            pass
+        except OSError as error:
+            raise UserError(
+                f"can't write: {error.strerror} ({folder}). Choose another place with --out."
+            ) from None
+        number += 1

@@ -29,6 +29,7 @@ STYLE = {
 
 
 def save(figure, path):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: figure.savefig(file, format="png", bbox_inches="tight"))
     plt.close(figure)
     return Path(path)

@@ -18,6 +18,13 @@ FITS = ("pad", "stretch")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 UNREADABLE = "can't be read"  # the file system's fault, which may pass
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
+KINDS = {  # first bytes of a file: its kind
+    b"\x89PNG": "PNG",
+    b"\xff\xd8": "JPEG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"BM": "BMP",
+}
 
 # OpenCV's own complaints about bad files would come beside our one line that names the file.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -41,7 +48,12 @@ def read_radiograph(path):
     Raises RadiographError when the file is missing, empty, truncated, no image, or without
     contrast.
     """
-    image = decode(read_bytes(path), path)
+    return prepare(decode(read_bytes(path), path), path)
+
+
+def prepare(image, path="bytes"):
+    """Stretch a decoded image `(H, W)` to uint8, 0-255; RadiographError when it is too small for a
+    radiograph or without contrast."""
     if min(image.shape) < MIN_SIDE:
         raise RadiographError(path, f"too small: {image.shape[1]} x {image.shape[0]} pixels")
     if image.min() == image.max():
@@ -84,6 +96,13 @@ def decode(data, path="bytes"):
     return image
 
 
+def image_kind(data):
+    """The kind of an image file by its first bytes: "PNG", "JPEG", ...; "unknown" for others."""
+    if data[8:12] == b"WEBP":
+        return "WebP"
+    return next((kind for start, kind in KINDS.items() if data.startswith(start)), "unknown")
+
+
 def is_truncated(data):
     """Tell whether a PNG, JPEG or WebP lacks its end; decoders may fill the gap with grey."""
     if data.startswith(b"\x89PNG"):
@@ -109,6 +128,14 @@ def stretch_contrast(image):
     ramp = (np.arange(levels, dtype=np.float32) - low) * (255 / (high - low))
     table = np.clip(np.rint(ramp), 0, 255).astype(np.uint8)
     return cv2.LUT(image, table) if levels == 256 else table[image]
+
+
+def count_levels(image):
+    """How many grey levels a uint8 film `(H, W)` has between its 0.5th and 99.5th percentile."""
+    shares = cv2.calcHist([image], [0], None, [256], [0, 256]).ravel() / image.size
+    below = np.cumsum(shares)
+    inside = (below >= LOW_PERCENTILE / 100) & (below - shares <= HIGH_PERCENTILE / 100)
+    return int(np.sum(inside & (shares > 0)))
 
 
 def border_level(image):

@@ -82,6 +82,15 @@ def read_table(path):
     return table
 
 
+def count_gaps(table):
+    """Missing and infinite values of each column of a table of text: a frame of column, missing
+    and infinite."""
+    text = table.fillna("").apply(lambda column: column.str.strip())
+    numbers = text.apply(pd.to_numeric, errors="coerce")
+    gaps = pd.DataFrame({"missing": (text == "").sum(), "infinite": np.isinf(numbers).sum()})
+    return gaps.rename_axis("column").reset_index()
+
+
 def decode_text(data):
     """Text of a file as spreadsheets save it; ValueError when it is none."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -1,0 +1,56 @@
+"""Check the quality of a data folder before training: its tables, its films, and pictures that
+stand in it twice.
+
+    python check_nan_in_dfs.py
+    python check_nan_in_dfs.py --data_dir hospital/Data --out hospital_quality
+
+Finds missing, infinite and impossible values, duplicate ids, films that are missing, damaged or
+empty, and the same picture twice, also when it was saved anew. Writes a page (report.html), the
+flagged rows (flagged.csv), all findings (findings.json) and pictures. Nothing in the data folder
+is changed. The exit code is 1 when something is flagged.
+"""
+
+from pathlib import Path
+
+from util.errors import run_command
+from util.options import add_male_value, add_seed, add_show, count, new_parser
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    parser.add_argument("--data_dir", default="Data", help="folder of tables and films")
+    parser.add_argument(
+        "--out", metavar="DIR", help="where to write (default: quality_report in the data folder)"
+    )
+    parser.add_argument("--workers", type=count(1), help="films at once (default: all cores)")
+    add_male_value(parser)
+    add_seed(parser)
+    add_show(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    from util.files import new_folder
+    from util.quality import check_data, read_tables
+    from util.quality_report import format_summary, write_report
+
+    tables = read_tables(args.data_dir, args.male_value)
+    out = new_folder(args.out or Path(args.data_dir) / "quality_report")
+    audit = check_data(tables, args.workers, progress=True)
+    summary, pictures = write_report(audit, out, args.seed)
+    print(format_summary(summary))
+    print(f"\nreport: {out / 'report.html'}")
+    if summary["flagged"]:
+        print("next: open it, correct the serious ones (all are in flagged.csv), check again")
+    else:
+        print(f"next: python train_advanced.py --data_dir {args.data_dir} --fine_tune")
+    if args.show:
+        from util.plots import show_plots
+
+        show_plots(list(pictures.values()))
+    return 1 if summary["flagged"] else 0
+
+
+if __name__ == "__main__":
+    run_command(main)

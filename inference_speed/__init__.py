@@ -1,0 +1,1 @@
+"""How fast the models predict, by backbone, batch size and route."""

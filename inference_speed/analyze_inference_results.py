@@ -1,0 +1,99 @@
+"""Compare the backbones and routes of a benchmark: a table, a CSV of it, and a picture.
+
+    python -m inference_speed.analyze_inference_results
+    python -m inference_speed.analyze_inference_results --csv_file old/inference_speed_1.csv
+
+Takes the newest CSV of --results_dir, and writes speed_comparison.csv and
+inference_analysis_plots.png beside it. All figures are medians: one disturbed run does not move
+them.
+"""
+
+from pathlib import Path
+
+from util.errors import UserError, run_command
+from util.options import new_parser
+
+COMPARISON, PLOTS = "speed_comparison.csv", "inference_analysis_plots.png"
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--csv_file", help="CSV of a benchmark (default: the newest)")
+    source.add_argument(
+        "--results_dir", default="inference_results", help="folder to look for the newest CSV in"
+    )
+    plots = parser.add_mutually_exclusive_group()
+    plots.add_argument("--save_plots", action="store_true", help="draw the picture: the default")
+    plots.add_argument("--no_plots", action="store_true", help="leave the picture out")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    path = Path(args.csv_file) if args.csv_file else newest_csv(args.results_dir)
+
+    from inference_speed.comparison import (
+        compare,
+        format_comparison,
+        format_failures,
+        read_benchmark,
+    )
+    from util.files import write_csv
+
+    timed, failed = read_benchmark(path)
+    comparison = compare(timed)
+    table_path, plots_path = output_paths(path)
+    write_csv(table_path, comparison.round(2).assign(csv_file=path.name))
+    if not args.no_plots:
+        from inference_speed.speed_plots import plot_speed
+
+        plot_speed(timed, comparison, plots_path, path.name)
+    print(f"{path}\n{format_comparison(timed, comparison)}")
+    if len(failed):
+        print(f"\nfailed:\n{format_failures(failed)}")
+    print(f"\ncomparison: {table_path}")
+    if not args.no_plots:
+        print(f"plots:      {plots_path}")
+
+
+def newest_csv(results_dir):
+    """The benchmark written last in a folder; one that has no row yet does not count."""
+    folder = Path(results_dir)
+    if not folder.is_dir():
+        raise UserError(f"no such folder ({folder}). {HOW_TO_START}")
+    found = [path for path in folder.glob("inference_speed_*.csv") if path.stat().st_size]
+    if not found:
+        raise UserError(
+            f"no inference_speed_*.csv with results in the folder ({folder}). {HOW_TO_START}"
+        )
+    return max(found, key=lambda path: (path.stat().st_mtime, path.name))
+
+
+HOW_TO_START = (
+    "Run python -m inference_speed.compute_inference_speed first, or name a file with --csv_file."
+)
+
+
+def output_paths(csv):
+    """Where comparison and picture of a benchmark go: beside its CSV.
+
+    An earlier comparison is replaced when it can be made again, that is, when the CSV it names is
+    still there; otherwise the new files are called after their own benchmark.
+    """
+    import pandas as pd
+
+    table, plots = csv.with_name(COMPARISON), csv.with_name(PLOTS)
+    if not table.exists() and not plots.exists():
+        return table, plots
+    try:
+        source = pd.read_csv(table)["csv_file"].iloc[0]
+        if csv.with_name(source).is_file():
+            return table, plots
+    except (OSError, ValueError, LookupError, TypeError):
+        pass  # not written by this command
+    return tuple(path.with_stem(f"{path.stem}_{csv.stem}") for path in (table, plots))
+
+
+if __name__ == "__main__":
+    run_command(main)

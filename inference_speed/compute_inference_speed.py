@@ -1,0 +1,277 @@
+"""Time how fast models predict, by backbone, batch size and route, into a CSV.
+
+    python -m inference_speed.compute_inference_speed
+    python -m inference_speed.compute_inference_speed --backbones mobilenet xception \\
+        --batch_sizes 1 8 --img_size 224
+
+Every case runs in a process of its own. Its rows are written when it ends, so that a benchmark
+that is stopped keeps what it has; a case that fails is a row with its reason, and the exit code
+is 1. The defaults take hours without a GPU.
+"""
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from inference_speed.routes import ROUTES
+from util.backbones import BACKBONES, FIRST_FIFTEEN, MODEL_TYPES
+from util.errors import UserError, run_command
+from util.options import count, new_parser
+
+DEFAULT_SIZE = 500
+COLUMNS = (
+    *("backbone", "model_type", "route", "batch_size", "status"),
+    *("mean_inference_time_s", "std_inference_time_s", "min_inference_time_s"),
+    *("max_inference_time_s", "median_inference_time_s", "p95_inference_time_s"),
+    *("time_per_image_s", "images_per_second", "time_per_image_ms", "first_call_s"),
+    *("peak_memory_mb", "total_params", "trainable_params", "non_trainable_params"),
+    *("num_runs", "img_height", "img_width", "img_channels", "weights", "timestamp"),
+    *("tensorflow_version", "keras_version", "processor", "gpu_info", "system_info"),
+)
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    parser.add_argument(
+        "--backbones",
+        nargs="+",
+        choices=sorted(BACKBONES),
+        metavar="NAME",
+        help="networks to time (default: xception and every resnet, mobilenet and convnext but "
+        "xlarge), of: " + ", ".join(sorted(BACKBONES)),
+    )
+    parser.add_argument(
+        "--model_type", choices=MODEL_TYPES, default="sex", help="the model around the backbone"
+    )
+    parser.add_argument(
+        "--routes",
+        nargs="+",
+        choices=ROUTES,
+        default=list(ROUTES),
+        help="ways to call the model, in turns",
+    )
+    parser.add_argument(
+        "--batch_sizes",
+        nargs="+",
+        type=count(1),
+        metavar="N",
+        default=[1, 4, 8, 16, 32],
+        help="films in a call",
+    )
+    parser.add_argument(
+        "--num_runs", type=count(1), default=10, help="timed calls of each route, after a warm-up"
+    )
+    parser.add_argument(
+        "--img_size", type=count(32), help=f"side of the canvas, pixels (default: {DEFAULT_SIZE})"
+    )
+    for name in ("--img_height", "--img_width"):
+        parser.add_argument(
+            name, type=count(32), help="other names of --img_size: give both, and equal"
+        )
+    parser.add_argument(
+        "--weights",
+        default="none",
+        metavar="none|imagenet|FILE",
+        help="weights of the backbone; they do not change the speed",
+    )
+    parser.add_argument("--results_dir", default="inference_results", help="folder of the CSV")
+    args = parser.parse_args(argv)
+    args.backbones = args.backbones or FIRST_FIFTEEN
+    for name in ("backbones", "routes", "batch_sizes"):
+        setattr(args, name, list(dict.fromkeys(getattr(args, name))))
+    args.img_size = canvas_side(args.img_size, args.img_height, args.img_width)
+    check_weights(args.weights, args.backbones)
+    return args
+
+
+def canvas_side(img_size, height, width):
+    """The side of the canvas in pixels; UserError unless all that was given says the same."""
+    if (height, width) == (None, None):
+        return img_size or DEFAULT_SIZE
+    if height != width or img_size not in (None, height):
+        given = {"--img_size": img_size, "--img_height": height, "--img_width": width}
+        said = " ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+        raise UserError(f"the models see a square canvas ({said}). Use --img_size N alone.")
+    return height
+
+
+def check_weights(weights, backbones):
+    """UserError for a weights file that is missing, or given for more than one backbone."""
+    if weights in ("none", "imagenet"):
+        return
+    if not Path(weights).is_file():
+        raise UserError(f"no such weights file (--weights {weights}). Check the path.")
+    if len(backbones) > 1:
+        raise UserError(
+            f"a weights file is of one backbone (--weights {weights}). Name it with --backbones."
+        )
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    path = new_csv(args.results_dir)
+    print(
+        f"{args.model_type} models, films of {args.img_size} x {args.img_size} pixels, "
+        f"{args.num_runs} runs a case\n\n{HEADER}",
+        flush=True,
+    )
+    rows = []
+    try:
+        run_benchmark(args, path, rows)
+    except KeyboardInterrupt:
+        if rows:
+            print(f"\n{len(rows)} rows are kept: {path}")
+        raise
+    finally:
+        if not rows:
+            path.unlink()
+    failed = sum(row["status"] != "ok" for row in rows)
+    print(f"\n{len(rows) - failed} of {len(rows)} timed, {failed} failed: {path}")
+    print(f"next: python -m inference_speed.analyze_inference_results --csv_file {path}")
+    return 1 if failed else 0
+
+
+def new_csv(results_dir):
+    """Make an empty CSV named by the time; with a number behind it when that is taken."""
+    folder, stamp = Path(results_dir), datetime.now().strftime("%Y%m%d_%H%M%S")
+    number = 1
+    while True:
+        suffix = "" if number == 1 else f"_{number}"
+        path = folder / f"inference_speed_{stamp}{suffix}.csv"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.open("x").close()
+            return path
+        except FileExistsError as error:
+            if error.filename != str(path):
+                raise UserError(
+                    f"no folder but a file ({folder}). Choose another --results_dir."
+                ) from None
+            number += 1
+        except OSError as error:
+            raise UserError(
+                f"can't write: {error.strerror} ({folder}). Choose another --results_dir."
+            ) from None
+
+
+def run_benchmark(args, path, rows):
+    """Time all cases; `rows` grows case by case, and with it the CSV."""
+    import pandas as pd
+    from tqdm import tqdm
+
+    from util.files import write_csv
+
+    cases = len(args.backbones) * len(args.batch_sizes)
+    with tqdm(total=cases, unit="case", disable=None) as bar:
+        for case_rows in time_cases(args, announce=bar.set_description):
+            rows += case_rows
+            # nullable types: a failed case must not turn counts into 1.0
+            write_csv(path, pd.DataFrame(rows, columns=list(COLUMNS)).convert_dtypes())
+            with tqdm.external_write_mode():
+                report(case_rows)
+            bar.update(len(case_rows) // len(args.routes))
+
+
+def time_cases(args, announce):
+    """Yield the rows of one case after the other, one row a route; a backbone without a model
+    yields the rows of all its batch sizes at once. `announce` is told what comes next."""
+    for backbone in args.backbones:
+        sizes = args.batch_sizes
+        while sizes:
+            announce(f"{backbone}, batch {sizes[0]}")
+            result = run_case(case_of(args, backbone, sizes[0]))
+            done = sizes[:1] if result["try_other_sizes"] else sizes
+            yield [
+                new_row(args, backbone, size, route, columns)
+                for size in done
+                for route, columns in result["routes"].items()
+            ]
+            sizes = sizes[len(done) :]
+
+
+def case_of(args, backbone, batch_size):
+    shared = ("img_size", "model_type", "weights", "num_runs", "routes")
+    case = {name: getattr(args, name) for name in shared}
+    return case | {"backbone": backbone, "batch_size": batch_size}
+
+
+def run_case(case):
+    """Run a case in a process of its own; returns what `timing.time_case` does.
+
+    A process that ended without a result failed for all routes; another size may fit into memory.
+    """
+    process = subprocess.run(
+        [sys.executable, "-m", "inference_speed.timing", json.dumps(case)],
+        capture_output=True,
+        text=True,
+    )
+    if process.returncode == 0:
+        return json.loads(process.stdout.splitlines()[-1])
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+        reason = f"its process was ended by {name}{hint}"
+    else:
+        reason = (process.stderr.strip().splitlines() or ["no reason given"])[-1]
+    failed = {route: {"status": reason} for route in case["routes"]}
+    return {"try_other_sizes": True, "routes": failed}
+
+
+def new_row(args, backbone, batch_size, route, columns):
+    from util.runs import processor_name
+
+    return {
+        "backbone": backbone,
+        "model_type": args.model_type,
+        "route": route,
+        "batch_size": batch_size,
+        "num_runs": args.num_runs,
+        "img_height": args.img_size,
+        "img_width": args.img_size,
+        "img_channels": 1,
+        "weights": args.weights,
+        "timestamp": datetime.now().isoformat(timespec="seconds"),
+        "processor": processor_name(),
+        "system_info": f"{platform.platform()}, {os.cpu_count()} cores",
+    } | columns
+
+
+HEADER = (
+    f"{'backbone':20s}  batch  {'route':10s}{'ms an image':>12s}{'95 % under':>12s}"
+    f"{'images/s':>10s}{'memory MB':>11s}"
+)
+
+
+def report(rows):
+    """Print a line for each timed row, and one error line for those that failed alike."""
+    failed = {}
+    for row in rows:
+        if row["status"] != "ok":
+            failed.setdefault(row["status"], []).append(row)
+            continue
+        n = row["batch_size"]
+        median, p95 = row["median_inference_time_s"] / n, row["p95_inference_time_s"] / n
+        print(
+            f"{row['backbone']:20s}  {n:5d}  {row['route']:10s}{1000 * median:12.1f}"
+            f"{1000 * p95:12.1f}{1 / median:10.1f}{row['peak_memory_mb']:11.0f}",
+            flush=True,
+        )
+    for reason, alike in failed.items():
+        sizes, routes = (
+            " ".join(str(value) for value in dict.fromkeys(row[name] for row in alike))
+            for name in ("batch_size", "route")
+        )
+        print(
+            f"error: {alike[0]['backbone']}, batch {sizes}, {routes}: {reason}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,500 @@
+"""inference_speed: every case is a row, fairly timed, and the analysis reads what was written."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from inference_speed import analyze_inference_results as analyze
+from inference_speed import compute_inference_speed as compute
+from inference_speed import timing
+from inference_speed.comparison import compare, read_benchmark
+from util.backbones import BACKBONES
+from util.errors import run_command
+
+OLD_COLUMNS = {
+    *("backbone", "batch_size", "mean_inference_time_s", "std_inference_time_s"),
+    *("min_inference_time_s", "max_inference_time_s", "median_inference_time_s"),
+    *("time_per_image_s", "images_per_second", "time_per_image_ms", "total_params"),
+    *("trainable_params", "non_trainable_params", "num_runs", "img_height", "img_width"),
+    *("img_channels", "timestamp", "tensorflow_version", "gpu_info", "system_info"),
+}
+
+
+def start(name, *words, **options):
+    """Start `python -m inference_speed.<name>` as a user would."""
+    return subprocess.Popen(
+        [sys.executable, "-m", f"inference_speed.{name}", *map(str, words)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+def finish(process):
+    """Return (exit code, stdout, stderr) of a started process."""
+    out, err = process.communicate(timeout=600)
+    return process.returncode, out, err
+
+
+def csv_in(folder):
+    (path,) = folder.glob("inference_speed_*.csv")
+    return path
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory):
+    """One real benchmark with a backbone that can't be built: (exit code, out, err), its CSV."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    process = start(
+        *("compute_inference_speed", "--backbones", "inception_v3", "mobilenet_v3_small"),
+        *("--batch_sizes", 1, 2, "--num_runs", 2, "--img_height", 72, "--img_width", 72),
+        *("--results_dir", folder),
+    )
+    return finish(process), csv_in(folder)
+
+
+def test_every_case_is_a_row_and_numbers_agree(benchmark):
+    (code, _, err), path = benchmark
+    assert code == 1, err
+    table = pd.read_csv(path)
+    assert list(table.columns) == list(compute.COLUMNS)
+    assert set(table.columns) >= OLD_COLUMNS
+    cases = table[["backbone", "batch_size", "route"]].apply(tuple, axis=1)
+    assert len(table) == cases.nunique() == 2 * 2 * 2
+    good = table[table["status"] == "ok"]
+    assert set(good["backbone"]) == {"mobilenet_v3_small"}
+    assert len(good) == 4
+    mean, size = good["mean_inference_time_s"], good["batch_size"]
+    np.testing.assert_allclose(good["images_per_second"], size / mean)
+    np.testing.assert_allclose(good["time_per_image_s"], mean / size)
+    np.testing.assert_allclose(good["time_per_image_ms"], 1000 * mean / size)
+    names = [f"{name}_inference_time_s" for name in ("min", "median", "p95", "max")]
+    assert (good[names[0]] > 0).all()
+    assert (good[names].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+    assert (good["std_inference_time_s"] >= 0).all()
+    assert (good["first_call_s"] > 0).all()
+
+
+def test_rows_say_what_was_timed_and_where(benchmark):
+    good = pd.read_csv(benchmark[1]).query("status == 'ok'")
+    assert (good["trainable_params"] + good["non_trainable_params"] == good["total_params"]).all()
+    assert (good["total_params"] > 1e6).all()
+    assert good["peak_memory_mb"].between(100, 10_000).all()
+    assert set(good["tensorflow_version"]) == {version("tensorflow")}
+    assert set(good["keras_version"]) == {version("keras")}
+    assert set(good["img_height"]) == set(good["img_width"]) == {72}
+    assert good[["processor", "gpu_info", "system_info", "timestamp"]].notna().all(axis=None)
+
+
+def test_a_failed_case_is_a_row_and_one_error_line(benchmark):
+    (_, out, err), path = benchmark
+    failed = pd.read_csv(path).query("backbone == 'inception_v3'")
+    assert len(failed) == 4
+    assert failed["status"].str.contains("films too small").all()
+    assert failed["mean_inference_time_s"].isna().all()
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "inception_v3, batch 1 2, predict compiled: films too small" in errors[0]
+    assert sum(line.startswith("mobilenet_v3_small ") for line in out.splitlines()) == 4
+    assert "4 of 8 timed, 4 failed" in out
+    assert str(path) in out
+
+
+def test_analysis_of_a_real_benchmark(benchmark):
+    path = benchmark[1]
+    code, out, err = finish(
+        start("analyze_inference_results", "--results_dir", path.parent, "--save_plots")
+    )
+    assert code == 0, err
+    assert "mobilenet_v3_small" in out
+    assert "inception_v3, batch 1 2, predict compiled: films too small" in out
+    comparison = pd.read_csv(path.with_name("speed_comparison.csv"))
+    assert comparison["backbone"].tolist() == ["mobilenet_v3_small"]
+    assert comparison["csv_file"].tolist() == [path.name]
+    picture = path.with_name("inference_analysis_plots.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+
+
+# --------------------------------------------------------------------------------------- timing
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Routes that write down their calls; returns the list of them."""
+    made = []
+
+    def route(name, result):
+        def make(model):
+            made.append(f"make {name}")
+
+            def predict(image, sex):
+                made.append(name)
+                return result(len(image))
+
+            return predict
+
+        return make
+
+    def broken(n):
+        raise MemoryError("no room\nfor it")
+
+    routes = {
+        "a": route("a", np.zeros),
+        "b": route("b", np.ones),
+        "broken": route("broken", broken),
+        "wrong": route("wrong", lambda n: np.zeros((n, 1))),
+        "nan": route("nan", lambda n: np.full(n, np.nan)),
+    }
+    monkeypatch.setattr(timing, "ROUTES", routes)
+    return made
+
+
+def test_routes_take_turns_and_the_warm_up_does_not_count(calls):
+    films = np.zeros((3, 8, 8, 1), np.uint8), np.zeros((3, 1), np.float32)
+    seconds, failures = timing.call_in_turns(None, *films, ["a", "b"], num_runs=4)
+    assert failures == {}
+    rounds = 1 + timing.WARM_UP_CALLS + 4
+    assert len(seconds["a"]) == len(seconds["b"]) == rounds
+    assert timing.WARM_UP_CALLS > 0
+    assert [calls.count(f"make {name}") for name in "ab"] == [1, 1]
+    order = [call for call in calls if not call.startswith("make")]
+    assert order == (["a", "b", "b", "a"] * rounds)[: 2 * rounds]
+
+
+def test_a_route_that_fails_leaves_the_others_running(calls):
+    films = np.zeros((2, 8, 8, 1), np.uint8), np.zeros((2, 1), np.float32)
+    routes = ["broken", "a", "wrong", "nan"]
+    seconds, failures = timing.call_in_turns(None, *films, routes, num_runs=2)
+    assert failures["broken"] == "MemoryError: no room"
+    assert "2 finite months" in failures["wrong"]
+    assert "2 finite months" in failures["nan"]
+    assert list(seconds) == ["a"]
+    assert len(seconds["a"]) == 1 + timing.WARM_UP_CALLS + 2
+
+
+def test_statistics_leave_the_first_calls_out():
+    slow = [50.0] + [9.0] * timing.WARM_UP_CALLS
+    numbers = timing.statistics([*slow, 0.1, 0.2, 0.3, 0.8], batch_size=4)
+    assert numbers["first_call_s"] == 50
+    assert numbers["mean_inference_time_s"] == pytest.approx(0.35)
+    assert numbers["std_inference_time_s"] == pytest.approx(0.310913, abs=1e-6)
+    assert numbers["median_inference_time_s"] == pytest.approx(0.25)
+    assert numbers["p95_inference_time_s"] == pytest.approx(0.725)
+    assert numbers["images_per_second"] == pytest.approx(4 / 0.35)
+    assert timing.statistics([*slow, 0.1], 1)["std_inference_time_s"] is None
+
+
+def test_films_are_as_predict_gives_them():
+    image, sex = timing.example_films(3, 96)
+    assert image.shape == (3, 96, 96, 1)
+    assert image.dtype == np.uint8
+    assert np.ptp(image) > 100
+    assert not np.array_equal(image[0], image[1])
+    assert sex.tolist() == [[0], [1], [0]]
+    assert sex.dtype == np.float32
+    again = timing.example_films(3, 96)
+    assert np.array_equal(image, again[0])
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_all_routes_give_the_same_months(inputs):
+    import keras
+
+    image, sex = keras.Input((16, 16, 1)), keras.Input((1,))
+    pixels = keras.layers.Flatten()(image)
+    told = keras.layers.Concatenate()([pixels, sex])
+    if inputs == 1:
+        model = keras.Model(image, keras.layers.Dense(1)(pixels))
+    else:
+        model = keras.Model([image, sex], keras.layers.Dense(1)(told))
+    films = timing.example_films(3, 16)
+    months = {name: route(model)(*films) for name, route in timing.ROUTES.items()}
+    for name, values in months.items():
+        timing.check_months(values, 3)
+        np.testing.assert_allclose(values, months["predict"], rtol=1e-5, err_msg=name)
+    assert np.ptp(months["predict"]) > 0
+
+
+# ------------------------------------------------------------------------------------ processes
+
+
+def first_child(process):
+    """Wait for the process that times a case, and return its id."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while process.poll() is None:
+        found = children.read_text().split()
+        if found and b"inference_speed.timing" in Path(f"/proc/{found[0]}/cmdline").read_bytes():
+            return int(found[0])
+        time.sleep(0.02)
+    return pytest.fail(f"ended before a case began: {finish(process)}")
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+
+
+@needs_proc
+def test_a_killed_case_is_a_row_with_its_reason(tmp_path):
+    process = start(
+        *("compute_inference_speed", "--backbones", "mobilenet", "--batch_sizes", 1),
+        *("--img_size", 64, "--results_dir", tmp_path),
+    )
+    os.kill(first_child(process), signal.SIGKILL)
+    code, _, err = finish(process)
+    assert code == 1
+    assert "error: mobilenet, batch 1, predict compiled: its process was ended by SIGKILL" in err
+    table = pd.read_csv(csv_in(tmp_path))
+    assert len(table) == 2
+    assert table["status"].str.contains("SIGKILL").all()
+
+
+@needs_proc
+def test_ctrl_c_ends_cleanly(tmp_path):
+    process = start("compute_inference_speed", "--img_size", 64, "--results_dir", tmp_path)
+    child = first_child(process)
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 130
+    assert err == "interrupted\n"
+    assert not list(tmp_path.iterdir())
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{child}").exists()
+
+
+def timed_result(case):
+    """What a case gives, without timing."""
+    numbers = timing.statistics([1.0] * (1 + timing.WARM_UP_CALLS + 2), case["batch_size"])
+    facts = {"total_params": 7, "trainable_params": 7, "non_trainable_params": 0}
+    facts |= {"peak_memory_mb": 500.0}
+    return {"try_other_sizes": True, "routes": dict.fromkeys(case["routes"], facts | numbers)}
+
+
+def test_an_interrupted_benchmark_keeps_its_rows(tmp_path, monkeypatch, capsys):
+    def run_case(case):
+        if case["batch_size"] == 4:
+            raise KeyboardInterrupt
+        return timed_result(case)
+
+    monkeypatch.setattr(compute, "run_case", run_case)
+    words = ["--backbones", "vgg16", "--batch_sizes", "1", "2", "4", "8"]
+    with pytest.raises(KeyboardInterrupt):
+        compute.main([*words, "--results_dir", str(tmp_path)])
+    table = pd.read_csv(csv_in(tmp_path))
+    assert table["batch_size"].tolist() == [1, 1, 2, 2]
+    assert "4 rows are kept" in capsys.readouterr().out
+
+
+def test_after_a_killed_case_the_other_batch_sizes_go_on(tmp_path, monkeypatch):
+    failed = {"status": "killed"}
+
+    def run_case(case):
+        if case["batch_size"] == 2:
+            return {"try_other_sizes": True, "routes": dict.fromkeys(case["routes"], failed)}
+        return timed_result(case)
+
+    monkeypatch.setattr(compute, "run_case", run_case)
+    words = ["--backbones", "vgg16", "vgg19", "--batch_sizes", "1", "2", "4", "4"]
+    assert compute.main([*words, "--results_dir", str(tmp_path / "new")]) == 1
+    table = pd.read_csv(csv_in(tmp_path / "new"), dtype={"total_params": str})
+    assert table["batch_size"].tolist() == [1, 1, 2, 2, 4, 4] * 2
+    assert table["status"].tolist() == ["ok", "ok", "killed", "killed", "ok", "ok"] * 2
+    assert table["total_params"].dropna().unique().tolist() == ["7"]
+
+
+def test_no_csv_is_overwritten(tmp_path):
+    assert len({compute.new_csv(tmp_path) for _ in range(4)}) == 4
+
+
+# -------------------------------------------------------------------------------------- options
+
+
+def test_defaults_are_those_of_earlier_versions():
+    args = compute.parse_args([])
+    assert args.backbones == list(BACKBONES)[:15]
+    assert args.backbones[-1] == "convnext_large"
+    assert (args.batch_sizes, args.num_runs, args.img_size) == ([1, 4, 8, 16, 32], 10, 500)
+    assert args.weights == "none"
+    assert compute.parse_args(["--img_height", "96", "--img_width", "96"]).img_size == 96
+
+
+@pytest.mark.parametrize("name", ["compute_inference_speed", "analyze_inference_results"])
+def test_help_loads_nothing_heavy(name):
+    code = (
+        f"import sys, inference_speed.{name} as m\n"
+        "try: m.main(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'tensorflow', 'keras', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+
+
+def mistake(capsys, main, *words):
+    """The one error line of a command that ends with exit code 2."""
+    with pytest.raises(SystemExit) as end:
+        run_command(lambda: main([str(word) for word in words]))
+    out, err = capsys.readouterr()
+    assert end.value.code == 2, out + err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1, err
+    return err
+
+
+def test_mistakes_of_the_benchmark_are_one_line_each(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(compute, "run_case", lambda case: pytest.fail("a benchmark began"))
+    monkeypatch.chdir(tmp_path)
+    weights = tmp_path / "weights.h5"
+    weights.write_text("x")
+    cases = [
+        (["--img_height", 500, "--img_width", 400], ["square", "--img_height 500"]),
+        (["--img_height", 500], ["square"]),
+        (["--img_size", 64, "--img_height", 96, "--img_width", 96], ["square", "--img_size 64"]),
+        (["--img_size", 8], ["8 is too small"]),
+        (["--batch_sizes", 0], ["0 is too small"]),
+        (["--batch_sizes"], ["--batch_sizes"]),
+        (["--num_runs", "many"], ["--num_runs"]),
+        (["--backbones", "resnet18"], ["resnet18"]),
+        (["--routes", "onnx"], ["onnx"]),
+        (["--weights", tmp_path / "no.h5"], ["no such weights file", "no.h5"]),
+        (["--weights", weights], ["of one backbone", "--backbones"]),
+        (["--backbones", "vgg16", "--results_dir", weights], ["--results_dir", "weights.h5"]),
+    ]
+    for words, expected in cases:
+        line = mistake(capsys, compute.main, *words)
+        assert all(word in line for word in expected), line
+    assert list(tmp_path.iterdir()) == [weights]
+
+
+# ------------------------------------------------------------------------------------- analysis
+
+
+def write_benchmark(path, medians, **columns):
+    """A CSV of cases {(backbone, route, batch size): median seconds}."""
+    rows = [
+        {"backbone": name, "route": route, "batch_size": size, "median_inference_time_s": median}
+        for (name, route, size), median in medians.items()
+    ]
+    table = pd.DataFrame(rows)
+    table["mean_inference_time_s"] = 2 * table["median_inference_time_s"]
+    table = table.assign(total_params=4_000_000, status="ok", peak_memory_mb=600.0, **columns)
+    table.to_csv(path, index=False)
+    return table
+
+
+CASES = {
+    ("vgg16", "predict", 1): 0.5,
+    ("vgg16", "compiled", 1): 0.2,
+    ("vgg16", "compiled", 8): 0.8,
+    ("mobilenet", "predict", 1): 0.06,
+    ("mobilenet", "predict", 8): 0.16,
+    ("mobilenet", "compiled", 1): 0.02,
+    ("mobilenet", "compiled", 8): 0.2,
+}
+
+
+def test_comparison_of_known_times(tmp_path):
+    write_benchmark(tmp_path / "t.csv", CASES)
+    table = compare(read_benchmark(tmp_path / "t.csv")[0]).round(2).set_index("backbone")
+    assert table.index.tolist() == ["mobilenet", "vgg16"]  # the quickest first
+    assert table["best_route"].tolist() == ["predict", "compiled"]
+    assert table["best_throughput"].tolist() == [50, 10]
+    assert table["best_throughput_batch_size"].tolist() == [8, 8]
+    assert table["single_image_time_ms"].tolist() == [60, 200]
+    assert table["single_image_throughput"].tolist() == [16.67, 5]
+    assert table["compiled_speedup"].tolist() == [3, 2.5]
+    assert table["parameters_millions"].tolist() == [4, 4]
+
+
+def test_csv_of_earlier_versions_is_read(tmp_path, capsys):
+    path = tmp_path / "inference_speed_20250101_000000.csv"
+    cases = {key: value for key, value in CASES.items() if key[1] == "predict"}
+    write_benchmark(path, cases, img_height=500, img_width=500)
+    table = pd.read_csv(path).drop(columns=["route", "status", "peak_memory_mb"])
+    table.to_csv(path, index=False)
+    assert analyze.main(["--results_dir", str(tmp_path)]) is None
+    out = capsys.readouterr().out
+    assert "500 x 500 pixels" in out
+    comparison = pd.read_csv(tmp_path / "speed_comparison.csv")
+    assert comparison["best_route"].tolist() == ["predict", "predict"]
+    assert comparison["peak_memory_mb"].isna().all()
+    assert (tmp_path / "inference_analysis_plots.png").stat().st_size > 10_000
+
+
+def test_newest_benchmark_with_rows_is_the_default(tmp_path, capsys):
+    for age, name in enumerate(("b", "a")):
+        path = tmp_path / f"inference_speed_{name}.csv"
+        write_benchmark(path, CASES)
+        os.utime(path, (1000 - age, 1000 - age))
+    (tmp_path / "inference_speed_c.csv").touch()  # of a benchmark that has just begun
+    analyze.main(["--results_dir", str(tmp_path), "--no_plots"])
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/inference_speed_b.csv\n")
+    assert not (tmp_path / "inference_analysis_plots.png").exists()
+
+
+def test_without_single_films(tmp_path, capsys):
+    """Batch 1 was not timed: dashes in the table, an empty panel in the picture."""
+    path = tmp_path / "inference_speed_x.csv"
+    write_benchmark(path, {("vgg16", "compiled", 8): 0.8})
+    analyze.main(["--csv_file", str(path)])
+    assert capsys.readouterr().out.count(" -") == 2
+    assert (tmp_path / "inference_analysis_plots.png").exists()
+
+
+def test_a_comparison_that_cannot_be_made_again_is_kept(tmp_path):
+    first, second = (tmp_path / f"inference_speed_{n}.csv" for n in (1, 2))
+    write_benchmark(first, CASES)
+    shutil.copy(first, second)
+    comparison = tmp_path / "speed_comparison.csv"
+    for path in (first, second):  # both CSVs are there: the second comparison replaces the first
+        analyze.main(["--csv_file", str(path), "--no_plots"])
+        assert set(pd.read_csv(comparison)["csv_file"]) == {path.name}
+    second.unlink()
+    analyze.main(["--csv_file", str(first), "--no_plots"])
+    assert set(pd.read_csv(comparison)["csv_file"]) == {second.name}
+    kept_apart = tmp_path / "speed_comparison_inference_speed_1.csv"
+    assert set(pd.read_csv(kept_apart)["csv_file"]) == {first.name}
+    comparison.write_text("my own notes")
+    analyze.main(["--csv_file", str(first), "--no_plots"])
+    assert comparison.read_text() == "my own notes"
+
+
+def test_mistakes_of_the_analysis_are_one_line_each(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    good, failed, short = (tmp_path / name for name in ("good.csv", "failed.csv", "short.csv"))
+    table = write_benchmark(good, CASES)
+    table.assign(status="too small").to_csv(failed, index=False)
+    table.drop(columns=["median_inference_time_s"]).to_csv(short, index=False)
+    (tmp_path / "words.csv").write_text(good.read_text().replace("0.06", "quick"))
+    (tmp_path / "picture.csv").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe\x00")
+    (tmp_path / "nothing.csv").touch()
+    cases = [
+        (["--results_dir", tmp_path / "nowhere"], ["no such folder", "nowhere"]),
+        (["--results_dir", tmp_path / "empty"], ["no inference_speed_*.csv", "compute"]),
+        (["--csv_file", tmp_path / "none.csv"], ["no such file", "none.csv"]),
+        (["--csv_file", tmp_path / "empty"], ["no such file"]),
+        (["--csv_file", tmp_path / "picture.csv"], ["not a CSV", "picture.csv"]),
+        (["--csv_file", tmp_path / "nothing.csv"], ["not a CSV", "nothing.csv"]),
+        (["--csv_file", short], ["no column median_inference_time_s", "short.csv"]),
+        (["--csv_file", tmp_path / "words.csv"], ["median_inference_time_s is no number"]),
+        (["--csv_file", failed], ["no timed case", "too small"]),
+        (["--csv_file", good, "--save_plots", "--no_plots"], ["--no_plots"]),
+        (["--csv_file", good, "--results_dir", tmp_path], ["--results_dir"]),
+    ]
+    for words, expected in cases:
+        line = mistake(capsys, analyze.main, *words)
+        assert all(word in line for word in expected), line
+    assert not (tmp_path / "speed_comparison.csv").exists()

@@ -1,0 +1,324 @@
+"""The data quality check: what is wrong with tables and films, and pictures that occur twice."""
+
+import json
+import shutil
+import sys
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+import check_nan_in_dfs
+from preprocessing import SPLITS
+from util import same_pictures
+from util.errors import UserError
+from util.phantoms import write_phantoms
+from util.quality import check_data, read_tables
+from util.tables import count_gaps, read_table
+
+
+@pytest.fixture
+def folder(phantoms, tmp_path):
+    """A data folder of its own: 48 training, 12 validation and 13 test phantoms."""
+    return shutil.copytree(phantoms, tmp_path / "Data", ignore=shutil.ignore_patterns("cache"))
+
+
+@pytest.fixture(scope="module")
+def large_films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("large") / "Data"
+    write_phantoms(folder, {"train": 5, "val": 3, "test": 1}, height=256, seed=4)
+    return folder
+
+
+def edit(folder, split, **cells):
+    """Write into cells of a table; `column=[(row, text), ...]`, rows counted from 0."""
+    path = folder / f"df_{split}.csv"
+    table = pd.read_csv(path, dtype=str)
+    for column, changes in cells.items():
+        for row, text in changes:
+            table.loc[row, column] = text
+    table.to_csv(path, index=False)
+    return table
+
+
+def film(folder, split, row):
+    """The path of the film of a row."""
+    table = pd.read_csv(folder / f"df_{split}.csv", dtype=str)
+    return folder / SPLITS[split][0] / table["filename"][row]
+
+
+def found(folder, **options):
+    """{check: [(split, row counted from 0), ...]} of all that is flagged."""
+    places = {}
+    for flag in check_data(read_tables(folder, **options)).flags.itertuples():
+        place = flag.split if pd.isna(flag.row) else (flag.split, flag.row - 2)
+        places.setdefault(flag.check, []).append(place)
+    return places
+
+
+# ---------------------------------------------------------------------------------------- tables
+
+
+def test_a_clean_folder_has_no_flags_and_different_hands_are_no_copies(folder):
+    audit = check_data(read_tables(folder))
+    assert audit.flags.empty
+    assert audit.same.empty
+    assert len(audit.usable) == len(audit.films) == 73
+
+
+def test_every_bad_cell_is_flagged_where_it_is(folder):
+    ages = ["", "inf", "-5", "301", "twelve", "250", "0", "NaN"]
+    edit(folder, "train", boneage=list(enumerate(ages)), id=[(20, "")], filename=[(20, "")])
+    edit(folder, "val", sex=[(3, "")], gender=[(3, "?")])
+    assert found(folder) == {
+        "no age": [("train", 0), ("train", 7)],
+        "infinite age": [("train", 1)],
+        "impossible age": [("train", 2), ("train", 3)],
+        "age is no number": [("train", 4)],
+        "unlikely age": [("train", 5), ("train", 6)],
+        "no id": [("train", 20)],
+        "unknown sex": [("val", 3)],
+    }
+
+
+def test_ids_that_occur_twice_are_flagged_with_the_other_row(folder):
+    names = [film(folder, "train", row).stem for row in range(4)]
+    edit(folder, "train", id=[(1, names[0])], filename=[(3, f"{names[2]}.png")])
+    edit(folder, "val", id=[(5, names[0])])
+    assert found(folder) == {
+        "duplicate id": [("train", 0), ("train", 1)],
+        "same id in two splits": [("train", 0), ("train", 1), ("val", 5)],
+        "same file for two rows": [("train", 2), ("train", 3)],
+    }
+    flags = check_data(read_tables(folder)).flags
+    details = flags.loc[flags["check"] == "same id in two splits", "detail"]
+    assert "val row 7" in details.iloc[0]
+    assert "ages differ" in details.iloc[0]
+
+
+def test_gaps_of_every_column_are_counted(tmp_path):
+    (tmp_path / "t.csv").write_text("id,height,note\n1,inf,\n2,-Infinity,\n3, ,\n4,nan,\n5,7,\n")
+    gaps = count_gaps(read_table(tmp_path / "t.csv"))
+    assert gaps.values.tolist() == [["id", 0, 0], ["height", 2, 2], ["note", 5, 0]]
+
+
+def test_an_infinite_value_beside_the_age_is_flagged(folder):
+    edit(folder, "test", height=[(2, "inf")])
+    assert found(folder) == {"infinite values": ["test"]}
+
+
+def test_ages_in_years_are_told(folder):
+    table = pd.read_csv(folder / "df_train.csv")
+    table.assign(boneage=table["boneage"] / 12).to_csv(folder / "df_train.csv", index=False)
+    assert found(folder) == {"ages look like years": ["train"]}
+
+
+def test_a_missing_table_or_folder_is_flagged_and_the_rest_is_checked(folder):
+    (folder / "df_test.csv").unlink()
+    shutil.rmtree(folder / "validation")
+    edit(folder, "train", boneage=[(4, "999")])
+    expected = {"no table": ["test"], "no image folder": ["val"], "impossible age": [("train", 4)]}
+    assert found(folder) == expected
+
+
+def test_a_table_of_a_header_alone_is_flagged_and_the_rest_is_checked(folder):
+    (folder / "df_test.csv").write_text("id,boneage,male\n")
+    assert found(folder) == {"no rows": ["test"]}
+
+
+def test_a_folder_without_any_usable_film_is_still_told(folder, tmp_path):
+    for split, (images, table) in SPLITS.items():
+        shutil.rmtree(folder / images)
+        if split != "train":
+            (folder / table).unlink()
+    audit = check_data(read_tables(folder))
+    assert len(audit.usable) == len(audit.films) == 0
+    assert set(audit.flags["check"]) == {"no table", "no image folder"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("id,boneage\n1,100\n", "no column for sex"),
+        ("id,male\n1,True\n", "no column for boneage"),
+        ("boneage,male\n100,True\n", "no column for id"),
+        ("", "not a readable CSV"),
+        ("id,boneage,gender\n1,100,1\n", "--male_value"),
+    ],
+)
+def test_a_table_that_can_not_be_understood_is_an_error(folder, text, reason):
+    (folder / "df_val.csv").write_text(text)
+    with pytest.raises(UserError, match=reason):
+        read_tables(folder)
+
+
+def test_no_folder_and_no_table_are_errors(tmp_path):
+    with pytest.raises(UserError, match="no data folder.*--data_dir"):
+        read_tables(tmp_path / "none")
+    with pytest.raises(UserError, match="none of df_train.csv.*import_data.py"):
+        read_tables(tmp_path)
+
+
+# ----------------------------------------------------------------------------------------- films
+
+
+def test_every_bad_film_is_flagged_with_its_reason(folder):
+    paths = [film(folder, "train", row) for row in range(8)]
+    paths[0].unlink()
+    paths[1].write_bytes(paths[1].read_bytes()[:500])
+    paths[2].write_bytes(b"")
+    paths[3].write_bytes(b"no film at all" * 20)
+    cv2.imwrite(str(paths[4]), np.full((96, 80), 9, np.uint8))
+    cv2.imwrite(str(paths[5]), cv2.imread(str(paths[5]), 0)[:9])
+    cv2.imwrite(str(paths[6]), cv2.imread(str(paths[6]), 0) // 32)
+    shutil.copytree(paths[7].parent, paths[7].parent / "again", ignore=lambda _, names: set(names))
+    shutil.copy(paths[7], paths[7].parent / "again")
+    edit(folder, "train", filename=[(7, "")])
+    assert found(folder) == {
+        "no file": [("train", 0)],
+        "truncated file": [("train", 1)],
+        "empty file": [("train", 2)],
+        "not a readable image": [("train", 3)],
+        "no contrast": [("train", 4)],
+        "too small": [("train", 5)],
+        "hardly any contrast": [("train", 6)],
+        "several files of that name": [("train", 7)],
+    }
+
+
+def test_kind_depth_and_size_are_told_by_content(folder):
+    paths = [film(folder, "val", row) for row in range(4)]
+    images = [cv2.imread(str(path), 0) for path in paths]
+    for path, image, ending in zip(paths, images, (".jpg", ".webp", ".tiff"), strict=False):
+        path.write_bytes(cv2.imencode(ending, image)[1].tobytes())
+    cv2.imwrite(str(paths[3]), images[3].astype(np.uint16) * 100)
+    films = check_data(read_tables(folder)).films.set_index("path").loc[map(str, paths)]
+    assert films["kind"].tolist() == ["JPEG", "WebP", "TIFF", "PNG"]
+    assert films["depth"].tolist() == [8, 8, 8, 16]
+    shapes = films[["height", "width"]].values.tolist()
+    assert shapes == [list(image.shape) for image in images]
+
+
+def test_films_without_a_row_are_known_and_not_flagged(folder):
+    shutil.copy(film(folder, "train", 0), folder / "test" / "stray.png")
+    tables = read_tables(folder)
+    assert tables.unlabelled.values.tolist() == [["test", "test/stray.png"]]
+    assert check_data(tables).flags.empty
+
+
+# --------------------------------------------------------------------------------- same pictures
+
+
+def jpeg(image, quality=40):
+    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 0)
+
+
+COPIES = {
+    "exact": lambda image: image,
+    "jpeg 40": jpeg,
+    "half": lambda image: cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+    "squeezed": lambda image: cv2.resize(image, (200, 200), interpolation=cv2.INTER_AREA),
+    "brighter": lambda image: np.clip(image * 1.3 + 20, 0, 255).astype(np.uint8),
+    "16 bit": lambda image: image.astype(np.uint16) * 257,
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_a_copy_in_another_split_is_found(large_films, tmp_path, kind):
+    folder = shutil.copytree(large_films, tmp_path / "Data")
+    image = cv2.imread(str(film(folder, "train", 2)), 0)
+    cv2.imwrite(str(film(folder, "val", 1)), COPIES[kind](image))
+    audit = check_data(read_tables(folder))
+    flags = audit.flags[["severity", "check", "split", "row"]].values.tolist()
+    check = "same picture in two splits"
+    assert flags == [["serious", check, "train", 4], ["serious", check, "val", 3]]
+    assert set(audit.same["match"]) == {"exact" if kind == "exact" else "re-encoded"}
+
+
+def test_a_copy_in_the_same_split_is_found_and_less_serious(folder):
+    shutil.copy(film(folder, "train", 2), film(folder, "train", 40))
+    flags = check_data(read_tables(folder)).flags
+    assert flags[["severity", "check", "row"]].values.tolist() == [
+        ["look", "same picture twice in a split", 4],
+        ["look", "same picture twice in a split", 42],
+    ]
+
+
+def test_copies_are_found_however_many_films_are_compared_at_once(
+    large_films, tmp_path, monkeypatch
+):
+    folder = shutil.copytree(large_films, tmp_path / "Data")
+    image = cv2.imread(str(film(folder, "train", 1)), 0)
+    for place, copy in ((("train", 4), jpeg(image)), (("val", 2), jpeg(image, 60))):
+        cv2.imwrite(str(film(folder, *place)), copy)
+    monkeypatch.setattr(same_pictures, "CHUNK", 1)
+    same = check_data(read_tables(folder)).same
+    assert same["group"].tolist() == [1, 1, 1]
+    assert same["split"].tolist() == ["train", "train", "val"]
+
+
+# --------------------------------------------------------------------------------------- command
+
+
+def test_the_command_tells_what_is_wrong_and_writes_it_down(folder, tmp_path, command):
+    edit(folder, "train", boneage=[(0, "<script>12")])
+    shutil.copy(film(folder, "train", 5), film(folder, "test", 3))
+    before = sorted(path for path in folder.rglob("*"))
+    process = command("check_nan_in_dfs.py", "--data_dir", folder, "--out", tmp_path / "report")
+    assert process.returncode == 1, process.stderr
+    assert "flagged: 3 serious, 0 to look at" in process.stdout
+    assert "age is no number" in process.stdout
+    assert str(tmp_path / "report" / "report.html") in process.stdout
+    assert sorted(path for path in folder.rglob("*")) == before
+
+    flagged = pd.read_csv(tmp_path / "report" / "flagged.csv")
+    assert flagged["row"].tolist() == [2, 7, 5]
+    findings = json.loads((tmp_path / "report" / "findings.json").read_text())
+    assert [row["check"] for row in findings["flags"]] == flagged["check"].tolist()
+    assert [row["usable"] for row in findings["splits"]] == [47, 12, 13]
+    pictures = {path.name for path in (tmp_path / "report" / "plots").iterdir()}
+    samples = {f"samples_{split}.png" for split in SPLITS}
+    assert pictures == {"ages.png", "same.png", *samples}
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "&lt;script&gt;12" in page
+    assert "<script>" not in page
+    assert page.count("data:image/jpeg;base64,") == 5
+    assert len(page) < 5_000_000
+
+
+def test_a_clean_folder_ends_with_0_and_no_report_is_overwritten(large_films, tmp_path, capsys):
+    older = tmp_path / "report" / "report.html"
+    (tmp_path / "report" / "plots").mkdir(parents=True)
+    older.write_text("older")
+    options = ["--data_dir", str(large_films), "--out", str(tmp_path / "report")]
+    assert check_nan_in_dfs.main(options) == 0
+    told = capsys.readouterr().out
+    assert "nothing flagged in 9 rows" in told
+    assert f"report: {tmp_path / 'report_2' / 'report.html'}" in told
+    assert (tmp_path / "report_2" / "report.html").exists()
+    assert older.read_text() == "older"
+
+
+def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, command):
+    process = command("check_nan_in_dfs.py", cwd=tmp_path)
+    assert process.returncode == 2
+    assert process.stderr.startswith("error: no data folder (Data)")
+    assert process.stderr.count("\n") == 1
+
+
+def test_help_needs_no_heavy_library():
+    import subprocess
+
+    code = (
+        "import sys, check_nan_in_dfs\n"
+        "try:\n    check_nan_in_dfs.parse_args(['--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "print({'tensorflow', 'pandas', 'matplotlib'} & set(sys.modules), file=sys.stderr)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--data_dir" in process.stdout
+    assert process.stderr == "set()\n"

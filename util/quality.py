@@ -1,0 +1,346 @@
+"""What is wrong with a data folder: its tables, its films, and pictures that stand in it twice.
+
+    audit = check_data(read_tables("Data"))
+    audit.flags     # one row for each thing that is wrong: severity, check, split, row, id, ...
+
+Every row and every film is looked at, and each file is read once.
+"""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from preprocessing import SPLITS, split_folder
+from util.errors import UserError
+from util.radiographs import (
+    RadiographError,
+    count_levels,
+    decode,
+    image_kind,
+    prepare,
+    read_bytes,
+)
+from util.same_pictures import difference_hash, same_pictures, thumbnail
+from util.tables import (
+    MAX_MONTHS,
+    count_gaps,
+    decode_text,
+    find_columns,
+    find_films,
+    list_images,
+    read_labels,
+    read_table,
+    split_usable,
+)
+
+SERIOUS, LOOK = "serious", "look"
+AGE_ADVICE = f"Correct it: months, 0 to {MAX_MONTHS}. Training leaves the row out."
+FILE_ADVICE = "Replace the file or remove the row. Training leaves it out."
+CHECKS = {  # what can be wrong: (severity, what to do)
+    "no table": (SERIOUS, "Add the table, or know that this split is missing."),
+    "no rows": (SERIOUS, "Fill the table, or know that this split is missing."),
+    "no image folder": (SERIOUS, "Add the folder, or name the right place with --data_dir."),
+    "no id": (SERIOUS, "Fill it in. Training leaves the row out."),
+    "duplicate id": (SERIOUS, "Keep the right row; training would take the first usable one."),
+    "same id in two splits": (SERIOUS, "Keep it in one split: nobody is tested on training films."),
+    "no age": (SERIOUS, AGE_ADVICE),
+    "age is no number": (SERIOUS, AGE_ADVICE),
+    "infinite age": (SERIOUS, AGE_ADVICE),
+    "impossible age": (SERIOUS, AGE_ADVICE),
+    "ages look like years": (SERIOUS, "Multiply by 12 if they are: all ages are in months."),
+    "unlikely age": (LOOK, "Look it up: bone age is above 0 and ends at about 19 years."),
+    "unknown sex": (SERIOUS, "Write M or F. Training leaves the row out."),
+    "infinite values": (LOOK, "Correct the column if you use it; training doesn't."),
+    "no file": (SERIOUS, "Bring the film in or remove the row. Training leaves it out."),
+    "several files of that name": (SERIOUS, "Say which one in a column filename: folder/name."),
+    "same file for two rows": (SERIOUS, "Give each row its own film."),
+    "can't be read": (SERIOUS, "Check the rights of the file and the disk."),
+    "empty file": (SERIOUS, FILE_ADVICE),
+    "truncated file": (SERIOUS, FILE_ADVICE),
+    "not a readable image": (SERIOUS, FILE_ADVICE),
+    "no contrast": (SERIOUS, FILE_ADVICE),
+    "too small": (SERIOUS, FILE_ADVICE),
+    "unusable film": (SERIOUS, FILE_ADVICE),
+    "hardly any contrast": (LOOK, "Look whether it shows a hand; training uses it."),
+    "same picture in two splits": (SERIOUS, "Keep it in one split: this flatters the test error."),
+    "same picture twice in a split": (LOOK, "Keep one, the one with the right label."),
+}
+ADULT_MONTHS = 240  # the atlas ends before: at 19 years for boys, 18 for girls
+LARGEST_YEARS = 22  # a table whose ages all lie below is in years
+LEAST_LEVELS = 16  # grey levels of a film; the poorest of 12,000 real films has 19
+
+
+@dataclass
+class Tables:
+    """Tables of all splits of a data folder: `rows` (one for each row of a CSV: split, row, id,
+    file, path, sex, boneage in months, ...), `columns` (missing and infinite values),
+    `unlabelled` (split, file: films without a row), `flags` (list of frames)."""
+
+    folder: Path
+    rows: pd.DataFrame
+    columns: pd.DataFrame
+    unlabelled: pd.DataFrame
+    flags: list
+
+
+@dataclass
+class Audit:
+    """All that was found: `flags`, `usable` (the rows that training would take), `films` (kind,
+    depth in bits, width and height in pixels, reason "" or why it is unusable), `same` (films by
+    group of the same picture), and what Tables holds."""
+
+    folder: Path
+    flags: pd.DataFrame
+    usable: pd.DataFrame
+    films: pd.DataFrame
+    same: pd.DataFrame
+    rows: pd.DataFrame
+    columns: pd.DataFrame
+    unlabelled: pd.DataFrame
+
+
+@dataclass
+class Film:
+    """What is kept of a film that was read; `reason` says why it is unusable."""
+
+    kind: str = ""
+    depth: int = 0
+    width: int = 0
+    height: int = 0
+    levels: int = 0
+    reason: str = ""
+    digest: bytes = b""
+    bits: np.ndarray = None
+    thumbnail: np.ndarray = None
+
+
+def check_data(tables, workers=None, progress=False):
+    """Read the films of all rows and check them. Returns an Audit."""
+    rows = tables.rows
+    shown = rows[rows["path"] != ""].drop_duplicates("path").reset_index(drop=True)
+    films = read_all(shown["path"], workers, progress)
+    facts = ["kind", "depth", "width", "height", "levels", "reason"]
+    frame = shown.assign(**{name: [getattr(film, name) for film in films] for name in facts})
+    same = same_pictures(shown, films)
+    usable = [split_usable(part)[0] for _, part in rows.groupby("split", sort=False)]
+    usable = pd.concat(usable, ignore_index=True)
+    found = [*tables.flags, *check_films(frame), *check_same(same)]
+    flags = pd.concat([part for part in found if len(part)] or found[:1], ignore_index=True)
+    order = {check: place for place, check in enumerate(CHECKS)}
+    flags = flags.assign(
+        severity=flags["check"].map(lambda check: CHECKS[check][0]),
+        place=flags["check"].map(order),
+    ).sort_values(["severity", "place"], ascending=[False, True], kind="stable")
+    return Audit(
+        folder=tables.folder,
+        flags=flags[["severity", "check", "split", "row", "id", "file", "detail"]],
+        usable=usable[~usable["path"].isin(frame.loc[frame["reason"] != "", "path"])],
+        films=frame,
+        same=same,
+        rows=rows,
+        columns=tables.columns,
+        unlabelled=tables.unlabelled,
+    )
+
+
+def flag(check, rows, detail=""):
+    """Flag some rows: a frame with their split, row, id and file, and what is wrong. `detail` is
+    one text for all, or a Series of texts for these rows and maybe others."""
+    if isinstance(detail, pd.Series):
+        detail = detail[rows.index]
+    rows = rows.reindex(columns=["split", "row", "id", "file"])
+    return rows.astype({"row": "Int64"}).assign(check=check, detail=detail)
+
+
+# ---------------------------------------------------------------------------------------- tables
+
+
+def read_tables(data_dir, male_value=None):
+    """Read and check the tables of all splits. Returns Tables.
+
+    A split without a table, or without rows in it, is flagged. Raises UserError when the folder or
+    all tables are missing, or a table can't be understood.
+    """
+    data_dir = Path(data_dir)
+    if not data_dir.is_dir():
+        raise UserError(f"no data folder ({data_dir}). Name it with --data_dir.")
+    paths = {split: data_dir / table for split, (_, table) in SPLITS.items()}
+    absent = [split for split, path in paths.items() if not path.exists()]
+    empty = [split for split, path in paths.items() if split not in absent and is_bare(path)]
+    there = [split for split in SPLITS if split not in (*absent, *empty)]
+    if not there:
+        names = ", ".join(path.name for path in paths.values())
+        raise UserError(
+            f"none of {names} is there with rows ({data_dir}). Name the data folder with "
+            "--data_dir, or make one with import_data.py (own films) or make_phantoms.py."
+        )
+    parts = [read_split(data_dir, split, male_value) for split in there]
+    rows, columns, unlabelled = (pd.concat(p, ignore_index=True) for p in zip(*parts, strict=True))
+    flags = [
+        *(
+            flag(check, pd.DataFrame({"split": [split]}), paths[split].name)
+            for check, splits in (("no table", absent), ("no rows", empty))
+            for split in splits
+        ),
+        *check_folders(rows, data_dir),
+        *check_ids(rows),
+        *check_ages(rows),
+        flag("unknown sex", rows[rows["sex"].isna()], "the table says: " + rows["sex_text"]),
+        *check_columns(columns),
+    ]
+    return Tables(data_dir.resolve(), rows, columns, unlabelled, flags)
+
+
+def is_bare(csv):
+    """Whether a table has a header and nothing else, as of a split that no film fell to."""
+    try:
+        return len(decode_text(csv.read_bytes()).strip().splitlines()) == 1
+    except (OSError, ValueError):  # what is wrong with it, read_table says
+        return False
+
+
+def read_split(data_dir, split, male_value):
+    """Read one split: its rows with their films, its columns, and its films without a row."""
+    csv, folder = data_dir / SPLITS[split][1], split_folder(data_dir, split).resolve()
+    table = read_table(csv)
+    rows = find_films(read_labels(csv, male_value), folder)
+    text = {name: find_columns(table, name)[0] for name in ("boneage", "sex")}
+
+    def shorten(path):
+        return f"{SPLITS[split][0]}/{path.removeprefix(f'{folder}/')}"
+
+    rows = rows.assign(
+        split=split,
+        row=np.arange(len(rows)) + 2,  # as a spreadsheet counts them
+        file=rows["path"].map(shorten).where(rows["path"] != "", rows["filename"]),
+        age_text=table[text["boneage"]].fillna("").str.strip(),
+        sex_text=table[text["sex"]].fillna("").str.strip().replace("", "nothing"),
+    )
+    loose = sorted(set(map(str, list_images(folder))) - set(rows["path"]))
+    unlabelled = pd.DataFrame({"split": split, "file": [shorten(path) for path in loose]})
+    columns = count_gaps(table).assign(rows=len(table))
+    columns.insert(0, "split", split)
+    return rows, columns.assign(is_age=columns["column"] == text["boneage"]), unlabelled
+
+
+def check_columns(columns):
+    odd = columns[(columns["infinite"] > 0) & ~columns["is_age"]]
+    yield flag("infinite values", odd, odd["infinite"].astype(str) + " in column " + odd["column"])
+
+
+def check_folders(rows, data_dir):
+    """Flag image folders that are missing, otherwise the rows whose film is."""
+    for split, part in rows.groupby("split", sort=False):
+        folder = split_folder(data_dir, split)
+        if not folder.is_dir():
+            detail = f"{folder.name}/, films of {len(part)} rows"
+            yield flag("no image folder", pd.DataFrame({"split": [split]}), detail)
+            continue
+        named = part[(part["id"] != "") | (part["filename"] != "")]
+        for check in ("no file", "several files of that name"):
+            yield flag(check, named[(named["path"] == "") & (named["missing"] == check)])
+
+
+def check_ids(rows):
+    yield flag("no id", rows[rows["id"] == ""])
+    named = rows[rows["id"] != ""]
+    twice = named[named.duplicated(["split", "id"], keep=False)]
+    yield flag("duplicate id", twice, name_others(twice, ["split", "id"]))
+    spread = named[named.groupby("id")["split"].transform("nunique") > 1]
+    yield flag("same id in two splits", spread, name_others(spread, ["id"]))
+    filed = rows[rows["path"] != ""]
+    shared = filed[filed.groupby("path")["id"].transform("nunique") > 1]
+    yield flag("same file for two rows", shared, name_others(shared, ["path"]))
+
+
+def check_ages(rows):
+    text, unknown = rows["age_text"], rows["boneage"].isna()
+    number = pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce")
+    infinite, given = np.isinf(number), text != ""
+    yield flag("no age", rows[unknown & ~given])
+    yield flag("age is no number", rows[given & number.isna()], "the table says: " + text)
+    yield flag("infinite age", rows[infinite], "the table says: " + text)
+    yield flag("impossible age", rows[unknown & number.notna() & ~infinite], text + " months")
+    unlikely = (rows["boneage"] == 0) | (rows["boneage"] > ADULT_MONTHS)
+    yield flag("unlikely age", rows[unlikely], text + " months")
+    for split, ages in rows.groupby("split", sort=False)["boneage"]:
+        if ages.count() >= 20 and ages.max() <= LARGEST_YEARS:
+            detail = f"all {ages.count()} ages are {ages.max():g} or less"
+            yield flag("ages look like years", pd.DataFrame({"split": [split]}), detail)
+
+
+def name_others(rows, by):
+    """For each row, in words, the other rows of its group, and whether their ages differ."""
+    said = pd.Series("", index=rows.index)
+    for _, group in rows.groupby(by, sort=False):
+        names = [
+            f"{row.split} row {row.row} ({row.file or row.id}, {row.boneage:g} months)"
+            for row in group.head(4).itertuples()
+        ]
+        differ = "ages differ; " if group["boneage"].nunique() > 1 else ""
+        for place, index in enumerate(group.index):
+            others = [name for k, name in enumerate(names) if k != place][:3]
+            rest = len(group) - 1 - len(others)
+            said[index] = f"{differ}as {', '.join(others)}" + (f" and {rest} more" if rest else "")
+    return said
+
+
+# ----------------------------------------------------------------------------------------- films
+
+
+def read_all(paths, workers, progress):
+    """Read films in parallel: a list of Film in the order of `paths`."""
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        bar = tqdm(
+            pool.map(read_film, paths),
+            total=len(paths),
+            desc="checking films",
+            unit="film",
+            disable=None if progress else True,
+        )
+        return list(bar)
+
+
+def read_film(path):
+    """Read a film and keep what the checks need of it; never raises for a bad file."""
+    film = Film()
+    try:
+        data = read_bytes(path)
+        film.kind = image_kind(data)
+        image = decode(data, path)
+        film.depth, (film.height, film.width) = 8 * image.itemsize, image.shape
+        stretched = prepare(image, path)
+    except RadiographError as error:
+        film.reason = error.reason
+        return film
+    film.levels = count_levels(stretched)
+    film.digest = hashlib.blake2b(image.tobytes(), salt=f"{image.shape}".encode()[:16]).digest()
+    film.bits, film.thumbnail = difference_hash(stretched), thumbnail(stretched)
+    return film
+
+
+def check_films(films):
+    known = [check for check in CHECKS if check != "unusable film"]
+    bad = films[films["reason"] != ""]
+    for reason, part in bad.groupby("reason"):
+        check = next((check for check in known if reason.startswith(check)), "unusable film")
+        yield flag(check, part, reason.removeprefix(check).strip(": "))
+    flat = films[(films["reason"] == "") & (films["levels"] < LEAST_LEVELS)]
+    yield flag("hardly any contrast", flat, flat["levels"].astype(str) + " grey levels")
+
+
+def check_same(same):
+    for check, across in (
+        ("same picture in two splits", True),
+        ("same picture twice in a split", False),
+    ):
+        part = same[same["across"] == across]
+        yield flag(
+            check, part, part["match"].astype(str) + " copy; " + name_others(part, ["group"])
+        )

@@ -1,0 +1,88 @@
+"""The quality report as one page of HTML that can be mailed, its pictures inside."""
+
+import base64
+from html import escape
+
+import cv2
+import pandas as pd
+
+SHOWN_ROWS = 20  # rows of each check on the page; the CSV has all
+
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Data quality</title><style>
+body {{ font: 15px/1.5 sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }}
+table {{ border-collapse: collapse; margin: .5em 0 1.5em }}
+th, td {{ text-align: left; padding: .25em .8em .25em 0; border-bottom: 1px solid #ddd }}
+td {{ vertical-align: top }} img {{ max-width: 100% }} summary {{ cursor: pointer }}
+.verdict {{ font-size: 1.2em; padding: .6em 1em; border-left: 6px solid {colour}; background: #f5f5f5 }}
+</style></head><body>
+<h1>Data quality of hand radiographs</h1>
+<p class="verdict">{verdict}</p>
+{body}
+</body></html>
+"""
+CHECKED = (
+    "Every row of the tables and every film that belongs to a row was checked: missing and "
+    "impossible values, ids that occur twice, films that are missing, damaged or empty, and "
+    "pictures that occur twice, also when they were saved in another size, kind or brightness. "
+    "A picture in two splits makes a model look better than it is. Ages are in months. Rows are "
+    "numbered as in a spreadsheet, with the header as row 1; usable are those that training takes."
+)
+MEANING = (
+    "Serious: correct it before training. Look: may be right; judge with your eyes. "
+    "All flagged rows stand in flagged.csv, groups of the same picture in same_pictures.csv."
+)
+
+
+def html_page(summary, audit, pictures):
+    """One page that a stranger understands, with its pictures inside."""
+    flagged = summary["flagged"]
+    verdict = (
+        f"{summary['serious']} serious findings and {summary['to_look_at']} to look at "
+        f"in {summary['rows']} rows."
+        if flagged
+        else f"Nothing is wrong with {summary['rows']} rows and their films."
+    )
+    where = escape(f"The data folder {summary['data_dir']}, on {summary['date']}.")
+    wrong = pd.DataFrame(summary["checks"])
+    parts = [
+        ("What was checked", f"<p>{where}</p><p>{CHECKED}</p>"),
+        ("What is wrong, and what to do", html_table(wrong) + html_flags(audit.flags)),
+        ("Rows, sex and age", html_table(pd.DataFrame(summary["splits"]))),
+        ("Films", html_table(pd.DataFrame(summary["films"]))),
+        ("Missing (NaN) and infinite values", html_table(pd.DataFrame(summary["columns"]))),
+        ("Notes", "".join(f"<p>{escape(note)}</p>" for note in summary["notes"])),
+        *((title, html_picture(path, title)) for title, path in pictures.items()),
+    ]
+    body = "\n".join(f"<h2>{escape(title)}</h2>\n{text}" for title, text in parts if text)
+    return PAGE.format(verdict=verdict, body=body, colour="#D55E00" if flagged else "#0072B2")
+
+
+def html_table(frame):
+    """A frame as a table, its text escaped; "" when it has no rows."""
+    if frame.empty:
+        return ""
+    head = "".join(f"<th>{escape(str(name).replace('_', ' '))}</th>" for name in frame)
+    rows = (
+        "<tr>" + "".join(f"<td>{'' if pd.isna(v) else escape(str(v))}</td>" for v in row) + "</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    return f"<table><tr>{head}</tr>\n" + "\n".join(rows) + "\n</table>"
+
+
+def html_flags(flags):
+    """The first flagged rows of each check, folded away."""
+    folded = []
+    for check, part in flags.groupby("check", sort=False):
+        rows = html_table(part.head(SHOWN_ROWS)[["split", "row", "id", "file", "detail"]])
+        more = len(part) - SHOWN_ROWS
+        rest = f"<p>{more} more stand in flagged.csv.</p>" if more > 0 else ""
+        folded.append(f"<details><summary>{check}: {len(part)}</summary>{rows}{rest}</details>")
+    return "\n".join([f"<p>{MEANING}</p>", *folded]) if folded else ""
+
+
+def html_picture(path, title):
+    """A picture inside the page; JPEG, so that the page can be mailed."""
+    data = cv2.imencode(".jpg", cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
+    coded = base64.b64encode(data).decode()
+    return f'<img alt="{escape(title)}" src="data:image/jpeg;base64,{coded}">'

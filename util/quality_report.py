@@ -1,0 +1,220 @@
+"""The findings of `util.quality` for people: terminal, pictures, one page of HTML, CSV and JSON."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from preprocessing import SPLITS
+from util.files import write_atomically, write_csv, write_json
+from util.metrics import AGE_BANDS
+from util.quality import CHECKS, LOOK, SERIOUS
+from util.quality_page import html_page
+from util.quality_plots import draw_pictures
+from util.same_pictures import COPY_BITS, COPY_CORRELATION, HASH_BITS
+
+ENDINGS = {  # kind of a file: the endings that fit
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "WebP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+}
+
+
+def write_report(audit, out, seed=42):
+    """Write flagged.csv, same_pictures.csv, findings.json, plots/*.png and report.html into the
+    folder `out`. `seed` chooses the films shown. Returns (summary, paths of the pictures)."""
+    out = Path(out)
+    summary = summarize(audit)
+    same = audit.same[
+        ["group", "split", "id", "boneage", "sex", "file", "match", "correlation"]
+    ].rename(columns={"sex": "male"})
+    write_csv(out / "flagged.csv", audit.flags)
+    write_csv(out / "same_pictures.csv", same)
+    details = {"flags": audit.flags, "same_pictures": same, "films_without_row": audit.unlabelled}
+    write_json(out / "findings.json", summary | {k: records(v) for k, v in details.items()})
+    pictures = draw_pictures(audit, out / "plots", seed)
+    page = html_page(summary, audit, pictures)
+    write_atomically(out / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
+    return summary, pictures
+
+
+def records(frame):
+    """A frame as a list of dictionaries for JSON, None where there is nothing."""
+    return json.loads(frame.to_json(orient="records"))
+
+
+# --------------------------------------------------------------------------------------- numbers
+
+
+def summarize(audit):
+    """The findings in numbers: a dictionary of lists and numbers, ready for JSON."""
+    counts = audit.flags["check"].value_counts()
+    firsts = audit.flags.drop_duplicates("check").set_index("check")
+    checks = [
+        {
+            "severity": severity,
+            "check": check,
+            "n": int(counts[check]),
+            "example": " ".join(name_flag(firsts.loc[check])),
+            "advice": advice,
+        }
+        for check, (severity, advice) in CHECKS.items()
+        if check in counts
+    ]
+    checks.sort(key=lambda row: row["severity"] != SERIOUS)
+    return {
+        "data_dir": str(audit.folder),
+        "date": date.today().isoformat(),
+        "rows": len(audit.rows),
+        "flagged": len(audit.flags),
+        "serious": int((audit.flags["severity"] == SERIOUS).sum()),
+        "to_look_at": int((audit.flags["severity"] == LOOK).sum()),
+        "checks": checks,
+        "splits": [describe_split(audit, split) for split in audit.rows["split"].unique()],
+        "columns": records(audit.columns.drop(columns="is_age")),
+        "films": describe_films(audit.films),
+        "notes": describe_notes(audit),
+        "same_picture_means": {
+            "exact": "the same pixels",
+            "re-encoded": f"at most {COPY_BITS} of {HASH_BITS} hash bits differ and thumbnails "
+            f"correlate by at least {COPY_CORRELATION}",
+        },
+    }
+
+
+def name_flag(flag):
+    """The words that say which row a flag is about, and why: a list."""
+    row = "" if pd.isna(flag["row"]) else f"row {flag['row']}"
+    name = next((flag[k] for k in ("file", "id") if isinstance(flag[k], str) and flag[k]), "")
+    return [word for word in (flag["split"], row, name, flag["detail"]) if word]
+
+
+def describe_split(audit, split):
+    """Rows, usable films, and their sex and age (months) in a split."""
+    usable = audit.usable[audit.usable["split"] == split]
+    ages = usable["boneage"]
+    numbers = {
+        name: round(float(value), 1) if len(ages) else None
+        for name, value in (
+            *(("mean_age", ages.mean()), ("sd_age", ages.std(ddof=0))),
+            *(("min_age", ages.min()), ("max_age", ages.max())),
+        )
+    }
+    return {
+        "split": split,
+        "rows": int((audit.rows["split"] == split).sum()),
+        "usable": len(usable),
+        "boys": int((usable["sex"] == 1).sum()),
+        "girls": int((usable["sex"] == 0).sum()),
+        **{
+            band: int(ages.between(low, high, inclusive="left").sum())
+            for band, (low, high) in AGE_BANDS.items()
+        },
+        **numbers,
+    }
+
+
+def describe_films(films):
+    """Kinds of films by split: n, kind, depth in bits, sizes in pixels."""
+    read = films[films["depth"] > 0]
+    found = []
+    for (split, kind, depth), part in read.groupby(["split", "kind", "depth"], sort=False):
+        by_area = part.assign(area=part["width"] * part["height"]).sort_values("area")
+        sizes = [
+            f"{by_area['width'].iloc[k]} x {by_area['height'].iloc[k]}"
+            for k in (len(part) // 2, 0, -1)
+        ]
+        alike = len(part[["width", "height"]].drop_duplicates()) == 1
+        size = sizes[0] if alike else f"{sizes[1]} to {sizes[2]}, median {sizes[0]}"
+        found.append(
+            {"split": split, "n": len(part), "kind": kind, "bits": int(depth), "pixels": size}
+        )
+    return found
+
+
+def describe_notes(audit):
+    """What is worth knowing and nothing wrong: a list of sentences."""
+    notes = []
+    for split, part in audit.unlabelled.groupby("split", sort=False):
+        folder, table = SPLITS[split]
+        few = ", ".join(part["file"].head(3)) + (", ..." if len(part) > 3 else "")
+        notes.append(
+            f"{len(part)} films in {folder}/ have no row in {table} and are not used: {few}"
+        )
+    films = audit.films[audit.films["depth"] > 0]
+    endings = films["path"].map(lambda path: Path(path).suffix.lower())
+    odd = [
+        end not in ENDINGS.get(kind, {end})
+        for end, kind in zip(endings, films["kind"], strict=True)
+    ]
+    if any(odd):
+        first = films[odd].iloc[0]
+        notes.append(
+            f"{sum(odd)} films are of another kind than their name says, as {first['file']}, "
+            f"a {first['kind']}: they are read by content"
+        )
+    sizes = films[["width", "height"]].drop_duplicates()
+    if len(films) > 1 and len(sizes) == 1 and sizes["width"].iloc[0] == sizes["height"].iloc[0]:
+        notes.append(
+            "all films are squares of one size: if they were squeezed, the aspect ratio is lost; "
+            "films predicted later then need --fit stretch"
+        )
+    return notes
+
+
+# -------------------------------------------------------------------------------------- terminal
+
+
+def format_summary(summary):
+    """The findings as text for the terminal."""
+    lines = [*format_splits(summary), "", "films" if summary["films"] else "no film was read"]
+    lines += [
+        f"  {row['split']:6s}{row['n']:7d}  {row['kind']}, {row['bits']} bit, {row['pixels']} pixels"
+        for row in summary["films"]
+    ]
+    gaps = [row for row in summary["columns"] if row["missing"] or row["infinite"]]
+    if gaps:
+        lines += ["", "missing (NaN) and infinite values"]
+        width = max(len(row["column"]) for row in gaps)
+        lines += [
+            f"  {row['split']:6s}{row['column']:{width}s}{row['missing']:7d} missing"
+            f"{row['infinite']:7d} infinite of {row['rows']}"
+            for row in gaps
+        ]
+    if summary["flagged"]:
+        lines += ["", f"flagged: {summary['serious']} serious, {summary['to_look_at']} to look at"]
+        width = max(len(row["check"]) for row in summary["checks"])
+        lines += [f"  {'':8s}{'n':>6s}  {'what':{width}s}  the first of them"]
+        lines += [
+            f"  {row['severity']:8s}{row['n']:6d}  {row['check']:{width}s}  {shorten(row['example'])}"
+            for row in summary["checks"]
+        ]
+    else:
+        lines += ["", f"nothing flagged in {summary['rows']} rows and their films"]
+    return "\n".join(
+        lines + [""] * bool(summary["notes"]) + [f"note: {n}" for n in summary["notes"]]
+    )
+
+
+def format_splits(summary):
+    bands = "".join(f"{band:>13s}" for band in AGE_BANDS)
+    yield f"{'split':8s}{'rows':>7s}{'usable':>8s}{'boys':>7s}{'girls':>7s}{bands}   mean age (months)"
+    rows = {row["split"]: row for row in summary["splits"]}
+    for split in SPLITS:
+        if split not in rows:
+            yield f"{split:8s}no table"
+            continue
+        row = rows[split]
+        ages = "".join(f"{row[band]:13d}" for band in AGE_BANDS)
+        mean = "-" if row["mean_age"] is None else f"{row['mean_age']:.1f}"
+        yield (
+            f"{split:8s}{row['rows']:7d}{row['usable']:8d}{row['boys']:7d}{row['girls']:7d}{ages}"
+            f"   {mean}"
+        )
+
+
+def shorten(text, most=70):
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -1,0 +1,97 @@
+"""Films that show the same picture, also when it was saved anew in another size, kind or brightness.
+
+A hash of 256 bits finds the candidates among all pairs, a small picture of the details decides.
+Crops, mirrored and inverted copies are not found.
+"""
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from util.radiographs import resize
+
+# Chosen on 12,000 real films, 150 of which were at hand at native size as well. All of 500 copies
+# at JPEG quality 40, of half size, brighter, darker or in 16 bit differ by at most 46 bits and
+# correlate by at least 0.90. Of the 72 million pairs of different hands, 194,000 lie within 52
+# bits, and none correlates by more than 0.853.
+HASH_BITS, COPY_BITS = 256, 52
+COPY_CORRELATION = 0.90
+THUMBNAIL = 64  # pixels
+CHUNK = 512  # films or pairs compared at once, so that memory stays flat
+
+
+def difference_hash(image):
+    """256 bits of a film `(H, W)`, uint8: whether the next of 17 x 16 areas is brighter (dHash).
+    They outlive another size, aspect ratio, depth, brightness and compression."""
+    small = resize(image, 16, 17)
+    return (small[:, 1:] > small[:, :-1]).ravel()
+
+
+def thumbnail(image):
+    """A film `(H, W)`, uint8, as a small picture of its details, as a vector of length 1.
+
+    Each pixel is told in SDs of its surroundings: otherwise the bright frames that many films
+    have would make different hands alike.
+    """
+    small = resize(image, THUMBNAIL, THUMBNAIL).astype(np.float32)
+    small -= cv2.GaussianBlur(small, (0, 0), 2)
+    small /= np.sqrt(cv2.GaussianBlur(small**2, (0, 0), 2)) + 10  # 10 grey levels: noise stays low
+    small -= small.mean()
+    return (small / (np.linalg.norm(small) + 1e-9)).ravel().astype(np.float16)
+
+
+def similar_pairs(films):
+    """Pairs of films that show the same picture: yields (i, j, correlation), i < j."""
+    signs = np.array([film.bits for film in films]) * np.float32(2) - 1
+    for start in range(0, len(films), CHUNK):
+        differing = (HASH_BITS - signs[start : start + CHUNK] @ signs[start:].T) / 2
+        left, right = np.nonzero(np.triu(differing <= COPY_BITS, k=1))
+        for part in range(0, len(left), CHUNK):
+            i, j = (start + ends[part : part + CHUNK] for ends in (left, right))
+            a, b = (np.array([films[k].thumbnail for k in ends], np.float32) for ends in (i, j))
+            correlation = np.einsum("ij,ij->i", a, b)
+            for k in np.flatnonzero(correlation >= COPY_CORRELATION):
+                yield int(i[k]), int(j[k]), float(correlation[k])
+
+
+def same_pictures(rows, films):
+    """The rows whose films show the same picture as another's, with three columns more: group
+    (numbered from 1, those across splits first), match ("exact" or "re-encoded") and correlation.
+
+    `films[i]` is the Film of row i.
+    """
+    good = [i for i, film in enumerate(films) if not film.reason]
+    first = {}
+    leader = list(range(len(films)))  # of each film, one that shows the same picture
+    for i in good:
+        leader[i] = first.setdefault(films[i].digest, i)
+    copied = {i for i in good if leader[i] != i}
+    copied |= {leader[i] for i in copied}
+    likeness = dict.fromkeys(copied, 1.0)
+
+    def root(i):
+        while leader[i] != i:
+            i = leader[i]
+        return i
+
+    unique = list(first.values())
+    for a, b, correlation in similar_pairs([films[i] for i in unique]):
+        i, j = unique[a], unique[b]
+        for k in (i, j):
+            likeness[k] = max(likeness.get(k, 0), correlation)
+        low, high = sorted((root(i), root(j)))
+        leader[high] = low
+    return number_groups(rows, [root(i) for i in range(len(films))], copied, likeness)
+
+
+def number_groups(rows, roots, copied, likeness):
+    """The rows that share their root with another, sorted and numbered by group."""
+    rows = rows.assign(
+        group=roots,
+        match=["exact" if i in copied else "re-encoded" for i in range(len(rows))],
+        correlation=[round(likeness.get(i, 0), 3) for i in range(len(rows))],
+    )
+    rows = rows[rows.duplicated("group", keep=False)]
+    across = rows.groupby("group")["split"].transform("nunique") > 1
+    rows = rows.assign(across=across).sort_values(["across", "group"], ascending=[False, True])
+    return rows.assign(group=pd.factorize(rows["group"])[0] + 1)

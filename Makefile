@@ -1,6 +1,8 @@
 # make help lists what there is. Everything installs into .venv; data and runs stay in demo/.
 PYTHON ?= python3
 BIN = .venv/bin
+# two files of tests at once; more would need more memory than a laptop has
+PARALLEL = -n 2 --dist loadfile
 DEMO = demo
 FILM = $(DEMO)/Data/test/200001.png
 
@@ -33,10 +35,10 @@ $(DEMO)/evaluation/metrics.json: | $(DEMO)/results/demo/metrics.json
 	@$(BIN)/python evaluate.py $(DEMO)/results/demo --out $(DEMO)/evaluation
 
 test: .venv/dev-ready  ## run the tests
-	$(BIN)/python -m pytest -m "not full"
+	$(BIN)/python -m pytest -m "not full" $(PARALLEL)
 
 test-full: .venv/dev-ready  ## run the slow tests as well
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: .venv/dev-ready  ## check style
 	$(BIN)/ruff check .

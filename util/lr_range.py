@@ -19,7 +19,7 @@ from util.training import choose_trainable, compile_model, plan_phases, training
 LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the first and the last step
 STEPS = 200
 WINDOW = 21  # steps over which the loss is smoothed
-EXPLODED = 3  # times the smallest loss
+EXPLODED = 3  # times the smallest mean of recent losses
 
 
 def range_test(model, films, args, run):
@@ -69,16 +69,18 @@ class LossOfSteps(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
         self.values = []
+        self.lowest = math.inf
 
     def on_train_batch_begin(self, batch, logs=None):
         self.model.reset_metrics()  # `fit` would report the mean since the start
 
     def on_train_batch_end(self, batch, logs=None):
         self.values.append(float(logs["loss"]))
-        exploded = not math.isfinite(logs["loss"]) or (
-            batch > STEPS // 10 and logs["loss"] > EXPLODED * min(self.values)
-        )
-        self.model.stop_training = bool(exploded)
+        recent = np.mean(self.values[-WINDOW // 2 :])  # one batch says little
+        if len(self.values) >= WINDOW:
+            self.lowest = min(self.lowest, recent)
+        if not math.isfinite(recent) or recent > EXPLODED * self.lowest:
+            self.model.stop_training = True
 
 
 def smooth(losses):

@@ -13,6 +13,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+import train_advanced
+from util.training import batchnorm_mode
+
 TINY = [
     *("--backbone", "mobilenet", "--weights", "none", "--img_size", "64", "--batch_size", "8"),
     *("--epochs_frozen", "1", "--epochs_finetune", "3", "--fine_tune", "--dense_units", "16"),
@@ -135,6 +138,20 @@ def test_training_counts_are_printed(unbroken):
 
 def trainable(line):
     return int(line.split("steps, ")[1].split(" of")[0].replace(",", ""))
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        ("--weights imagenet --batch_size 32", "train"),
+        ("--weights imagenet --batch_size 8", "frozen"),
+        ("--weights none --batch_size 8", "train"),
+        ("--weights imagenet --bn frozen --fine_tune", "frozen"),
+        ("--weights imagenet --batch_size 8 --bn train --fine_tune", "train"),
+    ],
+)
+def test_statistics_follow_batches_that_are_large_enough(words, mode):
+    assert batchnorm_mode(train_advanced.parse_args(words.split())) == mode
 
 
 def test_a_run_is_never_overwritten(train, unbroken):

@@ -165,8 +165,8 @@ def add_training_options(parser):
         "--bn",
         choices=("auto", "frozen", "train"),
         default="auto",
-        help="BatchNorm of the backbone in fine-tuning: frozen is fast and steady, "
-        "train is needed without pretrained weights (auto: just that)",
+        help="BatchNorm statistics in fine-tuning: train follows the batches and learns faster, "
+        "frozen suits batches under 16 films (auto: just that)",
     )
     group.add_argument(
         "--weight_decay", type=number(0, 1), default=0.01, help="decoupled weight decay of AdamW"

@@ -33,6 +33,7 @@ from util.prediction import compile_predictor, inputs_of, predict_films
 from util.saved_state import read_state, restore, write_state
 
 WARM_UP = 0.05  # share of a phase in which the learning rate rises
+FEW_FILMS = 16  # smaller batches are too few for statistics of their own
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,12 @@ def compile_model(model, schedule, steps, films, args):
 
 
 def batchnorm_mode(args):
-    """What `--bn auto` means: pretrained statistics stay, missing ones are learned."""
+    """What `--bn auto` means: statistics follow the batches, which adapts the network to films and
+    is what it needs without pretrained weights; but those of a few films would be noise."""
     if args.bn != "auto":
         return args.bn
-    return "train" if args.weights == "none" else "frozen"
+    pretrained, few = args.weights != "none", args.batch_size < FEW_FILMS
+    return "frozen" if pretrained and few else "train"
 
 
 def average_decay(decay, steps):

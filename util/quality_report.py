@@ -159,8 +159,8 @@ def describe_notes(audit):
     sizes = films[["width", "height"]].drop_duplicates()
     if len(films) > 1 and len(sizes) == 1 and sizes["width"].iloc[0] == sizes["height"].iloc[0]:
         notes.append(
-            "all films are squares of one size: if they were squeezed, the aspect ratio is lost; "
-            "films predicted later then need --fit stretch"
+            "all films are squares of one size: if they were squeezed into it, films that kept "
+            "their aspect ratio look different to a model trained on these"
         )
     return notes
 

@@ -57,13 +57,19 @@ def test_clahe(brief, data, split):
     assert len(list((data / f"{split}_CLAHE").glob("*.png"))) == len(list((data / split).iterdir()))
 
 
-def test_train_baseline(brief, data):
+def test_train_baseline(brief, command, data):
+    """A model that isn't told the sex doesn't ask for it either."""
     out = brief(
         "python train_baseline.py",
         f"{SHRINK} --data_dir {{data}} --results_dir {{out}} --run_name baseline "
         "--backbone mobilenet",
     )
     assert "median baseline" in out
+    film = next((data / "test").iterdir())
+    process = command("predict.py", film, "--model", data.parent / "baseline")
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    assert " months " in process.stdout
 
 
 def test_train_advanced(brief, data):
@@ -84,6 +90,7 @@ def test_train_advanced(brief, data):
     assert "test after CLAHE: 13 films" in out
 
 
+@pytest.mark.full
 def test_train_advanced_streamlined(brief, data):
     out = brief(
         "python train_advanced_streamlined.py --backbone xception --use_cyclical_lr "

@@ -39,6 +39,8 @@ def start(name, *words, **options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         **options,
+        # a test run that was started in the background ignores Ctrl-C, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -261,7 +263,10 @@ def test_a_killed_case_is_a_row_with_its_reason(tmp_path):
 
 @needs_proc
 def test_ctrl_c_ends_cleanly(tmp_path):
-    process = start("compute_inference_speed", "--img_size", 64, "--results_dir", tmp_path)
+    process = start(
+        *("compute_inference_speed", "--backbones", "mobilenet", "--batch_sizes", 1),
+        *("--img_size", 64, "--results_dir", tmp_path),
+    )
     child = first_child(process)
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)

@@ -220,17 +220,3 @@ def test_other_labels_can_not_be_resumed(train, phantoms, unbroken, results, tmp
     process, _ = train(name, "--resume", data_dir=data)
     assert process.returncode == 2
     assert "train changed since" in process.stderr
-
-
-def test_the_baseline_trains_and_predicts_without_sex(command, phantoms, results):
-    process = command(
-        *("train_baseline.py", "--data_dir", phantoms, "--results_dir", results),
-        *("--run_name", "baseline", "--backbone", "mobilenet", "--weights", "none"),
-        *("--img_size", "64", "--epochs_frozen", "1", "--batch_size", "8"),
-    )
-    assert process.returncode == 0, process.stderr
-    film = next((phantoms / "test").iterdir())
-    process = command("predict.py", film, "--model", results / "baseline")
-    assert process.returncode == 0, process.stderr
-    assert process.stderr == ""
-    assert " months " in process.stdout

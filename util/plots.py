@@ -6,7 +6,8 @@ from pathlib import Path
 
 import matplotlib
 
-if "--show" not in sys.argv:
+# no window is needed to save; a notebook that has pyplot already keeps its own way of drawing
+if "--show" not in sys.argv and "matplotlib.pyplot" not in sys.modules:
     matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np

@@ -55,8 +55,8 @@ def main(argv=None):
         return 0
     for run in runs:
         sweep.train_run(run)
-        sweep.write_summary(folder, runs)
-    return sweep.report_results(folder, runs)
+        table = sweep.write_summary(folder, runs)
+    return sweep.report_results(folder, table)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,14 @@ CLAHE evens out the histogram within tiles of a film, with a limit on the contra
 
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
-from tqdm import tqdm
 
 from preprocessing import split_folder
 from util.errors import UserError
 from util.files import write_atomically, write_json
+from util.parallel import map_films
 from util.radiographs import RadiographError, decode, read_bytes
 from util.tables import list_images
 
@@ -65,17 +64,8 @@ def enhance_folder(
             return error.reason
         return None
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        bar = tqdm(
-            pool.map(enhance, todo),
-            total=len(todo),
-            desc=f"CLAHE of {source.name}",
-            unit="film",
-            disable=None if progress else True,
-        )
-        for (film, _), reason in zip(todo, bar, strict=True):
-            if reason:
-                failures[str(film)] = reason
+    reasons = map_films(enhance, todo, f"CLAHE of {source.name}", workers, progress)
+    failures |= {str(film): why for (film, _), why in zip(todo, reasons, strict=True) if why}
     write_json(target / SETTINGS, settings)
     skipped = len(pairs) - len(todo)
     return len(films) - skipped - len(failures), skipped, failures

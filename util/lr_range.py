@@ -51,13 +51,16 @@ def fit_steps(model, phase, schedule, films, args, *callbacks):
     model.fit(batches, steps_per_epoch=STEPS, callbacks=callbacks, shuffle=False, verbose=0)
 
 
-@keras.saving.register_keras_serializable("boneage")
+def rate_at(step):
+    """The learning rate of a step: from LOWEST to HIGHEST, by the same factor from step to step."""
+    return LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
+
+
 class ExponentialRise(keras.optimizers.schedules.LearningRateSchedule):
-    """From LOWEST to HIGHEST, by the same factor at each of STEPS steps."""
+    """`rate_at` each step, for the optimizer."""
 
     def __call__(self, step):
-        share = ops.cast(step, "float32") / (STEPS - 1)
-        return LOWEST * (HIGHEST / LOWEST) ** share
+        return rate_at(ops.cast(step, "float32"))
 
     def get_config(self):
         return {}
@@ -90,7 +93,7 @@ def smooth(losses):
     return pd.DataFrame(
         {
             "step": steps,
-            "lr": LOWEST * (HIGHEST / LOWEST) ** (steps / (STEPS - 1)),
+            "lr": rate_at(steps),
             "loss": losses,
             "smoothed": losses.rolling(WINDOW, center=True, min_periods=1).mean(),
         }

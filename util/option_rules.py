@@ -46,7 +46,7 @@ NEEDS = (
 def parse_effective(parser, argv=None):
     """Parse the options; one that was typed but would have no effect is an error (exit code 2)."""
     args = parser.parse_args(argv)
-    typed = typed_options(parser, argv)
+    typed = typed_options(parser, argv, vars(args))
     for options, condition, met in NEEDS:
         idle = [name for name in options if name in typed]
         if idle and not met(args):
@@ -54,9 +54,8 @@ def parse_effective(parser, argv=None):
     return args
 
 
-def typed_options(parser, argv=None):
-    """The names of the options that stand in a command line."""
+def typed_options(parser, argv, names):
+    """Those of the `names` of a parser's options that stand in a command line."""
     absent = object()
-    names = vars(parser.parse_args(argv))
     found = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, absent)))
     return {name for name in names if getattr(found, name) is not absent}

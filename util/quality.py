@@ -7,17 +7,15 @@ Every row and every film is looked at, and each file is read once.
 """
 
 import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from preprocessing import SPLITS, split_folder
 from util.errors import UserError
+from util.parallel import map_films
 from util.radiographs import (
     RadiographError,
     count_levels,
@@ -124,7 +122,7 @@ def check_data(tables, workers=None, progress=False):
     """Read the films of all rows and check them. Returns an Audit."""
     rows = tables.rows
     shown = rows[rows["path"] != ""].drop_duplicates("path").reset_index(drop=True)
-    films = read_all(shown["path"], workers, progress)
+    films = map_films(read_film, shown["path"], "checking films", workers, progress)
     facts = ["kind", "depth", "width", "height", "levels", "reason"]
     frame = shown.assign(**{name: [getattr(film, name) for film in films] for name in facts})
     same = same_pictures(shown, films)
@@ -292,19 +290,6 @@ def name_others(rows, by):
 
 
 # ----------------------------------------------------------------------------------------- films
-
-
-def read_all(paths, workers, progress):
-    """Read films in parallel: a list of Film in the order of `paths`."""
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        bar = tqdm(
-            pool.map(read_film, paths),
-            total=len(paths),
-            desc="checking films",
-            unit="film",
-            disable=None if progress else True,
-        )
-        return list(bar)
 
 
 def read_film(path):

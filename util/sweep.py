@@ -33,12 +33,6 @@ class SweepRun:
         """The metrics of the finished run; None when it isn't finished."""
         return Run(self.folder).read_json("metrics.json")
 
-    @property
-    def status(self):
-        if self.metrics:
-            return "done"
-        return "failed" if self.failure else "to do"
-
 
 def plan_runs(folder, backbones, options, parse_training_args):
     """The runs of a sweep, in the order asked for; {backbone} in an option stands for its name.
@@ -110,34 +104,40 @@ def last_line(text):
 
 
 def write_summary(folder, runs):
-    """Write summary.csv of all runs and <backbone>_performance.json of the finished ones."""
-    rows = [summarise(run) for run in runs]
-    for run, row in zip(runs, rows, strict=True):
-        if run.metrics:
-            more = {"metrics": run.metrics, "options": lasting_options(run.args)}
-            write_json(folder / f"{run.backbone}_performance.json", row | more)
+    """Write summary.csv of all runs and <backbone>_performance.json of the finished ones; returns
+    the table, the smallest error first."""
     folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for run in runs:
+        metrics = run.metrics
+        rows.append(summarise(run, metrics))
+        if metrics:
+            more = {"metrics": metrics, "options": lasting_options(run.args)}
+            write_json(folder / f"{run.backbone}_performance.json", rows[-1] | more)
     table = pd.DataFrame(rows).sort_values("test_mae", kind="stable")
     write_csv(folder / "summary.csv", table)
     return table
 
 
-def summarise(run):
-    """The row of a run: errors in months with their 95 % interval, size, speed and time."""
-    row = {"backbone": run.backbone, "model_type": run.args.model_type, "status": run.status}
-    if not run.metrics:
-        return row | {"test_mae": float("nan"), "reason": run.failure}
-    test, history = run.metrics["test"], pd.read_csv(run.folder / "history.csv")
+def summarise(run, metrics):
+    """The row of a run: errors in months with their 95 % interval, size, speed and time. `metrics`
+    is None for a run that isn't finished."""
+    row = {"backbone": run.backbone, "model_type": run.args.model_type}
+    if not metrics:
+        status = "failed" if run.failure else "to do"
+        return row | {"status": status, "test_mae": float("nan"), "reason": run.failure}
+    test, history = metrics["test"], pd.read_csv(run.folder / "history.csv")
     return row | {
+        "status": "done",
         "n": test["n"],
         "test_mae": test["mae"],
         "ci95_low": test["mae_ci95"][0],
         "ci95_high": test["mae_ci95"][1],
         "bias": test["bias"],
-        "val_mae": run.metrics["val"]["mae"],
+        "val_mae": metrics["val"]["mae"],
         "median_baseline_mae": test["baseline"]["mae"],
-        "parameters": run.metrics["model"]["parameters"],
-        "films_per_second": run.metrics["model"]["films_per_second"],
+        "parameters": metrics["model"]["parameters"],
+        "films_per_second": metrics["model"]["films_per_second"],
         "epochs": len(history),
         "best_epoch": int(history.loc[history["val_mae"].idxmin(), "epoch"]),
         "training_minutes": history["seconds"].sum() / 60,
@@ -145,11 +145,10 @@ def summarise(run):
     }
 
 
-def report_results(folder, runs):
+def report_results(folder, table):
     """Print the sorted table, draw it, and return the exit code: 1 when a run failed."""
     from util.plots import plot_sweep
 
-    table = write_summary(folder, runs)
     done, failed = table[table["status"] == "done"], table[table["status"] == "failed"]
     if len(done):
         print(f"\n{format_table(done)}")

@@ -13,21 +13,13 @@ compare errors in months, speed and parameters. The exit code is 1 when a run fa
 from pathlib import Path
 
 from train_advanced import parse_args as parse_training_args
-from util.backbones import BACKBONES, FIRST_FIFTEEN
 from util.errors import run_command
-from util.options import new_parser
+from util.options import add_backbones, new_parser
 
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
-    parser.add_argument(
-        "--backbones",
-        nargs="+",
-        choices=sorted(BACKBONES),
-        default=FIRST_FIFTEEN,
-        metavar="NAME",
-        help="networks to train, see train_advanced.py --help",
-    )
+    add_backbones(parser, "train")
     parser.add_argument("--sweep", help="name of the folder (default: the model type)")
     parser.add_argument("--results_dir", default="backbone_results", help="folder of all sweeps")
     parser.add_argument("--dry_run", action="store_true", help="say what would run, and how long")

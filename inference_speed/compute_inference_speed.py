@@ -19,9 +19,9 @@ from datetime import datetime
 from pathlib import Path
 
 from inference_speed.routes import ROUTES
-from util.backbones import BACKBONES, FIRST_FIFTEEN, MODEL_TYPES
+from util.backbones import MODEL_TYPES
 from util.errors import UserError, run_command
-from util.options import count, new_parser
+from util.options import add_backbones, count, new_parser
 
 DEFAULT_SIZE = 500
 COLUMNS = (
@@ -37,14 +37,7 @@ COLUMNS = (
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
-    parser.add_argument(
-        "--backbones",
-        nargs="+",
-        choices=sorted(BACKBONES),
-        metavar="NAME",
-        help="networks to time (default: xception and every resnet, mobilenet and convnext but "
-        "xlarge), of: " + ", ".join(sorted(BACKBONES)),
-    )
+    add_backbones(parser, "time")
     parser.add_argument(
         "--model_type", choices=MODEL_TYPES, default="sex", help="the model around the backbone"
     )
@@ -81,7 +74,6 @@ def parse_args(argv=None):
     )
     parser.add_argument("--results_dir", default="inference_results", help="folder of the CSV")
     args = parser.parse_args(argv)
-    args.backbones = args.backbones or FIRST_FIFTEEN
     for name in ("backbones", "routes", "batch_sizes"):
         setattr(args, name, list(dict.fromkeys(getattr(args, name))))
     args.img_size = canvas_side(args.img_size, args.img_height, args.img_width)

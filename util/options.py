@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from util.augmentation import STRENGTHS
-from util.backbones import BACKBONES, MODEL_TYPES
+from util.backbones import BACKBONES, FIRST_FIFTEEN, MODEL_TYPES
 from util.radiographs import FITS
 
 LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
@@ -139,6 +139,18 @@ def add_model_options(parser, model_type=None):
         group.add_argument(
             "--gender_units", type=count(1), default=32, help="width of the layer that sees the sex"
         )
+
+
+def add_backbones(parser, purpose):
+    """Several backbones; without a choice those of earlier versions."""
+    parser.add_argument(
+        "--backbones",
+        nargs="+",
+        choices=sorted(BACKBONES),
+        default=FIRST_FIFTEEN,
+        metavar="NAME",
+        help=f"networks to {purpose}, of: " + ", ".join(sorted(BACKBONES)),
+    )
 
 
 def add_training_options(parser):

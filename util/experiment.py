@@ -158,7 +158,6 @@ def new_model(films, args, run):
 
 def build_from(films, args):
     """Build the model of the options; its months come from the labels of `films` alone."""
-    import_tensorflow()
     from modeling_advanced import build_model
     from util.training import label_mean, label_sd, set_seeds
 

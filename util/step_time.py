@@ -18,7 +18,9 @@ def main():
     args = Namespace(**json.load(sys.stdin))
     args.weights = "none"  # weights change nothing of the time
     from util.experiment import load_split
+    from util.quiet import import_tensorflow
 
+    import_tensorflow()
     films = load_split(args, "train")
     print(json.dumps({"seconds": round(training_seconds(films, args), 1)}))
 

@@ -182,6 +182,14 @@ def test_only_the_split_that_is_missing_is_drawn(tmp_path):
     assert (rows["split"] == "test").sum() == 4
 
 
+def test_given_splits_without_training_films_are_an_error(tmp_path):
+    validation = make_source(tmp_path / "validation", range(1, 11))
+    test = make_source(tmp_path / "test", range(201, 211))
+    with pytest.raises(UserError, match="none of 20 films is for training"):
+        run(tmp_path / "Data", "--source", validation, test)
+    assert not (tmp_path / "Data").exists()
+
+
 @pytest.mark.parametrize("name", ["training", "validation", "test"])
 def test_the_name_of_one_source_alone_tells_no_split(tmp_path, name):
     rows = read(run(tmp_path / "Data", "--source", make_source(tmp_path / name)))

@@ -63,6 +63,7 @@ def labels_of(*ids, filename=""):
         "id\tboneage\tmale\n1377\t180\tFalse\n1378\t12.5\tTrue\n",
         "id,boneage,male\r\n1377,180,False\r\n1378,12.5,True\r\n",
         "filename,boneage,male\n1377.png,180,False\n1378.png,12.5,True\n",
+        "Path,boneage,Sex (M/F)\nfilms\\1377.png,180,F\nfilms\\1378.png,12.5,M\n",
         "id,filename,boneage,sex,gender\n1377,1377.png,180,0,female\n1378,1378.png,12.5,1,male\n",
         'id,notes,boneage,male\n1377,"left, tilted",180,False\n1378,,12.5,True\n',
     ],
@@ -148,6 +149,7 @@ def test_months_that_can_not_be_are_no_age(read):
     [
         *(("male", *pair) for pair in [("False", "True"), ("FALSE", "TRUE"), ("0", "1")]),
         ("male", "0.0", "1.0"),
+        ("Male", "No", "Yes"),
         *(("Sex", *pair) for pair in [("F", "M"), ("f", "m"), ("female", "male")]),
         *(("gender", *pair) for pair in [("Female", "Male"), ("girl", "boy"), (" F ", " M ")]),
     ],

@@ -167,7 +167,8 @@ def check_given_splits(films):
 
 def assign_splits(films, shares, seed, test_ids=()):
     """Return the split of each film: a given one is kept, the others are drawn by `shares`
-    (train, val, test), stratified by sex and age; `test_ids` always go to test."""
+    (train, val, test), stratified by sex and age; `test_ids` always go to test. UserError when
+    none is left to train on."""
     split = films["kind"].copy()
     split[films["id"].isin(test_ids)] = "test"
     wanted = dict(zip(SPLITS, shares, strict=True))
@@ -182,6 +183,11 @@ def assign_splits(films, shares, seed, test_ids=()):
         chosen = order[start : start + max(0, count)]
         split[chosen] = name
         start += len(chosen)
+    if shares[0] and (split != "").all():
+        raise UserError(
+            f"none of {len(films)} films is for training: all are given to validation or test. "
+            "Add the training films to --source, or rename a source that is no given split."
+        )
     return split.replace("", "train")
 
 

@@ -20,14 +20,15 @@ MAX_MONTHS = 300  # no bone age is above 25 years: such a number is in another u
 
 # Headers compared without case, spaces and punctuation. Scaled ages (z-scores, months / 240) are
 # absent on purpose: they are not months.
+FILENAME = ("filename", "file", "path", "imagefile", "imagepath")
 SYNONYMS = {
-    "id": ("id", "imageid", "caseid", "case", "image", "patientid", "filename"),
-    "filename": ("filename", "file", "path", "imagefile", "imagepath"),
+    "id": ("id", "imageid", "caseid", "case", "image", "patientid", *FILENAME),
+    "filename": FILENAME,
     "boneage": (
         *("boneage", "boneagemonths", "groundtruthboneagemonths", "groundtruthboneage"),
         *("boneageinmonths", "agemonths", "months"),
     ),
-    "sex": ("male", "sex", "gender"),
+    "sex": ("male", "sex", "gender", "sexmf", "gendermf"),
 }
 MALE = {"m", "male", "boy", "true"}
 FEMALE = {"f", "female", "girl", "false"}
@@ -111,7 +112,7 @@ def clean_id(value):
     """An id as text: without the ending of a file name and without the ".0" of a float."""
     if not isinstance(value, str):
         return ""
-    name = Path(value.strip()).name
+    name = Path(value.strip().replace("\\", "/")).name
     stem, dot, ending = name.rpartition(".")
     if dot and (f".{ending.lower()}" in IMAGE_ENDINGS or (ending == "0" and stem.isdigit())):
         return stem
@@ -131,6 +132,8 @@ def read_sex(table, columns, male_value, path):
     ambiguous = None
     for column in columns:
         text = table[column].str.strip().str.lower()
+        if is_male(column):
+            text = text.replace({"yes": "1", "y": "1", "no": "0", "n": "0"})
         numbers = text.map({"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0})
         check_numbers_of_sex(text, column, path)
         words = text.map({**dict.fromkeys(MALE, 1.0), **dict.fromkeys(FEMALE, 0.0)})
@@ -142,7 +145,7 @@ def read_sex(table, columns, male_value, path):
                     "Remove the wrong one."
                 )
             sex = sex.fillna(words)
-        elif str(column).strip().lower() == "male":
+        elif is_male(column):
             sex = sex.fillna(numbers)
         elif numbers.notna().any():
             ambiguous = (column, numbers)
@@ -155,6 +158,11 @@ def read_sex(table, columns, male_value, path):
             )
         return numbers if male_value == 1 else 1 - numbers
     return sex
+
+
+def is_male(column):
+    """Whether a header says by itself what 1 means."""
+    return str(column).strip().lower() == "male"
 
 
 def check_numbers_of_sex(text, column, path):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from functools import partial
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -22,9 +23,12 @@ from modeling import (
     unfreeze_backbone,
 )
 from modeling_advanced import attention_map, build_model, fusion_gate
+from preprocessing import load_films
 from util.backbones import BACKBONES, MODEL_TYPES
 from util.errors import UserError
+from util.experiment import draw_attention
 from util.prediction import inputs_of
+from util.runs import Run
 
 SIZE = 64
 # one of each family, the smallest; `make test-full` builds them all
@@ -247,6 +251,16 @@ def test_attention_follows_a_bright_patch():
     image[0, :32, :32] = image[1, -32:, -32:] = 255
     maps = attention_map(model, image, np.zeros((2, 1), np.float32))
     assert np.abs(maps[0] - maps[1]).max() > 1e-4
+
+
+def test_the_attention_of_a_run_is_drawn(phantoms, tmp_path):
+    """Four films of the test split in two rows, in the run's folder of plots."""
+    model_of("attn_sex").save(tmp_path / "model.keras")
+    films = load_films(phantoms, "test", SIZE, "pad", cache_dir=tmp_path / "cache")
+    path = draw_attention(Run(tmp_path), films)
+    assert path == tmp_path / "plots" / "attention.png"
+    height, width, _ = cv2.imread(str(path)).shape
+    assert 1.5 < width / height < 2.1
 
 
 def test_gate_can_be_read_out():

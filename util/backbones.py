@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-MODEL_TYPES = ("baseline", "sex", "attn_sex", "attn_sex_improved")
+ATTENTION = ("attn_sex", "attn_sex_improved")
+MODEL_TYPES = ("baseline", "sex", *ATTENTION)
 
 
 class Backbone(NamedTuple):

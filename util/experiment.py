@@ -2,10 +2,12 @@
 
 import time
 
+import numpy as np
 import pandas as pd
 
 from clahe.enhance import complete_clahe
 from preprocessing import SPLITS, load_films, make_batch
+from util.backbones import ATTENTION
 from util.errors import UserError
 from util.files import write_csv
 from util.metrics import evaluate_predictions, format_metrics
@@ -32,6 +34,8 @@ def run_experiment(args):
             raise
         metrics, predictions = evaluate_splits(films, args, run)
         plots = draw_run(run, history, predictions, films["train"], args)
+        if args.model_type in ATTENTION:
+            plots.append(draw_attention(run, films["test"]))
         run.write_json("metrics.json", metrics)
         if args.show:
             from util.plots import show_plots
@@ -221,6 +225,23 @@ def draw_run(run, history, predictions, films, args):
         ),
         *draw_errors(run.path("plots"), predictions["test"], "test"),
     ]
+
+
+def draw_attention(run, films):
+    """Save where the run's attention model looks on four films, from the youngest to the oldest."""
+    from modeling_advanced import attention_map
+    from util import plots
+
+    by_age = films.table["boneage"].sort_values(kind="stable").index
+    rows = by_age[np.linspace(0, len(by_age) - 1, min(4, len(by_age))).astype(int)]
+    table, images = films.table.loc[rows], films.pixels[rows]
+    sex = table["sex"].to_numpy(np.float32)[:, None]
+    maps = attention_map(load_run_model(run), images[..., None], sex)
+    labels = [
+        f"{row.id} {'M' if row.sex else 'F'} {row.boneage:.0f} mo" for row in table.itertuples()
+    ]
+    path = run.path("plots", "attention.png")
+    return plots.plot_attention(images, maps, labels, path, "attention over test films")
 
 
 def draw_errors(folder, predictions, title):

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import cv2
 import matplotlib
 
 # no window is needed to save; a notebook that has pyplot already keeps its own way of drawing
@@ -238,6 +239,25 @@ def plot_contact_sheet(images, labels, path, title, columns=8):
         for axis, image, label in zip(axes.flat, images, labels, strict=False):
             axis.imshow(image, cmap="gray", vmin=0, vmax=255)
             axis.set_title(label, fontsize=8)
+        figure.suptitle(title)
+        return save(figure, path)
+
+
+def plot_attention(images, maps, labels, path, title):
+    """Films, uint8 `(N, S, S)`, above the same films under the weights `(N, h, w)` of an attention
+    model: the brighter, the more weight."""
+    size = images.shape[1:]
+    with plt.rc_context(STYLE | {"axes.grid": False}):
+        figure, axes = plt.subplots(
+            2, len(images), figsize=(2 * len(images), 4.4), layout="constrained", squeeze=False
+        )
+        for (above, below), image, weights, label in zip(axes.T, images, maps, labels, strict=True):
+            above.imshow(image, cmap="gray", vmin=0, vmax=255)
+            above.set_title(label, fontsize=9)
+            below.imshow(image, cmap="gray", vmin=0, vmax=255)
+            below.imshow(cv2.resize(weights, size[::-1]), cmap="inferno", alpha=0.6, vmin=0)
+            above.axis("off")
+            below.axis("off")
         figure.suptitle(title)
         return save(figure, path)
 

@@ -18,6 +18,7 @@ from util.options import (
     add_clahe,
     add_evaluation_batch,
     add_male_value,
+    add_runtime,
     add_show,
     add_tta_options,
     new_parser,
@@ -38,6 +39,7 @@ def parse_args(argv=None):
     parser.add_argument("--out", metavar="DIR", help="where to write (default: inside RUN)")
     add_male_value(parser)
     add_tta_options(parser)
+    add_runtime(parser, auto=False)
     add_evaluation_batch(parser)
     add_show(parser)
     args = parse_effective(parser, argv)
@@ -67,10 +69,9 @@ def evaluate_run(folder, args):
 
     run, config = read_run(folder)
     films, name = read_films_to_evaluate(args, config)
+    if args.runtime != "keras":
+        name += f"_{args.runtime}_{args.precision}"
 
-    from util.quiet import import_tensorflow
-
-    import_tensorflow()
     from util.experiment import draw_errors
     from util.files import new_folder, write_csv, write_json
     from util.metrics import evaluate_predictions, format_metrics

@@ -14,7 +14,13 @@ import pandas as pd
 
 from util.errors import UserError, run_command
 from util.option_rules import parse_effective
-from util.options import add_evaluation_batch, add_male_value, add_tta_options, new_parser
+from util.options import (
+    add_evaluation_batch,
+    add_male_value,
+    add_runtime,
+    add_tta_options,
+    new_parser,
+)
 
 CHUNK = 256  # films read before they are predicted, so that lines appear early and memory is flat
 
@@ -28,6 +34,7 @@ def parse_args(argv=None):
     parser.add_argument("--out", metavar="FILE", help="also write a CSV: filename, sex, months")
     add_male_value(parser)
     add_tta_options(parser)
+    add_runtime(parser, auto=True)
     add_evaluation_batch(parser)
     args = parse_effective(parser, argv)
     if args.sex and args.csv:
@@ -43,9 +50,6 @@ def main(argv=None):
     check_output(args.out)
     films = list_films(args, needs_sex=config["options"]["model_type"] != "baseline")
 
-    from util.quiet import import_tensorflow
-
-    import_tensorflow()
     from util.prediction import run_predictor
 
     predict = run_predictor(run, args)

@@ -9,18 +9,17 @@ that is stopped keeps what it has; a case that fails is a row with its reason, a
 is 1. The defaults take hours without a GPU.
 """
 
-import json
 import os
 import platform
-import signal
-import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
 
-from inference_speed.routes import ROUTES
+from inference_speed.processes import ProcessFailed, run_alone
+from inference_speed.routes import DEFAULT_ROUTES, ROUTES
 from util.backbones import MODEL_TYPES
 from util.errors import UserError, run_command
+from util.option_rules import parse_effective
 from util.options import add_backbones, count, new_parser
 
 DEFAULT_SIZE = 500
@@ -28,8 +27,18 @@ COLUMNS = (
     *("backbone", "model_type", "route", "batch_size", "status"),
     *("mean_inference_time_s", "std_inference_time_s", "min_inference_time_s"),
     *("max_inference_time_s", "median_inference_time_s", "p95_inference_time_s"),
-    *("time_per_image_s", "images_per_second", "time_per_image_ms", "first_call_s"),
-    *("peak_memory_mb", "total_params", "trainable_params", "non_trainable_params"),
+    *("time_per_image_s", "images_per_second", "time_per_image_ms"),
+    *(
+        "times_as_fast_as_predict",
+        "load_s",
+        "first_call_s",
+        "file_mb",
+        "peak_memory_mb",
+        "mean_off_months",
+        "p99_off_months",
+        "max_off_months",
+    ),
+    *("total_params", "trainable_params", "non_trainable_params"),
     *("num_runs", "img_height", "img_width", "img_channels", "weights", "timestamp"),
     *("tensorflow_version", "keras_version", "processor", "gpu_info", "system_info"),
 )
@@ -37,6 +46,9 @@ COLUMNS = (
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
+    parser.add_argument(
+        "--model", metavar="RUN", help="time the trained model of a run instead of new ones"
+    )
     add_backbones(parser, "time")
     parser.add_argument(
         "--model_type", choices=MODEL_TYPES, default="sex", help="the model around the backbone"
@@ -45,7 +57,7 @@ def parse_args(argv=None):
         "--routes",
         nargs="+",
         choices=ROUTES,
-        default=list(ROUTES),
+        default=DEFAULT_ROUTES,
         help="ways to call the model, in turns",
     )
     parser.add_argument(
@@ -73,7 +85,7 @@ def parse_args(argv=None):
         help="weights of the backbone; they do not change the speed",
     )
     parser.add_argument("--results_dir", default="inference_results", help="folder of the CSV")
-    args = parser.parse_args(argv)
+    args = parse_effective(parser, argv)
     for name in ("backbones", "routes", "batch_sizes"):
         setattr(args, name, list(dict.fromkeys(getattr(args, name))))
     args.img_size = canvas_side(args.img_size, args.img_height, args.img_width)
@@ -106,6 +118,8 @@ def check_weights(weights, backbones):
 
 def main(argv=None):
     args = parse_args(argv)
+    if args.model:
+        take_run(args)
     path = new_csv(args.results_dir)
     print(
         f"{args.model_type} models, films of {args.img_size} x {args.img_size} pixels, "
@@ -126,6 +140,16 @@ def main(argv=None):
     print(f"\n{len(rows) - failed} of {len(rows)} timed, {failed} failed: {path}")
     print(f"next: python -m inference_speed.analyze_inference_results --csv_file {path}")
     return 1 if failed else 0
+
+
+def take_run(args):
+    """Set the options that describe a model to those of the run of --model."""
+    from util.runs import read_run
+
+    run, config = read_run(args.model)
+    options = config["options"]
+    args.backbones, args.weights = [options["backbone"]], str(run.folder)
+    args.model_type, args.img_size = options["model_type"], options["img_size"]
 
 
 def new_csv(results_dir):
@@ -189,7 +213,7 @@ def time_cases(args, announce):
 def case_of(args, backbone, batch_size):
     shared = ("img_size", "model_type", "weights", "num_runs", "routes")
     case = {name: getattr(args, name) for name in shared}
-    return case | {"backbone": backbone, "batch_size": batch_size}
+    return case | {"run": args.model, "backbone": backbone, "batch_size": batch_size}
 
 
 def run_case(case):
@@ -197,21 +221,11 @@ def run_case(case):
 
     A process that ended without a result failed for all routes; another size may fit into memory.
     """
-    process = subprocess.run(
-        [sys.executable, "-m", "inference_speed.timing", json.dumps(case)],
-        capture_output=True,
-        text=True,
-    )
-    if process.returncode == 0:
-        return json.loads(process.stdout.splitlines()[-1])
-    if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
-        reason = f"its process was ended by {name}{hint}"
-    else:
-        reason = (process.stderr.strip().splitlines() or ["no reason given"])[-1]
-    failed = {route: {"status": reason} for route in case["routes"]}
-    return {"try_other_sizes": True, "routes": failed}
+    try:
+        return run_alone("inference_speed.timing", **case)
+    except ProcessFailed as error:
+        failed = {route: {"status": str(error)} for route in case["routes"]}
+        return {"try_other_sizes": True, "routes": failed}
 
 
 def new_row(args, backbone, batch_size, route, columns):
@@ -234,8 +248,8 @@ def new_row(args, backbone, batch_size, route, columns):
 
 
 HEADER = (
-    f"{'backbone':20s}  batch  {'route':10s}{'ms an image':>12s}{'95 % under':>12s}"
-    f"{'images/s':>10s}{'memory MB':>11s}"
+    f"{'backbone':20s}  batch  {'route':14s}{'ms an image':>12s}{'95 % under':>12s}"
+    f"{'x predict':>11s}{'load s':>8s}{'file MB':>9s}{'memory MB':>11s}{'months off':>12s}"
 )
 
 
@@ -248,9 +262,11 @@ def report(rows):
             continue
         n = row["batch_size"]
         median, p95 = row["median_inference_time_s"] / n, row["p95_inference_time_s"] / n
+        ratio = row.get("times_as_fast_as_predict")
         print(
-            f"{row['backbone']:20s}  {n:5d}  {row['route']:10s}{1000 * median:12.1f}"
-            f"{1000 * p95:12.1f}{1 / median:10.1f}{row['peak_memory_mb']:11.0f}",
+            f"{row['backbone']:20s}  {n:5d}  {row['route']:14s}{1000 * median:12.1f}"
+            f"{1000 * p95:12.1f}{f'{ratio:.2f}' if ratio else '-':>11s}{row['load_s']:8.2f}"
+            f"{row['file_mb']:9.1f}{row['peak_memory_mb']:11.0f}{row['max_off_months']:12.4f}",
             flush=True,
         )
     for reason, alike in failed.items():

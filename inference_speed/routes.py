@@ -1,14 +1,37 @@
 """The routes from films to months that are timed against each other.
 
-A route is one function and one line in `ROUTES`: it takes a Keras model and returns
+A route is a `Route` in `ROUTES`: `save(model, folder, sample)` writes a Keras model as the file it
+starts from (int8 is calibrated on the films of `sample`), and `load(path)` reads it and returns
 `predict(image, sex) -> months`, where image is uint8 `(N, S, S, 1)` 0-255, sex float32 `(N, 1)`,
 1 = male, and months a numpy array `(N,)`. As months come back in numpy, they have been computed
-when the clock stops. Libraries are imported inside the function, so that `--help` is quick.
+when the clock stops. Libraries are imported inside the functions, so that `--help` is quick.
 """
 
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from typing import NamedTuple
 
-def predict_route(model):
+from util.runtimes import RUNTIMES, export_path, load_runtime
+
+
+class Route(NamedTuple):
+    """How a model gets into a file, and out of it; `precision` sets how far months may be off."""
+
+    save: Callable
+    load: Callable
+    precision: str = "f32"
+
+
+def save_keras(model, folder, sample):
+    path = folder / "model.keras"
+    model.save(path)
+    return path
+
+
+def load_predict(path):
     """`model.predict`, the call that Keras users know."""
+    model = load_keras(path)
     from util.prediction import inputs_of
 
     def predict(image, sex):
@@ -18,11 +41,45 @@ def predict_route(model):
     return predict
 
 
-def compiled_route(model):
+def load_compiled(path):
     """One compiled call, as predict.py and evaluate.py use it."""
+    model = load_keras(path)
     from util.prediction import compile_predictor
 
     return compile_predictor(model)
 
 
-ROUTES = {"predict": predict_route, "compiled": compiled_route}
+def load_keras(path):
+    from util.quiet import import_tensorflow
+
+    import_tensorflow()
+    import keras
+
+    return keras.models.load_model(path)
+
+
+def save_export(runtime, precision, model, folder, sample):
+    from inference_speed.convert import convert
+
+    path = export_path(folder, runtime, precision)
+    convert(model, runtime, precision, path, sample)
+    return path
+
+
+def export_route(runtime, precision):
+    return Route(
+        partial(save_export, runtime, precision), partial(load_runtime, runtime), precision
+    )
+
+
+ROUTES = {
+    "predict": Route(save_keras, load_predict),
+    "compiled": Route(save_keras, load_compiled),
+} | {
+    name if precision == "f32" else f"{name}_{precision}": export_route(name, precision)
+    for name, runtime in RUNTIMES.items()
+    for precision in runtime.precisions
+}
+DEFAULT_ROUTES = ["predict", "compiled"] + [
+    name for name, runtime in RUNTIMES.items() if find_spec(runtime.module)
+]

@@ -6,7 +6,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from util.plots import BLUE, GREY, ORANGE, STYLE, save
 
-COLOURS = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito
+COLOURS = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")  # Okabe & Ito
+COLOURS += ("#000000", "#8C564B", "#7F7F7F")
 COLUMNS = 5  # small panels in a row
 
 
@@ -17,7 +18,7 @@ def plot_speed(timed, comparison, path, title):
     several = timed["batch_size"].nunique() > 1
     columns = min(COLUMNS, len(names))
     rows = -(-len(names) // columns) if several else 0
-    heights = [1.3 + 0.42 * len(names), 0.5 + 1.7 * rows]
+    heights = [1.3 + 0.21 * max(2, len(colours)) * len(names), 0.5 + 1.7 * rows]
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(11, sum(heights[: 1 + several])), layout="constrained")
         parts = figure.subfigures(1 + several, 1, height_ratios=heights[: 1 + several])

@@ -1,49 +1,126 @@
 """Time the routes of one backbone at one batch size, in a process of its own.
 
-`compute_inference_speed` starts this module with the case as JSON and reads one JSON object from
-the last line of its output. A fresh process for each case keeps its peak memory clean, and one
-that is killed takes no other case with it.
+`compute_inference_speed` starts this module for each case.
 """
 
-import json
 import os
-import resource
 import sys
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 
+from inference_speed.parity import (
+    Sample,
+    agrees,
+    differences,
+    format_differences,
+    phantom_films,
+    predict_sample,
+    run_films,
+)
+from inference_speed.processes import answer, run_alone
 from inference_speed.routes import ROUTES
 from util.errors import UserError
 
 PARENT = os.getppid()  # asked before the slow imports: the benchmark may end meanwhile
 WARM_UP_CALLS = 2  # after the first call, which traces
+CHECKED_FILMS = 32  # on which the routes of a run must say the months of Keras
 
 
-def time_case(backbone, batch_size, img_size, model_type, weights, num_runs, routes):
-    """Build a model and time its routes.
+class Checks(NamedTuple):
+    """Films to check a route on, the months that Keras says, and films to calibrate int8 on."""
 
-    Returns {"try_other_sizes": False when no model can be built, "routes": {name: columns}}; the
+    films: Sample
+    expected: np.ndarray
+    calibration: Sample
+
+
+def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs, routes):
+    """Take the model of a run, or else build one, and time its routes.
+
+    Returns {"try_other_sizes": False when there is no model, "routes": {name: columns}}; the
     column `status` is "ok" or the reason of a failure.
     """
     from util.quiet import import_tensorflow
 
     import_tensorflow()
-    from modeling_advanced import build_model
-
     try:
-        model = build_model(
-            model_type, backbone, img_size, weights=weights, label_mean=127.0, label_sd=41.0
-        )
+        model = get_model(run, model_type, backbone, img_size, weights)
     except Exception as error:  # whatever Keras raises is a row of the table
         failed = {name: {"status": reason_of(error)} for name in routes}
         return {"try_other_sizes": False, "routes": failed}
-    image, sex = example_films(batch_size, img_size)
-    seconds, failures = call_in_turns(model, image, sex, routes, num_runs)
+    films = example_films(batch_size, img_size)
+    checks = get_checks(model, run, films)
+    predictors, columns = {}, {}
+    with TemporaryDirectory() as folder:
+        for name in routes:
+            try:
+                predictors[name], columns[name] = prepare(
+                    name, model, Path(folder) / name, films, checks
+                )
+            except Exception as error:  # out of memory, a missing package: the others go on
+                columns[name] = {"status": reason_of(error)}
+        seconds, failures = call_in_turns(predictors, *films, num_runs)
     facts = facts_of(model)
-    timed = {name: statistics(runs, batch_size) for name, runs in seconds.items()}
-    timed |= {name: {"status": reason} for name, reason in failures.items()}
-    return {"try_other_sizes": True, "routes": {name: facts | timed[name] for name in routes}}
+    columns |= {
+        name: columns[name] | statistics(runs, batch_size) for name, runs in seconds.items()
+    }
+    columns |= {name: {"status": reason} for name, reason in failures.items()}
+    return {"try_other_sizes": True, "routes": {name: facts | columns[name] for name in routes}}
+
+
+def get_model(run, model_type, backbone, img_size, weights):
+    """The model of a run; without one a new model."""
+    if run:
+        from util.runs import load_run_model, read_run
+
+        return load_run_model(read_run(run)[0])
+    from modeling_advanced import build_model
+
+    return build_model(
+        model_type, backbone, img_size, weights=weights, label_mean=127.0, label_sd=41.0
+    )
+
+
+def get_checks(model, run, films):
+    """For a run films of its data; a new model says nearly the same of each, so that the timed
+    ones do."""
+    from util.prediction import compile_predictor
+
+    image, sex = films
+    if run:
+        from util.runs import read_run
+
+        options = read_run(run)[1]["options"]
+        sample = run_films(options, ("test", "val"), CHECKED_FILMS)
+        calibration = run_films(options, ("train",))
+    else:
+        sample = Sample(image[..., 0], sex[:, 0], "timed films")
+        calibration = phantom_films(image.shape[1], "train", n=CHECKED_FILMS)
+    return Checks(sample, predict_sample(compile_predictor(model), sample), calibration)
+
+
+def prepare(name, model, folder, films, checks):
+    """Save a model for a route, start that cold, and check the months it says. Returns (predictor,
+    columns). ValueError when the months are too far from those of Keras."""
+    route, (image, _) = ROUTES[name], films
+    folder.mkdir()
+    path = route.save(model, folder, checks.calibration)
+    batch_size, img_size = image.shape[:2]
+    cold = run_alone(
+        "inference_speed.cold_start",
+        **{"route": name, "path": str(path), "batch_size": batch_size, "img_size": img_size},
+    )
+    predict = route.load(path)
+    off = differences(predict_sample(predict, checks.films), checks.expected)
+    if not agrees(off, route.precision):
+        raise ValueError(f"too far off Keras in months: {format_differences(off)}")
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    months = {f"{name}_off_months": round(value, 6) for name, value in off.items()}
+    return predict, {"file_mb": round(size / 2**20, 2)} | cold | months
 
 
 def example_films(batch_size, img_size):
@@ -60,30 +137,28 @@ def example_films(batch_size, img_size):
     return image[..., None], sex[:, None]
 
 
-def call_in_turns(model, image, sex, routes, num_runs):
-    """Call every route on the same films, one after the other, in changing order.
+def call_in_turns(predictors, image, sex, num_runs):
+    """Call every route's predictor on the same films, one after the other, in changing order.
 
     What else the machine does in the meantime then falls on all routes alike. Returns
-    ({route: seconds of each call}, {route: reason} of those that failed). The first call includes
-    making the route; it and `WARM_UP_CALLS` more come before the `num_runs` that count.
+    ({route: seconds of each call}, {route: reason} of those that failed). The first call and
+    `WARM_UP_CALLS` more come before the `num_runs` that count.
     """
-    predictors, failures = {}, {}
+    routes, failures = list(predictors), {}
     seconds = {name: [] for name in routes}
     for turn in range(1 + WARM_UP_CALLS + num_runs):
         if os.getppid() != PARENT:
             sys.exit("the benchmark that started this case is gone")
-        first = turn % len(routes)
+        first = turn % max(1, len(routes))
         for name in routes[first:] + routes[:first]:
             if name in failures:
                 continue
             try:
                 start = time.perf_counter()
-                if name not in predictors:
-                    predictors[name] = ROUTES[name](model)
                 months = predictors[name](image, sex)
                 seconds[name].append(time.perf_counter() - start)
                 check_months(months, len(image))
-            except Exception as error:  # out of memory, a missing library: the others go on
+            except Exception as error:  # out of memory: the others go on
                 failures[name] = reason_of(error)
     return {name: seconds[name] for name in routes if name not in failures}, failures
 
@@ -94,11 +169,12 @@ def check_months(months, n):
         raise ValueError(f"the route did not return {n} finite months as a numpy array")
 
 
-def statistics(seconds, batch_size):
-    """The columns of a timed route, from the seconds of all its calls, the first one included."""
+def statistics(seconds, batch_size, by_predict=None):
+    """The columns of a timed route, from the seconds of all its calls, warm-up included, and those
+    of `model.predict` in the same turns."""
     runs = np.array(seconds[1 + WARM_UP_CALLS :])
     mean = microseconds(runs.mean())
-    return {
+    columns = {
         "mean_inference_time_s": mean,
         "std_inference_time_s": microseconds(runs.std(ddof=1)) if len(runs) > 1 else None,
         "min_inference_time_s": microseconds(runs.min()),
@@ -108,9 +184,12 @@ def statistics(seconds, batch_size):
         "time_per_image_s": mean / batch_size,
         "images_per_second": batch_size / mean,
         "time_per_image_ms": 1000 * mean / batch_size,
-        "first_call_s": microseconds(seconds[0]),
         "status": "ok",
     }
+    if by_predict:
+        ratios = np.array(by_predict[1 + WARM_UP_CALLS :]) / runs
+        columns["times_as_fast_as_predict"] = round(float(np.median(ratios)), 3)
+    return columns
 
 
 def microseconds(seconds):
@@ -134,17 +213,10 @@ def facts_of(model):
         "total_params": total,
         "trainable_params": trainable,
         "non_trainable_params": total - trainable,
-        "peak_memory_mb": peak_memory_mb(),
         "tensorflow_version": tf.__version__,
         "keras_version": keras.__version__,
         "gpu_info": ", ".join(gpus) or "no GPU",
     }
-
-
-def peak_memory_mb():
-    """The most main memory this process has held so far, in MB of 2^20 bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
 def reason_of(error):
@@ -154,4 +226,4 @@ def reason_of(error):
 
 
 if __name__ == "__main__":
-    print("\n" + json.dumps(time_case(**json.loads(sys.argv[1]))))
+    answer(time_case)

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
+from util.runtimes import RUNTIMES
+
 
 class Needs(NamedTuple):
     """Options that count only under a condition, which `met` tells of the parsed options."""
@@ -34,7 +36,17 @@ NEEDS = (
         lambda args: args.use_cyclical_lr,
     ),
     Needs(("clr_gamma",), "--clr_mode exp_range", lambda args: args.clr_mode == "exp_range"),
+    Needs(
+        ("precision",),
+        f"--runtime {', '.join(RUNTIMES)}",
+        lambda args: args.runtime in RUNTIMES,
+    ),
     Needs(("tta_steps",), "--use_tta", lambda args: args.use_tta),
+    Needs(
+        ("backbones", "model_type", "img_size", "img_height", "img_width", "weights"),
+        "a new model (leave out --model)",
+        lambda args: getattr(args, "model", None) is None,
+    ),
     Needs(
         ("split", "data_dir", "use_clahe_val_test"),
         "the films of a data folder (leave out --csv)",

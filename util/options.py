@@ -6,6 +6,7 @@ import sys
 from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, FIRST_FIFTEEN, MODEL_TYPES
 from util.radiographs import FITS
+from util.runtimes import PRECISIONS, RUNTIMES
 
 LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
 CLR_MODES = ("triangular", "triangular2", "exp_range")
@@ -297,6 +298,20 @@ def add_run_options(parser):
     add_evaluation_batch(group)
     add_verbose(group)
     add_show(group)
+
+
+def add_runtime(group, auto):
+    """What computes the months; with `auto`, the quickest of them is a choice and the default."""
+    quickest = "; auto is the quickest that is installed and exported in f32" if auto else ""
+    group.add_argument(
+        "--runtime",
+        choices=(*(["auto"] if auto else []), "keras", *RUNTIMES),
+        default="auto" if auto else "keras",
+        help=f"Keras, or an export of the run (inference_speed.export_model){quickest}",
+    )
+    group.add_argument(
+        "--precision", choices=PRECISIONS, default="f32", help="which export of the runtime"
+    )
 
 
 def add_evaluation_batch(group):

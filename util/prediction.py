@@ -1,10 +1,14 @@
-"""Months for films: one compiled call of fixed shape, every film once, in table order."""
+"""Months for films: one compiled call of fixed shape, every film once, in table order.
+
+TensorFlow is imported by the first function that needs it: other runtimes do without.
+"""
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
+from util.quiet import import_tensorflow
 from util.runs import load_run_model
+from util.runtimes import check_export, choose_runtime, load_runtime
 from util.tta import test_time_augmentation
 
 
@@ -14,6 +18,7 @@ def compile_predictor(model):
     image `(N, S, S, 1)` 0-255, sex `(N, 1)`, 1 = male. A loop over `model.predict` would pay its
     start-up for every batch and grow in memory.
     """
+    import tensorflow as tf
 
     @tf.function
     def call(image, sex):
@@ -32,9 +37,20 @@ def inputs_of(model, image, sex):
 
 
 def run_predictor(run, args):
-    """The predictor of a run's model, averaging over views under --use_tta."""
-    predict = compile_predictor(load_run_model(run))
+    """The predictor of a run in the runtime of --runtime, averaging over views under --use_tta."""
+    predict = load_predictor(run, args.runtime, args.precision)
     return test_time_augmentation(predict, args.tta_steps) if args.use_tta else predict
+
+
+def load_predictor(run, runtime, precision="f32"):
+    """`predict(image, sex) -> months (N,)` of a run, by Keras or by an export of it; "auto" is the
+    quickest that can be had."""
+    if runtime == "auto":
+        runtime = choose_runtime(run.folder)
+    if runtime != "keras":
+        return load_runtime(runtime, check_export(run.folder, runtime, precision))
+    import_tensorflow()
+    return compile_predictor(load_run_model(run))
 
 
 def predict_months(predict, pixels, sex, batch_size, progress=False):

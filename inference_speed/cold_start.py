@@ -1,0 +1,39 @@
+"""Start one route in a process of its own, as predict.py does: how long until the model is loaded,
+how long the first call takes, and how much memory all of it needs.
+
+What is imported before the clock starts is next to nothing: numpy.
+"""
+
+import resource
+import sys
+import time
+
+import numpy as np
+
+from inference_speed.processes import answer
+from inference_speed.routes import ROUTES
+
+
+def start_cold(route, path, batch_size, img_size):
+    """Load a route from its file and call it once; returns columns of the benchmark."""
+    image = np.zeros((batch_size, img_size, img_size, 1), np.uint8)
+    sex = np.zeros((batch_size, 1), np.float32)
+    start = time.perf_counter()
+    predict = ROUTES[route].load(path)
+    loaded = time.perf_counter()
+    predict(image, sex)
+    return {
+        "load_s": round(loaded - start, 6),
+        "first_call_s": round(time.perf_counter() - loaded, 6),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def peak_memory_mb():
+    """The most main memory this process has held so far, in MB of 2^20 bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+if __name__ == "__main__":
+    answer(start_cold)

@@ -1,0 +1,138 @@
+"""Keras models as files for the runtimes of util/runtimes.py: inputs `image` and `sex` by name,
+float32, months out, any number of films at once."""
+
+import logging
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from util.errors import UserError
+from util.quiet import quiet_stderr
+from util.runtimes import import_openvino, inputs_by_name, require, require_package
+
+# what a conversion needs beside the runtime itself: (what pip installs, what it imports as)
+NEEDED = {
+    ("openvino", "int8"): [("nncf", "nncf")],
+    ("onnx", "f32"): [("tf2onnx", "tf2onnx"), ("onnx", "onnx")],
+    ("onnx", "int8"): [("tf2onnx", "tf2onnx"), ("onnx", "onnx")],
+}
+
+
+def require_converter(runtime, precision):
+    """UserError when the runtime, or what converts to it, is not installed."""
+    require(runtime, precision)
+    for package, module in NEEDED.get((runtime, precision), []):
+        require_package(package, module)
+
+
+def convert(model, runtime, precision, path, sample=None):
+    """Write a Keras model as a file of the runtime; int8 is calibrated on the films of `sample`
+    (pixels `(n, S, S)`, sex `(n,)`). UserError when the converter fails."""
+    require_converter(runtime, precision)
+    with quiet_stderr(), redirect_stdout(StringIO()):  # converters are talkative
+        try:
+            CONVERTERS[runtime](model, precision, path, sample)
+            return
+        except Exception as error:  # each converter has its own kinds
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    raise UserError(f"the model can't be converted to {runtime}, {precision}: {reason}")
+
+
+def to_openvino(model, precision, path, sample):
+    openvino = import_openvino()
+    if precision == "f32":
+        model.export(str(path), format="openvino", verbose=False)
+        return
+    with TemporaryDirectory() as work:
+        plain = str(Path(work) / "plain.xml")
+        model.export(plain, format="openvino", verbose=False)
+        graph = openvino.Core().read_model(plain)
+        if precision == "int8":
+            graph = quantize_openvino(graph, backbone_name(model), sample)
+        openvino.save_model(graph, path, compress_to_fp16=precision == "f16")
+
+
+def quantize_openvino(graph, backbone, sample):
+    """Quantize the backbone of a graph; the head, a few products that tell months apart, stays in
+    f32."""
+    import nncf
+
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    names = [tensor.any_name for tensor in graph.inputs]
+    head = [
+        node.get_friendly_name()
+        for node in graph.get_ordered_ops()
+        if node.get_type_name() == "MatMul" and f"/{backbone}" not in node.get_friendly_name()
+    ]
+    return nncf.quantize(
+        graph,
+        nncf.Dataset(list(single_films(names, sample))),
+        subset_size=len(sample.sex),
+        preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=nncf.IgnoredScope(names=head),
+    )
+
+
+def to_onnx(model, precision, path, sample):
+    if precision == "f32":
+        model.export(str(path), format="onnx", verbose=False)
+        return
+    with TemporaryDirectory() as work:
+        plain = str(Path(work) / "plain.onnx")
+        model.export(plain, format="onnx", verbose=False)
+        quantize_onnx(plain, path, backbone_name(model), sample)
+
+
+def quantize_onnx(plain, path, backbone, sample):
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    quant_pre_process(plain, plain)
+    graph = onnx.load(plain).graph
+    films = single_films([tensor.name for tensor in graph.input], sample)
+
+    class Films(CalibrationDataReader):
+        def get_next(self):
+            return next(films, None)
+
+    quantize_static(
+        plain,
+        path,
+        Films(),
+        per_channel=True,
+        reduce_range=True,  # 7 bits: sums of 8 overflow on processors without VNNI
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        nodes_to_exclude=[node.name for node in graph.node if f"/{backbone}" not in node.name],
+    )
+
+
+def to_litert(model, precision, path, sample):
+    import tensorflow as tf
+
+    options = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
+    if precision == "f16":
+        options["target_spec"]["supported_types"] = [tf.float16]
+    if precision != "f32":
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+    model.export(str(path), format="litert", verbose=False, **options)
+
+
+CONVERTERS = {"openvino": to_openvino, "onnx": to_onnx, "litert": to_litert}
+
+
+def backbone_name(model):
+    from modeling import backbone_of
+
+    return backbone_of(model).name
+
+
+def single_films(names, sample):
+    """The films of a sample one by one, as inputs by name."""
+    for pixels, sex in zip(sample.pixels, sample.sex, strict=True):
+        image, told = pixels[None, ..., None], np.array([[sex]])
+        yield inputs_by_name(names, image, told)

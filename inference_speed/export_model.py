@@ -1,0 +1,131 @@
+"""Export the model of a run for a runtime that predicts without TensorFlow.
+
+    python -m inference_speed.export_model --model results/my_run --format openvino
+    python -m inference_speed.export_model --model results/my_run --format onnx --precision int8
+
+The exported model is checked before it is kept: on films of the run's data, or on phantoms when
+the data is not there, its months must be those of the Keras model. One that is too far off is not
+kept, and the exit code is 1. predict.py then finds it in the run folder, see its --runtime.
+"""
+
+import sys
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from util.errors import UserError, run_command
+from util.options import new_parser
+from util.runtimes import PRECISIONS, RUNTIMES, export_path, hash_file, load_runtime, record_path
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    parser.add_argument("--model", required=True, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("--format", required=True, choices=RUNTIMES, help="runtime to export for")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="f32",
+        help="f16 halves the file; int8 computes the backbone in 8 bits. "
+        + "; ".join(f"{name}: {' '.join(RUNTIMES[name].precisions)}" for name in RUNTIMES),
+    )
+    parser.add_argument("--out", metavar="FILE", help="where to write (default: inside RUN)")
+    args = parser.parse_args(argv)
+    if args.precision not in RUNTIMES[args.format].precisions:
+        known = ", ".join(RUNTIMES[args.format].precisions)
+        parser.error(f"--format {args.format} has no {args.precision}, only {known}")
+    return args
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    from inference_speed.convert import require_converter
+    from util.runs import read_run
+
+    require_converter(args.format, args.precision)
+    run, config = read_run(args.model)
+    out = Path(args.out or export_path(run.folder, args.format, args.precision))
+    check_out(out, RUNTIMES[args.format].endings)
+
+    from util.quiet import import_tensorflow
+
+    import_tensorflow()
+    from inference_speed.parity import agrees, format_differences
+
+    with TemporaryDirectory(dir=out.parent, prefix=".export-") as work:
+        record = export(run, config["options"], args.format, args.precision, Path(work) / out.name)
+        off = record["difference_months"]
+        print(f"{record['checked_on']}, off Keras in months: {format_differences(off)}")
+        if not agrees(off, args.precision):
+            print(f"error: not kept: {too_far(record)}", file=sys.stderr)
+            return 1
+        publish(Path(work) / out.name, out, RUNTIMES[args.format].endings, record)
+    print(f"exported: {out}")
+    if not args.out:
+        opted = "" if args.precision == "f32" else f" --precision {args.precision}"
+        print(
+            f"next: python predict.py FILM.png --model {run.folder} --runtime {args.format}{opted}"
+        )
+    return 0
+
+
+def check_out(path, endings):
+    """UserError, before any work, when an export can't be written. One that is there already, with
+    its record, may be replaced: it can be made again."""
+    if path.suffix != endings[0]:
+        raise UserError(f"a file for this runtime ends in {endings[0]} (--out {path}). Rename it.")
+    if not path.resolve().parent.is_dir():
+        raise UserError(f"no such folder ({path.parent}). Make it, or choose another --out.")
+    for file in [path.with_suffix(ending) for ending in endings]:
+        if file.exists() and not record_path(path).exists():
+            raise UserError(f"the file is there already ({file}). Choose another --out.")
+
+
+def export(run, options, runtime, precision, path):
+    """Write a run's model to `path` and compare it with Keras. Returns the record of the export."""
+    from inference_speed.convert import convert
+    from inference_speed.parity import TOLERANCES, differences, predict_sample, run_films
+    from util.prediction import compile_predictor
+    from util.runs import load_run_model
+
+    model = load_run_model(run)
+    films = run_films(options, ("test", "val"))
+    sample = run_films(options, ("train",)) if precision == "int8" else None
+    convert(model, runtime, precision, path, sample)
+    expected = predict_sample(compile_predictor(model), films)
+    off = differences(predict_sample(load_runtime(runtime, path), films), expected)
+    return {
+        "format": runtime,
+        "precision": precision,
+        "model_sha256": hash_file(run.folder / "model.keras"),
+        "checked_on": films.title,
+        "calibrated_on": sample and sample.title,
+        "difference_months": off,
+        "tolerance_months": TOLERANCES[precision],
+        "versions": {name: version(name) for name in (RUNTIMES[runtime].package, "keras")},
+        "exported": datetime.now().isoformat(timespec="seconds"),
+    }
+
+
+def too_far(record):
+    """The differences that are above the tolerance, in words."""
+    off, tolerance = record["difference_months"], record["tolerance_months"]
+    return ", ".join(
+        f"{name} difference {off[name]:.2f} months, allowed {most:g}"
+        for name, most in tolerance.items()
+        if not off[name] <= most
+    )
+
+
+def publish(made, out, endings, record):
+    """Move an export to its place, and its record, without which it does not count, last."""
+    from util.files import write_json
+
+    for ending in reversed(endings):
+        made.with_suffix(ending).replace(out.with_suffix(ending))
+    write_json(record_path(out), record)
+
+
+if __name__ == "__main__":
+    run_command(main)

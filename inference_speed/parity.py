@@ -1,0 +1,80 @@
+"""Does an exported model say the same months as the Keras model? On which films, how far off."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from util.errors import UserError
+
+N_FILMS = 128  # checked, and for int8 calibrated on
+BATCH = 16
+ALONE = 4  # of the films also predicted one by one: an export takes any number at once
+PHANTOM_SEED = 42
+# how far an export may be off, in months; for reduced precision in most films, not in each
+TOLERANCES = {"f32": {"max": 0.05}, "f16": {"mean": 0.25, "p99": 1.0}}
+TOLERANCES["int8"] = TOLERANCES["f16"]
+
+
+class Sample(NamedTuple):
+    """Films `(n, S, S)` uint8, sex `(n,)`, and words that say which they are."""
+
+    pixels: np.ndarray
+    sex: np.ndarray
+    title: str
+
+
+def run_films(options, splits, n=N_FILMS):
+    """`n` films of the data that a run was trained on, spread over the first of the `splits` that
+    can be read; phantoms when there is none. `options` are those of config.json."""
+    from preprocessing import read_films, read_labelled_folder, split_paths
+
+    for split in splits:
+        try:
+            folder, table = split_paths(options["data_dir"], split)
+            usable, left_out = read_labelled_folder(table, folder, options["male_value"])
+            rows = np.unique(np.linspace(0, len(usable) - 1, n).round().astype(int))
+            films = read_films(usable.iloc[rows], left_out, options["img_size"], options["fit"])
+        except UserError:
+            continue
+        sex = films.table["sex"].to_numpy(np.float32)
+        return Sample(films.pixels[np.arange(len(films))], sex, f"{len(films)} {split} films")
+    return phantom_films(options["img_size"], splits[0], options["fit"], n)
+
+
+def phantom_films(img_size, split, fit="pad", n=N_FILMS):
+    """`n` phantoms, always the same."""
+    from util.phantoms import phantom
+    from util.radiographs import to_canvas
+
+    drawn = [phantom(PHANTOM_SEED, split, number, height=img_size) for number in range(n)]
+    pixels = np.stack([to_canvas(film, img_size, fit) for film, _, _ in drawn])
+    sex = np.array([sex for _, _, sex in drawn], np.float32)
+    return Sample(pixels, sex, f"{n} phantoms")
+
+
+def predict_sample(predict, sample):
+    """Months of a sample's films `(n,)`, then of its first films one by one."""
+    from util.prediction import predict_months
+
+    together = predict_months(predict, sample.pixels, sample.sex, BATCH)
+    alone = predict_months(predict, sample.pixels[:ALONE], sample.sex[:ALONE], 1)
+    return np.concatenate([together, alone])
+
+
+def differences(months, expected):
+    """How far months are off what is expected: mean, 99th percentile and largest, in months."""
+    off = np.abs(months - expected)
+    return {
+        "mean": float(off.mean()),
+        "p99": float(np.percentile(off, 99)),
+        "max": float(off.max()),
+    }
+
+
+def agrees(off, precision):
+    """Are all differences within the tolerance? Never when one is not a number."""
+    return all(off[name] <= most for name, most in TOLERANCES[precision].items())
+
+
+def format_differences(off):
+    return f"mean {off['mean']:.4f}, 99th percentile {off['p99']:.4f}, largest {off['max']:.4f}"

@@ -1,0 +1,199 @@
+"""Runtimes that predict without TensorFlow, from files that `inference_speed.export_model` made.
+
+The one table of them, for the export, predict.py, evaluate.py and the benchmark. Nothing here
+imports TensorFlow, nor a runtime before it is used.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from util.errors import UserError
+from util.quiet import quiet_stderr
+
+
+class Runtime(NamedTuple):
+    """`package` is what pip installs and `module` what it imports as. An export has a file for
+    each of the `endings`; the first is what `load` takes, and gives
+    `predict(image, sex) -> months (N,)`, image `(N, S, S, 1)` 0-255, sex `(N, 1)`, 1 = male."""
+
+    package: str
+    module: str
+    endings: tuple
+    precisions: tuple
+    load: Callable
+
+
+class StaleExport(UserError):
+    """An export that was made of another model.keras than the one beside it."""
+
+
+# --------------------------------------------------------------------------------------- loading
+
+
+def load_openvino(path):
+    openvino = import_openvino()
+    core = openvino.Core()
+    model = core.read_model(path)
+    shapes = {tensor.any_name: tensor.partial_shape for tensor in model.inputs}
+    # left to itself, OpenVINO computes in bf16 or f16 where the processor can
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+
+    @cache
+    def compiled(batch_size):  # a fixed shape is quicker than a dynamic one
+        model.reshape({name: [batch_size, *list(shape)[1:]] for name, shape in shapes.items()})
+        return core.compile_model(model, "CPU", settings)
+
+    def predict(image, sex):
+        return compiled(len(image))(inputs_by_name(shapes, image, sex))[0][:, 0]
+
+    return predict
+
+
+def import_openvino():
+    """OpenVINO without its telemetry, which tells its makers of each conversion unless told not
+    to."""
+    sys.modules.setdefault("openvino_telemetry", None)
+    import openvino
+
+    return openvino
+
+
+def load_onnx(path):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [tensor.name for tensor in session.get_inputs()]
+
+    def predict(image, sex):
+        return session.run(None, inputs_by_name(names, image, sex))[0][:, 0]
+
+    return predict
+
+
+def load_litert(path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner()
+    names = list(runner.get_input_details())
+
+    def predict(image, sex):
+        (months,) = runner(**inputs_by_name(names, image, sex)).values()
+        return months[:, 0]
+
+    return predict
+
+
+def inputs_by_name(names, image, sex):
+    """What a model takes, by name and as float32: image and sex, or the image alone."""
+    given = {"image": image, "sex": sex}
+    return {name: np.asarray(given[name], np.float32) for name in names}
+
+
+RUNTIMES = {  # the quickest first, see inference_speed/README.md
+    "openvino": Runtime(
+        "openvino", "openvino", (".xml", ".bin"), ("f32", "f16", "int8"), load_openvino
+    ),
+    "onnx": Runtime("onnxruntime", "onnxruntime", (".onnx",), ("f32", "int8"), load_onnx),
+    "litert": Runtime(
+        "ai-edge-litert", "ai_edge_litert", (".tflite",), ("f32", "f16", "int8"), load_litert
+    ),
+}
+PRECISIONS = tuple(dict.fromkeys(p for runtime in RUNTIMES.values() for p in runtime.precisions))
+
+
+def require(name, precision="f32"):
+    """UserError when a runtime is not installed, or knows no such precision."""
+    runtime = RUNTIMES[name]
+    if precision not in runtime.precisions:
+        raise UserError(
+            f"no {precision} for {name} (--precision). Use {' or '.join(runtime.precisions)}."
+        )
+    require_package(runtime.package, runtime.module)
+
+
+def require_package(package, module):
+    if find_spec(module) is None:
+        raise UserError(f"the package {package} is not installed. Do: pip install {package}")
+
+
+def load_runtime(name, path):
+    """Load an exported file into its runtime: `predict(image, sex) -> months (N,)`."""
+    require(name)
+    runtime = RUNTIMES[name]
+    with quiet_stderr():
+        try:
+            return runtime.load(path)
+        except Exception as error:  # each runtime has its own kinds
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    raise UserError(f"{runtime.package} can't load the model: {reason} ({path}). Export it again.")
+
+
+# ------------------------------------------------------------------------- exports of a run folder
+
+
+def export_path(folder, name, precision="f32"):
+    """The file of an export in a run folder: model.onnx, model_int8.onnx, ..."""
+    stem = "model" if precision == "f32" else f"model_{precision}"
+    return Path(folder) / f"{stem}{RUNTIMES[name].endings[0]}"
+
+
+def record_path(path):
+    """Where the record of an export is: what it was made of, and how well it agrees."""
+    return path.with_name(f"{path.name}.json")
+
+
+def read_record(path):
+    """The record of an export; None when there is none, or none that can be read."""
+    try:
+        return json.loads(record_path(path).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def hash_file(path):
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_export(folder, name, precision="f32"):
+    """Path of a run's export that stands and is up to date; UserError with the command that makes
+    it, StaleExport when model.keras has changed since."""
+    require(name, precision)
+    path = export_path(folder, name, precision)
+    command = f"python -m inference_speed.export_model --model {folder} --format {name}"
+    command += "" if precision == "f32" else f" --precision {precision}"
+    record = read_record(path)
+    if record is None or not path.exists():
+        raise UserError(f"the run is not exported to {name}, {precision} ({path}). Do: {command}")
+    if record.get("model_sha256") != hash_file(Path(folder) / "model.keras"):
+        raise StaleExport(f"the export is of an earlier model.keras ({path}). Do: {command}")
+    return path
+
+
+def choose_runtime(folder):
+    """The quickest installed runtime with an export in f32 that is up to date, else "keras".
+
+    An export with a record has agreed with Keras when it was made. A stale one is told of.
+    """
+    for name in RUNTIMES:
+        try:
+            check_export(folder, name)
+            return name
+        except StaleExport as error:
+            print(f"note: {error}", file=sys.stderr)
+        except UserError:
+            pass
+    return "keras"

@@ -1,5 +1,6 @@
 """inference_speed: every case is a row, fairly timed, and the analysis reads what was written."""
 
+import json
 import os
 import shutil
 import signal
@@ -16,10 +17,11 @@ from conftest import ROOT
 
 from inference_speed import analyze_inference_results as analyze
 from inference_speed import compute_inference_speed as compute
-from inference_speed import timing
+from inference_speed import routes, timing
 from inference_speed.comparison import compare, read_benchmark
 from util.backbones import BACKBONES
 from util.errors import run_command
+from util.runtimes import RUNTIMES
 
 OLD_COLUMNS = {
     *("backbone", "batch_size", "mean_inference_time_s", "std_inference_time_s"),
@@ -62,6 +64,7 @@ def benchmark(tmp_path_factory):
     process = start(
         *("compute_inference_speed", "--backbones", "inception_v3", "mobilenet_v3_small"),
         *("--batch_sizes", 1, 2, "--num_runs", 2, "--img_height", 72, "--img_width", 72),
+        *("--routes", "predict", "compiled"),
         *("--results_dir", folder),
     )
     return finish(process), csv_in(folder)
@@ -86,7 +89,9 @@ def test_every_case_is_a_row_and_numbers_agree(benchmark):
     assert (good[names[0]] > 0).all()
     assert (good[names].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
     assert (good["std_inference_time_s"] >= 0).all()
-    assert (good["first_call_s"] > 0).all()
+    assert (good[["load_s", "first_call_s", "file_mb"]] > 0).all(axis=None)
+    assert (good["max_off_months"] < 0.05).all()
+    assert (good.loc[good["route"] == "predict", "times_as_fast_as_predict"] == 1).all()
 
 
 def test_rows_say_what_was_timed_and_where(benchmark):
@@ -133,52 +138,46 @@ def test_analysis_of_a_real_benchmark(benchmark):
 
 
 @pytest.fixture
-def calls(monkeypatch):
-    """Routes that write down their calls; returns the list of them."""
+def calls():
+    """Predictors that write down their calls in the list that is returned beside them."""
     made = []
 
-    def route(name, result):
-        def make(model):
-            made.append(f"make {name}")
+    def predictor(name, result):
+        def predict(image, sex):
+            made.append(name)
+            return result(len(image))
 
-            def predict(image, sex):
-                made.append(name)
-                return result(len(image))
-
-            return predict
-
-        return make
+        return predict
 
     def broken(n):
         raise MemoryError("no room\nfor it")
 
-    routes = {
-        "a": route("a", np.zeros),
-        "b": route("b", np.ones),
-        "broken": route("broken", broken),
-        "wrong": route("wrong", lambda n: np.zeros((n, 1))),
-        "nan": route("nan", lambda n: np.full(n, np.nan)),
+    results = {
+        "a": np.zeros,
+        "b": np.ones,
+        "broken": broken,
+        "wrong": lambda n: np.zeros((n, 1)),
+        "nan": lambda n: np.full(n, np.nan),
     }
-    monkeypatch.setattr(timing, "ROUTES", routes)
-    return made
+    return {name: predictor(name, result) for name, result in results.items()}, made
 
 
 def test_routes_take_turns_and_the_warm_up_does_not_count(calls):
+    predictors, made = calls
     films = np.zeros((3, 8, 8, 1), np.uint8), np.zeros((3, 1), np.float32)
-    seconds, failures = timing.call_in_turns(None, *films, ["a", "b"], num_runs=4)
+    both = {name: predictors[name] for name in "ab"}
+    seconds, failures = timing.call_in_turns(both, *films, num_runs=4)
     assert failures == {}
     rounds = 1 + timing.WARM_UP_CALLS + 4
     assert len(seconds["a"]) == len(seconds["b"]) == rounds
     assert timing.WARM_UP_CALLS > 0
-    assert [calls.count(f"make {name}") for name in "ab"] == [1, 1]
-    order = [call for call in calls if not call.startswith("make")]
-    assert order == (["a", "b", "b", "a"] * rounds)[: 2 * rounds]
+    assert made == (["a", "b", "b", "a"] * rounds)[: 2 * rounds]
 
 
 def test_a_route_that_fails_leaves_the_others_running(calls):
     films = np.zeros((2, 8, 8, 1), np.uint8), np.zeros((2, 1), np.float32)
-    routes = ["broken", "a", "wrong", "nan"]
-    seconds, failures = timing.call_in_turns(None, *films, routes, num_runs=2)
+    predictors = {name: calls[0][name] for name in ("broken", "a", "wrong", "nan")}
+    seconds, failures = timing.call_in_turns(predictors, *films, num_runs=2)
     assert failures["broken"] == "MemoryError: no room"
     assert "2 finite months" in failures["wrong"]
     assert "2 finite months" in failures["nan"]
@@ -188,14 +187,17 @@ def test_a_route_that_fails_leaves_the_others_running(calls):
 
 def test_statistics_leave_the_first_calls_out():
     slow = [50.0] + [9.0] * timing.WARM_UP_CALLS
-    numbers = timing.statistics([*slow, 0.1, 0.2, 0.3, 0.8], batch_size=4)
-    assert numbers["first_call_s"] == 50
+    by_predict = [*slow, 0.4, 0.4, 0.9, 8.0]
+    numbers = timing.statistics([*slow, 0.1, 0.2, 0.3, 0.8], 4, by_predict)
     assert numbers["mean_inference_time_s"] == pytest.approx(0.35)
     assert numbers["std_inference_time_s"] == pytest.approx(0.310913, abs=1e-6)
     assert numbers["median_inference_time_s"] == pytest.approx(0.25)
     assert numbers["p95_inference_time_s"] == pytest.approx(0.725)
     assert numbers["images_per_second"] == pytest.approx(4 / 0.35)
-    assert timing.statistics([*slow, 0.1], 1)["std_inference_time_s"] is None
+    assert numbers["times_as_fast_as_predict"] == 3.5  # median of 4, 2, 3 and 10, turn by turn
+    alone = timing.statistics([*slow, 0.1], 1)
+    assert alone["std_inference_time_s"] is None
+    assert "times_as_fast_as_predict" not in alone
 
 
 def test_films_are_as_predict_gives_them():
@@ -211,10 +213,10 @@ def test_films_are_as_predict_gives_them():
 
 
 @pytest.mark.parametrize("inputs", [1, 2])
-def test_all_routes_give_the_same_months(inputs):
+def test_all_routes_give_the_same_months(inputs, tmp_path):
     import keras
 
-    image, sex = keras.Input((16, 16, 1)), keras.Input((1,))
+    image, sex = keras.Input((16, 16, 1), name="image"), keras.Input((1,), name="sex")
     pixels = keras.layers.Flatten()(image)
     told = keras.layers.Concatenate()([pixels, sex])
     if inputs == 1:
@@ -222,11 +224,72 @@ def test_all_routes_give_the_same_months(inputs):
     else:
         model = keras.Model([image, sex], keras.layers.Dense(1)(told))
     films = timing.example_films(3, 16)
-    months = {name: route(model)(*films) for name, route in timing.ROUTES.items()}
+    months = {}
+    for name in routes.DEFAULT_ROUTES:
+        folder = tmp_path / name
+        folder.mkdir()
+        months[name] = routes.ROUTES[name].load(routes.ROUTES[name].save(model, folder, None))(
+            *films
+        )
     for name, values in months.items():
         timing.check_months(values, 3)
-        np.testing.assert_allclose(values, months["predict"], rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(values, months["predict"], rtol=1e-4, err_msg=name)
     assert np.ptp(months["predict"]) > 0
+
+
+def test_every_precision_of_every_runtime_is_a_route():
+    names = {"predict", "compiled", "openvino", "onnx", "litert", "openvino_int8", "onnx_int8"}
+    assert names <= set(routes.ROUTES)
+    assert {"predict", "compiled"} <= set(routes.DEFAULT_ROUTES)
+    assert all(name in RUNTIMES for name in set(routes.DEFAULT_ROUTES) - {"predict", "compiled"})
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_route_of_a_runtime_needs_less_than_keras(name):
+    """Loaded in a process of its own without TensorFlow; it says the months of Keras."""
+    if name not in routes.DEFAULT_ROUTES:
+        pytest.skip(f"{RUNTIMES[name].package} is not installed")
+    both = timing.time_case("mobilenet", 2, 32, "sex", "none", None, 1, ["compiled", name])
+    keras, other = (both["routes"][route] for route in ("compiled", name))
+    assert (keras["status"], other["status"]) == ("ok", "ok")
+    assert other["peak_memory_mb"] < 0.6 * keras["peak_memory_mb"]
+    assert other["max_off_months"] < 0.05
+    assert 0 < other["file_mb"] < 20
+
+
+def test_a_missing_package_is_a_failed_row_that_names_it(monkeypatch):
+    monkeypatch.setattr("util.runtimes.find_spec", lambda module: None)
+    result = timing.time_case("mobilenet", 1, 32, "sex", "none", None, 1, ["onnx", "compiled"])
+    assert result["routes"]["compiled"]["status"] == "ok"
+    status = result["routes"]["onnx"]["status"]
+    assert status == "the package onnxruntime is not installed. Do: pip install onnxruntime"
+
+
+def test_a_route_that_says_other_months_has_failed(monkeypatch):
+    right = routes.ROUTES["compiled"]
+
+    def load(path):
+        predict = right.load(path)
+        return lambda image, sex: predict(image, sex) + 0.06
+
+    monkeypatch.setitem(routes.ROUTES, "compiled", right._replace(load=load))
+    result = timing.time_case("mobilenet", 1, 32, "sex", "none", None, 1, ["compiled"])
+    assert "too far off Keras" in result["routes"]["compiled"]["status"]
+
+
+def test_the_model_of_a_run_is_timed(tmp_path, monkeypatch):
+    options = {"backbone": "vgg16", "model_type": "attn_sex", "img_size": 96}
+    (tmp_path / "config.json").write_text(json.dumps({"options": options}))
+    (tmp_path / "model.keras").touch()
+    cases = []
+    monkeypatch.setattr(compute, "run_case", lambda case: cases.append(case) or timed_result(case))
+    words = ["--model", str(tmp_path), "--batch_sizes", "1", "--routes", "compiled"]
+    assert compute.main([*words, "--results_dir", str(tmp_path)]) == 0
+    assert cases == [
+        {"run": str(tmp_path), "batch_size": 1, "num_runs": 10, "routes": ["compiled"]}
+        | options
+        | {"weights": str(tmp_path)}
+    ]
 
 
 # ------------------------------------------------------------------------------------ processes
@@ -250,7 +313,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="ne
 def test_a_killed_case_is_a_row_with_its_reason(tmp_path):
     process = start(
         *("compute_inference_speed", "--backbones", "mobilenet", "--batch_sizes", 1),
-        *("--img_size", 64, "--results_dir", tmp_path),
+        *("--img_size", 64, "--results_dir", tmp_path, "--routes", "predict", "compiled"),
     )
     os.kill(first_child(process), signal.SIGKILL)
     code, _, err = finish(process)
@@ -265,7 +328,7 @@ def test_a_killed_case_is_a_row_with_its_reason(tmp_path):
 def test_ctrl_c_ends_cleanly(tmp_path):
     process = start(
         *("compute_inference_speed", "--backbones", "mobilenet", "--batch_sizes", 1),
-        *("--img_size", 64, "--results_dir", tmp_path),
+        *("--img_size", 64, "--results_dir", tmp_path, "--routes", "predict", "compiled"),
     )
     child = first_child(process)
     process.send_signal(signal.SIGINT)
@@ -283,7 +346,7 @@ def timed_result(case):
     """What a case gives, without timing."""
     numbers = timing.statistics([1.0] * (1 + timing.WARM_UP_CALLS + 2), case["batch_size"])
     facts = {"total_params": 7, "trainable_params": 7, "non_trainable_params": 0}
-    facts |= {"peak_memory_mb": 500.0}
+    facts |= {"peak_memory_mb": 500.0, "load_s": 1.0, "file_mb": 3.0, "max_off_months": 0.0}
     return {"try_other_sizes": True, "routes": dict.fromkeys(case["routes"], facts | numbers)}
 
 
@@ -295,6 +358,7 @@ def test_an_interrupted_benchmark_keeps_its_rows(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(compute, "run_case", run_case)
     words = ["--backbones", "vgg16", "--batch_sizes", "1", "2", "4", "8"]
+    words += ["--routes", "predict", "compiled"]
     with pytest.raises(KeyboardInterrupt):
         compute.main([*words, "--results_dir", str(tmp_path)])
     table = pd.read_csv(csv_in(tmp_path))
@@ -312,6 +376,7 @@ def test_after_a_killed_case_the_other_batch_sizes_go_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(compute, "run_case", run_case)
     words = ["--backbones", "vgg16", "vgg19", "--batch_sizes", "1", "2", "4", "4"]
+    words += ["--routes", "predict", "compiled"]
     assert compute.main([*words, "--results_dir", str(tmp_path / "new")]) == 1
     table = pd.read_csv(csv_in(tmp_path / "new"), dtype={"total_params": str})
     assert table["batch_size"].tolist() == [1, 1, 2, 2, 4, 4] * 2
@@ -335,13 +400,15 @@ def test_defaults_are_those_of_earlier_versions():
     assert compute.parse_args(["--img_height", "96", "--img_width", "96"]).img_size == 96
 
 
-@pytest.mark.parametrize("name", ["compute_inference_speed", "analyze_inference_results"])
+@pytest.mark.parametrize(
+    "name", ["compute_inference_speed", "analyze_inference_results", "export_model"]
+)
 def test_help_loads_nothing_heavy(name):
     code = (
         f"import sys, inference_speed.{name} as m\n"
         "try: m.main(['--help'])\n"
         "except SystemExit as end: assert end.code == 0\n"
-        "heavy = {'tensorflow', 'keras', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'tensorflow', 'keras', 'pandas', 'matplotlib', 'openvino'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -373,7 +440,9 @@ def test_mistakes_of_the_benchmark_are_one_line_each(tmp_path, capsys, monkeypat
         (["--batch_sizes"], ["--batch_sizes"]),
         (["--num_runs", "many"], ["--num_runs"]),
         (["--backbones", "resnet18"], ["resnet18"]),
-        (["--routes", "onnx"], ["onnx"]),
+        (["--routes", "torch"], ["torch"]),
+        (["--model", tmp_path], ["no trained run"]),
+        (["--model", tmp_path, "--img_size", 64], ["--img_size has no effect", "--model"]),
         (["--weights", tmp_path / "no.h5"], ["no such weights file", "no.h5"]),
         (["--weights", weights], ["of one backbone", "--backbones"]),
         (["--backbones", "vgg16", "--results_dir", weights], ["--results_dir", "weights.h5"]),

@@ -1,0 +1,354 @@
+"""Exports: the months of Keras in another runtime, kept only if they are, found by predict.py."""
+
+import json
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+import predict
+from inference_speed import export_model, parity
+from inference_speed.convert import NEEDED, convert
+from util import runtimes
+from util.errors import UserError, run_command
+from util.runtimes import RUNTIMES, check_export, choose_runtime, export_path, load_runtime
+
+SIZE = 32
+
+
+def skip_without(name, precision="f32"):
+    needed = [(RUNTIMES[name].package, RUNTIMES[name].module), *NEEDED.get((name, precision), [])]
+    for package, module in needed:
+        if not find_spec(module):
+            pytest.skip(f"{package} is not installed")
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory, phantoms):
+    """A run with a small model whose months differ between films by a few years, untrained."""
+    from modeling_advanced import build_model
+    from util.prediction import compile_predictor
+
+    model = build_model("sex", "mobilenet", SIZE, weights="none", label_mean=127, label_sd=41)
+    films = parity.phantom_films(SIZE, "test", n=16)
+    months = parity.predict_sample(compile_predictor(model), films)
+    kernel = model.get_layer("z").kernel
+    kernel.assign(kernel * 5 / months.std())
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    folder.mkdir()
+    model.save(folder / "model.keras")
+    options = {"data_dir": str(phantoms), "male_value": None, "img_size": SIZE, "fit": "pad"}
+    options |= {"model_type": "sex", "backbone": "mobilenet"}
+    config = {"options": options, "data": {"train": {"median": 127}}}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture
+def run_copy(run_folder, tmp_path):
+    """The run in a folder of the test's own, with what was exported so far."""
+    return shutil.copytree(run_folder, tmp_path / "run")
+
+
+def export(folder, name, *words):
+    return export_model.main(["--model", str(folder), "--format", name, *map(str, words)])
+
+
+@pytest.fixture(scope="module", params=list(RUNTIMES))
+def exported(request, run_folder):
+    """A run with an export: (name of the runtime, run folder)."""
+    skip_without(request.param)
+    if not export_path(run_folder, request.param).exists():
+        assert export(run_folder, request.param) == 0
+    return request.param, run_folder
+
+
+def keras_months(folder, image, sex):
+    import keras
+
+    return keras.models.load_model(folder / "model.keras").predict([image, sex], verbose=0)[:, 0]
+
+
+def one_error(capsys):
+    """The one error line that was printed."""
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1, err
+    return err
+
+
+def mistake(capsys, main, *words):
+    """The one error line of a command that ends with exit code 2."""
+    with pytest.raises(SystemExit) as end:
+        run_command(lambda: main([str(word) for word in words]))
+    assert end.value.code == 2
+    return one_error(capsys)
+
+
+# ---------------------------------------------------------------------------------------- exports
+
+
+def test_an_export_says_the_months_of_keras_whatever_the_batch(exported):
+    name, folder = exported
+    films = parity.phantom_films(SIZE, "val", n=7)
+    image, sex = films.pixels[..., None], films.sex[:, None]
+    expected = keras_months(folder, image, sex)
+    assert np.ptp(expected) > 1
+    say = load_runtime(name, export_path(folder, name))
+    for n in (7, 1, 3, 7):
+        months = say(image[:n], sex[:n])
+        assert months.shape == (n,)
+        np.testing.assert_allclose(months, expected[:n], atol=0.05)
+
+
+def test_the_record_says_what_was_made_and_how_well_it_agrees(exported):
+    name, folder = exported
+    record = json.loads(runtimes.record_path(export_path(folder, name)).read_text())
+    assert (record["format"], record["precision"]) == (name, "f32")
+    assert record["model_sha256"] == runtimes.hash_file(folder / "model.keras")
+    assert record["checked_on"] == "13 test films"
+    assert 0 <= record["difference_months"]["mean"] <= record["difference_months"]["max"] <= 0.05
+    names = {path.name for path in folder.iterdir() if path.stem.startswith("model")}
+    known = {f"model{end}" for kind in RUNTIMES.values() for end in kind.endings}
+    known |= {f"model{kind.endings[0]}.json" for kind in RUNTIMES.values()} | {"model.keras"}
+    assert names <= known
+    assert not list(folder.glob(".export*"))
+
+
+def test_without_the_data_phantoms_are_predicted(run_copy):
+    config = json.loads((run_copy / "config.json").read_text())
+    options = config["options"] | {"data_dir": "/nowhere"}
+    one, two = (parity.run_films(options, ("test", "val"), n=5) for _ in range(2))
+    assert one.title == "5 phantoms"
+    assert one.pixels.shape == (5, SIZE, SIZE)
+    assert np.array_equal(one.pixels, two.pixels)
+    assert np.ptp(one.pixels) > 100
+
+
+def test_films_of_a_run_are_spread_over_its_split_with_their_sex(run_folder, phantoms):
+    options = json.loads((run_folder / "config.json").read_text())["options"]
+    films = parity.run_films(options, ("train",), n=5)
+    table = pd.read_csv(phantoms / "df_train.csv")
+    assert films.sex.tolist() == table["sex"].iloc[[0, 12, 24, 35, 47]].tolist()
+    assert films.title == "5 train films"
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("inputs", [["image"], ["sex", "image"]])
+def test_inputs_go_by_name(name, inputs, tmp_path):
+    """Baseline models have no sex; and no order of inputs is taken for granted."""
+    skip_without(name)
+    import keras
+
+    given = {"image": keras.Input((8, 8, 1), name="image"), "sex": keras.Input((1,), name="sex")}
+    told = [keras.layers.Flatten()(given[name]) for name in inputs]
+    last = keras.layers.Dense(1)(keras.layers.Concatenate()(told) if told[1:] else told[0])
+    model = keras.Model([given[name] for name in inputs], last)
+    path = tmp_path / f"model{RUNTIMES[name].endings[0]}"
+    convert(model, name, "f32", path)
+    image = np.random.default_rng(3).integers(0, 255, (4, 8, 8, 1), np.uint8)
+    sex = np.array([[0], [1], [0], [1]], np.float32)
+    values = {"image": image.astype(np.float32), "sex": 1000 * sex}
+    expected = model([values[name] for name in inputs]).numpy()[:, 0]
+    months = load_runtime(name, path)(image, 1000 * sex)
+    np.testing.assert_allclose(months, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [(name, p) for name, kind in RUNTIMES.items() for p in kind.precisions if p != "f32"],
+)
+def test_reduced_precision_is_smaller_and_never_far_off(
+    name, precision, run_copy, capsys, monkeypatch
+):
+    skip_without(name, precision)
+    monkeypatch.setattr(parity, "TOLERANCES", {precision: {"mean": 1.0}})
+    assert export(run_copy, name, "--precision", precision) == 0, capsys.readouterr()
+    path = export_path(run_copy, name, precision)
+    assert path.name == f"model_{precision}{RUNTIMES[name].endings[0]}"
+    size = sum(path.with_suffix(ending).stat().st_size for ending in RUNTIMES[name].endings)
+    assert size < 0.65 * (run_copy / "model.keras").stat().st_size
+    assert check_export(run_copy, name, precision) == path
+    assert choose_runtime(run_copy) != name or export_path(run_copy, name).exists()
+
+
+def test_an_export_too_far_off_is_refused_and_leaves_nothing(
+    exported, run_copy, capsys, monkeypatch
+):
+    name, _ = exported
+    before = {path: path.read_bytes() for path in run_copy.iterdir()}
+    right = export_model.load_runtime
+
+    def wrong(*words):
+        say = right(*words)
+        return lambda image, sex: say(image, sex) + 0.06
+
+    monkeypatch.setattr(export_model, "load_runtime", wrong)
+    assert export(run_copy, name) == 1
+    line = one_error(capsys)
+    assert "not kept" in line
+    assert "0.06 months, allowed 0.05" in line
+    assert {path: path.read_bytes() for path in run_copy.iterdir()} == before
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 0.3])
+def test_what_agrees(bad):
+    months = np.full(100, 90.0)
+    off = parity.differences(months + 0.04, months)
+    assert off == {
+        "mean": pytest.approx(0.04),
+        "p99": pytest.approx(0.04),
+        "max": pytest.approx(0.04),
+    }
+    assert parity.agrees(off, "f32")
+    one_bad = np.where(np.arange(100) == 7, months + bad, months)
+    assert not parity.agrees(parity.differences(one_bad, months), "f32")
+    assert parity.agrees(parity.differences(one_bad, months), "int8") == (bad == 0.3)
+    assert not parity.agrees(parity.differences(months + 0.26, months), "int8")
+
+
+# -------------------------------------------------------------------------------------- choosing
+
+
+def test_a_stale_export_is_told_of_and_not_used(exported, run_copy, capsys):
+    name, _ = exported
+    for other in set(RUNTIMES) - {name}:
+        export_path(run_copy, other).unlink(missing_ok=True)
+    assert choose_runtime(run_copy) == name
+    assert capsys.readouterr().err == ""
+    with (run_copy / "model.keras").open("ab") as file:
+        file.write(b"\0")
+    assert choose_runtime(run_copy) == "keras"
+    note = capsys.readouterr().err
+    assert "note: " in note
+    assert f"export_model --model {run_copy} --format {name}" in note
+    with pytest.raises(runtimes.StaleExport):
+        check_export(run_copy, name)
+    assert export(run_copy, name, "--out", run_copy / f"again{RUNTIMES[name].endings[0]}") == 0
+
+
+def test_auto_takes_the_first_that_stands(run_copy, monkeypatch):
+    """In the order of the table; one that is not installed, or not exported, is passed over."""
+    digest = runtimes.hash_file(run_copy / "model.keras")
+    monkeypatch.setattr(runtimes, "find_spec", lambda module: module != "openvino")
+    for name in RUNTIMES:
+        export_path(run_copy, name).unlink(missing_ok=True)
+    assert choose_runtime(run_copy) == "keras"
+    for name, expected in (("openvino", "keras"), ("litert", "litert"), ("onnx", "onnx")):
+        path = export_path(run_copy, name)
+        path.touch()
+        assert choose_runtime(run_copy) != name  # without a record it does not count
+        runtimes.record_path(path).write_text(json.dumps({"model_sha256": digest}))
+        assert choose_runtime(run_copy) == expected
+
+
+def test_mistakes_are_one_line_each(run_copy, tmp_path, capsys, monkeypatch):
+    for name in RUNTIMES:
+        export_path(run_copy, name).unlink(missing_ok=True)
+    film = ROOT / "README.md"
+    predicting = [film, "--model", run_copy, "--sex", "F"]
+    exporting = ["--model", run_copy, "--format"]
+    (tmp_path / "mine.onnx").write_text("mine")
+    cases = [
+        (predict.main, [*predicting, "--precision", "int8"], ["--precision", "--runtime"]),
+        (export_model.main, [*exporting, "onnx", "--precision", "f16"], ["onnx has no f16"]),
+        (export_model.main, [*exporting, "torch"], ["torch"]),
+    ]
+    monkeypatch.setattr(runtimes, "find_spec", lambda module: None)
+    for name, kind in RUNTIMES.items():
+        words = [f"package {kind.package} is not installed", f"pip install {kind.package}"]
+        cases += [(predict.main, [*predicting, "--runtime", name], words)]
+        cases += [(export_model.main, [*exporting, name], words)]
+    for main, words, expected in cases:
+        line = mistake(capsys, main, *words)
+        assert all(word in line for word in expected), line
+
+    monkeypatch.setattr(runtimes, "find_spec", lambda module: True)
+    command = f"python -m inference_speed.export_model --model {run_copy} --format"
+    cases = [
+        (predict.main, [*predicting, "--runtime", "onnx"], [f"{command} onnx\n"]),
+        (
+            predict.main,
+            [*predicting, "--runtime", "litert", "--precision", "int8"],
+            [f"{command} litert --precision int8\n"],
+        ),
+        (predict.main, [*predicting, "--runtime", "onnx", "--precision", "f16"], ["no f16"]),
+        (export_model.main, ["--model", tmp_path, "--format", "onnx"], ["no trained run"]),
+        (export_model.main, [*exporting, "onnx", "--out", tmp_path / "m.xml"], [".onnx", "--out"]),
+        (export_model.main, [*exporting, "onnx", "--out", "/no/m.onnx"], ["no such folder"]),
+        (export_model.main, [*exporting, "onnx", "--out", tmp_path / "mine.onnx"], ["already"]),
+    ]
+    for main, words, expected in cases:
+        line = mistake(capsys, main, *words)
+        assert all(word in line for word in expected), line
+    assert (tmp_path / "mine.onnx").read_text() == "mine"
+
+
+def test_a_damaged_export_is_one_line(exported, run_copy):
+    name, _ = exported
+    path = export_path(run_copy, name)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"can't load the model.*Export it again"):
+        load_runtime(name, path)
+
+
+# ----------------------------------------------------------------------------- predict, evaluate
+
+
+def predict_alone(*words):
+    """predict.py in a fresh process that tells which heavy modules it imported."""
+    code = (
+        "import sys, predict\n"
+        f"code = predict.main({[str(word) for word in words]!r})\n"
+        "heavy = {'tensorflow', 'keras', 'openvino_telemetry.main'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else code)"
+    )
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_predict_uses_an_export_without_tensorflow(exported, phantoms, command, tmp_path):
+    name, folder = exported
+    words = [phantoms / "test", "--model", folder, "--csv", phantoms / "df_test.csv"]
+    by_keras = command("predict.py", *words, "--runtime", "keras", "--out", tmp_path / "keras.csv")
+    assert by_keras.returncode == 0, by_keras.stderr
+    process = predict_alone(*words, "--runtime", name, "--out", tmp_path / "export.csv")
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    one, two = (pd.read_csv(tmp_path / f"{kind}.csv") for kind in ("keras", "export"))
+    assert len(two) == 13
+    np.testing.assert_allclose(two["months"], one["months"], atol=0.06)
+    auto = predict_alone(*words)
+    assert auto.returncode == 0, auto.stderr
+    assert auto.stdout.count(" months ") == 13
+
+
+def test_views_are_averaged_in_every_runtime(exported, phantoms):
+    from util.prediction import run_predictor
+    from util.runs import read_run
+
+    name, folder = exported
+    films = parity.phantom_films(SIZE, "val", n=3)
+    image, sex = films.pixels[..., None], films.sex[:, None]
+    views = {}
+    for runtime in ("keras", name):
+        words = [str(phantoms), "--model", str(folder), "--use_tta", "--runtime", runtime]
+        views[runtime] = run_predictor(read_run(folder)[0], predict.parse_args(words))(image, sex)
+    np.testing.assert_allclose(views[name], views["keras"], atol=0.05)
+    assert not np.allclose(views["keras"], keras_months(folder, image, sex), atol=0.05)
+
+
+def test_evaluation_by_an_export_says_so(exported, phantoms):
+    import evaluate
+
+    name, folder = exported
+    evaluate.main([str(folder), "--runtime", name])
+    found = pd.read_csv(folder / f"evaluation_test_{name}_f32" / "predictions.csv")
+    evaluate.main([str(folder)])
+    expected = pd.read_csv(folder / "evaluation_test" / "predictions.csv")
+    np.testing.assert_allclose(found["predicted"], expected["predicted"], atol=0.06)
+    assert found["id"].tolist() == expected["id"].tolist()

@@ -57,6 +57,6 @@ clean-demo:  ## remove the demo's data and runs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/dev-ready: requirements-dev.txt .venv/ready
+.venv/dev-ready: requirements-dev.txt requirements-optional.txt .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@

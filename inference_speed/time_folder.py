@@ -1,0 +1,93 @@
+"""Time a folder of films from files to months: predict.py's way against a plain loop.
+
+    python -m inference_speed.time_folder films/ --model results/my_run
+    python -m inference_speed.time_folder films/ --model results/my_run --runtime keras
+
+The plain loop is cv2.imread, cv2.resize and model.predict, film after film. Both ways begin with
+the model loaded and the films in the system's file cache, and take turns; told are the medians and
+the median of the ratios, turn by turn.
+"""
+
+import time
+from pathlib import Path
+
+from util.errors import UserError, run_command
+from util.option_rules import parse_effective
+from util.options import add_evaluation_batch, add_runtime, count, new_parser
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    parser.add_argument("folder", metavar="FOLDER", help="folder of films")
+    parser.add_argument("--model", required=True, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("--num_runs", type=count(1), default=5, help="timed turns, after one more")
+    add_runtime(parser, auto=True)
+    add_evaluation_batch(parser)
+    return parse_effective(parser, argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    import numpy as np
+
+    from util.prediction import load_predictor
+    from util.quiet import import_tensorflow
+    from util.runs import load_run_model, read_run
+    from util.tables import IMAGE_ENDINGS
+
+    run, config = read_run(args.model)
+    paths = sorted(p for p in Path(args.folder).glob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+    if not paths:
+        raise UserError(f"no image in the folder ({args.folder}). Name the folder of the films.")
+    predict = load_predictor(run, args.runtime, args.precision)
+    import_tensorflow()
+    model = load_run_model(run)
+    size, fit = config["options"]["img_size"], config["options"]["fit"]
+    ways = (
+        lambda: plain_loop(model, paths, size),
+        lambda: as_predict(predict, paths, size, fit, args.batch_size_eval),
+    )
+    seconds = np.array([[timed(way) for way in ways] for _ in range(1 + args.num_runs)])[1:]
+    loop, ours = len(paths) / np.median(seconds, axis=0)
+    ratio = np.median(seconds[:, 0] / seconds[:, 1])
+    print(f"{len(paths)} films, {args.num_runs} turns, medians")
+    print(f"  imread and model.predict  {loop:8.1f} films/s")
+    print(f"  predict.py, {args.runtime:13s} {ours:8.1f} films/s  {ratio:.2f} times as fast")
+
+
+def timed(way):
+    start = time.perf_counter()
+    way()
+    return time.perf_counter() - start
+
+
+def plain_loop(model, paths, size):
+    """Months of films as a plain script gets them, one by one; all as if male."""
+    import cv2
+    import numpy as np
+
+    from util.prediction import inputs_of
+
+    sex, months = np.ones((1, 1), np.float32), []
+    for path in paths:
+        film = cv2.resize(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), (size, size))
+        image = film[None, ..., None].astype(np.float32)
+        months.append(float(model.predict(inputs_of(model, image, sex), verbose=0)[0, 0]))
+    return months
+
+
+def as_predict(predict, paths, size, fit, batch_size):
+    """The same by what predict.py does."""
+    import numpy as np
+
+    from preprocessing import read_pixels
+    from util.prediction import predict_months
+
+    pixels, failures = read_pixels([str(path) for path in paths], size, fit)
+    if failures:
+        raise UserError(f"not all films are readable ({paths[next(iter(failures))]}). Remove it.")
+    return predict_months(predict, pixels, np.ones(len(paths)), batch_size)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -77,6 +77,7 @@ def quantize_openvino(graph, backbone, sample):
 
 
 def to_onnx(model, precision, path, sample):
+    model([np.zeros((1, *tensor.shape[1:])) for tensor in model.inputs])  # Keras wants it called
     if precision == "f32":
         model.export(str(path), format="onnx", verbose=False)
         return

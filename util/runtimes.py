@@ -82,7 +82,9 @@ def load_onnx(path):
 def load_litert(path):
     from ai_edge_litert.interpreter import Interpreter
 
-    runner = Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner()
+    interpreter = Interpreter(str(path), num_threads=os.cpu_count())
+    interpreter.allocate_tensors()  # tells of its delegate; here, that is held back
+    runner = interpreter.get_signature_runner()
     names = list(runner.get_input_details())
 
     def predict(image, sex):

@@ -4,9 +4,13 @@ trained with, or on any labelled folder.
     python evaluate.py results/my_run
     python evaluate.py results/my_run --csv hospital/labels.csv --images hospital/films
     python evaluate.py results/my_run results/other_run
+    python evaluate.py --ensemble results/my_run results/other_run results/third_run --greedy
+    python evaluate.py results/my_run --calibrate hospital/some.csv --images hospital/films
 
-Two runs are compared on the same films, by a paired bootstrap of the difference of their errors.
-Writes predictions.csv, metrics.json and plots into the run's folder, or into --out.
+Two runs are compared on the same films, by a paired bootstrap of the difference of their errors;
+an ensemble is the mean of its runs. Writes predictions.csv, metrics.json and plots into the run's
+folder (of an ensemble: beside its first run), or into --out. --calibrate writes a linear correction
+beside the run, which --calibration NAME uses.
 """
 
 from pathlib import Path
@@ -15,6 +19,7 @@ from util.errors import run_command
 from util.option_rules import parse_effective
 from util.options import (
     add_cache_dir,
+    add_calibration,
     add_clahe,
     add_evaluation_batch,
     add_male_value,
@@ -30,11 +35,28 @@ def parse_args(argv=None):
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="folder of a trained run, or two to compare"
     )
+    parser.add_argument(
+        "--ensemble", action="store_true", help="evaluate the mean of all runs (twice counts twice)"
+    )
+    parser.add_argument(
+        "--greedy",
+        action="store_true",
+        help="choose on validation films which runs count in the ensemble, and how often",
+    )
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--data_dir", help="data folder (default: the one of the run)")
     add_clahe(parser, "evaluate on the CLAHE copies of the split's films (made when missing)")
     parser.add_argument("--csv", metavar="FILE", help="labels of other films: id, sex, boneage")
-    parser.add_argument("--images", metavar="DIR", help="folder of the films of --csv")
+    parser.add_argument(
+        "--calibrate", metavar="FILE", help="fit a calibration to the labels of other films instead"
+    )
+    parser.add_argument(
+        "--images", metavar="DIR", help="folder of the films of --csv or --calibrate"
+    )
+    parser.add_argument(
+        "--name", help="name of the new calibration (default: the name of its FILE)"
+    )
+    add_calibration(parser)
     add_cache_dir(parser)
     parser.add_argument("--out", metavar="DIR", help="where to write (default: inside RUN)")
     add_male_value(parser)
@@ -43,50 +65,75 @@ def parse_args(argv=None):
     add_evaluation_batch(parser)
     add_show(parser)
     args = parse_effective(parser, argv)
-    if bool(args.csv) != bool(args.images):
-        parser.error("--csv and --images go together: the labels and the folder of their films")
-    if len(args.runs) > 2:
-        parser.error("give one run, or two to compare")
+    if bool(args.csv or args.calibrate) != bool(args.images):
+        parser.error(
+            "--csv or --calibrate goes with --images: the labels and the folder of their films"
+        )
+    if len(args.runs) > 2 and not args.ensemble:
+        parser.error("give one run, two to compare, or --ensemble")
+    if len(args.runs) > 1 and args.calibrate:
+        parser.error("--calibrate is for one run")
     if args.use_clahe_val_test and args.split == "train":
         parser.error("--use_clahe_val_test is for --split val or test: training films stay plain")
-    if args.out and len(args.runs) == 2:
+    if args.out and len(args.runs) == 2 and not args.ensemble:
         parser.error("--out is for one run; two are written into their own folders")
     return args
 
 
 def main(argv=None):
     args = parse_args(argv)
-    predictions = [evaluate_run(folder, args) for folder in args.runs]
-    if len(predictions) == 2:
-        from util.metrics import compare_predictions, format_comparison
+    if args.calibrate:
+        calibrate_run(args.runs[0], args)
+    elif args.ensemble:
+        evaluate_runs(args.runs, args)
+    else:
+        predictions = [evaluate_runs([folder], args) for folder in args.runs]
+        if len(predictions) == 2:
+            from util.metrics import compare_predictions, format_comparison
 
-        print(f"\n{format_comparison(compare_predictions(*predictions), args.runs)}")
+            print(f"\n{format_comparison(compare_predictions(*predictions), args.runs)}")
 
 
-def evaluate_run(folder, args):
-    """Evaluate one run, print and write what was found; returns its predictions."""
-    from util.runs import read_run
+def evaluate_runs(folders, args):
+    """Evaluate a run, or the mean of several; print and write what was found. Returns the
+    predictions."""
+    from util.ensemble import Ensemble, format_members, read_members
 
-    run, config = read_run(folder)
-    films, name = read_films_to_evaluate(args, config)
+    members = read_members(folders)
+    if args.greedy:
+        from util.selection import choose_greedily
+
+        members, choice = choose_greedily(members)
+        print(choice)
+    ensemble = Ensemble(members, folders, args)
+    films, name = read_films_to_evaluate(args, ensemble)
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
-
+    ensemble.load(args)
     from util.experiment import draw_errors
     from util.files import new_folder, write_csv, write_json
-    from util.metrics import evaluate_predictions, format_metrics
-    from util.prediction import predict_films, run_predictor
+    from util.intervals import evaluate_with_intervals, format_with_intervals
 
-    predict = run_predictor(run, args)
-    out = new_folder(args.out or run.folder / f"evaluation_{name}")
-    predictions = predict_films(predict, films, args.batch_size_eval, progress=True)
-    metrics = evaluate_predictions(predictions, train_median=config["data"]["train"]["median"])
+    out = new_folder(args.out or default_folder(folders, name))
+    predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
+    # to the validation films the intervals were fitted: nothing is learned from how they do there
+    fitted_here = args.split == "val" and not args.csv and not args.calibration
+    half_width = None if fitted_here else ensemble.calibration["half_width"]
+    median = members[0].config["data"]["train"]["median"]
+    metrics = evaluate_with_intervals(predictions, half_width, median)
+    if len(members) > 1:
+        metrics["members"] = comparison
+    left_out = films[ensemble.canvases[0]].left_out
     write_csv(out / "predictions.csv", predictions)
-    write_csv(out / "left_out.csv", films.left_out)
+    write_csv(out / "left_out.csv", left_out)
     plots = draw_errors(out / "plots", predictions, name)
     write_json(out / "metrics.json", metrics)
-    print(format_metrics(metrics, f"{run.folder.name} on {name}"))
-    report_left_out(films, out)
+    print(format_with_intervals(metrics, f"{describe(folders)} on {name}"))
+    if len(members) > 1:
+        print(format_members(comparison))
+    if ensemble.note:
+        print(ensemble.note)
+    report_left_out(left_out, out)
     print(f"\npredictions, metrics and plots: {out}")
     if args.show:
         from util.plots import show_plots
@@ -95,29 +142,67 @@ def evaluate_run(folder, args):
     return predictions
 
 
-def read_films_to_evaluate(args, config):
-    """Read the films that the options name. Returns (films, name of the set)."""
-    from clahe.enhance import complete_clahe
-    from preprocessing import load_films, read_films, read_labelled_folder
+def default_folder(folders, name):
+    """Where an evaluation is written: inside the run, that of several runs beside the first."""
+    first = Path(folders[0]).resolve()
+    return first / f"evaluation_{name}" if len(folders) == 1 else first.parent / f"ensemble_{name}"
 
-    trained = config["options"]
-    img_size, fit = trained["img_size"], trained["fit"]
-    if args.csv:
-        usable, left_out = read_labelled_folder(args.csv, args.images, args.male_value)
-        return read_films(usable, left_out, img_size, fit), Path(args.csv).stem
+
+def describe(folders):
+    return Path(folders[0]).name if len(folders) == 1 else f"mean of {len(folders)} runs"
+
+
+def calibrate_run(folder, args):
+    """Fit a calibration of a run to the films of another hospital, and store it under a name."""
+    from util import hospital
+    from util.calibration import fit_calibration
+    from util.ensemble import Ensemble, read_members
+
+    name = args.name or Path(args.calibrate).stem
+    path = hospital.new_calibration_path(folder, name)
+    ensemble = Ensemble(read_members([folder]), [folder], args)
+    films, _ = read_films_to_evaluate(args, ensemble)
+    table = films[ensemble.canvases[0]].table
+    hospital.check_enough_films(table, ensemble.sees_sex, args.calibrate)
+    ensemble.load(args)
+    predictions, _ = ensemble.predict_labelled(films, args.batch_size_eval)
+    calibration, _ = fit_calibration(predictions, ensemble.sees_sex, always=True)
+    hospital.store_calibration(path, calibration, args)
+    print(hospital.format_named(calibration, path))
+    print(f"next: python predict.py FILM.png --model {folder} --calibration {name} --sex F")
+
+
+def read_films_to_evaluate(args, ensemble):
+    """Read the films that the options name. Returns ({canvas: films}, name of the set)."""
+    from clahe.enhance import complete_clahe
+    from preprocessing import read_films, read_labelled_folder
+    from util.ensemble import check_same_split
+    from util.folds import load_trained_split
+
+    trained, canvases = ensemble.members[0].options, ensemble.canvases
+    csv = args.csv or args.calibrate
+    if csv:
+        usable, left_out = read_labelled_folder(csv, args.images, args.male_value)
+        return {c: read_films(usable, left_out, *c) for c in canvases}, Path(csv).stem
     data_dir, clahe = args.data_dir or trained["data_dir"], args.use_clahe_val_test
     male_value = trained["male_value"] if args.male_value is None else args.male_value
+    if not args.data_dir:
+        check_same_split(ensemble.members, args.split)
     if clahe:
         complete_clahe(data_dir, args.split, progress=True)
-    films = load_films(data_dir, args.split, img_size, fit, male_value, args.cache_dir, clahe)
+    folds = {} if args.data_dir else trained
+    films = {
+        c: load_trained_split(folds, data_dir, args.split, *c, male_value, args.cache_dir, clahe)
+        for c in canvases
+    }
     return films, f"{args.split}_clahe" if clahe else args.split
 
 
-def report_left_out(films, out):
-    if len(films.left_out):
+def report_left_out(left_out, out):
+    if len(left_out):
         from util.tables import count_reasons
 
-        print(f"left out: {count_reasons(films.left_out)}")
+        print(f"left out: {count_reasons(left_out)}")
         print(f"          named in {out / 'left_out.csv'}")
 
 

@@ -1,7 +1,11 @@
-"""Predict the bone age of films: one line an image, in months and in years and months.
+"""Predict the bone age of films: one line an image, in months and in years and months, with an
+interval that holds 9 of 10 bone ages of films like those the run was validated on.
 
     python predict.py film.png --model results/my_run --sex F
     python predict.py films/*.png --model results/my_run --csv sexes.csv --out ages.csv
+
+Of several runs the mean is told, of a folder of folds that of all folds; a run that is named twice
+counts twice.
 
 A file that is no readable film is one error line; the rest is done, and the exit code is 1.
 Research use only: not a medical device.
@@ -15,6 +19,7 @@ import pandas as pd
 from util.errors import UserError, run_command
 from util.option_rules import parse_effective
 from util.options import (
+    add_calibration,
     add_evaluation_batch,
     add_male_value,
     add_runtime,
@@ -22,21 +27,33 @@ from util.options import (
     new_parser,
 )
 
+COLUMNS = ["filename", "path", "sex", "months", "low", "high"]  # of --out
 CHUNK = 256  # films read before they are predicted, so that lines appear early and memory is flat
 
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="film, or a folder of films")
-    parser.add_argument("--model", required=True, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="film, or a folder of films")
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        required=True,
+        metavar="RUN",
+        help="folder of a trained run, or several",
+    )
     parser.add_argument("--sex", type=str.upper, choices=("F", "M"), help="sex of all the films")
     parser.add_argument("--csv", metavar="FILE", help="table with id (or filename) and sex instead")
-    parser.add_argument("--out", metavar="FILE", help="also write a CSV: filename, sex, months")
+    parser.add_argument(
+        "--out", metavar="FILE", help="also write a CSV: filename, sex, months, low, high"
+    )
+    add_calibration(parser)
     add_male_value(parser)
     add_tta_options(parser)
     add_runtime(parser, auto=True)
     add_evaluation_batch(parser)
     args = parse_effective(parser, argv)
+    if not args.images:  # argparse can't tell a film behind --model from one run more
+        parser.error("no IMAGE: name the films first, before --model and its runs")
     if args.sex and args.csv:
         parser.error("give --sex or --csv, not both")
     return args
@@ -44,18 +61,18 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.runs import read_run
+    from util.ensemble import Ensemble, read_members
 
-    run, config = read_run(args.model)
+    ensemble = Ensemble(read_members(args.model), args.model, args)
     check_output(args.out)
-    films = list_films(args, needs_sex=config["options"]["model_type"] != "baseline")
+    films = list_films(args, ensemble.sees_sex)
 
-    from util.prediction import run_predictor
-
-    predict = run_predictor(run, args)
+    ensemble.load(args)
+    if ensemble.note:
+        print(f"note: {ensemble.note}", file=sys.stderr)
     width = max(len(Path(path).name) for path in films["path"])
     results = [
-        predict_chunk(predict, films[start : start + CHUNK], config["options"], args, width)
+        predict_chunk(ensemble, films[start : start + CHUNK], args, width)
         for start in range(0, len(films), CHUNK)
     ]
     results = pd.concat(results)
@@ -101,35 +118,43 @@ def list_films(args, needs_sex):
                 Path(p).resolve(): s for p, s in zip(found["path"], found["sex"], strict=True) if p
             }
         return films.assign(sex=[by_name.get(path.resolve(), float("nan")) for path in paths])
-    raise UserError(f"this model needs the sex ({args.model}). Add --sex F or M, or --csv FILE.")
+    raise UserError(
+        f"this model needs the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
+    )
 
 
-def predict_chunk(predict, films, trained, args, width):
-    """Predict some films and print a line for each; months is NaN where there is an error."""
-    from preprocessing import read_pixels
-    from util.metrics import format_years
-    from util.prediction import predict_months
+def predict_chunk(ensemble, films, args, width):
+    """Predict some films and print a line for each; months are NaN where there is an error."""
+    from util.ensemble import read_canvases
 
-    pixels, failures = read_pixels(films["path"].tolist(), trained["img_size"], trained["fit"])
-    if trained["model_type"] != "baseline":
-        unknown = films["sex"].isna().to_numpy().nonzero()[0]
-        failures = {int(i): f"no sex in {args.csv}" for i in unknown} | failures
-    good = [i for i in range(len(films)) if i not in failures]
-    months = pd.Series(float("nan"), index=range(len(films)))
+    films = films.reset_index(drop=True)
+    pixels, failures = read_canvases(ensemble.canvases, films["path"].tolist())
+    if ensemble.sees_sex:
+        unknown = films.index[films["sex"].isna()]
+        failures = dict.fromkeys(unknown, f"no sex in {args.csv}") | failures
+    good = [i for i in films.index if i not in failures]
+    table = pd.DataFrame(float("nan"), index=films.index, columns=["months", "low", "high"])
     if good:
         sex = films["sex"].fillna(0).to_numpy()[good]
-        months[good] = predict_months(predict, pixels.keep(good), sex, args.batch_size_eval)
-    for i, (path, sex) in enumerate(zip(films["path"], films["sex"], strict=True)):
+        pixels = {canvas: part.keep(good) for canvas, part in pixels.items()}
+        table.loc[good] = ensemble.predict(pixels, sex, args.batch_size_eval).to_numpy()
+    for i, path, sex in films[["path", "sex"]].itertuples():
         if i in failures:
             print(f"error: {failures[i]} ({path})", file=sys.stderr)
         else:
-            letter = {1.0: "M", 0.0: "F"}.get(sex, "-")
-            print(
-                f"{Path(path).name:{width}s}  {letter}  {months[i]:6.1f} months  {format_years(months[i])}"
-            )
-    return films.assign(
-        filename=[Path(p).name for p in films["path"]], months=months.round(2).to_numpy()
-    )[["filename", "path", "sex", "months"]]
+            print(f"{Path(path).name:{width}s}  {format_film(sex, *table.loc[i])}")
+    names = [Path(path).name for path in films["path"]]
+    return pd.concat([films.assign(filename=names), table.round(2)], axis=1)[COLUMNS]
+
+
+def format_film(sex, months, low, high):
+    """What is printed of a film, behind its name: "F   136.2 months  11 y 4 mo (90 %: ...)"."""
+    from util.intervals import format_range
+    from util.metrics import format_years
+
+    letter = {1.0: "M", 0.0: "F"}.get(sex, "-")
+    interval = "" if pd.isna(low) else f" ({format_range(low, high)})"
+    return f"{letter}  {months:6.1f} months  {format_years(months)}{interval}"
 
 
 if __name__ == "__main__":

@@ -143,6 +143,11 @@ class Pixels:
         """The same films, only those at `positions`, in that order."""
         return Pixels(self.shards, self.rows[positions])
 
+    def join(self, other):
+        """These films and behind them those of `other`."""
+        rows = other.rows + len(self.shards) * SHARD_FILMS
+        return Pixels([*self.shards, *other.shards], np.concatenate([self.rows, rows]))
+
     def __getitem__(self, positions):
         """Copy the films at `positions` (a list or array): uint8 `(n, size, size)`."""
         return np.stack(

@@ -30,6 +30,8 @@ def parse_args(argv=None):
     for option in ("--backbone", "--run_name", "--resume"):
         if any(word.split("=")[0] == option for word in passed_on):
             parser.error(f"{option} is chosen by the sweep: use --backbones and --sweep")
+    if any(word.split("=")[0] == "--folds" for word in passed_on):
+        parser.error("a sweep trains one run a backbone: use train_advanced.py for --folds")
     return args, passed_on
 
 

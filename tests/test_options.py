@@ -68,7 +68,7 @@ CASES = [
 ELSEWHERE = {
     *("data_dir", "cache_dir", "results_dir", "run_name", "resume", "male_value"),
     *("use_clahe_val_test", "use_tta", "tta_steps", "find_lr", "patience", "weights"),
-    *("fine_tune", "batch_size_eval", "verbose", "show"),
+    *("fine_tune", "batch_size_eval", "verbose", "show", "folds", "fold"),
 }
 
 
@@ -136,6 +136,11 @@ def test_every_option_has_a_case():
         ("--clr_max_lr 0.1", "--use_cyclical_lr"),
         ("--clr_gamma 0.9 --use_cyclical_lr", "--clr_mode exp_range"),
         ("--tta_steps 3", "--use_tta"),
+        ("--fold 2", "--folds"),
+        ("--fold 6 --folds 5 --run_name x", "--folds"),
+        ("--fold 2 --folds 5", "--run_name"),
+        ("--use_clahe_val_test --folds 5", "splits (leave out --folds"),
+        ("--folds 5 --find_lr", "a training (leave out --find_lr)"),
     ],
 )
 def test_an_idle_option_is_an_error(words, condition, capsys):
@@ -165,3 +170,9 @@ def test_a_sweep_names_its_runs_itself(words, capsys):
     with pytest.raises(SystemExit):
         run_all_backbones.parse_args(words.split())
     assert "chosen by the sweep" in capsys.readouterr().err
+
+
+def test_a_sweep_has_no_folds(capsys):
+    with pytest.raises(SystemExit):
+        run_all_backbones.parse_args(["--folds", "5"])
+    assert "use train_advanced.py for --folds" in capsys.readouterr().err

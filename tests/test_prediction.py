@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from preprocessing import load_films
+from util.intervals import interval_bounds
+from util.metrics import format_years
 from util.prediction import compile_predictor, predict_films
 from util.runs import load_run_model, read_run
 
@@ -199,6 +201,7 @@ def test_mistakes_of_predict_are_one_line_each(trained, odd_films, command, tmp_
         ([film, "--model", run, "--csv", tmp_path / "no_sex.csv"], ["no column for sex"]),
         ([film, "--model", run, "--sex", "F", "--out", tmp_path / "there.csv"], ["--out"]),
         ([tmp_path / "empty", "--model", run, "--sex", "F"], ["no image in the folder"]),
+        (["--model", run, film, "--sex", "F"], ["name the films first"]),
     ]
     for words, expected in cases:
         assert is_one_error_line(command("predict.py", *words), *expected)
@@ -231,3 +234,140 @@ def test_sex_of_one_film_unknown_to_the_table(trained, odd_films, command, tmp_p
     assert "no sex" in process.stderr
     assert "16bit.png" in process.stderr
     assert process.stdout.startswith("8bit.png")
+
+
+# ------------------------------------------------------------------------ intervals, calibrations
+
+
+def test_a_run_stores_its_calibration_and_checks_it_on_test_films(trained, evaluated):
+    run = trained[0]
+    calibrations = json.loads((run / "calibration.json").read_text())
+    assert calibrations.keys() == {"views_1", "views_5"}  # it was trained with --use_tta
+    assert calibrations["views_1"]["n"] == 60
+    metrics = json.loads((run / "metrics.json").read_text())
+    for name in ("test", "test_tta"):
+        assert metrics[name]["intervals"]["all"]["n"] == 90
+        assert metrics[name]["intervals"]["all"]["covered"] > 0.75
+    again = json.loads((evaluated[1] / "metrics.json").read_text())
+    assert again["intervals"] == metrics["test"]["intervals"]
+    assert "90 % intervals" in evaluated[0].stdout
+
+
+def test_predict_prints_and_writes_the_interval(trained, command, tmp_path):
+    process = command(
+        *("predict.py", trained[1] / "test", "--model", trained[0]),
+        *("--csv", trained[1] / "df_test.csv", "--out", tmp_path / "ages.csv"),
+    )
+    assert process.returncode == 0, process.stderr
+    ages = pd.read_csv(tmp_path / "ages.csv", dtype={"filename": str})
+    half_width = json.loads((trained[0] / "calibration.json").read_text())["views_1"]["half_width"]
+    low, high = interval_bounds(ages["months"].to_numpy(), half_width)
+    np.testing.assert_allclose(ages["low"], low, atol=0.011)
+    np.testing.assert_allclose(ages["high"], high, atol=0.011)
+    for line, row in zip(process.stdout.splitlines(), ages.itertuples(), strict=True):
+        years = [format_years(months) for months in (row.months, row.low, row.high)]
+        assert line.endswith("{}  {} (90 %: {} - {})".format("months", *years))
+
+
+def test_views_without_a_calibration_have_no_interval(trained, odd_films, command):
+    words = [odd_films / "8bit.png", "--model", trained[0], "--sex", "F", "--use_tta"]
+    process = command("predict.py", *words)
+    assert "(90 %: " in process.stdout
+    process = command("predict.py", *words, "--tta_steps", "2")
+    assert process.returncode == 0
+    assert "90 %" not in process.stdout
+    assert process.stderr.startswith("note: no intervals: the run was not validated on means of 2")
+
+
+@pytest.fixture(scope="module")
+def hospital(trained, tmp_path_factory):
+    """Films of another hospital, where readers say 12 months more of boys and 20 less of girls:
+    (labels to calibrate on, labels of other films, folder of films)."""
+    folder = tmp_path_factory.mktemp("hospital")
+    table = pd.read_csv(trained[1] / "df_test.csv", dtype={"id": str})[["id", "boneage", "sex"]]
+    table["boneage"] += np.where(table["sex"] == 1, 12, -20)
+    table["sex"] = table["sex"].map({1: "M", 0: "F"})
+    table["boneage"] = table["boneage"].clip(0)
+    table[:60].to_csv(folder / "some.csv", index=False)
+    table[60:].to_csv(folder / "others.csv", index=False)
+    return folder / "some.csv", folder / "others.csv", trained[1] / "test"
+
+
+@pytest.fixture(scope="module")
+def calibrated(trained, hospital, command):
+    """evaluate.py --calibrate on those films."""
+    words = ["--calibrate", hospital[0], "--images", hospital[2], "--name", "far"]
+    process = command("evaluate.py", trained[0], *words)
+    assert process.returncode == 0, process.stderr
+    return process
+
+
+def test_a_calibration_of_a_hospital_gains_there_what_it_says(
+    trained, hospital, calibrated, command, tmp_path
+):
+    gain = json.loads((trained[0] / "calibration_far.json").read_text())["views_1"]["gain"]
+    assert gain["n"] == 60
+    assert gain["difference_ci95"][1] < 0
+    assert "it helps" in calibrated.stdout
+    maes = []
+    for name, words in (("plain", []), ("far", ["--calibration", "far"])):
+        process = command(
+            *("evaluate.py", trained[0], "--csv", hospital[1], "--images", hospital[2]),
+            *("--out", tmp_path / name, *words),
+        )
+        assert process.returncode == 0, process.stderr
+        metrics = json.loads((tmp_path / name / "metrics.json").read_text())
+        maes.append(metrics["mae"])
+    assert maes[1] - maes[0] == pytest.approx(gain["difference"], abs=5)
+    assert metrics["intervals"]["all"]["covered"] > 0.7
+
+
+def test_predict_uses_a_calibration_on_request_alone(
+    trained, hospital, calibrated, command, tmp_path
+):
+    words = [hospital[2], "--model", trained[0], "--csv", hospital[1]]
+    plain = command("predict.py", *words, "--out", tmp_path / "plain.csv")
+    process = command("predict.py", *words, "--calibration", "far", "--out", tmp_path / "far.csv")
+    assert "(90 %: " in process.stdout
+    both = pd.read_csv(tmp_path / "plain.csv").merge(
+        pd.read_csv(tmp_path / "far.csv"), on=["filename", "sex"], suffixes=("", "_far")
+    )
+    lines = json.loads((trained[0] / "calibration_far.json").read_text())["views_1"]["lines"]
+    for sex, line in ((1, lines["male"]), (0, lines["female"])):
+        films = both[both["sex"] == sex]
+        expected = line["slope"] * films["months"] + line["intercept"]
+        np.testing.assert_allclose(films["months_far"], expected, atol=0.02)
+    assert plain.returncode == process.returncode
+
+
+def test_mistakes_of_calibrating_are_one_line_each(
+    trained, hospital, calibrated, odd_films, command, tmp_path
+):
+    few = pd.read_csv(hospital[0], dtype={"id": str})
+    girls = few["sex"] == "F"
+    pd.concat([few[~girls], few[girls][:7]]).to_csv(tmp_path / "few.csv", index=False)
+    run, film = trained[0], odd_films / "8bit.png"
+    before = (run / "calibration_far.json").read_text()
+    images = ["--images", hospital[2]]
+    predict = ["predict.py", film, "--model", run, "--sex", "F"]
+    cases = [
+        (
+            ["evaluate.py", run, "--calibrate", tmp_path / "few.csv", *images],
+            ["7 female", "add 13"],
+        ),
+        (
+            ["evaluate.py", run, "--calibrate", hospital[0], *images, "--name", "far"],
+            ["there is a calibration of that name", "--name"],
+        ),
+        (
+            ["evaluate.py", run, "--calibrate", hospital[0], *images, "--name", "a/b"],
+            ["no name for a calibration"],
+        ),
+        ([*predict, "--calibration", "near"], ["no calibration near", "There is: far"]),
+        ([*predict, "--calibration", "far", "--use_tta"], ["--use_tta"]),
+        ([*predict[:4], run, *predict[4:], "--calibration", "far"], ["belongs to one run"]),
+    ]
+    for words, expected in cases:
+        assert is_one_error_line(command(*words), *expected)
+    assert (run / "calibration_far.json").read_text() == before
+    assert not (run / "calibration_few.json").exists()

@@ -8,15 +8,32 @@ import pandas as pd
 from clahe.enhance import complete_clahe
 from preprocessing import SPLITS, load_films, make_batch
 from util.backbones import ATTENTION
+from util.calibration import (
+    RUN_FILE,
+    correct_months,
+    fit_calibration,
+    format_calibration,
+    views_key,
+)
 from util.errors import UserError
 from util.files import write_csv
-from util.metrics import evaluate_predictions, format_metrics
+from util.folds import fold_films, run_folds
+from util.intervals import evaluate_with_intervals, format_with_intervals
+from util.metrics import label_predictions
 from util.quiet import import_tensorflow
 from util.runs import add_to_config, fingerprint, load_run_model, open_run
 from util.tables import count_reasons
 
 
 def run_experiment(args):
+    """Do the training that the options ask for: one run, or a run for each fold."""
+    if args.folds:
+        run_folds(args, train_run)
+    else:
+        train_run(args)
+
+
+def train_run(args):
     """Read the films, train, evaluate on validation and test, and fill the run folder."""
     run = open_run(args, f"{args.model_type}_{args.backbone}")
     metrics = run.read_json("metrics.json")
@@ -75,9 +92,11 @@ def report(run, metrics, args):
         "test_tta": f"test, mean of {args.tta_steps} views",
         "test_clahe_tta": f"test after CLAHE, mean of {args.tta_steps} views",
     }
+    for calibration in (run.read_json(RUN_FILE) or {}).values():
+        run.log(format_calibration(calibration))
     for name, title in titles.items():
         if name in metrics:
-            run.log(format_metrics(metrics[name], title))
+            run.log(format_with_intervals(metrics[name], title))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
     run.log(f"next: python predict.py FILM.png --model {run.folder} --sex F")
 
@@ -87,6 +106,8 @@ def load_splits(args, run):
     out is counted on the terminal and listed in the run."""
     films = {split: load_split(args, split) for split in SPLITS}
     check_splits_apart(films)
+    if args.folds:
+        films |= fold_films(films["train"], films["val"], args.folds, args.fold, args.seed)
     if args.use_clahe_val_test:
         films |= load_clahe(args, run)
     left_out = [part.left_out.assign(split=split) for split, part in films.items()]
@@ -155,6 +176,9 @@ def describe(films):
 def new_model(films, args, run):
     """Seed everything and build the model for the training films."""
     devices = import_tensorflow()
+    import keras
+
+    keras.backend.clear_session()  # of an earlier fold
     model = build_from(films, args)
     run.log(f"model {args.model_type} on {args.backbone}, device: {', '.join(devices)}")
     return model
@@ -183,29 +207,68 @@ def build_from(films, args):
 
 def evaluate_splits(films, args, run):
     """Predict everything but the training films with the best model, under --use_tta also over
-    several views. Returns (metrics, predictions) by split, "test_tta" being "test" with views."""
+    several views; calibrate on validation. Returns (metrics, predictions) by split, "test_tta"
+    being "test" with views."""
     from modeling import count_parameters
-    from util.prediction import compile_predictor, predict_films
+    from util.prediction import compile_predictor
     from util.tta import test_time_augmentation
 
     model = load_run_model(run)
     predict = compile_predictor(model)
-    predictors = {"": predict}
+    predictors = {"": (predict, 1)}
     if args.use_tta:
-        predictors["_tta"] = test_time_augmentation(predict, args.tta_steps)
-    median = float(films["train"].table["boneage"].median())
-    metrics, predictions, speed = {}, {}, {}
-    for ending, predictor in predictors.items():
-        for split in [name for name in films if name != "train"]:
+        predictors["_tta"] = (test_time_augmentation(predict, args.tta_steps), args.tta_steps)
+    metrics, predictions, calibrations = {}, {}, {}
+    for ending, (predictor, views) in predictors.items():
+        months, speed = predict_splits(predictor, films, args.batch_size_eval)
+        calibration, tables = calibrate_splits(films, months, args)
+        calibrations[views_key(views)] = calibration
+        for split, table in tables.items():
             name = split + ending
-            started = time.perf_counter()
-            predictions[name] = predict_films(predictor, films[split], args.batch_size_eval)
-            speed[name] = len(films[split]) / (time.perf_counter() - started)
-            write_csv(run.path(f"predictions_{name}.csv"), predictions[name])
-            metrics[name] = evaluate_predictions(predictions[name], median, args.seed)
-    # val comes first and takes the time of compiling
-    metrics["model"] = {"parameters": count_parameters(model)[1], "films_per_second": speed["test"]}
+            write_csv(run.path(f"predictions_{name}.csv"), table)
+            metrics[name] = evaluate_split(split, table, films, calibration, args)
+            predictions[name] = table
+        if not ending:
+            parameters = count_parameters(model)[1]
+            metrics["model"] = {"parameters": parameters, "films_per_second": speed["test"]}
+    run.write_json(RUN_FILE, calibrations)
     return metrics, predictions
+
+
+def predict_splits(predict, films, batch_size):
+    """Months of all films but those for training, and films a second, by split. Validation comes
+    first and takes the time of compiling."""
+    from util.prediction import predict_months
+
+    months, speed = {}, {}
+    for split, part in films.items():
+        if split != "train":
+            started = time.perf_counter()
+            months[split] = predict_months(predict, part.pixels, part.table["sex"], batch_size)
+            speed[split] = len(part) / (time.perf_counter() - started)
+    return months, speed
+
+
+def calibrate_splits(films, months, args):
+    """Fit the calibration to the validation films. Returns (calibration, predictions by split as
+    it corrects them)."""
+    tables = {split: films[split].table for split in months}
+    judged = label_predictions(tables["val"], months["val"])
+    calibration, judged = fit_calibration(judged, args.model_type != "baseline", seed=args.seed)
+    corrected = {
+        split: label_predictions(
+            table, correct_months(months[split], table["sex"], calibration["lines"])
+        )
+        for split, table in tables.items()
+    }
+    return calibration, corrected | {"val": judged}
+
+
+def evaluate_split(split, predictions, films, calibration, args):
+    """The errors of a split, and the coverage of the intervals where they were not fitted to it."""
+    median = float(films["train"].table["boneage"].median())
+    half_width = calibration["half_width"] if split.startswith("test") else None
+    return evaluate_with_intervals(predictions, half_width, median, args.seed)
 
 
 def draw_run(run, history, predictions, films, args):

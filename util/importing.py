@@ -20,12 +20,12 @@ from preprocessing import SPLITS
 from util.errors import UserError
 from util.files import write_csv
 from util.radiographs import RadiographError, decode, read_bytes
+from util.stratify import spread_out
 from util.tables import count_reasons, find_films, is_hidden, list_images, read_labels, split_usable
 
 # what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 KIND = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?:(?:data)?set|data)?(?![a-z])")
 LEFT_OUT = "import_left_out.csv"
-BAND = 24  # months: splits are stratified by sex and age bands of this width
 
 
 @dataclass
@@ -189,19 +189,6 @@ def assign_splits(films, shares, seed, test_ids=()):
             "Add the training films to --source, or rename a source that is no given split."
         )
     return split.replace("", "train")
-
-
-def spread_out(films, seed):
-    """Order films so that every beginning of the order holds each sex and age in proportion.
-
-    Films are sorted by sex and age band, in random order within; then they are taken in steps of
-    the golden ratio, which visit all parts of the sorted list evenly.
-    """
-    rng = np.random.default_rng(seed)
-    frame = films.assign(band=films["boneage"] // BAND, tie=rng.random(len(films)))
-    sorted_index = frame.sort_values(["sex", "band", "tie"]).index.to_numpy()
-    phase = (np.arange(len(films)) * (np.sqrt(5) - 1) / 2 + rng.random()) % 1
-    return sorted_index[np.argsort(phase)]
 
 
 # ----------------------------------------------------------------------------------------- files

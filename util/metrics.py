@@ -18,6 +18,16 @@ AGE_BANDS = {  # label: months, from (included) to (excluded)
 CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
 
 
+def label_predictions(table, months):
+    """The frame of predictions of labelled films (id, sex, boneage): `months` `(n,)` are those of
+    its rows. Rounded to 0.01 months, as single precision depends a little on the size of a batch.
+    """
+    table = table[["id", "sex", "boneage"]].astype({"sex": int})
+    table["predicted"] = np.round(np.asarray(months, float), 2)
+    table["error"] = (table["predicted"] - table["boneage"]).round(2)
+    return table
+
+
 def bootstrap_means(values, seed=42, n_boot=2000):
     """Means of `n_boot` resamples with replacement of `values` `(n,)` (Efron 1979)."""
     values = np.asarray(values, float)
@@ -115,13 +125,14 @@ def compare_predictions(a, b, seed=42, n_boot=2000):
 def format_metrics(metrics, title):
     """The metrics as a table for the terminal, the error first, beside the median baseline."""
     baseline = metrics["baseline"]
+    source = baseline["source"].replace("training", "the training")
     lines = [
         f"{title}: {metrics['n']} films, errors in months",
         f"  {'':16s}{'n':>6s}{'MAE':>8s}   {'95 % interval':16s}{'bias':>7s}",
         format_row("all films", metrics),
         f"  {'median baseline':16s}{metrics['n']:6d}{baseline['mae']:8.2f}   "
         f"{format_interval(baseline['mae_ci95'])}   "
-        f"always {baseline['months']:.0f}, the median of the {baseline['source']}",
+        f"always {baseline['months']:.0f}, the median of {source}",
         *(format_row(name, row) for name, row in metrics["by_sex"].items() if row["n"]),
         *(format_row(name, row) for name, row in metrics["by_age"].items() if row["n"]),
         "  "

@@ -42,15 +42,32 @@ NEEDS = (
         lambda args: args.runtime in RUNTIMES,
     ),
     Needs(("tta_steps",), "--use_tta", lambda args: args.use_tta),
+    Needs(("fold",), "--folds, as many or more", lambda args: args.fold <= (args.folds or 0)),
+    Needs(("fold",), "--run_name, the folder of all folds", lambda args: args.run_name),
     Needs(
         ("backbones", "model_type", "img_size", "img_height", "img_width", "weights"),
         "a new model (leave out --model)",
         lambda args: getattr(args, "model", None) is None,
     ),
     Needs(
-        ("split", "data_dir", "use_clahe_val_test"),
-        "the films of a data folder (leave out --csv)",
-        lambda args: getattr(args, "csv", None) is None,
+        ("use_clahe_val_test",),
+        "splits (leave out --folds: training films have no CLAHE copies)",
+        lambda args: getattr(args, "folds", None) is None,
+    ),
+    Needs(("folds",), "a training (leave out --find_lr)", lambda args: not args.find_lr),
+    Needs(("greedy",), "--ensemble", lambda args: args.ensemble),
+    Needs(("name",), "--calibrate", lambda args: args.calibrate),
+    Needs(
+        ("csv", "ensemble", "calibration", "out", "show"),
+        "an evaluation (leave out --calibrate)",
+        lambda args: getattr(args, "calibrate", None) is None,
+    ),
+    Needs(
+        ("split", "data_dir", "cache_dir", "use_clahe_val_test"),
+        "the films of a data folder (leave out --csv and --calibrate)",
+        lambda args: (
+            getattr(args, "csv", None) is None and getattr(args, "calibrate", None) is None
+        ),
     ),
 )
 

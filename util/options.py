@@ -75,6 +75,17 @@ def add_data_options(parser):
     add_male_value(group)
     add_canvas_options(group)
     add_clahe(group, "evaluate also on CLAHE copies of validation and test films (made if missing)")
+    add_folds(group)
+
+
+def add_folds(group):
+    group.add_argument(
+        "--folds",
+        type=count(2),
+        help="divide training and validation films in so many parts, and train a run for each that "
+        "is validated on it; the test split stays untouched",
+    )
+    group.add_argument("--fold", type=count(1), help="of --folds, train only this one: 1, 2, ...")
 
 
 def add_clahe(group, effect):
@@ -311,6 +322,14 @@ def add_runtime(group, auto):
     )
     group.add_argument(
         "--precision", choices=PRECISIONS, default="f32", help="which export of the runtime"
+    )
+
+
+def add_calibration(group):
+    group.add_argument(
+        "--calibration",
+        metavar="NAME",
+        help="correct months by a calibration that evaluate.py --calibrate stored beside the run",
     )
 
 

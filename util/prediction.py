@@ -6,6 +6,7 @@ TensorFlow is imported by the first function that needs it: other runtimes do wi
 import numpy as np
 from tqdm import tqdm
 
+from util.metrics import label_predictions
 from util.quiet import import_tensorflow
 from util.runs import load_run_model
 from util.runtimes import check_export, choose_runtime, load_runtime
@@ -71,11 +72,8 @@ def predict_months(predict, pixels, sex, batch_size, progress=False):
 
 
 def predict_films(predict, films, batch_size, progress=False):
-    """Predict labelled films: frame of id, sex, boneage, predicted and error (months), in file
-    order; each prediction is joined with the label of its own row. Rounded to 0.01 months, as
-    single precision depends a little on the size of a batch."""
-    table = films.table[["id", "sex", "boneage"]].astype({"sex": int})
-    months = predict_months(predict, films.pixels, table["sex"], batch_size, progress)
-    table["predicted"] = months.round(2)
-    table["error"] = (table["predicted"] - table["boneage"]).round(2)
-    return table
+    """Predict labelled films: the frame of `label_predictions`, in file order; each prediction is
+    joined with the label of its own row."""
+    sex = films.table["sex"]
+    months = predict_months(predict, films.pixels, sex, batch_size, progress)
+    return label_predictions(films.table, months)

@@ -69,22 +69,15 @@ def open_run(args, name):
     Never writes over another run: UserError when the folder is there already, or when a resumed
     run was started with other options.
     """
-    if args.resume and not args.run_name:
-        raise UserError("--resume needs the name of the run. Add --run_name NAME.")
-    stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
-    run = Run(Path(args.results_dir) / (args.run_name or f"{name}_{stamp}"), args.verbose)
+    check_resume(args)
+    run = Run(Path(args.results_dir) / (args.run_name or with_time(name)), args.verbose)
     options = lasting_options(args)
     started = run.read_json("config.json")
     if args.resume:
-        if started is None:
-            raise UserError(f"no run to resume ({run.folder}). Check --results_dir and --run_name.")
+        check_started(run.folder, started)
         check_same_options(started["options"], options)
         return run
-    if run.folder.exists():
-        raise UserError(
-            f"there is a run already ({run.folder}). Go on with it by --resume, "
-            "or choose another --run_name."
-        )
+    check_free(run.folder)
     try:
         run.folder.mkdir(parents=True)
     except OSError as error:
@@ -93,6 +86,29 @@ def open_run(args, name):
         ) from None
     run.write_json("config.json", {"options": options, "command": sys.argv, **environment()})
     return run
+
+
+def check_resume(args):
+    if args.resume and not args.run_name:
+        raise UserError("--resume needs the name of the run. Add --run_name NAME.")
+
+
+def check_started(folder, started):
+    if not started:
+        raise UserError(f"no run to resume ({folder}). Check --results_dir and --run_name.")
+
+
+def check_free(folder):
+    if folder.exists():
+        raise UserError(
+            f"there is a run already ({folder}). Go on with it by --resume, "
+            "or choose another --run_name."
+        )
+
+
+def with_time(name):
+    """A name that no run has yet: with the time of now."""
+    return f"{name}_{datetime.now():%Y%m%d_%H%M%S}"
 
 
 def lasting_options(args):
@@ -128,6 +144,29 @@ def read_run(folder):
             "Name the folder of a run, such as results/NAME."
         )
     return run, config
+
+
+def fold_folder(folder, fold):
+    """The run folder of a fold, counted from 1."""
+    return Path(folder) / f"fold_{fold}"
+
+
+def find_folds(folder):
+    """The run folders of all folds in a folder, [] when it holds none. UserError when one of them
+    isn't finished."""
+    config = next(
+        (Run(path.parent).read_json(path.name) for path in Path(folder).glob("fold_*/config.json")),
+        {},
+    )
+    folds = config.get("options", {}).get("folds") or 0
+    runs = [fold_folder(folder, fold) for fold in range(1, folds + 1)]
+    missing = [run.name for run in runs if not (run / "metrics.json").exists()]
+    if missing:
+        raise UserError(
+            f"not finished: {', '.join(missing)} of {folds} ({folder}). "
+            "Go on with the training by --resume, or name the folds that are."
+        )
+    return runs
 
 
 def load_run_model(run):

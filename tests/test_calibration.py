@@ -1,0 +1,180 @@
+"""Linear correction and intervals: exact on made errors, and no better than they say."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from util.calibration import correct_months, count_missing, cross_fit, fit_calibration, fit_lines
+from util.intervals import band_of, check_coverage, fit_half_widths, format_range, interval_bounds
+from util.metrics import label_predictions
+
+
+def films(n, seed=0):
+    """n labelled films of both sexes and all ages."""
+    rng = np.random.default_rng(seed)
+    ids = [f"{seed}-{i}" for i in range(n)]
+    return pd.DataFrame({"id": ids, "sex": np.arange(n) % 2, "boneage": rng.uniform(6, 222, n)})
+
+
+def predict(table, noise, seed=0, slope=(1, 1), shift=(0, 0)):
+    """Predictions whose bone age is slope * predicted + shift, for (female, male), and noise."""
+    rng = np.random.default_rng(seed)
+    male = table["sex"] == 1
+    slope, shift = np.where(male, slope[1], slope[0]), np.where(male, shift[1], shift[0])
+    months = (table["boneage"] - shift + noise * rng.standard_normal(len(table))) / slope
+    return label_predictions(table, months)
+
+
+BIASED = {"slope": (1.1, 0.9), "shift": (-12, 5)}
+
+
+def test_a_linear_bias_is_found_exactly_for_each_sex():
+    predictions = predict(films(60), noise=0, **BIASED)
+    lines = fit_lines(predictions)
+    assert lines["female"]["slope"] == pytest.approx(1.1, abs=1e-3)
+    assert lines["female"]["intercept"] == pytest.approx(-12, abs=0.05)
+    assert lines["male"]["slope"] == pytest.approx(0.9, abs=1e-3)
+    assert lines["male"]["intercept"] == pytest.approx(5, abs=0.05)
+    months = correct_months(predictions["predicted"], predictions["sex"], lines)
+    np.testing.assert_allclose(months, predictions["boneage"], atol=0.02)
+
+
+def test_a_model_that_is_not_told_the_sex_has_one_line_for_both():
+    lines = fit_lines(predict(films(60), noise=3, **BIASED), per_sex=False)
+    assert lines["male"] == lines["female"]
+
+
+def test_the_gain_is_what_new_films_gain():
+    calibration, judged = fit_calibration(predict(films(600), noise=9, **BIASED))
+    new = predict(films(3000, seed=1), noise=9, seed=1, **BIASED)
+    months = correct_months(new["predicted"], new["sex"], calibration["lines"])
+    gain = label_predictions(new, months)["error"].abs().mean() - new["error"].abs().mean()
+    low, high = calibration["gain"]["difference_ci95"]
+    assert low < gain < high < 0
+    assert calibration["gain"]["mae_with"] == pytest.approx(judged["error"].abs().mean())
+
+
+def test_lines_that_do_not_help_are_left_out():
+    predictions = predict(films(300), noise=9)
+    calibration, judged = fit_calibration(predictions)
+    assert calibration["lines"] is None
+    assert calibration["gain"]["difference_ci95"][1] > 0
+    pd.testing.assert_frame_equal(judged, predictions)
+    assert fit_calibration(predictions, always=True)[0]["lines"] is not None
+
+
+def test_a_film_is_corrected_without_its_own_label():
+    predictions = predict(films(60), noise=9, **BIASED)
+    other = predictions.copy()
+    row = predictions.index[predictions["boneage"].between(100, 115)][0]
+    other.loc[row, "boneage"] = 97  # of the same band, so that it stays in the same part
+    before, after = cross_fit(predictions), cross_fit(other)
+    assert before["predicted"][row] == after["predicted"][row]
+    assert not before["predicted"].equals(after["predicted"])
+
+
+def test_few_films_of_one_sex_are_no_line():
+    predictions = predict(films(60), noise=0, **BIASED)
+    girls = predictions[predictions["sex"] == 0]
+    few = pd.concat([predictions[predictions["sex"] == 1], girls[:19]])
+    assert count_missing(few) == 1
+    assert fit_calibration(few)[0]["lines"] is None
+    assert count_missing(pd.concat([few, girls[19:20]])) == 0
+    assert count_missing(girls[:19], per_sex=False) == 1
+
+
+def test_a_calibration_is_fit_for_json():
+    for n in (5, 12, 100):
+        calibration, _ = fit_calibration(predict(films(n), noise=9, **BIASED))
+        assert json.loads(json.dumps(calibration, allow_nan=False)) == calibration
+
+
+# -------------------------------------------------------------------------------------- intervals
+
+
+def with_errors(errors, boneage=100.0):
+    table = films(len(errors)).assign(boneage=boneage)
+    return label_predictions(table, table["boneage"] + errors)
+
+
+@pytest.mark.parametrize(("n", "rank"), [(9, 9), (10, 10), (19, 18), (99, 90), (100, 91)])
+def test_the_half_width_is_the_right_order_statistic(n, rank):
+    errors = np.random.default_rng(0).permutation(np.arange(1, n + 1)) * np.resize([1, -1], n)
+    assert fit_half_widths(with_errors(errors))["all"] == {"n": n, "months": rank, "of": "all"}
+
+
+def test_eight_films_are_too_few():
+    assert fit_half_widths(with_errors(np.arange(8))) is None
+
+
+def test_coverage_is_what_is_promised_whatever_the_errors():
+    """Of 400 draws of 60 films the mean coverage of new ones is 55 / 61 = 0.902."""
+    rng = np.random.default_rng(0)
+    covered = []
+    for _ in range(400):
+        errors = np.minimum(rng.gamma(2, 5, 260) - 8, 40)  # 75 + 40 months: all in one band
+        half_width = fit_half_widths(with_errors(errors[:60], 75.0))
+        covered.append(check_coverage(with_errors(errors[60:], 75.0), half_width)["all"]["covered"])
+    assert np.mean(covered) == pytest.approx(55 / 61, abs=0.006)
+
+
+def test_every_band_has_the_width_of_its_own_errors():
+    """Errors of the youngest are three times as large: one width for all would fail both."""
+    rng = np.random.default_rng(0)
+
+    def draw(n):
+        boneage = rng.choice([30.0, 150.0], n)
+        return with_errors(rng.uniform(-1, 1, n) * np.where(boneage < 60, 6, 2), boneage)
+
+    half_width = fit_half_widths(draw(2000))
+    assert half_width["0-4 years"]["months"] == pytest.approx(5.4, abs=0.2)
+    assert half_width["10-14 years"]["months"] == pytest.approx(1.8, abs=0.1)
+    assert half_width["15+ years"] == half_width["all"] | {"n": 0}
+    coverage = check_coverage(draw(4000), half_width)
+    assert coverage["0-4 years"]["covered"] == pytest.approx(0.9, abs=0.03)
+    assert coverage["10-14 years"]["covered"] == pytest.approx(0.9, abs=0.03)
+
+
+def test_a_band_of_few_films_takes_the_width_of_all():
+    for n, of in ((29, "all"), (30, "0-4 years")):
+        boneage = np.repeat([30.0, 150.0], [n, 200])
+        errors = np.repeat([1.0, 7.0], [n, 200])
+        widths = fit_half_widths(with_errors(errors, boneage))
+        assert widths["0-4 years"] == {"n": n, "months": 7 if of == "all" else 1, "of": of}
+
+
+def test_intervals_hold_for_corrected_months():
+    """The lines are fitted to the same films as the intervals, and yet coverage is kept."""
+    covered = []
+    for seed in range(40):
+        calibration, _ = fit_calibration(predict(films(100, seed), 9, seed, **BIASED))
+        new = predict(films(500, seed + 100), 9, seed + 100, **BIASED)
+        months = correct_months(new["predicted"], new["sex"], calibration["lines"])
+        part = check_coverage(label_predictions(new, months), calibration["half_width"])
+        covered.append(part["all"]["covered"])
+    assert 0.89 < np.mean(covered) < 0.93
+
+
+def test_coverage_counts_the_films_and_says_how_sure_it_is():
+    half_width = fit_half_widths(with_errors(np.arange(9)))  # 8 months
+    part = check_coverage(with_errors([8, -8, 8.01, 0, 1, 2, 3, 4, 5, 6]), half_width)["all"]
+    assert (part["n"], part["covered"], part["half_width"]) == (10, 0.9, 8)
+    assert part["covered_ci95"] == pytest.approx([0.555, 0.9975], abs=1e-3)  # Clopper & Pearson
+
+
+def test_bounds_are_around_the_prediction_and_never_below_birth():
+    widths = fit_half_widths(with_errors(np.full(9, 14.6)))
+    low, high = interval_bounds(np.array([5.0, 136.2, np.nan]), widths)
+    assert low[:2] == pytest.approx([0, 121.6])
+    assert high[:2] == pytest.approx([19.6, 150.8])
+    assert np.isnan(low[2])
+    assert np.isnan(high[2])
+    assert format_range(121.1, 150.4) == "90 %: 10 y 1 mo - 12 y 6 mo"
+
+
+def test_bands_are_those_of_the_figures():
+    assert band_of([-3, 0, 59.9, 60, 119.9, 120, 179.9, 180, 300]).tolist() == [
+        *(0, 0, 0, 1, 1, 2, 2, 3, 3)
+    ]

@@ -1,0 +1,223 @@
+"""Ensembles: means of the right months, chosen on validation, with intervals of their own."""
+
+import json
+from argparse import Namespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from util.ensemble import Ensemble, Member, average, read_members
+from util.errors import UserError
+from util.intervals import fit_half_widths
+from util.metrics import label_predictions
+from util.runs import Run
+from util.selection import choose_greedily, select_greedily
+
+PLAIN = Namespace(calibration=None, use_tta=False, tta_steps=5)
+
+
+# ---------------------------------------------------------------------------------------- choice
+
+
+def test_opposite_errors_are_chosen_in_equal_parts():
+    boneage = np.linspace(10, 200, 50)
+    counts, mae = select_greedily([boneage + 3, boneage + 10, boneage - 3], boneage)
+    assert counts.tolist() == [1, 0, 1]
+    assert mae == pytest.approx(0)
+
+
+def test_weights_follow_from_how_often_a_model_is_chosen():
+    boneage = np.linspace(10, 200, 50)
+    counts, mae = select_greedily([boneage + 2, boneage - 4], boneage)
+    assert counts.tolist() == [2, 1]
+    assert mae == pytest.approx(0)
+
+
+def test_a_model_that_no_other_can_help_stays_alone():
+    boneage = np.linspace(10, 200, 50)
+    counts, _ = select_greedily([boneage + 9, boneage + 1, boneage + 8], boneage)
+    assert counts.tolist() == [0, 1, 0]
+
+
+def test_the_choice_is_never_worse_than_the_best_single_model():
+    rng = np.random.default_rng(0)
+    boneage = rng.uniform(0, 228, 200)
+    predicted = boneage + rng.normal(0, 9, (5, 200)) + rng.normal(0, 3, (5, 1))
+    counts, mae = select_greedily(predicted, boneage)
+    mean = np.average(predicted, axis=0, weights=counts)
+    assert mae == pytest.approx(np.abs(mean - boneage).mean())
+    assert mae < np.abs(predicted - boneage).mean(axis=1).min() - 2
+
+
+# ------------------------------------------------------------------------------------- intervals
+
+
+def member(folder, name, ids, errors, weight=1):
+    """A run that has predicted validation films of 100 months."""
+    table = pd.DataFrame({"id": ids, "sex": 1, "boneage": 100.0})
+    (folder / name).mkdir()
+    predictions = label_predictions(table, table["boneage"] + errors)
+    predictions.to_csv(folder / name / "predictions_val.csv", index=False)
+    options = {"img_size": 32, "fit": "pad", "model_type": "sex"}
+    return Member(Run(folder / name), {"options": options}, weight), predictions
+
+
+IDS = [f"{i:03d}" for i in range(20)]
+ERRORS = np.arange(1.0, 21)
+
+
+def test_runs_with_the_same_validation_films_have_the_intervals_of_their_mean(tmp_path):
+    members = [
+        member(tmp_path, "a", IDS, ERRORS)[0],
+        member(tmp_path, "b", IDS, -ERRORS, weight=3)[0],
+    ]
+    ensemble = Ensemble(members, ["a", "b"], PLAIN)
+    assert ensemble.note == ""
+    # the mean is off by (1 - 3) / 4 of the error: of 20 such the 19th smallest
+    assert ensemble.calibration["half_width"]["all"]["months"] == 19 / 2
+
+
+def test_folds_have_the_intervals_of_their_errors_out_of_fold(tmp_path):
+    members, tables = zip(
+        member(tmp_path, "a", IDS[:10], ERRORS[:10]),
+        member(tmp_path, "b", IDS[10:], ERRORS[10:]),
+        strict=True,
+    )
+    ensemble = Ensemble(list(members), ["a", "b"], PLAIN)
+    assert ensemble.calibration["half_width"] == fit_half_widths(pd.concat(tables))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        (IDS, IDS[5:], "neither the same nor all different"),
+        (IDS[:4], IDS[:4], "4 validation films are too few"),
+    ],
+)
+def test_without_common_ground_there_are_no_intervals_and_a_reason(tmp_path, first, second, reason):
+    members = [
+        member(tmp_path, name, ids, ERRORS[: len(ids)])[0]
+        for name, ids in (("a", first), ("b", second))
+    ]
+    ensemble = Ensemble(members, ["a", "b"], PLAIN)
+    assert ensemble.calibration["half_width"] is None
+    assert reason in ensemble.note
+
+
+# -------------------------------------------------------------------------------------- commands
+
+
+@pytest.fixture(scope="module")
+def runs(command, phantoms, tmp_path_factory):
+    """Two runs of different models on different canvases: {name: folder}."""
+    results = tmp_path_factory.mktemp("runs")
+    models = {
+        "sex": ("train_advanced.py", "--img_size", "32"),
+        "alone": ("train_baseline.py", "--img_size", "48", "--fit", "stretch", "--seed", "7"),
+    }
+    for name, (script, *words) in models.items():
+        process = command(
+            *(script, "--data_dir", phantoms, "--results_dir", results, "--run_name", name),
+            *("--backbone", "mobilenet", "--weights", "none", "--batch_size", "8"),
+            *("--epochs_frozen", "1", "--lr", "0.01", "--dense_units", "8", *words),
+        )
+        assert process.returncode == 0, process.stderr
+    return {name: results / name for name in models}
+
+
+def read(path):
+    return pd.read_csv(path, dtype={"id": str})
+
+
+def test_an_ensemble_is_the_mean_of_its_runs_however_they_see_films(runs, command, tmp_path):
+    words = [runs["sex"], runs["sex"], runs["alone"]]
+    process = command("evaluate.py", "--ensemble", *words, "--out", tmp_path / "out")
+    assert process.returncode == 0, process.stderr
+    predictions = read(tmp_path / "out" / "predictions.csv")
+    single = {name: read(run / "predictions_test.csv") for name, run in runs.items()}
+    expected = (2 * single["sex"]["predicted"] + single["alone"]["predicted"]) / 3
+    np.testing.assert_allclose(predictions["predicted"], expected, atol=0.011)
+    assert predictions["id"].tolist() == single["sex"]["id"].tolist()
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["mae"] == pytest.approx(predictions["error"].abs().mean())
+    assert [(row["weight"], row["mae"]) for row in metrics["members"]] == [
+        (weight, pytest.approx(single[name]["error"].abs().mean(), abs=0.011))
+        for name, weight in (("sex", 2), ("alone", 1))
+    ]
+
+
+def test_predict_tells_the_same_mean(runs, phantoms, command, tmp_path):
+    process = command(
+        *("predict.py", phantoms / "test", "--model", *runs.values()),
+        *("--csv", phantoms / "df_test.csv", "--out", tmp_path / "ages.csv"),
+    )
+    assert process.returncode == 0, process.stderr
+    ages = pd.read_csv(tmp_path / "ages.csv")
+    single = [read(run / "predictions_test.csv") for run in runs.values()]
+    expected = (single[0]["predicted"] + single[1]["predicted"]) / 2
+    expected.index = single[0]["id"] + ".png"
+    np.testing.assert_allclose(ages["months"], expected[ages["filename"]], atol=0.011)
+    assert (ages["low"] < ages["months"]).all()
+    assert (ages["months"] < ages["high"]).all()
+
+
+def test_greedy_selection_prints_what_it_chose_on_validation_films(runs, command, tmp_path):
+    words = ["--ensemble", *runs.values(), "--greedy", "--out", tmp_path / "out"]
+    process = command("evaluate.py", *words)
+    assert process.returncode == 0, process.stderr
+    val = [read(run / "predictions_val.csv") for run in runs.values()]
+    counts, mae = select_greedily([table["predicted"] for table in val], val[0]["boneage"])
+    assert f"greedy selection on 12 validation films: MAE {mae:.2f}" in process.stdout
+    for run, count in zip(runs.values(), counts, strict=True):
+        assert (f"  {count} x {run}" in process.stdout) == bool(count)
+    test = [read(run / "predictions_test.csv")["predicted"] for run in runs.values()]
+    expected = np.average(test, axis=0, weights=counts)
+    found = read(tmp_path / "out" / "predictions.csv")["predicted"]
+    np.testing.assert_allclose(found, expected, atol=0.011)
+
+
+def test_weights_are_how_often_a_run_is_named(runs):
+    members = read_members([runs["sex"], runs["alone"], runs["sex"]])
+    assert [(m.run.folder, m.weight) for m in members] == [(runs["sex"], 2), (runs["alone"], 1)]
+    assert average(members, [[30.0, 60.0], [60.0, 0.0]]).tolist() == [40, 40]
+
+
+def test_runs_of_different_splits_are_no_ensemble_on_a_split(runs, command, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    config = json.loads((runs["sex"] / "config.json").read_text())
+    config["data"]["test"]["fingerprint"] = "another"
+    (other / "config.json").write_text(json.dumps(config))
+    (other / "model.keras").symlink_to(runs["sex"] / "model.keras")
+    process = command("evaluate.py", "--ensemble", runs["sex"], other)
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1
+    assert "one may have been trained on those of the other" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a", "b", "c"], "two to compare, or --ensemble"),
+        (["a", "--greedy"], "--greedy has no effect without --ensemble"),
+        (["a", "b", "--calibrate", "x.csv", "--images", "."], "--calibrate is for one run"),
+        (["a", "--calibrate", "x.csv"], "goes with --images"),
+        (["a", "--name", "x"], "--name has no effect without --calibrate"),
+        (["a", "--calibrate", "x", "--images", ".", "--split", "val"], "--split has no effect"),
+    ],
+)
+def test_wrong_usage_is_one_line(command, words, message):
+    process = command("evaluate.py", *words)
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1
+    assert message in process.stderr
+
+
+def test_greedy_selection_needs_common_validation_films(tmp_path):
+    members = [
+        member(tmp_path, "a", IDS[:10], ERRORS[:10])[0],
+        member(tmp_path, "b", IDS[10:], ERRORS[10:])[0],
+    ]
+    with pytest.raises(UserError, match="same validation films"):
+        choose_greedily(members)

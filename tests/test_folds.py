@@ -1,0 +1,181 @@
+"""Folds: each film is held out once, the test split by none, and they go on where they stopped."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from preprocessing import load_films
+from util.folds import fold_films
+from util.stratify import divide
+
+TINY = (
+    *("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "8"),
+    *("--epochs_frozen", "1", "--dense_units", "8", "--folds", "2"),
+)
+
+
+@pytest.mark.parametrize("folds", [2, 5, 7])
+def test_parts_hold_each_film_once_and_each_sex_and_age_in_proportion(folds):
+    rng = np.random.default_rng(folds)
+    films = pd.DataFrame({"sex": rng.random(700) < 0.6, "boneage": rng.uniform(0, 228, 700)})
+    films.index = rng.permutation(700)  # parts go by position, whatever the index
+    part = divide(films, folds, seed=3)
+    sizes = np.bincount(part)
+    assert len(sizes) == folds
+    assert np.ptp(sizes) <= 1
+    by_part = films.groupby(part)
+    assert np.ptp(by_part["sex"].mean()) < 0.02
+    assert np.ptp(by_part["boneage"].mean()) < 4
+    assert (divide(films, folds, seed=3) == part).all()
+    assert (divide(films, folds, seed=4) != part).any()
+
+
+def test_folds_hold_each_film_out_once_with_its_own_pixels(phantoms):
+    splits = {split: load_films(phantoms, split, 32, "pad") for split in ("train", "val", "test")}
+    whole = {
+        id: pixels
+        for part in splits.values()
+        for id, pixels in zip(part.table["id"], part.pixels[np.arange(len(part))], strict=True)
+    }
+    held_out = []
+    for fold in range(1, 6):
+        films = fold_films(splits["train"], splits["val"], folds=5, fold=fold, seed=1)
+        ids = {split: part.table["id"].tolist() for split, part in films.items()}
+        assert not set(ids["train"]) & set(ids["val"])
+        assert len(ids["train"]) + len(ids["val"]) == 60
+        held_out += ids["val"]
+        for part in films.values():
+            pixels = part.pixels[np.arange(len(part))]
+            for id, image in zip(part.table["id"], pixels, strict=True):
+                assert np.array_equal(image, whole[id])
+    expected = [*splits["train"].table["id"], *splits["val"].table["id"]]
+    assert sorted(held_out) == sorted(expected)
+    assert not set(held_out) & set(splits["test"].table["id"])
+
+
+@pytest.fixture(scope="module")
+def train(command, phantoms, tmp_path_factory):
+    """Run train_advanced.py with two folds of the phantoms; returns (process, their folder)."""
+    results = tmp_path_factory.mktemp("folds")
+
+    def run(name, *words):
+        where = ["--data_dir", phantoms, "--results_dir", results, "--run_name", name]
+        return command("train_advanced.py", *where, *TINY, *words), results / name
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folds(train):
+    """Both folds: the second alone, then what is left. Returns (first process, second process,
+    their folder, time of the second fold's model after the first)."""
+    first, folder = train("cv", "--fold", "2")
+    time = (folder / "fold_2" / "model.keras").stat().st_mtime_ns
+    second, _ = train("cv", "--resume")
+    return first, second, folder, time
+
+
+def read(path):
+    return pd.read_csv(path, dtype={"id": str})
+
+
+def test_one_fold_is_trained_and_the_others_are_told_of(folds):
+    first, _, folder, _ = folds
+    assert first.returncode == 0, first.stderr
+    assert "not finished: fold_1 of 2" in first.stdout
+    assert json.loads((folder / "fold_2" / "config.json").read_text())["options"]["fold"] == 2
+
+
+def test_resume_trains_what_is_left(folds):
+    _, second, folder, time = folds
+    assert second.returncode == 0, second.stderr
+    assert "fold 1 of 2" in second.stdout
+    assert "fold 2 of 2" not in second.stdout
+    assert (folder / "fold_2" / "model.keras").stat().st_mtime_ns == time
+
+
+def test_folds_tell_their_errors_together(folds, phantoms):
+    _, second, folder, _ = folds
+    out_of_fold = read(folder / "predictions_out_of_fold.csv")
+    labels = pd.concat([read(phantoms / f"df_{split}.csv") for split in ("train", "val")])
+    assert sorted(out_of_fold["id"]) == sorted(labels["id"])
+    for fold in (1, 2):
+        single = read(folder / f"fold_{fold}" / "predictions_val.csv")
+        assert set(single["id"]) == set(out_of_fold["id"][out_of_fold["fold"] == fold])
+    singles = [read(folder / f"fold_{fold}" / "predictions_test.csv") for fold in (1, 2)]
+    together = read(folder / "predictions_test.csv")
+    assert together["id"].tolist() == read(phantoms / "df_test.csv")["id"].tolist()
+    mean = (singles[0]["predicted"] + singles[1]["predicted"]) / 2
+    np.testing.assert_allclose(together["predicted"], mean, atol=0.006)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["out_of_fold"]["n"] == 60
+    assert metrics["out_of_fold"]["mae"] == pytest.approx(out_of_fold["error"].abs().mean())
+    assert metrics["test"]["mae"] == pytest.approx(together["error"].abs().mean())
+    assert metrics["test"]["intervals"]["all"]["n"] == 13
+    assert "out of fold: 60 films" in second.stdout
+
+
+def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, command, tmp_path):
+    folder = folds[2]
+    process = command("evaluate.py", folder, "--out", tmp_path / "out")
+    assert process.returncode == 0, process.stderr
+    expected = read(folder / "predictions_test.csv")
+    np.testing.assert_allclose(
+        read(tmp_path / "out" / "predictions.csv")["predicted"], expected["predicted"], atol=0.011
+    )
+    film = next((phantoms / "test").iterdir())
+    process = command("predict.py", film, "--model", folder, "--sex", "F")
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    assert "(90 %: " in process.stdout
+
+
+def test_a_fold_is_evaluated_on_the_films_that_it_held_out(folds, command, tmp_path):
+    run = folds[2] / "fold_1"
+    process = command("evaluate.py", run, "--split", "val", "--out", tmp_path / "out")
+    assert process.returncode == 0, process.stderr
+    held_out, found = read(run / "predictions_val.csv"), read(tmp_path / "out" / "predictions.csv")
+    assert found["id"].tolist() == held_out["id"].tolist()
+    process = command("evaluate.py", folds[2], "--split", "val")
+    assert process.returncode == 2
+    assert "one may have been trained on those of the other" in process.stderr
+
+
+def test_folds_are_neither_overwritten_nor_mixed(folds, train):
+    before = {p: p.stat().st_mtime_ns for p in folds[2].rglob("*")}
+    for words, message in (
+        ([], "there is a run already"),
+        (["--fold", "1"], "there is a run already"),
+        (["--resume", "--lr", "0.5"], "--lr 0.001 -> 0.5"),
+        (["--resume", "--folds", "3"], "--folds 2 -> 3"),
+    ):
+        process, _ = train("cv", *words)
+        assert process.returncode == 2
+        assert process.stderr.count("\n") == 1
+        assert message in process.stderr
+    assert before == {p: p.stat().st_mtime_ns for p in folds[2].rglob("*")}
+
+
+def test_a_failed_start_leaves_no_folder(train, folds):
+    process, folder = train("none", "--resume")
+    assert process.returncode == 2
+    assert "no run to resume" in process.stderr
+    process, folder = train("failed", "--weights", "no_such_file.h5")
+    assert process.returncode == 2
+    assert not folder.exists()
+
+
+@pytest.mark.full
+def test_a_fold_is_the_same_alone_and_behind_another(folds, train):
+    process, whole = train("whole")
+    assert process.returncode == 0, process.stderr
+    histories = [
+        read(folder / "fold_2" / "history.csv").drop(columns="seconds")
+        for folder in (whole, folds[2])
+    ]
+    pd.testing.assert_frame_equal(*histories)
+    pd.testing.assert_frame_equal(
+        *(read(folder / "predictions_test.csv") for folder in (whole, folds[2]))
+    )

@@ -1,0 +1,149 @@
+"""Months made honest by labelled films that no weight was trained on: a linear correction, and an
+interval around each prediction.
+
+A calibration is a dict ready for JSON: `n` films, `lines` {"male", "female": {"slope",
+"intercept"}} or None, `gain` (what the lines are worth, None where there are too few films), and
+`half_width` of the intervals by age band of the prediction, None where there are too few films.
+calibration.json of a run is fitted to its validation films, calibration_NAME.json to films of
+another hospital; each holds one calibration for each number of views that were averaged.
+"""
+
+import numpy as np
+
+from util.intervals import LEVEL, MIN_FILMS, fit_half_widths
+from util.metrics import compare_predictions, label_predictions
+from util.stratify import divide
+
+SEXES = {"male": 1, "female": 0}
+RUN_FILE = "calibration.json"  # of a run, fitted to its validation films
+# A line is two numbers: from 20 films whose errors spread by 9 months (SD) its level is known to
+# 9 / sqrt(20) = 2 months, about as much as it is to correct. From fewer it would add noise.
+MIN_FILMS_OF_A_SEX = 20
+PARTS = 10  # of cross-fitting
+
+
+def fit_calibration(predictions, per_sex=True, always=False, seed=42):
+    """Fit lines and intervals to predictions of films that were not trained on.
+
+    The lines are kept where they help: when the 95 % interval of the cross-fitted change of the
+    MAE lies below zero; with `always` they are kept anyway. Returns (calibration, predictions as
+    they are to be judged): with lines, each film is corrected by lines fitted without it, and the
+    intervals are fitted to that, so that they hold for corrected months.
+    """
+    lines, gain = None, None
+    if count_missing(predictions, per_sex) == 0:
+        corrected = cross_fit(predictions, per_sex, seed)
+        gain = measure_gain(corrected, predictions, seed)
+        if always or gain["difference_ci95"][1] < 0:
+            lines, predictions = fit_lines(predictions, per_sex), corrected
+    half_width = fit_half_widths(predictions)
+    calibration = {"n": len(predictions), "lines": lines, "gain": gain, "half_width": half_width}
+    return calibration, predictions
+
+
+# ------------------------------------------------------------------------------ linear correction
+
+
+def count_missing(films, per_sex=True):
+    """How many films more each line needs: the largest lack, 0 when there are enough."""
+    counts = [sum(films["sex"] == sex) for sex in SEXES.values()] if per_sex else [len(films)]
+    return max(0, MIN_FILMS_OF_A_SEX - min(counts))
+
+
+def fit_lines(predictions, per_sex=True):
+    """Fit boneage = slope * predicted + intercept by least squares, a line for each sex; the same
+    line for both where a model isn't told the sex.
+
+    This is what Deeplasia subtracts, a line of the error over the prediction (Rassmann et al.
+    2024, Pediatric Radiology 54). It is fitted over the prediction, not over the true age: every
+    good predictor is too high for the youngest and too low for the oldest (regression to the
+    mean), and removing that would raise the error.
+    """
+    from sklearn.linear_model import LinearRegression
+
+    lines = {}
+    for name, sex in SEXES.items():
+        films = predictions[predictions["sex"] == sex] if per_sex else predictions
+        line = LinearRegression().fit(films[["predicted"]], films["boneage"])
+        lines[name] = {"slope": float(line.coef_[0]), "intercept": float(line.intercept_)}
+    return lines
+
+
+def correct_months(months, sex, lines):
+    """Months `(n,)` after the lines of their sex `(n,)`, 1 = male; unchanged without lines."""
+    if lines is None:
+        return months
+    male = np.asarray(sex) == SEXES["male"]
+    slope, intercept = (
+        np.where(male, lines["male"][part], lines["female"][part])
+        for part in ("slope", "intercept")
+    )
+    return slope * months + intercept
+
+
+def cross_fit(predictions, per_sex=True, seed=42):
+    """Predictions corrected without their own labels: of ten parts, each is corrected by lines
+    fitted to the other nine (cross-validation, Stone 1974)."""
+    part = divide(predictions, PARTS, seed)
+    months = np.empty(len(predictions))
+    for number in range(PARTS):
+        films = predictions[part == number]
+        lines = fit_lines(predictions[part != number], per_sex)
+        months[part == number] = correct_months(films["predicted"], films["sex"], lines)
+    return label_predictions(predictions, months)
+
+
+def measure_gain(corrected, predictions, seed=42):
+    """What a correction is worth on the same films: MAE with and without it and the paired
+    difference with its 95 % interval, in months (below zero: it helps)."""
+    comparison = compare_predictions(corrected, predictions, seed)
+    return {
+        "n": comparison["n"],
+        "mae_with": comparison["mae_a"],
+        "mae_without": comparison["mae_b"],
+        "difference": comparison["difference"],
+        "difference_ci95": comparison["difference_ci95"],
+    }
+
+
+# ------------------------------------------------------------------------------------------ views
+
+
+def count_views(options):
+    """Over how many views of a film the options (a dict) average; 1 is plain prediction."""
+    return options["tta_steps"] if options.get("use_tta") else 1
+
+
+def views_key(views):
+    """The name of a number of views in calibration files."""
+    return f"views_{views}"
+
+
+def describe_views(views):
+    return "single views" if views == 1 else f"means of {views} views"
+
+
+# ------------------------------------------------------------------------------------------ words
+
+
+def format_gain(gain):
+    """What a linear correction is worth, in one line."""
+    low, high = gain["difference_ci95"]
+    return (
+        f"MAE {gain['mae_without']:.2f} without and {gain['mae_with']:.2f} with it, cross-fitted "
+        f"on {gain['n']} films: difference {gain['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
+    )
+
+
+def format_calibration(calibration):
+    """What a run's calibration holds, in two lines."""
+    gain, n = calibration["gain"], calibration["n"]
+    if gain is None:
+        first = f"no linear correction: {MIN_FILMS_OF_A_SEX} films of each sex are needed"
+    else:
+        first = f"linear correction {'kept' if calibration['lines'] else 'left out'}: "
+        first += format_gain(gain)
+    if calibration["half_width"] is None:
+        return f"{first}\nno {LEVEL} intervals: {n} films are too few, {MIN_FILMS} are needed"
+    half = calibration["half_width"]["all"]["months"]
+    return f"{first}\n{LEVEL} intervals from the same {n} films: +-{half:.1f} months over all"

@@ -1,0 +1,255 @@
+"""Several runs as one predictor: the mean of their months, each on the canvas it was trained on.
+
+A run that is named twice counts twice, which is how weights are told. A folder of folds stands for
+all its folds. One run is an ensemble of one.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from util.calibration import (
+    RUN_FILE,
+    correct_months,
+    count_views,
+    describe_views,
+    views_key,
+)
+from util.errors import UserError
+from util.hospital import read_calibration
+from util.intervals import fit_half_widths, interval_bounds
+from util.metrics import compare_predictions, label_predictions, read_predictions
+from util.runs import Run, find_folds, read_run
+
+
+@dataclass
+class Member:
+    """A run of an ensemble, its options, and how often it counts."""
+
+    run: Run
+    config: dict
+    weight: int = 1
+
+    @property
+    def options(self):
+        return self.config["options"]
+
+    @property
+    def canvas(self):
+        """The canvas it was trained on: (img_size, fit)."""
+        return self.options["img_size"], self.options["fit"]
+
+    @property
+    def sees_sex(self):
+        return self.options["model_type"] != "baseline"
+
+    def lines(self, views):
+        """Its linear correction, fitted on validation: for this number of views, else for one."""
+        stored = self.run.read_json(RUN_FILE) or {}
+        calibration = stored.get(views_key(views)) or stored.get(views_key(1)) or {}
+        return calibration.get("lines")
+
+
+def read_members(folders):
+    """Read the runs of an ensemble; UserError when one of them is no finished run."""
+    counts = Counter(run for folder in folders for run in find_folds(folder) or [Path(folder)])
+    return [Member(*read_run(folder), weight) for folder, weight in counts.items()]
+
+
+# ------------------------------------------------------------------------------------- prediction
+
+
+class Ensemble:
+    """The members that predict together, with the calibration of what they say: the one of
+    --calibration, else the intervals of their validation films. `note` says why there are no
+    intervals, else it is ""."""
+
+    def __init__(self, members, folders, args):
+        """`folders` are those that were named; `args` holds --calibration, --use_tta and
+        --tta_steps."""
+        self.members, self.views = members, count_views(vars(args))
+        self.sees_sex = any(member.sees_sex for member in members)
+        self.canvases = list(dict.fromkeys(member.canvas for member in members))
+        self.calibration, self.note = choose_calibration(members, folders, args)
+        self.predictors = []
+
+    def load(self, args):
+        """Load the models; nothing before needs them."""
+        from util.prediction import run_predictor
+
+        self.predictors = [run_predictor(member.run, args) for member in self.members]
+
+    def predict_members(self, pixels, sex, batch_size, progress=False):
+        """Months of each member `(members, n)`, after its own linear correction; `pixels`
+        {canvas: films}, sex `(n,)`, 1 = male."""
+        from util.prediction import predict_months
+
+        rows = []
+        for member, predict in zip(self.members, self.predictors, strict=True):
+            months = predict_months(predict, pixels[member.canvas], sex, batch_size, progress)
+            rows.append(correct_months(months, sex, member.lines(self.views)))
+        return np.stack(rows)
+
+    def predict(self, pixels, sex, batch_size):
+        """Frame of months, low and high of films, NaN where there are no intervals."""
+        months = average(self.members, self.predict_members(pixels, sex, batch_size))
+        months, half_width = self.correct(months, sex), self.calibration["half_width"]
+        low, high = interval_bounds(months, half_width) if half_width else (np.nan, np.nan)
+        return pd.DataFrame({"months": months, "low": low, "high": high})
+
+    def predict_labelled(self, films, batch_size):
+        """Predict labelled films ({canvas: films}): (predictions, comparison of their mean with
+        each member as of `compare_members`)."""
+        table = films[self.canvases[0]].table
+        pixels = {canvas: part.pixels for canvas, part in films.items()}
+        months = self.predict_members(pixels, table["sex"], batch_size, progress=True)
+        mean = average(self.members, months)
+        comparison = compare_members(self.members, months, label_predictions(table, mean))
+        return label_predictions(table, self.correct(mean, table["sex"])), comparison
+
+    def correct(self, months, sex):
+        """The mean of the members after the lines of the calibration."""
+        return correct_months(months, sex, self.calibration["lines"])
+
+
+def read_canvases(canvases, paths):
+    """Read films onto canvases: ({canvas: Pixels}, {position: reason} of films that can't be
+    read)."""
+    from preprocessing import read_pixels
+
+    pixels, failures = {}, {}
+    for canvas in canvases:
+        pixels[canvas], failures = read_pixels(paths, *canvas)
+    return pixels, failures
+
+
+def average(members, months):
+    """The mean of the members' months `(members, n)`, by their weights: `(n,)`."""
+    return np.average(months, axis=0, weights=[member.weight for member in members])
+
+
+def compare_members(members, months, predictions):
+    """What the mean is worth against each member: a list of its run, weight, MAE and the paired
+    difference (MAE of the mean minus that of the member) with its interval, ready for JSON.
+    `months` `(members, n)` belong to the rows of `predictions`, those of the mean."""
+    rows = []
+    for member, alone in zip(members, months, strict=True):
+        result = compare_predictions(predictions, label_predictions(predictions, alone))
+        rows.append(
+            {
+                "run": str(member.run.folder),
+                "weight": member.weight,
+                "mae": result["mae_b"],
+                "difference": result["difference"],
+                "difference_ci95": result["difference_ci95"],
+            }
+        )
+    return rows
+
+
+def format_members(rows):
+    """The members of an ensemble as a table for the terminal."""
+    lines = ["  each run alone: times counted, MAE, what the mean changes [95 % interval]"]
+    for row in rows:
+        low, high = row["difference_ci95"]
+        lines.append(
+            f"  {row['weight']:3d} x {row['mae']:8.2f} {row['difference']:+8.2f} "
+            f"[{low:+.2f}, {high:+.2f}]   {row['run']}"
+        )
+    return "\n".join(lines)
+
+
+def check_same_split(members, split):
+    """UserError when the runs were trained on different splits: what is tested for one may have
+    been training for another."""
+    for member in members[1:]:
+        if member.config["data"][split] != members[0].config["data"][split]:
+            raise UserError(
+                f"the {split} films of {members[0].run.folder} and {member.run.folder} are not the "
+                "same, so that one may have been trained on those of the other. Choose runs of one "
+                "split, or name other films by --csv and --images."
+            )
+
+
+# --------------------------------------------------------------------------- what validation says
+
+
+def choose_calibration(members, folders, args):
+    """The calibration of what an ensemble says: the one of --calibration, stored beside the run,
+    else no lines beyond those of the members, and the intervals of their validation films.
+
+    Returns (calibration, note); the note says why there are no intervals, else it is "".
+    """
+    name, views = args.calibration, count_views(vars(args))
+    if name and len(folders) > 1:
+        raise UserError(f"a calibration belongs to one run (--calibration {name}). Name one run.")
+    if name:
+        return read_calibration(folders[0], name, views), ""
+    half_width, note = None, ""
+    try:
+        half_width = ensemble_half_width(members, views)
+    except UserError as reason:
+        note = f"no intervals: {reason}"
+    return {"lines": None, "half_width": half_width}, note
+
+
+def ensemble_half_width(members, views):
+    """The half widths of the intervals around the members' mean, see `fit_half_widths`.
+
+    Of one run they are stored. Of runs with the same validation films they are fitted to the mean
+    of the members there. Folds have no validation film in common: theirs come from the errors of
+    single folds out of fold (cross-conformal, Vovk 2015), as a rule a little wider than those of
+    the mean. Raises UserError, saying why, when there are none.
+    """
+    if len(members) == 1:
+        return stored_half_width(members[0], views)
+    tables = [read_stored(member, "val", views) for member in members]
+    if same_films(tables):
+        judged = average_predictions(members, tables)
+    else:
+        judged = pd.concat(tables)
+        if judged["id"].duplicated().any():
+            raise UserError(
+                "the validation films of the runs are neither the same nor all different"
+            )
+    half_width = fit_half_widths(judged)
+    if half_width is None:
+        raise UserError(f"{len(judged)} validation films are too few")
+    return half_width
+
+
+def stored_half_width(member, views):
+    calibrations = member.run.read_json(RUN_FILE) or {}
+    calibration = calibrations.get(views_key(views))
+    if calibration is None:
+        raise UserError(
+            f"the run was not validated on {describe_views(views)} ({member.run.folder})"
+        )
+    if calibration["half_width"] is None:
+        raise UserError(f"{calibration['n']} validation films are too few ({member.run.folder})")
+    return calibration["half_width"]
+
+
+def read_stored(member, split, views=1):
+    """What a run predicted of its "val" or "test" films when its training ended; UserError when
+    it has no such file."""
+    ending, trained = ("", 1) if views == 1 else ("_tta", count_views(member.options))
+    path = member.run.folder / f"predictions_{split}{ending}.csv"
+    if views != trained or not path.exists():
+        raise UserError(
+            f"the run has no predictions of its {split} films over {describe_views(views)} "
+            f"({member.run.folder})"
+        )
+    return read_predictions(path)
+
+
+def average_predictions(members, tables):
+    """The mean of the members' predictions of the same films."""
+    return label_predictions(tables[0], average(members, [t["predicted"] for t in tables]))
+
+
+def same_films(tables):
+    return all(table["id"].equals(tables[0]["id"]) for table in tables)

@@ -1,0 +1,201 @@
+"""Cross-validation: a run for each fold, and what they say together.
+
+    <results_dir>/<run_name>/fold_1 ... fold_K/          runs like any other
+        predictions_out_of_fold.csv                      each film by the fold it was held out of
+        predictions_test.csv                             the mean of the folds on the test split
+        metrics.json                                     errors of both, and of each fold
+
+Training and validation films are pooled and divided anew (`fold_films`); the test
+split is the same for all. An out-of-fold prediction comes from a model whose weights never saw the
+film, though the epoch that was kept is the one with the smallest error on the held-out part.
+"""
+
+from argparse import Namespace
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from preprocessing import Films, load_films
+from util.ensemble import average_predictions, check_same_split, read_members, read_stored
+from util.errors import UserError
+from util.files import write_csv
+from util.intervals import evaluate_with_intervals, fit_half_widths, format_with_intervals
+from util.metrics import format_interval
+from util.runs import (
+    Run,
+    check_free,
+    check_resume,
+    check_same_options,
+    check_started,
+    find_folds,
+    fold_folder,
+    lasting_options,
+    with_time,
+)
+from util.stratify import divide
+
+# ------------------------------------------------------------------------------------------ films
+
+
+def load_trained_split(trained, data_dir, split, *canvas_and_cache):
+    """Read a split as a run with the options `trained` (a dict) had it: the training and
+    validation films of a fold are those of `fold_films`. The rest goes to `load_films`."""
+    if not trained.get("folds") or split == "test":
+        return load_films(data_dir, split, *canvas_and_cache)
+    parts = [load_films(data_dir, name, *canvas_and_cache) for name in ("train", "val")]
+    return fold_films(*parts, trained["folds"], trained["fold"], trained["seed"])[split]
+
+
+def fold_films(train, val, folds, fold, seed):
+    """Pool training and validation films and divide them anew in `folds` parts, stratified by sex
+    and age: part `fold` (1 .. folds) is validation, all others are training. Returns {"train",
+    "val": Films}."""
+    table = pd.concat([train.table, val.table], ignore_index=True)
+    pixels = train.pixels.join(val.pixels)
+    if len(table) < folds:
+        raise UserError(f"{len(table)} films are too few for {folds} folds. Use fewer (--folds).")
+    held_out = divide(table, folds, seed) == fold - 1
+
+    def part(rows, left_out):
+        return Films(
+            table[rows].reset_index(drop=True), pixels.keep(np.flatnonzero(rows)), left_out
+        )
+
+    return {"train": part(~held_out, train.left_out), "val": part(held_out, val.left_out)}
+
+
+# ------------------------------------------------------------------------------------------- runs
+
+
+def run_folds(args, train_run):
+    """Train the folds that the options ask for by `train_run(options of a fold)`, one after the
+    other; those that are finished are skipped. When all are, tell what they say together."""
+    folder = Path(args.results_dir) / (
+        args.run_name or with_time(f"{args.model_type}_{args.backbone}")
+    )
+    try:
+        for fold_args in plan_folds(args, folder):
+            say(f"\nfold {fold_args.fold} of {args.folds}", args)
+            train_run(fold_args)
+    finally:
+        with suppress(OSError):  # a fold was trained
+            folder.rmdir()
+    try:
+        runs = find_folds(folder)
+    except UserError as unfinished:
+        say(f"\n{unfinished}", args)
+    else:
+        report_folds(Run(folder, args.verbose), runs, args)
+
+
+def say(text, args):
+    if args.verbose:
+        print(text, flush=True)
+
+
+def plan_folds(args, folder):
+    """The options of the folds that are to be trained, each a run of its own in `folder`.
+
+    UserError, before anything is trained, when a fold is there already and --resume isn't given,
+    when there is nothing to resume, or when folds were started with other options.
+    """
+    check_resume(args)
+    plan, started = [], []
+    for fold in range(1, args.folds + 1):
+        run = Run(fold_folder(folder, fold))
+        config = run.read_json("config.json")
+        place = {"fold": fold, "results_dir": str(folder), "run_name": run.folder.name}
+        options = Namespace(**vars(args) | place | {"resume": bool(args.resume and config)})
+        if config:
+            check_same_options(config["options"], lasting_options(options))
+        if args.fold not in (None, fold):
+            continue
+        if not args.resume:
+            check_free(run.folder)
+        started.append(config)
+        if not run.read_json("metrics.json"):
+            plan.append(options)
+    if args.resume:
+        check_started(folder, any(started))
+    return plan
+
+
+# ------------------------------------------------------------------------------- what they say
+
+
+def report_folds(run, folds, args):
+    """Write and print the errors out of fold, those of the mean of the folds on the test split,
+    and those of each fold. `run` is the folder of the folds, `folds` their run folders."""
+    metrics = run.read_json("metrics.json")
+    if not metrics:
+        members, metrics = read_members(folds), {}
+        metrics |= judge_folds(run, members, "", 1, args.seed)
+        if args.use_tta:
+            metrics |= judge_folds(run, members, "_tta", args.tta_steps, args.seed)
+        metrics["folds"] = [describe_fold(member) for member in members]
+        run.write_json("metrics.json", metrics)
+    views = f"means of {args.tta_steps} views"
+    titles = {
+        "out_of_fold": "\nout of fold",
+        "test": f"\ntest, mean of {args.folds} folds",
+        "out_of_fold_tta": f"\nout of fold, {views}",
+        "test_tta": f"\ntest, mean of {args.folds} folds, {views}",
+    }
+    for name, title in titles.items():
+        if name in metrics:
+            run.log(format_with_intervals(metrics[name], title))
+    run.log(format_folds(metrics["folds"]))
+    run.log(f"\nfolder of the folds {run.folder}")
+    run.log(f"next: python predict.py FILM.png --model {run.folder} --sex F")
+
+
+def judge_folds(run, members, ending, views, seed):
+    """Write what the folds predict together over so many views; returns its metrics by name."""
+    held_out = [read_stored(m, "val", views).assign(fold=m.options["fold"]) for m in members]
+    out_of_fold = pd.concat(held_out, ignore_index=True)
+    check_whole(out_of_fold, members)
+    tested = average_predictions(members, [read_stored(m, "test", views) for m in members])
+    write_csv(run.path(f"predictions_out_of_fold{ending}.csv"), out_of_fold)
+    write_csv(run.path(f"predictions_test{ending}.csv"), tested)
+    half_width, median = fit_half_widths(out_of_fold), float(out_of_fold["boneage"].median())
+    return {
+        f"out_of_fold{ending}": evaluate_with_intervals(out_of_fold, None, seed=seed),
+        f"test{ending}": evaluate_with_intervals(tested, half_width, median, seed),
+    }
+
+
+def check_whole(out_of_fold, members):
+    """UserError when the folds were not made from the same films: each film of training and
+    validation must be held out once, and the test split be the same."""
+    check_same_split(members, "test")
+    data = members[0].config["data"]
+    films = data["train"]["n"] + data["val"]["n"]
+    if len(out_of_fold) != films or out_of_fold["id"].duplicated().any():
+        raise UserError(
+            "films or labels changed between the folds: together they don't hold out each film "
+            f"once ({members[0].run.folder.parent}). Train them anew under another --run_name."
+        )
+
+
+def describe_fold(member):
+    """A row of the table of folds: MAE in months and n on its validation films and on test."""
+    metrics = member.run.read_json("metrics.json")
+    row = {"fold": member.options["fold"]}
+    for split in ("val", "test"):
+        row |= {f"{split}_{key}": metrics[split][key] for key in ("n", "mae", "mae_ci95")}
+    return row
+
+
+def format_folds(rows):
+    """The folds as a table for the terminal."""
+    lines = ["single folds, MAE in months: held out, then test"]
+    for row in rows:
+        parts = (
+            f"{row[f'{split}_n']:6d}{row[f'{split}_mae']:8.2f}   "
+            f"{format_interval(row[f'{split}_mae_ci95']):16s}"
+            for split in ("val", "test")
+        )
+        lines.append(f"  fold {row['fold']:<11d}{''.join(parts)}".rstrip())
+    return "\n".join(lines)

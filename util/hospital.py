@@ -1,0 +1,95 @@
+"""The calibration of a run for the films of another hospital, stored beside it under a name."""
+
+import re
+from pathlib import Path
+
+from util.calibration import (
+    MIN_FILMS_OF_A_SEX,
+    SEXES,
+    count_missing,
+    count_views,
+    describe_views,
+    format_gain,
+    views_key,
+)
+from util.errors import UserError
+from util.files import write_json
+from util.intervals import LEVEL
+from util.runs import Run
+
+
+def new_calibration_path(folder, name):
+    """The file of a new calibration; UserError when the name can't be one or is taken."""
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
+        raise UserError(
+            f"no name for a calibration ({name}). Use letters, digits, - and _ (--name)."
+        )
+    path = Run(folder).folder / f"calibration_{name}.json"
+    if path.exists():
+        raise UserError(f"there is a calibration of that name ({path}). Choose another --name.")
+    return path
+
+
+def read_calibration(folder, name, views):
+    """Read a calibration by its name; UserError when there is none, or none for that many views."""
+    run = Run(folder)
+    stored = run.read_json(f"calibration_{name}.json")
+    if stored is None:
+        known = sorted(
+            p.stem.removeprefix("calibration_") for p in run.folder.glob("calibration_*.json")
+        )
+        raise UserError(
+            f"no calibration {name} beside the run ({folder}). "
+            + (
+                f"There is: {', '.join(known)}."
+                if known
+                else "Make one by evaluate.py --calibrate."
+            )
+        )
+    if views_key(views) not in stored:
+        fitted = ", ".join(key.removeprefix("views_") for key in stored)
+        raise UserError(
+            f"calibration {name} is for means of {fitted} views, not for {describe_views(views)} "
+            f"({folder}). Use the same --use_tta and --tta_steps as when it was made."
+        )
+    return stored[views_key(views)]
+
+
+def store_calibration(path, calibration, args):
+    """Write a new calibration, for as many views as the options average over."""
+    key = views_key(count_views(vars(args)))
+    labels = {"labels": str(Path(args.calibrate).resolve())}
+    write_json(path, {key: calibration | labels})
+
+
+def check_enough_films(films, per_sex, csv):
+    """UserError when there are too few labelled films for a line of each sex."""
+    missing = count_missing(films, per_sex)
+    if missing:
+        counts = {name: int(sum(films["sex"] == sex)) for name, sex in SEXES.items()}
+        found = ", ".join(f"{n} {name}" for name, n in counts.items())
+        raise UserError(
+            f"too few films to calibrate on: {found} ({csv}). {MIN_FILMS_OF_A_SEX} "
+            f"{'of each sex' if per_sex else 'in all'} are needed, as fewer say less of a bias than "
+            f"their own errors blur it: add {missing}."
+        )
+
+
+def format_named(calibration, path):
+    """A calibration of another hospital, for the terminal."""
+    low, high = calibration["gain"]["difference_ci95"]
+    verdict = "it helps" if high < 0 else "it harms" if low > 0 else "no clear gain"
+    lines = [
+        f"{'boys' if sex == 'male' else 'girls'}: months = {line['slope']:.3f} x predicted "
+        f"{line['intercept']:+.1f}"
+        for sex, line in calibration["lines"].items()
+    ]
+    return "\n".join(
+        [
+            f"calibration on {calibration['n']} films: {verdict}",
+            f"  {format_gain(calibration['gain'])}",
+            *(f"  {line}" for line in lines),
+            f"  {LEVEL} interval: +-{calibration['half_width']['all']['months']:.1f} months",
+            f"stored: {path}",
+        ]
+    )

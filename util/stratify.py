@@ -1,0 +1,28 @@
+"""Splits that hold each sex and age in proportion."""
+
+import numpy as np
+
+BAND = 24  # months: films are kept apart by sex and by age bands of this width
+
+
+def spread_out(films, seed):
+    """Order films so that every stretch of the order holds each sex and age in proportion.
+
+    Films are sorted by sex and age band, in random order within; then they are taken in steps of
+    the golden ratio, which visit all parts of the sorted list evenly. Returns index values.
+    """
+    rng = np.random.default_rng(seed)
+    frame = films.assign(band=films["boneage"] // BAND, tie=rng.random(len(films)))
+    sorted_index = frame.sort_values(["sex", "band", "tie"]).index.to_numpy()
+    phase = (np.arange(len(films)) * (np.sqrt(5) - 1) / 2 + rng.random()) % 1
+    return sorted_index[np.argsort(phase)]
+
+
+def divide(films, folds, seed):
+    """Divide films into `folds` parts that differ in size by one at most; returns the number of
+    the part of each film, from 0, in the order of the frame."""
+    part = np.empty(len(films), int)
+    order = spread_out(films.reset_index(drop=True), seed)
+    for number, rows in enumerate(np.array_split(order, folds)):
+        part[rows] = number
+    return part

@@ -30,15 +30,18 @@ def skip_without(name, precision="f32"):
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory, phantoms):
-    """A run with a small model whose months differ between films by a few years, untrained."""
+    """A run with a small model, untrained, whose months differ between films all the same."""
+    from modeling import batchnorm_layers
     from modeling_advanced import build_model
-    from util.prediction import compile_predictor
 
     model = build_model("sex", "mobilenet", SIZE, weights="none", label_mean=127, label_sd=41)
-    films = parity.phantom_films(SIZE, "test", n=16)
-    months = parity.predict_sample(compile_predictor(model), films)
+    films = parity.phantom_films(SIZE, "test", n=32)
+    inputs = films.pixels[..., None].astype(np.float32), films.sex[:, None]
+    for layer in batchnorm_layers(model):
+        layer.momentum = 0.0  # one call and its statistics are those of the films
+    model(inputs, training=True)
     kernel = model.get_layer("z").kernel
-    kernel.assign(kernel * 5 / months.std())
+    kernel.assign(kernel * 5 / model(inputs).numpy().std())
     folder = tmp_path_factory.mktemp("runs") / "run"
     folder.mkdir()
     model.save(folder / "model.keras")
@@ -52,7 +55,14 @@ def run_folder(tmp_path_factory, phantoms):
 @pytest.fixture
 def run_copy(run_folder, tmp_path):
     """The run in a folder of the test's own, with what was exported so far."""
-    return shutil.copytree(run_folder, tmp_path / "run")
+    evaluations = shutil.ignore_patterns("evaluation*")
+    return shutil.copytree(run_folder, tmp_path / "run", ignore=evaluations)
+
+
+def forget_exports(folder, names=RUNTIMES):
+    for name in names:
+        for path in folder.glob(f"{export_path(folder, name).name}*"):
+            path.unlink()
 
 
 def export(folder, name, *words):
@@ -217,8 +227,7 @@ def test_what_agrees(bad):
 
 def test_a_stale_export_is_told_of_and_not_used(exported, run_copy, capsys):
     name, _ = exported
-    for other in set(RUNTIMES) - {name}:
-        export_path(run_copy, other).unlink(missing_ok=True)
+    forget_exports(run_copy, set(RUNTIMES) - {name})
     assert choose_runtime(run_copy) == name
     assert capsys.readouterr().err == ""
     with (run_copy / "model.keras").open("ab") as file:
@@ -236,8 +245,7 @@ def test_auto_takes_the_first_that_stands(run_copy, monkeypatch):
     """In the order of the table; one that is not installed, or not exported, is passed over."""
     digest = runtimes.hash_file(run_copy / "model.keras")
     monkeypatch.setattr(runtimes, "find_spec", lambda module: module != "openvino")
-    for name in RUNTIMES:
-        export_path(run_copy, name).unlink(missing_ok=True)
+    forget_exports(run_copy)
     assert choose_runtime(run_copy) == "keras"
     for name, expected in (("openvino", "keras"), ("litert", "litert"), ("onnx", "onnx")):
         path = export_path(run_copy, name)
@@ -248,8 +256,7 @@ def test_auto_takes_the_first_that_stands(run_copy, monkeypatch):
 
 
 def test_mistakes_are_one_line_each(run_copy, tmp_path, capsys, monkeypatch):
-    for name in RUNTIMES:
-        export_path(run_copy, name).unlink(missing_ok=True)
+    forget_exports(run_copy)
     film = ROOT / "README.md"
     predicting = [film, "--model", run_copy, "--sex", "F"]
     exporting = ["--model", run_copy, "--format"]

@@ -137,14 +137,14 @@ def predict_chunk(ensemble, films, args, width):
     if good:
         sex = films["sex"].fillna(0).to_numpy()[good]
         pixels = {canvas: part.keep(good) for canvas, part in pixels.items()}
-        table.loc[good] = ensemble.predict(pixels, sex, args.batch_size_eval).to_numpy()
+        table.loc[good] = ensemble.predict(pixels, sex, args.batch_size_eval).round(2).to_numpy()
     for i, path, sex in films[["path", "sex"]].itertuples():
         if i in failures:
             print(f"error: {failures[i]} ({path})", file=sys.stderr)
         else:
             print(f"{Path(path).name:{width}s}  {format_film(sex, *table.loc[i])}")
     names = [Path(path).name for path in films["path"]]
-    return pd.concat([films.assign(filename=names), table.round(2)], axis=1)[COLUMNS]
+    return pd.concat([films.assign(filename=names), table], axis=1)[COLUMNS]
 
 
 def format_film(sex, months, low, high):

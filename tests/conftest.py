@@ -26,7 +26,7 @@ def trained(tmp_path_factory, command):
     from util.phantoms import write_phantoms
 
     folder = tmp_path_factory.mktemp("trained")
-    write_phantoms(folder / "Data", {"train": 2400, "val": 60, "test": 90}, height=128, seed=2)
+    write_phantoms(folder / "Data", {"train": 2400, "val": 120, "test": 90}, height=128, seed=2)
     process = command(
         *("train_advanced_streamlined.py", "--data_dir", folder / "Data", "--results_dir", folder),
         *("--run_name", "run", "--backbone", "mobilenet", "--weights", "none", "--img_size", "64"),

@@ -1,12 +1,14 @@
 """Linear correction and intervals: exact on made errors, and no better than they say."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from util.calibration import correct_months, count_missing, cross_fit, fit_calibration, fit_lines
+from util.experiment import calibrate_splits
 from util.intervals import band_of, check_coverage, fit_half_widths, format_range, interval_bounds
 from util.metrics import label_predictions
 
@@ -57,10 +59,13 @@ def test_the_gain_is_what_new_films_gain():
 
 
 def test_lines_that_do_not_help_are_left_out():
-    predictions = predict(films(300), noise=9)
+    table = films(300)
+    months = table["boneage"]
+    table["boneage"] = months + 9 * np.random.default_rng(1).standard_normal(300)
+    predictions = label_predictions(table, months)  # off, but by nothing that a line could tell
     calibration, judged = fit_calibration(predictions)
+    assert calibration["gain"]["difference"] > 0
     assert calibration["lines"] is None
-    assert calibration["gain"]["difference_ci95"][1] > 0
     pd.testing.assert_frame_equal(judged, predictions)
     assert fit_calibration(predictions, always=True)[0]["lines"] is not None
 
@@ -76,13 +81,28 @@ def test_a_film_is_corrected_without_its_own_label():
 
 
 def test_few_films_of_one_sex_are_no_line():
-    predictions = predict(films(60), noise=0, **BIASED)
-    girls = predictions[predictions["sex"] == 0]
-    few = pd.concat([predictions[predictions["sex"] == 1], girls[:19]])
-    assert count_missing(few) == 1
-    assert fit_calibration(few)[0]["lines"] is None
-    assert count_missing(pd.concat([few, girls[19:20]])) == 0
+    predictions = predict(films(200), noise=0, **BIASED)
+    girls, boys = (predictions[predictions["sex"] == sex] for sex in (0, 1))
+    assert count_missing(pd.concat([boys, girls[:19]])) == 1
+    assert count_missing(pd.concat([boys, girls[:20]])) == 0
     assert count_missing(girls[:19], per_sex=False) == 1
+    for n, always, lines in ((19, True, 0), (20, True, 2), (49, False, 0), (50, False, 2)):
+        calibration, _ = fit_calibration(pd.concat([boys, girls[:n]]), always=always)
+        assert len(calibration["lines"] or {}) == lines
+
+
+def test_test_films_are_corrected_by_the_lines_of_validation_films():
+    """And validation films by lines that don't know them."""
+    tables = {split: films(n, seed) for seed, (split, n) in enumerate((("val", 300), ("test", 90)))}
+    months = {split: predict(table, 9, **BIASED)["predicted"] for split, table in tables.items()}
+    splits = {split: SimpleNamespace(table=table) for split, table in tables.items()}
+    args = SimpleNamespace(model_type="sex", seed=42)
+    calibration, predictions = calibrate_splits(splits, months, args)
+    judged = label_predictions(tables["val"], months["val"])
+    assert calibration["lines"] == fit_lines(judged)
+    pd.testing.assert_frame_equal(predictions["val"], cross_fit(judged))
+    corrected = correct_months(months["test"], tables["test"]["sex"], calibration["lines"])
+    pd.testing.assert_frame_equal(predictions["test"], label_predictions(tables["test"], corrected))
 
 
 def test_a_calibration_is_fit_for_json():

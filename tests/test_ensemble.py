@@ -105,6 +105,22 @@ def test_without_common_ground_there_are_no_intervals_and_a_reason(tmp_path, fir
     assert reason in ensemble.note
 
 
+def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):
+    """And a number of views without lines of its own takes those of single views."""
+    lines = {"male": {"slope": 2, "intercept": 1}, "female": {"slope": 1, "intercept": -5}}
+    members = [member(tmp_path, name, IDS, ERRORS)[0] for name in ("a", "b")]
+    content = {"views_1": {"lines": lines}, "views_2": {"lines": None}}
+    (tmp_path / "a" / "calibration.json").write_text(json.dumps(content))
+    pixels = {(32, "pad"): np.zeros((2, 32, 32), np.uint8)}
+    # of a boy and a girl: 2 * 30 + 1 and 30 - 5, each with the 35 of the other run
+    for views, expected in ((1, [48, 30]), (5, [48, 30]), (2, [32.5, 32.5])):
+        args = Namespace(calibration=None, use_tta=views > 1, tta_steps=views)
+        ensemble = Ensemble(members, ["a", "b"], args)
+        ensemble.predictors = [lambda image, sex: [30.0] * 2, lambda image, sex: [35.0] * 2]
+        months = ensemble.predict(pixels, np.array([1, 0]), batch_size=2)["months"]
+        assert months.tolist() == expected
+
+
 # -------------------------------------------------------------------------------------- commands
 
 

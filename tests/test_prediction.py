@@ -243,7 +243,7 @@ def test_a_run_stores_its_calibration_and_checks_it_on_test_films(trained, evalu
     run = trained[0]
     calibrations = json.loads((run / "calibration.json").read_text())
     assert calibrations.keys() == {"views_1", "views_5"}  # it was trained with --use_tta
-    assert calibrations["views_1"]["n"] == 60
+    assert calibrations["views_1"]["n"] == 120
     metrics = json.loads((run / "metrics.json").read_text())
     for name in ("test", "test_tta"):
         assert metrics[name]["intervals"]["all"]["n"] == 90

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from util.calibration import (
-    MIN_FILMS_OF_A_SEX,
+    FEWEST_OF_A_SEX,
     SEXES,
     count_missing,
     count_views,
@@ -69,7 +69,7 @@ def check_enough_films(films, per_sex, csv):
         counts = {name: int(sum(films["sex"] == sex)) for name, sex in SEXES.items()}
         found = ", ".join(f"{n} {name}" for name, n in counts.items())
         raise UserError(
-            f"too few films to calibrate on: {found} ({csv}). {MIN_FILMS_OF_A_SEX} "
+            f"too few films to calibrate on: {found} ({csv}). {FEWEST_OF_A_SEX} "
             f"{'of each sex' if per_sex else 'in all'} are needed, as fewer say less of a bias than "
             f"their own errors blur it: add {missing}."
         )

@@ -5,7 +5,6 @@ Only built-in Keras layers are used, and all preprocessing sits inside the model
 """
 
 import warnings
-from functools import partial
 from pathlib import Path
 
 import util  # noqa: F401 - sets TensorFlow's environment, before keras imports it
@@ -14,10 +13,10 @@ import util  # noqa: F401 - sets TensorFlow's environment, before keras imports 
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
 from util.backbones import BACKBONES
+from util.batchnorm import use_statistics
 from util.errors import UserError
 
 # ImageNet statistics as in keras.applications.imagenet_utils; caffe order is B, G, R.
@@ -175,42 +174,7 @@ def unfreeze_backbone(model, bn):
     offsets that most backbones have.
     """
     backbone_of(model).trainable = True
-    # the saved model knows nothing of it: only these objects' `call` is replaced
-    call = {"frozen": call_with_moving_statistics, "train": call_with_batch_statistics}[bn]
-    for layer in batchnorm_layers(model):
-        layer.call = partial(call, layer)
-
-
-def call_with_moving_statistics(layer, inputs, training=None, mask=None):
-    """What a BatchNorm layer computes outside training.
-
-    Keras has no switch for it: `trainable=False` freezes scale and offset too, and
-    `training=False` in the call of a nested network is overruled by `fit` (seen in Keras 3.15).
-    """
-    return type(layer).call(layer, inputs, False, mask)
-
-
-def call_with_batch_statistics(layer, inputs, training=None, mask=None):
-    """What a BatchNorm layer computes, in training by TensorFlow's fused operation.
-
-    Keras composes it of reductions, which take longer and, on films of 192 pixels, added up
-    differently from run to run.
-    """
-    if not (training and layer.trainable):
-        return call_with_moving_statistics(layer, inputs, mask=mask)
-    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=inputs,
-        scale=layer.gamma if layer.scale else tf.ones_like(layer.beta),
-        offset=layer.beta,
-        mean=layer.moving_mean,
-        variance=layer.moving_variance,
-        epsilon=layer.epsilon,
-        exponential_avg_factor=1 - layer.momentum,
-        is_training=True,
-    )
-    layer.moving_mean.assign(mean)
-    layer.moving_variance.assign(variance)
-    return outputs
+    use_statistics(batchnorm_layers(model), bn)
 
 
 def batchnorm_layers(model):

@@ -3,19 +3,16 @@
 import importlib
 import subprocess
 import sys
-from functools import partial
 
 import cv2
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from modeling import (
     backbone_of,
     batchnorm_layers,
     build_backbone,
-    call_with_batch_statistics,
     count_parameters,
     freeze_backbone,
     input_scaling,
@@ -127,31 +124,6 @@ def test_what_a_phase_trains(phase, bn, kernels_train, statistics_move):
     assert changed(before[1], after[1]) == (len(before[1]) if statistics_move else 0)
     assert changed(before[2], after[2]) == (len(before[2]) if kernels_train else 0)
     assert not np.array_equal(head, model.get_layer("dense").kernel.numpy())
-
-
-@pytest.mark.parametrize("scale", [True, False])  # Inception networks have no scale
-def test_fused_batchnorm_computes_what_keras_does(scale):
-    features = np.random.default_rng(0).normal(3, 2, (8, 20, 20, 5)).astype("float32")
-    layer = keras.layers.BatchNormalization(momentum=0.9, scale=scale)
-    layer.build(features.shape)
-    expected = step_of_batchnorm(layer, layer.call, features)
-    layer.moving_mean.assign(keras.ops.zeros(5))
-    layer.moving_variance.assign(keras.ops.ones(5))
-    fused = partial(call_with_batch_statistics, layer)
-    for ours, keras_own in zip(step_of_batchnorm(layer, fused, features), expected, strict=True):
-        np.testing.assert_allclose(ours, keras_own, rtol=1e-3, atol=1e-4)
-    assert not np.allclose(layer.moving_mean, 0)
-
-
-def step_of_batchnorm(layer, call, features):
-    """Output, gradients of a loss, and statistics after one call in training."""
-    features = tf.constant(features)
-    with tf.GradientTape() as tape:
-        tape.watch(features)
-        output = call(features, training=True)
-        loss = tf.reduce_sum(output**3)
-    gradients = tape.gradient(loss, [features, *layer.trainable_variables])
-    return [output, *gradients, layer.moving_mean.numpy(), layer.moving_variance.numpy()]
 
 
 def test_trainable_counts_follow_the_phase():

@@ -9,7 +9,6 @@ import pytest
 import run_all_backbones
 import train_advanced_streamlined
 import train_baseline
-from modeling import batchnorm_layers
 from preprocessing import load_films, make_batch
 from util.experiment import build_from
 from util.loss_functions import get_loss_function
@@ -85,13 +84,12 @@ def what_training_starts_with(args, films):
     errors = np.array([[0.2], [1.5], [4.0], [8.0], [30.0]], np.float32)
     phases = []
     for phase in plan_phases(args):
-        bn = choose_trainable(model, phase, args, steps=100)
+        bn = choose_trainable(model, phase, args)
         schedule = learning_rate(args, phase.lr, steps=100, steps_an_epoch=10)
         optimizer = make_optimizer(args, schedule, steps=100).get_config()
         rates = [float(schedule(step)) for step in range(0, 100, 3)]
         optimizer.pop("learning_rate")
-        momentum = [layer.momentum for layer in batchnorm_layers(model)]
-        phases.append([dataclasses.asdict(phase), bn, momentum, rates, optimizer])
+        phases.append([dataclasses.asdict(phase), bn, rates, optimizer])
     parts = [model.to_json(), batch.image.tolist(), batch.boneage.tolist(), phases]
     return repr([*parts, np.asarray(loss(errors * 0, errors)).tolist()])
 

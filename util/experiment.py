@@ -1,6 +1,7 @@
 """From options to a finished run: what every training script does, in the order of the README."""
 
 import time
+from argparse import Namespace
 
 import numpy as np
 import pandas as pd
@@ -42,10 +43,10 @@ def train_run(args):
     else:
         try:
             films = load_splits(args, run)
-            model = new_model(films["train"], args, run)
+            stages = prepare_stages(films, args, run)
             from util.training import train
 
-            history = train(model, films["train"], films["val"], args, run)
+            history = train(stages, args, run)
         except UserError:
             run.discard()
             raise
@@ -104,10 +105,7 @@ def report(run, metrics, args):
 def load_splits(args, run):
     """Read all splits, under --use_clahe_val_test also "val_clahe" and "test_clahe"; what was left
     out is counted on the terminal and listed in the run."""
-    films = {split: load_split(args, split) for split in SPLITS}
-    check_splits_apart(films)
-    if args.folds:
-        films |= fold_films(films["train"], films["val"], args.folds, args.fold, args.seed)
+    films = read_splits(args)
     if args.use_clahe_val_test:
         films |= load_clahe(args, run)
     left_out = [part.left_out.assign(split=split) for split, part in films.items()]
@@ -118,6 +116,16 @@ def load_splits(args, run):
     if any(len(part.left_out) for part in films.values()):
         run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
     note_data(run, {split: describe(part) for split, part in films.items()})
+    return films
+
+
+def read_splits(args):
+    """The films of all splits by the options; under --folds training and validation are those of
+    the fold."""
+    films = {split: load_split(args, split) for split in SPLITS}
+    check_splits_apart(films)
+    if args.folds:
+        films |= fold_films(films["train"], films["val"], args.folds, args.fold, args.seed)
     return films
 
 
@@ -171,6 +179,21 @@ def describe(films):
         "median": float(boneage.median()),
         "fingerprint": fingerprint(films.table),
     }
+
+
+def prepare_stages(films, args, run):
+    """A Stage, model and films, for each size that training begins or goes on with."""
+    from util.training import Stage
+
+    stages = {
+        args.img_size: Stage(new_model(films["train"], args, run), films["train"], films["val"])
+    }
+    if args.epochs_small:
+        small = Namespace(**vars(args) | {"img_size": args.img_size_small})
+        films = read_splits(small)
+        model = build_from(films["train"], small)
+        stages[small.img_size] = Stage(model, films["train"], films["val"])
+    return stages
 
 
 def new_model(films, args, run):

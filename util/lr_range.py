@@ -44,7 +44,7 @@ def range_test(model, films, args, run):
 
 def fit_steps(model, phase, schedule, films, args, *callbacks):
     """Train STEPS steps as in a phase, at the learning rates of `schedule`."""
-    choose_trainable(model, phase, args, STEPS)
+    choose_trainable(model, phase, args)
     compile_model(model, schedule, STEPS, films, args)
     epochs = math.ceil(STEPS / steps_per_epoch(films, args.batch_size))
     batches = training_batches(model, films, args, 0, epochs).take(STEPS)

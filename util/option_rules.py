@@ -17,7 +17,12 @@ class Needs(NamedTuple):
 
 NEEDS = (
     Needs(("lr",), "--epochs_frozen above 0", lambda args: args.epochs_frozen),
-    Needs(("epochs_finetune", "lr_finetune", "bn"), "--fine_tune", lambda args: args.fine_tune),
+    Needs(
+        ("epochs_finetune", "lr_finetune", "bn", "epochs_small"),
+        "--fine_tune",
+        lambda args: args.fine_tune,
+    ),
+    Needs(("img_size_small",), "--epochs_small above 0", lambda args: args.epochs_small),
     Needs(
         ("gender_units",),
         "a model that is told the sex (--model_type)",

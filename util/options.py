@@ -174,6 +174,15 @@ def add_training_options(parser):
         "--fine_tune", action="store_true", help="then train the whole backbone as well"
     )
     group.add_argument("--epochs_finetune", type=count(1), default=10, help="epochs of fine-tuning")
+    group.add_argument(
+        "--epochs_small",
+        type=count(0),
+        default=0,
+        help="epochs of fine-tuning on small films before those; the frozen epochs see them too",
+    )
+    group.add_argument(
+        "--img_size_small", type=count(32), default=128, help="side of small films, in pixels"
+    )
     group.add_argument("--lr", type=number(0, 1, True), default=1e-3, help="peak learning rate")
     group.add_argument(
         "--lr_finetune", type=number(0, 1, True), default=3e-4, help="the same for fine-tuning"
@@ -210,6 +219,9 @@ def add_training_options(parser):
         default=10,
         help="end a phase after so many epochs without a better validation MAE; 0 is never",
     )
+    group.add_argument(
+        "--augment", choices=STRENGTHS, default="moderate", help="strength of the augmentation"
+    )
     add_seed(group)
 
 
@@ -217,9 +229,6 @@ def add_enhancement_options(parser):
     """Options of train_advanced_streamlined.py; the other scripts keep their defaults."""
     positive = number(0, open_low=True)
     group = parser.add_argument_group("augmentation")
-    group.add_argument(
-        "--augment", choices=STRENGTHS, default="moderate", help="strength of the augmentation"
-    )
     group.add_argument(
         "--mixup_alpha",
         type=number(0),

@@ -19,6 +19,7 @@ from util.metrics import AGE_BANDS, interval
 # Okabe & Ito's palette, told apart by colour-blind readers too.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
 SEXES = {"boys": (1, BLUE), "girls": (0, ORANGE)}
+PHASES = {"small": "small films", "finetune": "fine-tuning"}
 STYLE = {
     "figure.dpi": 120,
     "font.size": 10,
@@ -38,7 +39,8 @@ def save(figure, path):
 
 
 def plot_history(history, path):
-    """MAE in months and learning rate by epoch, both phases, with the best epoch marked."""
+    """MAE in months and learning rate by epoch, all phases; the best epoch is marked, of those on
+    films of full size."""
     with plt.rc_context(STYLE):
         figure, (top, bottom) = plt.subplots(
             2, 1, figsize=(7, 5.5), sharex=True, height_ratios=[3, 1], layout="constrained"
@@ -46,7 +48,7 @@ def plot_history(history, path):
         epochs = history["epoch"]
         top.plot(epochs, history["train_mae"], "o-", color=GREY, ms=3, label="training (augmented)")
         top.plot(epochs, history["val_mae"], "o-", color=BLUE, ms=3, label="validation")
-        best = history["val_mae"].idxmin()
+        best = history["val_mae"][history["img_size"] == history["img_size"].max()].idxmin()
         top.plot(epochs[best], history["val_mae"][best], "*", color=ORANGE, ms=13, zorder=3)
         top.annotate(
             f"{history['val_mae'][best]:.2f}",
@@ -63,13 +65,13 @@ def plot_history(history, path):
         bottom.plot(epochs, history["lr"], "o-", color=GREY, ms=3)
         bottom.set(ylabel="learning rate", xlabel="epoch")
         bottom.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
-        fine_tuning = history.loc[history["phase"] == "finetune", "epoch"]
-        if len(fine_tuning) and len(fine_tuning) < len(history):
+        starts = history.drop_duplicates("phase")[["phase", "epoch"]]
+        for name, epoch in starts[1:].itertuples(index=False):
             for axis in (top, bottom):
-                axis.axvline(fine_tuning.min() - 0.5, color=GREY, ls="--", lw=1)
+                axis.axvline(epoch - 0.5, color=GREY, ls="--", lw=1)
             bottom.annotate(
-                "fine-tuning",
-                (fine_tuning.min() - 0.5, 0.9),
+                PHASES[name],
+                (epoch - 0.5, 0.9),
                 xycoords=("data", "axes fraction"),
                 textcoords="offset points",
                 xytext=(4, -4),

@@ -22,7 +22,8 @@ def read_state(run):
     """Return (progress, arrays) of a run; a fresh start and None when there is no state."""
     path = run.path(STATE)
     if not path.exists():
-        return {"next_epoch": 0, "best_mae": math.inf, "best_epoch": 0, "history": []}, None
+        fresh = {"next_epoch": 0, "img_size": None, "best_mae": math.inf, "best_epoch": 0}
+        return fresh | {"history": []}, None
     with np.load(path) as file:
         arrays = dict(file)
     return json.loads(str(arrays.pop("progress"))), arrays

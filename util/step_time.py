@@ -17,31 +17,31 @@ TIMED_STEPS = 3
 def main():
     args = Namespace(**json.load(sys.stdin))
     args.weights = "none"  # weights change nothing of the time
-    from util.experiment import load_split
     from util.quiet import import_tensorflow
+    from util.training import plan_phases
 
     import_tensorflow()
-    films = load_split(args, "train")
-    print(json.dumps({"seconds": round(training_seconds(films, args), 1)}))
+    seconds = sum(phase_seconds(phase, args) for phase in plan_phases(args))
+    print(json.dumps({"seconds": round(seconds, 1)}))
 
 
-def training_seconds(films, args):
-    """Seconds that all epochs of the options take over `films`, without validation."""
+def phase_seconds(phase, args):
+    """Seconds that all epochs of a phase take, without validation."""
     from preprocessing import steps_per_epoch
-    from util.experiment import build_from
-    from util.training import choose_trainable, compile_model, plan_phases, training_batches
+    from util.experiment import build_from, load_split
+    from util.training import choose_trainable, compile_model, training_batches
 
-    model, seconds = build_from(films, args), 0.0
-    for phase in plan_phases(args):
-        steps = steps_per_epoch(films, args.batch_size) * (phase.last - phase.first)
-        choose_trainable(model, phase, args, steps)
-        compile_model(model, phase.lr, steps, films, args)
-        batches = training_batches(model, films, args, 0, 1).repeat()
-        model.fit(batches, steps_per_epoch=1, verbose=0)  # compiles
-        started = time.perf_counter()
-        model.fit(batches, steps_per_epoch=TIMED_STEPS, verbose=0)
-        seconds += (time.perf_counter() - started) / TIMED_STEPS * steps
-    return seconds
+    args = Namespace(**vars(args) | {"img_size": phase.img_size})
+    films = load_split(args, "train")
+    model = build_from(films, args)
+    steps = steps_per_epoch(films, args.batch_size) * (phase.last - phase.first)
+    choose_trainable(model, phase, args)
+    compile_model(model, phase.lr, steps, films, args)
+    batches = training_batches(model, films, args, 0, 1).repeat()
+    model.fit(batches, steps_per_epoch=1, verbose=0)  # compiles
+    started = time.perf_counter()
+    model.fit(batches, steps_per_epoch=TIMED_STEPS, verbose=0)
+    return (time.perf_counter() - started) / TIMED_STEPS * steps
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The one training loop: a frozen phase, then fine-tuning, for every script and model.
+"""The one training loop: a frozen phase, then fine-tuning, for every script and model; both can
+begin on small films.
 
 `model.fit` does the work. One callback validates in months, keeps the best weights over both
 phases, shows progress and saves a state from which a killed run goes on as if nothing had
@@ -10,6 +11,7 @@ import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import keras
 import pandas as pd
@@ -23,8 +25,9 @@ from modeling import (
     freeze_backbone,
     unfreeze_backbone,
 )
-from preprocessing import steps_per_epoch, training_dataset
+from preprocessing import Films, make_batch, steps_per_epoch, training_dataset
 from util.augmentation import STRENGTHS
+from util.batchnorm import measure_statistics
 from util.cyclical_lr import CyclicalLearningRate
 from util.errors import UserError
 from util.files import write_atomically, write_csv
@@ -33,17 +36,28 @@ from util.prediction import compile_predictor, inputs_of, predict_films
 from util.saved_state import read_state, restore, write_state
 
 WARM_UP = 0.05  # share of a phase in which the learning rate rises
+STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
 FEW_FILMS = 16  # smaller batches are too few for statistics of their own
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Epochs `first` .. `last` - 1, counted over the whole run, at peak learning rate `lr`."""
+    """Epochs `first` .. `last` - 1, counted over the whole run, at peak learning rate `lr`, on
+    films of `img_size` pixels."""
 
     name: str
     first: int
     last: int
     lr: float
+    img_size: int
+
+
+class Stage(NamedTuple):
+    """What is trained on films of one size."""
+
+    model: keras.Model
+    films: Films
+    val_films: Films
 
 
 def set_seeds(seed):
@@ -57,29 +71,50 @@ def set_seeds(seed):
 
 
 def plan_phases(args):
-    """The phases that the options ask for; UserError when there is none."""
-    last = args.epochs_frozen + (args.epochs_finetune if args.fine_tune else 0)
-    phases = [
-        Phase("frozen", 0, args.epochs_frozen, args.lr),
-        Phase("finetune", args.epochs_frozen, last, args.lr_finetune),
-    ]
-    phases = [phase for phase in phases if phase.first < phase.last]
+    """The phases that the options ask for; UserError when there is none.
+
+    Under --epochs_small the first of them see small films, which takes a fraction of the time
+    ("progressive resizing", as in Tan & Le 2021, 'EfficientNetV2').
+    """
+    first_size = args.img_size_small if args.epochs_small else args.img_size
+    if first_size > args.img_size:
+        raise UserError(
+            f"small films of {first_size} pixels are larger than the others ({args.img_size}). "
+            "Lower --img_size_small."
+        )
+    planned = [("frozen", args.epochs_frozen, args.lr, first_size)]
+    if args.fine_tune:
+        planned += [
+            ("small", args.epochs_small, args.lr_finetune, first_size),
+            ("finetune", args.epochs_finetune, args.lr_finetune, args.img_size),
+        ]
+    phases, first = [], 0
+    for name, epochs, lr, img_size in planned:
+        if epochs:
+            phases.append(Phase(name, first, first + epochs, lr, img_size))
+            first += epochs
     if not phases:
         raise UserError("nothing to train (--epochs_frozen 0). Raise it or add --fine_tune.")
     return phases
 
 
-def train(model, films, val_films, args, run):
-    """Train `model` through its phases; returns the history, a frame with a row an epoch.
+def train(stages, args, run):
+    """Train through all phases; returns the history, a frame with a row an epoch.
 
-    The best model by validation MAE (months) over both phases is the run's `model.keras`. With a
-    saved state in the run folder, training goes on from there.
+    `stages` holds a Stage for each size of films. The model of a larger size goes on from the
+    weights of the smaller. The best model at the largest, by validation MAE (months), is the run's
+    `model.keras`. With a saved state in the run folder, training goes on from there.
     """
     progress, arrays = read_state(run)
-    predict = compile_predictor(model)
+    weights = None  # of the phase before
     for phase in plan_phases(args):
         if progress["next_epoch"] >= phase.last:
             continue
+        model, films, val_films = stages[phase.img_size]
+        if weights:
+            model.set_weights(weights)
+        if progress["img_size"] != phase.img_size:
+            progress |= {"img_size": phase.img_size, "best_mae": math.inf, "best_epoch": 0}
         prepare_phase(model, phase, films, args, run)
         if arrays:
             restore(model, arrays, with_optimizer=progress["next_epoch"] > phase.first)
@@ -89,10 +124,11 @@ def train(model, films, val_films, args, run):
             initial_epoch=progress["next_epoch"],
             epochs=phase.last,
             steps_per_epoch=steps_per_epoch(films, args.batch_size),
-            callbacks=[EndOfEpoch(phase, progress, films, val_films, predict, args, run)],
+            callbacks=[EndOfEpoch(phase, progress, films, val_films, args, run)],
             shuffle=False,
             verbose=0,
         )
+        weights = model.get_weights()
     return pd.DataFrame(progress["history"])
 
 
@@ -100,25 +136,22 @@ def prepare_phase(model, phase, films, args, run):
     """Choose what trains and compile the model for a phase."""
     steps_an_epoch = steps_per_epoch(films, args.batch_size)
     steps = steps_an_epoch * (phase.last - phase.first)
-    bn = choose_trainable(model, phase, args, steps)
+    bn = choose_trainable(model, phase, args)
     compile_model(model, learning_rate(args, phase.lr, steps, steps_an_epoch), steps, films, args)
     trainable, total = count_parameters(model)
     run.log(
-        f"{phase.name}: {phase.last - phase.first} epochs of {steps_an_epoch} steps, "
-        f"{trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
+        f"{phase.name}: {phase.last - phase.first} epochs of {steps_an_epoch} steps at "
+        f"{phase.img_size} pixels, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
     )
 
 
-def choose_trainable(model, phase, args, steps):
-    """Freeze or unfreeze the backbone for a phase of `steps` steps; returns how BatchNorm works."""
+def choose_trainable(model, phase, args):
+    """Freeze or unfreeze the backbone for a phase; returns how its BatchNorm works."""
     if phase.name == "frozen":
         freeze_backbone(model)
         return "frozen"
     bn = batchnorm_mode(args)
     unfreeze_backbone(model, bn)
-    if bn == "train":
-        for layer in batchnorm_layers(model):
-            layer.momentum = average_decay(layer.momentum, steps)
     return bn
 
 
@@ -146,8 +179,8 @@ def batchnorm_mode(args):
 def average_decay(decay, steps):
     """Decay of a moving average that spans at most a tenth of `steps`.
 
-    With the long memory of a long training, a short one would be judged by the weights and the
-    BatchNorm statistics of its start.
+    With the long memory of a long training, a short one would be judged by the weights of its
+    start.
     """
     return min(decay, 1 - 10 / steps) if steps > 10 else 0.0
 
@@ -215,13 +248,27 @@ def training_batches(model, films, args, first_epoch, last_epoch):
     return batches.map(lambda inputs, boneage: (inputs_of(model, **inputs), boneage))
 
 
+def plain_batches(model, films, args, epoch):
+    """Inputs of the model: the first STATISTICS_FILMS films of an epoch, as they are."""
+    steps = min(
+        math.ceil(STATISTICS_FILMS / args.batch_size), steps_per_epoch(films, args.batch_size)
+    )
+    for step in range(steps):
+        batch = make_batch(films, args.batch_size, args.seed, epoch, step)
+        image, sex = (tf.constant(values, tf.float32) for values in (batch.image, batch.sex))
+        yield inputs_of(model, image=image, sex=sex)
+
+
 class EndOfEpoch(keras.callbacks.Callback):
     """Validates, keeps the best model, reports and saves the state after every epoch."""
 
-    def __init__(self, phase, progress, films, val_films, predict, args, run):
+    def __init__(self, phase, progress, films, val_films, args, run):
         super().__init__()
         self.phase, self.progress, self.args, self.run = phase, progress, args, run
-        self.films, self.val_films, self.predict = films, val_films, predict
+        self.films, self.val_films = films, val_films
+
+    def on_train_begin(self, logs=None):
+        self.predict = compile_predictor(self.model)
 
     def on_epoch_begin(self, epoch, logs=None):
         seed_dropout(self.model, self.args.seed, epoch)
@@ -247,16 +294,19 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.bar.close()
         seconds = time.perf_counter() - self.started
         with averaged_weights(self.model):
+            self.measure_statistics(epoch)
             table = predict_films(self.predict, self.val_films, self.args.batch_size_eval)
             val_mae = float(table["error"].abs().mean())
             better = val_mae < self.progress["best_mae"]
             if better:
                 self.progress |= {"best_mae": val_mae, "best_epoch": epoch}
-                save_model(self.model, self.run)
+                if self.phase.img_size == self.args.img_size:
+                    save_model(self.model, self.run)
         self.progress["history"].append(
             {
                 "epoch": epoch + 1,
                 "phase": self.phase.name,
+                "img_size": self.phase.img_size,
                 "loss": logs["loss"],
                 "train_mae": logs["mae"],
                 "val_mae": val_mae,
@@ -271,6 +321,12 @@ class EndOfEpoch(keras.callbacks.Callback):
             # `fit` ends with the averaged weights, so the next phase starts from them
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         write_state(self.model, self.progress, self.run)
+
+    def measure_statistics(self, epoch):
+        """BatchNorm statistics for these weights; training itself uses none."""
+        if self.phase.name != "frozen" and batchnorm_mode(self.args) == "train":
+            batches = plain_batches(self.model, self.films, self.args, epoch)
+            measure_statistics(self.model, batchnorm_layers(self.model), batches)
 
     def stop_or_go_on(self, epoch):
         """End the phase when `--patience` epochs of it brought nothing better."""

@@ -1,0 +1,67 @@
+"""BatchNorm in fine-tuning: the fused operation, and the statistics that a run is saved with."""
+
+from argparse import Namespace
+from functools import partial
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from modeling import batchnorm_layers
+from preprocessing import load_films
+from util.batchnorm import call_with_batch_statistics, measure_statistics, use_statistics
+from util.runs import Run, load_run_model
+from util.training import plain_batches
+
+
+@pytest.mark.parametrize("scale", [True, False])  # Inception networks have no scale
+def test_fused_batchnorm_computes_what_keras_does(scale):
+    features = np.random.default_rng(0).normal(3, 2, (8, 20, 20, 5)).astype("float32")
+    layer = keras.layers.BatchNormalization(momentum=0, scale=scale)
+    layer.build(features.shape)
+    expected = step_of_batchnorm(layer, layer.call, features)
+    layer.moving_mean.assign(keras.ops.zeros(5))
+    layer.moving_variance.assign(keras.ops.ones(5))
+    fused = partial(call_with_batch_statistics, layer)
+    for ours, keras_own in zip(step_of_batchnorm(layer, fused, features), expected, strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-3, atol=1e-4)
+    assert not np.allclose(layer.moving_mean, 0)
+
+
+def step_of_batchnorm(layer, call, features):
+    """Output, gradients of a loss, and statistics after one call in training."""
+    features = tf.constant(features)
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        output = call(features, training=True)
+        loss = tf.reduce_sum(output**3)
+    gradients = tape.gradient(loss, [features, *layer.trainable_variables])
+    return [output, *gradients, layer.moving_mean.numpy(), layer.moving_variance.numpy()]
+
+
+def test_statistics_are_those_of_all_batches():
+    rng = np.random.default_rng(0)
+    features = np.concatenate([rng.normal(mean, 2, (6, 9, 9, 3)) for mean in (-1, 0, 4)])
+    layer = keras.layers.BatchNormalization()
+    model = keras.Sequential([keras.Input((9, 9, 3)), layer])
+    use_statistics([layer], "train")
+    measure_statistics(model, [layer], tf.constant(np.split(features, 3), tf.float32))
+    np.testing.assert_allclose(layer.moving_mean, features.mean((0, 1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(layer.moving_variance, features.var((0, 1, 2)), rtol=1e-2)
+
+
+def test_a_run_is_saved_with_statistics_of_plain_films(trained):
+    """Measured anew with the weights and films of its best epoch they are the same."""
+    folder, data = trained
+    model = load_run_model(Run(folder))
+    args = Namespace(**Run(folder).read_json("config.json")["options"])
+    best_epoch = int(pd.read_csv(folder / "history.csv")["val_mae"].idxmin())
+    films = load_films(data, "train", args.img_size, args.fit)
+    layers = batchnorm_layers(model)
+    saved = [layer.moving_mean.numpy() for layer in layers]
+    use_statistics(layers, "train")
+    measure_statistics(model, layers, plain_batches(model, films, args, best_epoch))
+    for layer, mean in zip(layers, saved, strict=True):
+        np.testing.assert_allclose(layer.moving_mean, mean, rtol=1e-3, atol=1e-3)

@@ -1,6 +1,7 @@
 """Train any model type on any backbone, with every enhancement of the toolkit on offer.
 
     python train_advanced_streamlined.py --backbone xception --fine_tune --loss_type huber
+    python train_advanced_streamlined.py --preset cpu    # the measured recipe for two cores
 
 On a laptop, with synthetic hands (python make_phantoms.py --data_dir demo/Data --train 3000), two
 minutes:
@@ -20,6 +21,7 @@ from util.options import (
     add_training_options,
     new_parser,
 )
+from util.presets import add_preset
 
 
 def parse_args(argv=None):
@@ -29,6 +31,7 @@ def parse_args(argv=None):
     add_training_options(parser)
     add_enhancement_options(parser)
     add_run_options(parser)
+    add_preset(parser, argv)
     return parse_effective(parser, argv)
 
 

@@ -28,6 +28,7 @@ CYCLE = (*FINE, "--use_cyclical_lr", "--clr_max_lr", "0.01", "--clr_step_size", 
 CASES = [
     ("augment", "strong", ()),
     ("augment", "none", ()),
+    ("preset", "quick", ()),
     ("mixup_alpha", 0.4, ()),
     ("label_noise_std", 5.0, ()),
     ("batch_size", 8, ()),
@@ -46,6 +47,8 @@ CASES = [
     ("lr_finetune", 0.02, FINE),
     ("epochs_frozen", 2, ()),
     ("epochs_finetune", 3, FINE),
+    ("epochs_small", 1, FINE),
+    ("img_size_small", 48, (*FINE, "--epochs_small", "1", "--img_size", "64")),
     ("bn", "frozen", FINE),
     ("weight_decay", 0.2, ()),
     ("gradient_clip_norm", 0.0, ()),
@@ -114,6 +117,12 @@ def test_an_option_changes_something_and_is_noted(option, value, beside, films, 
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == config
 
 
+def test_a_typed_option_overrides_the_preset():
+    args = train_advanced_streamlined.parse_args(["--preset", "cpu", "--epochs_finetune", "3"])
+    assert (args.img_size, args.epochs_small, args.epochs_finetune) == (192, 6, 3)
+    assert (args.use_tta, args.tta_steps) == (True, 2)
+
+
 def test_every_option_has_a_case():
     options = set(vars(train_advanced_streamlined.parse_args([])))
     assert options == {option for option, *_ in CASES} | ELSEWHERE
@@ -126,6 +135,8 @@ def test_every_option_has_a_case():
         ("--lr_finetune 0.1", "--fine_tune"),
         ("--epochs_finetune 3", "--fine_tune"),
         ("--bn train", "--fine_tune"),
+        ("--epochs_small 2", "--fine_tune"),
+        ("--img_size_small 64 --fine_tune", "--epochs_small above 0"),
         ("--gender_units 5 --model_type baseline", "a model that is told the sex"),
         ("--huber_delta 3", "--loss_type huber"),
         ("--smooth_l1_sigma 3 --loss_type huber", "--loss_type smooth_l1"),

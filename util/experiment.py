@@ -182,12 +182,11 @@ def describe(films):
 
 
 def prepare_stages(films, args, run):
-    """A Stage, model and films, for each size that training begins or goes on with."""
+    """A Stage, model and films, for each size of films that training goes through."""
+    model = new_model(films["train"], args, run)
     from util.training import Stage
 
-    stages = {
-        args.img_size: Stage(new_model(films["train"], args, run), films["train"], films["val"])
-    }
+    stages = {args.img_size: Stage(model, films["train"], films["val"])}
     if args.epochs_small:
         small = Namespace(**vars(args) | {"img_size": args.img_size_small})
         films = read_splits(small)

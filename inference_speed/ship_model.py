@@ -1,0 +1,97 @@
+"""A trained run made small enough to ship: python -m inference_speed.ship_model RUN --out models/NAME
+
+Kernels are stored in half precision, which Keras reads like any other model, and the months of the
+run's validation films must stay the same. Nothing of the machine it was trained on goes along.
+"""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from util.errors import UserError, run_command
+from util.files import write_atomically, write_json
+from util.options import new_parser
+
+LARGEST_DIFFERENCE = 0.05  # months
+SMALL = 20_000  # values; smaller arrays stay in single precision
+KEPT = ("options", "data", "versions", "git_commit")  # of config.json
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--out", required=True, metavar="DIR", help="new folder to ship")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    from util.calibration import RUN_FILE
+    from util.runs import Run, read_run
+
+    run, config = read_run(args.run)
+    out = Path(args.out)
+    if out.exists():
+        raise UserError(f"the folder is there already ({out}). Choose another --out.")
+    out.mkdir(parents=True)
+    write_atomically(out / "model.keras", lambda file: halve(run.folder / "model.keras", file))
+    largest = largest_difference(run, Run(out), config["options"])
+    if largest > LARGEST_DIFFERENCE:
+        (out / "model.keras").unlink()
+        out.rmdir()
+        raise UserError(
+            f"in half precision films are up to {largest:.3f} months off, allowed "
+            f"{LARGEST_DIFFERENCE} ({args.run}). Ship the run as it is."
+        )
+    config = {key: config[key] for key in KEPT}
+    for option in ("data_dir", "weights", "cache_dir"):  # paths of the machine it was trained on
+        if config["options"].get(option):
+            config["options"][option] = Path(config["options"][option]).name
+    write_json(out / "config.json", config)
+    write_json(out / RUN_FILE, run.read_json(RUN_FILE))
+    size = (out / "model.keras").stat().st_size / 1e6
+    print(f"{out}: {size:.2f} MB, validation films up to {largest:.3f} months off")
+
+
+def halve(source, target):
+    """Copy a `.keras` file with its large arrays in float16."""
+    import h5py
+
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name.endswith(".h5"):
+                halved = io.BytesIO()
+                with h5py.File(io.BytesIO(data)) as weights, h5py.File(halved, "w") as copy:
+                    copy_group(weights, copy)
+                data = halved.getvalue()
+            new.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # the same every time
+
+
+def copy_group(group, copy):
+    """Copy an HDF5 group, its large arrays in float16."""
+    copy.attrs.update(group.attrs)
+    for name, item in group.items():
+        if hasattr(item, "keys"):
+            copy_group(item, copy.create_group(name))
+        else:
+            values = item[()]
+            large = np.size(values) > SMALL
+            copy.create_dataset(name, data=values.astype(np.float16) if large else values)
+            copy[name].attrs.update(item.attrs)
+
+
+def largest_difference(run, shipped, options):
+    """By how many months the two differ on validation films of the run, at most."""
+    from inference_speed.parity import differences, predict_sample, run_films
+    from util.prediction import load_predictor
+
+    sample = run_films(options, ["val"], n=600)
+    months = [predict_sample(load_predictor(model, "keras"), sample) for model in (run, shipped)]
+    return differences(*months)["max"]
+
+
+if __name__ == "__main__":
+    run_command(main)

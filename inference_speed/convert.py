@@ -92,7 +92,8 @@ def quantize_onnx(plain, path, backbone, sample):
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    quant_pre_process(plain, plain)
+    # its symbolic shapes are for transformers, and would need sympy
+    quant_pre_process(plain, plain, skip_symbolic_shape=True)
     graph = onnx.load(plain).graph
     films = single_films([tensor.name for tensor in graph.input], sample)
 

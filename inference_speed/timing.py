@@ -66,7 +66,8 @@ def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs
         seconds, failures = call_in_turns(predictors, *films, num_runs)
     facts = facts_of(model)
     columns |= {
-        name: columns[name] | statistics(runs, batch_size) for name, runs in seconds.items()
+        name: columns[name] | statistics(runs, batch_size, seconds.get("predict"))
+        for name, runs in seconds.items()
     }
     columns |= {name: {"status": reason} for name, reason in failures.items()}
     return {"try_other_sizes": True, "routes": {name: facts | columns[name] for name in routes}}

@@ -109,8 +109,14 @@ def quantize_onnx(plain, path, backbone, sample):
         reduce_range=True,  # 7 bits: sums of 8 overflow on processors without VNNI
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=[node.name for node in graph.node if f"/{backbone}" not in node.name],
+        nodes_to_exclude=[node.name for node in graph.node if not belongs_to(node, backbone)],
     )
+
+
+def belongs_to(node, backbone):
+    """Is a node of an ONNX graph part of the backbone? Convolutions are named anew by the
+    converter (Conv__18), their weights are not."""
+    return any(f"/{backbone}" in name for name in [node.name, *node.input[1:]])
 
 
 def to_litert(model, precision, path, sample):

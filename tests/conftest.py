@@ -1,8 +1,11 @@
 """Small data shared by the tests: phantoms drawn once a session."""
 
+import importlib
 import os
 import subprocess
 import sys
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,45 @@ def trained(tmp_path_factory, command):
     )
     assert process.returncode == 0, process.stderr
     return folder / "run", folder / "Data"
+
+
+@pytest.fixture(scope="session")
+def tiny_mobilenet():
+    """`with tiny_mobilenet():` the backbone "mobilenet" is three convolutions, built, converted and
+    trained in no time. For tests in which the backbone is not the point."""
+    import keras
+    from keras import layers
+
+    def build(include_top, weights, input_shape):
+        image = x = keras.Input(input_shape)
+        for channels in (16, 64, 128):
+            x = layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False)(x)
+            x = layers.ReLU()(layers.BatchNormalization()(x))
+        return keras.Model(image, x)
+
+    @contextmanager
+    def replaced():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(keras.applications, "MobileNet", build)
+            yield
+
+    return replaced
+
+
+@pytest.fixture(scope="session")
+def inside():
+    """Run a script as `command` does, but in this process: TensorFlow is imported only once."""
+    from util.errors import run_command
+
+    def run(script, *words):
+        main = importlib.import_module(Path(script).stem).main
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+            run_command(lambda: main([str(word) for word in words]))
+        code = end.value.code or 0
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -105,6 +105,13 @@ def films(phantoms):
     }
 
 
+@pytest.fixture
+def tiny(tiny_mobilenet):
+    with tiny_mobilenet():
+        yield
+
+
+@pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("option", "value", "beside"), CASES)
 def test_an_option_changes_something_and_is_noted(option, value, beside, films, phantoms, tmp_path):
     run = ("--data_dir", str(phantoms), "--results_dir", str(tmp_path), "--run_name", "run")

@@ -121,11 +121,11 @@ def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):
         assert months.tolist() == expected
 
 
-# -------------------------------------------------------------------------------------- commands
+# -------------------------------------------------------------------------------------- insides
 
 
 @pytest.fixture(scope="module")
-def runs(command, phantoms, tmp_path_factory):
+def runs(inside, tiny_mobilenet, phantoms, tmp_path_factory):
     """Two runs of different models on different canvases: {name: folder}."""
     results = tmp_path_factory.mktemp("runs")
     models = {
@@ -133,11 +133,12 @@ def runs(command, phantoms, tmp_path_factory):
         "alone": ("train_baseline.py", "--img_size", "48", "--fit", "stretch", "--seed", "7"),
     }
     for name, (script, *words) in models.items():
-        process = command(
-            *(script, "--data_dir", phantoms, "--results_dir", results, "--run_name", name),
-            *("--backbone", "mobilenet", "--weights", "none", "--batch_size", "8"),
-            *("--epochs_frozen", "1", "--lr", "0.01", "--dense_units", "8", *words),
-        )
+        with tiny_mobilenet():
+            process = inside(
+                *(script, "--data_dir", phantoms, "--results_dir", results, "--run_name", name),
+                *("--backbone", "mobilenet", "--weights", "none", "--batch_size", "8"),
+                *("--epochs_frozen", "1", "--lr", "0.01", "--dense_units", "8", *words),
+            )
         assert process.returncode == 0, process.stderr
     return {name: results / name for name in models}
 
@@ -146,9 +147,9 @@ def read(path):
     return pd.read_csv(path, dtype={"id": str})
 
 
-def test_an_ensemble_is_the_mean_of_its_runs_however_they_see_films(runs, command, tmp_path):
+def test_an_ensemble_is_the_mean_of_its_runs_however_they_see_films(runs, inside, tmp_path):
     words = [runs["sex"], runs["sex"], runs["alone"]]
-    process = command("evaluate.py", "--ensemble", *words, "--out", tmp_path / "out")
+    process = inside("evaluate.py", "--ensemble", *words, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     predictions = read(tmp_path / "out" / "predictions.csv")
     single = {name: read(run / "predictions_test.csv") for name, run in runs.items()}
@@ -163,8 +164,8 @@ def test_an_ensemble_is_the_mean_of_its_runs_however_they_see_films(runs, comman
     ]
 
 
-def test_predict_tells_the_same_mean(runs, phantoms, command, tmp_path):
-    process = command(
+def test_predict_tells_the_same_mean(runs, phantoms, inside, tmp_path):
+    process = inside(
         *("predict.py", phantoms / "test", "--model", *runs.values()),
         *("--csv", phantoms / "df_test.csv", "--out", tmp_path / "ages.csv"),
     )
@@ -178,9 +179,9 @@ def test_predict_tells_the_same_mean(runs, phantoms, command, tmp_path):
     assert (ages["months"] < ages["high"]).all()
 
 
-def test_greedy_selection_prints_what_it_chose_on_validation_films(runs, command, tmp_path):
+def test_greedy_selection_prints_what_it_chose_on_validation_films(runs, inside, tmp_path):
     words = ["--ensemble", *runs.values(), "--greedy", "--out", tmp_path / "out"]
-    process = command("evaluate.py", *words)
+    process = inside("evaluate.py", *words)
     assert process.returncode == 0, process.stderr
     val = [read(run / "predictions_val.csv") for run in runs.values()]
     counts, mae = select_greedily([table["predicted"] for table in val], val[0]["boneage"])
@@ -199,14 +200,14 @@ def test_weights_are_how_often_a_run_is_named(runs):
     assert average(members, [[30.0, 60.0], [60.0, 0.0]]).tolist() == [40, 40]
 
 
-def test_runs_of_different_splits_are_no_ensemble_on_a_split(runs, command, tmp_path):
+def test_runs_of_different_splits_are_no_ensemble_on_a_split(runs, inside, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     config = json.loads((runs["sex"] / "config.json").read_text())
     config["data"]["test"]["fingerprint"] = "another"
     (other / "config.json").write_text(json.dumps(config))
     (other / "model.keras").symlink_to(runs["sex"] / "model.keras")
-    process = command("evaluate.py", "--ensemble", runs["sex"], other)
+    process = inside("evaluate.py", "--ensemble", runs["sex"], other)
     assert process.returncode == 2
     assert process.stderr.count("\n") == 1
     assert "one may have been trained on those of the other" in process.stderr
@@ -223,8 +224,8 @@ def test_runs_of_different_splits_are_no_ensemble_on_a_split(runs, command, tmp_
         (["a", "--calibrate", "x", "--images", ".", "--split", "val"], "--split has no effect"),
     ],
 )
-def test_wrong_usage_is_one_line(command, words, message):
-    process = command("evaluate.py", *words)
+def test_wrong_usage_is_one_line(inside, words, message):
+    process = inside("evaluate.py", *words)
     assert process.returncode == 2
     assert process.stderr.count("\n") == 1
     assert message in process.stderr

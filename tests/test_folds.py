@@ -56,13 +56,14 @@ def test_folds_hold_each_film_out_once_with_its_own_pixels(phantoms):
 
 
 @pytest.fixture(scope="module")
-def train(command, phantoms, tmp_path_factory):
+def train(inside, tiny_mobilenet, phantoms, tmp_path_factory):
     """Run train_advanced.py with two folds of the phantoms; returns (process, their folder)."""
     results = tmp_path_factory.mktemp("folds")
 
     def run(name, *words):
         where = ["--data_dir", phantoms, "--results_dir", results, "--run_name", name]
-        return command("train_advanced.py", *where, *TINY, *words), results / name
+        with tiny_mobilenet():
+            return inside("train_advanced.py", *where, *TINY, *words), results / name
 
     return run
 
@@ -117,9 +118,9 @@ def test_folds_tell_their_errors_together(folds, phantoms):
     assert "out of fold: 60 films" in second.stdout
 
 
-def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, command, tmp_path):
+def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, command, inside, tmp_path):
     folder = folds[2]
-    process = command("evaluate.py", folder, "--out", tmp_path / "out")
+    process = inside("evaluate.py", folder, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     expected = read(folder / "predictions_test.csv")
     np.testing.assert_allclose(
@@ -132,13 +133,13 @@ def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, command, tmp_path):
     assert "(90 %: " in process.stdout
 
 
-def test_a_fold_is_evaluated_on_the_films_that_it_held_out(folds, command, tmp_path):
+def test_a_fold_is_evaluated_on_the_films_that_it_held_out(folds, inside, tmp_path):
     run = folds[2] / "fold_1"
-    process = command("evaluate.py", run, "--split", "val", "--out", tmp_path / "out")
+    process = inside("evaluate.py", run, "--split", "val", "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     held_out, found = read(run / "predictions_val.csv"), read(tmp_path / "out" / "predictions.csv")
     assert found["id"].tolist() == held_out["id"].tolist()
-    process = command("evaluate.py", folds[2], "--split", "val")
+    process = inside("evaluate.py", folds[2], "--split", "val")
     assert process.returncode == 2
     assert "one may have been trained on those of the other" in process.stderr
 

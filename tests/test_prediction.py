@@ -56,7 +56,7 @@ def test_evaluation_prints_months_and_leaves_pictures(evaluated):
     assert len(names) == 3
 
 
-def test_views_are_averaged_film_by_film(trained, command, tmp_path):
+def test_views_are_averaged_film_by_film(trained, inside, tmp_path):
     """S1, S2: the mean over views keeps its film, label and order."""
     plain = pd.read_csv(trained[0] / "predictions_test.csv")
     views = pd.read_csv(trained[0] / "predictions_test_tta.csv")
@@ -65,16 +65,16 @@ def test_views_are_averaged_film_by_film(trained, command, tmp_path):
     assert not np.allclose(plain["predicted"], views["predicted"], atol=0.1)
     metrics = json.loads((trained[0] / "metrics.json").read_text())
     assert metrics["test_tta"]["mae"] == pytest.approx(views["error"].abs().mean())
-    process = command("evaluate.py", trained[0], "--use_tta", "--out", tmp_path / "out")
+    process = inside("evaluate.py", trained[0], "--use_tta", "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     assert read_predictions(tmp_path / "out")["predicted"].tolist() == views["predicted"].tolist()
 
 
-def test_two_runs_are_compared_on_the_same_films(trained, command, tmp_path):
+def test_two_runs_are_compared_on_the_same_films(trained, inside, tmp_path):
     """A run against itself: no difference, and the interval says so."""
     for name in ("a", "b"):
         shutil.copytree(trained[0], tmp_path / name)
-    process = command("evaluate.py", tmp_path / "a", tmp_path / "b")
+    process = inside("evaluate.py", tmp_path / "a", tmp_path / "b")
     assert process.returncode == 0, process.stderr
     assert "on the same 90 films" in process.stdout
     assert "+0.00   difference, 95 % interval [+0.00, +0.00]" in process.stdout
@@ -98,7 +98,7 @@ def test_predictions_are_in_file_order_and_whole_whatever_the_batch(trained, bat
 
 
 def test_labels_in_another_order_give_the_same_prediction_for_each_film(
-    trained, evaluated, command, tmp_path
+    trained, evaluated, inside, tmp_path
 ):
     """A table of a stranger: shuffled, other headers, one film missing, one without sex."""
     table = pd.read_csv(trained[1] / "df_test.csv", dtype={"id": str}).sample(40, random_state=5)
@@ -107,7 +107,7 @@ def test_labels_in_another_order_give_the_same_prediction_for_each_film(
     table.loc[len(table) + 1000, ["id", "boneage", "Sex"]] = ["unknown", 100, "F"]
     table = table.rename(columns={"id": "Case ID", "boneage": "Bone Age (months)"})
     table[["Case ID", "Sex", "Bone Age (months)"]].to_csv(tmp_path / "labels.csv", index=False)
-    process = command(
+    process = inside(
         *("evaluate.py", trained[0], "--csv", tmp_path / "labels.csv"),
         *("--images", trained[1] / "test", "--out", tmp_path / "out"),
     )
@@ -121,9 +121,9 @@ def test_labels_in_another_order_give_the_same_prediction_for_each_film(
     assert "1 no file" in process.stdout
 
 
-def test_evaluation_never_writes_over_another(trained, command, evaluated):
+def test_evaluation_never_writes_over_another(trained, inside, evaluated):
     before = (evaluated[1] / "predictions.csv").stat().st_mtime_ns
-    process = command("evaluate.py", trained[0], "--out", evaluated[1])
+    process = inside("evaluate.py", trained[0], "--out", evaluated[1])
     assert process.returncode == 0
     assert f"{evaluated[1]}_2" in process.stdout
     assert (evaluated[1] / "predictions.csv").stat().st_mtime_ns == before
@@ -143,11 +143,11 @@ def odd_films(trained, tmp_path_factory):
     return folder
 
 
-def test_deep_film_and_its_8_bit_twin_have_the_same_age(trained, odd_films, command, tmp_path):
+def test_deep_film_and_its_8_bit_twin_have_the_same_age(trained, odd_films, inside, tmp_path):
     """Must hold 7, first half."""
     names = [odd_films / f"{bits}bit.png" for bits in (8, 16, 12)]
     out = tmp_path / "ages.csv"
-    process = command("predict.py", *names, "--model", trained[0], "--sex", "F", "--out", out)
+    process = inside("predict.py", *names, "--model", trained[0], "--sex", "F", "--out", out)
     assert process.returncode == 0, process.stderr
     months = pd.read_csv(out)["months"]
     assert months.notna().all()
@@ -174,9 +174,9 @@ def test_bad_files_are_named_and_the_rest_is_done(trained, odd_films, command, t
     assert table["months"].isna().tolist() == [True, False, True, True, False]
 
 
-def test_predict_agrees_with_evaluate_film_by_film(trained, evaluated, command, tmp_path):
+def test_predict_agrees_with_evaluate_film_by_film(trained, evaluated, inside, tmp_path):
     """Sexes from a table, a whole folder in one call."""
-    process = command(
+    process = inside(
         *("predict.py", trained[1] / "test", "--model", trained[0]),
         *("--csv", trained[1] / "df_test.csv", "--out", tmp_path / "ages.csv"),
     )
@@ -189,7 +189,7 @@ def test_predict_agrees_with_evaluate_film_by_film(trained, evaluated, command, 
     np.testing.assert_allclose(both["months"], both["predicted"], atol=0.011)
 
 
-def test_mistakes_of_predict_are_one_line_each(trained, odd_films, command, tmp_path):
+def test_mistakes_of_predict_are_one_line_each(trained, odd_films, inside, tmp_path):
     film, run = odd_films / "8bit.png", trained[0]
     (tmp_path / "no_sex.csv").write_text("id,boneage\n8bit,100\n")
     (tmp_path / "there.csv").write_text("mine")
@@ -204,11 +204,11 @@ def test_mistakes_of_predict_are_one_line_each(trained, odd_films, command, tmp_
         (["--model", run, film, "--sex", "F"], ["name the films first"]),
     ]
     for words, expected in cases:
-        assert is_one_error_line(command("predict.py", *words), *expected)
+        assert is_one_error_line(inside("predict.py", *words), *expected)
     assert (tmp_path / "there.csv").read_text() == "mine"
 
 
-def test_mistakes_of_evaluate_are_one_line_each(trained, command, tmp_path):
+def test_mistakes_of_evaluate_are_one_line_each(trained, inside, tmp_path):
     run, data = trained
     (tmp_path / "columns.csv").write_text("id,sex\n1,M\n")
     (tmp_path / "empty.csv").write_text("")
@@ -223,13 +223,13 @@ def test_mistakes_of_evaluate_are_one_line_each(trained, command, tmp_path):
         ([run, "--csv", data / "df_test.csv", "--images", data / "train"], ["no usable film"]),
     ]
     for words, expected in cases:
-        assert is_one_error_line(command("evaluate.py", *words), *expected)
+        assert is_one_error_line(inside("evaluate.py", *words), *expected)
 
 
-def test_sex_of_one_film_unknown_to_the_table(trained, odd_films, command, tmp_path):
+def test_sex_of_one_film_unknown_to_the_table(trained, odd_films, inside, tmp_path):
     (tmp_path / "sexes.csv").write_text("filename,sex\n8bit.png,M\n")
     films = [odd_films / "8bit.png", odd_films / "16bit.png"]
-    process = command("predict.py", *films, "--model", trained[0], "--csv", tmp_path / "sexes.csv")
+    process = inside("predict.py", *films, "--model", trained[0], "--csv", tmp_path / "sexes.csv")
     assert process.returncode == 1
     assert "no sex" in process.stderr
     assert "16bit.png" in process.stderr
@@ -269,11 +269,11 @@ def test_predict_prints_and_writes_the_interval(trained, command, tmp_path):
         assert line.endswith("{}  {} (90 %: {} - {})".format("months", *years))
 
 
-def test_views_without_a_calibration_have_no_interval(trained, odd_films, command):
+def test_views_without_a_calibration_have_no_interval(trained, odd_films, inside):
     words = [odd_films / "8bit.png", "--model", trained[0], "--sex", "F", "--use_tta"]
-    process = command("predict.py", *words)
+    process = inside("predict.py", *words)
     assert "(90 %: " in process.stdout
-    process = command("predict.py", *words, "--tta_steps", "2")
+    process = inside("predict.py", *words, "--tta_steps", "2")
     assert process.returncode == 0
     assert "90 %" not in process.stdout
     assert process.stderr.startswith("note: no intervals: the run was not validated on means of 2")
@@ -294,16 +294,16 @@ def hospital(trained, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def calibrated(trained, hospital, command):
+def calibrated(trained, hospital, inside):
     """evaluate.py --calibrate on those films."""
     words = ["--calibrate", hospital[0], "--images", hospital[2], "--name", "far"]
-    process = command("evaluate.py", trained[0], *words)
+    process = inside("evaluate.py", trained[0], *words)
     assert process.returncode == 0, process.stderr
     return process
 
 
 def test_a_calibration_of_a_hospital_gains_there_what_it_says(
-    trained, hospital, calibrated, command, tmp_path
+    trained, hospital, calibrated, inside, tmp_path
 ):
     gain = json.loads((trained[0] / "calibration_far.json").read_text())["views_1"]["gain"]
     assert gain["n"] == 60
@@ -311,7 +311,7 @@ def test_a_calibration_of_a_hospital_gains_there_what_it_says(
     assert "it helps" in calibrated.stdout
     maes = []
     for name, words in (("plain", []), ("far", ["--calibration", "far"])):
-        process = command(
+        process = inside(
             *("evaluate.py", trained[0], "--csv", hospital[1], "--images", hospital[2]),
             *("--out", tmp_path / name, *words),
         )
@@ -323,11 +323,11 @@ def test_a_calibration_of_a_hospital_gains_there_what_it_says(
 
 
 def test_predict_uses_a_calibration_on_request_alone(
-    trained, hospital, calibrated, command, tmp_path
+    trained, hospital, calibrated, inside, tmp_path
 ):
     words = [hospital[2], "--model", trained[0], "--csv", hospital[1]]
-    plain = command("predict.py", *words, "--out", tmp_path / "plain.csv")
-    process = command("predict.py", *words, "--calibration", "far", "--out", tmp_path / "far.csv")
+    plain = inside("predict.py", *words, "--out", tmp_path / "plain.csv")
+    process = inside("predict.py", *words, "--calibration", "far", "--out", tmp_path / "far.csv")
     assert "(90 %: " in process.stdout
     both = pd.read_csv(tmp_path / "plain.csv").merge(
         pd.read_csv(tmp_path / "far.csv"), on=["filename", "sex"], suffixes=("", "_far")
@@ -341,7 +341,7 @@ def test_predict_uses_a_calibration_on_request_alone(
 
 
 def test_mistakes_of_calibrating_are_one_line_each(
-    trained, hospital, calibrated, odd_films, command, tmp_path
+    trained, hospital, calibrated, odd_films, inside, tmp_path
 ):
     few = pd.read_csv(hospital[0], dtype={"id": str})
     girls = few["sex"] == "F"
@@ -368,6 +368,6 @@ def test_mistakes_of_calibrating_are_one_line_each(
         ([*predict[:4], run, *predict[4:], "--calibration", "far"], ["belongs to one run"]),
     ]
     for words, expected in cases:
-        assert is_one_error_line(command(*words), *expected)
+        assert is_one_error_line(inside(*words), *expected)
     assert (run / "calibration_far.json").read_text() == before
     assert not (run / "calibration_few.json").exists()

@@ -30,12 +30,12 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def train(command, phantoms, results):
-    """Run train_advanced.py on the phantoms; returns (process, run folder)."""
+    """Run train_advanced.py on the phantoms, as a process of its own unless `by` is the fixture
+    `inside`; returns (process, run folder)."""
 
-    def run(name, *words, data_dir=phantoms, **environment):
+    def run(name, *words, data_dir=phantoms, by=command):
         where = ["--data_dir", data_dir, "--results_dir", results, "--run_name", name]
-        process = command("train_advanced.py", *where, *TINY, *words, **environment)
-        return process, results / name
+        return by("train_advanced.py", *where, *TINY, *words), results / name
 
     return run
 
@@ -158,41 +158,41 @@ def test_statistics_follow_batches_that_are_large_enough(words, mode):
     assert batchnorm_mode(train_advanced.parse_args(words.split())) == mode
 
 
-def test_a_run_is_never_overwritten(train, unbroken):
+def test_a_run_is_never_overwritten(train, inside, unbroken):
     before = {p: p.stat().st_mtime_ns for p in unbroken.rglob("*")}
-    process, _ = train("unbroken")
+    process, _ = train("unbroken", by=inside)
     assert process.returncode == 2
     assert process.stderr.count("\n") == 1
     assert "--resume" in process.stderr
     assert before == {p: p.stat().st_mtime_ns for p in unbroken.rglob("*")}
 
 
-def test_resume_with_other_options_names_them(train, unbroken):
-    process, _ = train("unbroken", "--resume", "--lr", "0.5")
+def test_resume_with_other_options_names_them(train, inside, unbroken):
+    process, _ = train("unbroken", "--resume", "--lr", "0.5", by=inside)
     assert process.returncode == 2
     assert "--lr 0.001 -> 0.5" in process.stderr
 
 
-def test_resuming_a_finished_run_shows_its_figures(train, unbroken):
-    process, _ = train("unbroken", "--resume")
+def test_resuming_a_finished_run_shows_its_figures(train, inside, unbroken):
+    process, _ = train("unbroken", "--resume", by=inside)
     assert process.returncode == 0
     assert "median baseline" in process.stdout
 
 
-def test_a_film_in_two_splits_is_an_error(train, phantoms, tmp_path):
+def test_a_film_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):
     for path in phantoms.iterdir():
         (tmp_path / path.name).symlink_to(path)
     (tmp_path / "test").unlink()
     (tmp_path / "test").symlink_to(phantoms / "train")
     (tmp_path / "df_test.csv").unlink()
     (tmp_path / "df_test.csv").symlink_to(phantoms / "df_train.csv")
-    process, _ = train("leak", data_dir=tmp_path)
+    process, _ = train("leak", data_dir=tmp_path, by=inside)
     assert process.returncode == 2
     assert "both train and test" in process.stderr
 
 
-def test_nothing_to_train_is_an_error(command, phantoms, results):
-    process = command(
+def test_nothing_to_train_is_an_error(inside, phantoms, results):
+    process = inside(
         "train_advanced.py",
         *("--data_dir", phantoms, "--results_dir", results, "--epochs_frozen", "0"),
         *("--weights", "none", "--backbone", "mobilenet", "--img_size", "64"),
@@ -201,13 +201,13 @@ def test_nothing_to_train_is_an_error(command, phantoms, results):
     assert "nothing to train" in process.stderr
 
 
-def test_a_failed_start_does_not_take_the_name(train, results, tmp_path):
-    process, _ = train("mistyped", data_dir=tmp_path / "nowhere")
+def test_a_failed_start_does_not_take_the_name(train, inside, results, tmp_path):
+    process, _ = train("mistyped", data_dir=tmp_path / "nowhere", by=inside)
     assert process.returncode == 2
     assert not (results / "mistyped").exists()
 
 
-def test_other_labels_can_not_be_resumed(train, phantoms, unbroken, results, tmp_path):
+def test_other_labels_can_not_be_resumed(train, inside, phantoms, unbroken, results, tmp_path):
     """A finished run shows its figures, an unfinished one must not go on with other data."""
     name = "other_data"
     (results / name).mkdir()
@@ -221,6 +221,6 @@ def test_other_labels_can_not_be_resumed(train, phantoms, unbroken, results, tmp
     config["options"] |= {"data_dir": str(data), "run_name": name}
     (results / name / "config.json").unlink()
     (results / name / "config.json").write_text(json.dumps(config))
-    process, _ = train(name, "--resume", data_dir=data)
+    process, _ = train(name, "--resume", data_dir=data, by=inside)
     assert process.returncode == 2
     assert "train changed since" in process.stderr

@@ -47,8 +47,8 @@ CASES = [
     ("lr_finetune", 0.02, FINE),
     ("epochs_frozen", 2, ()),
     ("epochs_finetune", 3, FINE),
-    ("epochs_small", 1, FINE),
-    ("img_size_small", 48, (*FINE, "--epochs_small", "1", "--img_size", "64")),
+    ("epochs_small", 1, (*FINE, "--img_size", "128")),
+    ("img_size_small", 48, (*FINE, "--img_size", "128", "--epochs_small", "1")),
     ("bn", "frozen", FINE),
     ("weight_decay", 0.2, ()),
     ("gradient_clip_norm", 0.0, ()),
@@ -101,7 +101,7 @@ def what_training_starts_with(args, films):
 def films(phantoms):
     return {
         key: load_films(phantoms, "train", *key, cache_dir=None)
-        for key in ((32, "pad"), (32, "stretch"), (64, "pad"))
+        for key in ((32, "pad"), (32, "stretch"), (64, "pad"), (128, "pad"))
     }
 
 

@@ -106,11 +106,13 @@ def train(stages, args, run):
     `model.keras`. With a saved state in the run folder, training goes on from there.
     """
     progress, arrays = read_state(run)
+    predictors = {size: compile_predictor(stage.model) for size, stage in stages.items()}
     weights = None  # of the phase before
     for phase in plan_phases(args):
         if progress["next_epoch"] >= phase.last:
             continue
         model, films, val_films = stages[phase.img_size]
+        predict = predictors[phase.img_size]
         if weights:
             model.set_weights(weights)
         if progress["img_size"] != phase.img_size:
@@ -124,7 +126,7 @@ def train(stages, args, run):
             initial_epoch=progress["next_epoch"],
             epochs=phase.last,
             steps_per_epoch=steps_per_epoch(films, args.batch_size),
-            callbacks=[EndOfEpoch(phase, progress, films, val_films, args, run)],
+            callbacks=[EndOfEpoch(phase, progress, films, val_films, predict, args, run)],
             shuffle=False,
             verbose=0,
         )
@@ -262,13 +264,10 @@ def plain_batches(model, films, args, epoch):
 class EndOfEpoch(keras.callbacks.Callback):
     """Validates, keeps the best model, reports and saves the state after every epoch."""
 
-    def __init__(self, phase, progress, films, val_films, args, run):
+    def __init__(self, phase, progress, films, val_films, predict, args, run):
         super().__init__()
         self.phase, self.progress, self.args, self.run = phase, progress, args, run
-        self.films, self.val_films = films, val_films
-
-    def on_train_begin(self, logs=None):
-        self.predict = compile_predictor(self.model)
+        self.films, self.val_films, self.predict = films, val_films, predict
 
     def on_epoch_begin(self, epoch, logs=None):
         seed_dropout(self.model, self.args.seed, epoch)

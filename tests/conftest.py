@@ -64,6 +64,21 @@ def tiny_mobilenet():
 
 
 @pytest.fixture(scope="session")
+def small_run(tmp_path_factory, phantoms, inside, tiny_mobilenet):
+    """A finished run of the small backbone on `phantoms`, with fine-tuning: its folder."""
+    folder = tmp_path_factory.mktemp("small")
+    with tiny_mobilenet():
+        process = inside(
+            *("train_advanced.py", "--data_dir", phantoms, "--results_dir", folder),
+            *("--run_name", "run", "--backbone", "mobilenet", "--weights", "none"),
+            *("--img_size", "48", "--batch_size", "8", "--dense_units", "200"),
+            *("--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "2"),
+        )
+    assert process.returncode == 0, process.stderr
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
 def inside():
     """Run a script as `command` does, but in this process: TensorFlow is imported only once."""
     from util.errors import run_command

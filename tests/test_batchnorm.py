@@ -52,13 +52,12 @@ def test_statistics_are_those_of_all_batches():
     np.testing.assert_allclose(layer.moving_variance, features.var((0, 1, 2)), rtol=1e-2)
 
 
-def test_a_run_is_saved_with_statistics_of_plain_films(trained):
+def test_a_run_is_saved_with_statistics_of_plain_films(small_run, phantoms):
     """Measured anew with the weights and films of its best epoch they are the same."""
-    folder, data = trained
-    model = load_run_model(Run(folder))
-    args = Namespace(**Run(folder).read_json("config.json")["options"])
-    best_epoch = int(pd.read_csv(folder / "history.csv")["val_mae"].idxmin())
-    films = load_films(data, "train", args.img_size, args.fit)
+    model = load_run_model(Run(small_run))
+    args = Namespace(**Run(small_run).read_json("config.json")["options"])
+    best_epoch = int(pd.read_csv(small_run / "history.csv")["val_mae"].idxmin())
+    films = load_films(phantoms, "train", args.img_size, args.fit)
     layers = batchnorm_layers(model)
     saved = [layer.moving_mean.numpy() for layer in layers]
     use_statistics(layers, "train")

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from util.augmentation import augment_batch
+from util.augmentation import augment_films, augment_labels
 from util.errors import UserError
 from util.files import write_atomically, write_json
 from util.radiographs import READER_VERSION, UNREADABLE, RadiographError, read_canvas
@@ -154,6 +154,10 @@ class Pixels:
             [self.shards[r // SHARD_FILMS][r % SHARD_FILMS] for r in self.rows[positions]]
         )
 
+    def augmented(self, positions, rng, ranges):
+        """Randomly changed copies of the films at `positions`: uint8 `(n, size, size)`."""
+        return augment_films(self[positions], rng, ranges)
+
 
 def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
     """Read films onto their canvas, in parallel, with a progress bar.
@@ -252,23 +256,15 @@ def make_batch(films, batch_size, seed, epoch, step, ranges=None):
     """
     order = epoch_order(len(films), seed, epoch)
     rows = order[step * batch_size : (step + 1) * batch_size]
-    batch = take_batch(films, rows)
+    table = films.table.iloc[rows]  # id, sex and label of the same rows as the image
+    ids = table["id"].to_numpy()
+    sex, boneage = (table[[name]].to_numpy(np.float32) for name in ("sex", "boneage"))
     if ranges is None:
-        return batch
+        return Batch(ids, films.pixels[rows][..., None], sex, boneage)
     rng = random_stream(seed, 1, epoch, step)
-    image, sex, boneage = augment_batch(batch.image[..., 0], batch.sex, batch.boneage, rng, ranges)
-    return Batch(batch.ids, image[..., None], sex, boneage)
-
-
-def take_batch(films, rows):
-    """The films at `rows` of the table, with id, sex and label of the same rows."""
-    table = films.table.iloc[rows]
-    return Batch(
-        ids=table["id"].to_numpy(),
-        image=films.pixels[rows][..., None],
-        sex=table["sex"].to_numpy(np.float32)[:, None],
-        boneage=table["boneage"].to_numpy(np.float32)[:, None],
-    )
+    image = films.pixels.augmented(rows, rng, ranges)
+    image, sex, boneage = augment_labels(image, sex, boneage, rng, ranges)
+    return Batch(ids, image[..., None], sex, boneage)
 
 
 @lru_cache(maxsize=4)
@@ -290,18 +286,16 @@ def training_dataset(films, batch_size, seed, first_epoch, last_epoch, ranges=No
     import tensorflow as tf
 
     steps = steps_per_epoch(films, batch_size)
-    n, size = min(batch_size, len(films)), films.pixels.shards[0].shape[1]
 
     def load(number):
         epoch, step = divmod(int(number), steps)
-        _, image, sex, boneage = make_batch(films, batch_size, seed, epoch, step, ranges)
-        return image, sex, boneage
+        return make_batch(films, batch_size, seed, epoch, step, ranges)[1:]  # without ids
+
+    kinds = [tf.TensorSpec(part.shape, part.dtype) for part in load(first_epoch * steps)]
 
     def shaped(number):
-        kinds = (tf.uint8, tf.float32, tf.float32)
-        image, sex, boneage = tf.numpy_function(load, [number], kinds, stateful=False)
-        image = tf.ensure_shape(image, (n, size, size, 1))
-        sex, boneage = tf.ensure_shape(sex, (n, 1)), tf.ensure_shape(boneage, (n, 1))
+        parts = tf.numpy_function(load, [number], [kind.dtype for kind in kinds], stateful=False)
+        image, sex, boneage = map(tf.ensure_shape, parts, [kind.shape for kind in kinds])
         return {"image": image, "sex": sex}, boneage
 
     numbers = tf.data.Dataset.range(first_epoch * steps, last_epoch * steps)

@@ -39,10 +39,14 @@ STRENGTHS = {  # what --augment names
 }
 
 
-def augment_batch(image, sex, boneage, rng, ranges):
-    """Return randomly changed copies of a batch: uint8 `(N, size, size)`, sex and boneage
-    (months) float32 `(N, 1)`, in and out."""
-    image = np.stack([augment(film, rng, ranges) for film in image])
+def augment_films(films, rng, ranges):
+    """Return randomly changed copies of films: uint8 `(N, size, size)`, in and out."""
+    return np.stack([augment(film, rng, ranges) for film in films])
+
+
+def augment_labels(image, sex, boneage, rng, ranges):
+    """Add noise to the labels of a batch, and blend its films with theirs, where asked for: image
+    `(N, ...)`, sex and boneage (months) float32 `(N, 1)`, in and out."""
     if ranges.label_noise_std:
         boneage = add_gaussian_noise_to_labels(boneage, rng, ranges.label_noise_std)
     if ranges.mixup_alpha:

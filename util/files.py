@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 from pathlib import Path
 
 from util.errors import UserError
@@ -13,7 +14,8 @@ def write_atomically(path, write):
     `write` gets the temporary path, in the same folder and with the same ending.
     """
     path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    # another machine that shares the folder may have a process of the same number
+    temporary = path.with_name(f".{platform.node()}-{os.getpid()}-{path.name}")
     try:
         write(temporary)
         temporary.replace(path)

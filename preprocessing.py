@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -227,17 +228,24 @@ def failures_path(shard):
 
 def save_shard(shard, failed, path):
     """Write a shard and its failures atomically; returns it memory-mapped."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with cache_folder(path.parent):
         # the failures go first: whoever sees the shard must find them
         write_json(failures_path(path), failed)
         write_atomically(path, lambda file: np.save(file, shard))
+    return np.load(path, mmap_mode="r")
+
+
+@contextmanager
+def cache_folder(folder):
+    """Make a folder of the cache; UserError when that, or writing within the block, fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise UserError(
-            f"can't write the pixel cache: {error.strerror} ({path.parent}). "
+            f"can't write the cache: {error.strerror} ({folder}). "
             "Free some space or name another place with --cache_dir."
         ) from None
-    return np.load(path, mmap_mode="r")
 
 
 # --------------------------------------------------------------------------------------- batches

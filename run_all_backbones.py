@@ -4,10 +4,11 @@
     python run_all_backbones.py --backbones mobilenet resnet50 convnext_tiny --img_size 224 --fine_tune
     python run_all_backbones.py --dry_run --epochs_frozen 20 --weights "weights/{backbone}.h5"
 
-Every option of train_advanced.py is passed on, {backbone} in it stands for the name. Each run is a process of its own, in
-backbone_results/<sweep>/<backbone>/; one that fails does not end the sweep, and the same command
-goes on where it was stopped. A table, summary.csv, <backbone>_performance.json and backbones.png
-compare errors in months, speed and parameters. The exit code is 1 when a run failed.
+Every option of train_advanced.py is passed on, {backbone} in it stands for the name. Each run is a
+process of its own, in backbone_results/<sweep>/<backbone>/; one that fails does not end the sweep,
+and the same command goes on where it was stopped. A table, summary.csv, <backbone>_performance.json
+and backbones.png compare errors in months, speed and parameters. The exit code is 1 when a run
+failed. Without --fine_tune heads are trained on features (--feature_views 3): util/README.md.
 """
 
 from pathlib import Path
@@ -39,9 +40,9 @@ def main(argv=None):
     args, passed_on = parse_args(argv)
     from util import sweep
 
-    name = args.sweep or parse_training_args(passed_on).model_type
-    folder = Path(args.results_dir) / name
-    runs = sweep.plan_runs(folder, args.backbones, passed_on, parse_training_args)
+    options = sweep.add_feature_views(passed_on, parse_training_args)
+    folder = Path(args.results_dir) / (args.sweep or parse_training_args(options).model_type)
+    runs = sweep.plan_runs(folder, args.backbones, options, parse_training_args)
     sweep.report_plan(runs)
     if not args.no_estimate:
         sweep.report_estimate(runs)

@@ -70,7 +70,7 @@ CASES = [
 ELSEWHERE = {
     *("data_dir", "cache_dir", "results_dir", "run_name", "resume", "male_value"),
     *("use_clahe_val_test", "use_tta", "tta_steps", "find_lr", "patience", "weights"),
-    *("fine_tune", "batch_size_eval", "verbose", "show", "folds", "fold"),
+    *("fine_tune", "batch_size_eval", "verbose", "show", "folds", "fold", "feature_views"),
 }
 
 
@@ -157,6 +157,11 @@ def test_every_option_has_a_case():
         ("--fold 2 --folds 5", "--run_name"),
         ("--use_clahe_val_test --folds 5", "splits (leave out --folds"),
         ("--folds 5 --find_lr", "a training (leave out --find_lr)"),
+        ("--feature_views 2 --fine_tune", "a frozen backbone"),
+        ("--feature_views 2 --epochs_frozen 0 --fine_tune", "--epochs_frozen above 0"),
+        ("--feature_views 2 --model_type attn_sex", "a head on pooled features"),
+        ("--mixup_alpha 0.2 --feature_views 2", "films in every step"),
+        ("--find_lr --feature_views 2", "films in every step"),
     ],
 )
 def test_an_idle_option_is_an_error(words, condition, capsys):

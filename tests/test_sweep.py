@@ -5,7 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from util.sweep import format_time, last_line
+from train_advanced import parse_args
+from util.sweep import add_feature_views, format_time, last_line
 
 OPTIONS = ("--weights", "none", "--img_size", "64", "--epochs_frozen", "1", "--batch_size", "8")
 
@@ -84,6 +85,21 @@ def test_a_dry_run_writes_nothing(sweep):
 def test_the_name_of_the_backbone_goes_into_options(sweep):
     process, _ = sweep("--dry_run", "--weights", "w/{backbone}.h5", backbones=["vgg16"])
     assert "--weights w/vgg16.h5" in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "added"),
+    [
+        ("", ["--feature_views", "3"]),
+        ("--model_type baseline", ["--feature_views", "3"]),
+        ("--feature_views 0", []),
+        ("--fine_tune", []),
+        ("--epochs_frozen 0", []),
+        ("--model_type attn_sex", []),
+    ],
+)
+def test_heads_are_trained_on_features_where_nothing_else_trains(words, added):
+    assert add_feature_views(words.split(), parse_args) == [*words.split(), *added]
 
 
 def test_wrong_options_end_the_sweep_at_once(command):

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
+POOLED = ("baseline", "sex")  # the head sees features of the whole film
 ATTENTION = ("attn_sex", "attn_sex_improved")
-MODEL_TYPES = ("baseline", "sex", *ATTENTION)
+MODEL_TYPES = (*POOLED, *ATTENTION)
 
 
 class Backbone(NamedTuple):

@@ -186,7 +186,12 @@ def prepare_stages(films, args, run):
     model = new_model(films["train"], args, run)
     from util.training import Stage
 
-    stages = {args.img_size: Stage(model, films["train"], films["val"])}
+    stage = Stage(model, films["train"], films["val"])
+    if args.feature_views:
+        from util.features import on_features
+
+        stage = on_features(stage, args, run)
+    stages = {args.img_size: stage}
     if args.epochs_small:
         small = Namespace(**vars(args) | {"img_size": args.img_size_small})
         films = read_splits(small)

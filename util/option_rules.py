@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
+from util.backbones import POOLED
 from util.runtimes import RUNTIMES
 
 
@@ -16,11 +17,24 @@ class Needs(NamedTuple):
 
 
 NEEDS = (
-    Needs(("lr",), "--epochs_frozen above 0", lambda args: args.epochs_frozen),
+    Needs(("lr", "feature_views"), "--epochs_frozen above 0", lambda args: args.epochs_frozen),
     Needs(
         ("epochs_finetune", "lr_finetune", "bn", "epochs_small"),
         "--fine_tune",
         lambda args: args.fine_tune,
+    ),
+    Needs(
+        ("feature_views",), "a frozen backbone (no --fine_tune)", lambda args: not args.fine_tune
+    ),
+    Needs(
+        ("feature_views",),
+        f"a head on pooled features (--model_type {' or '.join(POOLED)})",
+        lambda args: args.model_type in POOLED,
+    ),
+    Needs(
+        ("mixup_alpha", "find_lr"),
+        "films in every step (leave out --feature_views)",
+        lambda args: not args.feature_views,
     ),
     Needs(("img_size_small",), "--epochs_small above 0", lambda args: args.epochs_small),
     Needs(

@@ -220,6 +220,14 @@ def add_training_options(parser):
         help="end a phase after so many epochs without a better validation MAE; 0 is never",
     )
     group.add_argument(
+        "--feature_views",
+        type=count(0, 3),
+        default=0,
+        metavar="0-3",
+        help="without --fine_tune: train the head on features of so many views of each film, "
+        "computed once, in place of a pass through the backbone in every epoch; 0 is off",
+    )
+    group.add_argument(
         "--augment", choices=STRENGTHS, default="moderate", help="strength of the augmentation"
     )
     add_seed(group)

@@ -21,7 +21,10 @@ def main():
     from util.training import plan_phases
 
     import_tensorflow()
-    seconds = sum(phase_seconds(phase, args) for phase in plan_phases(args))
+    if args.feature_views:
+        seconds = feature_seconds(args)
+    else:
+        seconds = sum(phase_seconds(phase, args) for phase in plan_phases(args))
     print(json.dumps({"seconds": round(seconds, 1)}))
 
 
@@ -42,6 +45,23 @@ def phase_seconds(phase, args):
     started = time.perf_counter()
     model.fit(batches, steps_per_epoch=TIMED_STEPS, verbose=0)
     return (time.perf_counter() - started) / TIMED_STEPS * steps
+
+
+def feature_seconds(args):
+    """Seconds that the features of all views of the training films take; the epochs of a head are
+    short beside them."""
+    from util.experiment import build_from, load_split
+    from util.features import compute_features, feature_reader, training_views
+
+    films = load_split(args, "train")
+    read = feature_reader(build_from(films, args))
+    n = len(films)
+    films.pixels = films.pixels.keep(range(min(n, TIMED_STEPS * args.batch_size_eval)))
+    views = training_views(films, args)
+    compute_features(read, views[0], args.batch_size_eval)  # compiles
+    started = time.perf_counter()
+    compute_features(read, views[0], args.batch_size_eval)
+    return (time.perf_counter() - started) / len(views[0]) * n * len(views)
 
 
 if __name__ == "__main__":

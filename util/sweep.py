@@ -11,11 +11,13 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from util.backbones import POOLED
 from util.files import write_csv, write_json
 from util.metrics import format_interval
 from util.runs import Run, check_same_options, lasting_options
 
 ROOT = Path(__file__).resolve().parent.parent  # where the scripts are
+FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
 
 
 @dataclass
@@ -49,6 +51,17 @@ def plan_runs(folder, backbones, options, parse_training_args):
             check_same_options(started["options"], lasting_options(args))
         runs.append(run)
     return runs
+
+
+def add_feature_views(options, parse_training_args):
+    """The options of a sweep, with heads trained on features where nothing else is trained and the
+    options don't choose."""
+    args = parse_training_args(options)
+    chosen = any(word.split("=")[0] == "--feature_views" for word in options)
+    head_alone = args.epochs_frozen and not args.fine_tune and args.model_type in POOLED
+    if chosen or not head_alone:
+        return options
+    return [*options, "--feature_views", str(FEATURE_VIEWS)]
 
 
 def report_plan(runs):
@@ -127,6 +140,7 @@ def summarise(run, metrics):
         status = "failed" if run.failure else "to do"
         return row | {"status": status, "test_mae": float("nan"), "reason": run.failure}
     test, history = metrics["test"], pd.read_csv(run.folder / "history.csv")
+    seconds = Run(run.folder).read_json("config.json").get("feature_seconds", 0)
     return row | {
         "status": "done",
         "n": test["n"],
@@ -140,7 +154,7 @@ def summarise(run, metrics):
         "films_per_second": metrics["model"]["films_per_second"],
         "epochs": len(history),
         "best_epoch": int(history.loc[history["val_mae"].idxmin(), "epoch"]),
-        "training_minutes": history["seconds"].sum() / 60,
+        "training_minutes": (seconds + history["seconds"].sum()) / 60,
         "reason": "",
     }
 

@@ -53,11 +53,18 @@ class Phase:
 
 
 class Stage(NamedTuple):
-    """What is trained on films of one size."""
+    """What is trained on films of one size. A stage with a `head` trains that part of the model
+    alone, and its films hold what the head takes in place of pixels."""
 
     model: keras.Model
     films: Films
     val_films: Films
+    head: keras.Model | None = None
+
+    @property
+    def trained(self):
+        """What goes through `fit`."""
+        return self.head or self.model
 
 
 def set_seeds(seed):
@@ -106,27 +113,27 @@ def train(stages, args, run):
     `model.keras`. With a saved state in the run folder, training goes on from there.
     """
     progress, arrays = read_state(run)
-    predictors = {size: compile_predictor(stage.model) for size, stage in stages.items()}
+    predictors = {size: compile_predictor(stage.trained) for size, stage in stages.items()}
     weights = None  # of the phase before
     for phase in plan_phases(args):
         if progress["next_epoch"] >= phase.last:
             continue
-        model, films, val_films = stages[phase.img_size]
-        predict = predictors[phase.img_size]
+        stage, predict = stages[phase.img_size], predictors[phase.img_size]
+        model = stage.trained
         if weights:
             model.set_weights(weights)
         if progress["img_size"] != phase.img_size:
             progress |= {"img_size": phase.img_size, "best_mae": math.inf, "best_epoch": 0}
-        prepare_phase(model, phase, films, args, run)
+        prepare_phase(stage, phase, args, run)
         if arrays:
             restore(model, arrays, with_optimizer=progress["next_epoch"] > phase.first)
             arrays = None
         model.fit(
-            training_batches(model, films, args, progress["next_epoch"], phase.last),
+            training_batches(model, stage.films, args, progress["next_epoch"], phase.last),
             initial_epoch=progress["next_epoch"],
             epochs=phase.last,
-            steps_per_epoch=steps_per_epoch(films, args.batch_size),
-            callbacks=[EndOfEpoch(phase, progress, films, val_films, predict, args, run)],
+            steps_per_epoch=steps_per_epoch(stage.films, args.batch_size),
+            callbacks=[EndOfEpoch(phase, progress, stage, predict, args, run)],
             shuffle=False,
             verbose=0,
         )
@@ -134,13 +141,14 @@ def train(stages, args, run):
     return pd.DataFrame(progress["history"])
 
 
-def prepare_phase(model, phase, films, args, run):
-    """Choose what trains and compile the model for a phase."""
-    steps_an_epoch = steps_per_epoch(films, args.batch_size)
+def prepare_phase(stage, phase, args, run):
+    """Choose what trains and compile it for a phase."""
+    steps_an_epoch = steps_per_epoch(stage.films, args.batch_size)
     steps = steps_an_epoch * (phase.last - phase.first)
-    bn = choose_trainable(model, phase, args)
-    compile_model(model, learning_rate(args, phase.lr, steps, steps_an_epoch), steps, films, args)
-    trainable, total = count_parameters(model)
+    bn = choose_trainable(stage.model, phase, args)
+    schedule = learning_rate(args, phase.lr, steps, steps_an_epoch)
+    compile_model(stage.trained, schedule, steps, stage.films, args)
+    trainable, total = count_parameters(stage.model)
     run.log(
         f"{phase.name}: {phase.last - phase.first} epochs of {steps_an_epoch} steps at "
         f"{phase.img_size} pixels, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
@@ -264,16 +272,16 @@ def plain_batches(model, films, args, epoch):
 class EndOfEpoch(keras.callbacks.Callback):
     """Validates, keeps the best model, reports and saves the state after every epoch."""
 
-    def __init__(self, phase, progress, films, val_films, predict, args, run):
+    def __init__(self, phase, progress, stage, predict, args, run):
         super().__init__()
         self.phase, self.progress, self.args, self.run = phase, progress, args, run
-        self.films, self.val_films, self.predict = films, val_films, predict
+        self.stage, self.predict = stage, predict
 
     def on_epoch_begin(self, epoch, logs=None):
-        seed_dropout(self.model, self.args.seed, epoch)
+        seed_dropout(self.stage.model, self.args.seed, epoch)
         self.started = time.perf_counter()
         self.bar = tqdm(
-            total=self.params["steps"] * min(self.args.batch_size, len(self.films)),
+            total=self.params["steps"] * min(self.args.batch_size, len(self.stage.films)),
             desc=f"{self.phase.name} {epoch + 1}/{self.phase.last}",
             unit="film",
             leave=False,
@@ -287,20 +295,20 @@ class EndOfEpoch(keras.callbacks.Callback):
                 "Lower --lr or --lr_finetune."
             )
         self.bar.set_postfix_str(f"train MAE {logs['mae']:.1f} months", refresh=False)
-        self.bar.update(min(self.args.batch_size, len(self.films)))
+        self.bar.update(min(self.args.batch_size, len(self.stage.films)))
 
     def on_epoch_end(self, epoch, logs=None):
         self.bar.close()
         seconds = time.perf_counter() - self.started
         with averaged_weights(self.model):
             self.measure_statistics(epoch)
-            table = predict_films(self.predict, self.val_films, self.args.batch_size_eval)
+            table = predict_films(self.predict, self.stage.val_films, self.args.batch_size_eval)
             val_mae = float(table["error"].abs().mean())
             better = val_mae < self.progress["best_mae"]
             if better:
                 self.progress |= {"best_mae": val_mae, "best_epoch": epoch}
                 if self.phase.img_size == self.args.img_size:
-                    save_model(self.model, self.run)
+                    save_model(self.stage.model, self.run)
         self.progress["history"].append(
             {
                 "epoch": epoch + 1,
@@ -324,7 +332,7 @@ class EndOfEpoch(keras.callbacks.Callback):
     def measure_statistics(self, epoch):
         """BatchNorm statistics for these weights; training itself uses none."""
         if self.phase.name != "frozen" and batchnorm_mode(self.args) == "train":
-            batches = plain_batches(self.model, self.films, self.args, epoch)
+            batches = plain_batches(self.model, self.stage.films, self.args, epoch)
             measure_statistics(self.model, batchnorm_layers(self.model), batches)
 
     def stop_or_go_on(self, epoch):
@@ -335,7 +343,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.model.stop_training = bool(stop)
 
     def report(self, epoch, logs, val_mae, better, seconds):
-        steps = self.params["steps"] * min(self.args.batch_size, len(self.films))
+        steps = self.params["steps"] * min(self.args.batch_size, len(self.stage.films))
         left = (self.phase.last - self.progress["next_epoch"]) * (
             time.perf_counter() - self.started
         )

@@ -1,0 +1,176 @@
+"""Heads trained on features: the same training without the backbone, and the same run folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+import train_advanced
+from preprocessing import load_films
+from util.augmentation import STRENGTHS
+from util.experiment import build_from
+from util.features import View, on_features
+from util.runs import Run
+from util.training import Stage
+
+TINY = [
+    *("--backbone", "mobilenet", "--weights", "none", "--img_size", "64", "--batch_size", "8"),
+    *("--dense_units", "16", "--lr", "0.01"),
+]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def train(command, phantoms, results):
+    """Run a training script on the phantoms; returns the run folder and what was printed."""
+
+    def run(name, *words, script="train_advanced_streamlined.py"):
+        where = ("--data_dir", phantoms, "--results_dir", results, "--run_name", name)
+        process = command(script, *where, "--cache_dir", results / "cache", *TINY, *words)
+        assert process.returncode == 0, process.stderr
+        return results / name, process.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def heads(train):
+    """A run whose head was trained on features of films that were not changed."""
+    return train("heads", "--augment", "none", "--feature_views", "1", "--epochs_frozen", "3")
+
+
+def history(run):
+    return pd.read_csv(run / "history.csv").drop(columns="seconds")
+
+
+def test_features_change_nothing_but_the_time(train, heads):
+    """Films that are not augmented have one set of features: films, order and dropout are those of
+    a training through the backbone, and so are losses and errors."""
+    usual, _ = train("usual", "--augment", "none", "--epochs_frozen", "3")
+    pd.testing.assert_frame_equal(history(heads[0]), history(usual), atol=0.02, rtol=1e-3)
+    files = [{p.relative_to(run) for p in run.rglob("*")} for run in (usual, heads[0])]
+    assert files[0] == files[1]
+
+
+def test_the_saved_model_takes_films_and_holds_the_trained_head(heads):
+    """Predictions of the whole model on films are as good as those of the head on features."""
+    val = pd.read_csv(heads[0] / "predictions_val.csv")
+    best = history(heads[0])["val_mae"].min()
+    assert val["error"].abs().mean() == pytest.approx(best, abs=5e-3)
+
+
+def test_a_run_notes_its_features(heads):
+    run, printed = heads
+    config = json.loads((run / "config.json").read_text())
+    assert config["options"]["feature_views"] == 1
+    assert config["feature_seconds"] > 0
+    assert "features: 1 x 48 training films, 1024 numbers each" in printed
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("script", ["train_baseline.py", "train_advanced.py"])
+def test_a_killed_head_resumes_to_the_same_end(script, phantoms, results, train):
+    name = f"unbroken_{script}"
+    words = ["--feature_views", "2", "--epochs_frozen", "40", "--patience", "0"]
+    unbroken, _ = train(name, *words, script=script)
+    where = ["--data_dir", phantoms, "--results_dir", results, "--run_name", "killed_" + script]
+    command = [sys.executable, ROOT / script, *where, "--cache_dir", results / "cache"]
+    process = subprocess.Popen([*map(str, command), *TINY, *words], stdout=subprocess.DEVNULL)
+    log = results / f"killed_{script}" / "log.txt"
+    while process.poll() is None and not (log.exists() and log.read_text().count("films/s") > 2):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (log.parent / "metrics.json").exists(), "it ended before it was killed"
+    killed, _ = train("killed_" + script, *words, "--resume", script=script)
+    pd.testing.assert_frame_equal(history(killed), history(unbroken))
+
+
+@pytest.fixture(scope="module")
+def films(phantoms):
+    return [load_films(phantoms, split, 64, "pad", cache_dir=None) for split in ("train", "val")]
+
+
+def test_a_view_of_a_film_is_its_own(films):
+    view = View(films[0].pixels, 7, 1, STRENGTHS["moderate"])
+    assert np.array_equal(view[[3, 5]][1], view[[5]][0])
+    assert not np.array_equal(view[[3]], films[0].pixels[[3]])
+    for other in (
+        View(films[0].pixels, 8, 1, view.ranges),
+        View(films[0].pixels, 7, 2, view.ranges),
+    ):
+        assert not np.array_equal(view[[3]], other[[3]])
+    assert np.array_equal(View(films[0].pixels)[[3]], films[0].pixels[[3]])
+
+
+@pytest.fixture(scope="module")
+def read(films, tmp_path_factory):
+    """Features under some options, and the names of all files that hold features."""
+    folder = tmp_path_factory.mktemp("features")
+
+    def features(*words):
+        args = train_advanced.parse_args([*TINY, "--cache_dir", str(folder), *words])
+        run = Run(folder, verbose=0)
+        run.write_json("config.json", {})
+        stage = on_features(Stage(build_from(films[0], args), *films), args, run)
+        return stage, {path.name for path in (folder / "features").iterdir()}
+
+    return features
+
+
+def test_what_is_computed_once_is_read_again(read):
+    stage, files = read("--feature_views", "1")
+    views = stage.films.pixels.views
+    assert len(files) == 2
+    assert views.shape == (1, 48, 1024)
+    assert stage.val_films.pixels.views.shape == (1, 12, 1024)
+    again, same = read("--feature_views", "1")
+    assert same == files
+    assert np.array_equal(again.films.pixels.views, views)
+    more, files = read("--feature_views", "2")
+    assert len(files) == 3
+    assert np.array_equal(more.films.pixels.views[0], views[0])
+    assert not np.array_equal(more.films.pixels.views[1], views[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "new"),
+    [
+        (("--seed", "7"), 2),  # other random weights too
+        (("--augment", "strong"), 1),
+    ],
+)
+def test_other_features_have_other_files(words, new, read):
+    before = read("--feature_views", "1")[1]
+    after = read("--feature_views", "1", *words)[1]
+    assert len(after - before) == new
+
+
+def test_training_draws_among_the_views_and_validation_takes_films_as_they_are(read, films):
+    (model, train, val, head), _ = read("--feature_views", "3")
+    rows, views = np.arange(48), train.pixels.views
+    drawn = train.pixels.augmented(rows, np.random.default_rng(0), None)
+    where = [[np.array_equal(view[i], drawn[i]) for view in views] for i in rows]
+    assert np.all(np.sum(where, axis=1) == 1)
+    assert np.all(np.sum(where, axis=0) > 5)
+    sex = films[1].table[["sex"]].to_numpy(np.float32)
+    whole = model([films[1].pixels[np.arange(12)][..., None], sex], training=False)
+    of_features = head([val.pixels[np.arange(12)], sex], training=False)
+    np.testing.assert_allclose(whole, of_features, atol=1e-2)
+
+
+def test_a_head_shares_its_layers_with_the_model(read):
+    model, *_, head = read("--feature_views", "1")[0]
+    assert head.get_layer("dense") is model.get_layer("dense")
+    assert head.count_params() < model.count_params() / 50

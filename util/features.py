@@ -1,0 +1,161 @@
+"""Heads trained on pooled features: the backbone sees each film a few times, not once an epoch.
+
+While the backbone is frozen, the features of a film change with its augmentation alone. So a few
+views of each training film (`--feature_views`) and the validation films as they are go through it
+once, and the layers behind the pooling are trained on what comes out. They are shared with the
+whole model, which is what a run keeps.
+"""
+
+import hashlib
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from modeling import backbone_of, input_scaling
+from preprocessing import Films, cache_folder, random_stream, shard_path
+from util.augmentation import STRENGTHS, augment
+from util.files import write_atomically
+from util.runs import add_to_config
+from util.training import Stage
+
+
+class Features:
+    """Pooled features in place of pixels: `views` holds float32 `(K, n, C)`, K views of n films."""
+
+    def __init__(self, views):
+        self.views = views
+
+    def __len__(self):
+        return self.views.shape[1]
+
+    def __getitem__(self, positions):
+        """Features of the films at `positions` in the first view: float32 `(n, C)`."""
+        return self.views[0, positions]
+
+    def augmented(self, positions, rng, ranges):
+        """The same, each film in a view of its own that `rng` chooses."""
+        return self.views[rng.integers(len(self.views), size=len(positions)), positions]
+
+
+class View:
+    """Films that are changed once: film i by (seed, view, i), or not at all without `ranges`."""
+
+    def __init__(self, pixels, seed=None, view=None, ranges=None):
+        self.pixels, self.seed, self.view, self.ranges = pixels, seed, view, ranges
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def __getitem__(self, positions):
+        """The films at `positions`: uint8 `(n, size, size)`."""
+        films = self.pixels[positions]
+        if self.ranges is None:
+            return films
+        streams = [random_stream(self.seed, 2, self.view, int(i)) for i in positions]
+        return np.stack([augment(*pair, self.ranges) for pair in zip(films, streams, strict=True)])
+
+    def __repr__(self):
+        return f"{self.seed} {self.view} {self.ranges}" if self.ranges else "as they are"
+
+
+def on_features(stage, args, run):
+    """The same stage with pooled features in place of pixels: of `args.feature_views` augmented
+    views of each training film, and of validation films as they are. Its head is what trains."""
+    started = time.perf_counter()
+    read, network = feature_reader(stage.model), network_key(stage.model, args)
+    films = features_of(stage.films, training_views(stage.films, args), read, network, args)
+    val_films = features_of(stage.val_films, [View(stage.val_films.pixels)], read, network, args)
+    seconds = time.perf_counter() - started
+    known = run.read_json("config.json").get("feature_seconds", 0)
+    add_to_config(run, {"feature_seconds": round(known + seconds, 2)})
+    views, n, numbers = films.pixels.views.shape
+    run.log(
+        f"features: {views} x {n} training films, {numbers} numbers each, ready after "
+        f"{seconds:.0f} s; every epoch trains the head on them"
+    )
+    return Stage(stage.model, films, val_films, pooled_head(stage.model))
+
+
+def training_views(films, args):
+    """The views of training films that the options ask for."""
+    ranges = STRENGTHS[args.augment]
+    return [View(films.pixels, args.seed, number, ranges) for number in range(args.feature_views)]
+
+
+def features_of(films, views, read, network, args):
+    """The same films with their features in `views`; each view is kept beside the pixel cache."""
+    folder, parts = Path(args.cache_dir or Path(args.data_dir) / "cache") / "features", []
+    for number, view in enumerate(views, start=1):
+        path = folder / f"{view_key(network, films, view, args)}.npy"
+        if not path.exists():
+            shown = f"features {number}/{len(views)}" if args.verbose == 1 else None
+            features = compute_features(read, view, args.batch_size_eval, shown)
+            with cache_folder(folder):
+                write_atomically(path, lambda file, array=features: np.save(file, array))
+        parts.append(np.load(path))
+    return Films(films.table, Features(np.stack(parts)), films.left_out)
+
+
+def feature_reader(model):
+    """Return a compiled call: uint8 images `(N, S, S, 1)` to pooled features float32 `(N, C)`."""
+    network = keras.Model(model.inputs[0], model.get_layer("pooled").output)
+
+    @tf.function
+    def read(image):
+        return tf.cast(network(tf.cast(image, tf.float32), training=False), tf.float32)
+
+    return read
+
+
+def compute_features(read, pixels, batch_size, shown=None):
+    """Pooled features float32 `(n, C)` of films, in batches of one shape that are made ahead."""
+    n, size = len(pixels), min(batch_size, len(pixels))
+
+    def load(start):
+        rows = np.minimum(np.arange(start, start + size), n - 1)  # filled up with the last film
+        return pixels[rows][..., None]
+
+    shape = load(0).shape
+
+    def shaped(start):
+        return tf.ensure_shape(tf.numpy_function(load, [start], tf.uint8, stateful=False), shape)
+
+    batches = tf.data.Dataset.range(0, n, size).map(shaped, tf.data.AUTOTUNE, deterministic=True)
+    bar = tqdm(batches.prefetch(4), shown, unit="batch", disable=None if shown else True)
+    return np.concatenate([read(images).numpy() for images in bar])[:n]
+
+
+def network_key(model, args):
+    """A hash of all that decides what the backbone makes of a film."""
+    scaling = input_scaling(args.backbone, args.weights)
+    key = hashlib.sha256(f"{args.backbone} {scaling} {model.dtype_policy.name}".encode())
+    for weight in backbone_of(model).weights:
+        key.update(weight.numpy().tobytes())
+    return key.hexdigest()
+
+
+def view_key(network, films, view, args):
+    """Name the features of a view by all that decides them: network, files, canvas and changes."""
+    files = shard_path(films.table["path"], args.img_size, args.fit, "").stem
+    key = hashlib.sha256(f"{network} {files} {view}".encode())
+    key.update(view[[0]].tobytes())  # tells when the code that changes films did
+    return key.hexdigest()[:32]
+
+
+def pooled_head(model):
+    """What follows the pooled features of a model: features `(N, C)` (and sex) to months. The
+    layers are those of the model, so that training the one trains the other."""
+    # called anew: a model cut out of the graph (Keras 3.15) leaves the whole one without a config
+    features = keras.Input(model.get_layer("pooled").output.shape[1:], name="features")
+    inputs, x = features, features
+    if len(model.inputs) == 2:  # as in `sex_model`
+        sex = keras.Input((1,), name="sex")
+        inputs = [features, sex]
+        x = model.get_layer("fused")([features, model.get_layer("sex_dense")(sex)])
+    for name in ("dense", "dropout", "z", "months"):  # as in `months_head`
+        x = model.get_layer(name)(x)
+    return keras.Model(inputs, x, name="head")

@@ -45,22 +45,26 @@ def tiny_mobilenet():
     """`with tiny_mobilenet():` the backbone "mobilenet" is three convolutions, built, converted and
     trained in no time. For tests in which the backbone is not the point."""
     import keras
-    from keras import layers
-
-    def build(include_top, weights, input_shape):
-        image = x = keras.Input(input_shape)
-        for channels in (16, 64, 128):
-            x = layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False)(x)
-            x = layers.ReLU()(layers.BatchNormalization()(x))
-        return keras.Model(image, x)
 
     @contextmanager
     def replaced():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(keras.applications, "MobileNet", build)
+            patch.setattr(keras.applications, "MobileNet", three_convolutions)
             yield
 
     return replaced
+
+
+def three_convolutions(include_top, weights, input_shape):
+    """A network in place of one of keras.applications."""
+    import keras
+    from keras import layers
+
+    image = x = keras.Input(input_shape)
+    for channels in (16, 64, 128):
+        x = layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+    return keras.Model(image, x)
 
 
 @pytest.fixture(scope="session")

@@ -149,6 +149,7 @@ def test_what_is_computed_once_is_read_again(read):
     [
         (("--seed", "7"), 2),  # other random weights too
         (("--augment", "strong"), 1),
+        (("--mixed_precision",), 2),
     ],
 )
 def test_other_features_have_other_files(words, new, read):

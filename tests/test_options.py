@@ -65,12 +65,14 @@ CASES = [
     ("dropout_rate", 0.6, ()),
     ("dense_units", 20, ()),
     ("gender_units", 5, ()),
+    ("mixed_precision", True, ()),
 ]
 # Seen at work in tests of real commands: what they change is not what a training starts with.
 ELSEWHERE = {
     *("data_dir", "cache_dir", "results_dir", "run_name", "resume", "male_value"),
     *("use_clahe_val_test", "use_tta", "tta_steps", "find_lr", "patience", "weights"),
     *("fine_tune", "batch_size_eval", "verbose", "show", "folds", "fold", "feature_views"),
+    *("jit_compile", "strategy"),
 }
 
 
@@ -162,6 +164,8 @@ def test_every_option_has_a_case():
         ("--feature_views 2 --model_type attn_sex", "a head on pooled features"),
         ("--mixup_alpha 0.2 --feature_views 2", "films in every step"),
         ("--find_lr --feature_views 2", "films in every step"),
+        ("--strategy mirrored --feature_views 2", "films in every step"),
+        ("--jit_compile --strategy mirrored", "a single device"),
     ],
 )
 def test_an_idle_option_is_an_error(words, condition, capsys):

@@ -96,6 +96,7 @@ def test_the_name_of_the_backbone_goes_into_options(sweep):
         ("--fine_tune", []),
         ("--epochs_frozen 0", []),
         ("--model_type attn_sex", []),
+        ("--strategy mirrored", []),
     ],
 )
 def test_heads_are_trained_on_features_where_nothing_else_trains(words, added):

@@ -205,31 +205,37 @@ def new_model(films, args, run):
     devices = import_tensorflow()
     import keras
 
+    from util.accelerators import describe_acceleration
+
     keras.backend.clear_session()  # of an earlier fold
     model = build_from(films, args)
     run.log(f"model {args.model_type} on {args.backbone}, device: {', '.join(devices)}")
+    for line in describe_acceleration(model, args):
+        run.log(line)
     return model
 
 
 def build_from(films, args):
     """Build the model of the options; its months come from the labels of `films` alone."""
     from modeling_advanced import build_model
+    from util.accelerators import accelerated
     from util.training import label_mean, label_sd, set_seeds
 
     set_seeds(args.seed)
-    return build_model(
-        args.model_type,
-        args.backbone,
-        args.img_size,
-        weights=args.weights,
-        label_mean=label_mean(films),
-        label_sd=label_sd(films),
-        activation=args.activation,
-        dropout_rate=args.dropout_rate,
-        dense_units=args.dense_units,
-        gender_units=getattr(args, "gender_units", None),
-        seed=args.seed,
-    )
+    with accelerated(args):
+        return build_model(
+            args.model_type,
+            args.backbone,
+            args.img_size,
+            weights=args.weights,
+            label_mean=label_mean(films),
+            label_sd=label_sd(films),
+            activation=args.activation,
+            dropout_rate=args.dropout_rate,
+            dense_units=args.dense_units,
+            gender_units=getattr(args, "gender_units", None),
+            seed=args.seed,
+        )
 
 
 def evaluate_splits(films, args, run):

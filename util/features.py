@@ -158,4 +158,6 @@ def pooled_head(model):
         x = model.get_layer("fused")([features, model.get_layer("sex_dense")(sex)])
     for name in ("dense", "dropout", "z", "months"):  # as in `months_head`
         x = model.get_layer(name)(x)
-    return keras.Model(inputs, x, name="head")
+    head = keras.Model(inputs, x, name="head")
+    head.dtype_policy = model.dtype_policy  # tells whether the loss needs scaling
+    return head

@@ -32,9 +32,12 @@ NEEDS = (
         lambda args: args.model_type in POOLED,
     ),
     Needs(
-        ("mixup_alpha", "find_lr"),
+        ("mixup_alpha", "find_lr", "strategy"),
         "films in every step (leave out --feature_views)",
         lambda args: not args.feature_views,
+    ),
+    Needs(
+        ("jit_compile",), "a single device (--strategy none)", lambda args: args.strategy == "none"
     ),
     Needs(("img_size_small",), "--epochs_small above 0", lambda args: args.epochs_small),
     Needs(

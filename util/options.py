@@ -231,6 +231,27 @@ def add_training_options(parser):
         "--augment", choices=STRENGTHS, default="moderate", help="strength of the augmentation"
     )
     add_seed(group)
+    add_accelerators(parser)
+
+
+def add_accelerators(parser):
+    group = parser.add_argument_group("speed")
+    group.add_argument(
+        "--mixed_precision",
+        action="store_true",
+        help="compute in float16 on a GPU, else in bfloat16; the saved model is float32",
+    )
+    group.add_argument(
+        "--jit_compile",
+        action="store_true",
+        help="compile the training step with XLA, for a GPU; slower on a CPU",
+    )
+    group.add_argument(
+        "--strategy",
+        choices=("none", "mirrored"),
+        default="none",
+        help="mirrored shares out each batch to all GPUs of the machine",
+    )
 
 
 def add_enhancement_options(parser):

@@ -59,7 +59,7 @@ def add_feature_views(options, parse_training_args):
     args = parse_training_args(options)
     chosen = any(word.split("=")[0] == "--feature_views" for word in options)
     head_alone = args.epochs_frozen and not args.fine_tune and args.model_type in POOLED
-    if chosen or not head_alone:
+    if chosen or not head_alone or args.strategy != "none":
         return options
     return [*options, "--feature_views", str(FEATURE_VIEWS)]
 

@@ -26,6 +26,7 @@ from modeling import (
     unfreeze_backbone,
 )
 from preprocessing import Films, make_batch, steps_per_epoch, training_dataset
+from util.accelerators import devices_of, single_precision
 from util.augmentation import STRENGTHS
 from util.batchnorm import measure_statistics
 from util.cyclical_lr import CyclicalLearningRate
@@ -37,7 +38,7 @@ from util.saved_state import read_state, restore, write_state
 
 WARM_UP = 0.05  # share of a phase in which the learning rate rises
 STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
-FEW_FILMS = 16  # smaller batches are too few for statistics of their own
+FEW_FILMS = 16  # on a device; fewer are too few for statistics of their own
 
 
 @dataclass(frozen=True)
@@ -160,29 +161,31 @@ def choose_trainable(model, phase, args):
     if phase.name == "frozen":
         freeze_backbone(model)
         return "frozen"
-    bn = batchnorm_mode(args)
+    bn = batchnorm_mode(args, devices_of(model))
     unfreeze_backbone(model, bn)
     return bn
 
 
 def compile_model(model, schedule, steps, films, args):
     """Compile with the loss of the options and AdamW at the learning rates of `schedule`."""
-    model.compile(
-        optimizer=make_optimizer(args, schedule, steps),
-        loss=get_loss_function(**vars(args)),  # each takes its own options
-        # months over the SD of the training labels: the learning rate means the same for any data
-        loss_weights=[1 / label_sd(films)],
-        metrics=["mae"],
-        jit_compile=False,
-    )
+    with model.distribute_strategy.scope():
+        model.compile(
+            optimizer=make_optimizer(args, schedule, steps, devices_of(model)),
+            loss=get_loss_function(**vars(args)),  # each takes its own options
+            # months over the SD of the training labels: the rate means the same for any data
+            loss_weights=[1 / label_sd(films)],
+            metrics=["mae"],
+            jit_compile=args.jit_compile,
+        )
 
 
-def batchnorm_mode(args):
+def batchnorm_mode(args, devices=1):
     """What `--bn auto` means: statistics follow the batches, which adapts the network to films and
-    is what it needs without pretrained weights; but those of a few films would be noise."""
+    is what it needs without pretrained weights; but those of a few films would be noise. Each
+    device normalises by its own share of a batch."""
     if args.bn != "auto":
         return args.bn
-    pretrained, few = args.weights != "none", args.batch_size < FEW_FILMS
+    pretrained, few = args.weights != "none", args.batch_size // devices < FEW_FILMS
     return "frozen" if pretrained and few else "train"
 
 
@@ -216,14 +219,18 @@ def learning_rate(args, lr, steps, steps_an_epoch):
     )
 
 
-def make_optimizer(args, schedule, steps):
+def make_optimizer(args, schedule, steps, devices=1):
     """AdamW (Loshchilov & Hutter 2019) with clipping of the gradient norm and a moving average of
-    the weights."""
+    the weights.
+
+    Keras clips on each device, before the gradients are added up: each gets its share of the norm,
+    so that the sum keeps to it.
+    """
     ema = average_decay(args.ema, steps)
     optimizer = keras.optimizers.AdamW(
         schedule,
         weight_decay=args.weight_decay,
-        global_clipnorm=args.gradient_clip_norm or None,
+        global_clipnorm=args.gradient_clip_norm / devices or None,
         use_ema=ema > 0,
         ema_momentum=ema,
     )
@@ -324,14 +331,15 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.stop_or_go_on(epoch)
         self.report(epoch, logs, val_mae, better, seconds)
         write_csv(self.run.path("history.csv"), pd.DataFrame(self.progress["history"]))
-        if self.progress["next_epoch"] == self.phase.last and self.model.optimizer.use_ema:
+        if self.progress["next_epoch"] == self.phase.last:
             # `fit` ends with the averaged weights, so the next phase starts from them
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         write_state(self.model, self.progress, self.run)
 
     def measure_statistics(self, epoch):
         """BatchNorm statistics for these weights; training itself uses none."""
-        if self.phase.name != "frozen" and batchnorm_mode(self.args) == "train":
+        bn = batchnorm_mode(self.args, devices_of(self.model))
+        if self.phase.name != "frozen" and bn == "train":
             batches = plain_batches(self.model, self.stage.films, self.args, epoch)
             measure_statistics(self.model, batchnorm_layers(self.model), batches)
 
@@ -358,7 +366,8 @@ class EndOfEpoch(keras.callbacks.Callback):
 @contextmanager
 def averaged_weights(model):
     """Within the block the trainable weights are their moving average, afterwards the old ones."""
-    if not model.optimizer.use_ema:
+    # loss scaling wraps the optimizer that knows of averages
+    if not getattr(model.optimizer, "inner_optimizer", model.optimizer).use_ema:
         yield
         return
     current = [variable.numpy() for variable in model.trainable_variables]
@@ -378,6 +387,5 @@ def seed_dropout(model, seed, epoch):
 
 
 def save_model(model, run):
-    """Save the model without its compile state: loading it needs no code of ours."""
-    bare = keras.Model(model.input, model.output, name=model.name)
-    write_atomically(run.path("model.keras"), bare.save)
+    """Save the model in float32 and without its compile state: loading it needs no code of ours."""
+    write_atomically(run.path("model.keras"), single_precision(model).save)

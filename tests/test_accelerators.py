@@ -1,0 +1,229 @@
+"""Half precision, XLA and several devices: the same training, faster on the right machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+import train_advanced
+from preprocessing import load_films
+from util.accelerators import single_precision
+from util.experiment import build_from
+from util.features import pooled_head
+from util.runs import Run
+from util.saved_state import read_state, restore, write_state
+from util.training import averaged_weights, batchnorm_mode, compile_model, make_optimizer
+
+# train_advanced.py with a small backbone, on a machine whose processor counts as so many devices
+SCRIPT = """
+import sys
+from util.errors import run_command
+import keras
+import tensorflow as tf
+from conftest import three_convolutions
+import train_advanced
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+parts = [tf.config.LogicalDeviceConfiguration() for _ in range(int(sys.argv.pop(1)))]
+tf.config.set_logical_device_configuration(cpu, parts)
+keras.applications.MobileNet = three_convolutions
+run_command(train_advanced.main)
+"""
+PYTHONPATH = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+TINY = [
+    *("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "8"),
+    *("--epochs_frozen", "1", "--fine_tune", "--epochs_finetune", "1", "--dense_units", "8"),
+]
+
+
+@pytest.fixture(scope="module")
+def train(command, phantoms, tmp_path_factory):
+    """Run train_advanced.py on one device or two; returns (process, run folder). With `kill_after`
+    it is killed when so many epochs are saved."""
+    results = tmp_path_factory.mktemp("results")
+    script = results / "train_on_devices.py"
+    script.write_text(SCRIPT)
+
+    def run(name, *words, devices=1, kill_after=None):
+        where = ("--data_dir", phantoms, "--results_dir", results, "--run_name", name)
+        words = (script, devices, *where, *TINY, *words)
+        if kill_after:
+            return kill(words, results / name / "log.txt", kill_after), results / name
+        return command(*words, PYTHONPATH=PYTHONPATH), results / name
+
+    return run
+
+
+def kill(words, log, epochs):
+    """Kill a command when its log tells of so many epochs."""
+    process = subprocess.Popen(
+        [sys.executable, *map(str, words)],
+        env=os.environ | {"PYTHONPATH": PYTHONPATH},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not (log.exists() and log.read_text().count("/s") >= epochs):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    return process
+
+
+def history(run):
+    return pd.read_csv(run / "history.csv").drop(columns="seconds")
+
+
+# ------------------------------------------------------------------------------- several devices
+
+
+def test_two_devices_lose_as_much_as_one(train):
+    """The losses at the same global batch: to 1e-4, without dropout and clipping, which are drawn
+    and done on each device, and with the statistics of BatchNorm frozen."""
+    exact = ["--dropout_rate", "0", "--gradient_clip_norm", "0", "--bn", "frozen"]
+    exact += ["--img_size", "64", "--dense_units", "64"]
+    exact += ["--epochs_frozen", "2", "--lr", "0.1", "--lr_finetune", "0.01"]
+    one, two = train("one", *exact), train("two", *exact, "--strategy", "mirrored", devices=2)
+    assert two[0].returncode == 0, two[0].stderr
+    assert "mirrored on 2 devices, 4 films a step on each" in two[0].stdout
+    losses = [history(run)["loss"].to_numpy() for _, run in (one, two)]
+    assert np.ptp(losses[0]) > 0.02, losses  # it does learn
+    np.testing.assert_allclose(losses[1], losses[0], atol=1e-4)
+    np.testing.assert_allclose(history(two[1])["val_mae"], history(one[1])["val_mae"], atol=0.02)
+    config = json.loads((two[1] / "config.json").read_text())
+    assert config["options"]["strategy"] == "mirrored"
+
+
+@pytest.mark.full
+def test_batch_statistics_averages_and_resuming_work_on_two_devices(train):
+    """All defaults, and small films first: BatchNorm follows the shares, weights are averaged,
+    gradients clipped. A run that was killed between two sizes goes on to the same end."""
+    words = ("--strategy", "mirrored", "--epochs_small", "1", "--img_size_small", "32")
+    words += ("--img_size", "64", "--epochs_finetune", "2")
+    process, run = train("unbroken", *words, devices=2)
+    assert process.returncode == 0, process.stderr
+    assert "BatchNorm: train" in process.stdout
+    killed, _ = train("killed", *words, devices=2, kill_after=2)
+    assert killed.returncode == -signal.SIGKILL, "it ended before it was killed"
+    process, killed = train("killed", *words, "--resume", devices=2)
+    assert process.returncode == 0, process.stderr
+    pd.testing.assert_frame_equal(history(killed), history(run))
+
+
+def test_mirrored_needs_several_devices(train):
+    process, run = train("alone", "--strategy", "mirrored")
+    assert process.returncode == 2
+    assert process.stderr.startswith("error: one device has nothing to share")
+    assert process.stderr.count("\n") == 1
+    assert not run.exists()
+
+
+@pytest.mark.full
+def test_batches_must_be_shared_out_evenly(train):
+    process, _ = train("odd", "--strategy", "mirrored", "--batch_size", "7", devices=2)
+    assert process.returncode == 2
+    assert "Use a multiple of 2" in process.stderr
+
+
+def test_a_share_of_a_batch_decides_on_statistics_and_clipping():
+    args = train_advanced.parse_args(["--batch_size", "16"])
+    assert batchnorm_mode(args, devices=1) == "train"
+    assert batchnorm_mode(args, devices=2) == "frozen"
+    assert make_optimizer(args, 1e-3, 100, devices=4).global_clipnorm == 0.25
+    args.gradient_clip_norm = 0.0
+    assert make_optimizer(args, 1e-3, 100, devices=4).global_clipnorm is None
+
+
+# --------------------------------------------------------------------------------- half precision
+
+
+@pytest.fixture(scope="module")
+def films(phantoms):
+    return load_films(phantoms, "train", 32, "pad", cache_dir=None)
+
+
+def build(films, policy, monkeypatch, *words):
+    """A model of the options in a dtype policy, and the options."""
+    monkeypatch.setattr("util.accelerators.precision", lambda args: policy)
+    args = train_advanced.parse_args([*TINY, *words])
+    return build_from(films, args), args
+
+
+@pytest.mark.parametrize(("policy", "months_off"), [("mixed_float16", 0.1), ("mixed_bfloat16", 1)])
+def test_half_precision_computes_the_months_of_the_saved_model(
+    policy, months_off, films, monkeypatch, tmp_path
+):
+    model, _ = build(films, policy, monkeypatch)
+    assert model.get_layer("mobilenet").dtype_policy.name == policy
+    assert model.output.dtype == "float32"
+    rng = np.random.default_rng(0)
+    for weight in model.weights:  # months that differ from film to film
+        if weight.path.endswith("kernel") and "mobilenet" not in weight.path:
+            weight.assign(rng.normal(0, 1 / np.sqrt(weight.shape[0]), weight.shape))
+    head, saved = pooled_head(model), single_precision(model)
+    features = rng.random((64, 1024)).astype("float32") * 4
+    sex = rng.integers(0, 2, (64, 1)).astype("float32")
+    months = [np.asarray(m([features, sex])) for m in (head, pooled_head(saved))]
+    assert months[1].std() > 5
+    assert 0 < np.abs(months[0] - months[1]).mean() < months_off
+    saved.save(tmp_path / "model.keras")
+    assert "mixed" not in keras.models.load_model(tmp_path / "model.keras").to_json()
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_scaled_losses_keep_averages_and_the_state(films, monkeypatch, tmp_path):
+    """Keras wraps the optimizer to scale the loss; averages and saved states must see through."""
+    head, args = fitted_head(films, monkeypatch)
+    assert isinstance(head.optimizer, keras.optimizers.LossScaleOptimizer)
+    current = [w.numpy() for w in head.trainable_variables]
+    with averaged_weights(head):
+        averages = [w.numpy() for w in head.trainable_variables]
+    expected = head.optimizer.inner_optimizer._model_variables_moving_average
+    for got, average in zip(averages, expected, strict=True):
+        np.testing.assert_array_equal(got, average)
+    assert any(not np.array_equal(a, c) for a, c in zip(averages, current, strict=True))
+    run = Run(tmp_path)
+    write_state(head, {"next_epoch": 1}, run)
+    other, _ = fitted_head(films, monkeypatch, steps=0)
+    restore(other, read_state(run)[1], with_optimizer=True)
+    for part in ("weights", "optimizer.variables"):
+        for a, b in zip(get(head, part), get(other, part), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def fitted_head(films, monkeypatch, steps=3):
+    model, args = build(films, "mixed_float16", monkeypatch)
+    head = pooled_head(model)
+    compile_model(head, 0.01, 100, films, args)
+    rng = np.random.default_rng(1)
+    features, sex = rng.random((4, 1024)).astype("float32"), np.ones((4, 1), "float32")
+    if steps:
+        head.fit([features, sex], np.full((4, 1), 60.0), epochs=steps, verbose=0)
+    for weight in head.trainable_variables:
+        weight.assign(weight + 0.1)  # `fit` ends on the averages
+    return head, args
+
+
+def get(model, path):
+    for name in path.split("."):
+        model = getattr(model, name)
+    return [variable.numpy() for variable in model]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("words", [("--mixed_precision",), ("--jit_compile",)])
+def test_a_run_in_half_precision_or_compiled_is_a_run(train, words):
+    process, run = train(words[0].strip("-"), *words)
+    assert process.returncode == 0, process.stderr
+    val = pd.read_csv(run / "predictions_val.csv")
+    assert val["error"].abs().mean() == pytest.approx(history(run)["val_mae"].min(), abs=0.5)
+    note = {"--mixed_precision": "mixed_bfloat16", "--jit_compile": "slows training down on a CPU"}
+    assert note[words[0]] in process.stdout
+    assert json.loads((run / "config.json").read_text())["options"][words[0].strip("-")] is True

@@ -1,0 +1,91 @@
+"""What makes a training faster on the right machine: half precision, XLA, several GPUs."""
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from util.errors import UserError
+
+
+@contextmanager
+def accelerated(args):
+    """Within the block models are built for the precision and the devices that the options ask for;
+    they keep both."""
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision(args))
+    try:
+        with make_strategy(args).scope():
+            yield
+    finally:
+        keras.config.set_dtype_policy(usual)
+
+
+def precision(args):
+    """The dtype policy of Keras: weights stay float32, layers compute in half precision.
+
+    GPUs have units for float16, whose small range Keras meets by scaling the loss; processors, if
+    any, for bfloat16, which has the range of float32.
+    """
+    if not args.mixed_precision:
+        return "float32"
+    return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+
+
+def make_strategy(args):
+    """One copy of the model on each GPU under `--strategy mirrored`, each with its share of every
+    batch; else TensorFlow's default.
+
+    Raises UserError for a single device, and for batches that can't be shared out evenly.
+    """
+    if args.strategy == "none":
+        return tf.distribute.get_strategy()
+    strategy = tf.distribute.MirroredStrategy()
+    devices = strategy.num_replicas_in_sync
+    if devices == 1:
+        raise UserError(
+            "one device has nothing to share (--strategy mirrored). "
+            "Leave it out, or run where TensorFlow sees several GPUs."
+        )
+    if args.batch_size % devices:
+        raise UserError(
+            f"{args.batch_size} films a step can't be shared out evenly to {devices} devices "
+            f"(--batch_size {args.batch_size}). Use a multiple of {devices}."
+        )
+    return strategy
+
+
+def devices_of(model):
+    """On how many devices a model trains."""
+    return model.distribute_strategy.num_replicas_in_sync
+
+
+def describe_acceleration(model, args):
+    """What the options changed, as lines for the log."""
+    lines = []
+    if devices_of(model) > 1:
+        share = args.batch_size // devices_of(model)
+        lines.append(f"mirrored on {devices_of(model)} devices, {share} films a step on each")
+    if args.mixed_precision:
+        lines.append(f"layers compute in {model.dtype_policy.name}, the saved model in float32")
+    if args.jit_compile and not tf.config.list_physical_devices("GPU"):
+        lines.append("warning: --jit_compile slows training down on a CPU, 7 times as measured")
+    return lines
+
+
+def single_precision(model):
+    """The model as it is to be saved, not compiled and with all layers in float32.
+
+    Layers note the policy they were built with; half precision is slow or missing elsewhere.
+    """
+    if model.dtype_policy.name == "float32":
+        return keras.Model(model.input, model.output, name=model.name)
+    text = model.to_json().replace(f'"{model.dtype_policy.name}"', '"float32"')
+    copy = keras.models.model_from_json(text)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "model.weights.h5"
+        model.save_weights(weights)
+        copy.load_weights(weights)  # `set_weights` would leave Normalization layers as they were
+    return copy

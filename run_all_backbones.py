@@ -9,8 +9,14 @@ process of its own, in backbone_results/<sweep>/<backbone>/; one that fails does
 and the same command goes on where it was stopped. A table, summary.csv, <backbone>_performance.json
 and backbones.png compare errors in months, speed and parameters. The exit code is 1 when a run
 failed. Without --fine_tune heads are trained on features (--feature_views 3): util/README.md.
+
+On several machines, as an array of SLURM jobs (docs/SCALE.md):
+
+    python run_all_backbones.py --fine_tune --shard $SLURM_ARRAY_TASK_ID/4    # in sbatch --array=1-4
+    python run_all_backbones.py --fine_tune --summarise
 """
 
+import argparse
 from pathlib import Path
 
 from train_advanced import parse_args as parse_training_args
@@ -27,13 +33,34 @@ def parse_args(argv=None):
     parser.add_argument(
         "--no_estimate", action="store_true", help="don't measure first how long it will take"
     )
+    several = parser.add_argument_group("several machines").add_mutually_exclusive_group()
+    several.add_argument(
+        "--shard", type=shard, metavar="I/N", help="train share I of N alone, for job arrays"
+    )
+    several.add_argument(
+        "--summarise", action="store_true", help="train nothing, make the table of what is done"
+    )
     args, passed_on = parser.parse_known_args(argv)
     for option in ("--backbone", "--run_name", "--resume"):
         if any(word.split("=")[0] == option for word in passed_on):
             parser.error(f"{option} is chosen by the sweep: use --backbones and --sweep")
     if any(word.split("=")[0] == "--folds" for word in passed_on):
         parser.error("a sweep trains one run a backbone: use train_advanced.py for --folds")
+    for option in ("dry_run", "no_estimate"):
+        if args.summarise and getattr(args, option):
+            parser.error(f"--{option} has no effect with --summarise")
     return args, passed_on
+
+
+def shard(text):
+    """The numbers of a share: 2/4 is (2, 4)."""
+    part, parts = map(int, text.split("/"))
+    if not 1 <= part <= parts:
+        raise argparse.ArgumentTypeError(f"{text} is no share: from 1/{parts} to {parts}/{parts}")
+    return part, parts
+
+
+shard.__name__ = "share (such as 1/4)"  # in argparse's words for what is no pair of numbers
 
 
 def main(argv=None):
@@ -43,15 +70,20 @@ def main(argv=None):
     options = sweep.add_feature_views(passed_on, parse_training_args)
     folder = Path(args.results_dir) / (args.sweep or parse_training_args(options).model_type)
     runs = sweep.plan_runs(folder, args.backbones, options, parse_training_args)
-    sweep.report_plan(runs)
-    if not args.no_estimate:
-        sweep.report_estimate(runs)
-    if args.dry_run:
-        return 0
-    for run in runs:
-        sweep.train_run(run)
-        table = sweep.write_summary(folder, runs)
-    return sweep.report_results(folder, table)
+    mine = sweep.share_of(runs, *args.shard) if args.shard else runs
+    if args.summarise:
+        sweep.check_sweep(folder)
+    else:
+        sweep.report_plan(mine)
+        if not args.no_estimate:
+            sweep.report_estimate(mine)
+        if args.dry_run:
+            return 0
+        for run in mine:
+            sweep.train_run(run)
+            sweep.write_summary(folder, runs)
+    sweep.report_results(folder, sweep.write_summary(folder, runs))
+    return int(not all(run.metrics for run in mine))
 
 
 if __name__ == "__main__":

@@ -190,6 +190,23 @@ def test_the_baseline_does_not_offer_what_it_ignores(capsys):
     assert "unrecognized arguments: --gender_units 5" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("--summarise --shard 1/2", "not allowed with argument --summarise"),
+        ("--shard 3/2", "3/2 is no share"),
+        ("--shard 0/2", "0/2 is no share"),
+        ("--shard two", "invalid share"),
+        ("--summarise --dry_run", "--dry_run has no effect with --summarise"),
+    ],
+)
+def test_a_sweep_over_machines_refuses_what_has_no_effect(words, error, capsys):
+    with pytest.raises(SystemExit) as end:
+        run_all_backbones.parse_args(words.split())
+    assert end.value.code == 2
+    assert error in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", ["--backbone xception", "--run_name x", "--resume"])
 def test_a_sweep_names_its_runs_itself(words, capsys):
     with pytest.raises(SystemExit):

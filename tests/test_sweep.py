@@ -1,12 +1,13 @@
 """The sweep over backbones: goes on after a failure, skips what is done, ends with a table."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
 
 from train_advanced import parse_args
-from util.sweep import add_feature_views, format_time, last_line
+from util.sweep import add_feature_views, format_time, last_line, plan_runs, share_of
 
 OPTIONS = ("--weights", "none", "--img_size", "64", "--epochs_frozen", "1", "--batch_size", "8")
 
@@ -17,9 +18,10 @@ def sweep(command, phantoms, tmp_path_factory):
     results = tmp_path_factory.mktemp("backbone_results")
 
     def run(*words, backbones=("xception", "mobilenet"), name="tiny"):
+        estimate = [] if "--summarise" in words else ["--no_estimate"]
         process = command(
             *("run_all_backbones.py", "--data_dir", phantoms, "--results_dir", results),
-            *("--sweep", name, "--backbones", *backbones, "--no_estimate", *OPTIONS, *words),
+            *("--sweep", name, "--backbones", *backbones, *estimate, *OPTIONS, *words),
         )
         return process, results / name
 
@@ -101,6 +103,38 @@ def test_the_name_of_the_backbone_goes_into_options(sweep):
 )
 def test_heads_are_trained_on_features_where_nothing_else_trains(words, added):
     assert add_feature_views(words.split(), parse_args) == [*words.split(), *added]
+
+
+def test_shares_are_the_same_everywhere_and_miss_nothing(tmp_path):
+    names = ["vgg16", "mobilenet", "xception", "resnet50", "vgg19"]
+    shares = [share_of(plan_runs(tmp_path, names, [], parse_args), i, 3) for i in (1, 2, 3)]
+    got = [[run.backbone for run in share] for share in shares]
+    assert got == [["vgg16", "resnet50"], ["mobilenet", "vgg19"], ["xception"]]
+
+
+def test_jobs_of_an_array_make_one_table(first, sweep):
+    process, folder = sweep("--shard", "1/2", name="array")
+    assert process.returncode == 1
+    assert "to do: mobilenet" in process.stdout
+    shutil.copytree(first[1] / "mobilenet", folder / "mobilenet")  # as if share 2 had trained it
+    process, _ = sweep("--shard", "2/2", name="array")
+    assert process.returncode == 0, process.stderr  # the other share failed, not this one
+    assert "--backbone xception" not in process.stdout
+    process, _ = sweep("--summarise", name="array")
+    assert process.returncode == 1
+    table = pd.read_csv(folder / "summary.csv").set_index("backbone")
+    assert table["status"].to_dict() == {"mobilenet": "done", "xception": "failed"}
+    assert "xception failed: films too small" in process.stdout
+    assert "median baseline" in process.stdout
+
+
+def test_a_mistyped_sweep_is_not_summarised(command, tmp_path):
+    process = command(
+        *("run_all_backbones.py", "--results_dir", tmp_path, "--sweep", "typo", "--summarise")
+    )
+    assert process.returncode == 2
+    assert process.stderr.startswith("error: no sweep to summarise")
+    assert not list(tmp_path.iterdir())
 
 
 def test_wrong_options_end_the_sweep_at_once(command):

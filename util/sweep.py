@@ -12,7 +12,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from util.backbones import POOLED
-from util.files import write_csv, write_json
+from util.errors import UserError
+from util.files import write_atomically, write_csv, write_json
 from util.metrics import format_interval
 from util.runs import Run, check_same_options, lasting_options
 
@@ -28,12 +29,22 @@ class SweepRun:
     folder: Path
     options: list
     args: object
-    failure: str = ""
 
     @property
     def metrics(self):
         """The metrics of the finished run; None when it isn't finished."""
         return Run(self.folder).read_json("metrics.json")
+
+    @property
+    def failure_file(self):
+        """Holds why the last attempt at the run failed, for all jobs that work on the sweep."""
+        return self.folder.with_name(f"{self.backbone}_failure.txt")
+
+    def fail(self, reason):
+        """Print and keep the reason of a failure."""
+        print(reason, file=sys.stderr, flush=True)
+        self.failure_file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.failure_file, lambda file: file.write_text(reason))
 
 
 def plan_runs(folder, backbones, options, parse_training_args):
@@ -64,6 +75,11 @@ def add_feature_views(options, parse_training_args):
     return [*options, "--feature_views", str(FEATURE_VIEWS)]
 
 
+def share_of(runs, part, parts):
+    """Share `part` of `parts` (from 1) of the runs; the shares are the same on every machine."""
+    return runs[part - 1 :: parts]
+
+
 def report_plan(runs):
     """Print the command of each run, and which are done already."""
     for run in runs:
@@ -92,7 +108,7 @@ def report_estimate(runs):
             print(f"{run.backbone:20s} {last_line(result.stderr)}")
     if todo:
         note = f", without {', '.join(unknown)}" if unknown else ""
-        print(f"in all about {format_time(seconds)}{note}\n", flush=True)
+        print(f"in all about {format_time(seconds)}{note}, one by one here\n", flush=True)
 
 
 def train_run(run):
@@ -100,6 +116,7 @@ def train_run(run):
     if run.metrics:
         return
     print(f"\n--- {run.backbone}", flush=True)
+    run.failure_file.unlink(missing_ok=True)
     going_on = ["--resume"] if (run.folder / "config.json").exists() else []
     result = subprocess.run(
         [sys.executable, str(ROOT / "train_advanced.py"), *run.options, *going_on],
@@ -107,13 +124,18 @@ def train_run(run):
         text=True,
     )
     if result.returncode != 0:
-        run.failure = last_line(result.stderr) or f"ended with exit code {result.returncode}"
-        print(run.failure, file=sys.stderr)
+        run.fail(last_line(result.stderr) or f"ended with exit code {result.returncode}")
 
 
 def last_line(text):
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].strip() if lines else ""
+
+
+def check_sweep(folder):
+    """UserError when there is no sweep of that name."""
+    if not folder.is_dir():
+        raise UserError(f"no sweep to summarise ({folder}). Check --sweep and --results_dir.")
 
 
 def write_summary(folder, runs):
@@ -137,8 +159,9 @@ def summarise(run, metrics):
     is None for a run that isn't finished."""
     row = {"backbone": run.backbone, "model_type": run.args.model_type}
     if not metrics:
-        status = "failed" if run.failure else "to do"
-        return row | {"status": status, "test_mae": float("nan"), "reason": run.failure}
+        reason = run.failure_file.read_text() if run.failure_file.exists() else ""
+        status = "failed" if reason else "to do"
+        return row | {"status": status, "test_mae": float("nan"), "reason": reason}
     test, history = metrics["test"], pd.read_csv(run.folder / "history.csv")
     seconds = Run(run.folder).read_json("config.json").get("feature_seconds", 0)
     return row | {
@@ -160,17 +183,18 @@ def summarise(run, metrics):
 
 
 def report_results(folder, table):
-    """Print the sorted table, draw it, and return the exit code: 1 when a run failed."""
+    """Print the sorted table and what is missing in it, and draw it."""
     from util.plots import plot_sweep
 
-    done, failed = table[table["status"] == "done"], table[table["status"] == "failed"]
+    done, failed, to_do = (table[table["status"] == s] for s in ("done", "failed", "to do"))
     if len(done):
         print(f"\n{format_table(done)}")
         plot = plot_sweep(done, folder / "backbones.png", folder.name)
         print(f"\nsummary {folder / 'summary.csv'}, picture {plot}")
     for row in failed.itertuples():
         print(f"error: {row.backbone} failed: {row.reason.removeprefix('error: ')}")
-    return int(len(failed) > 0)
+    if len(to_do):
+        print(f"to do: {', '.join(to_do['backbone'])}")
 
 
 def format_table(done):

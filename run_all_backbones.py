@@ -10,8 +10,9 @@ and the same command goes on where it was stopped. A table, summary.csv, <backbo
 and backbones.png compare errors in months, speed and parameters. The exit code is 1 when a run
 failed. Without --fine_tune heads are trained on features (--feature_views 3): util/README.md.
 
-On several machines, as an array of SLURM jobs (docs/SCALE.md):
+On several machines or GPUs, by Ray or as an array of SLURM jobs (docs/SCALE.md):
 
+    python run_all_backbones.py --fine_tune --ray
     python run_all_backbones.py --fine_tune --shard $SLURM_ARRAY_TASK_ID/4    # in sbatch --array=1-4
     python run_all_backbones.py --fine_tune --summarise
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from train_advanced import parse_args as parse_training_args
 from util.errors import run_command
-from util.options import add_backbones, new_parser
+from util.options import add_backbones, count, new_parser
 
 
 def parse_args(argv=None):
@@ -33,23 +34,43 @@ def parse_args(argv=None):
     parser.add_argument(
         "--no_estimate", action="store_true", help="don't measure first how long it will take"
     )
-    several = parser.add_argument_group("several machines").add_mutually_exclusive_group()
-    several.add_argument(
-        "--shard", type=shard, metavar="I/N", help="train share I of N alone, for job arrays"
-    )
-    several.add_argument(
-        "--summarise", action="store_true", help="train nothing, make the table of what is done"
-    )
+    add_machines(parser)
     args, passed_on = parser.parse_known_args(argv)
     for option in ("--backbone", "--run_name", "--resume"):
         if any(word.split("=")[0] == option for word in passed_on):
             parser.error(f"{option} is chosen by the sweep: use --backbones and --sweep")
     if any(word.split("=")[0] == "--folds" for word in passed_on):
         parser.error("a sweep trains one run a backbone: use train_advanced.py for --folds")
+    if args.gpus_per_run is not None and args.ray is None:
+        parser.error("--gpus_per_run has no effect without --ray")
     for option in ("dry_run", "no_estimate"):
         if args.summarise and getattr(args, option):
             parser.error(f"--{option} has no effect with --summarise")
     return args, passed_on
+
+
+def add_machines(parser):
+    group = parser.add_argument_group("several machines or GPUs")
+    several = group.add_mutually_exclusive_group()
+    several.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="train runs at the same time, as tasks of a Ray cluster (without ADDRESS: of this "
+        "machine)",
+    )
+    several.add_argument(
+        "--shard", type=shard, metavar="I/N", help="train share I of N alone, for job arrays"
+    )
+    several.add_argument(
+        "--summarise", action="store_true", help="train nothing, make the table of what is done"
+    )
+    group.add_argument(
+        "--gpus_per_run",
+        type=count(0),
+        help="GPUs of each run under --ray (default: 1 if there are any)",
+    )
 
 
 def shard(text):
@@ -65,11 +86,14 @@ shard.__name__ = "share (such as 1/4)"  # in argparse's words for what is no pai
 
 def main(argv=None):
     args, passed_on = parse_args(argv)
-    from util import sweep
+    from util import ray_sweep, sweep
 
     options = sweep.add_feature_views(passed_on, parse_training_args)
-    folder = Path(args.results_dir) / (args.sweep or parse_training_args(options).model_type)
+    training = parse_training_args(options)
+    folder = Path(args.results_dir) / (args.sweep or training.model_type)
     runs = sweep.plan_runs(folder, args.backbones, options, parse_training_args)
+    if args.ray is not None:
+        ray_sweep.check_ray(args.gpus_per_run, training.strategy)
     mine = sweep.share_of(runs, *args.shard) if args.shard else runs
     if args.summarise:
         sweep.check_sweep(folder)
@@ -79,11 +103,22 @@ def main(argv=None):
             sweep.report_estimate(mine)
         if args.dry_run:
             return 0
-        for run in mine:
-            sweep.train_run(run)
+        for _ in train_each(mine, args):
             sweep.write_summary(folder, runs)
     sweep.report_results(folder, sweep.write_summary(folder, runs))
     return int(not all(run.metrics for run in mine))
+
+
+def train_each(runs, args):
+    """Train the runs, one after the other or as tasks of Ray; yields when another one has ended."""
+    from util import ray_sweep, sweep
+
+    if args.ray is not None:
+        yield from ray_sweep.train_on_ray(runs, args.ray, args.gpus_per_run)
+    else:
+        for run in runs:
+            sweep.train_run(run)
+            yield run
 
 
 if __name__ == "__main__":

@@ -194,6 +194,8 @@ def test_the_baseline_does_not_offer_what_it_ignores(capsys):
     ("words", "error"),
     [
         ("--summarise --shard 1/2", "not allowed with argument --summarise"),
+        ("--ray --shard 1/2", "not allowed with argument --ray"),
+        ("--gpus_per_run 2", "--gpus_per_run has no effect without --ray"),
         ("--shard 3/2", "3/2 is no share"),
         ("--shard 0/2", "0/2 is no share"),
         ("--shard two", "invalid share"),

@@ -1,12 +1,22 @@
 """The sweep over backbones: goes on after a failure, skips what is done, ends with a table."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from train_advanced import parse_args
+from util.errors import UserError
+from util.ray_sweep import check_ray
 from util.sweep import add_feature_views, format_time, last_line, plan_runs, share_of
 
 OPTIONS = ("--weights", "none", "--img_size", "64", "--epochs_frozen", "1", "--batch_size", "8")
@@ -135,6 +145,88 @@ def test_a_mistyped_sweep_is_not_summarised(command, tmp_path):
     assert process.returncode == 2
     assert process.stderr.startswith("error: no sweep to summarise")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_training_ends_with_the_process_that_started_it(tmp_path):
+    """A killed worker must not leave a training behind that works on the same run."""
+    beat = tmp_path / "beat"
+    (tmp_path / "work.py").write_text(
+        "import time, pathlib\n"
+        f"while True:\n    pathlib.Path({str(beat)!r}).write_text(str(time.time()))\n"
+        "    time.sleep(0.05)\n"
+    )
+    child = [sys.executable, str(ROOT / "util" / "child.py")]
+    code = f"import os, subprocess; subprocess.run({child} + [str(os.getpid()), 'work.py'])"
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    wait_until(beat.exists)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: time.time() - beat.stat().st_mtime > 3)
+
+
+def wait_until(met, seconds=60):
+    end = time.time() + seconds
+    while not met():
+        assert time.time() < end
+        time.sleep(0.05)
+
+
+RAY = find_spec("ray") is not None
+
+
+@pytest.mark.skipif(RAY, reason="Ray is installed")
+def test_ray_is_asked_for_by_name(sweep):
+    process, folder = sweep("--ray", name="no_ray")
+    assert process.returncode == 2
+    assert process.stderr.startswith("error: the package ray is not installed (--ray). Do: pip")
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(not RAY, reason="needs Ray")
+@pytest.mark.parametrize(
+    ("gpus", "strategy", "error"),
+    [(2, "none", "a run uses one GPU"), (None, "mirrored", "nothing to share out")],
+)
+def test_gpus_and_strategy_must_fit(gpus, strategy, error):
+    with pytest.raises(UserError, match=error):
+        check_ray(gpus, strategy)
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not RAY, reason="needs Ray")
+def test_ray_goes_on_after_a_failure_and_a_killed_worker(phantoms, tmp_path):
+    words = ["--data_dir", phantoms, "--results_dir", tmp_path, "--sweep", "ray", "--ray"]
+    options = [*OPTIONS, "--epochs_frozen", "8", "--feature_views", "0", "--patience", "0"]
+    sweep = subprocess.Popen(
+        [sys.executable, str(ROOT / "run_all_backbones.py"), *map(str, words), *options]
+        + ["--no_estimate", "--backbones", "xception", "mobilenet"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    run = tmp_path / "ray" / "mobilenet"
+    log = run / "log.txt"
+    wait_until(lambda: log.exists() and log.read_text().count(" films/s") == 2, seconds=300)
+    os.kill(parent_of(f"{run.parent} --run_name mobilenet"), signal.SIGKILL)
+    printed, _ = sweep.communicate(timeout=600)
+    assert sweep.returncode == 1  # xception: films too small
+    table = pd.read_csv(tmp_path / "ray" / "summary.csv").set_index("backbone")
+    assert table["status"].to_dict() == {"mobilenet": "done", "xception": "failed"}, printed
+    assert pd.read_csv(run / "history.csv")["epoch"].tolist() == list(range(1, 9))
+    assert log.read_text().count("frozen: 8 epochs") == 2  # it was started twice
+    assert log.read_text().count(" films/s") in (8, 9)  # and did not begin anew
+    assert "median baseline" in printed
+
+
+def parent_of(words):
+    """The process that started the one with these words in its command line."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if words in (folder / "cmdline").read_text().replace("\0", " "):
+                return int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:  # it ended meanwhile
+            continue
+    raise AssertionError(f"no process with {words}")
 
 
 def test_wrong_options_end_the_sweep_at_once(command):

@@ -112,14 +112,16 @@ def report_estimate(runs):
 
 
 def train_run(run):
-    """Train a run in a process of its own, unless it is done; a failure is kept with its reason."""
+    """Train a run in a process of its own, unless it is done; a failure is kept with its reason.
+    The process goes on with a run that was started, and ends with the one that called this."""
     if run.metrics:
         return
     print(f"\n--- {run.backbone}", flush=True)
     run.failure_file.unlink(missing_ok=True)
     going_on = ["--resume"] if (run.folder / "config.json").exists() else []
+    child = [sys.executable, str(ROOT / "util" / "child.py"), str(os.getpid())]
     result = subprocess.run(
-        [sys.executable, str(ROOT / "train_advanced.py"), *run.options, *going_on],
+        [*child, str(ROOT / "train_advanced.py"), *run.options, *going_on],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -1,6 +1,7 @@
 """Predict the bone age of films: one line an image, in months and in years and months, with an
 interval that holds 9 of 10 bone ages of films like those the run was validated on.
 
+    python predict.py film.png --sex F                              # the model that ships
     python predict.py film.png --model results/my_run --sex F
     python predict.py films/*.png --model results/my_run --csv sexes.csv --out ages.csv
 
@@ -28,6 +29,7 @@ from util.options import (
 )
 
 COLUMNS = ["filename", "path", "sex", "months", "low", "high"]  # of --out
+SHIPPED = Path(__file__).parent / "models" / "mobilenet_192"
 CHUNK = 256  # films read before they are predicted, so that lines appear early and memory is flat
 
 
@@ -37,9 +39,8 @@ def parse_args(argv=None):
     parser.add_argument(
         "--model",
         nargs="+",
-        required=True,
         metavar="RUN",
-        help="folder of a trained run, or several",
+        help=f"folder of a trained run, or several (default: {SHIPPED.name}, which ships: models/)",
     )
     parser.add_argument("--sex", type=str.upper, choices=("F", "M"), help="sex of all the films")
     parser.add_argument("--csv", metavar="FILE", help="table with id (or filename) and sex instead")
@@ -56,6 +57,13 @@ def parse_args(argv=None):
         parser.error("no IMAGE: name the films first, before --model and its runs")
     if args.sex and args.csv:
         parser.error("give --sex or --csv, not both")
+    if not args.model:
+        args.model = [str(SHIPPED)]
+        print(
+            f"model {SHIPPED.name}: what it was trained on and how far it is off stands in "
+            f"{SHIPPED.parent / 'README.md'}. Research use only: not a medical device.",
+            file=sys.stderr,
+        )
     return args
 
 

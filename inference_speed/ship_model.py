@@ -15,7 +15,7 @@ from util.files import write_atomically, write_json
 from util.options import new_parser
 
 LARGEST_DIFFERENCE = 0.05  # months
-SMALL = 20_000  # values; smaller arrays stay in single precision
+SMALL = 140_000  # values; smaller arrays, those of the first layers, stay in single precision
 KEPT = ("options", "data", "versions", "git_commit")  # of config.json
 
 

@@ -26,6 +26,8 @@ from util.training import averaged_weights, batchnorm_mode, compile_model, make_
 SCRIPT = """
 import sys
 from util.errors import run_command
+from util.quiet import import_tensorflow
+import_tensorflow()
 import keras
 import tensorflow as tf
 from conftest import three_convolutions

@@ -151,7 +151,7 @@ def test_what_comes_in_from_outside_has_the_level_of_the_border(level):
     film[16:48, 16:48] = 130
     ranges = replace(GEOMETRY, shift=0.5)
     for image in draws(film, ranges):
-        outside = np.abs(image.astype(int) - 130) > abs(level - 130)
+        outside = np.abs(image.astype(int) - 130) > 1.15 * abs(level - 130)  # cubic overshoots
         assert not outside.any()  # no black edge, no light one
         assert (image == level).mean() > 0.4
 

@@ -26,7 +26,7 @@ PRESETS = {
         MOBILENET
         | {"img_size": 192, "epochs_small": 6, "epochs_finetune": 8, "use_tta": True}
         | {"tta_steps": 2},
-        "75 minutes, 7 months",
+        "90 minutes, 7.6 months",
     ),
 }
 

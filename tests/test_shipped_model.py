@@ -1,0 +1,40 @@
+"""The model that ships: it predicts without being named, always the same, and its card is of it."""
+
+import hashlib
+
+import pytest
+from conftest import ROOT
+
+from predict import SHIPPED
+
+FILM = ROOT / "tests" / "phantom.png"  # a drawn girl's hand of 137 months, no real film
+MONTHS = 111.8  # what the model says of it; it can't show that the model is good
+
+
+@pytest.fixture(scope="module")
+def predicted(command):
+    return command("predict.py", FILM, "--sex", "F")
+
+
+def test_a_film_is_predicted_without_naming_a_model(predicted):
+    assert predicted.returncode == 0, predicted.stderr
+    name, sex, months, *rest = predicted.stdout.split()
+    assert (name, sex) == (FILM.name, "F")
+    assert float(months) == pytest.approx(MONTHS, abs=0.1)
+    assert "(90 %:" in predicted.stdout
+
+
+def test_the_terminal_says_which_model_it_was_and_that_it_is_no_medical_device(predicted):
+    assert predicted.stderr.count("\n") == 1
+    assert SHIPPED.name in predicted.stderr
+    assert "not a medical device" in predicted.stderr
+
+
+def test_the_card_is_of_this_model():
+    digest = hashlib.sha256((SHIPPED / "model.keras").read_bytes()).hexdigest()
+    assert digest in (SHIPPED.parent / "README.md").read_text()
+
+
+def test_nothing_of_the_training_machine_ships():
+    config = (SHIPPED / "config.json").read_text()
+    assert "/" not in config.replace('"weights": "', "")

@@ -11,7 +11,12 @@ import tensorflow as tf
 
 from modeling import batchnorm_layers
 from preprocessing import load_films
-from util.batchnorm import call_with_batch_statistics, measure_statistics, use_statistics
+from util.batchnorm import (
+    call_with_batch_statistics,
+    compile_forward,
+    measure_statistics,
+    use_statistics,
+)
 from util.runs import Run, load_run_model
 from util.training import plain_batches
 
@@ -47,7 +52,9 @@ def test_statistics_are_those_of_all_batches():
     layer = keras.layers.BatchNormalization()
     model = keras.Sequential([keras.Input((9, 9, 3)), layer])
     use_statistics([layer], "train")
-    measure_statistics(model, [layer], tf.constant(np.split(features, 3), tf.float32))
+    measure_statistics(
+        compile_forward(model), [layer], tf.constant(np.split(features, 3), tf.float32)
+    )
     np.testing.assert_allclose(layer.moving_mean, features.mean((0, 1, 2)), rtol=1e-4)
     np.testing.assert_allclose(layer.moving_variance, features.var((0, 1, 2)), rtol=1e-2)
 
@@ -61,6 +68,8 @@ def test_a_run_is_saved_with_statistics_of_plain_films(small_run, phantoms):
     layers = batchnorm_layers(model)
     saved = [layer.moving_mean.numpy() for layer in layers]
     use_statistics(layers, "train")
-    measure_statistics(model, layers, plain_batches(model, films, args, best_epoch))
+    measure_statistics(
+        compile_forward(model), layers, plain_batches(model, films, args, best_epoch)
+    )
     for layer, mean in zip(layers, saved, strict=True):
         np.testing.assert_allclose(layer.moving_mean, mean, rtol=1e-3, atol=1e-3)

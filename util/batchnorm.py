@@ -55,13 +55,23 @@ def call_with_batch_statistics(layer, inputs, training=None, mask=None):
     return outputs
 
 
-def measure_statistics(model, layers, batches):
+def compile_forward(model):
+    """Return `forward(inputs)`, a compiled call of the model as in training."""
+
+    @tf.function
+    def forward(inputs):
+        return model(inputs, training=True)
+
+    return forward
+
+
+def measure_statistics(forward, layers, batches):
     """Set the moving statistics of BatchNorm `layers`, which follow the batches, to those of all
     `batches` of the model's inputs. The variance is the one within batches and between them.
     """
     means, variances = [], []
     for inputs in batches:
-        model(inputs, training=True)
+        forward(inputs)
         means.append([layer.moving_mean.numpy() for layer in layers])
         variances.append([layer.moving_variance.numpy() for layer in layers])
     for i, layer in enumerate(layers):

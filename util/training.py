@@ -28,7 +28,7 @@ from modeling import (
 from preprocessing import Films, make_batch, steps_per_epoch, training_dataset
 from util.accelerators import devices_of, single_precision
 from util.augmentation import STRENGTHS
-from util.batchnorm import measure_statistics
+from util.batchnorm import compile_forward, measure_statistics
 from util.cyclical_lr import CyclicalLearningRate
 from util.errors import UserError
 from util.files import write_atomically, write_csv
@@ -283,6 +283,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         super().__init__()
         self.phase, self.progress, self.args, self.run = phase, progress, args, run
         self.stage, self.predict = stage, predict
+        self.forward = compile_forward(stage.model)  # traced when it is needed
 
     def on_epoch_begin(self, epoch, logs=None):
         seed_dropout(self.stage.model, self.args.seed, epoch)
@@ -341,7 +342,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         bn = batchnorm_mode(self.args, devices_of(self.model))
         if self.phase.name != "frozen" and bn == "train":
             batches = plain_batches(self.model, self.stage.films, self.args, epoch)
-            measure_statistics(self.model, batchnorm_layers(self.model), batches)
+            measure_statistics(self.forward, batchnorm_layers(self.model), batches)
 
     def stop_or_go_on(self, epoch):
         """End the phase when `--patience` epochs of it brought nothing better."""

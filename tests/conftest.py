@@ -29,12 +29,12 @@ def trained(tmp_path_factory, command):
     from util.phantoms import write_phantoms
 
     folder = tmp_path_factory.mktemp("trained")
-    write_phantoms(folder / "Data", {"train": 2400, "val": 120, "test": 90}, height=128, seed=2)
+    write_phantoms(folder / "Data", {"train": 1800, "val": 120, "test": 90}, height=96, seed=2)
     process = command(
         *("train_advanced_streamlined.py", "--data_dir", folder / "Data", "--results_dir", folder),
         *("--run_name", "run", "--backbone", "mobilenet", "--weights", "none", "--img_size", "64"),
         *("--batch_size", "16", "--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "4"),
-        *("--lr_finetune", "2e-3", "--augment", "light", "--use_tta"),
+        *("--lr_finetune", "3e-3", "--augment", "light", "--use_tta"),
     )
     assert process.returncode == 0, process.stderr
     return folder / "run", folder / "Data"

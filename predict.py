@@ -57,6 +57,11 @@ def parse_args(argv=None):
         parser.error("no IMAGE: name the films first, before --model and its runs")
     if args.sex and args.csv:
         parser.error("give --sex or --csv, not both")
+    return args
+
+
+def main(argv=None):
+    args = parse_args(argv)
     if not args.model:
         args.model = [str(SHIPPED)]
         print(
@@ -64,11 +69,6 @@ def parse_args(argv=None):
             f"{SHIPPED.parent / 'README.md'}. Research use only: not a medical device.",
             file=sys.stderr,
         )
-    return args
-
-
-def main(argv=None):
-    args = parse_args(argv)
     from util.ensemble import Ensemble, read_members
 
     ensemble = Ensemble(read_members(args.model), args.model, args)

@@ -7,14 +7,15 @@ run's validation films must stay the same. Nothing of the machine it was trained
 import io
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from inference_speed.parity import TOLERANCES, differences, predict_sample, run_films
 from util.errors import UserError, run_command
-from util.files import write_atomically, write_json
 from util.options import new_parser
 
-LARGEST_DIFFERENCE = 0.05  # months
+LARGEST_DIFFERENCE = TOLERANCES["f32"]["max"]  # months
 SMALL = 140_000  # values; smaller arrays, those of the first layers, stay in single precision
 KEPT = ("options", "data", "versions", "git_commit")  # of config.json
 
@@ -35,24 +36,30 @@ def main(argv=None):
     out = Path(args.out)
     if out.exists():
         raise UserError(f"the folder is there already ({out}). Choose another --out.")
-    out.mkdir(parents=True)
-    write_atomically(out / "model.keras", lambda file: halve(run.folder / "model.keras", file))
-    largest = largest_difference(run, Run(out), config["options"])
-    if largest > LARGEST_DIFFERENCE:
-        (out / "model.keras").unlink()
-        out.rmdir()
-        raise UserError(
-            f"in half precision films are up to {largest:.3f} months off, allowed "
-            f"{LARGEST_DIFFERENCE} ({args.run}). Ship the run as it is."
-        )
-    config = {key: config[key] for key in KEPT}
-    for option in ("data_dir", "weights", "cache_dir"):  # paths of the machine it was trained on
-        if config["options"].get(option):
-            config["options"][option] = Path(config["options"][option]).name
-    write_json(out / "config.json", config)
-    write_json(out / RUN_FILE, run.read_json(RUN_FILE))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=".ship-") as work:
+        shipped = Run(Path(work) / out.name)
+        halve(run.folder / "model.keras", shipped.path("model.keras"))
+        largest = largest_difference(run, shipped, config["options"])
+        if largest > LARGEST_DIFFERENCE:
+            raise UserError(
+                f"in half precision films are up to {largest:.3f} months off, allowed "
+                f"{LARGEST_DIFFERENCE} ({args.run}). Ship the run as it is."
+            )
+        shipped.write_json("config.json", portable(config))
+        shipped.write_json(RUN_FILE, run.read_json(RUN_FILE))
+        shipped.folder.rename(out)
     size = (out / "model.keras").stat().st_size / 1e6
     print(f"{out}: {size:.2f} MB, validation films up to {largest:.3f} months off")
+
+
+def portable(config):
+    """What of config.json goes along: nothing of the machine, of paths their last names."""
+    options = dict(config["options"])
+    for name in ("data_dir", "weights", "cache_dir"):
+        if options.get(name):
+            options[name] = Path(options[name]).name
+    return {key: config[key] for key in KEPT} | {"options": options}
 
 
 def halve(source, target):
@@ -85,7 +92,6 @@ def copy_group(group, copy):
 
 def largest_difference(run, shipped, options):
     """By how many months the two differ on validation films of the run, at most."""
-    from inference_speed.parity import differences, predict_sample, run_films
     from util.prediction import load_predictor
 
     sample = run_films(options, ["val"], n=600)

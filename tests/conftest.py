@@ -4,13 +4,45 @@ import importlib
 import os
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+
+def read_history(run):
+    """history.csv of a run, but for the times."""
+    return pd.read_csv(run / "history.csv").drop(columns="seconds")
+
+
+def kill_training(words, log, epochs, **environment):
+    """Start a script and kill it as soon as its log tells of so many epochs; returns the process."""
+    process = subprocess.Popen(
+        [sys.executable, *map(str, words)],
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and epochs_logged(log) < epochs:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    return process
+
+
+def epochs_logged(log):
+    return log.read_text().count(" films/s") if log.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A folder for runs, one for each file of tests."""
+    return tmp_path_factory.mktemp("results")
 
 
 @pytest.fixture(scope="session")

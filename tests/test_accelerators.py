@@ -3,15 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, kill_training, read_history
 
 import train_advanced
 from preprocessing import load_films
@@ -47,10 +44,9 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def train(command, phantoms, tmp_path_factory):
+def train(command, phantoms, results):
     """Run train_advanced.py on one device or two; returns (process, run folder). With `kill_after`
     it is killed when so many epochs are saved."""
-    results = tmp_path_factory.mktemp("results")
     script = results / "train_on_devices.py"
     script.write_text(SCRIPT)
 
@@ -58,29 +54,11 @@ def train(command, phantoms, tmp_path_factory):
         where = ("--data_dir", phantoms, "--results_dir", results, "--run_name", name)
         words = (script, devices, *where, *TINY, *words)
         if kill_after:
-            return kill(words, results / name / "log.txt", kill_after), results / name
+            log = results / name / "log.txt"
+            return kill_training(words, log, kill_after, PYTHONPATH=PYTHONPATH), results / name
         return command(*words, PYTHONPATH=PYTHONPATH), results / name
 
     return run
-
-
-def kill(words, log, epochs):
-    """Kill a command when its log tells of so many epochs."""
-    process = subprocess.Popen(
-        [sys.executable, *map(str, words)],
-        env=os.environ | {"PYTHONPATH": PYTHONPATH},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while process.poll() is None and not (log.exists() and log.read_text().count("/s") >= epochs):
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    return process
-
-
-def history(run):
-    return pd.read_csv(run / "history.csv").drop(columns="seconds")
 
 
 # ------------------------------------------------------------------------------- several devices
@@ -95,10 +73,12 @@ def test_two_devices_lose_as_much_as_one(train):
     one, two = train("one", *exact), train("two", *exact, "--strategy", "mirrored", devices=2)
     assert two[0].returncode == 0, two[0].stderr
     assert "mirrored on 2 devices, 4 films a step on each" in two[0].stdout
-    losses = [history(run)["loss"].to_numpy() for _, run in (one, two)]
+    losses = [read_history(run)["loss"].to_numpy() for _, run in (one, two)]
     assert np.ptp(losses[0]) > 0.02, losses  # it does learn
     np.testing.assert_allclose(losses[1], losses[0], atol=1e-4)
-    np.testing.assert_allclose(history(two[1])["val_mae"], history(one[1])["val_mae"], atol=0.02)
+    np.testing.assert_allclose(
+        read_history(two[1])["val_mae"], read_history(one[1])["val_mae"], atol=0.02
+    )
     config = json.loads((two[1] / "config.json").read_text())
     assert config["options"]["strategy"] == "mirrored"
 
@@ -116,7 +96,7 @@ def test_batch_statistics_averages_and_resuming_work_on_two_devices(train):
     assert killed.returncode == -signal.SIGKILL, "it ended before it was killed"
     process, killed = train("killed", *words, "--resume", devices=2)
     assert process.returncode == 0, process.stderr
-    pd.testing.assert_frame_equal(history(killed), history(run))
+    pd.testing.assert_frame_equal(read_history(killed), read_history(run))
 
 
 def test_mirrored_needs_several_devices(train):
@@ -225,7 +205,7 @@ def test_a_run_in_half_precision_or_compiled_is_a_run(train, words):
     process, run = train(words[0].strip("-"), *words)
     assert process.returncode == 0, process.stderr
     val = pd.read_csv(run / "predictions_val.csv")
-    assert val["error"].abs().mean() == pytest.approx(history(run)["val_mae"].min(), abs=0.5)
+    assert val["error"].abs().mean() == pytest.approx(read_history(run)["val_mae"].min(), abs=0.5)
     note = {"--mixed_precision": "mixed_bfloat16", "--jit_compile": "slows training down on a CPU"}
     assert note[words[0]] in process.stdout
     assert json.loads((run / "config.json").read_text())["options"][words[0].strip("-")] is True

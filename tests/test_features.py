@@ -1,16 +1,11 @@
 """Heads trained on features: the same training without the backbone, and the same run folder."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, kill_training, read_history
 
 import train_advanced
 from preprocessing import load_films
@@ -24,11 +19,6 @@ TINY = [
     *("--backbone", "mobilenet", "--weights", "none", "--img_size", "64", "--batch_size", "8"),
     *("--dense_units", "16", "--lr", "0.01"),
 ]
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return tmp_path_factory.mktemp("results")
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +40,11 @@ def heads(train):
     return train("heads", "--augment", "none", "--feature_views", "1", "--epochs_frozen", "3")
 
 
-def history(run):
-    return pd.read_csv(run / "history.csv").drop(columns="seconds")
-
-
 def test_features_change_nothing_but_the_time(train, heads):
     """Films that are not augmented have one set of features: films, order and dropout are those of
     a training through the backbone, and so are losses and errors."""
     usual, _ = train("usual", "--augment", "none", "--epochs_frozen", "3")
-    pd.testing.assert_frame_equal(history(heads[0]), history(usual), atol=0.02, rtol=1e-3)
+    pd.testing.assert_frame_equal(read_history(heads[0]), read_history(usual), atol=0.02, rtol=1e-3)
     files = [{p.relative_to(run) for p in run.rglob("*")} for run in (usual, heads[0])]
     assert files[0] == files[1]
 
@@ -66,7 +52,7 @@ def test_features_change_nothing_but_the_time(train, heads):
 def test_the_saved_model_takes_films_and_holds_the_trained_head(heads):
     """Predictions of the whole model on films are as good as those of the head on features."""
     val = pd.read_csv(heads[0] / "predictions_val.csv")
-    best = history(heads[0])["val_mae"].min()
+    best = read_history(heads[0])["val_mae"].min()
     assert val["error"].abs().mean() == pytest.approx(best, abs=5e-3)
 
 
@@ -85,16 +71,12 @@ def test_a_killed_head_resumes_to_the_same_end(script, phantoms, results, train)
     words = ["--feature_views", "2", "--epochs_frozen", "40", "--patience", "0"]
     unbroken, _ = train(name, *words, script=script)
     where = ["--data_dir", phantoms, "--results_dir", results, "--run_name", "killed_" + script]
-    command = [sys.executable, ROOT / script, *where, "--cache_dir", results / "cache"]
-    process = subprocess.Popen([*map(str, command), *TINY, *words], stdout=subprocess.DEVNULL)
+    command = [ROOT / script, *where, "--cache_dir", results / "cache"]
     log = results / f"killed_{script}" / "log.txt"
-    while process.poll() is None and not (log.exists() and log.read_text().count("films/s") > 2):
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_training([*command, *TINY, *words], log, epochs=3)
     assert not (log.parent / "metrics.json").exists(), "it ended before it was killed"
     killed, _ = train("killed_" + script, *words, "--resume", script=script)
-    pd.testing.assert_frame_equal(history(killed), history(unbroken))
+    pd.testing.assert_frame_equal(read_history(killed), read_history(unbroken))
 
 
 @pytest.fixture(scope="module")

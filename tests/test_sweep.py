@@ -17,6 +17,7 @@ from conftest import ROOT
 from train_advanced import parse_args
 from util.errors import UserError
 from util.ray_sweep import check_ray
+from util.runs import best_row
 from util.sweep import add_feature_views, format_time, last_line, plan_runs, share_of
 
 OPTIONS = ("--weights", "none", "--img_size", "64", "--epochs_frozen", "1", "--batch_size", "8")
@@ -245,6 +246,11 @@ def test_an_estimate_comes_first(command, phantoms, tmp_path):
     assert process.returncode == 0
     assert "mobilenet            about 1 min" in process.stdout
     assert "in all about 1 min, without xception" in process.stdout
+
+
+def test_the_kept_epoch_is_one_on_films_of_full_size():
+    history = pd.DataFrame({"img_size": [128, 192, 192, 192], "val_mae": [7.0, 9.0, 8.0, 8.5]})
+    assert best_row(history) == 2
 
 
 def test_times_and_reasons_are_short():

@@ -1,17 +1,12 @@
 """The training loop: what trains, what repeats, what survives a kill."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, kill_training, read_history
 
 import train_advanced
 from util.training import batchnorm_mode
@@ -21,11 +16,6 @@ TINY = [
     *("--epochs_frozen", "1", "--epochs_small", "1", "--img_size_small", "32"),
     *("--epochs_finetune", "2", "--fine_tune", "--dense_units", "16"),
 ]
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return tmp_path_factory.mktemp("results")
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +38,6 @@ def unbroken(train):
     return run
 
 
-def history(run):
-    return pd.read_csv(run / "history.csv").drop(columns="seconds")
-
-
 def predictions(run):
     return pd.read_csv(run / "predictions_test.csv", dtype={"id": str})
 
@@ -64,9 +50,9 @@ def test_a_run_leaves_all_that_it_promises(unbroken):
         *("plots/augmented_films.png", "plots/predicted_vs_true_test.png"),
         *("plots/bland_altman_test.png", "plots/error_by_group_test.png"),
     }
-    assert history(unbroken)["phase"].tolist() == ["frozen", "small", "finetune", "finetune"]
-    assert history(unbroken)["img_size"].tolist() == [32, 32, 64, 64]
-    assert history(unbroken)["epoch"].tolist() == [1, 2, 3, 4]
+    assert read_history(unbroken)["phase"].tolist() == ["frozen", "small", "finetune", "finetune"]
+    assert read_history(unbroken)["img_size"].tolist() == [32, 32, 64, 64]
+    assert read_history(unbroken)["epoch"].tolist() == [1, 2, 3, 4]
 
 
 def test_metrics_are_those_of_the_predictions_in_months(unbroken):
@@ -78,7 +64,7 @@ def test_metrics_are_those_of_the_predictions_in_months(unbroken):
 
 def test_the_kept_model_is_the_best_of_those_that_saw_films_of_full_size(unbroken):
     val = pd.read_csv(unbroken / "predictions_val.csv")
-    best = history(unbroken).query("img_size == 64")["val_mae"].min()
+    best = read_history(unbroken).query("img_size == 64")["val_mae"].min()
     assert val["error"].abs().mean() == pytest.approx(best, abs=2e-3)
 
 
@@ -101,7 +87,7 @@ def small(train_small):
 def test_another_seed_gives_another_history(train_small, small):
     """Must hold 5: that the same seed gives the same one is seen in the resumed runs below."""
     other = train_small("other", "--seed", "7")
-    assert not np.allclose(history(other)["loss"][0], history(small)["loss"][0])
+    assert not np.allclose(read_history(other)["loss"][0], read_history(small)["loss"][0])
 
 
 @pytest.mark.parametrize("rows", [2, *(pytest.param(n, marks=pytest.mark.full) for n in (1, 3))])
@@ -111,25 +97,12 @@ def test_a_killed_run_resumes_to_the_same_end(phantoms, results, train, unbroken
     From the state of small films the larger model goes on as from the small model itself."""
     name = f"killed{rows}"
     words = ["--data_dir", phantoms, "--results_dir", results, "--run_name", name, *TINY]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train_advanced.py"), *map(str, words)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    log = results / name / "log.txt"
-    while process.poll() is None and epochs_logged(log) < rows:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_training([ROOT / "train_advanced.py", *words], results / name / "log.txt", rows)
     assert not (results / name / "metrics.json").exists(), "it ended before it was killed"
     resumed, run = train(name, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    pd.testing.assert_frame_equal(history(run), history(unbroken))
+    pd.testing.assert_frame_equal(read_history(run), read_history(unbroken))
     pd.testing.assert_frame_equal(predictions(run), predictions(unbroken))
-
-
-def epochs_logged(log):
-    return log.read_text().count(" films/s") if log.exists() else 0
 
 
 def test_validation_and_test_labels_change_no_weight(train_small, phantoms, small, tmp_path):

@@ -15,6 +15,7 @@ import numpy as np
 
 from util.files import write_atomically
 from util.metrics import AGE_BANDS, interval
+from util.runs import best_row
 
 # Okabe & Ito's palette, told apart by colour-blind readers too.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
@@ -48,7 +49,7 @@ def plot_history(history, path):
         epochs = history["epoch"]
         top.plot(epochs, history["train_mae"], "o-", color=GREY, ms=3, label="training (augmented)")
         top.plot(epochs, history["val_mae"], "o-", color=BLUE, ms=3, label="validation")
-        best = history["val_mae"][history["img_size"] == history["img_size"].max()].idxmin()
+        best = best_row(history)
         top.plot(epochs[best], history["val_mae"][best], "*", color=ORANGE, ms=13, zorder=3)
         top.annotate(
             f"{history['val_mae'][best]:.2f}",

@@ -19,13 +19,18 @@ MOBILENET = {
 }
 PRESETS = {
     "quick": Preset(
-        MOBILENET | {"img_size": 96, "epochs_finetune": 4},
+        {**MOBILENET, "img_size": 96, "epochs_finetune": 4},
         "10 minutes for 10,800 films on two cores, 10 months",
     ),
     "cpu": Preset(
-        MOBILENET
-        | {"img_size": 192, "epochs_small": 6, "epochs_finetune": 8, "use_tta": True}
-        | {"tta_steps": 2},
+        {
+            **MOBILENET,
+            "img_size": 192,
+            "epochs_small": 6,
+            "epochs_finetune": 8,
+            "use_tta": True,
+            "tta_steps": 2,
+        },
         "90 minutes, 7.6 months",
     ),
 }

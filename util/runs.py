@@ -169,6 +169,12 @@ def find_folds(folder):
     return runs
 
 
+def best_row(history):
+    """The row of history.csv whose model was kept: the smallest validation error, of the epochs on
+    films of full size."""
+    return history["val_mae"][history["img_size"] == history["img_size"].max()].idxmin()
+
+
 def load_run_model(run):
     """Load the best model of a run; only Keras is needed. UserError when it is damaged."""
     import keras

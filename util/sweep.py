@@ -15,7 +15,7 @@ from util.backbones import POOLED
 from util.errors import UserError
 from util.files import write_atomically, write_csv, write_json
 from util.metrics import format_interval
-from util.runs import Run, check_same_options, lasting_options
+from util.runs import Run, best_row, check_same_options, lasting_options
 
 ROOT = Path(__file__).resolve().parent.parent  # where the scripts are
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
@@ -178,7 +178,7 @@ def summarise(run, metrics):
         "parameters": metrics["model"]["parameters"],
         "films_per_second": metrics["model"]["films_per_second"],
         "epochs": len(history),
-        "best_epoch": int(history.loc[history["val_mae"].idxmin(), "epoch"]),
+        "best_epoch": int(history.loc[best_row(history), "epoch"]),
         "training_minutes": (seconds + history["seconds"].sum()) / 60,
         "reason": "",
     }

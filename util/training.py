@@ -115,17 +115,17 @@ def train(stages, args, run):
     """
     progress, arrays = read_state(run)
     predictors = {size: compile_predictor(stage.trained) for size, stage in stages.items()}
-    weights = None  # of the phase before
+    previous = None  # the model of the phase before
     for phase in plan_phases(args):
         if progress["next_epoch"] >= phase.last:
             continue
         stage, predict = stages[phase.img_size], predictors[phase.img_size]
         model = stage.trained
-        if weights:
-            model.set_weights(weights)
+        if previous not in (None, model):
+            model.set_weights(previous.get_weights())
         if progress["img_size"] != phase.img_size:
             progress |= {"img_size": phase.img_size, "best_mae": math.inf, "best_epoch": 0}
-        prepare_phase(stage, phase, args, run)
+        bn = prepare_phase(stage, phase, args, run)
         if arrays:
             restore(model, arrays, with_optimizer=progress["next_epoch"] > phase.first)
             arrays = None
@@ -134,16 +134,16 @@ def train(stages, args, run):
             initial_epoch=progress["next_epoch"],
             epochs=phase.last,
             steps_per_epoch=steps_per_epoch(stage.films, args.batch_size),
-            callbacks=[EndOfEpoch(phase, progress, stage, predict, args, run)],
+            callbacks=[EndOfEpoch(phase, bn, progress, stage, predict, args, run)],
             shuffle=False,
             verbose=0,
         )
-        weights = model.get_weights()
+        previous = model
     return pd.DataFrame(progress["history"])
 
 
 def prepare_phase(stage, phase, args, run):
-    """Choose what trains and compile it for a phase."""
+    """Choose what trains and compile it for a phase; returns how BatchNorm works in it."""
     steps_an_epoch = steps_per_epoch(stage.films, args.batch_size)
     steps = steps_an_epoch * (phase.last - phase.first)
     bn = choose_trainable(stage.model, phase, args)
@@ -154,6 +154,7 @@ def prepare_phase(stage, phase, args, run):
         f"{phase.name}: {phase.last - phase.first} epochs of {steps_an_epoch} steps at "
         f"{phase.img_size} pixels, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
     )
+    return bn
 
 
 def choose_trainable(model, phase, args):
@@ -279,10 +280,10 @@ def plain_batches(model, films, args, epoch):
 class EndOfEpoch(keras.callbacks.Callback):
     """Validates, keeps the best model, reports and saves the state after every epoch."""
 
-    def __init__(self, phase, progress, stage, predict, args, run):
+    def __init__(self, phase, bn, progress, stage, predict, args, run):
         super().__init__()
         self.phase, self.progress, self.args, self.run = phase, progress, args, run
-        self.stage, self.predict = stage, predict
+        self.bn, self.stage, self.predict = bn, stage, predict
         self.forward = compile_forward(stage.model)  # traced when it is needed
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -339,8 +340,7 @@ class EndOfEpoch(keras.callbacks.Callback):
 
     def measure_statistics(self, epoch):
         """BatchNorm statistics for these weights; training itself uses none."""
-        bn = batchnorm_mode(self.args, devices_of(self.model))
-        if self.phase.name != "frozen" and bn == "train":
+        if self.bn == "train":
             batches = plain_batches(self.model, self.stage.films, self.args, epoch)
             measure_statistics(self.forward, batchnorm_layers(self.model), batches)
 

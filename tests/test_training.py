@@ -68,6 +68,11 @@ def test_the_kept_model_is_the_best_of_those_that_saw_films_of_full_size(unbroke
     assert val["error"].abs().mean() == pytest.approx(best, abs=2e-3)
 
 
+def test_the_learning_rate_falls_on_from_small_films_to_large_ones(unbroken):
+    _, small, *full = read_history(unbroken)["lr"]
+    assert small > full[0] > full[1]
+
+
 @pytest.fixture(scope="module")
 def train_small(train, inside, tiny_mobilenet):
     """Train three convolutions in this process; returns the run folder."""

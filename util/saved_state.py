@@ -12,10 +12,15 @@ from util.runs import STATE
 
 def write_state(model, progress, run):
     """Save where a training is; `progress` is ready for JSON."""
-    arrays = {f"weight_{i}": w.numpy() for i, w in enumerate(model.weights)}
-    arrays |= {f"optimizer_{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
+    arrays = state_of(model)
     text = np.array(json.dumps(progress))
     write_atomically(run.path(STATE), lambda file: np.savez(file, progress=text, **arrays))
+
+
+def state_of(model):
+    """Weights and optimizer of a model as {name: array}, for `restore`."""
+    arrays = {f"weight_{i}": w.numpy() for i, w in enumerate(model.weights)}
+    return arrays | {f"optimizer_{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
 
 
 def read_state(run):
@@ -30,7 +35,7 @@ def read_state(run):
 
 
 def restore(model, arrays, with_optimizer):
-    """Put saved weights, and the optimizer's state in the middle of a phase, into the model."""
+    """Put weights, and in the middle of a schedule the optimizer's state, into the model."""
     for i, weight in enumerate(model.weights):
         weight.assign(arrays[f"weight_{i}"])
     if with_optimizer:

@@ -34,7 +34,7 @@ from util.errors import UserError
 from util.files import write_atomically, write_csv
 from util.loss_functions import get_loss_function
 from util.prediction import compile_predictor, inputs_of, predict_films
-from util.saved_state import read_state, restore, write_state
+from util.saved_state import read_state, restore, state_of, write_state
 
 WARM_UP = 0.05  # share of a phase in which the learning rate rises
 STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
@@ -43,14 +43,19 @@ FEW_FILMS = 16  # on a device; fewer are too few for statistics of their own
 
 @dataclass(frozen=True)
 class Phase:
-    """Epochs `first` .. `last` - 1, counted over the whole run, at peak learning rate `lr`, on
-    films of `img_size` pixels."""
+    """Epochs `first` .. `last` - 1, counted over the whole run, on films of `img_size` pixels.
+
+    The learning rate, at most `lr`, has one schedule from epoch `begin` to `end` - 1: that of
+    fine-tuning goes on from small films to large ones.
+    """
 
     name: str
     first: int
     last: int
-    lr: float
     img_size: int
+    lr: float
+    begin: int
+    end: int
 
 
 class Stage(NamedTuple):
@@ -90,17 +95,16 @@ def plan_phases(args):
             f"small films of {first_size} pixels are larger than the others ({args.img_size}). "
             "Lower --img_size_small."
         )
-    planned = [("frozen", args.epochs_frozen, args.lr, first_size)]
+    small = args.epochs_frozen
+    full = small + args.epochs_small
+    end = full + args.epochs_finetune
+    phases = [Phase("frozen", 0, small, first_size, args.lr, 0, small)]
     if args.fine_tune:
-        planned += [
-            ("small", args.epochs_small, args.lr_finetune, first_size),
-            ("finetune", args.epochs_finetune, args.lr_finetune, args.img_size),
+        phases += [
+            Phase("small", small, full, first_size, args.lr_finetune, small, end),
+            Phase("finetune", full, end, args.img_size, args.lr_finetune, small, end),
         ]
-    phases, first = [], 0
-    for name, epochs, lr, img_size in planned:
-        if epochs:
-            phases.append(Phase(name, first, first + epochs, lr, img_size))
-            first += epochs
+    phases = [phase for phase in phases if phase.last > phase.first]
     if not phases:
         raise UserError("nothing to train (--epochs_frozen 0). Raise it or add --fine_tune.")
     return phases
@@ -110,25 +114,22 @@ def train(stages, args, run):
     """Train through all phases; returns the history, a frame with a row an epoch.
 
     `stages` holds a Stage for each size of films. The model of a larger size goes on from the
-    weights of the smaller. The best model at the largest, by validation MAE (months), is the run's
-    `model.keras`. With a saved state in the run folder, training goes on from there.
+    weights of the smaller, and from its optimizer, as if nothing had happened. The best model at
+    the largest, by validation MAE (months), is the run's `model.keras`. With a saved state in the
+    run folder, training goes on from there.
     """
-    progress, arrays = read_state(run)
+    progress, state = read_state(run)
     predictors = {size: compile_predictor(stage.trained) for size, stage in stages.items()}
-    previous = None  # the model of the phase before
     for phase in plan_phases(args):
         if progress["next_epoch"] >= phase.last:
             continue
         stage, predict = stages[phase.img_size], predictors[phase.img_size]
         model = stage.trained
-        if previous not in (None, model):
-            model.set_weights(previous.get_weights())
         if progress["img_size"] != phase.img_size:
             progress |= {"img_size": phase.img_size, "best_mae": math.inf, "best_epoch": 0}
         bn = prepare_phase(stage, phase, args, run)
-        if arrays:
-            restore(model, arrays, with_optimizer=progress["next_epoch"] > phase.first)
-            arrays = None
+        if state:
+            restore(model, state, with_optimizer=progress["next_epoch"] > phase.begin)
         model.fit(
             training_batches(model, stage.films, args, progress["next_epoch"], phase.last),
             initial_epoch=progress["next_epoch"],
@@ -138,14 +139,14 @@ def train(stages, args, run):
             shuffle=False,
             verbose=0,
         )
-        previous = model
+        state = state_of(model)
     return pd.DataFrame(progress["history"])
 
 
 def prepare_phase(stage, phase, args, run):
     """Choose what trains and compile it for a phase; returns how BatchNorm works in it."""
     steps_an_epoch = steps_per_epoch(stage.films, args.batch_size)
-    steps = steps_an_epoch * (phase.last - phase.first)
+    steps = steps_an_epoch * (phase.end - phase.begin)  # of the learning rate
     bn = choose_trainable(stage.model, phase, args)
     schedule = learning_rate(args, phase.lr, steps, steps_an_epoch)
     compile_model(stage.trained, schedule, steps, stage.films, args)

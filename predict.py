@@ -15,6 +15,7 @@ Research use only: not a medical device.
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from util.errors import UserError, run_command
@@ -142,6 +143,7 @@ def predict_chunk(ensemble, films, args, width):
         failures = dict.fromkeys(unknown, f"no sex in {args.csv}") | failures
     good = [i for i in films.index if i not in failures]
     table = pd.DataFrame(float("nan"), index=films.index, columns=["months", "low", "high"])
+    whole = np.any([part.whole for part in pixels.values()], axis=0)
     if good:
         sex = films["sex"].fillna(0).to_numpy()[good]
         pixels = {canvas: part.keep(good) for canvas, part in pixels.items()}
@@ -149,8 +151,12 @@ def predict_chunk(ensemble, films, args, width):
     for i, path, sex in films[["path", "sex"]].itertuples():
         if i in failures:
             print(f"error: {failures[i]} ({path})", file=sys.stderr)
-        else:
-            print(f"{Path(path).name:{width}s}  {format_film(sex, *table.loc[i])}")
+            continue
+        print(f"{Path(path).name:{width}s}  {format_film(sex, *table.loc[i])}")
+        if whole[i]:
+            print(
+                f"note: no hand found for certain, the whole film is used ({path})", file=sys.stderr
+            )
     names = [Path(path).name for path in films["path"]]
     return pd.concat([films.assign(filename=names), table], axis=1)[COLUMNS]
 

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from hand_crop.localiser import localiser_version
 from util.augmentation import augment_films, augment_labels
 from util.errors import UserError
 from util.files import write_atomically, write_json
@@ -131,23 +132,29 @@ def read_films(usable, left_out, img_size, fit, cache_dir=None, label="films"):
 
 class Pixels:
     """Films of one size as if in one uint8 array `(n, size, size)`, held in shards that may be
-    memory-mapped files: only what is asked for is read."""
+    memory-mapped files: only what is asked for is read. `whole` tells of each film whether it was
+    taken whole because `fit="hand"` found no hand for certain."""
 
-    def __init__(self, shards, rows):
+    def __init__(self, shards, rows, whole):
         self.shards = shards
         self.rows = np.asarray(rows)
+        self.whole = np.asarray(whole, bool)
 
     def __len__(self):
         return len(self.rows)
 
     def keep(self, positions):
         """The same films, only those at `positions`, in that order."""
-        return Pixels(self.shards, self.rows[positions])
+        return Pixels(self.shards, self.rows[positions], self.whole[positions])
 
     def join(self, other):
         """These films and behind them those of `other`."""
         rows = other.rows + len(self.shards) * SHARD_FILMS
-        return Pixels([*self.shards, *other.shards], np.concatenate([self.rows, rows]))
+        return Pixels(
+            [*self.shards, *other.shards],
+            np.concatenate([self.rows, rows]),
+            np.concatenate([self.whole, other.whole]),
+        )
 
     def __getitem__(self, positions):
         """Copy the films at `positions` (a list or array): uint8 `(n, size, size)`."""
@@ -170,7 +177,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
     parts = [paths[i : i + SHARD_FILMS] for i in range(0, len(paths), SHARD_FILMS)]
     names = [cache_dir and shard_path(part, img_size, fit, cache_dir) for part in parts]
     todo = sum(len(p) for p, name in zip(parts, names, strict=True) if not (name and name.exists()))
-    shards, failures = [], {}
+    shards, failures, whole = [], {}, np.zeros(len(paths), bool)
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(
@@ -179,40 +186,46 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
     ):
         for number, (part, name) in enumerate(zip(parts, names, strict=True)):
             if name and name.exists():
-                shard, failed = (
-                    np.load(name, mmap_mode="r"),
-                    json.loads(failures_path(name).read_text()),
-                )
+                shard = np.load(name, mmap_mode="r")
+                notes = json.loads(notes_path(name).read_text())
             else:
-                shard, failed = read_shard(part, img_size, fit, pool, bar)
-                if name and not any(reason.startswith(UNREADABLE) for reason in failed.values()):
-                    shard = save_shard(shard, failed, name)
+                shard, notes = read_shard(part, img_size, fit, pool, bar)
+                reasons = notes["failures"].values()
+                if name and not any(reason.startswith(UNREADABLE) for reason in reasons):
+                    shard = save_shard(shard, notes, name)
             shards.append(shard)
-            failures |= {number * SHARD_FILMS + int(i): reason for i, reason in failed.items()}
-    return Pixels(shards, np.arange(len(paths))), failures
+            first = number * SHARD_FILMS
+            failures |= {first + int(i): reason for i, reason in notes["failures"].items()}
+            whole[[first + i for i in notes["whole"]]] = True
+    return Pixels(shards, np.arange(len(paths)), whole), failures
 
 
 def read_shard(paths, img_size, fit, pool, bar):
-    """Read films into one array `(n, size, size)`; returns it and {position: reason}."""
-    shard, failed = np.zeros((len(paths), img_size, img_size), np.uint8), {}
+    """Read films into one array `(n, size, size)`. Returns it and notes ready for JSON: "failures"
+    {position: reason}, and "whole", the positions of films on which no hand was found."""
+    shard = np.zeros((len(paths), img_size, img_size), np.uint8)
+    notes = {"failures": {}, "whole": []}
 
     def read_one(i):
         try:
-            shard[i] = read_canvas(paths[i], img_size, fit)
+            shard[i], found = read_canvas(paths[i], img_size, fit)
         except RadiographError as error:
-            return error.reason
-        return None
+            return error.reason, True
+        return None, found
 
-    for i, reason in enumerate(pool.map(read_one, range(len(paths)))):
+    for i, (reason, found) in enumerate(pool.map(read_one, range(len(paths)))):
         if reason:
-            failed[str(i)] = reason
+            notes["failures"][str(i)] = reason
+        if not found:
+            notes["whole"].append(i)
         bar.update()
-    return shard, failed
+    return shard, notes
 
 
 def shard_path(paths, img_size, fit, cache_dir):
     """Name a shard by all that decides its pixels: files (size, time), reader and canvas."""
-    key = hashlib.sha256(f"{READER_VERSION} {cv2.__version__} {img_size} {fit}".encode())
+    reader = localiser_version() if fit == "hand" else ""
+    key = hashlib.sha256(f"{READER_VERSION} {reader} {cv2.__version__} {img_size} {fit}".encode())
     for path in paths:
         try:
             stat = Path(path).stat()
@@ -222,15 +235,15 @@ def shard_path(paths, img_size, fit, cache_dir):
     return Path(cache_dir) / f"{img_size}-{fit}" / f"{key.hexdigest()[:32]}.npy"
 
 
-def failures_path(shard):
+def notes_path(shard):
     return shard.with_suffix(".json")
 
 
-def save_shard(shard, failed, path):
-    """Write a shard and its failures atomically; returns it memory-mapped."""
+def save_shard(shard, notes, path):
+    """Write a shard and its notes atomically; returns it memory-mapped."""
     with cache_folder(path.parent):
-        # the failures go first: whoever sees the shard must find them
-        write_json(failures_path(path), failed)
+        # the notes go first: whoever sees the shard must find them
+        write_json(notes_path(path), notes)
         write_atomically(path, lambda file: np.save(file, shard))
     return np.load(path, mmap_mode="r")
 

@@ -121,4 +121,4 @@ def test_stretch_fills_the_square():
 def test_canvas_is_square_for_any_film(tmp_path):
     path = save(tmp_path / "film.png", film(200, 33))
     for fit in ("pad", "stretch"):
-        assert read_canvas(path, 64, fit).shape == (64, 64)
+        assert read_canvas(path, 64, fit)[0].shape == (64, 64)

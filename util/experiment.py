@@ -111,11 +111,19 @@ def load_splits(args, run):
     left_out = [part.left_out.assign(split=split) for split, part in films.items()]
     write_csv(run.path("left_out.csv"), pd.concat(left_out))
     for split, part in films.items():
-        reasons = count_reasons(part.left_out)
-        run.log(f"{split:10s} {len(part):6d} films" + (f", left out: {reasons}" if reasons else ""))
+        reasons, whole = count_reasons(part.left_out), int(part.pixels.whole.sum())
+        run.log(
+            f"{split:10s} {len(part):6d} films"
+            + (f", {whole} whole: no hand found for certain" if whole else "")
+            + (f", left out: {reasons}" if reasons else "")
+        )
     if any(len(part.left_out) for part in films.values()):
         run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
     note_data(run, {split: describe(part) for split, part in films.items()})
+    if args.fit == "hand":
+        add_to_config(
+            run, {"whole": {k: int(part.pixels.whole.sum()) for k, part in films.items()}}
+        )
     return films
 
 

@@ -115,7 +115,11 @@ def add_canvas_options(group):
         "--fit",
         choices=FITS,
         default="pad",
-        help="pad keeps the aspect ratio, stretch squeezes the film into the square",
+        help="pad keeps the aspect ratio, stretch squeezes the film into the square, hand cuts it "
+        "to the hand and squeezes",
+    )
+    group.add_argument(
+        "--crop_hand", dest="fit", action="store_const", const="hand", help="short for --fit hand"
     )
 
 

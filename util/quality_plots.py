@@ -50,7 +50,7 @@ def plot_ages(usable, path):
 def plot_same(same, path):
     """The first films of the first groups, side by side in pairs."""
     shown = same[same["group"] <= SHOWN_GROUPS].groupby("group").head(2)
-    images = [read_canvas(film, 256, "pad") for film in shown["path"]]
+    images = [read_canvas(film, 256, "pad")[0] for film in shown["path"]]
     labels = [
         f"group {row.group}: {row.split} {row.id}\n{row.boneage:g} months"
         for row in shown.itertuples()

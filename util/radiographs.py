@@ -11,10 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hand_crop.localiser import find_hand
 from util.errors import UserError
 
-READER_VERSION = 1  # raise it when the pixels of `read_canvas` change: caches are then rebuilt
-FITS = ("pad", "stretch")
+READER_VERSION = 2  # raise it when the pixels of `read_canvas` change: caches are then rebuilt
+FITS = ("pad", "stretch", "hand")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 UNREADABLE = "can't be read"  # the file system's fault, which may pass
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
@@ -62,8 +63,22 @@ def prepare(image, path="bytes"):
 
 
 def read_canvas(path, size, fit):
-    """Read a film onto the square canvas of the models: uint8 `(size, size)`, 0-255."""
-    return to_canvas(read_radiograph(path), size, fit)
+    """Read a film onto the square canvas of the models. Returns it, uint8 `(size, size)`, 0-255,
+    and False when it should have been cut to the hand but is whole."""
+    film, cut = read_hand(path) if fit == "hand" else (read_radiograph(path), True)
+    return to_canvas(film, size, fit), cut
+
+
+def read_hand(path):
+    """Read a film and cut it to the hand: (uint8 `(H, W)`, True), stretched to 0-255 within the
+    cut; the whole film and False when it is not certain where the hand is."""
+    image = decode(read_bytes(path), path)
+    film = prepare(image, path)
+    box = find_hand(film)
+    if box is None:
+        return film, False
+    left, top, right, bottom = box
+    return prepare(image[top:bottom, left:right], path), True
 
 
 def read_bytes(path):
@@ -147,11 +162,11 @@ def border_level(image):
 def to_canvas(image, size, fit):
     """Bring a film to a square of `size` pixels: uint8 `(size, size)`.
 
-    `fit="pad"` keeps the aspect ratio and fills up with the film's border level;
-    `fit="stretch"` squeezes the film into the square.
+    `fit="pad"` keeps the aspect ratio and fills up with the film's border level; "stretch" and
+    "hand" squeeze the film into the square.
     """
     height, width = image.shape
-    if fit == "stretch" or height == width:
+    if fit != "pad" or height == width:
         return resize(image, size, size)
     scale = size / max(height, width)
     new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))

@@ -1,0 +1,93 @@
+"""Where the hand is on a film: a small network that finds the hull of the joints.
+
+Four convolutions and two dense layers, trained by `hand_crop.train_localiser`, and computed here by
+numpy alone, so that reading films needs no TensorFlow.
+"""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+WEIGHTS = Path(__file__).with_name("localiser.npz")
+SIDE = 64  # pixels of a side of what the network sees
+# added to the hull of the joints on each side, as shares of the film: left, top, right, bottom.
+# Finger tips reach beyond the last joint, and the network is off by some percent.
+MARGIN = np.array([-0.06, -0.08, 0.06, 0.06])
+LARGEST_DOUBT = 0.06  # how far the boxes of a film and its mirror image may be apart
+SMALLEST = 0.2  # share of the film's width or height that a hand takes at least
+
+
+def find_hand(image):
+    """Find the hand on a film, uint8 `(H, W)`: the box (left, top, right, bottom) to keep, in
+    pixels, right and bottom exclusive; None when it is not certain."""
+    height, width = image.shape
+    box = find_box(image, load_layers())
+    if box is None:
+        return None
+    left, top, right, bottom = box * [width, height, width, height]
+    return int(left), int(top), int(np.ceil(right)), int(np.ceil(bottom))
+
+
+def find_box(image, layers):
+    """The same as shares of width and height, by a network of these `layers`.
+
+    A film and its mirror image must tell the same box, and one that a hand can fill.
+    """
+    film = shrink(image)
+    box, mirrored = network(film, layers), network(film[:, ::-1], layers)
+    back = np.array([1 - mirrored[2], mirrored[1], 1 - mirrored[0], mirrored[3]])
+    found = np.clip((box + back) / 2 + MARGIN, 0, 1)
+    sides = found[2:] - found[:2]
+    if np.abs(box - back).max() > LARGEST_DOUBT or sides.min() < SMALLEST:
+        return None
+    return found
+
+
+def shrink(image):
+    """What the network sees of a film: uint8 `(64, 64)`, local contrast evened out, so that dark
+    films and light backgrounds look alike."""
+    small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return cv2.createCLAHE(4.0, (4, 4)).apply(small)
+
+
+def network(film, layers):
+    """The hull of the joints on a film `(64, 64)`: left, top, right, bottom as shares of it.
+    `layers`: (kernel, bias) of each, the first ones convolutions, the last two dense."""
+    *convolutions, dense, out = layers
+    features = film.astype(np.float32)[..., None] / 127.5 - 1
+    for kernel, bias in convolutions:
+        features = np.maximum(convolve(features, kernel) + bias, 0)
+    hidden = np.maximum(features.reshape(-1) @ dense[0] + dense[1], 0)
+    return hidden @ out[0] + out[1]
+
+
+def convolve(features, kernel):
+    """Convolve `(h, w, C)` with `(3, 3, C, D)` in steps of 2, as Keras does with padding "same"
+    and even sides: `(h / 2, w / 2, D)`."""
+    padded = np.pad(features, ((0, 1), (0, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))[::2, ::2]
+    return np.tensordot(windows, kernel, axes=((3, 4, 2), (0, 1, 2)))
+
+
+@cache
+def localiser_version():
+    """What decides where a hand is found, as a short hash: caches of films are named by it."""
+    rules = repr((SIDE, MARGIN.tolist(), LARGEST_DOUBT, SMALLEST)).encode()
+    return hashlib.sha256(WEIGHTS.read_bytes() + rules).hexdigest()[:16]
+
+
+@cache
+def load_layers(path=WEIGHTS):
+    """Read the layers of `network` from a file."""
+    with np.load(path) as file:
+        arrays = [file[name].astype(np.float32) for name in sorted(file.files)]
+    return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+
+def save_layers(layers, path):
+    """Write the layers of `network` in half precision."""
+    arrays = [array.astype(np.float16) for layer in layers for array in layer]
+    np.savez_compressed(path, **{f"{i:02d}": array for i, array in enumerate(arrays)})

@@ -1,0 +1,141 @@
+"""Training of the localiser: films with joint boxes in, a network that finds the hull of them."""
+
+from itertools import count
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from keras import layers
+
+from hand_crop import localiser
+from preprocessing import random_stream, read_pixels
+from util.augmentation import Augmentation, random_affine, random_grey_table, warp
+from util.errors import UserError
+from util.tables import clean_id, find_films
+
+SIDE = 160  # pixels of a film that is changed at random before it is shrunk for the network
+BATCH = 32
+FOLDS = 4
+CHANGES = Augmentation(rotation=25, zoom=0.25, aspect=0.2, shift=0.12, gamma=0.6, contrast=0.2)
+FRAMED = 0.3  # share of films that get a frame
+WHOLE = np.array([0, 0, 1, 1])
+CORNERS = ["xmin", "ymin", "xmax", "ymax"]
+
+
+def read_boxes(table, folder):
+    """Read films uint8 `(n, 160, 160)`, and for each its joint boxes `(k, 4)`: left, top, right,
+    bottom as shares of the film. UserError when there are none."""
+    boxes = pd.read_csv(table, dtype={"id": str})
+    missing = [column for column in ("id", *CORNERS) if column not in boxes]
+    if missing:
+        raise UserError(f"no column {missing[0]} ({table}). Needed: id, {', '.join(CORNERS)}.")
+    boxes["id"] = boxes["id"].map(clean_id)
+    labels = pd.DataFrame({"id": boxes["id"].unique(), "filename": ""})
+    found = find_films(labels, folder).query("path != ''")
+    if found.empty:
+        raise UserError(f"no film of the table ({table}) in the folder ({folder}). Check both.")
+    pixels, failures = read_pixels(found["path"].tolist(), SIDE, "stretch", label="films")
+    good = [i for i in range(len(found)) if i not in failures]
+    by_id = dict(list(boxes.groupby("id")))
+    joints = [by_id[id_][CORNERS].to_numpy() for id_ in found["id"].iloc[good]]
+    return pixels[good], joints
+
+
+def cross_validate(films, joints, steps, seed):
+    """Find the hand on each film by a network that was trained without it. Returns boxes to keep
+    (4 shares, or None where it is not certain) and the hulls of the joints, a list each."""
+    order = np.random.default_rng(seed).permutation(len(films))
+    found = [None] * len(films)
+    for fold in range(FOLDS):
+        unseen = order[fold::FOLDS]
+        seen = np.setdiff1d(order, unseen)
+        network = train(films[seen], [joints[i] for i in seen], steps, seed)
+        for i in unseen:
+            found[i] = localiser.find_box(films[i], network)
+        print(f"part {fold + 1} of {FOLDS} is done", flush=True)
+    return found, [hull(boxes) for boxes in joints]
+
+
+def report(found, hulls):
+    """Print in how many films no joint is cut, and how much of a film is kept."""
+    boxes = np.stack([WHOLE if box is None else box for box in found])
+    inside = (boxes[:, :2] <= np.stack(hulls)[:, :2]) & (boxes[:, 2:] >= np.stack(hulls)[:, 2:])
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    print(f"{len(boxes)} films, each found by a network that never saw it")
+    print(f"  no joint is cut in   {100 * inside.all(axis=1).mean():.1f} %")
+    print(f"  median area kept     {100 * np.median(areas):.1f} %")
+    print(f"  unsure, taken whole  {sum(box is None for box in found)}")
+
+
+def train(films, joints, steps, seed):
+    """Train a network on films for some steps; returns its layers as `localiser.network` takes
+    them."""
+    keras.utils.set_random_seed(seed)
+    network = build_network()
+    schedule = keras.optimizers.schedules.CosineDecay(2e-3, steps)
+    optimizer = keras.optimizers.AdamW(schedule, use_ema=True, ema_momentum=0.99)
+    network.compile(optimizer, "mae", jit_compile=False)
+    network.fit(batches(films, joints, seed), steps_per_epoch=steps, shuffle=False, verbose=0)
+    weights = network.get_weights()
+    return list(zip(weights[::2], weights[1::2], strict=True))
+
+
+def build_network():
+    """What `localiser.network` computes, in Keras."""
+    side = localiser.SIDE
+    film = keras.Input((side, side, 1))
+    x = layers.Rescaling(1 / 127.5, -1)(film)
+    for channels in (16, 32, 48, 64):
+        x = layers.Conv2D(channels, 3, 2, "same", activation="relu")(x)
+    x = layers.Dropout(0.2)(layers.Flatten()(x))
+    return keras.Model(film, layers.Dense(4)(layers.Dense(64, "relu")(x)))
+
+
+def batches(films, joints, seed):
+    """Endless batches of (films as the network sees them, hulls of their joints), changed at
+    random."""
+
+    def draw():
+        for step in count():
+            rng = random_stream(seed, 0, 0, step)
+            rows = rng.integers(0, len(films), BATCH)
+            pairs = [change(films[i], joints[i], rng) for i in rows]
+            images, hulls = zip(*pairs, strict=True)
+            yield np.stack(images)[..., None], np.stack(hulls).astype(np.float32)
+
+    side = localiser.SIDE
+    shapes = tf.TensorSpec((BATCH, side, side, 1), tf.uint8), tf.TensorSpec((BATCH, 4), tf.float32)
+    return tf.data.Dataset.from_generator(draw, output_signature=shapes).prefetch(4)
+
+
+def change(film, boxes, rng):
+    """Turn, shift, scale and frame a film at random, and its joints with it. Returns what the
+    network sees, and the hull of the joints."""
+    matrix = random_affine(SIDE, rng, CHANGES)
+    film, box = warp(film, matrix), hull(boxes, matrix)
+    if rng.random() < FRAMED:
+        film = add_frame(film, box, rng)
+    film = cv2.LUT(film, random_grey_table(rng, CHANGES))
+    return localiser.shrink(film), np.clip(box, 0, 1)
+
+
+def add_frame(film, box, rng):
+    """Paint a frame of one grey around a film, as wide as the joints allow."""
+    left, top = (rng.uniform(0, np.clip(box[:2], 0, 0.2)) * SIDE).astype(int)
+    right, bottom = SIDE - (rng.uniform(0, np.clip(1 - box[2:], 0, 0.2)) * SIDE).astype(int)
+    framed = np.full_like(film, rng.choice([0, 60, 110, 255]))
+    framed[top:bottom, left:right] = film[top:bottom, left:right]
+    return framed
+
+
+def hull(boxes, matrix=None):
+    """The smallest box around boxes `(k, 4)`, all as shares of the film; first moved by a 2 x 3
+    matrix of pixels, which keeps their sides upright."""
+    centres, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    if matrix is not None:
+        linear, offset = matrix[:, :2], matrix[:, 2]
+        centres = (centres * SIDE @ linear.T + offset) / SIDE
+        halves = halves * np.linalg.norm(linear, axis=0)  # how far each axis is scaled
+    return np.concatenate([(centres - halves).min(axis=0), (centres + halves).max(axis=0)])

@@ -1,0 +1,123 @@
+"""The hand crop: the network in numpy is the one that was trained, and no joint is cut."""
+
+import json
+import shutil
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from hand_crop import localiser, training
+from util.phantoms import phantom
+from util.radiographs import read_canvas
+
+
+def test_numpy_computes_what_keras_trained():
+    keras.utils.set_random_seed(1)
+    network = training.build_network()
+    weights = network.get_weights()
+    layers = list(zip(weights[::2], weights[1::2], strict=True))
+    film = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    expected = network(film[None, ..., None].astype("float32"), training=False)[0]
+    np.testing.assert_allclose(localiser.network(film, layers), expected, atol=1e-5)
+
+
+def test_layers_survive_the_file(tmp_path):
+    layers = localiser.load_layers()
+    localiser.save_layers(layers, tmp_path / "layers.npz")
+    for ours, theirs in zip(localiser.load_layers(tmp_path / "layers.npz"), layers, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_the_hull_moves_with_the_film():
+    """A bright square is where its box says, after any change."""
+    film = np.zeros((training.SIDE, training.SIDE), np.uint8)
+    film[60:90, 70:110] = 200
+    boxes = np.array([[70, 60, 110, 90]]) / training.SIDE
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        matrix = training.random_affine(training.SIDE, rng, training.CHANGES)
+        rows, columns = np.nonzero(training.warp(film, matrix) > 100)
+        box = training.hull(boxes, matrix) * training.SIDE
+        # the box keeps its sides upright: a turned square reaches a little beyond it
+        assert np.abs((columns.min() + columns.max()) / 2 - (box[0] + box[2]) / 2) < 1.5
+        assert np.abs((rows.min() + rows.max()) / 2 - (box[1] + box[3]) / 2) < 1.5
+
+
+def in_a_large_film(number):
+    """A phantom in the middle of a dark film of twice its area: (film, box of its bright bones)."""
+    film, *_ = phantom(1, "test", number, height=200)
+    height, width = film.shape
+    large = np.full((height * 3 // 2, width * 3 // 2), np.median(film[0]), np.uint8)
+    top, left = height // 4, width // 4
+    large[top : top + height, left : left + width] = film
+    rows, columns = np.nonzero(film > 0.7 * film.max())
+    bones = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    return large, bones + [left, top, left, top]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_small_hand_is_found_and_not_cut(number):
+    large, bones = in_a_large_film(number)
+    left, top, right, bottom = localiser.find_hand(large)
+    assert left <= bones[0]
+    assert top <= bones[1]
+    assert right >= bones[2]
+    # the forearm may go, the wrist may not
+    assert bottom >= bones[3] - 0.1 * (bones[3] - bones[1])
+    assert (right - left) * (bottom - top) < 0.5 * large.size
+
+
+def two_hands():
+    """One above the other on one film: which of them is meant?"""
+    films = [cv2.resize(phantom(1, "test", number, height=200)[0], (150, 200)) for number in (0, 5)]
+    return np.vstack(films)
+
+
+def test_a_film_of_two_hands_is_taken_whole():
+    assert localiser.find_hand(two_hands()) is None
+
+
+def test_the_canvas_shows_the_hand_stretched_by_its_own_greys(tmp_path):
+    """A bright marker outside the hand changes nothing within the cut."""
+    large, _ = in_a_large_film(0)
+    marked = large.copy()
+    marked[5:20, 5:20] = 255
+    for name, film in (("plain", large), ("marked", marked)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), film)
+    plain, marked = (
+        read_canvas(tmp_path / f"{name}.png", 96, "hand") for name in ("plain", "marked")
+    )
+    assert plain[1]
+    assert marked[1]
+    assert np.abs(plain[0].astype(float) - marked[0]).mean() < 8
+    whole, _ = read_canvas(tmp_path / "plain.png", 96, "stretch")
+    assert np.mean(plain[0] > 100) > 1.5 * np.mean(whole > 100)
+
+
+def test_films_that_are_taken_whole_are_counted_and_named(
+    phantoms, inside, tiny_mobilenet, tmp_path
+):
+    """In the run, from the cache too, and by predict.py."""
+    data = shutil.copytree(phantoms, tmp_path / "Data")
+    shutil.rmtree(data / "cache", ignore_errors=True)
+    first = pd.read_csv(data / "df_train.csv", dtype={"id": str})["id"].iloc[0]
+    film = next((data / "train").glob(f"{first}.*"))
+    cv2.imwrite(str(film), two_hands())
+    counts = []
+    for name in ("one", "two"):
+        with tiny_mobilenet():
+            process = inside(
+                *("train_advanced.py", "--data_dir", data, "--results_dir", tmp_path),
+                *("--run_name", name, "--backbone", "mobilenet", "--weights", "none"),
+                *("--img_size", "48", "--batch_size", "8", "--crop_hand"),
+            )
+        assert process.returncode == 0, process.stderr
+        counts.append(json.loads((tmp_path / name / "config.json").read_text())["whole"])
+    assert counts[0] == counts[1]
+    assert counts[0]["train"] >= 1
+    process = inside("predict.py", film, "--model", tmp_path / "one", "--sex", "F")
+    assert process.returncode == 0
+    assert f"no hand found for certain, the whole film is used ({film})" in process.stderr

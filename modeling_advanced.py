@@ -82,11 +82,13 @@ def attn_sex_model(backbone, img_size, head, *, weights, activation, gender_unit
 
 
 def attn_sex_model_improved(backbone, img_size, head, *, weights, activation, gender_units):
-    """Cross-attention from the sex to the positions of the film, and a gate between two poolings.
+    """`sex_model`, and what cross-attention to the positions of the film adds to its features.
 
     The query is made of sex and pooled film; keys and values are the h x w image tokens (Vaswani
     et al. 2017), which learn where they are from a depthwise convolution (Chu et al. 2021). A
-    gate chooses for each unit between what was attended and the plain mean (Arevalo et al. 2017).
+    gate says for each unit how much of what was attended counts (Arevalo et al. 2017). It is
+    added to the pooled features by a layer that starts at zero (as in Goyal et al. 2017), so that
+    training starts from `sex_model` and leaves it only for what makes the error smaller.
     """
     image, feature_map = image_features(backbone, img_size, weights)
     sex, told = sex_features(gender_units, activation)
@@ -95,22 +97,20 @@ def attn_sex_model_improved(backbone, img_size, head, *, weights, activation, ge
     tokens = flatten_positions(layers.Add(name="placed_tokens")([tokens, where]))
     tokens = layers.LayerNormalization(name="tokens_norm")(tokens)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
-    query = layers.Concatenate(name="query_input")([pooled, told])
-    query = layers.Dense(TOKEN_UNITS, name="query")(query)
+    asked = layers.Concatenate(name="query_input")([pooled, told])
+    query = layers.Dense(TOKEN_UNITS, name="query")(asked)
     query = layers.Reshape((1, TOKEN_UNITS), name="query_token")(query)
     attended, _ = layers.MultiHeadAttention(HEADS, TOKEN_UNITS // HEADS, name="attention")(
         query, tokens, return_attention_scores=True
     )
     attended = layers.Flatten(name="attended")(attended)
-    mean = layers.Dense(TOKEN_UNITS, name="mean")(pooled)
-    both = layers.Concatenate(name="gate_input")([attended, mean, told])
-    gate = layers.Dense(TOKEN_UNITS, "sigmoid", name="gate")(both)
-    # g * attended + (1 - g) * mean, written as mean + g * (attended - mean)
-    difference = layers.Subtract(name="difference")([attended, mean])
-    gated = layers.Add(name="gated")(
-        [mean, layers.Multiply(name="gated_difference")([gate, difference])]
-    )
-    features = layers.Concatenate(name="fused")([gated, pooled, told])
+    gate = layers.Concatenate(name="gate_input")([attended, asked])
+    gate = layers.Dense(TOKEN_UNITS, "sigmoid", name="gate")(gate)
+    gated = layers.Multiply(name="gated")([gate, attended])
+    channels = pooled.shape[-1]
+    added = layers.Dense(channels, kernel_initializer="zeros", name="added")(gated)
+    features = layers.Add(name="features")([pooled, added])
+    features = layers.Concatenate(name="fused")([features, told])
     return keras.Model([image, sex], head(features), name="attn_sex_model_improved")
 
 
@@ -155,7 +155,8 @@ def attention_map(model, images, sex):
 
 
 def fusion_gate(model, images, sex):
-    """The gate of `attn_sex_model_improved`: `(N, units)` in 0-1, 1 = attended, 0 = plain mean.
+    """The gate of `attn_sex_model_improved`: `(N, units)` in 0-1, the share that counts
+    of what was attended.
 
     Raises UserError for other models.
     """

@@ -235,6 +235,18 @@ def test_the_attention_of_a_run_is_drawn(phantoms, tmp_path):
     assert 1.5 < width / height < 2.1
 
 
+def test_improved_attention_starts_from_the_plain_model():
+    """Its months are those of `sex` with the same weights, until training adds to them."""
+    plain, improved = model_of("sex"), model_of("attn_sex_improved")
+    for layer in plain.layers:
+        improved.get_layer(layer.name).set_weights(layer.get_weights())
+    expected = predict(plain, *films())
+    np.testing.assert_allclose(predict(improved, *films()), expected, atol=1e-3)
+    kernel, _ = improved.get_layer("added").weights
+    kernel.assign(np.random.default_rng(4).normal(0, 0.1, kernel.shape))
+    assert np.abs(predict(improved, *films()) - expected).max() > 1e-2
+
+
 def test_gate_can_be_read_out():
     gate = fusion_gate(model_of("attn_sex_improved"), *films())
     assert gate.shape == (4, 128)

@@ -5,10 +5,9 @@
 
 The plain loop is cv2.imread, cv2.resize and model.predict, film after film. Both ways begin with
 the model loaded and the films in the system's file cache, and take turns; told are the medians and
-the median of the ratios, turn by turn.
+the ratios, turn by turn.
 """
 
-import time
 from pathlib import Path
 
 from util.errors import UserError, run_command
@@ -28,18 +27,20 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    import numpy as np
-
+    from util.calibration import count_views, describe_views
     from util.prediction import load_predictor
     from util.quiet import import_tensorflow
     from util.runs import load_run_model, read_run
     from util.tables import IMAGE_ENDINGS
+    from util.tta import test_time_augmentation
+    from util.turns import format_turns, take_turns
 
     run, config = read_run(args.model)
     paths = sorted(p for p in Path(args.folder).glob("*") if p.suffix.lower() in IMAGE_ENDINGS)
     if not paths:
         raise UserError(f"no image in the folder ({args.folder}). Name the folder of the films.")
-    predict = load_predictor(run, args.runtime, args.precision)
+    views = count_views(config["options"])
+    predict = test_time_augmentation(load_predictor(run, args.runtime, args.precision), views)
     import_tensorflow()
     model = load_run_model(run)
     size, fit = config["options"]["img_size"], config["options"]["fit"]
@@ -47,18 +48,8 @@ def main(argv=None):
         lambda: plain_loop(model, paths, size),
         lambda: as_predict(predict, paths, size, fit, args.batch_size_eval),
     )
-    seconds = np.array([[timed(way) for way in ways] for _ in range(1 + args.num_runs)])[1:]
-    loop, ours = len(paths) / np.median(seconds, axis=0)
-    ratio = np.median(seconds[:, 0] / seconds[:, 1])
-    print(f"{len(paths)} films, {args.num_runs} turns, medians")
-    print(f"  imread and model.predict  {loop:8.1f} films/s")
-    print(f"  predict.py, {args.runtime:13s} {ours:8.1f} films/s  {ratio:.2f} times as fast")
-
-
-def timed(way):
-    start = time.perf_counter()
-    way()
-    return time.perf_counter() - start
+    names = ["imread and model.predict", f"predict.py, {args.runtime}, {describe_views(views)}"]
+    print(format_turns(names, take_turns(ways, args.num_runs), len(paths), "films"))
 
 
 def plain_loop(model, paths, size):

@@ -1,0 +1,127 @@
+"""How fast films become batches: preparation (decode, stretch, resize, store) and a warm epoch with
+augmentation, beside what a script without this toolkit would do with the same files.
+
+    python -m benchmarks.input_speed                        # 300 phantoms of 500 pixels
+    python -m benchmarks.input_speed --images films/ --img_size 500
+
+The other ways: a loop over films, one by one; tf.data, which decodes and resizes only; and Keras's
+ImageDataGenerator as earlier versions of this toolkit set it up (PNG and JPEG files).
+"""
+
+import tempfile
+from itertools import count
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from benchmarks.films import add_film_options, list_films
+from preprocessing import Films, read_pixels, training_dataset
+from util.augmentation import STRENGTHS
+from util.options import new_parser
+from util.quiet import import_tensorflow
+from util.radiographs import stretch_contrast
+from util.turns import format_turns, take_turns
+
+BATCH = 32
+# what earlier versions asked of ImageDataGenerator
+CHANGES = {
+    "rotation_range": 20,
+    "width_shift_range": 0.2,
+    "height_shift_range": 0.2,
+    "shear_range": 0.2,
+    "zoom_range": 0.2,
+    "horizontal_flip": True,
+    "fill_mode": "nearest",
+}
+
+
+def main():
+    parser = new_parser(__doc__)
+    add_film_options(parser, img_size=500)
+    args = parser.parse_args()
+    import_tensorflow()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = list_films(args, Path(folder) / "films")
+        print("preparation, of which tf.data does decoding and resizing alone")
+        ways, names = preparations(paths, args.img_size, Path(folder))
+        print(format_turns(names, take_turns(ways, args.turns), len(paths), "films"))
+        print("\na warm epoch with augmentation")
+        ways, names = epochs(paths, args.img_size, Path(folder) / "cache")
+        n = len(paths) // BATCH * BATCH
+        print(format_turns(names, take_turns(ways, args.turns), n, "films"))
+
+
+def preparations(paths, size, folder):
+    """Ways to prepare films, and their names; each call writes into a new place."""
+    import tensorflow as tf
+
+    places = (folder / f"prepared_{number}" for number in count())
+
+    def loop():
+        canvases = []
+        for path in paths:
+            film = stretch_contrast(cv2.imread(path, cv2.IMREAD_GRAYSCALE))
+            canvases.append(cv2.resize(film, (size, size), interpolation=cv2.INTER_AREA))
+        np.save(next(places).with_suffix(".npy"), np.stack(canvases))
+
+    def decode(path):
+        film = tf.io.decode_image(tf.io.read_file(path), channels=1, expand_animations=False)
+        return tf.image.resize(film, (size, size), "area")
+
+    def by_tensorflow():
+        films = tf.data.Dataset.from_tensor_slices(paths)
+        for _ in films.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH):
+            pass
+
+    def ours(fit):
+        return lambda: read_pixels(paths, size, fit, next(places))
+
+    names = ["loop, film after film", "tf.data", "this toolkit, --fit stretch", "... --fit hand"]
+    return [loop, by_tensorflow, ours("stretch"), ours("hand")], names
+
+
+def epochs(paths, size, cache):
+    """Ways to run through an epoch of augmented batches, and their names."""
+    pixels, _ = read_pixels(paths, size, "stretch", cache)
+    labels = {"id": paths, "filename": paths, "sex": 0, "boneage": 100.0}
+    films = Films(pd.DataFrame(labels), pixels, left_out=None)
+
+    def ours(strength):
+        def epoch():
+            for _ in training_dataset(films, BATCH, 42, 0, 1, STRENGTHS[strength]):
+                pass
+
+        return epoch
+
+    generator = keras_generator(films.table, size)
+
+    def by_keras():
+        for number in range(len(films) // BATCH):
+            generator[number]
+
+    names = ["ImageDataGenerator", "this toolkit, --augment light", "... --augment strong"]
+    return [by_keras, ours("light"), ours("strong")], names
+
+
+def keras_generator(table, size, batch_size=BATCH, color_mode="grayscale"):
+    """The batches of earlier versions: decoded, changed and scaled in every epoch."""
+    import tensorflow as tf
+
+    generator = tf.keras.preprocessing.image.ImageDataGenerator(rescale=1 / 255, **CHANGES)
+    return generator.flow_from_dataframe(
+        table,
+        x_col="filename",
+        y_col="boneage",
+        target_size=(size, size),
+        batch_size=batch_size,
+        class_mode="raw",
+        color_mode=color_mode,
+        seed=42,
+        verbose=0,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Ways to do the same job, timed side by side: they take turns, so that a busy machine slows all of
+them alike, and ratios are told turn by turn."""
+
+import time
+
+import numpy as np
+
+
+def take_turns(ways, turns):
+    """Call each of `ways` once in every turn; returns seconds `(turns, ways)`.
+
+    One turn more goes before and is not counted: it compiles, and warms what is cached.
+    """
+    return np.array([[timed(way) for way in ways] for _ in range(1 + turns)])[1:]
+
+
+def timed(way):
+    start = time.perf_counter()
+    way()
+    return time.perf_counter() - start
+
+
+def format_turns(names, seconds, amount, unit):
+    """A table of ways: how many of `unit` a second each does, `amount` in every turn, and how many
+    times as fast as the first way it is; medians, and the range of the ratios in brackets."""
+    width = max(map(len, names))
+    lines = [f"{len(seconds)} turns, {amount} {unit} each, medians"]
+    for number, name in enumerate(names):
+        rate = amount / np.median(seconds[:, number])
+        ratios = seconds[:, 0] / seconds[:, number]
+        told = f"x {np.median(ratios):.2f} [{ratios.min():.2f}, {ratios.max():.2f}]"
+        lines.append(f"  {name:{width}s}  {rate:8.1f} {unit}/s" + (f"  {told}" if number else ""))
+    return "\n".join(lines)

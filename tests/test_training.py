@@ -9,6 +9,9 @@ import pytest
 from conftest import ROOT, kill_training, read_history
 
 import train_advanced
+from util.errors import UserError
+from util.runs import Run
+from util.saved_state import read_state
 from util.training import batchnorm_mode
 
 TINY = [
@@ -89,10 +92,25 @@ def small(train_small):
     return train_small("small")
 
 
+def test_patience_ends_the_training_but_not_that_on_small_films(train_small):
+    """With no learning rate to speak of, no epoch is better than the one before."""
+    words = ["--epochs_frozen", "0", "--epochs_small", "3", "--epochs_finetune", "4"]
+    run = train_small(
+        "patient", *words, "--lr_finetune", "1e-12", "--bn", "frozen", "--patience", "1"
+    )
+    assert read_history(run)["phase"].tolist() == 3 * ["small"] + 2 * ["finetune"]
+
+
 def test_another_seed_gives_another_history(train_small, small):
     """Must hold 5: that the same seed gives the same one is seen in the resumed runs below."""
     other = train_small("other", "--seed", "7")
     assert not np.allclose(read_history(other)["loss"][0], read_history(small)["loss"][0])
+
+
+def test_the_state_of_an_earlier_version_is_refused(tmp_path):
+    np.savez(tmp_path / "state.npz", progress=np.array(json.dumps({"next_epoch": 3})))
+    with pytest.raises(UserError, match="an earlier version of BoneAge began this run"):
+        read_state(Run(tmp_path))
 
 
 @pytest.mark.parametrize("rows", [2, *(pytest.param(n, marks=pytest.mark.full) for n in (1, 3))])

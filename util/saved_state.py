@@ -6,14 +6,17 @@ import math
 
 import numpy as np
 
+from util.errors import UserError
 from util.files import write_atomically
 from util.runs import STATE
+
+VERSION = 2  # raise it when a training can't go on from the state of the version before
 
 
 def write_state(model, progress, run):
     """Save where a training is; `progress` is ready for JSON."""
     arrays = state_of(model)
-    text = np.array(json.dumps(progress))
+    text = np.array(json.dumps(progress | {"version": VERSION}))
     write_atomically(run.path(STATE), lambda file: np.savez(file, progress=text, **arrays))
 
 
@@ -24,14 +27,21 @@ def state_of(model):
 
 
 def read_state(run):
-    """Return (progress, arrays) of a run; a fresh start and None when there is no state."""
+    """Return (progress, arrays) of a run; a fresh start and None when there is no state. UserError
+    for the state of an earlier version."""
     path = run.path(STATE)
     if not path.exists():
         fresh = {"next_epoch": 0, "img_size": None, "best_mae": math.inf, "best_epoch": 0}
         return fresh | {"history": []}, None
     with np.load(path) as file:
         arrays = dict(file)
-    return json.loads(str(arrays.pop("progress"))), arrays
+    progress = json.loads(str(arrays.pop("progress")))
+    if progress.get("version") != VERSION:
+        raise UserError(
+            f"an earlier version of BoneAge began this run, and this one can't go on with it ({path}). "
+            "Start a new run under another --run_name."
+        )
+    return progress, arrays
 
 
 def restore(model, arrays, with_optimizer):

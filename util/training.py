@@ -36,7 +36,7 @@ from util.loss_functions import get_loss_function
 from util.prediction import compile_predictor, inputs_of, predict_films
 from util.saved_state import read_state, restore, state_of, write_state
 
-WARM_UP = 0.05  # share of a phase in which the learning rate rises
+WARM_UP = 0.05  # share of a schedule in which the learning rate rises
 STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
 FEW_FILMS = 16  # on a device; fewer are too few for statistics of their own
 
@@ -45,8 +45,8 @@ FEW_FILMS = 16  # on a device; fewer are too few for statistics of their own
 class Phase:
     """Epochs `first` .. `last` - 1, counted over the whole run, on films of `img_size` pixels.
 
-    The learning rate, at most `lr`, has one schedule from epoch `begin` to `end` - 1: that of
-    fine-tuning goes on from small films to large ones.
+    The learning rate, at most `lr`, has one schedule over the epochs `schedule_first` ..
+    `schedule_last` - 1: that of fine-tuning goes on from small films to large ones.
     """
 
     name: str
@@ -54,8 +54,8 @@ class Phase:
     last: int
     img_size: int
     lr: float
-    begin: int
-    end: int
+    schedule_first: int
+    schedule_last: int
 
 
 class Stage(NamedTuple):
@@ -114,13 +114,14 @@ def train(stages, args, run):
     """Train through all phases; returns the history, a frame with a row an epoch.
 
     `stages` holds a Stage for each size of films. The model of a larger size goes on from the
-    weights of the smaller, and from its optimizer, as if nothing had happened. The best model at
-    the largest, by validation MAE (months), is the run's `model.keras`. With a saved state in the
-    run folder, training goes on from there.
+    averaged weights of the smaller and from its optimizer. The best model at the largest, by
+    validation MAE (months), is the run's `model.keras`. With a saved state in the run folder,
+    training goes on from there.
     """
     progress, state = read_state(run)
     predictors = {size: compile_predictor(stage.trained) for size, stage in stages.items()}
-    for phase in plan_phases(args):
+    phases = plan_phases(args)
+    for phase in phases:
         if progress["next_epoch"] >= phase.last:
             continue
         stage, predict = stages[phase.img_size], predictors[phase.img_size]
@@ -129,7 +130,9 @@ def train(stages, args, run):
             progress |= {"img_size": phase.img_size, "best_mae": math.inf, "best_epoch": 0}
         bn = prepare_phase(stage, phase, args, run)
         if state:
-            restore(model, state, with_optimizer=progress["next_epoch"] > phase.begin)
+            goes_on = progress["next_epoch"] > phase.schedule_first
+            restore(model, state, with_optimizer=goes_on)
+            state = None  # which is as large as the model and its optimizer
         model.fit(
             training_batches(model, stage.films, args, progress["next_epoch"], phase.last),
             initial_epoch=progress["next_epoch"],
@@ -139,14 +142,15 @@ def train(stages, args, run):
             shuffle=False,
             verbose=0,
         )
-        state = state_of(model)
+        if phase is not phases[-1]:
+            state = state_of(model)
     return pd.DataFrame(progress["history"])
 
 
 def prepare_phase(stage, phase, args, run):
     """Choose what trains and compile it for a phase; returns how BatchNorm works in it."""
     steps_an_epoch = steps_per_epoch(stage.films, args.batch_size)
-    steps = steps_an_epoch * (phase.end - phase.begin)  # of the learning rate
+    steps = steps_an_epoch * (phase.schedule_last - phase.schedule_first)  # of the learning rate
     bn = choose_trainable(stage.model, phase, args)
     schedule = learning_rate(args, phase.lr, steps, steps_an_epoch)
     compile_model(stage.trained, schedule, steps, stage.films, args)
@@ -201,7 +205,7 @@ def average_decay(decay, steps):
 
 
 def learning_rate(args, lr, steps, steps_an_epoch):
-    """The schedule of a phase of `steps` steps with peak or base learning rate `lr`: warm-up and
+    """The schedule of `steps` steps with peak or base learning rate `lr`: warm-up and
     cosine decay, or cycles."""
     if args.use_cyclical_lr:
         return CyclicalLearningRate(
@@ -346,9 +350,11 @@ class EndOfEpoch(keras.callbacks.Callback):
             measure_statistics(self.forward, batchnorm_layers(self.model), batches)
 
     def stop_or_go_on(self, epoch):
-        """End the phase when `--patience` epochs of it brought nothing better."""
+        """End the phase when `--patience` epochs of it brought nothing better; never that of small
+        films, in the middle of a schedule of the learning rate."""
         since = epoch - max(self.progress["best_epoch"], self.phase.first - 1)
-        stop = self.args.patience and since >= self.args.patience
+        ends = self.phase.last == self.phase.schedule_last
+        stop = ends and self.args.patience and since >= self.args.patience
         self.progress["next_epoch"] = self.phase.last if stop else epoch + 1
         self.model.stop_training = bool(stop)
 

@@ -1,6 +1,6 @@
 """From tables and image files to batches: splits, the pixel cache and the batch function.
 
-    films = load_films("Data", "train", img_size=192, fit="pad")
+    films = load_films("Data", "train", img_size=192, fit="hand")
     batch = make_batch(films, batch_size=32, seed=42, epoch=0, step=0, ranges=Augmentation())
 
 One rule holds everything together: row i of `films.table` belongs to image i of `films.pixels`.
@@ -20,6 +20,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from hand_crop.localiser import localiser_version
@@ -180,6 +181,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
     shards, failures, whole = [], {}, np.zeros(len(paths), bool)
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
+        threadpool_limits(1, "blas"),  # else each thread of the pool starts as many of its own
         tqdm(
             total=todo, desc=f"reading {label}", unit="film", disable=None if todo else True
         ) as bar,

@@ -11,11 +11,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from util.files import write_atomically
+
 WEIGHTS = Path(__file__).with_name("localiser.npz")
 SIDE = 64  # pixels of a side of what the network sees
 # added to the hull of the joints on each side, as shares of the film: left, top, right, bottom.
 # Finger tips reach beyond the last joint, and the network is off by some percent.
 MARGIN = np.array([-0.06, -0.08, 0.06, 0.06])
+CONTRAST = 4.0, (4, 4)  # CLAHE of what the network sees: clip limit, tiles
 LARGEST_DOUBT = 0.06  # how far the boxes of a film and its mirror image may be apart
 SMALLEST = 0.2  # share of the film's width or height that a hand takes at least
 
@@ -50,7 +53,7 @@ def shrink(image):
     """What the network sees of a film: uint8 `(64, 64)`, local contrast evened out, so that dark
     films and light backgrounds look alike."""
     small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return cv2.createCLAHE(4.0, (4, 4)).apply(small)
+    return cv2.createCLAHE(*CONTRAST).apply(small)
 
 
 def network(film, layers):
@@ -74,8 +77,9 @@ def convolve(features, kernel):
 
 @cache
 def localiser_version():
-    """What decides where a hand is found, as a short hash: caches of films are named by it."""
-    rules = repr((SIDE, MARGIN.tolist(), LARGEST_DOUBT, SMALLEST)).encode()
+    """What decides where a hand is found, as a short hash: caches of films are named by it, and
+    runs remember it. (When the code changes it, raise READER_VERSION of util/radiographs.py.)"""
+    rules = repr((SIDE, CONTRAST, MARGIN.tolist(), LARGEST_DOUBT, SMALLEST)).encode()
     return hashlib.sha256(WEIGHTS.read_bytes() + rules).hexdigest()[:16]
 
 
@@ -90,4 +94,5 @@ def load_layers(path=WEIGHTS):
 def save_layers(layers, path):
     """Write the layers of `network` in half precision."""
     arrays = [array.astype(np.float16) for layer in layers for array in layer]
-    np.savez_compressed(path, **{f"{i:02d}": array for i, array in enumerate(arrays)})
+    named = {f"{i:02d}": array for i, array in enumerate(arrays)}
+    write_atomically(path, lambda file: np.savez_compressed(file, **named))

@@ -25,8 +25,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    if args.out and Path(args.out).exists():
-        raise UserError(f"the file is there already ({args.out}). Choose another --out.")
+    if args.out:
+        check_out(Path(args.out))
     from util.quiet import import_tensorflow
 
     import_tensorflow()
@@ -37,6 +37,16 @@ def main(argv=None):
     if args.out:
         localiser.save_layers(training.train(films, joints, args.steps, args.seed), args.out)
         print(f"weights: {args.out}")
+
+
+def check_out(path):
+    """UserError, before any training, when the weights can't be written there."""
+    if path.suffix != ".npz":
+        raise UserError(f"weights are a .npz file ({path}). Choose another --out.")
+    if path.exists():
+        raise UserError(f"the file is there already ({path}). Choose another --out.")
+    if not path.parent.is_dir():
+        raise UserError(f"no such folder ({path.parent}). Make it, or choose another --out.")
 
 
 if __name__ == "__main__":

@@ -41,13 +41,14 @@ def run_films(options, splits, n=N_FILMS):
     return phantom_films(options["img_size"], splits[0], options["fit"], n)
 
 
-def phantom_films(img_size, split, fit="pad", n=N_FILMS):
+def phantom_films(img_size, split, fit="hand", n=N_FILMS):
     """`n` phantoms, always the same."""
     from util.phantoms import phantom
-    from util.radiographs import to_canvas
+    from util.radiographs import cut_to_hand, to_canvas
 
     drawn = [phantom(PHANTOM_SEED, split, number, height=img_size) for number in range(n)]
-    pixels = np.stack([to_canvas(film, img_size, fit) for film, _, _ in drawn])
+    films = [cut_to_hand(film, film)[0] if fit == "hand" else film for film, _, _ in drawn]
+    pixels = np.stack([to_canvas(film, img_size, fit) for film in films])
     sex = np.array([sex for _, _, sex in drawn], np.float32)
     return Sample(pixels, sex, f"{n} phantoms")
 

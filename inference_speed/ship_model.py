@@ -17,7 +17,7 @@ from util.options import new_parser
 
 LARGEST_DIFFERENCE = TOLERANCES["f32"]["max"]  # months
 SMALL = 140_000  # values; smaller arrays, those of the first layers, stay in single precision
-KEPT = ("options", "data", "versions", "git_commit")  # of config.json
+KEPT = ("options", "data", "hand_crop", "versions", "git_commit")  # of config.json
 
 
 def parse_args(argv=None):
@@ -59,7 +59,7 @@ def portable(config):
     for name in ("data_dir", "weights", "cache_dir"):
         if options.get(name):
             options[name] = Path(options[name]).name
-    return {key: config[key] for key in KEPT} | {"options": options}
+    return {key: config[key] for key in KEPT if key in config} | {"options": options}
 
 
 def halve(source, target):

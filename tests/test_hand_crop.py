@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hand_crop import localiser, training
+from hand_crop import localiser, train_localiser, training
+from util.errors import UserError
 from util.phantoms import phantom
 from util.radiographs import read_canvas
 
@@ -112,12 +113,104 @@ def test_films_that_are_taken_whole_are_counted_and_named(
             process = inside(
                 *("train_advanced.py", "--data_dir", data, "--results_dir", tmp_path),
                 *("--run_name", name, "--backbone", "mobilenet", "--weights", "none"),
-                *("--img_size", "48", "--batch_size", "8", "--crop_hand"),
+                *("--img_size", "48", "--batch_size", "8"),
             )
         assert process.returncode == 0, process.stderr
-        counts.append(json.loads((tmp_path / name / "config.json").read_text())["whole"])
+        counts.append(
+            json.loads((tmp_path / name / "config.json").read_text())["hand_crop"]["whole"]
+        )
     assert counts[0] == counts[1]
     assert counts[0]["train"] >= 1
     process = inside("predict.py", film, "--model", tmp_path / "one", "--sex", "F")
     assert process.returncode == 0
     assert f"no hand found for certain, the whole film is used ({film})" in process.stderr
+    process = inside("evaluate.py", tmp_path / "one", "--split", "train", "--out", tmp_path / "out")
+    assert f"{counts[0]['train']} films are whole" in process.stdout
+    assert (
+        json.loads((tmp_path / "out" / "metrics.json").read_text())["whole"] == counts[0]["train"]
+    )
+
+
+@pytest.fixture
+def another_localiser(monkeypatch):
+    """Within the test hands are found by other rules than before."""
+    monkeypatch.setattr(localiser, "LARGEST_DOUBT", 0.01)
+    localiser.localiser_version.cache_clear()
+    yield
+    monkeypatch.undo()
+    localiser.localiser_version.cache_clear()
+
+
+def test_a_run_remembers_its_localiser(phantoms, inside, tiny_mobilenet, tmp_path, request):
+    """With another one films are cut anew, predictions come with a warning, and a training does
+    not go on."""
+    words = (
+        *("train_advanced.py", "--data_dir", phantoms, "--cache_dir", tmp_path / "cache"),
+        *("--results_dir", tmp_path, "--run_name", "run", "--backbone", "mobilenet"),
+        *("--weights", "none", "--img_size", "48", "--batch_size", "8"),
+    )
+    with tiny_mobilenet():
+        assert inside(*words).returncode == 0
+    before = set((tmp_path / "cache").rglob("*.npy"))
+    request.getfixturevalue("another_localiser")
+    process = inside("predict.py", phantoms / "test", "--model", tmp_path / "run", "--sex", "F")
+    assert "its months may be off: hand_crop/ changed" in process.stderr
+    (tmp_path / "run" / "metrics.json").unlink()
+    process = inside(*words, "--resume")
+    assert process.returncode == 2
+    assert "the hand is found otherwise than when the run was started" in process.stderr
+    assert set((tmp_path / "cache").rglob("*.npy")) > before
+
+
+def test_what_is_found_but_is_no_hand_leaves_the_film_whole(tmp_path):
+    """A film is usable or not whatever the canvas; an empty cut is no reason to refuse it."""
+    film = np.full((300, 300), 40, np.uint8)
+    film[5:9, 5:9] = 255
+    cv2.imwrite(str(tmp_path / "film.png"), film)
+    canvas, cut = read_canvas(tmp_path / "film.png", 96, "hand")
+    assert not cut
+    assert canvas.max() > 150
+
+
+@pytest.mark.parametrize(
+    "words", [["--fit", "pad", "--crop_hand"], ["--crop_hand", "--fit", "pad"]]
+)
+def test_one_way_to_fit_a_film_is_enough(words, inside):
+    process = inside("train_advanced.py", *words)
+    assert process.returncode == 2
+    assert "not allowed with" in process.stderr
+
+
+@pytest.fixture
+def boxed(phantoms, tmp_path):
+    """A table of joint boxes, all films with the same two."""
+    ids = pd.read_csv(phantoms / "df_test.csv", dtype={"id": str})["id"]
+    corners = {"xmin": [0.3, 0.5], "ymin": [0.2, 0.6], "xmax": [0.4, 0.7], "ymax": [0.3, 0.8]}
+    boxes = pd.concat([pd.DataFrame({"id": id_} | corners) for id_ in ids])
+    boxes.to_csv(tmp_path / "boxes.csv", index=False)
+    paths = "--boxes", str(tmp_path / "boxes.csv"), "--images", str(phantoms / "test")
+    return [*paths, "--steps", "20"]
+
+
+def test_a_localiser_is_tested_on_films_it_never_saw(boxed, phantoms, tmp_path, capsys):
+    out = tmp_path / "localiser.npz"
+    train_localiser.main([*boxed, "--out", str(out)])
+    n = len(list((phantoms / "test").iterdir()))
+    assert f"{n} films, each found by a network that never saw it" in capsys.readouterr().out
+    box = localiser.network(localiser.shrink(two_hands()), localiser.load_layers(out))
+    assert box.shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        ("there.npz", "the file is there already"),
+        ("name", ".npz"),
+        ("no/folder.npz", "no such folder"),
+    ],
+)
+def test_a_wrong_place_for_a_localiser_is_told_before_training(boxed, tmp_path, out, reason):
+    (tmp_path / "there.npz").write_text("mine")
+    with pytest.raises(UserError, match=reason):
+        train_localiser.main([*boxed, "--out", str(tmp_path / out)])
+    assert (tmp_path / "there.npz").read_text() == "mine"

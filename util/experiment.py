@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from clahe.enhance import complete_clahe
+from hand_crop.localiser import localiser_version
 from preprocessing import SPLITS, load_films, make_batch
 from util.backbones import ATTENTION
 from util.calibration import (
@@ -121,9 +122,7 @@ def load_splits(args, run):
         run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
     note_data(run, {split: describe(part) for split, part in films.items()})
     if args.fit == "hand":
-        add_to_config(
-            run, {"whole": {k: int(part.pixels.whole.sum()) for k, part in films.items()}}
-        )
+        note_hand_crop(run, films)
     return films
 
 
@@ -164,6 +163,20 @@ def note_data(run, data):
             f"({run.folder}). Bring them back, or start a new run."
         )
     add_to_config(run, {"data": data})
+
+
+def note_hand_crop(run, films):
+    """Note what found the hand, and on how many films it did not; UserError when a resumed run
+    would go on with films that are cut otherwise."""
+    version = localiser_version()
+    known = run.read_json("config.json").get("hand_crop")
+    if known and known["localiser"] != version:
+        raise UserError(
+            f"the hand is found otherwise than when the run was started ({run.folder}): "
+            "hand_crop/ changed. Bring it back, or start a new run."
+        )
+    whole = {split: int(part.pixels.whole.sum()) for split, part in films.items()}
+    add_to_config(run, {"hand_crop": {"localiser": version, "whole": whole}})
 
 
 def check_splits_apart(films):

@@ -160,7 +160,7 @@ def describe_notes(audit):
     if len(films) > 1 and len(sizes) == 1 and sizes["width"].iloc[0] == sizes["height"].iloc[0]:
         notes.append(
             "all films are squares of one size: if they were squeezed into it, films that kept "
-            "their aspect ratio look different to a model trained on these"
+            "their aspect ratio look different to a model trained on these with --fit pad"
         )
     return notes
 

@@ -15,7 +15,7 @@ from hand_crop.localiser import find_hand
 from util.errors import UserError
 
 READER_VERSION = 2  # raise it when the pixels of `read_canvas` change: caches are then rebuilt
-FITS = ("pad", "stretch", "hand")
+FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 UNREADABLE = "can't be read"  # the file system's fault, which may pass
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
@@ -73,12 +73,20 @@ def read_hand(path):
     """Read a film and cut it to the hand: (uint8 `(H, W)`, True), stretched to 0-255 within the
     cut; the whole film and False when it is not certain where the hand is."""
     image = decode(read_bytes(path), path)
-    film = prepare(image, path)
+    return cut_to_hand(image, prepare(image, path))
+
+
+def cut_to_hand(image, film):
+    """Cut an image to the hand that is found on `film`, the same after `prepare`: see
+    `read_hand`."""
     box = find_hand(film)
     if box is None:
         return film, False
     left, top, right, bottom = box
-    return prepare(image[top:bottom, left:right], path), True
+    try:
+        return prepare(image[top:bottom, left:right]), True
+    except RadiographError:  # what was found is no hand
+        return film, False
 
 
 def read_bytes(path):
@@ -163,7 +171,7 @@ def to_canvas(image, size, fit):
     """Bring a film to a square of `size` pixels: uint8 `(size, size)`.
 
     `fit="pad"` keeps the aspect ratio and fills up with the film's border level; "stretch" and
-    "hand" squeeze the film into the square.
+    "hand", for which the film is cut already, squeeze it into the square.
     """
     height, width = image.shape
     if fit != "pad" or height == width:

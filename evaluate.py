@@ -25,7 +25,7 @@ from util.options import (
     add_male_value,
     add_runtime,
     add_show,
-    add_tta_options,
+    add_views,
     new_parser,
 )
 
@@ -60,7 +60,7 @@ def parse_args(argv=None):
     add_cache_dir(parser)
     parser.add_argument("--out", metavar="DIR", help="where to write (default: inside RUN)")
     add_male_value(parser)
-    add_tta_options(parser)
+    add_views(parser)
     add_runtime(parser, auto=False)
     add_evaluation_batch(parser)
     add_show(parser)
@@ -82,6 +82,10 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    from util.ensemble import choose_views, read_members
+
+    # the same for all runs: a comparison is one of models, and what is chosen is what is told
+    args.tta_steps = choose_views(read_members(args.runs), args.runs, args)
     if args.calibrate:
         calibrate_run(args.runs[0], args)
     elif args.ensemble:
@@ -103,7 +107,7 @@ def evaluate_runs(folders, args):
     if args.greedy:
         from util.selection import choose_greedily
 
-        members, choice = choose_greedily(members)
+        members, choice = choose_greedily(members, args.tta_steps)
         print(choice)
     ensemble = Ensemble(members, folders, args)
     films, name = read_films_to_evaluate(args, ensemble)
@@ -121,6 +125,7 @@ def evaluate_runs(folders, args):
     half_width = None if fitted_here else ensemble.calibration["half_width"]
     median = members[0].config["data"]["train"]["median"]
     metrics = evaluate_with_intervals(predictions, half_width, median)
+    metrics |= {"views": ensemble.views, "whole": count_whole(films)}
     if len(members) > 1:
         metrics["members"] = comparison
     left_out = films[ensemble.canvases[0]].left_out
@@ -128,11 +133,13 @@ def evaluate_runs(folders, args):
     write_csv(out / "left_out.csv", left_out)
     plots = draw_errors(out / "plots", predictions, name)
     write_json(out / "metrics.json", metrics)
-    print(format_with_intervals(metrics, f"{describe(folders)} on {name}"))
+    print(format_with_intervals(metrics, describe(folders, name, ensemble.views)))
     if len(members) > 1:
         print(format_members(comparison))
-    if ensemble.note:
-        print(ensemble.note)
+    for note in ensemble.notes:
+        print(note)
+    if metrics["whole"]:
+        print(f"{metrics['whole']} films are whole: no hand found for certain")
     report_left_out(left_out, out)
     print(f"\npredictions, metrics and plots: {out}")
     if args.show:
@@ -148,8 +155,10 @@ def default_folder(folders, name):
     return first / f"evaluation_{name}" if len(folders) == 1 else first.parent / f"ensemble_{name}"
 
 
-def describe(folders):
-    return Path(folders[0]).name if len(folders) == 1 else f"mean of {len(folders)} runs"
+def describe(folders, name, views):
+    """The title of a table of errors."""
+    who = Path(folders[0]).name if len(folders) == 1 else f"mean of {len(folders)} runs"
+    return f"{who} on {name}" + (f", mean of {views} views" if views > 1 else "")
 
 
 def calibrate_run(folder, args):
@@ -167,7 +176,7 @@ def calibrate_run(folder, args):
     ensemble.load(args)
     predictions, _ = ensemble.predict_labelled(films, args.batch_size_eval)
     calibration, _ = fit_calibration(predictions, ensemble.sees_sex, always=True)
-    hospital.store_calibration(path, calibration, args)
+    hospital.store_calibration(path, calibration, args.calibrate, ensemble.views)
     print(hospital.format_named(calibration, path))
     print(f"next: python predict.py FILM.png --model {folder} --calibration {name} --sex F")
 
@@ -196,6 +205,13 @@ def read_films_to_evaluate(args, ensemble):
         for c in canvases
     }
     return films, f"{args.split}_clahe" if clahe else args.split
+
+
+def count_whole(films):
+    """How many films were taken whole on some canvas, as no hand was found on them for certain."""
+    import numpy as np
+
+    return int(np.any([part.pixels.whole for part in films.values()], axis=0).sum())
 
 
 def report_left_out(left_out, out):

@@ -25,7 +25,7 @@ from util.options import (
     add_evaluation_batch,
     add_male_value,
     add_runtime,
-    add_tta_options,
+    add_views,
     new_parser,
 )
 
@@ -50,7 +50,7 @@ def parse_args(argv=None):
     )
     add_calibration(parser)
     add_male_value(parser)
-    add_tta_options(parser)
+    add_views(parser)
     add_runtime(parser, auto=True)
     add_evaluation_batch(parser)
     args = parse_effective(parser, argv)
@@ -77,8 +77,8 @@ def main(argv=None):
     films = list_films(args, ensemble.sees_sex)
 
     ensemble.load(args)
-    if ensemble.note:
-        print(f"note: {ensemble.note}", file=sys.stderr)
+    for note in ensemble.notes:
+        print(f"note: {note}", file=sys.stderr)
     width = max(len(Path(path).name) for path in films["path"])
     results = [
         predict_chunk(ensemble, films[start : start + CHUNK], args, width)

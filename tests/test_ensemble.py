@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from util.ensemble import Ensemble, Member, average, read_members
+from util.ensemble import Ensemble, Member, average, choose_views, read_members
 from util.errors import UserError
 from util.intervals import fit_half_widths
 from util.metrics import label_predictions
 from util.runs import Run
 from util.selection import choose_greedily, select_greedily
 
-PLAIN = Namespace(calibration=None, use_tta=False, tta_steps=5)
+PLAIN = Namespace(calibration=None, use_tta=False, tta_steps=None)
 
 
 # ---------------------------------------------------------------------------------------- choice
@@ -73,7 +73,7 @@ def test_runs_with_the_same_validation_films_have_the_intervals_of_their_mean(tm
         member(tmp_path, "b", IDS, -ERRORS, weight=3)[0],
     ]
     ensemble = Ensemble(members, ["a", "b"], PLAIN)
-    assert ensemble.note == ""
+    assert ensemble.notes == []
     # the mean is off by (1 - 3) / 4 of the error: of 20 such the 19th smallest
     assert ensemble.calibration["half_width"]["all"]["months"] == 19 / 2
 
@@ -102,7 +102,7 @@ def test_without_common_ground_there_are_no_intervals_and_a_reason(tmp_path, fir
     ]
     ensemble = Ensemble(members, ["a", "b"], PLAIN)
     assert ensemble.calibration["half_width"] is None
-    assert reason in ensemble.note
+    assert reason in ensemble.notes[0]
 
 
 def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):
@@ -119,6 +119,38 @@ def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):
         ensemble.predictors = [lambda image, sex: [30.0] * 2, lambda image, sex: [35.0] * 2]
         months = ensemble.predict(pixels, np.array([1, 0]), batch_size=2)["months"]
         assert months.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("trained", "typed", "views"),
+    [
+        ([5, 5], {}, 5),
+        ([5, 1], {}, 1),
+        ([5, 1], {"use_tta": True}, 5),
+        ([2], {"use_tta": True}, 2),
+        ([1], {"use_tta": True}, 5),
+        ([5], {"tta_steps": 1}, 1),
+    ],
+)
+def test_views_are_those_of_the_training_unless_typed(trained, typed, views):
+    members = [Namespace(options={"use_tta": n > 1, "tta_steps": n}) for n in trained]
+    args = Namespace(**vars(PLAIN) | typed)
+    assert choose_views(members, ["run"], args) == views
+
+
+def test_runs_are_chosen_on_as_many_views_as_are_told(tmp_path):
+    """The first run is better on single views, the second on means of two."""
+    members = []
+    for name, plain, two in (("a", 1, 9), ("b", 9, 1)):
+        run, _ = member(tmp_path, name, IDS, ERRORS * plain)
+        run.options.update(use_tta=True, tta_steps=2)
+        table = pd.DataFrame({"id": IDS, "sex": 1, "boneage": 100.0})
+        views = label_predictions(table, 100 + ERRORS * two)
+        views.to_csv(tmp_path / name / "predictions_val_tta.csv", index=False)
+        members.append(run)
+    for views, expected in ((1, "a"), (2, "b")):
+        (chosen,), _ = choose_greedily(members, views)
+        assert chosen.run.folder == tmp_path / expected
 
 
 # -------------------------------------------------------------------------------------- insides

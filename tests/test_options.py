@@ -103,7 +103,7 @@ def what_training_starts_with(args, films):
 def films(phantoms):
     return {
         key: load_films(phantoms, "train", *key, cache_dir=None)
-        for key in ((32, "pad"), (32, "stretch"), (64, "pad"), (128, "pad"))
+        for key in ((32, "hand"), (32, "stretch"), (64, "hand"), (128, "hand"))
     }
 
 
@@ -128,8 +128,8 @@ def test_an_option_changes_something_and_is_noted(option, value, beside, films, 
 
 def test_a_typed_option_overrides_the_preset():
     args = train_advanced_streamlined.parse_args(["--preset", "cpu", "--epochs_finetune", "3"])
-    assert (args.img_size, args.epochs_small, args.epochs_finetune) == (192, 6, 3)
-    assert (args.use_tta, args.tta_steps) == (True, 2)
+    assert (args.img_size, args.epochs_small, args.epochs_finetune) == (192, 5, 3)
+    assert (args.use_tta, args.tta_steps) == (True, 5)
 
 
 def test_every_option_has_a_case():

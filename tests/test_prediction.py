@@ -29,9 +29,9 @@ def is_one_error_line(process, *words):
 
 @pytest.fixture(scope="module")
 def evaluated(trained, command, tmp_path_factory):
-    """evaluate.py on the test split: (process, output folder)."""
+    """evaluate.py on the test split, on the films alone: (process, output folder)."""
     out = tmp_path_factory.mktemp("evaluated") / "out"
-    return command("evaluate.py", trained[0], "--out", out), out
+    return command("evaluate.py", trained[0], "--tta_steps", "1", "--out", out), out
 
 
 def test_a_small_model_beats_the_median_baseline_twofold(evaluated):
@@ -57,7 +57,8 @@ def test_evaluation_prints_months_and_leaves_pictures(evaluated):
 
 
 def test_views_are_averaged_film_by_film(trained, inside, tmp_path):
-    """S1, S2: the mean over views keeps its film, label and order."""
+    """S1, S2: the mean over views keeps its film, label and order; a run that was trained with
+    views is evaluated with them."""
     plain = pd.read_csv(trained[0] / "predictions_test.csv")
     views = pd.read_csv(trained[0] / "predictions_test_tta.csv")
     assert views[["id", "boneage"]].equals(plain[["id", "boneage"]])
@@ -65,8 +66,9 @@ def test_views_are_averaged_film_by_film(trained, inside, tmp_path):
     assert not np.allclose(plain["predicted"], views["predicted"], atol=0.1)
     metrics = json.loads((trained[0] / "metrics.json").read_text())
     assert metrics["test_tta"]["mae"] == pytest.approx(views["error"].abs().mean())
-    process = inside("evaluate.py", trained[0], "--use_tta", "--out", tmp_path / "out")
+    process = inside("evaluate.py", trained[0], "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
+    assert "mean of 5 views" in process.stdout
     assert read_predictions(tmp_path / "out")["predicted"].tolist() == views["predicted"].tolist()
 
 
@@ -84,7 +86,7 @@ def test_two_runs_are_compared_on_the_same_films(trained, inside, tmp_path):
 def test_predictions_are_in_file_order_and_whole_whatever_the_batch(trained, batch_size):
     """Must hold 2."""
     run, data = trained
-    films = load_films(data, "test", 64, "pad")
+    films = load_films(data, "test", 64, "hand")
     predict = compile_predictor(load_run_model(read_run(run)[0]))
     first, second = (predict_films(predict, films, batch_size) for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
@@ -109,7 +111,7 @@ def test_labels_in_another_order_give_the_same_prediction_for_each_film(
     table[["Case ID", "Sex", "Bone Age (months)"]].to_csv(tmp_path / "labels.csv", index=False)
     process = inside(
         *("evaluate.py", trained[0], "--csv", tmp_path / "labels.csv"),
-        *("--images", trained[1] / "test", "--out", tmp_path / "out"),
+        *("--images", trained[1] / "test", "--tta_steps", "1", "--out", tmp_path / "out"),
     )
     assert process.returncode == 0, process.stderr
     got = read_predictions(tmp_path / "out")
@@ -177,7 +179,7 @@ def test_bad_files_are_named_and_the_rest_is_done(trained, odd_films, command, t
 def test_predict_agrees_with_evaluate_film_by_film(trained, evaluated, inside, tmp_path):
     """Sexes from a table, a whole folder in one call."""
     process = inside(
-        *("predict.py", trained[1] / "test", "--model", trained[0]),
+        *("predict.py", trained[1] / "test", "--model", trained[0], "--tta_steps", "1"),
         *("--csv", trained[1] / "df_test.csv", "--out", tmp_path / "ages.csv"),
     )
     assert process.returncode == 0, process.stderr
@@ -260,7 +262,7 @@ def test_predict_prints_and_writes_the_interval(trained, command, tmp_path):
     )
     assert process.returncode == 0, process.stderr
     ages = pd.read_csv(tmp_path / "ages.csv", dtype={"filename": str})
-    half_width = json.loads((trained[0] / "calibration.json").read_text())["views_1"]["half_width"]
+    half_width = json.loads((trained[0] / "calibration.json").read_text())["views_5"]["half_width"]
     low, high = interval_bounds(ages["months"].to_numpy(), half_width)
     np.testing.assert_allclose(ages["low"], low, atol=0.011)
     np.testing.assert_allclose(ages["high"], high, atol=0.011)
@@ -270,7 +272,7 @@ def test_predict_prints_and_writes_the_interval(trained, command, tmp_path):
 
 
 def test_views_without_a_calibration_have_no_interval(trained, odd_films, inside):
-    words = [odd_films / "8bit.png", "--model", trained[0], "--sex", "F", "--use_tta"]
+    words = [odd_films / "8bit.png", "--model", trained[0], "--sex", "F"]
     process = inside("predict.py", *words)
     assert "(90 %: " in process.stdout
     process = inside("predict.py", *words, "--tta_steps", "2")
@@ -305,7 +307,7 @@ def calibrated(trained, hospital, inside):
 def test_a_calibration_of_a_hospital_gains_there_what_it_says(
     trained, hospital, calibrated, inside, tmp_path
 ):
-    gain = json.loads((trained[0] / "calibration_far.json").read_text())["views_1"]["gain"]
+    gain = json.loads((trained[0] / "calibration_far.json").read_text())["views_5"]["gain"]
     assert gain["n"] == 60
     assert gain["difference_ci95"][1] < 0
     assert "it helps" in calibrated.stdout
@@ -318,7 +320,7 @@ def test_a_calibration_of_a_hospital_gains_there_what_it_says(
         assert process.returncode == 0, process.stderr
         metrics = json.loads((tmp_path / name / "metrics.json").read_text())
         maes.append(metrics["mae"])
-    assert maes[1] - maes[0] == pytest.approx(gain["difference"], abs=5)
+    assert maes[1] - maes[0] < gain["difference"] / 3  # on 30 films, so roughly
     assert metrics["intervals"]["all"]["covered"] > 0.7
 
 
@@ -332,7 +334,7 @@ def test_predict_uses_a_calibration_on_request_alone(
     both = pd.read_csv(tmp_path / "plain.csv").merge(
         pd.read_csv(tmp_path / "far.csv"), on=["filename", "sex"], suffixes=("", "_far")
     )
-    lines = json.loads((trained[0] / "calibration_far.json").read_text())["views_1"]["lines"]
+    lines = json.loads((trained[0] / "calibration_far.json").read_text())["views_5"]["lines"]
     for sex, line in ((1, lines["male"]), (0, lines["female"])):
         films = both[both["sex"] == sex]
         expected = line["slope"] * films["months"] + line["intercept"]
@@ -364,7 +366,7 @@ def test_mistakes_of_calibrating_are_one_line_each(
             ["no name for a calibration"],
         ),
         ([*predict, "--calibration", "near"], ["no calibration near", "There is: far"]),
-        ([*predict, "--calibration", "far", "--use_tta"], ["--use_tta"]),
+        ([*predict, "--calibration", "far", "--tta_steps", "1"], ["--tta_steps"]),
         ([*predict[:4], run, *predict[4:], "--calibration", "far"], ["belongs to one run"]),
     ]
     for words, expected in cases:

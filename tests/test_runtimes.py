@@ -370,8 +370,7 @@ def test_predict_uses_an_export_without_tensorflow(exported, phantoms, command, 
 
 
 def test_views_are_averaged_in_every_runtime(exported, phantoms):
-    from util.prediction import run_predictor
-    from util.runs import read_run
+    from util.ensemble import Ensemble, read_members
 
     name, folder = exported
     films = parity.phantom_films(SIZE, "val", n=3)
@@ -379,7 +378,10 @@ def test_views_are_averaged_in_every_runtime(exported, phantoms):
     views = {}
     for runtime in ("keras", name):
         words = [str(phantoms), "--model", str(folder), "--use_tta", "--runtime", runtime]
-        views[runtime] = run_predictor(read_run(folder)[0], predict.parse_args(words))(image, sex)
+        args = predict.parse_args(words)
+        ensemble = Ensemble(read_members([folder]), [folder], args)
+        ensemble.load(args)
+        views[runtime] = ensemble.predictors[0](image, sex)
     np.testing.assert_allclose(views[name], views["keras"], atol=0.05)
     assert not np.allclose(views["keras"], keras_months(folder, image, sex), atol=0.05)
 

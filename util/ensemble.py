@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hand_crop.localiser import localiser_version
 from util.calibration import (
     RUN_FILE,
     correct_months,
@@ -19,10 +20,11 @@ from util.calibration import (
     views_key,
 )
 from util.errors import UserError
-from util.hospital import read_calibration
+from util.hospital import calibrated_views, read_calibration
 from util.intervals import fit_half_widths, interval_bounds
 from util.metrics import compare_predictions, label_predictions, read_predictions
 from util.runs import Run, find_folds, read_run
+from util.tta import TTA_STEPS, test_time_augmentation
 
 
 @dataclass
@@ -64,23 +66,29 @@ def read_members(folders):
 
 class Ensemble:
     """The members that predict together, with the calibration of what they say: the one of
-    --calibration, else the intervals of their validation films. `note` says why there are no
-    intervals, else it is ""."""
+    --calibration, else the intervals of their validation films. `notes` are what a user should
+    know, such as why there are no intervals."""
 
     def __init__(self, members, folders, args):
         """`folders` are those that were named; `args` holds --calibration, --use_tta and
         --tta_steps."""
-        self.members, self.views = members, count_views(vars(args))
+        self.members, self.views = members, choose_views(members, folders, args)
         self.sees_sex = any(member.sees_sex for member in members)
         self.canvases = list(dict.fromkeys(member.canvas for member in members))
-        self.calibration, self.note = choose_calibration(members, folders, args)
+        self.calibration, note = choose_calibration(members, folders, args.calibration, self.views)
+        self.notes = [note for note in (note, *localiser_notes(members)) if note]
         self.predictors = []
 
     def load(self, args):
         """Load the models; nothing before needs them."""
-        from util.prediction import run_predictor
+        from util.prediction import load_predictor
 
-        self.predictors = [run_predictor(member.run, args) for member in self.members]
+        self.predictors = [
+            test_time_augmentation(
+                load_predictor(member.run, args.runtime, args.precision), self.views
+            )
+            for member in self.members
+        ]
 
     def predict_members(self, pixels, sex, batch_size, progress=False):
         """Months of each member `(members, n)`, after its own linear correction; `pixels`
@@ -115,6 +123,30 @@ class Ensemble:
         return correct_months(months, sex, self.calibration["lines"])
 
 
+def choose_views(members, folders, args):
+    """Over how many views of a film the options average: --tta_steps, else as many as --calibration
+    was made with, else as many as the runs were trained with. Where these differ it is the film
+    alone, and under --use_tta 5."""
+    if args.tta_steps:
+        return args.tta_steps
+    if args.calibration:
+        return calibrated_views(folders[0], args.calibration)
+    trained = {count_views(member.options) for member in members}
+    views = trained.pop() if len(trained) == 1 else 1
+    return TTA_STEPS if args.use_tta and views == 1 else views
+
+
+def localiser_notes(members):
+    """A warning for each member whose films were cut by another localiser than ours."""
+    for member in members:
+        trained = member.config.get("hand_crop", {}).get("localiser")
+        if trained not in (None, localiser_version()):
+            yield (
+                "the hand is found otherwise than when the run was trained, its months may be off: "
+                f"hand_crop/ changed ({member.run.folder})"
+            )
+
+
 def read_canvases(canvases, paths):
     """Read films onto canvases: ({canvas: Pixels}, {position: reason} of films that can't be
     read)."""
@@ -122,7 +154,8 @@ def read_canvases(canvases, paths):
 
     pixels, failures = {}, {}
     for canvas in canvases:
-        pixels[canvas], failures = read_pixels(paths, *canvas)
+        pixels[canvas], unread = read_pixels(paths, *canvas)
+        failures |= unread
     return pixels, failures
 
 
@@ -177,13 +210,12 @@ def check_same_split(members, split):
 # --------------------------------------------------------------------------- what validation says
 
 
-def choose_calibration(members, folders, args):
-    """The calibration of what an ensemble says: the one of --calibration, stored beside the run,
+def choose_calibration(members, folders, name, views):
+    """The calibration of what an ensemble says: the one of that name, stored beside the run,
     else no lines beyond those of the members, and the intervals of their validation films.
 
     Returns (calibration, note); the note says why there are no intervals, else it is "".
     """
-    name, views = args.calibration, count_views(vars(args))
     if name and len(folders) > 1:
         raise UserError(f"a calibration belongs to one run (--calibration {name}). Name one run.")
     if name:

@@ -7,7 +7,6 @@ from util.calibration import (
     FEWEST_OF_A_SEX,
     SEXES,
     count_missing,
-    count_views,
     describe_views,
     format_gain,
     views_key,
@@ -30,8 +29,24 @@ def new_calibration_path(folder, name):
     return path
 
 
+def calibrated_views(folder, name):
+    """Over how many views of a film a calibration was made; UserError when there is none."""
+    return min(int(key.removeprefix("views_")) for key in read_stored(folder, name))
+
+
 def read_calibration(folder, name, views):
     """Read a calibration by its name; UserError when there is none, or none for that many views."""
+    stored = read_stored(folder, name)
+    if views_key(views) not in stored:
+        raise UserError(
+            f"calibration {name} is for {describe_views(calibrated_views(folder, name))}, not for "
+            f"{describe_views(views)} ({folder}). Leave --tta_steps and --use_tta out."
+        )
+    return stored[views_key(views)]
+
+
+def read_stored(folder, name):
+    """{views_key: calibration} of a name; UserError when there is none."""
     run = Run(folder)
     stored = run.read_json(f"calibration_{name}.json")
     if stored is None:
@@ -46,20 +61,12 @@ def read_calibration(folder, name, views):
                 else "Make one by evaluate.py --calibrate."
             )
         )
-    if views_key(views) not in stored:
-        fitted = ", ".join(key.removeprefix("views_") for key in stored)
-        raise UserError(
-            f"calibration {name} is for means of {fitted} views, not for {describe_views(views)} "
-            f"({folder}). Use the same --use_tta and --tta_steps as when it was made."
-        )
-    return stored[views_key(views)]
+    return stored
 
 
-def store_calibration(path, calibration, args):
-    """Write a new calibration, for as many views as the options average over."""
-    key = views_key(count_views(vars(args)))
-    labels = {"labels": str(Path(args.calibrate).resolve())}
-    write_json(path, {key: calibration | labels})
+def store_calibration(path, calibration, labels, views):
+    """Write a new calibration, fitted to means of so many views of the films of a table."""
+    write_json(path, {views_key(views): calibration | {"labels": str(Path(labels).resolve())}})
 
 
 def check_enough_films(films, per_sex, csv):

@@ -63,7 +63,11 @@ NEEDS = (
         f"--runtime {', '.join(RUNTIMES)}",
         lambda args: args.runtime in RUNTIMES,
     ),
-    Needs(("tta_steps",), "--use_tta", lambda args: args.use_tta),
+    Needs(
+        ("tta_steps",),
+        "--use_tta",  # which only a training asks for: a finished run has views of its own
+        lambda args: args.use_tta or not hasattr(args, "epochs_frozen"),
+    ),
     Needs(("fold",), "--folds, as many or more", lambda args: args.fold <= (args.folds or 0)),
     Needs(("fold",), "--run_name, the folder of all folds", lambda args: args.run_name),
     Needs(

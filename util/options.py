@@ -7,6 +7,7 @@ from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, FIRST_FIFTEEN, MODEL_TYPES
 from util.radiographs import FITS
 from util.runtimes import PRECISIONS, RUNTIMES
+from util.tta import TTA_STEPS, VIEWS
 
 LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
 CLR_MODES = ("triangular", "triangular2", "exp_range")
@@ -111,15 +112,20 @@ def add_canvas_options(group):
     group.add_argument(
         "--img_size", type=count(32), default=500, help="side of the square canvas, in pixels"
     )
-    group.add_argument(
+    fit = group.add_mutually_exclusive_group()
+    fit.add_argument(
         "--fit",
         choices=FITS,
-        default="pad",
-        help="pad keeps the aspect ratio, stretch squeezes the film into the square, hand cuts it "
-        "to the hand and squeezes",
+        default="hand",
+        help="hand cuts the film to the hand and squeezes it into the square, stretch squeezes the "
+        "whole film, pad keeps its aspect ratio",
     )
-    group.add_argument(
-        "--crop_hand", dest="fit", action="store_const", const="hand", help="short for --fit hand"
+    fit.add_argument(
+        "--crop_hand",
+        dest="fit",
+        action="store_const",
+        const="hand",
+        help="short for --fit hand, the default",
     )
 
 
@@ -221,7 +227,8 @@ def add_training_options(parser):
         "--patience",
         type=count(0),
         default=10,
-        help="end a phase after so many epochs without a better validation MAE; 0 is never",
+        help="end a phase after so many epochs without a better validation MAE (small films: never); 0 is "
+        "never",
     )
     group.add_argument(
         "--feature_views",
@@ -274,7 +281,15 @@ def add_enhancement_options(parser):
         default=0.0,
         help="SD in months of noise added to training labels; 0 is off",
     )
-    add_tta_options(group)
+    group.add_argument(
+        "--use_tta", action="store_true", help="predict the mean over several views of a film"
+    )
+    group.add_argument(
+        "--tta_steps",
+        type=count(1, len(VIEWS)),
+        default=TTA_STEPS,
+        help=f"views, the film itself among them: 1-{len(VIEWS)}",
+    )
 
     group = parser.add_argument_group("loss")
     group.add_argument(
@@ -325,12 +340,18 @@ def add_enhancement_options(parser):
     )
 
 
-def add_tta_options(group):
-    group.add_argument(
-        "--use_tta", action="store_true", help="predict the mean over several views of a film"
+def add_views(parser):
+    """Of how many views a trained run tells the mean; None: see `Ensemble.choose_views`."""
+    parser.add_argument(
+        "--use_tta",
+        action="store_true",
+        help=f"predict the mean over several views of a film, {TTA_STEPS} where the run has no "
+        "number of its own",
     )
-    group.add_argument(
-        "--tta_steps", type=count(1, 10), default=5, help="views, the film itself among them: 1-10"
+    parser.add_argument(
+        "--tta_steps",
+        type=count(1, len(VIEWS)),
+        help="views, 1 the film alone (default: as the run was trained; of runs that differ, 1)",
     )
 
 

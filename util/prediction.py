@@ -10,7 +10,6 @@ from util.metrics import label_predictions
 from util.quiet import import_tensorflow
 from util.runs import load_run_model
 from util.runtimes import check_export, choose_runtime, load_runtime
-from util.tta import test_time_augmentation
 
 
 def compile_predictor(model):
@@ -35,12 +34,6 @@ def compile_predictor(model):
 def inputs_of(model, image, sex):
     """What a model takes: image and sex, or the image alone."""
     return (image, sex) if len(model.inputs) == 2 else image
-
-
-def run_predictor(run, args):
-    """The predictor of a run in the runtime of --runtime, averaging over views under --use_tta."""
-    predict = load_predictor(run, args.runtime, args.precision)
-    return test_time_augmentation(predict, args.tta_steps) if args.use_tta else predict
 
 
 def load_predictor(run, runtime, precision="f32"):

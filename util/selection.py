@@ -11,11 +11,11 @@ ROUNDS = 20
 LEAST_GAIN = 0.001  # months: less is no reason for a larger ensemble
 
 
-def choose_greedily(members):
-    """Choose by greedy selection on validation films how often each run counts. Returns (the
-    members that count at all, the choice in words); UserError when the runs have no validation
-    films in common."""
-    tables = [read_stored(member, "val") for member in members]
+def choose_greedily(members, views=1):
+    """Choose by greedy selection on validation films, means of so many views, how often each run
+    counts. Returns (the members that count at all, the choice in words); UserError when the runs
+    have no validation films in common."""
+    tables = [read_stored(member, "val", views) for member in members]
     if not same_films(tables):
         raise UserError(
             "greedy selection needs runs with the same validation films (--greedy). "

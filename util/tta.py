@@ -24,6 +24,7 @@ class View(NamedTuple):
 
 
 POSES = ((0, 1.0), (8, 1.0), (-8, 1.0), (0, 1.08), (0, 0.93))
+TTA_STEPS = 5  # views where nobody names a number
 VIEWS = tuple(View(flip, *pose) for pose in POSES for flip in (False, True))
 
 

@@ -1,10 +1,11 @@
-"""Recipes that were measured to their end: `--preset` sets these options, any typed one overrides."""
+"""Recipes for a budget: `--preset` sets these options, any typed one overrides."""
 
 from typing import NamedTuple
 
 
 class Preset(NamedTuple):
-    """The options of a recipe, and what it takes and reaches (docs/RESULTS.md)."""
+    """The options of a recipe, and what it takes and reaches on 10,800 films, by measurement to its
+    end (docs/RESULTS.md); one that was not measured says so."""
 
     options: dict
     title: str
@@ -14,24 +15,39 @@ MOBILENET = {
     "backbone": "mobilenet",
     "fine_tune": True,
     "epochs_frozen": 1,
-    "lr_finetune": 6e-4,
     "augment": "light",
 }
 PRESETS = {
     "quick": Preset(
-        {**MOBILENET, "img_size": 96, "epochs_finetune": 4},
-        "10 minutes for 10,800 films on two cores, 10 months",
+        {**MOBILENET, "img_size": 96, "epochs_finetune": 4, "lr_finetune": 1.2e-3},
+        "10 minutes on two cores, 8.7 months",
     ),
     "cpu": Preset(
         {
             **MOBILENET,
             "img_size": 192,
-            "epochs_small": 6,
-            "epochs_finetune": 8,
+            "epochs_small": 5,
+            "epochs_finetune": 11,
+            "lr_finetune": 1e-3,
             "use_tta": True,
-            "tta_steps": 2,
         },
-        "90 minutes, 7.6 months",
+        "100 minutes on two cores, 7.0 months",
+    ),
+    "gpu": Preset(
+        {
+            "backbone": "xception",
+            "fine_tune": True,
+            "epochs_frozen": 1,
+            "img_size": 500,
+            "epochs_small": 10,
+            "img_size_small": 256,
+            "epochs_finetune": 20,
+            "lr_finetune": 6e-4,
+            "augment": "moderate",
+            "mixed_precision": True,
+            "use_tta": True,
+        },
+        "for a GPU of 16 GB and films of full size, not measured",
     ),
 }
 

@@ -238,6 +238,7 @@ def test_the_attention_of_a_run_is_drawn(phantoms, tmp_path):
 def test_improved_attention_starts_from_the_plain_model():
     """Its months are those of `sex` with the same weights, until training adds to them."""
     plain, improved = model_of("sex"), model_of("attn_sex_improved")
+    enliven(plain)
     for layer in plain.layers:
         improved.get_layer(layer.name).set_weights(layer.get_weights())
     expected = predict(plain, *films())

@@ -119,7 +119,6 @@ def keras_generator(table, size, batch_size=BATCH, color_mode="grayscale"):
         class_mode="raw",
         color_mode=color_mode,
         seed=42,
-        verbose=0,
     )
 
 

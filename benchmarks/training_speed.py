@@ -71,11 +71,11 @@ def ours(films, args):
 
     def on_all():  # batches are made within the turn, none ahead of it
         batches = training_batches(model, films, options, 0, args.steps)
-        model.fit(batches.take(args.steps), verbose=0)
+        model.fit(batches.take(args.steps), shuffle=False, verbose=0)
 
     def on_one():
         batch = training_batches(model, films, options, 0, 1).take(1)
-        model.fit(batch.cache().repeat(args.steps), verbose=0)
+        model.fit(batch.cache().repeat(args.steps), shuffle=False, verbose=0)
 
     return [on_all, on_one]
 

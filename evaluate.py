@@ -101,7 +101,7 @@ def main(argv=None):
 def evaluate_runs(folders, args):
     """Evaluate a run, or the mean of several; print and write what was found. Returns the
     predictions."""
-    from util.ensemble import Ensemble, format_members, read_members
+    from util.ensemble import Ensemble, format_members, read_members, taken_whole
 
     members = read_members(folders)
     if args.greedy:
@@ -125,7 +125,8 @@ def evaluate_runs(folders, args):
     half_width = None if fitted_here else ensemble.calibration["half_width"]
     median = members[0].config["data"]["train"]["median"]
     metrics = evaluate_with_intervals(predictions, half_width, median)
-    metrics |= {"views": ensemble.views, "whole": count_whole(films)}
+    whole = taken_whole({canvas: part.pixels for canvas, part in films.items()})
+    metrics |= {"views": ensemble.views, "whole": int(whole.sum())}
     if len(members) > 1:
         metrics["members"] = comparison
     left_out = films[ensemble.canvases[0]].left_out
@@ -205,13 +206,6 @@ def read_films_to_evaluate(args, ensemble):
         for c in canvases
     }
     return films, f"{args.split}_clahe" if clahe else args.split
-
-
-def count_whole(films):
-    """How many films were taken whole on some canvas, as no hand was found on them for certain."""
-    import numpy as np
-
-    return int(np.any([part.pixels.whole for part in films.values()], axis=0).sum())
 
 
 def report_left_out(left_out, out):

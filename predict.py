@@ -15,7 +15,6 @@ Research use only: not a medical device.
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from util.errors import UserError, run_command
@@ -134,7 +133,7 @@ def list_films(args, needs_sex):
 
 def predict_chunk(ensemble, films, args, width):
     """Predict some films and print a line for each; months are NaN where there is an error."""
-    from util.ensemble import read_canvases
+    from util.ensemble import read_canvases, taken_whole
 
     films = films.reset_index(drop=True)
     pixels, failures = read_canvases(ensemble.canvases, films["path"].tolist())
@@ -143,7 +142,7 @@ def predict_chunk(ensemble, films, args, width):
         failures = dict.fromkeys(unknown, f"no sex in {args.csv}") | failures
     good = [i for i in films.index if i not in failures]
     table = pd.DataFrame(float("nan"), index=films.index, columns=["months", "low", "high"])
-    whole = np.any([part.whole for part in pixels.values()], axis=0)
+    whole = taken_whole(pixels)
     if good:
         sex = films["sex"].fillna(0).to_numpy()[good]
         pixels = {canvas: part.keep(good) for canvas, part in pixels.items()}

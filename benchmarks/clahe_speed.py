@@ -12,9 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.films import add_film_options, list_films
+from benchmarks.films import add_film_options, film_folder
 from clahe.enhance import CLIP_LIMIT, TILE_GRID, enhance_folder
 from util.options import new_parser
+from util.tables import list_images
 from util.turns import format_turns, take_turns
 
 
@@ -24,8 +25,8 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        paths = [Path(path) for path in list_films(args, folder / "films")]
-        source = Path(args.images or folder / "films" / "train").resolve()
+        source = film_folder(args, folder / "films")
+        paths = list_images(source)
         looped = (folder / f"loop_{number}" for number in count())
         enhanced = (folder / f"ours_{number}" for number in count())
         ways = [

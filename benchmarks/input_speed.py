@@ -14,14 +14,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 
-from benchmarks.films import add_film_options, list_films
-from preprocessing import Films, read_pixels, training_dataset
+from benchmarks.films import add_film_options, film_folder, read_aged
+from preprocessing import read_pixels, training_dataset
 from util.augmentation import STRENGTHS
 from util.options import new_parser
 from util.quiet import import_tensorflow
 from util.radiographs import stretch_contrast
+from util.tables import list_images
 from util.turns import format_turns, take_turns
 
 BATCH = 32
@@ -43,7 +43,7 @@ def main():
     args = parser.parse_args()
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
-        paths = list_films(args, Path(folder) / "films")
+        paths = [str(film) for film in list_images(film_folder(args, Path(folder) / "films"))]
         print("preparation, of which tf.data does decoding and resizing alone")
         ways, names = preparations(paths, args.img_size, Path(folder))
         print(format_turns(names, take_turns(ways, args.turns), len(paths), "films"))
@@ -84,9 +84,7 @@ def preparations(paths, size, folder):
 
 def epochs(paths, size, cache):
     """Ways to run through an epoch of augmented batches, and their names."""
-    pixels, _ = read_pixels(paths, size, "stretch", cache)
-    labels = {"id": paths, "filename": paths, "sex": 0, "boneage": 100.0}
-    films = Films(pd.DataFrame(labels), pixels, left_out=None)
+    films = read_aged(paths, size, cache)
 
     def ours(strength):
         def epoch():

@@ -9,14 +9,12 @@ the same backbone, batch and canvas.
 import tempfile
 from pathlib import Path
 
-import pandas as pd
-
-from benchmarks.films import add_film_options, list_films
+from benchmarks.films import add_film_options, film_folder, read_aged
 from benchmarks.input_speed import keras_generator
-from preprocessing import Films, read_pixels
 from util.backbones import BACKBONES
 from util.options import count, new_parser
 from util.quiet import import_tensorflow
+from util.tables import list_images
 from util.turns import format_turns, take_turns
 
 
@@ -25,15 +23,16 @@ def main():
     add_film_options(parser, img_size=256)
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="mobilenet")
     parser.add_argument("--batch_size", type=count(1), default=16)
-    parser.add_argument("--steps", type=count(1), default=15, help="steps in a turn")
+    parser.add_argument(
+        "--steps", type=count(1), default=15, help="steps in a turn, an epoch at most"
+    )
     args = parser.parse_args()
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
-        paths = list_films(args, Path(folder) / "films")
-        pixels, _ = read_pixels(paths, args.img_size, "stretch", Path(folder) / "cache")
-        ages = [float(60 + i % 120) for i in range(len(paths))]  # that they are wrong costs no time
-        labels = {"id": paths, "filename": paths, "sex": 0, "boneage": ages}
-        films = Films(pd.DataFrame(labels), pixels, left_out=None)
+        paths = [str(film) for film in list_images(film_folder(args, Path(folder) / "films"))]
+        films = read_aged(paths, args.img_size, Path(folder) / "cache")
+        # the textbook's generator ends with its films, and a turn of it would be cut short
+        args.steps = min(args.steps, len(films) // args.batch_size)
         names = ["textbook script", "this toolkit", "... on one batch"]
         ways = [textbook(films, args), *ours(films, args)]
         seconds = take_turns(ways, args.turns)

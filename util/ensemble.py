@@ -159,6 +159,12 @@ def read_canvases(canvases, paths):
     return pixels, failures
 
 
+def taken_whole(pixels):
+    """Which films `(n,)` were taken whole on some canvas, as no hand was found on them for certain;
+    `pixels` is {canvas: Pixels}."""
+    return np.any([part.whole for part in pixels.values()], axis=0)
+
+
 def average(members, months):
     """The mean of the members' months `(members, n)`, by their weights: `(n,)`."""
     return np.average(months, axis=0, weights=[member.weight for member in members])

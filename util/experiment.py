@@ -111,18 +111,19 @@ def load_splits(args, run):
         films |= load_clahe(args, run)
     left_out = [part.left_out.assign(split=split) for split, part in films.items()]
     write_csv(run.path("left_out.csv"), pd.concat(left_out))
+    whole = {split: int(part.pixels.whole.sum()) for split, part in films.items()}
     for split, part in films.items():
-        reasons, whole = count_reasons(part.left_out), int(part.pixels.whole.sum())
+        reasons = count_reasons(part.left_out)
         run.log(
             f"{split:10s} {len(part):6d} films"
-            + (f", {whole} whole: no hand found for certain" if whole else "")
+            + (f", {whole[split]} whole: no hand found for certain" if whole[split] else "")
             + (f", left out: {reasons}" if reasons else "")
         )
     if any(len(part.left_out) for part in films.values()):
         run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
     note_data(run, {split: describe(part) for split, part in films.items()})
     if args.fit == "hand":
-        note_hand_crop(run, films)
+        note_hand_crop(run, whole)
     return films
 
 
@@ -165,9 +166,9 @@ def note_data(run, data):
     add_to_config(run, {"data": data})
 
 
-def note_hand_crop(run, films):
-    """Note what found the hand, and on how many films it did not; UserError when a resumed run
-    would go on with films that are cut otherwise."""
+def note_hand_crop(run, whole):
+    """Note what found the hand, and on how many films of each split it did not (`whole`);
+    UserError when a resumed run would go on with films that are cut otherwise."""
     version = localiser_version()
     known = run.read_json("config.json").get("hand_crop")
     if known and known["localiser"] != version:
@@ -175,7 +176,6 @@ def note_hand_crop(run, films):
             f"the hand is found otherwise than when the run was started ({run.folder}): "
             "hand_crop/ changed. Bring it back, or start a new run."
         )
-    whole = {split: int(part.pixels.whole.sum()) for split, part in films.items()}
     add_to_config(run, {"hand_crop": {"localiser": version, "whole": whole}})
 
 

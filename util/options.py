@@ -227,8 +227,8 @@ def add_training_options(parser):
         "--patience",
         type=count(0),
         default=10,
-        help="end a phase after so many epochs without a better validation MAE (small films: never); 0 is "
-        "never",
+        help="end a phase after so many epochs without a better validation MAE, but never that on "
+        "small films; 0 is never",
     )
     group.add_argument(
         "--feature_views",
@@ -341,7 +341,8 @@ def add_enhancement_options(parser):
 
 
 def add_views(parser):
-    """Of how many views a trained run tells the mean; None: see `Ensemble.choose_views`."""
+    """Of how many views a trained run tells the mean; None: see `choose_views` of
+    util/ensemble.py."""
     parser.add_argument(
         "--use_tta",
         action="store_true",

@@ -2,9 +2,12 @@
 killed takes nothing with it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+
+from util.child import end_with
 
 
 class ProcessFailed(Exception):
@@ -14,7 +17,9 @@ class ProcessFailed(Exception):
 def run_alone(module, **arguments):
     """Run `python -m module` with the arguments as JSON; returns what `answer` printed there."""
     process = subprocess.run(
-        [sys.executable, "-m", module, json.dumps(arguments)], capture_output=True, text=True
+        [sys.executable, "-m", module, str(os.getpid()), json.dumps(arguments)],
+        capture_output=True,
+        text=True,
     )
     if process.returncode == 0:
         return json.loads(process.stdout.splitlines()[-1])
@@ -26,5 +31,8 @@ def run_alone(module, **arguments):
 
 
 def answer(function):
-    """Be such a process: call the function, and print what it returns as the last line."""
-    print("\n" + json.dumps(function(**json.loads(sys.argv[1]))))
+    """Be such a process: call the function, and print what it returns as the last line. Ends with
+    the process that asked, which may be interrupted or killed."""
+    parent, arguments = sys.argv[1:]
+    end_with(int(parent))
+    print("\n" + json.dumps(function(**json.loads(arguments))))

@@ -16,16 +16,20 @@ CHECKED = 0.5  # seconds
 
 
 def end_with(parent):
-    """End this process as soon as `parent` isn't its parent any more."""
-    while os.getppid() == parent:
-        time.sleep(CHECKED)
-    os._exit(1)  # wherever the main thread is
+    """From now on end this process as soon as `parent` isn't its parent any more."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(CHECKED)
+        os._exit(1)  # wherever the main thread is
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def main():
     parent, sys.argv = int(sys.argv[1]), sys.argv[2:]
     sys.path[0] = str(Path(sys.argv[0]).parent)
-    threading.Thread(target=end_with, args=[parent], daemon=True).start()
+    end_with(parent)
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

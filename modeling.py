@@ -72,14 +72,13 @@ def image_features(backbone, img_size, weights):
 
 
 def input_scaling(backbone, weights):
-    """The scaling of a backbone; EfficientNet read from a file has one of its own.
+    """The scaling of a backbone; EfficientNet has one of its own, unless it is downloaded.
 
     Keras divides its input by the square root of ImageNet's SDs, inside the network and only for
     weights="imagenet" (see keras.applications.efficientnet, and tensorflow#49930).
     """
-    of_file = weights not in ("imagenet", "none")
-    if BACKBONES[backbone].module == "efficientnet" and of_file:
-        return "efficientnet_file"
+    if BACKBONES[backbone].module == "efficientnet" and weights != "imagenet":
+        return "efficientnet"
     return BACKBONES[backbone].scaling
 
 
@@ -93,7 +92,7 @@ def scale_input(image, scaling):
     if scaling == "torch":
         scale, offset = 1 / (255 * TORCH_SDS), -TORCH_MEANS / TORCH_SDS
         return layers.Rescaling(scale.tolist(), offset.tolist(), name="scale")(colours)
-    if scaling == "efficientnet_file":  # what comes out of its own (x / 255 - mean) / SD is scaled
+    if scaling == "efficientnet":  # what comes out of its own (x / 255 - mean) / SD is scaled
         scale = 1 / np.sqrt(TORCH_SDS)
         offset = 255 * TORCH_MEANS * (1 - scale)
         return layers.Rescaling(scale.tolist(), offset.tolist(), name="scale")(colours)

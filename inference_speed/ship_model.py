@@ -17,7 +17,7 @@ from util.options import new_parser
 
 LARGEST_DIFFERENCE = TOLERANCES["f32"]["max"]  # months
 SMALL = 140_000  # values; smaller arrays, those of the first layers, stay in single precision
-KEPT = ("options", "data", "hand_crop", "versions", "git_commit")  # of config.json
+KEPT = ("options", "data", "hand_crop", "start", "versions", "git_commit")  # of config.json
 
 
 def parse_args(argv=None):
@@ -54,12 +54,16 @@ def main(argv=None):
 
 
 def portable(config):
-    """What of config.json goes along: nothing of the machine, of paths their last names."""
-    options = dict(config["options"])
+    """What of config.json goes along, that of the run it started from included: nothing of the
+    machine, of paths their last names."""
+    kept = {key: config[key] for key in KEPT if key in config}
+    options = kept["options"] = dict(config["options"])
     for name in ("data_dir", "weights", "cache_dir"):
         if options.get(name):
             options[name] = Path(options[name]).name
-    return {key: config[key] for key in KEPT if key in config} | {"options": options}
+    if "start" in kept:
+        kept["start"] = portable(kept["start"])
+    return kept
 
 
 def halve(source, target):

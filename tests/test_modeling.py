@@ -56,7 +56,7 @@ def test_scaling_is_that_of_the_family(name):
     np.testing.assert_allclose(scaled(grey), expected, atol=1e-4)
 
 
-def test_efficientnet_from_a_file_is_scaled_as_the_downloaded_one():
+def test_efficientnet_is_scaled_as_the_downloaded_one():
     """The network's own normalisation follows; Keras adds 1 / sqrt(SD) to the downloaded one."""
     grey = films()[0]
     mean, sd = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

@@ -24,6 +24,7 @@ from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.metrics import label_predictions
 from util.quiet import import_tensorflow
 from util.runs import add_to_config, fingerprint, load_run_model, open_run
+from util.start import note_start, read_start
 from util.tables import count_reasons
 
 
@@ -233,30 +234,36 @@ def new_model(films, args, run):
     run.log(f"model {args.model_type} on {args.backbone}, device: {', '.join(devices)}")
     for line in describe_acceleration(model, args):
         run.log(line)
+    note_start(run, args)
     return model
 
 
 def build_from(films, args):
-    """Build the model of the options; its months come from the labels of `films` alone."""
+    """Build the model of the options; its months come from the labels of `films` alone, or from
+    the run that it starts from."""
     from modeling_advanced import build_model
     from util.accelerators import accelerated
     from util.training import label_mean, label_sd, set_seeds
 
+    start = read_start(args)
     set_seeds(args.seed)
     with accelerated(args):
-        return build_model(
+        model = build_model(
             args.model_type,
             args.backbone,
             args.img_size,
-            weights=args.weights,
-            label_mean=label_mean(films),
-            label_sd=label_sd(films),
+            weights="none" if start else args.weights,
+            label_mean=start.label_mean if start else label_mean(films),
+            label_sd=start.label_sd if start else label_sd(films),
             activation=args.activation,
             dropout_rate=args.dropout_rate,
             dense_units=args.dense_units,
             gender_units=getattr(args, "gender_units", None),
             seed=args.seed,
         )
+    if start:
+        model.set_weights(start.weights)
+    return model
 
 
 def evaluate_splits(films, args, run):

@@ -149,8 +149,9 @@ def add_model_options(parser, model_type=None):
     group.add_argument(
         "--weights",
         default="imagenet",
-        metavar="imagenet|none|FILE",
-        help="start of the backbone; FILE holds include_top=False weights of it",
+        metavar="imagenet|none|FILE|RUN",
+        help="start of the backbone; FILE holds include_top=False weights of it, and the folder of a "
+        "trained RUN the whole model",
     )
     group.add_argument("--activation", default="relu", help="activation of the dense layer")
     group.add_argument(

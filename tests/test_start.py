@@ -1,0 +1,69 @@
+"""Training that goes on from a trained run, on other films and at another size."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from inference_speed.ship_model import portable
+
+AS_IT_IS = ["--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "1", "--bn", "frozen"]
+
+
+@pytest.fixture
+def go_on(small_run, phantoms, tiny_mobilenet, inside, tmp_path):
+    """Train from `small_run`; returns (process, run folder)."""
+    model = json.loads((small_run / "config.json").read_text())["options"]
+
+    def run(*words, data_dir=phantoms):
+        where = ["--data_dir", data_dir, "--results_dir", tmp_path, "--run_name", "next"]
+        same = [f"--{name}={model[name]}" for name in ("model_type", "backbone", "dense_units")]
+        with tiny_mobilenet():
+            process = inside(
+                "train_advanced_streamlined.py",
+                *(*where, *same, "--weights", small_run, f"--img_size={model['img_size']}"),
+                *(*AS_IT_IS, "--batch_size", 8, *words),
+            )
+        return process, tmp_path / "next"
+
+    return run
+
+
+def months(run):
+    return pd.read_csv(run / "predictions_test.csv")["predicted"]
+
+
+def test_it_starts_where_the_run_ended(go_on, small_run, phantoms, tmp_path):
+    """With no learning rate to speak of it says the same months, whatever its own labels are."""
+    data = tmp_path / "Data"
+    data.mkdir()
+    for path in phantoms.iterdir():
+        (data / path.name).symlink_to(path)
+    table = pd.read_csv(data / "df_train.csv")
+    (data / "df_train.csv").unlink()
+    table.assign(boneage=table["boneage"] / 2 + 50).to_csv(data / "df_train.csv", index=False)
+    process, run = go_on("--lr_finetune", "1e-12", data_dir=data)
+    assert process.returncode == 0, process.stderr
+    np.testing.assert_allclose(months(run), months(small_run), atol=1e-2)
+    assert f"starts from {small_run}\n" in process.stdout
+    assert "note: that was trained on other films" in process.stdout
+
+
+def test_it_goes_on_at_another_size(go_on, small_run):
+    process, run = go_on("--img_size", 96)
+    assert process.returncode == 0, process.stderr
+    assert "other films" not in process.stdout
+    config, start = (json.loads((r / "config.json").read_text()) for r in (run, small_run))
+    assert config["start"] == start
+    assert str(small_run.parent) not in json.dumps(portable(config))
+
+
+@pytest.mark.parametrize(("option", "value"), [("dense_units", 7), ("model_type", "baseline")])
+def test_another_model_is_refused(go_on, option, value):
+    process, run = go_on(f"--{option}", value)
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1
+    assert "has another model" in process.stderr
+    assert f"Add --{option} " in process.stderr
+    assert not run.exists()

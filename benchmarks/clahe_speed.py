@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.films import add_film_options, film_folder
+from benchmarks.films import add_film_options, find_films
 from clahe.enhance import CLIP_LIMIT, TILE_GRID, enhance_folder
+from util.errors import run_command
 from util.options import new_parser
-from util.tables import list_images
 from util.turns import format_turns, take_turns
 
 
@@ -25,8 +25,7 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        source = film_folder(args, folder / "films")
-        paths = list_images(source)
+        source, paths = find_films(args, folder / "films")
         looped = (folder / f"loop_{number}" for number in count())
         enhanced = (folder / f"ours_{number}" for number in count())
         ways = [
@@ -58,4 +57,4 @@ def compare(names, one, other):
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

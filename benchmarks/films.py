@@ -5,8 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from preprocessing import read_films
+from util.errors import UserError
 from util.options import count
 from util.phantoms import write_phantoms
+from util.tables import list_images
 
 HEIGHT = 500  # pixels of the phantoms
 
@@ -19,12 +21,17 @@ def add_film_options(parser, img_size=None):
     parser.add_argument("--turns", type=count(1), default=5, help="timed turns, after one more")
 
 
-def film_folder(args, folder):
-    """The folder of films of the options; phantoms are drawn into `folder`."""
+def find_films(args, folder):
+    """(folder, paths) of the films that the options name; phantoms are drawn into `folder`."""
     if args.images:
-        return Path(args.images).resolve()
-    write_phantoms(folder, {"train": args.films, "val": 0, "test": 0}, HEIGHT)
-    return (folder / "train").resolve()
+        folder = Path(args.images)
+    else:
+        write_phantoms(folder, {"train": args.films, "val": 0, "test": 0}, HEIGHT)
+        folder = folder / "train"
+    paths = list_images(folder) if folder.is_dir() else []
+    if not paths:
+        raise UserError(f"no films to time (--images {args.images}). Name a folder of images.")
+    return folder.resolve(), paths
 
 
 def read_aged(paths, size, cache):

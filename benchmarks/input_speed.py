@@ -15,13 +15,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.films import add_film_options, film_folder, read_aged
+from benchmarks.films import add_film_options, find_films, read_aged
 from preprocessing import read_pixels, training_dataset
 from util.augmentation import STRENGTHS
+from util.errors import run_command
 from util.options import new_parser
 from util.quiet import import_tensorflow
 from util.radiographs import stretch_contrast
-from util.tables import list_images
 from util.turns import format_turns, take_turns
 
 BATCH = 32
@@ -43,7 +43,7 @@ def main():
     args = parser.parse_args()
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
-        paths = [str(film) for film in list_images(film_folder(args, Path(folder) / "films"))]
+        paths = [str(path) for path in find_films(args, Path(folder) / "films")[1]]
         print("preparation, of which tf.data does decoding and resizing alone")
         ways, names = preparations(paths, args.img_size, Path(folder))
         print(format_turns(names, take_turns(ways, args.turns), len(paths), "films"))
@@ -121,4 +121,4 @@ def keras_generator(table, size, batch_size=BATCH, color_mode="grayscale"):
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -9,12 +9,12 @@ the same backbone, batch and canvas.
 import tempfile
 from pathlib import Path
 
-from benchmarks.films import add_film_options, film_folder, read_aged
+from benchmarks.films import add_film_options, find_films, read_aged
 from benchmarks.input_speed import keras_generator
 from util.backbones import BACKBONES
+from util.errors import run_command
 from util.options import count, new_parser
 from util.quiet import import_tensorflow
-from util.tables import list_images
 from util.turns import format_turns, take_turns
 
 
@@ -29,7 +29,7 @@ def main():
     args = parser.parse_args()
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
-        paths = [str(film) for film in list_images(film_folder(args, Path(folder) / "films"))]
+        paths = [str(path) for path in find_films(args, Path(folder) / "films")[1]]
         films = read_aged(paths, args.img_size, Path(folder) / "cache")
         # the textbook's generator ends with its films, and a turn of it would be cut short
         args.steps = min(args.steps, len(films) // args.batch_size)
@@ -80,4 +80,4 @@ def ours(films, args):
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -26,16 +26,21 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         source, paths = find_films(args, folder / "films")
-        looped = (folder / f"loop_{number}" for number in count())
-        enhanced = (folder / f"ours_{number}" for number in count())
-        ways = [
-            lambda: loop(paths, source, next(looped)),
-            lambda: enhance_folder(source, next(enhanced)),
-        ]
+        ways = enhancements(source, paths, folder)
         seconds = take_turns(ways, args.turns)
         print(format_turns(["loop", "this toolkit"], seconds, len(paths), "films"))
         names = [path.relative_to(source).with_suffix(".png") for path in paths]
         compare(names, folder / "loop_0", folder / "ours_0")
+
+
+def enhancements(source, paths, folder):
+    """Ways to enhance the films at `paths` below `source`; each call writes into a new folder."""
+    looped = (folder / f"loop_{number}" for number in count())
+    enhanced = (folder / f"ours_{number}" for number in count())
+    return [
+        lambda: loop(paths, source, next(looped)),
+        lambda: enhance_folder(source, next(enhanced)),
+    ]
 
 
 def loop(paths, source, target):

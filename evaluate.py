@@ -101,7 +101,7 @@ def main(argv=None):
 def evaluate_runs(folders, args):
     """Evaluate a run, or the mean of several; print and write what was found. Returns the
     predictions."""
-    from util.ensemble import Ensemble, format_members, read_members, taken_whole
+    from util.ensemble import Ensemble, read_members
 
     members = read_members(folders)
     if args.greedy:
@@ -114,33 +114,16 @@ def evaluate_runs(folders, args):
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
     ensemble.load(args)
-    from util.experiment import draw_errors
-    from util.files import new_folder, write_csv, write_json
-    from util.intervals import evaluate_with_intervals, format_with_intervals
+    from util.files import new_folder
 
     out = new_folder(args.out or default_folder(folders, name))
     predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
-    # to the validation films the intervals were fitted: nothing is learned from how they do there
-    fitted_here = args.split == "val" and not args.csv and not args.calibration
-    half_width = None if fitted_here else ensemble.calibration["half_width"]
-    median = members[0].config["data"]["train"]["median"]
-    metrics = evaluate_with_intervals(predictions, half_width, median)
-    whole = taken_whole({canvas: part.pixels for canvas, part in films.items()})
-    metrics |= {"views": ensemble.views, "whole": int(whole.sum())}
+    left_out = films[ensemble.canvases[0]].left_out
+    metrics = judge(ensemble, predictions, films, args)
     if len(members) > 1:
         metrics["members"] = comparison
-    left_out = films[ensemble.canvases[0]].left_out
-    write_csv(out / "predictions.csv", predictions)
-    write_csv(out / "left_out.csv", left_out)
-    plots = draw_errors(out / "plots", predictions, name)
-    write_json(out / "metrics.json", metrics)
-    print(format_with_intervals(metrics, describe(folders, name, ensemble.views)))
-    if len(members) > 1:
-        print(format_members(comparison))
-    for note in ensemble.notes:
-        print(note)
-    if metrics["whole"]:
-        print(f"{metrics['whole']} films are whole: no hand found for certain")
+    plots = write_evaluation(out, predictions, metrics, left_out, name)
+    report(metrics, ensemble, describe(folders, name, ensemble.views))
     report_left_out(left_out, out)
     print(f"\npredictions, metrics and plots: {out}")
     if args.show:
@@ -148,6 +131,53 @@ def evaluate_runs(folders, args):
 
         show_plots(plots)
     return predictions
+
+
+def judge(ensemble, predictions, films, args):
+    """The metrics of the predictions; what throws doubt on them goes to the ensemble's notes."""
+    from util.ensemble import taken_whole
+    from util.held_out import corrected_by_these, split_notes
+    from util.intervals import evaluate_with_intervals
+
+    if not args.csv:
+        table = films[ensemble.canvases[0]].table
+        ensemble.notes += split_notes(ensemble.members, table, args.split)
+    half_width = ensemble.calibration["half_width"]
+    if corrected_by_these(args, ensemble):
+        half_width = None  # nothing is learned from how they do where they were fitted
+        ensemble.notes.append(
+            "corrections and intervals come from these films: their errors may come out too small"
+        )
+    median = ensemble.members[0].config["data"]["train"]["median"]
+    metrics = evaluate_with_intervals(predictions, half_width, median)
+    whole = taken_whole({canvas: part.pixels for canvas, part in films.items()})
+    return metrics | {"views": ensemble.views, "whole": int(whole.sum())}
+
+
+def write_evaluation(out, predictions, metrics, left_out, name):
+    """Write the files of an evaluation; returns the paths of its plots."""
+    from util.experiment import draw_errors
+    from util.files import write_csv, write_json
+
+    write_csv(out / "predictions.csv", predictions)
+    write_csv(out / "left_out.csv", left_out)
+    plots = draw_errors(out / "plots", predictions, name)
+    write_json(out / "metrics.json", metrics)
+    return plots
+
+
+def report(metrics, ensemble, title):
+    """Print the errors, and what to know of them."""
+    from util.ensemble import format_members
+    from util.intervals import format_with_intervals
+
+    print(format_with_intervals(metrics, title))
+    if "members" in metrics:
+        print(format_members(metrics["members"]))
+    for note in ensemble.notes:
+        print(f"note: {note}")
+    if metrics["whole"]:
+        print(f"{metrics['whole']} films are whole: no hand found for certain")
 
 
 def default_folder(folders, name):
@@ -200,9 +230,8 @@ def read_films_to_evaluate(args, ensemble):
         check_same_split(ensemble.members, args.split)
     if clahe:
         complete_clahe(data_dir, args.split, progress=True)
-    folds = {} if args.data_dir else trained
     films = {
-        c: load_trained_split(folds, data_dir, args.split, *c, male_value, args.cache_dir, clahe)
+        c: load_trained_split(trained, data_dir, args.split, *c, male_value, args.cache_dir, clahe)
         for c in canvases
     }
     return films, f"{args.split}_clahe" if clahe else args.split

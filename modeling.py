@@ -5,7 +5,6 @@ Only built-in Keras layers are used, and all preprocessing sits inside the model
 """
 
 import warnings
-from pathlib import Path
 
 import util  # noqa: F401 - sets TensorFlow's environment, before keras imports it
 
@@ -15,9 +14,10 @@ import keras
 import numpy as np
 from keras import layers
 
-from util.backbones import BACKBONES
+from util.backbones import BACKBONES, check_backbone
 from util.batchnorm import use_statistics
 from util.errors import UserError
+from util.start import check_weights
 
 # ImageNet statistics as in keras.applications.imagenet_utils; caffe order is B, G, R.
 CAFFE_MEANS = [103.939, 116.779, 123.68]
@@ -105,14 +105,8 @@ def build_backbone(name, img_size, weights="imagenet"):
     `weights`: "imagenet", "none", or a file with include_top=False weights of this network.
     Raises UserError for an unknown name, a size too small, or weights that can't be had.
     """
-    if name not in BACKBONES:
-        raise UserError(f"unknown backbone (--backbone {name}). Known: {', '.join(BACKBONES)}.")
-    backbone = BACKBONES[name]
-    if img_size < backbone.min_size:
-        raise UserError(
-            f"films too small for {name} (--img_size {img_size}). Use {backbone.min_size} or more."
-        )
-    builder = getattr(keras.applications, backbone.builder)
+    check_backbone(name, img_size)
+    builder = getattr(keras.applications, BACKBONES[name].builder)
     options = {"include_top": False, "input_shape": (img_size, img_size, 3)}
     if weights == "imagenet":
         network = download_imagenet(builder, name, options)
@@ -136,8 +130,7 @@ def download_imagenet(builder, name, options):
 
 def load_backbone_weights(network, path, name):
     """Load a weights file into a backbone; UserError when it is missing or of another network."""
-    if not Path(path).is_file():
-        raise UserError(f"no such weights file (--weights {path}). Check the path.")
+    check_weights(path)
     kernels = [weight for weight in network.weights if len(weight.shape) > 1]
     before = [kernel.numpy() for kernel in kernels]
     try:
@@ -160,6 +153,14 @@ def load_backbone_weights(network, path, name):
 def backbone_of(model):
     """The nested backbone of a model, found by its name."""
     return next(layer for layer in model.layers if layer.name in BACKBONES)
+
+
+def put_weights(model, weights):
+    """Give a model the weights of another one of its kind, from its `get_weights()`."""
+    model.set_weights(weights)
+    for layer in backbone_of(model).layers:
+        if isinstance(layer, layers.Normalization):
+            layer.finalize_state()  # it computes with copies of its weights, made here
 
 
 def freeze_backbone(model):

@@ -101,15 +101,16 @@ def check_output(path):
 
 def list_films(args, needs_sex):
     """Return a frame of path and sex (1 = male, NaN unknown), in the order of the command line."""
-    from util.tables import IMAGE_ENDINGS, find_films, read_labels
+    from util.tables import IMAGE_ENDINGS, is_hidden
 
     paths = []
     for name in args.images:
         if Path(name).is_dir():
-            inside = sorted(p for p in Path(name).iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
+            inside = [p for p in Path(name).iterdir() if p.suffix.lower() in IMAGE_ENDINGS]
+            inside = [p for p in inside if not is_hidden(p.name)]
             if not inside:
                 raise UserError(f"no image in the folder ({name}). Name the folder of the films.")
-            paths += inside
+            paths += sorted(inside)
         else:
             paths.append(Path(name))
     films = pd.DataFrame({"path": [str(path) for path in paths], "sex": float("nan")})
@@ -118,17 +119,22 @@ def list_films(args, needs_sex):
     if args.sex:
         return films.assign(sex=float(args.sex == "M"))
     if args.csv:
-        labels = read_labels(args.csv, male_value=args.male_value, need=("sex",))
-        by_name = {}
-        for folder in {str(path.parent) for path in paths}:
-            found = find_films(labels, folder)
-            by_name |= {
-                Path(p).resolve(): s for p, s in zip(found["path"], found["sex"], strict=True) if p
-            }
-        return films.assign(sex=[by_name.get(path.resolve(), float("nan")) for path in paths])
+        return films.assign(sex=read_sex(args, [path.resolve() for path in paths]))
     raise UserError(
         f"this model needs the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
     )
+
+
+def read_sex(args, paths):
+    """The sex (1 = male, NaN unknown) of each of the films, from the table of --csv."""
+    from util.tables import match_films, read_labels
+
+    labels = read_labels(args.csv, male_value=args.male_value, need=("sex",))
+    known = {}
+    for folder in {path.parent for path in paths}:  # films of one name may be in two folders
+        found = match_films(labels, sorted({path for path in paths if path.parent == folder}))
+        known |= dict(zip(found["path"], found["sex"], strict=True))
+    return [known.get(str(path), float("nan")) for path in paths]
 
 
 def predict_chunk(ensemble, films, args, width):

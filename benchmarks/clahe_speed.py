@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.films import add_film_options, find_films
+from benchmarks.films import add_film_options, films_to_time
 from clahe.enhance import CLIP_LIMIT, TILE_GRID, enhance_folder
 from util.errors import run_command
 from util.options import new_parser
@@ -25,7 +25,7 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        source, paths = find_films(args, folder / "films")
+        source, paths = films_to_time(args, folder / "films")
         ways = enhancements(source, paths, folder)
         seconds = take_turns(ways, args.turns)
         print(format_turns(["loop", "this toolkit"], seconds, len(paths), "films"))

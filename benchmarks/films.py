@@ -21,7 +21,7 @@ def add_film_options(parser, img_size=None):
     parser.add_argument("--turns", type=count(1), default=5, help="timed turns, after one more")
 
 
-def find_films(args, folder):
+def films_to_time(args, folder):
     """(folder, paths) of the films that the options name; phantoms are drawn into `folder`."""
     if args.images:
         folder = Path(args.images)

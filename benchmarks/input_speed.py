@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.films import add_film_options, find_films, read_aged
+from benchmarks.films import add_film_options, films_to_time, read_aged
 from preprocessing import read_pixels, training_dataset
 from util.augmentation import STRENGTHS
 from util.errors import run_command
@@ -43,7 +43,7 @@ def main():
     args = parser.parse_args()
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
-        paths = [str(path) for path in find_films(args, Path(folder) / "films")[1]]
+        paths = [str(path) for path in films_to_time(args, Path(folder) / "films")[1]]
         print("preparation, of which tf.data does decoding and resizing alone")
         ways, names = preparations(paths, args.img_size, Path(folder))
         print(format_turns(names, take_turns(ways, args.turns), len(paths), "films"))

@@ -9,7 +9,7 @@ the same backbone, batch and canvas.
 import tempfile
 from pathlib import Path
 
-from benchmarks.films import add_film_options, find_films, read_aged
+from benchmarks.films import add_film_options, films_to_time, read_aged
 from benchmarks.input_speed import keras_generator
 from util.backbones import BACKBONES
 from util.errors import run_command
@@ -29,7 +29,7 @@ def main():
     args = parser.parse_args()
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
-        paths = [str(path) for path in find_films(args, Path(folder) / "films")[1]]
+        paths = [str(path) for path in films_to_time(args, Path(folder) / "films")[1]]
         films = read_aged(paths, args.img_size, Path(folder) / "cache")
         # the textbook's generator ends with its films, and a turn of it would be cut short
         args.steps = min(args.steps, len(films) // args.batch_size)
@@ -59,7 +59,8 @@ def ours(films, args):
     """The same by this toolkit, on all films and on one batch over and over."""
     from train_advanced import parse_args
     from util.experiment import build_from
-    from util.training import choose_trainable, compile_model, plan_phases, training_batches
+    from util.phases import plan_phases
+    from util.training import choose_trainable, compile_model, training_batches
 
     words = f"--backbone {args.backbone} --weights none --img_size {args.img_size} --fine_tune"
     options = parse_args([*words.split(), "--batch_size", str(args.batch_size)])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import read_history
 
 from util.cyclical_lr import CyclicalLearningRate
 from util.errors import UserError
@@ -46,3 +47,20 @@ def test_config_rebuilds_it():
     schedule = CyclicalLearningRate(1.0, 3.0, 10, "exp_range", 0.9)
     again = CyclicalLearningRate.from_config(schedule.get_config())
     assert float(again(7)) == float(schedule(7))
+
+
+def test_both_phases_cycle_by_steps_from_their_own_rate(phantoms, inside, tiny_mobilenet, tmp_path):
+    """48 films, 8 a batch: each phase begins anew and its epoch ends at step 6, on the way down."""
+    with tiny_mobilenet():
+        process = inside(
+            *("train_advanced_streamlined.py", "--data_dir", phantoms, "--results_dir", tmp_path),
+            *("--run_name", "run", "--backbone", "mobilenet", "--weights", "none"),
+            *("--img_size", 48, "--batch_size", 8, "--epochs_frozen", 1, "--epochs_finetune", 1),
+            *("--fine_tune", "--lr", 1e-3, "--lr_finetune", 4e-4),
+            *("--use_cyclical_lr", "--clr_step_size", 4),
+        )
+    assert process.returncode == 0, process.stderr
+    rates = read_history(tmp_path / "run")["lr"]
+    expected = [CyclicalLearningRate(base, 4 * base, 4)(6) for base in (1e-3, 4e-4)]
+    np.testing.assert_allclose(rates, np.array(expected), rtol=1e-5)
+    np.testing.assert_allclose(rates, [2.5e-3, 1e-3], rtol=1e-5)

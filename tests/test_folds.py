@@ -168,6 +168,17 @@ def test_a_failed_start_leaves_no_folder(train, folds):
     assert not folder.exists()
 
 
+def test_folds_do_not_go_into_the_folder_of_a_run(small_run, phantoms, inside):
+    before = sorted(small_run.iterdir())
+    process = inside(
+        *("train_advanced.py", "--data_dir", phantoms, "--folds", 2),
+        *("--results_dir", small_run.parent, "--run_name", small_run.name),
+    )
+    assert process.returncode == 2
+    assert "no folder of folds" in process.stderr
+    assert sorted(small_run.iterdir()) == before
+
+
 @pytest.mark.full
 def test_a_fold_is_the_same_alone_and_behind_another(folds, train):
     process, whole = train("whole")

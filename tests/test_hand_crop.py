@@ -48,26 +48,58 @@ def test_the_hull_moves_with_the_film():
 
 
 def in_a_large_film(number):
-    """A phantom in the middle of a dark film of twice its area: (film, box of its bright bones)."""
+    """A phantom in the middle of a dark film of twice its area: (film, where its bright bones
+    are)."""
     film, *_ = phantom(1, "test", number, height=200)
     height, width = film.shape
     large = np.full((height * 3 // 2, width * 3 // 2), np.median(film[0]), np.uint8)
     top, left = height // 4, width // 4
     large[top : top + height, left : left + width] = film
-    rows, columns = np.nonzero(film > 0.7 * film.max())
-    bones = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-    return large, bones + [left, top, left, top]
+    bones = np.zeros_like(large)
+    bones[top : top + height, left : left + width] = film > 0.7 * film.max()
+    return large, bones
+
+
+def tilted(film, bones):
+    """Turned by 20 degrees about the middle."""
+    height, width = film.shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), 20, 1)
+    turned = cv2.warpAffine(film, matrix, (width, height), borderValue=int(film[0, 0]))
+    return turned, cv2.warpAffine(bones, matrix, (width, height), flags=cv2.INTER_NEAREST)
+
+
+def framed(level):
+    """A change: a frame of a tenth of each side, of one grey level."""
+
+    def frame(film, bones):
+        film, (height, width) = film.copy(), film.shape
+        across, down = width // 10, height // 10
+        film[:down], film[-down:], film[:, :across], film[:, -across:] = [level] * 4
+        return film, bones
+
+    return frame
+
+
+def light(film, bones):
+    """On a light background."""
+    return np.maximum(film, 110), bones
+
+
+CHANGES = [lambda *film: film, tilted, framed(0), framed(255), light]
+NAMES = ["plain", "tilted", "black frame", "white frame", "light background"]
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_a_small_hand_is_found_and_not_cut(number):
-    large, bones = in_a_large_film(number)
+@pytest.mark.parametrize("change", CHANGES, ids=NAMES)
+def test_a_small_hand_is_found_and_not_cut(number, change):
+    large, bones = change(*in_a_large_film(number))
     left, top, right, bottom = localiser.find_hand(large)
-    assert left <= bones[0]
-    assert top <= bones[1]
-    assert right >= bones[2]
+    rows, columns = np.nonzero(bones)
+    assert left <= columns.min()
+    assert right > columns.max()
+    assert top <= rows.min()
     # the forearm may go, the wrist may not
-    assert bottom >= bones[3] - 0.1 * (bones[3] - bones[1])
+    assert bottom >= rows.max() - 0.1 * (rows.max() - rows.min())
     assert (right - left) * (bottom - top) < 0.5 * large.size
 
 

@@ -12,13 +12,13 @@ import train_baseline
 from preprocessing import load_films, make_batch
 from util.experiment import build_from
 from util.loss_functions import get_loss_function
+from util.phases import plan_phases
 from util.runs import open_run
 from util.training import (
     augmentation,
     choose_trainable,
     learning_rate,
     make_optimizer,
-    plan_phases,
 )
 
 TINY = ("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "4")
@@ -126,9 +126,15 @@ def test_an_option_changes_something_and_is_noted(option, value, beside, films, 
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == config
 
 
+def test_batch_sizes_have_the_names_of_earlier_versions_too():
+    words = ["--batch_size_train", "12", "--batch_size_val", "8", "--batch_size_test", "6"]
+    args = train_advanced_streamlined.parse_args(words)
+    assert (args.batch_size, args.batch_size_eval) == (12, 6)  # the last typed counts
+
+
 def test_a_typed_option_overrides_the_preset():
     args = train_advanced_streamlined.parse_args(["--preset", "cpu", "--epochs_finetune", "3"])
-    assert (args.img_size, args.epochs_small, args.epochs_finetune) == (192, 5, 3)
+    assert (args.img_size, args.epochs_small, args.epochs_finetune) == (192, 7, 3)
     assert (args.use_tta, args.tta_steps) == (True, 5)
 
 
@@ -159,6 +165,9 @@ def test_every_option_has_a_case():
         ("--fold 2 --folds 5", "--run_name"),
         ("--use_clahe_val_test --folds 5", "splits (leave out --folds"),
         ("--folds 5 --find_lr", "a training (leave out --find_lr)"),
+        ("--use_tta --find_lr", "a training (leave out --find_lr)"),
+        ("--use_tta --tta_steps 1", "--tta_steps above 1"),
+        ("--feature_views 2 --augment none", "views that differ"),
         ("--feature_views 2 --fine_tune", "a frozen backbone"),
         ("--feature_views 2 --epochs_frozen 0 --fine_tune", "--epochs_frozen above 0"),
         ("--feature_views 2 --model_type attn_sex", "a head on pooled features"),

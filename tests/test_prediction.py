@@ -238,6 +238,39 @@ def test_sex_of_one_film_unknown_to_the_table(trained, odd_films, inside, tmp_pa
     assert process.stdout.startswith("8bit.png")
 
 
+def test_the_table_is_matched_with_the_named_films_alone(trained, odd_films, inside, tmp_path):
+    """Another film of that name below the folder is none of them, nor is litter a film."""
+    (tmp_path / "films" / "old").mkdir(parents=True)
+    for name in ("a.png", "old/a.png", "._a.png"):
+        shutil.copy(odd_films / "8bit.png", tmp_path / "films" / name)
+    (tmp_path / "sexes.csv").write_text("id,sex\na,M\n")
+    words = ["--model", trained[0], "--csv", tmp_path / "sexes.csv"]
+    for film in (tmp_path / "films", tmp_path / "films" / "a.png"):
+        process = inside("predict.py", film, *words)
+        assert process.returncode == 0, process.stderr
+        assert process.stdout.startswith("a.png  M")
+        assert process.stdout.count("\n") == 1
+
+
+def test_an_evaluation_says_when_films_were_not_held_out(trained, inside, tmp_path):
+    run, data = trained
+    process = inside("evaluate.py", run, "--out", tmp_path / "own")
+    assert "note: these are not" not in process.stdout
+    (tmp_path / "Data").mkdir()
+    (tmp_path / "Data" / "test").symlink_to(data / "train")
+    (tmp_path / "Data" / "df_test.csv").symlink_to(data / "df_train.csv")
+    words = ["--data_dir", tmp_path / "Data", "--out", tmp_path / "other"]
+    process = inside("evaluate.py", run, *words)
+    assert process.returncode == 0, process.stderr
+    assert f"note: these are not the test films of {run}" in process.stdout
+
+
+def test_an_evaluation_says_when_it_was_corrected_by_these_films(trained, inside, tmp_path):
+    process = inside("evaluate.py", trained[0], "--split", "val", "--out", tmp_path / "val")
+    assert "corrections and intervals come from these films" in process.stdout
+    assert "within the 90" not in process.stdout
+
+
 # ------------------------------------------------------------------------ intervals, calibrations
 
 

@@ -30,6 +30,10 @@ def test_the_terminal_says_which_model_it_was_and_that_it_is_no_medical_device(p
     assert "not a medical device" in predicted.stderr
 
 
+def test_it_is_no_more_than_8_mb():
+    assert (SHIPPED / "model.keras").stat().st_size <= 8e6
+
+
 def test_the_card_is_of_this_model():
     digest = hashlib.sha256((SHIPPED / "model.keras").read_bytes()).hexdigest()
     assert digest in (SHIPPED.parent / "README.md").read_text()

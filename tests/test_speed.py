@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import clahe_speed, input_speed, training_speed
-from benchmarks.films import find_films, read_aged
+from benchmarks.films import films_to_time, read_aged
 from util.turns import take_turns
 
 pytestmark = pytest.mark.full
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.full
 def films(tmp_path_factory):
     """(folder, paths as text) of 64 phantoms of 500 pixels."""
     args = SimpleNamespace(images=None, films=64)
-    folder, paths = find_films(args, tmp_path_factory.mktemp("films"))
+    folder, paths = films_to_time(args, tmp_path_factory.mktemp("films"))
     return folder, [str(path) for path in paths]
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from inference_speed.ship_model import portable
+from util.held_out import goes_back_to_other_films
 
 AS_IT_IS = ["--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "1", "--bn", "frozen"]
 
@@ -67,3 +68,12 @@ def test_another_model_is_refused(go_on, option, value):
     assert "has another model" in process.stderr
     assert f"Add --{option} " in process.stderr
     assert not run.exists()
+
+
+def test_other_films_are_remembered_at_any_remove():
+    def config(train, start=None):
+        return {"data": {"train": {"fingerprint": train}}} | ({"start": start} if start else {})
+
+    assert not goes_back_to_other_films(config("a"))
+    assert not goes_back_to_other_films(config("a", config("a")))
+    assert goes_back_to_other_films(config("a", config("a", config("b"))))

@@ -106,6 +106,7 @@ def test_the_name_of_the_backbone_goes_into_options(sweep):
         ("", ["--feature_views", "3"]),
         ("--model_type baseline", ["--feature_views", "3"]),
         ("--feature_views 0", []),
+        ("--augment none", ["--feature_views", "1"]),
         ("--fine_tune", []),
         ("--epochs_frozen 0", []),
         ("--model_type attn_sex", []),

@@ -213,6 +213,42 @@ def test_nothing_to_train_is_an_error(inside, phantoms, results):
     assert "nothing to train" in process.stderr
 
 
+def test_a_run_without_a_name_of_its_own_can_be_resumed(train, inside, unbroken, results):
+    """As if it had been started without --run_name: its folder has a name all the same."""
+    config = json.loads((unbroken / "config.json").read_text())
+    assert "run_name" not in config["options"]
+    (results / "by_time").symlink_to(unbroken)
+    process, _ = train("by_time", "--resume", by=inside)
+    assert process.returncode == 0, process.stderr
+
+
+def test_a_resumed_run_is_kept_whatever_is_wrong(train, inside, small, results):
+    """Its data may be away for a while."""
+    (results / "begun").mkdir()
+    config = json.loads((small / "config.json").read_text())
+    config["options"]["data_dir"] = str(results / "away")
+    (results / "begun" / "config.json").write_text(json.dumps(config))
+    process, run = train("begun", "--resume", data_dir=results / "away", by=inside)
+    assert process.returncode == 2
+    assert "no data folder" in process.stderr
+    assert (run / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--epochs_small", "1", "--img_size_small", "96"], "Lower --img_size_small"),
+        (["--weights", "mistyped.h5"], "no such weights file"),
+        (["--backbone", "xception"], "Use 71 or more"),
+    ],
+)
+def test_wrong_options_are_told_before_films_are_read(train, inside, tmp_path, words, reason):
+    process, run = train("wrong", *words, data_dir=tmp_path / "nowhere", by=inside)
+    assert process.returncode == 2
+    assert reason in process.stderr
+    assert not run.exists()
+
+
 def test_a_failed_start_does_not_take_the_name(train, inside, results, tmp_path):
     process, _ = train("mistyped", data_dir=tmp_path / "nowhere", by=inside)
     assert process.returncode == 2

@@ -1,12 +1,11 @@
 """What makes a training faster on the right machine: half precision, XLA, several GPUs."""
 
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from modeling import put_weights
 from util.errors import UserError
 
 
@@ -84,8 +83,5 @@ def single_precision(model):
         return keras.Model(model.input, model.output, name=model.name)
     text = model.to_json().replace(f'"{model.dtype_policy.name}"', '"float32"')
     copy = keras.models.model_from_json(text)
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "model.weights.h5"
-        model.save_weights(weights)
-        copy.load_weights(weights)  # `set_weights` would leave Normalization layers as they were
+    put_weights(copy, model.get_weights())
     return copy

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from util.errors import UserError
+
 POOLED = ("baseline", "sex")  # the head sees features of the whole film
 ATTENTION = ("attn_sex", "attn_sex_improved")
 MODEL_TYPES = (*POOLED, *ATTENTION)
@@ -65,3 +67,14 @@ BACKBONES = {
 }
 
 FIRST_FIFTEEN = list(BACKBONES)[:15]  # up to convnext_large: those of earlier versions
+
+
+def check_backbone(name, img_size):
+    """UserError for a name that is not in the table, or films too small for the network."""
+    if name not in BACKBONES:
+        raise UserError(f"unknown backbone (--backbone {name}). Known: {', '.join(BACKBONES)}.")
+    if img_size < BACKBONES[name].min_size:
+        raise UserError(
+            f"films too small for {name} (--img_size {img_size}). "
+            f"Use {BACKBONES[name].min_size} or more."
+        )

@@ -9,7 +9,7 @@ import pandas as pd
 from clahe.enhance import complete_clahe
 from hand_crop.localiser import localiser_version
 from preprocessing import SPLITS, load_films, make_batch
-from util.backbones import ATTENTION
+from util.backbones import ATTENTION, check_backbone
 from util.calibration import (
     RUN_FILE,
     correct_months,
@@ -22,9 +22,10 @@ from util.files import write_csv
 from util.folds import fold_films, run_folds
 from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.metrics import label_predictions
+from util.phases import plan_phases
 from util.quiet import import_tensorflow
 from util.runs import add_to_config, fingerprint, load_run_model, open_run
-from util.start import note_start, read_start
+from util.start import check_start, note_start, read_start
 from util.tables import count_reasons
 
 
@@ -44,13 +45,15 @@ def train_run(args):
         run.log(f"this run is finished: {run.folder}\n")
     else:
         try:
+            check_options(args)
             films = load_splits(args, run)
             stages = prepare_stages(films, args, run)
             from util.training import train
 
             history = train(stages, args, run)
         except UserError:
-            run.discard()
+            if not args.resume:
+                run.discard()
             raise
         metrics, predictions = evaluate_splits(films, args, run)
         plots = draw_run(run, history, predictions, films["train"], args)
@@ -64,10 +67,18 @@ def train_run(args):
     report(run, metrics, args)
 
 
+def check_options(args):
+    """UserError, before a film is read, for options that can't be trained."""
+    plan_phases(args)
+    check_backbone(args.backbone, args.img_size_small if args.epochs_small else args.img_size)
+    check_start(args)
+
+
 def find_learning_rates(args):
     """Run the range test of the learning rate in place of a training, and say what it found."""
     run = open_run(args, f"find_lr_{args.model_type}_{args.backbone}")
     try:
+        check_options(args)
         films = load_splits(args, run)
         model = new_model(films["train"], args, run)
         from util import plots
@@ -241,6 +252,7 @@ def new_model(films, args, run):
 def build_from(films, args):
     """Build the model of the options; its months come from the labels of `films` alone, or from
     the run that it starts from."""
+    from modeling import put_weights
     from modeling_advanced import build_model
     from util.accelerators import accelerated
     from util.training import label_mean, label_sd, set_seeds
@@ -262,7 +274,7 @@ def build_from(films, args):
             seed=args.seed,
         )
     if start:
-        model.set_weights(start.weights)
+        put_weights(model, start.weights)
     return model
 
 

@@ -102,6 +102,10 @@ def plan_folds(args, folder):
     when there is nothing to resume, or when folds were started with other options.
     """
     check_resume(args)
+    if (folder / "config.json").exists():
+        raise UserError(
+            f"that is a run, and no folder of folds ({folder}). Choose another --run_name."
+        )
     plan, started = [], []
     for fold in range(1, args.folds + 1):
         run = Run(fold_folder(folder, fold))

@@ -14,7 +14,8 @@ from keras import ops
 from preprocessing import steps_per_epoch
 from util.errors import UserError
 from util.files import write_csv
-from util.training import choose_trainable, compile_model, plan_phases, training_batches
+from util.phases import plan_phases
+from util.training import choose_trainable, compile_model, training_batches
 
 LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the first and the last step
 STEPS = 200
@@ -30,10 +31,11 @@ def range_test(model, films, args, run):
     lr, loss and smoothed loss, and the rates between which the loss falls. Raises UserError when
     it does not fall by more than its noise.
     """
-    *before, phase = plan_phases(args)
-    for earlier in before:
-        run.log(f"range test: {STEPS} steps of the {earlier.name} phase first")
-        fit_steps(model, earlier, earlier.lr, films, args)
+    phases = plan_phases(args)
+    first, phase = phases[0], phases[-1]
+    if first.name == "frozen" and phase is not first:
+        run.log(f"range test: {STEPS} steps of the frozen phase first")
+        fit_steps(model, first, first.lr, films, args)
     run.log(f"range test: {phase.name} phase, up to {STEPS} steps")
     losses = LossOfSteps()
     fit_steps(model, phase, ExponentialRise(), films, args, losses)

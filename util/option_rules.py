@@ -32,6 +32,11 @@ NEEDS = (
         lambda args: args.model_type in POOLED,
     ),
     Needs(
+        ("feature_views",),
+        "views that differ (--augment none has but 1)",
+        lambda args: args.feature_views <= 1 or args.augment != "none",
+    ),
+    Needs(
         ("mixup_alpha", "find_lr", "strategy"),
         "films in every step (leave out --feature_views)",
         lambda args: not args.feature_views,
@@ -68,6 +73,17 @@ NEEDS = (
         "--use_tta",  # which only a training asks for: a finished run has views of its own
         lambda args: args.use_tta or not hasattr(args, "epochs_frozen"),
     ),
+    Needs(("use_tta",), "--tta_steps above 1", lambda args: args.tta_steps != 1),
+    Needs(
+        ("use_tta",),
+        "a choice of views (leave out --calibration, which brings its own)",
+        lambda args: not getattr(args, "calibration", None),
+    ),
+    Needs(
+        ("male_value",),
+        "--csv, whose sexes it reads",
+        lambda args: not hasattr(args, "sex") or args.csv,  # predict.py alone has both
+    ),
     Needs(("fold",), "--folds, as many or more", lambda args: args.fold <= (args.folds or 0)),
     Needs(("fold",), "--run_name, the folder of all folds", lambda args: args.run_name),
     Needs(
@@ -80,7 +96,11 @@ NEEDS = (
         "splits (leave out --folds: training films have no CLAHE copies)",
         lambda args: getattr(args, "folds", None) is None,
     ),
-    Needs(("folds",), "a training (leave out --find_lr)", lambda args: not args.find_lr),
+    Needs(
+        ("folds", "patience", "use_tta", "use_cyclical_lr", "use_clahe_val_test"),
+        "a training (leave out --find_lr)",
+        lambda args: not getattr(args, "find_lr", False),
+    ),
     Needs(("greedy",), "--ensemble", lambda args: args.ensemble),
     Needs(("name",), "--calibrate", lambda args: args.calibrate),
     Needs(

@@ -22,7 +22,9 @@ from util.files import write_json
 
 STATE = "state.npz"  # of training, to resume from
 # Options that may differ when a run goes on: none of them changes a result.
-FREE_TO_CHANGE = {"resume", "show", "verbose", "results_dir", "cache_dir", "batch_size_eval"}
+FREE_TO_CHANGE = {
+    *("resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval"),
+}
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn")
 
 
@@ -120,7 +122,8 @@ def lasting_options(args):
 
 def check_same_options(started, now):
     """UserError when a run was started with other options than those of now."""
-    keys = [key for key in sorted(started.keys() | now.keys()) if started.get(key) != now.get(key)]
+    keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE)
+    keys = [key for key in keys if started.get(key) != now.get(key)]
     if keys:
         changes = ", ".join(f"--{key} {started.get(key)} -> {now.get(key)}" for key in keys)
         raise UserError(

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from util.errors import UserError
+from util.held_out import goes_back_to_other_films
 from util.runs import add_to_config, load_run_model, read_run
 
-SAME = ("model_type", "backbone", "activation", "dense_units", "gender_units")
+WORDS = ("imagenet", "none")
+SAME = ("model_type", "backbone", "activation", "dense_units")
+SAME_WITH_SEX = (*SAME, "gender_units")
 
 
 class Start(NamedTuple):
@@ -19,23 +22,36 @@ class Start(NamedTuple):
 
 def from_run(args):
     """Whether --weights names a folder; a file holds weights of a backbone."""
-    return args.weights not in ("imagenet", "none") and Path(args.weights).is_dir()
+    return args.weights not in WORDS and Path(args.weights).is_dir()
 
 
-def read_start(args):
-    """The Start that --weights names; None when that is no folder. UserError when the options ask
-    for another model than the one in the run."""
+def check_weights(weights):
+    """UserError when --weights names neither what there is by name, nor a file or folder."""
+    if weights not in WORDS and not Path(weights).exists():
+        raise UserError(f"no such weights file (--weights {weights}). Check the path.")
+
+
+def check_start(args):
+    """UserError when --weights names nothing, or a run with another model than that of the
+    options."""
+    check_weights(args.weights)
     if not from_run(args):
-        return None
-    run, config = read_run(args.weights)
-    trained, now = config["options"], vars(args)
-    for name in SAME:
+        return
+    trained, now = read_run(args.weights)[1]["options"], vars(args)
+    for name in SAME if now["model_type"] == "baseline" else SAME_WITH_SEX:
         if trained.get(name) != now.get(name):
             raise UserError(
                 f"the run to start from has another model (--weights {args.weights}). "
                 f"Add --{name} {trained.get(name)}."
             )
-    model = load_run_model(run)
+
+
+def read_start(args):
+    """The Start that --weights names; None when that is no folder. UserError as of `check_start`."""
+    check_start(args)
+    if not from_run(args):
+        return None
+    model = load_run_model(read_run(args.weights)[0])
     months = model.get_layer("months")
     return Start(model.get_weights(), months.offset, months.scale)
 
@@ -46,9 +62,9 @@ def note_start(run, args):
         return
     _, start = read_run(args.weights)
     run.log(f"starts from {args.weights}")
-    if start["data"]["train"] != run.read_json("config.json")["data"]["train"]:
+    add_to_config(run, {"start": start})
+    if goes_back_to_other_films(run.read_json("config.json")):
         run.log(
             "note: that was trained on other films. Where some of them are among the validation or "
             "test films of this run, its errors come out too small"
         )
-    add_to_config(run, {"start": start})

@@ -17,8 +17,8 @@ TIMED_STEPS = 3
 def main():
     args = Namespace(**json.load(sys.stdin))
     args.weights = "none"  # weights change nothing of the time
+    from util.phases import plan_phases
     from util.quiet import import_tensorflow
-    from util.training import plan_phases
 
     import_tensorflow()
     if args.feature_views:

@@ -72,7 +72,8 @@ def add_feature_views(options, parse_training_args):
     head_alone = args.epochs_frozen and not args.fine_tune and args.model_type in POOLED
     if chosen or not head_alone or args.strategy != "none":
         return options
-    return [*options, "--feature_views", str(FEATURE_VIEWS)]
+    views = FEATURE_VIEWS if args.augment != "none" else 1  # the others would be alike
+    return [*options, "--feature_views", str(views)]
 
 
 def share_of(runs, part, parts):

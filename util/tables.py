@@ -176,14 +176,18 @@ def check_numbers_of_sex(text, column, path):
 
 
 def find_films(labels, folder):
-    """Add two columns: path, the film of each row in `folder` or below, and missing, which says
-    why there is none ("" where there is one).
+    """`match_films` with the films in a folder and below."""
+    return match_films(labels, list_images(folder))
+
+
+def match_films(labels, films):
+    """Add two columns: path, the film of each row among `films`, a list of paths, and missing,
+    which says why there is none ("" where there is one).
 
     Matched by the path or name that the table gives, then by id with any image ending, last by
     id without leading zeros. A name that several files have is no match, and no film belongs to
     two ids.
     """
-    films = list_images(folder)
     by_name, by_stem = group(films, lambda p: p.name), group(films, lambda p: p.stem)
     rows = list(zip(labels["id"], labels["filename"], strict=True))
     found = [match(id_, filename, by_name, by_stem) for id_, filename in rows]
@@ -234,7 +238,7 @@ def is_hidden(name):
 
 
 def split_usable(labels, need=("sex", "boneage")):
-    """Split rows of `find_films` into (usable, left_out): left_out has id, filename and reason.
+    """Split rows of `match_films` into (usable, left_out): left_out has id, filename and reason.
     Of several usable rows with one id the first is kept."""
     reasons = labels["missing"].where(labels["path"] == "", "")
     for column, reason in (("sex", "no sex"), ("boneage", "no age")):

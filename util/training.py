@@ -10,7 +10,7 @@ the state holds weights, optimizer and history.
 import math
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import keras
@@ -33,29 +33,13 @@ from util.cyclical_lr import CyclicalLearningRate
 from util.errors import UserError
 from util.files import write_atomically, write_csv
 from util.loss_functions import get_loss_function
+from util.phases import plan_phases
 from util.prediction import compile_predictor, inputs_of, predict_films
 from util.saved_state import read_state, restore, state_of, write_state
 
 WARM_UP = 0.05  # share of a schedule in which the learning rate rises
 STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
 FEW_FILMS = 16  # on a device; fewer are too few for statistics of their own
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Epochs `first` .. `last` - 1, counted over the whole run, on films of `img_size` pixels.
-
-    The learning rate, at most `lr`, has one schedule over the epochs `schedule_first` ..
-    `schedule_last` - 1: that of fine-tuning goes on from small films to large ones.
-    """
-
-    name: str
-    first: int
-    last: int
-    img_size: int
-    lr: float
-    schedule_first: int
-    schedule_last: int
 
 
 class Stage(NamedTuple):
@@ -81,33 +65,6 @@ def set_seeds(seed):
     keras.utils.set_random_seed(seed)
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
-
-
-def plan_phases(args):
-    """The phases that the options ask for; UserError when there is none.
-
-    Under --epochs_small the first of them see small films, which takes a fraction of the time
-    ("progressive resizing", as in Tan & Le 2021, 'EfficientNetV2').
-    """
-    first_size = args.img_size_small if args.epochs_small else args.img_size
-    if first_size > args.img_size:
-        raise UserError(
-            f"small films of {first_size} pixels are larger than the others ({args.img_size}). "
-            "Lower --img_size_small."
-        )
-    small = args.epochs_frozen
-    full = small + args.epochs_small
-    end = full + args.epochs_finetune
-    phases = [Phase("frozen", 0, small, first_size, args.lr, 0, small)]
-    if args.fine_tune:
-        phases += [
-            Phase("small", small, full, first_size, args.lr_finetune, small, end),
-            Phase("finetune", full, end, args.img_size, args.lr_finetune, small, end),
-        ]
-    phases = [phase for phase in phases if phase.last > phase.first]
-    if not phases:
-        raise UserError("nothing to train (--epochs_frozen 0). Raise it or add --fine_tune.")
-    return phases
 
 
 def train(stages, args, run):

@@ -1,0 +1,42 @@
+"""Were the films of an evaluation held out from what is evaluated? What to say where they were not."""
+
+from pathlib import Path
+
+from util.runs import fingerprint
+
+
+def split_notes(members, table, split):
+    """A note for each member of an ensemble that may have been trained on some of the films of a
+    split, `table`: it had another split of that name, or goes back to a run with other films."""
+    if split == "train":
+        return
+    for member in members:
+        if fingerprint(table) != member.config["data"][split]["fingerprint"]:
+            yield (
+                f"these are not the {split} films of {member.run.folder}: where it was trained on "
+                "some of them, its errors come out too small"
+            )
+        elif goes_back_to_other_films(member.config):
+            yield (
+                f"{member.run.folder} goes back to a run with other training films: where some of "
+                "these are among them, its errors come out too small"
+            )
+
+
+def goes_back_to_other_films(config):
+    """Whether a run started from one that was trained on other films, at any remove."""
+    start = config.get("start")
+    while start:
+        if start["data"]["train"]["fingerprint"] != config["data"]["train"]["fingerprint"]:
+            return True
+        start = start.get("start")
+    return False
+
+
+def corrected_by_these(args, ensemble):
+    """Whether what corrects the months and gives the intervals was fitted to the very films that
+    the options of evaluate.py name."""
+    if args.calibration:
+        labels = ensemble.calibration.get("labels")
+        return bool(args.csv) and str(Path(args.csv).resolve()) == labels
+    return args.split == "val" and not args.csv

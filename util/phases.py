@@ -1,0 +1,49 @@
+"""The phases of a training, by the options."""
+
+from dataclasses import dataclass
+
+from util.errors import UserError
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Epochs `first` .. `last` - 1, counted over the whole run, on films of `img_size` pixels.
+
+    The learning rate, at most `lr`, has one schedule over the epochs `schedule_first` ..
+    `schedule_last` - 1: that of fine-tuning goes on from small films to large ones.
+    """
+
+    name: str
+    first: int
+    last: int
+    img_size: int
+    lr: float
+    schedule_first: int
+    schedule_last: int
+
+
+def plan_phases(args):
+    """The phases that the options ask for; UserError when there is none.
+
+    Under --epochs_small the first of them see small films, which takes a fraction of the time
+    ("progressive resizing", as in Tan & Le 2021, 'EfficientNetV2').
+    """
+    first_size = args.img_size_small if args.epochs_small else args.img_size
+    if first_size > args.img_size:
+        raise UserError(
+            f"small films of {first_size} pixels are larger than the others ({args.img_size}). "
+            "Lower --img_size_small."
+        )
+    small = args.epochs_frozen
+    full = small + args.epochs_small
+    end = full + args.epochs_finetune
+    phases = [Phase("frozen", 0, small, first_size, args.lr, 0, small)]
+    if args.fine_tune:
+        phases += [
+            Phase("small", small, full, first_size, args.lr_finetune, small, end),
+            Phase("finetune", full, end, args.img_size, args.lr_finetune, small, end),
+        ]
+    phases = [phase for phase in phases if phase.last > phase.first]
+    if not phases:
+        raise UserError("nothing to train (--epochs_frozen 0). Raise it or add --fine_tune.")
+    return phases

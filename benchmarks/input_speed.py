@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from benchmarks.films import add_film_options, films_to_time, read_aged
+from benchmarks.textbook import keras_generator
 from preprocessing import read_pixels, training_dataset
 from util.augmentation import STRENGTHS
 from util.errors import run_command
@@ -25,16 +26,6 @@ from util.radiographs import stretch_contrast
 from util.turns import format_turns, take_turns
 
 BATCH = 32
-# what earlier versions asked of ImageDataGenerator
-CHANGES = {
-    "rotation_range": 20,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 0.2,
-    "zoom_range": 0.2,
-    "horizontal_flip": True,
-    "fill_mode": "nearest",
-}
 
 
 def main():
@@ -93,7 +84,8 @@ def epochs(paths, size, cache):
 
         return epoch
 
-    generator = keras_generator(films.table, size)
+    ages = films.table["boneage"].tolist()
+    generator = keras_generator(films.table["path"].tolist(), ages, size, BATCH, "grayscale")
 
     def by_keras():
         for number in range(len(films) // BATCH):
@@ -101,23 +93,6 @@ def epochs(paths, size, cache):
 
     names = ["ImageDataGenerator", "this toolkit, --augment light", "... --augment strong"]
     return [by_keras, ours("light"), ours("strong")], names
-
-
-def keras_generator(table, size, batch_size=BATCH, color_mode="grayscale"):
-    """The batches of earlier versions: decoded, changed and scaled in every epoch."""
-    import tensorflow as tf
-
-    generator = tf.keras.preprocessing.image.ImageDataGenerator(rescale=1 / 255, **CHANGES)
-    return generator.flow_from_dataframe(
-        table,
-        x_col="filename",
-        y_col="boneage",
-        target_size=(size, size),
-        batch_size=batch_size,
-        class_mode="raw",
-        color_mode=color_mode,
-        seed=42,
-    )
 
 
 if __name__ == "__main__":

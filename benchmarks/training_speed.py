@@ -1,16 +1,21 @@
-"""How many films a second a training takes, all layers training: this toolkit, the same on one batch
+"""How many films a second a training takes, all layers training: this toolkit on all films, on one batch
 over and over (what reading and augmenting cost is the difference), and a textbook Keras script with
-the same backbone, batch and canvas.
+the same backbone, batch and canvas, in a process of its own.
 
     python -m benchmarks.training_speed
     python -m benchmarks.training_speed --backbone mobilenet_v2 --img_size 192 --batch_size 32
 """
 
+import json
+import os
+import subprocess
+import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks import textbook
 from benchmarks.films import add_film_options, films_to_time, read_aged
-from benchmarks.input_speed import keras_generator
 from util.backbones import BACKBONES
 from util.errors import run_command
 from util.options import count, new_parser
@@ -33,30 +38,50 @@ def main():
         films = read_aged(paths, args.img_size, Path(folder) / "cache")
         # the textbook's generator ends with its films, and a turn of it would be cut short
         args.steps = min(args.steps, len(films) // args.batch_size)
-        names = ["textbook script", "this toolkit", "... on one batch"]
-        ways = [textbook(films, args), *ours(films, args)]
-        seconds = take_turns(ways, args.turns)
-        print(format_turns(names, seconds, args.steps * args.batch_size, "films"))
+        n = args.steps * args.batch_size
+        on_all, on_one = ours(films, args)
+        with textbook_turns(films.table, args) as by_textbook:
+            seconds = take_turns([on_one, on_all, by_textbook], args.turns)
+        print(format_turns(["one batch, over and over", "all films"], seconds[:, :2], n, "films"))
+        print(format_turns(["textbook script", "this toolkit"], seconds[:, [2, 1]], n, "films"))
 
 
-def textbook(films, args):
-    """A turn of a script as in tutorials: ImageDataGenerator, `compile` and `fit`."""
-    import keras
-    from keras import layers
+@contextmanager
+def textbook_turns(table, args):
+    """A call that does a turn of the textbook script, whose process has the defaults of TensorFlow
+    and not those that importing `util` sets."""
+    job = {
+        "builder": BACKBONES[args.backbone].builder,
+        "size": args.img_size,
+        "batch_size": args.batch_size,
+        "steps": args.steps,
+        "paths": table["path"].tolist(),
+        "ages": table["boneage"].tolist(),
+    }
+    defaults = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
+    with subprocess.Popen(
+        [sys.executable, textbook.__file__],
+        **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL},
+        env=defaults,
+        text=True,
+    ) as process:
 
-    backbone = getattr(keras.applications, BACKBONES[args.backbone].builder)(
-        include_top=False, weights=None, input_shape=(args.img_size, args.img_size, 3)
-    )
-    x = layers.GlobalAveragePooling2D()(backbone.output)
-    x = layers.Dropout(0.3)(layers.Dense(500, "relu")(x))
-    model = keras.Model(backbone.input, layers.Dense(1)(x))
-    model.compile("adam", "mae")
-    generator = keras_generator(films.table, args.img_size, args.batch_size, "rgb")
-    return lambda: model.fit(generator, steps_per_epoch=args.steps, verbose=0)
+        def say(line):
+            process.stdin.write(f"{line}\n")
+            process.stdin.flush()
+
+        def turn():
+            say("turn")
+            if process.stdout.readline() != "done\n":
+                raise RuntimeError("the textbook script failed")
+
+        say(json.dumps(job))
+        yield turn
+        process.stdin.close()
 
 
 def ours(films, args):
-    """The same by this toolkit, on all films and on one batch over and over."""
+    """The same by this toolkit: a turn on all films, and one on one batch over and over."""
     from train_advanced import parse_args
     from util.experiment import build_from
     from util.phases import plan_phases

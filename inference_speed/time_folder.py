@@ -13,6 +13,7 @@ from pathlib import Path
 from util.errors import UserError, run_command
 from util.option_rules import parse_effective
 from util.options import add_evaluation_batch, add_runtime, count, new_parser
+from util.tta import VIEWS
 
 
 def parse_args(argv=None):
@@ -20,6 +21,11 @@ def parse_args(argv=None):
     parser.add_argument("folder", metavar="FOLDER", help="folder of films")
     parser.add_argument("--model", required=True, metavar="RUN", help="folder of a trained run")
     parser.add_argument("--num_runs", type=count(1), default=5, help="timed turns, after one more")
+    parser.add_argument(
+        "--tta_steps",
+        type=count(1, len(VIEWS)),
+        help="views of a film, 1 the film alone (default: as the run was trained)",
+    )
     add_runtime(parser, auto=True)
     add_evaluation_batch(parser)
     return parse_effective(parser, argv)
@@ -39,7 +45,7 @@ def main(argv=None):
     paths = sorted(p for p in Path(args.folder).glob("*") if p.suffix.lower() in IMAGE_ENDINGS)
     if not paths:
         raise UserError(f"no image in the folder ({args.folder}). Name the folder of the films.")
-    views = count_views(config["options"])
+    views = args.tta_steps or count_views(config["options"])
     predict = test_time_augmentation(load_predictor(run, args.runtime, args.precision), views)
     import_tensorflow()
     model = load_run_model(run)

@@ -464,21 +464,6 @@ def test_defaults_are_those_of_earlier_versions():
     assert compute.parse_args(["--img_height", "96", "--img_width", "96"]).img_size == 96
 
 
-@pytest.mark.parametrize(
-    "name", ["compute_inference_speed", "analyze_inference_results", "export_model"]
-)
-def test_help_loads_nothing_heavy(name):
-    code = (
-        f"import sys, inference_speed.{name} as m\n"
-        "try: m.main(['--help'])\n"
-        "except SystemExit as end: assert end.code == 0\n"
-        "heavy = {'tensorflow', 'keras', 'pandas', 'matplotlib', 'openvino'} & set(sys.modules)\n"
-        "sys.exit(str(heavy) if heavy else 0)"
-    )
-    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr
-
-
 def mistake(capsys, main, *words):
     """The one error line of a command that ends with exit code 2."""
     with pytest.raises(SystemExit) as end:

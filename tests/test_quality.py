@@ -2,13 +2,11 @@
 
 import json
 import shutil
-import sys
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
 
 import check_nan_in_dfs
 from preprocessing import SPLITS
@@ -306,19 +304,3 @@ def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, command):
     assert process.returncode == 2
     assert process.stderr.startswith("error: no data folder (Data)")
     assert process.stderr.count("\n") == 1
-
-
-def test_help_needs_no_heavy_library():
-    import subprocess
-
-    code = (
-        "import sys, check_nan_in_dfs\n"
-        "try:\n    check_nan_in_dfs.parse_args(['--help'])\n"
-        "except SystemExit:\n    pass\n"
-        "print({'tensorflow', 'pandas', 'matplotlib'} & set(sys.modules), file=sys.stderr)"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "--data_dir" in process.stdout
-    assert process.stderr == "set()\n"

@@ -1,0 +1,81 @@
+"""How much memory of its own (anonymous, not that of cached files) reading many films and running
+through a warm epoch with augmentation takes, without a model. Linux alone tells.
+
+    python -m benchmarks.epoch_memory                          # 12,000 films of 500 pixels
+    python -m benchmarks.epoch_memory --images films/ --n 12000 --img_size 500
+
+A few hundred files stand for many: they are read again and again, each time as another film. The
+pixel cache takes n x size x size bytes of disk (3 GB) while it runs.
+"""
+
+import tempfile
+import threading
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+from benchmarks.films import add_film_options, films_to_time, read_aged
+from preprocessing import training_dataset
+from util.augmentation import STRENGTHS
+from util.errors import UserError, run_command
+from util.options import count, new_parser
+from util.quiet import import_tensorflow
+
+STATUS = Path("/proc/self/status")
+BATCH = 32
+
+
+def main():
+    parser = new_parser(__doc__)
+    add_film_options(parser, img_size=500, turns=False)
+    parser.add_argument("--n", type=count(1), default=12_000, help="how many films they stand for")
+    args = parser.parse_args()
+    if not STATUS.exists():
+        raise UserError(f"the memory is not told here ({STATUS}). Use Linux.")
+    import_tensorflow()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [str(path) for path in films_to_time(args, Path(folder) / "films")[1]]
+        before = anonymous_mb()
+        films, read = highest(
+            lambda: read_aged(
+                list(islice(cycle(paths), args.n)), args.img_size, Path(folder) / "cache"
+            )
+        )
+        _, used = highest(lambda: run_epoch(films))
+    print(f"anonymous memory in MB: {before:.0f} before")
+    print(f"  + {read - before:.0f} at most while {len(films)} films are read")
+    print(f"  + {used - before:.0f} at most in an epoch of them at {args.img_size} pixels")
+
+
+def run_epoch(films):
+    for _ in training_dataset(films, BATCH, 42, 0, 1, STRENGTHS["moderate"]):
+        pass
+
+
+def anonymous_mb():
+    """What this process holds that is no file, in MB of 2^20 bytes."""
+    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return int(lines["RssAnon"].split()[0]) / 2**10
+
+
+def highest(work):
+    """Call `work`; returns (its result, the highest anonymous memory meanwhile, MB)."""
+    seen, done = [anonymous_mb()], threading.Event()
+
+    def watch():
+        while not done.is_set():
+            seen.append(anonymous_mb())
+            time.sleep(0.1)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        result = work()
+    finally:
+        done.set()
+        watcher.join()
+    return result, max(seen)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,36 @@
+"""Every command starts quickly: its help comes without the libraries that take seconds to load."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+SCRIPTS = sorted(path.stem for path in ROOT.glob("*.py") if "__main__" in path.read_text())
+MODULES = [
+    f"{folder}.{path.stem}"
+    for folder in ("benchmarks", "clahe", "hand_crop", "inference_speed")
+    for path in sorted((ROOT / folder).glob("*.py"))
+    if "    run_command(" in path.read_text()
+]
+
+
+def test_all_commands_are_here():
+    assert {"import_data", "predict", "evaluate", "run_all_backbones"} <= set(SCRIPTS)
+    assert {"clahe.apply_test", "inference_speed.export_model"} <= set(MODULES)
+    assert len(SCRIPTS) + len(MODULES) > 18
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, *MODULES])
+def test_help_loads_nothing_heavy(name):
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['x', '--help']\n"
+        f"try: runpy.run_module({name!r}, run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'tensorflow', 'keras', 'matplotlib', 'sklearn', 'openvino'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "--help" in process.stdout

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from util.calibration import correct_months, fit_calibration
+from util.errors import run_command
 from util.metrics import label_predictions
+from util.options import new_parser
 
 REPEATS = 100
 RULES = {
@@ -22,6 +24,7 @@ RULES = {
 
 
 def main():
+    new_parser(__doc__).parse_args()
     print(f"{'films of a sex':>14s}{'bias':>6s}" + "".join(f"{rule:>29s}" for rule in RULES))
     for n in (20, 50, 150, 300, 600):
         for bias in (0, 1, 2, 4):
@@ -56,4 +59,4 @@ def rule_cell(rule, changes, gains):
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -140,6 +140,24 @@ def test_jobs_of_an_array_make_one_table(first, sweep):
     assert "median baseline" in process.stdout
 
 
+def test_the_smallest_error_comes_first(first, sweep):
+    folder = first[1].with_name("two")
+    for backbone, mae in (("mobilenet", 20.0), ("mobilenet_v2", 10.0)):
+        shutil.copytree(first[1] / "mobilenet", folder / backbone)
+        config = json.loads((folder / backbone / "config.json").read_text())
+        config["options"]["backbone"] = backbone
+        (folder / backbone / "config.json").write_text(json.dumps(config))
+        metrics = json.loads((folder / backbone / "metrics.json").read_text())
+        metrics["test"]["mae"] = mae
+        (folder / backbone / "metrics.json").write_text(json.dumps(metrics))
+    process, _ = sweep("--summarise", name="two", backbones=["mobilenet", "mobilenet_v2"])
+    assert process.returncode == 0, process.stderr
+    order = ["mobilenet_v2", "mobilenet"]
+    assert pd.read_csv(folder / "summary.csv")["backbone"].tolist() == order
+    words = process.stdout.split()
+    assert [word for word in words if word in order] == order
+
+
 def test_a_mistyped_sweep_is_not_summarised(command, tmp_path):
     process = command(
         *("run_all_backbones.py", "--results_dir", tmp_path, "--sweep", "typo", "--summarise")

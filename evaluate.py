@@ -139,11 +139,11 @@ def judge(ensemble, predictions, films, args):
     from util.held_out import corrected_by_these, split_notes
     from util.intervals import evaluate_with_intervals
 
+    table = films[ensemble.canvases[0]].table
     if not args.csv:
-        table = films[ensemble.canvases[0]].table
         ensemble.notes += split_notes(ensemble.members, table, args.split)
     half_width = ensemble.calibration["half_width"]
-    if corrected_by_these(args, ensemble):
+    if corrected_by_these(ensemble, table, args):
         half_width = None  # nothing is learned from how they do where they were fitted
         ensemble.notes.append(
             "corrections and intervals come from these films: their errors may come out too small"
@@ -230,8 +230,9 @@ def read_films_to_evaluate(args, ensemble):
         check_same_split(ensemble.members, args.split)
     if clahe:
         complete_clahe(data_dir, args.split, progress=True)
+    folds = {} if args.data_dir else trained
     films = {
-        c: load_trained_split(trained, data_dir, args.split, *c, male_value, args.cache_dir, clahe)
+        c: load_trained_split(folds, data_dir, args.split, *c, male_value, args.cache_dir, clahe)
         for c in canvases
     }
     return films, f"{args.split}_clahe" if clahe else args.split

@@ -119,7 +119,9 @@ def list_films(args, needs_sex):
     if args.sex:
         return films.assign(sex=float(args.sex == "M"))
     if args.csv:
-        return films.assign(sex=read_sex(args, [path.resolve() for path in paths]))
+        # the folder resolved, not the film: a link has the name that the table knows
+        whole = [path.parent.resolve() / path.name for path in paths]
+        return films.assign(sex=read_sex(args, whole))
     raise UserError(
         f"this model needs the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
     )

@@ -57,6 +57,7 @@ def whole_run(data, views, args):
             "img_size": args.img_size,
             "epochs_frozen": args.epochs_frozen,
             "feature_views": views,
+            "patience": 0,  # every epoch counts
             "verbose": 0,
         }
         train([f"--{name}={value}" for name, value in options.items()])

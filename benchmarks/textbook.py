@@ -2,7 +2,7 @@
 Keras on batches of ImageDataGenerator, with the defaults of both and nothing of this toolkit.
 
 Runs as a process of its own, as TensorFlow's defaults are decided when it is imported. The first line
-of its input is the job as JSON; every other one is a turn, answered by a line when it is done.
+of its input is the job as JSON; every other one is a turn. Each is answered by a line when it is done.
 """
 
 import json
@@ -57,6 +57,7 @@ def main():
     sys.stdout = sys.stderr  # Keras counts films there
     model = textbook_model(job["builder"], job["size"])
     batches = keras_generator(job["paths"], job["ages"], job["size"], job["batch_size"], "rgb")
+    print("done", file=answers, flush=True)
     for _ in sys.stdin:
         model.fit(batches, steps_per_epoch=job["steps"], verbose=0)
         print("done", file=answers, flush=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import textbook
 from benchmarks.films import add_film_options, films_to_time, read_aged
 from util.backbones import BACKBONES
-from util.errors import run_command
+from util.errors import UserError, run_command
 from util.options import count, new_parser
 from util.quiet import import_tensorflow
 from util.turns import format_turns, take_turns
@@ -59,24 +59,26 @@ def textbook_turns(table, args):
         "ages": table["boneage"].tolist(),
     }
     defaults = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
-    with subprocess.Popen(
-        [sys.executable, textbook.__file__],
-        **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL},
-        env=defaults,
-        text=True,
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") as complaints,
+        subprocess.Popen(
+            [sys.executable, textbook.__file__],
+            **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": complaints},
+            env=defaults,
+            text=True,
+        ) as process,
+    ):
 
-        def say(line):
+        def ask(line):
             process.stdin.write(f"{line}\n")
             process.stdin.flush()
-
-        def turn():
-            say("turn")
             if process.stdout.readline() != "done\n":
-                raise RuntimeError("the textbook script failed")
+                complaints.seek(0)
+                reason = (complaints.read().strip().splitlines() or ["no reason given"])[-1]
+                raise UserError(f"the textbook script failed: {reason}")
 
-        say(json.dumps(job))
-        yield turn
+        ask(json.dumps(job))
+        yield lambda: ask("turn")
         process.stdin.close()
 
 

@@ -13,6 +13,8 @@ MODULES = [
     for path in sorted((ROOT / folder).glob("*.py"))
     if "    run_command(" in path.read_text()
 ]
+HEAVY = {"tensorflow", "keras", "matplotlib", "sklearn", "openvino"}
+WITH_PANDAS = ("predict", "clahe", "benchmarks")  # the others do without until they work
 
 
 def test_all_commands_are_here():
@@ -23,13 +25,14 @@ def test_all_commands_are_here():
 
 @pytest.mark.parametrize("name", [*SCRIPTS, *MODULES])
 def test_help_loads_nothing_heavy(name):
+    heavy = HEAVY if name.startswith(WITH_PANDAS) else HEAVY | {"pandas"}
     code = (
         "import runpy, sys\n"
         "sys.argv = ['x', '--help']\n"
         f"try: runpy.run_module({name!r}, run_name='__main__', alter_sys=True)\n"
         "except SystemExit as end: assert end.code == 0\n"
-        "heavy = {'tensorflow', 'keras', 'matplotlib', 'sklearn', 'openvino'} & set(sys.modules)\n"
-        "sys.exit(str(heavy) if heavy else 0)"
+        f"found = {heavy!r} & set(sys.modules)\n"
+        "sys.exit(str(found) if found else 0)"
     )
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr

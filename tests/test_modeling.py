@@ -57,12 +57,13 @@ def test_scaling_is_that_of_the_family(name):
     np.testing.assert_allclose(scaled(grey), expected, atol=1e-4)
 
 
-def test_efficientnet_is_scaled_as_the_downloaded_one():
+@pytest.mark.parametrize("weights", ["none", "FILE"])
+def test_efficientnet_is_scaled_as_the_downloaded_one(weights):
     """The network's own normalisation follows; Keras adds 1 / sqrt(SD) to the downloaded one."""
     grey = films()[0]
     mean, sd = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     image = keras.Input((SIZE, SIZE, 1))
-    scaling = input_scaling("efficientnet_b0", "FILE")
+    scaling = input_scaling("efficientnet_b0", weights)
     scaled = np.asarray(keras.Model(image, scale_input(image, scaling))(grey))
     expected = (grey / 255 - mean) / sd / np.sqrt(sd)
     np.testing.assert_allclose((scaled / 255 - mean) / sd, expected, atol=1e-4)

@@ -33,10 +33,14 @@ def goes_back_to_other_films(config):
     return False
 
 
-def corrected_by_these(args, ensemble):
-    """Whether what corrects the months and gives the intervals was fitted to the very films that
-    the options of evaluate.py name."""
+def corrected_by_these(ensemble, table, args):
+    """Whether what corrects the months of an ensemble, or gives their intervals, was fitted to the
+    very films, `table`, that the options of evaluate.py name."""
     if args.calibration:
-        labels = ensemble.calibration.get("labels")
+        labels = ensemble.calibration["labels"]
         return bool(args.csv) and str(Path(args.csv).resolve()) == labels
-    return args.split == "val" and not args.csv
+    if args.split != "val" or args.csv:
+        return False
+    members, these = ensemble.members, fingerprint(table)
+    fitted = ensemble.calibration["half_width"] or any(m.lines(ensemble.views) for m in members)
+    return bool(fitted) and all(m.config["data"]["val"]["fingerprint"] == these for m in members)

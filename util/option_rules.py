@@ -71,9 +71,13 @@ NEEDS = (
     Needs(
         ("tta_steps",),
         "--use_tta",  # which only a training asks for: a finished run has views of its own
-        lambda args: args.use_tta or not hasattr(args, "epochs_frozen"),
+        lambda args: not hasattr(args, "epochs_frozen") or args.use_tta,
     ),
-    Needs(("use_tta",), "--tta_steps above 1", lambda args: args.tta_steps != 1),
+    Needs(
+        ("use_tta", "tta_steps"),
+        "more than one view",
+        lambda args: args.tta_steps != 1 or not getattr(args, "use_tta", False),
+    ),
     Needs(
         ("use_tta",),
         "a choice of views (leave out --calibration, which brings its own)",
@@ -97,9 +101,17 @@ NEEDS = (
         lambda args: getattr(args, "folds", None) is None,
     ),
     Needs(
-        ("folds", "patience", "use_tta", "use_cyclical_lr", "use_clahe_val_test"),
+        (
+            *("folds", "patience", "use_tta", "use_cyclical_lr", "use_clahe_val_test", "resume"),
+            *("lr_finetune", "epochs_finetune", "epochs_small", "img_size_small"),
+        ),
         "a training (leave out --find_lr)",
         lambda args: not getattr(args, "find_lr", False),
+    ),
+    Needs(
+        ("lr",),
+        "--fine_tune, as --find_lr tries rates of its own on the last phase",
+        lambda args: not getattr(args, "find_lr", False) or args.fine_tune,
     ),
     Needs(("greedy",), "--ensemble", lambda args: args.ensemble),
     Needs(("name",), "--calibrate", lambda args: args.calibrate),

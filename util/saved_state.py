@@ -10,7 +10,7 @@ from util.errors import UserError
 from util.files import write_atomically
 from util.runs import STATE
 
-VERSION = 2  # raise it when a training can't go on from the state of the version before
+VERSION = 3  # raise it when a training can't go on from the state of the version before
 
 
 def write_state(model, progress, run):

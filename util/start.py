@@ -8,7 +8,7 @@ from util.held_out import goes_back_to_other_films
 from util.runs import add_to_config, load_run_model, read_run
 
 WORDS = ("imagenet", "none")
-SAME = ("model_type", "backbone", "activation", "dense_units")
+SAME = ("backbone", "activation", "dense_units")
 SAME_WITH_SEX = (*SAME, "gender_units")
 
 
@@ -38,6 +38,11 @@ def check_start(args):
     if not from_run(args):
         return
     trained, now = read_run(args.weights)[1]["options"], vars(args)
+    if trained["model_type"] != now["model_type"]:
+        raise UserError(
+            f"the run to start from is of another type, {trained['model_type']} "
+            f"(--weights {args.weights}). Train that one: train_advanced.py --model_type."
+        )
     for name in SAME if now["model_type"] == "baseline" else SAME_WITH_SEX:
         if trained.get(name) != now.get(name):
             raise UserError(

@@ -134,7 +134,7 @@ def test_batch_sizes_have_the_names_of_earlier_versions_too():
 
 def test_a_typed_option_overrides_the_preset():
     args = train_advanced_streamlined.parse_args(["--preset", "cpu", "--epochs_finetune", "3"])
-    assert (args.img_size, args.epochs_small, args.epochs_finetune) == (192, 7, 3)
+    assert (args.img_size, args.epochs_small, args.epochs_finetune) == (192, 5, 3)
     assert (args.use_tta, args.tta_steps) == (True, 5)
 
 

@@ -26,8 +26,8 @@ PRESETS = {
         {
             **MOBILENET,
             "img_size": 192,
-            "epochs_small": 7,
-            "epochs_finetune": 8,
+            "epochs_small": 5,
+            "epochs_finetune": 11,
             "lr_finetune": 1e-3,
             "use_tta": True,
         },

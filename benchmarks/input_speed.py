@@ -85,7 +85,7 @@ def epochs(paths, size, cache):
         return epoch
 
     ages = films.table["boneage"].tolist()
-    generator = keras_generator(films.table["path"].tolist(), ages, size, BATCH, "grayscale")
+    generator = keras_generator(films.table["path"].tolist(), ages, size, BATCH)
 
     def by_keras():
         for number in range(len(films) // BATCH):

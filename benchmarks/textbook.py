@@ -19,8 +19,8 @@ CHANGES = {  # what earlier versions of the toolkit asked of ImageDataGenerator
 }
 
 
-def keras_generator(paths, ages, size, batch_size, color_mode):
-    """Batches of films: decoded, changed and scaled in every epoch."""
+def keras_generator(paths, ages, size, batch_size):
+    """Batches of films, in three channels by default: decoded, changed and scaled in every epoch."""
     import pandas as pd
     import tensorflow as tf
 
@@ -32,7 +32,6 @@ def keras_generator(paths, ages, size, batch_size, color_mode):
         target_size=(size, size),
         batch_size=batch_size,
         class_mode="raw",
-        color_mode=color_mode,
         seed=42,
     )
 
@@ -56,7 +55,7 @@ def main():
     job, answers = json.loads(sys.stdin.readline()), sys.stdout
     sys.stdout = sys.stderr  # Keras counts films there
     model = textbook_model(job["builder"], job["size"])
-    batches = keras_generator(job["paths"], job["ages"], job["size"], job["batch_size"], "rgb")
+    batches = keras_generator(job["paths"], job["ages"], job["size"], job["batch_size"])
     print("done", file=answers, flush=True)
     for _ in sys.stdin:
         model.fit(batches, steps_per_epoch=job["steps"], verbose=0)

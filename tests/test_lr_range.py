@@ -40,22 +40,14 @@ def test_the_rate_rises_by_one_factor_from_step_to_step():
     np.testing.assert_allclose(rates[1:] / rates[:-1], rates[1] / rates[0], rtol=1e-4)
 
 
-def test_find_lr_tests_instead_of_training(command, phantoms, tmp_path):
+def test_find_lr_tests_instead_of_training(inside, phantoms, tmp_path, monkeypatch):
     """48 films without augmentation can be learned by heart, so the loss falls at some rate."""
-    process = command(
+    monkeypatch.setattr(lr_range, "STEPS", 100)  # half as long a test
+    process = inside(
         *("train_advanced_streamlined.py", "--data_dir", phantoms, "--results_dir", tmp_path),
         *("--run_name", "range", "--find_lr", "--backbone", "mobilenet", "--weights", "none"),
-        *(
-            "--img_size",
-            "32",
-            "--batch_size",
-            "16",
-            "--epochs_frozen",
-            "0",
-            "--fine_tune",
-            "--augment",
-            "none",
-        ),
+        *("--img_size", 32, "--batch_size", 16, "--augment", "none"),
+        *("--epochs_frozen", 0, "--fine_tune"),
     )
     assert process.returncode == 0, process.stderr
     assert "--lr_finetune" in process.stdout

@@ -14,10 +14,11 @@ from conftest import ROOT
 import predict
 from inference_speed import export_model, parity
 from inference_speed.convert import NEEDED, convert
-from preprocessing import load_films
+from preprocessing import SPLITS, load_films
 from util import runtimes
 from util.calibration import RUN_FILE, fit_calibration, views_key
 from util.errors import UserError, run_command
+from util.experiment import describe
 from util.prediction import compile_predictor, predict_films
 from util.runtimes import RUNTIMES, check_export, choose_runtime, export_path, load_runtime
 
@@ -50,11 +51,10 @@ def write_run(folder, phantoms):
     model.save(folder / "model.keras")
     options = {"data_dir": str(phantoms), "male_value": None, "img_size": SIZE, "fit": "pad"}
     options |= {"model_type": "sex", "backbone": "mobilenet"}
-    config = {"options": options, "data": {"train": {"median": 127}}}
-    (folder / "config.json").write_text(json.dumps(config))
-    validation = predict_films(
-        compile_predictor(model), load_films(phantoms, "val", SIZE, "pad"), 8
-    )
+    splits = {split: load_films(phantoms, split, SIZE, "pad") for split in SPLITS}
+    data = {split: describe(part) for split, part in splits.items()}
+    (folder / "config.json").write_text(json.dumps({"options": options, "data": data}))
+    validation = predict_films(compile_predictor(model), splits["val"], 8)
     calibration, _ = fit_calibration(validation)
     (folder / RUN_FILE).write_text(json.dumps({views_key(1): calibration}))
     return folder

@@ -148,7 +148,7 @@ def test_the_smallest_error_comes_first(first, sweep):
         config["options"]["backbone"] = backbone
         (folder / backbone / "config.json").write_text(json.dumps(config))
         metrics = json.loads((folder / backbone / "metrics.json").read_text())
-        metrics["test"]["mae"] = mae
+        metrics["test"] |= {"mae": mae, "mae_ci95": [mae - 1, mae + 1]}
         (folder / backbone / "metrics.json").write_text(json.dumps(metrics))
     process, _ = sweep("--summarise", name="two", backbones=["mobilenet", "mobilenet_v2"])
     assert process.returncode == 0, process.stderr

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.films import add_film_options, films_to_time
+from benchmarks.films import add_film_options, add_turns, films_to_time
 from clahe.enhance import CLIP_LIMIT, TILE_GRID, enhance_folder
 from util.errors import run_command
 from util.options import new_parser
@@ -22,6 +22,7 @@ from util.turns import format_turns, take_turns
 def main():
     parser = new_parser(__doc__)
     add_film_options(parser)
+    add_turns(parser)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)

@@ -27,7 +27,7 @@ BATCH = 32
 
 def main():
     parser = new_parser(__doc__)
-    add_film_options(parser, img_size=500, turns=False)
+    add_film_options(parser, img_size=500)
     parser.add_argument("--n", type=count(1), default=12_000, help="how many films they stand for")
     args = parser.parse_args()
     if not STATUS.exists():

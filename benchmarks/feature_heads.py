@@ -11,6 +11,7 @@ import tempfile
 from itertools import count as numbers
 from pathlib import Path
 
+from benchmarks.films import add_turns
 from util.backbones import BACKBONES
 from util.errors import run_command
 from util.options import count, new_parser
@@ -26,7 +27,7 @@ def main():
     parser.add_argument("--films", type=count(32), default=400, help="how many training phantoms")
     parser.add_argument("--epochs_frozen", type=count(1), default=20, help="epochs of a run")
     parser.add_argument("--views", type=count(1, 3), default=3, help="views in a run on features")
-    parser.add_argument("--turns", type=count(1), default=5, help="timed turns, after one more")
+    add_turns(parser)
     args = parser.parse_args()
     from util.phantoms import write_phantoms
 

@@ -13,13 +13,15 @@ from util.tables import list_images
 HEIGHT = 500  # pixels of the phantoms
 
 
-def add_film_options(parser, img_size=None, turns=True):
+def add_film_options(parser, img_size=None):
     parser.add_argument("--images", metavar="DIR", help="folder of films (default: phantoms)")
     parser.add_argument("--films", type=count(32), default=300, help="how many phantoms")
     if img_size:
         parser.add_argument("--img_size", type=count(32), default=img_size, help="side of a canvas")
-    if turns:
-        parser.add_argument("--turns", type=count(1), default=5, help="timed turns, after one more")
+
+
+def add_turns(parser):
+    parser.add_argument("--turns", type=count(1), default=5, help="timed turns, after one more")
 
 
 def films_to_time(args, folder):

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.films import add_film_options, films_to_time, read_aged
+from benchmarks.films import add_film_options, add_turns, films_to_time, read_aged
 from benchmarks.textbook import keras_generator
 from preprocessing import read_pixels, training_dataset
 from util.augmentation import STRENGTHS
@@ -31,6 +31,7 @@ BATCH = 32
 def main():
     parser = new_parser(__doc__)
     add_film_options(parser, img_size=500)
+    add_turns(parser)
     args = parser.parse_args()
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:

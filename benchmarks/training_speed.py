@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import textbook
-from benchmarks.films import add_film_options, films_to_time, read_aged
+from benchmarks.films import add_film_options, add_turns, films_to_time, read_aged
 from util.backbones import BACKBONES
 from util.errors import UserError, run_command
 from util.options import count, new_parser
@@ -26,6 +26,7 @@ from util.turns import format_turns, take_turns
 def main():
     parser = new_parser(__doc__)
     add_film_options(parser, img_size=256)
+    add_turns(parser)
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="mobilenet")
     parser.add_argument("--batch_size", type=count(1), default=16)
     parser.add_argument(

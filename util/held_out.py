@@ -10,8 +10,9 @@ def split_notes(members, table, split):
     split, `table`: it had another split of that name, or goes back to a run with other films."""
     if split == "train":
         return
+    these = fingerprint(table)
     for member in members:
-        if fingerprint(table) != member.config["data"][split]["fingerprint"]:
+        if these != member.config["data"][split]["fingerprint"]:
             yield (
                 f"these are not the {split} films of {member.run.folder}: where it was trained on "
                 "some of them, its errors come out too small"

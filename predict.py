@@ -101,16 +101,15 @@ def check_output(path):
 
 def list_films(args, needs_sex):
     """Return a frame of path and sex (1 = male, NaN unknown), in the order of the command line."""
-    from util.tables import IMAGE_ENDINGS, is_hidden
+    from util.tables import is_image
 
     paths = []
     for name in args.images:
         if Path(name).is_dir():
-            inside = [p for p in Path(name).iterdir() if p.suffix.lower() in IMAGE_ENDINGS]
-            inside = [p for p in inside if not is_hidden(p.name)]
+            inside = sorted(p for p in Path(name).iterdir() if is_image(p.name))
             if not inside:
                 raise UserError(f"no image in the folder ({name}). Name the folder of the films.")
-            paths += sorted(inside)
+            paths += inside
         else:
             paths.append(Path(name))
     films = pd.DataFrame({"path": [str(path) for path in paths], "sex": float("nan")})

@@ -37,12 +37,12 @@ def main(argv=None):
     from util.prediction import load_predictor
     from util.quiet import import_tensorflow
     from util.runs import load_run_model, read_run
-    from util.tables import IMAGE_ENDINGS
+    from util.tables import is_image
     from util.tta import test_time_augmentation
     from util.turns import format_turns, take_turns
 
     run, config = read_run(args.model)
-    paths = sorted(p for p in Path(args.folder).glob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+    paths = sorted(p for p in Path(args.folder).glob("*") if is_image(p.name))
     if not paths:
         raise UserError(f"no image in the folder ({args.folder}). Name the folder of the films.")
     views = args.tta_steps or count_views(config["options"])

@@ -227,9 +227,13 @@ def list_images(folder):
     found = []
     for where, folders, files in os.walk(folder):
         folders[:] = sorted(f for f in folders if not is_hidden(f) and not f.endswith("_CLAHE"))
-        names = (f for f in sorted(files) if not is_hidden(f))
-        found += [Path(where) / f for f in names if Path(f).suffix.lower() in IMAGE_ENDINGS]
+        found += [Path(where) / f for f in sorted(files) if is_image(f)]
     return found
+
+
+def is_image(name):
+    """Whether the name of a file is that of an image, and not hidden."""
+    return Path(name).suffix.lower() in IMAGE_ENDINGS and not is_hidden(name)
 
 
 def is_hidden(name):

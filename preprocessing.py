@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,8 @@ from hand_crop.localiser import localiser_version
 from util.augmentation import augment_films, augment_labels
 from util.errors import UserError
 from util.files import write_atomically, write_json
-from util.radiographs import READER_VERSION, UNREADABLE, RadiographError, read_canvas
+from util.parallel import cores
+from util.radiographs import READER_VERSION, UNREADABLE, RadiographError, read_canvases
 from util.tables import count_reasons, find_films, read_labels, split_usable
 
 SPLITS = {  # name of a split: (image folder, table)
@@ -36,6 +38,7 @@ SPLITS = {  # name of a split: (image folder, table)
     "test": ("test", "df_test.csv"),
 }
 SHARD_FILMS = 256  # films in one file of the pixel cache
+READ_TOGETHER = 8  # films that are in memory at their own size, for each core
 
 
 @dataclass
@@ -91,7 +94,7 @@ def split_paths(data_dir, split, clahe=False):
         if not path.exists():
             raise UserError(
                 f"{path.name} is missing ({path}). "
-                "Make the data folder with import_data.py or see README, 'The data folder'."
+                "Make the data folder with import_data.py, or see Data/README.md."
             )
     return folder, table
 
@@ -180,7 +183,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
     todo = sum(len(p) for p, name in zip(parts, names, strict=True) if not (name and name.exists()))
     shards, failures, whole = [], {}, np.zeros(len(paths), bool)
     with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(cores()) as pool,
         threadpool_limits(1, "blas"),  # else each thread of the pool starts as many of its own
         tqdm(
             total=todo, desc=f"reading {label}", unit="film", disable=None if todo else True
@@ -208,18 +211,16 @@ def read_shard(paths, img_size, fit, pool, bar):
     shard = np.zeros((len(paths), img_size, img_size), np.uint8)
     notes = {"failures": {}, "whole": []}
 
-    def read_one(i):
-        try:
-            shard[i], found = read_canvas(paths[i], img_size, fit)
-        except RadiographError as error:
-            return error.reason, True
-        return None, found
+    def read_some(first):
+        return read_canvases(paths[first : first + READ_TOGETHER], img_size, fit)
 
-    for i, (reason, found) in enumerate(pool.map(read_one, range(len(paths)))):
-        if reason:
-            notes["failures"][str(i)] = reason
-        if not found:
-            notes["whole"].append(i)
+    results = chain.from_iterable(pool.map(read_some, range(0, len(paths), READ_TOGETHER)))
+    for i, result in enumerate(results):
+        if isinstance(result, RadiographError):
+            notes["failures"][str(i)] = result.reason
+        else:
+            shard[i], cut = result
+            notes["whole"] += [] if cut else [i]
         bar.update()
     return shard, notes
 
@@ -314,7 +315,8 @@ def training_dataset(films, batch_size, seed, first_epoch, last_epoch, ranges=No
         epoch, step = divmod(int(number), steps)
         return make_batch(films, batch_size, seed, epoch, step, ranges)[1:]  # without ids
 
-    kinds = [tf.TensorSpec(part.shape, part.dtype) for part in load(first_epoch * steps)]
+    example = make_batch(films, batch_size, seed, first_epoch, 0)[1:]  # not augmented: quicker
+    kinds = [tf.TensorSpec(part.shape, part.dtype) for part in example]
 
     def shaped(number):
         parts = tf.numpy_function(load, [number], [kind.dtype for kind in kinds], stateful=False)

@@ -23,30 +23,40 @@ LARGEST_DOUBT = 0.06  # how far the boxes of a film and its mirror image may be 
 SMALLEST = 0.2  # share of the film's width or height that a hand takes at least
 
 
-def find_hand(image):
-    """Find the hand on a film, uint8 `(H, W)`: the box (left, top, right, bottom) to keep, in
-    pixels, right and bottom exclusive; None when it is not certain."""
-    height, width = image.shape
-    box = find_box(image, load_layers())
-    if box is None:
-        return None
+def find_hands(images):
+    """Find the hand on each film, uint8 `(H, W)`. Returns for each the box (left, top, right,
+    bottom) to keep, in pixels, right and bottom exclusive; None when it is not certain.
+
+    Some films at once take a fifth of the time of one by one: numpy's calls cost more than what
+    they compute, and hold up other threads.
+    """
+    boxes = find_boxes(images, load_layers())
+    return [
+        None if box is None else in_pixels(box, *image.shape)
+        for box, image in zip(boxes, images, strict=True)
+    ]
+
+
+def in_pixels(box, height, width):
     left, top, right, bottom = box * [width, height, width, height]
     return int(left), int(top), int(np.ceil(right)), int(np.ceil(bottom))
 
 
-def find_box(image, layers):
+def find_boxes(images, layers):
     """The same as shares of width and height, by a network of these `layers`.
 
     A film and its mirror image must tell the same box, and one that a hand can fill.
     """
-    film = shrink(image)
-    box, mirrored = network(film, layers), network(film[:, ::-1], layers)
-    back = np.array([1 - mirrored[2], mirrored[1], 1 - mirrored[0], mirrored[3]])
-    found = np.clip((box + back) / 2 + MARGIN, 0, 1)
-    sides = found[2:] - found[:2]
-    if np.abs(box - back).max() > LARGEST_DOUBT or sides.min() < SMALLEST:
-        return None
-    return found
+    if not images:
+        return []
+    films = np.stack([shrink(image) for image in images])
+    boxes, mirrored = np.split(network(np.concatenate([films, films[:, :, ::-1]]), layers), 2)
+    left, top, right, bottom = mirrored.T
+    back = np.stack([1 - right, top, 1 - left, bottom], axis=1)
+    found = np.clip((boxes + back) / 2 + MARGIN, 0, 1)
+    doubt, sides = np.abs(boxes - back).max(axis=1), found[:, 2:] - found[:, :2]
+    certain = (doubt <= LARGEST_DOUBT) & (sides.min(axis=1) >= SMALLEST)
+    return [box if sure else None for box, sure in zip(found, certain, strict=True)]
 
 
 def shrink(image):
@@ -56,23 +66,23 @@ def shrink(image):
     return cv2.createCLAHE(*CONTRAST).apply(small)
 
 
-def network(film, layers):
-    """The hull of the joints on a film `(64, 64)`: left, top, right, bottom as shares of it.
-    `layers`: (kernel, bias) of each, the first ones convolutions, the last two dense."""
+def network(films, layers):
+    """The hull of the joints on films `(n, 64, 64)`: left, top, right, bottom as shares of a film,
+    `(n, 4)`. `layers`: (kernel, bias) of each, the first ones convolutions, the last two dense."""
     *convolutions, dense, out = layers
-    features = film.astype(np.float32)[..., None] / 127.5 - 1
+    features = films.astype(np.float32)[..., None] / 127.5 - 1
     for kernel, bias in convolutions:
         features = np.maximum(convolve(features, kernel) + bias, 0)
-    hidden = np.maximum(features.reshape(-1) @ dense[0] + dense[1], 0)
+    hidden = np.maximum(features.reshape(len(films), -1) @ dense[0] + dense[1], 0)
     return hidden @ out[0] + out[1]
 
 
 def convolve(features, kernel):
-    """Convolve `(h, w, C)` with `(3, 3, C, D)` in steps of 2, as Keras does with padding "same"
-    and even sides: `(h / 2, w / 2, D)`."""
-    padded = np.pad(features, ((0, 1), (0, 1), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))[::2, ::2]
-    return np.tensordot(windows, kernel, axes=((3, 4, 2), (0, 1, 2)))
+    """Convolve `(n, h, w, C)` with `(3, 3, C, D)` in steps of 2, as Keras does with padding "same"
+    and even sides: `(n, h / 2, w / 2, D)`."""
+    padded = np.pad(features, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2]
+    return np.tensordot(windows, kernel, axes=((4, 5, 3), (0, 1, 2)))
 
 
 @cache

@@ -52,8 +52,9 @@ def cross_validate(films, joints, steps, seed):
         unseen = order[fold::FOLDS]
         seen = np.setdiff1d(order, unseen)
         network = train(films[seen], [joints[i] for i in seen], steps, seed)
-        for i in unseen:
-            found[i] = localiser.find_box(films[i], network)
+        boxes = localiser.find_boxes(list(films[unseen]), network)
+        for i, box in zip(unseen, boxes, strict=True):
+            found[i] = box
         print(f"part {fold + 1} of {FOLDS} is done", flush=True)
     return found, [hull(boxes) for boxes in joints]
 

@@ -9,7 +9,6 @@ that is stopped keeps what it has; a case that fails is a row with its reason, a
 is 1. The defaults take hours without a GPU.
 """
 
-import os
 import platform
 import sys
 from datetime import datetime
@@ -21,6 +20,7 @@ from util.backbones import MODEL_TYPES
 from util.errors import UserError, run_command
 from util.option_rules import parse_effective
 from util.options import add_backbones, count, new_parser
+from util.parallel import cores
 
 DEFAULT_SIZE = 500
 COLUMNS = (
@@ -243,7 +243,7 @@ def new_row(args, backbone, batch_size, route, columns):
         "weights": args.weights,
         "timestamp": datetime.now().isoformat(timespec="seconds"),
         "processor": processor_name(),
-        "system_info": f"{platform.platform()}, {os.cpu_count()} cores",
+        "system_info": f"{platform.platform()}, {cores()} cores",
     } | columns
 
 

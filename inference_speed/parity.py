@@ -44,10 +44,12 @@ def run_films(options, splits, n=N_FILMS):
 def phantom_films(img_size, split, fit="hand", n=N_FILMS):
     """`n` phantoms, always the same."""
     from util.phantoms import phantom
-    from util.radiographs import cut_to_hand, to_canvas
+    from util.radiographs import cut_to_hands, to_canvas
 
     drawn = [phantom(PHANTOM_SEED, split, number, height=img_size) for number in range(n)]
-    films = [cut_to_hand(film, film)[0] if fit == "hand" else film for film, _, _ in drawn]
+    films = [film for film, _, _ in drawn]
+    if fit == "hand":
+        films = [film for film, _ in cut_to_hands([(film, film) for film in films])]
     pixels = np.stack([to_canvas(film, img_size, fit) for film in films])
     sex = np.array([sex for _, _, sex in drawn], np.float32)
     return Sample(pixels, sex, f"{n} phantoms")

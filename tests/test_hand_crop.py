@@ -20,9 +20,9 @@ def test_numpy_computes_what_keras_trained():
     network = training.build_network()
     weights = network.get_weights()
     layers = list(zip(weights[::2], weights[1::2], strict=True))
-    film = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
-    expected = network(film[None, ..., None].astype("float32"), training=False)[0]
-    np.testing.assert_allclose(localiser.network(film, layers), expected, atol=1e-5)
+    films = np.random.default_rng(0).integers(0, 256, (3, 64, 64)).astype(np.uint8)
+    expected = network(films[..., None].astype("float32"), training=False)
+    np.testing.assert_allclose(localiser.network(films, layers), expected, atol=1e-5)
 
 
 def test_layers_survive_the_file(tmp_path):
@@ -93,7 +93,7 @@ NAMES = ["plain", "tilted", "black frame", "white frame", "light background"]
 @pytest.mark.parametrize("change", CHANGES, ids=NAMES)
 def test_a_small_hand_is_found_and_not_cut(number, change):
     large, bones = change(*in_a_large_film(number))
-    left, top, right, bottom = localiser.find_hand(large)
+    ((left, top, right, bottom),) = localiser.find_hands([large])
     rows, columns = np.nonzero(bones)
     assert left <= columns.min()
     assert right > columns.max()
@@ -111,7 +111,8 @@ def two_hands():
 
 
 def test_a_film_of_two_hands_is_taken_whole():
-    assert localiser.find_hand(two_hands()) is None
+    large, _ = in_a_large_film(0)
+    assert [box is None for box in localiser.find_hands([large, two_hands(), large])] == [0, 1, 0]
 
 
 def test_the_canvas_shows_the_hand_stretched_by_its_own_greys(tmp_path):
@@ -230,8 +231,8 @@ def test_a_localiser_is_tested_on_films_it_never_saw(boxed, phantoms, tmp_path, 
     train_localiser.main([*boxed, "--out", str(out)])
     n = len(list((phantoms / "test").iterdir()))
     assert f"{n} films, each found by a network that never saw it" in capsys.readouterr().out
-    box = localiser.network(localiser.shrink(two_hands()), localiser.load_layers(out))
-    assert box.shape == (4,)
+    film = localiser.shrink(two_hands())
+    assert localiser.network(film[None], localiser.load_layers(out)).shape == (1, 4)
 
 
 @pytest.mark.parametrize(

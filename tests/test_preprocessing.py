@@ -124,14 +124,18 @@ def test_left_out_rows_are_named_with_their_reason(coded_data):
     films = load(coded_data)
     reasons = dict(zip(films.left_out["id"], films.left_out["reason"], strict=True))
     assert reasons == {"1": "no age", "2": "no sex", "3": "no file", "4": "truncated file"}
-    assert len(films) == N - 4
+    kept = list(range(5, N + 1))
+    assert films.table["id"].astype(int).tolist() == kept
+    assert [decode_film(image) for image in films.pixels[range(len(films))]] == kept
 
 
 def test_cache_is_used_and_rebuilt_only_for_what_changed(coded_data, monkeypatch):
     reads = []
-    read = preprocessing.read_canvas
+    read = preprocessing.read_canvases
     monkeypatch.setattr(
-        preprocessing, "read_canvas", lambda path, *rest: reads.append(path) or read(path, *rest)
+        preprocessing,
+        "read_canvases",
+        lambda paths, *rest: reads.extend(paths) or read(paths, *rest),
     )
     monkeypatch.setattr(preprocessing, "SHARD_FILMS", 10)
     first = load(coded_data).pixels[range(N)]
@@ -147,22 +151,24 @@ def test_cache_is_used_and_rebuilt_only_for_what_changed(coded_data, monkeypatch
 
 def test_a_killed_build_goes_on_where_it_was(coded_data, monkeypatch):
     monkeypatch.setattr(preprocessing, "SHARD_FILMS", 10)
-    read, reads = preprocessing.read_canvas, []
+    read, reads = preprocessing.read_canvases, []
 
-    def killed(path, *rest):
-        reads.append(path)
+    def killed(paths, *rest):
+        reads.extend(paths)
         if len(reads) > 25:
             raise KeyboardInterrupt
-        return read(path, *rest)
+        return read(paths, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(preprocessing, "read_canvas", killed)
+        patch.setattr(preprocessing, "read_canvases", killed)
         with pytest.raises(KeyboardInterrupt):
             load(coded_data)
     assert not list(coded_data.rglob(".*.npy"))
     reads.clear()
     monkeypatch.setattr(
-        preprocessing, "read_canvas", lambda path, *rest: reads.append(path) or read(path, *rest)
+        preprocessing,
+        "read_canvases",
+        lambda paths, *rest: reads.extend(paths) or read(paths, *rest),
     )
     films = load(coded_data)
     assert len(reads) == 20

@@ -5,7 +5,6 @@ their order, epiphyses widen into caps, growth plates narrow and fuse, girls ahe
 (Greulich & Pyle 1959; Gilsanz & Ratib 2005 for the ages of onset). Nothing here is clinical.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from preprocessing import SPLITS
 from util.files import write_csv
 from util.importing import new_data_folder
+from util.parallel import cores
 
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
 MIN_AGE, MAX_AGE = 12, 216  # months
@@ -231,7 +231,7 @@ def write_phantoms(data_dir, counts, height=256, seed=42):
     tables = []
     with (
         new_data_folder(data_dir) as work,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(cores()) as pool,
         tqdm(total=sum(counts.values()), desc="phantoms", unit="film", disable=None) as bar,
     ):
         first_id = 1

@@ -5,6 +5,8 @@ import sys
 import tempfile
 from contextlib import contextmanager
 
+from util.parallel import cores
+
 
 @contextmanager
 def quiet_stderr():
@@ -32,4 +34,4 @@ def import_tensorflow():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
-    return [gpu.name for gpu in gpus] or [f"CPU, {os.cpu_count()} cores"]
+    return [gpu.name for gpu in gpus] or [f"CPU, {cores()} cores"]

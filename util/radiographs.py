@@ -1,7 +1,7 @@
 """The one reader of radiographs: a file of any supported kind becomes uint8 grey, 0-255.
 
-Everything that looks at a film goes through `read_radiograph` (native size) or `read_canvas`
-(the square the models see), so that training, evaluation and prediction see the same pixels.
+Everything that looks at a film goes through `read_radiograph` (native size) or `read_canvases`
+(the squares the models see), so that training, evaluation and prediction see the same pixels.
 """
 
 import os
@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hand_crop.localiser import find_hand
+from hand_crop.localiser import find_hands
 from util.errors import UserError
 
-READER_VERSION = 2  # raise it when the pixels of `read_canvas` change: caches are then rebuilt
+READER_VERSION = 3  # raise it when the pixels of `read_canvas` change: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 UNREADABLE = "can't be read"  # the file system's fault, which may pass
@@ -62,24 +62,49 @@ def prepare(image, path="bytes"):
     return stretch_contrast(image)
 
 
+def read_canvases(paths, size, fit):
+    """Read films onto the square canvas of the models. Returns for each, in order, the canvas,
+    uint8 `(size, size)`, 0-255, and False when it should have been cut to the hand but is whole; or
+    the RadiographError that tells why there is none.
+
+    A few films at once are quicker than one by one (see `find_hands`); all are held in memory.
+    """
+    results = [read_or_error(path) for path in paths]
+    read = [i for i, result in enumerate(results) if not isinstance(result, RadiographError)]
+    films = [(film, True) for _, film in (results[i] for i in read)]
+    if fit == "hand":
+        films = cut_to_hands([results[i] for i in read])
+    for i, (film, cut) in zip(read, films, strict=True):
+        results[i] = to_canvas(film, size, fit), cut
+    return results
+
+
 def read_canvas(path, size, fit):
-    """Read a film onto the square canvas of the models. Returns it, uint8 `(size, size)`, 0-255,
-    and False when it should have been cut to the hand but is whole."""
-    film, cut = read_hand(path) if fit == "hand" else (read_radiograph(path), True)
-    return to_canvas(film, size, fit), cut
+    """The same of one film; raises its RadiographError."""
+    (result,) = read_canvases([path], size, fit)
+    if isinstance(result, RadiographError):
+        raise result
+    return result
 
 
-def read_hand(path):
-    """Read a film and cut it to the hand: (uint8 `(H, W)`, True), stretched to 0-255 within the
-    cut; the whole film and False when it is not certain where the hand is."""
-    image = decode(read_bytes(path), path)
-    return cut_to_hand(image, prepare(image, path))
+def read_or_error(path):
+    """A film as decoded and after `prepare`, or the RadiographError."""
+    try:
+        image = decode(read_bytes(path), path)
+        return image, prepare(image, path)
+    except RadiographError as error:
+        return error
 
 
-def cut_to_hand(image, film):
-    """Cut an image to the hand that is found on `film`, the same after `prepare`: see
-    `read_hand`."""
-    box = find_hand(film)
+def cut_to_hands(films):
+    """Cut films to the hand; each is a pair of the image as decoded and after `prepare`. Returns
+    for each (uint8 `(H, W)`, True), stretched to 0-255 within the cut; the whole film and False
+    when it is not certain where the hand is."""
+    boxes = find_hands([film for _, film in films])
+    return [cut_to(box, *pair) for box, pair in zip(boxes, films, strict=True)]
+
+
+def cut_to(box, image, film):
     if box is None:
         return film, False
     left, top, right, bottom = box

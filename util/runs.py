@@ -6,7 +6,6 @@ plots/*.png  log.txt
 
 import hashlib
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ import pandas as pd
 
 from util.errors import UserError
 from util.files import write_json
+from util.parallel import cores
 
 STATE = "state.npz"  # of training, to resume from
 # Options that may differ when a run goes on: none of them changes a result.
@@ -185,8 +185,8 @@ def load_run_model(run):
     path = run.folder / "model.keras"
     try:
         return keras.models.load_model(path)
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0][:120]
+    except Exception as error:  # each kind of damage has its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise UserError(f"the model can't be loaded: {reason} ({path}). Train it again.") from None
 
 
@@ -199,7 +199,7 @@ def environment():
         "git_commit": git_commit(),
         "system": platform.platform(),
         "processor": processor_name(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
     }
 
 

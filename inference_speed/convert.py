@@ -28,9 +28,15 @@ def require_converter(runtime, precision):
         require_package(package, module)
 
 
+def is_calibrated(runtime, precision):
+    """Are the 8 bits of activations chosen on films? LiteRT stores weights in 8 bits and chooses
+    those of activations anew for every film."""
+    return precision == "int8" and runtime != "litert"
+
+
 def convert(model, runtime, precision, path, sample=None):
-    """Write a Keras model as a file of the runtime; int8 is calibrated on the films of `sample`
-    (pixels `(n, S, S)`, sex `(n,)`). UserError when the converter fails."""
+    """Write a Keras model as a file of the runtime, calibrated on the films of `sample` (pixels
+    `(n, S, S)`, sex `(n,)`) where it is. UserError when the converter fails."""
     require_converter(runtime, precision)
     with quiet_stderr(), redirect_stdout(StringIO()):  # converters are talkative
         try:

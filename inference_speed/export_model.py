@@ -16,7 +16,15 @@ from tempfile import TemporaryDirectory
 
 from util.errors import UserError, run_command
 from util.options import new_parser
-from util.runtimes import PRECISIONS, RUNTIMES, export_path, hash_file, load_runtime, record_path
+from util.runtimes import (
+    PRECISIONS,
+    RUNTIMES,
+    export_path,
+    hash_export,
+    hash_file,
+    load_runtime,
+    record_path,
+)
 
 
 def parse_args(argv=None):
@@ -84,24 +92,28 @@ def check_out(path, endings):
 
 def export(run, options, runtime, precision, path):
     """Write a run's model to `path` and compare it with Keras. Returns the record of the export."""
-    from inference_speed.convert import convert
+    from inference_speed.convert import convert, is_calibrated
     from inference_speed.parity import TOLERANCES, differences, predict_sample, run_films
+    from inference_speed.timing import ms_a_film
     from util.prediction import compile_predictor
     from util.runs import load_run_model
 
     model = load_run_model(run)
     films = run_films(options, ("test", "val"))
-    sample = run_films(options, ("train",)) if precision == "int8" else None
+    sample = run_films(options, ("train",)) if is_calibrated(runtime, precision) else None
     convert(model, runtime, precision, path, sample)
     expected = predict_sample(compile_predictor(model), films)
-    off = differences(predict_sample(load_runtime(runtime, path), films), expected)
+    predict = load_runtime(runtime, path)
+    off = differences(predict_sample(predict, films), expected)
     return {
         "format": runtime,
         "precision": precision,
         "model_sha256": hash_file(run.folder / "model.keras"),
+        "files_sha256": hash_export(path, runtime),
         "checked_on": films.title,
         "calibrated_on": sample and sample.title,
         "difference_months": off,
+        "ms_a_film": ms_a_film(predict, films),
         "tolerance_months": TOLERANCES[precision],
         "versions": {name: version(name) for name in (RUNTIMES[runtime].package, "keras")},
         "exported": datetime.now().isoformat(timespec="seconds"),

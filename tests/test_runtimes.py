@@ -20,7 +20,7 @@ from util.calibration import RUN_FILE, fit_calibration, views_key
 from util.errors import UserError, run_command
 from util.experiment import describe
 from util.prediction import compile_predictor, predict_films
-from util.runtimes import RUNTIMES, check_export, choose_runtime, export_path, load_runtime
+from util.runtimes import RUNTIMES, check_export, export_path, load_quickest, load_runtime
 
 SIZE = 32
 
@@ -137,6 +137,7 @@ def test_the_record_says_what_was_made_and_how_well_it_agrees(exported):
     assert (record["format"], record["precision"]) == (name, "f32")
     assert record["model_sha256"] == runtimes.hash_file(folder / "model.keras")
     assert record["checked_on"] == "13 test films"
+    assert 0 < record["ms_a_film"] < 1000
     assert 0 <= record["difference_months"]["mean"] <= record["difference_months"]["max"] <= 0.05
     names = {path.name for path in folder.iterdir() if path.stem.startswith("model")}
     known = {f"model{end}" for kind in RUNTIMES.values() for end in kind.endings}
@@ -200,7 +201,6 @@ def test_reduced_precision_is_smaller_and_never_far_off(
     size = sum(path.with_suffix(ending).stat().st_size for ending in RUNTIMES[name].endings)
     assert size < 0.65 * (run_copy / "model.keras").stat().st_size
     assert check_export(run_copy, name, precision) == path
-    assert choose_runtime(run_copy) != name or export_path(run_copy, name).exists()
 
 
 @pytest.mark.full
@@ -258,35 +258,67 @@ def test_what_agrees(bad):
 # -------------------------------------------------------------------------------------- choosing
 
 
-def test_a_stale_export_is_told_of_and_not_used(exported, run_copy, capsys):
+def damage(path):
+    with path.open("ab") as file:
+        file.write(b"\0")
+
+
+@pytest.mark.parametrize("part", ["model.keras", "export"])
+def test_an_export_that_is_stale_or_damaged_is_told_of_and_not_used(
+    part, exported, run_copy, capsys
+):
     name, _ = exported
     forget_exports(run_copy, set(RUNTIMES) - {name})
-    assert choose_runtime(run_copy) == name
+    assert load_quickest(run_copy)
     assert capsys.readouterr().err == ""
-    with (run_copy / "model.keras").open("ab") as file:
-        file.write(b"\0")
-    assert choose_runtime(run_copy) == "keras"
+    last = RUNTIMES[name].endings[-1]
+    damage(run_copy / part if part == "model.keras" else run_copy / f"model{last}")
+    assert load_quickest(run_copy) is None
     note = capsys.readouterr().err
-    assert "note: " in note
+    assert note.count("note: ") == 1
     assert f"export_model --model {run_copy} --format {name}" in note
-    with pytest.raises(runtimes.StaleExport):
+    with pytest.raises(UserError, match="is of an earlier|not as it was checked"):
         check_export(run_copy, name)
     assert export(run_copy, name, "--out", run_copy / f"again{RUNTIMES[name].endings[0]}") == 0
 
 
-def test_auto_takes_the_first_that_stands(run_copy, monkeypatch):
-    """In the order of the table; one that is not installed, or not exported, is passed over."""
-    digest = runtimes.hash_file(run_copy / "model.keras")
+def test_auto_takes_the_quickest_that_stands(run_copy, monkeypatch, capsys):
+    """One that is not installed, not exported or can't be loaded is passed over."""
     missing = RUNTIMES["openvino"].module
     monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name == missing else True)
+    loaded = {"onnx": "onnx", "litert": "litert"}
+
+    def load(name, path):
+        if name not in loaded:
+            raise UserError(f"can't load {name}")
+        return loaded[name]
+
+    monkeypatch.setattr(runtimes, "load_runtime", load)
     forget_exports(run_copy)
-    assert choose_runtime(run_copy) == "keras"
-    for name, expected in (("openvino", "keras"), ("litert", "litert"), ("onnx", "onnx")):
-        path = export_path(run_copy, name)
-        path.touch()
-        assert choose_runtime(run_copy) != name  # without a record it does not count
-        runtimes.record_path(path).write_text(json.dumps({"model_sha256": digest}))
-        assert choose_runtime(run_copy) == expected
+    assert load_quickest(run_copy) is None
+    for name, ms, expected in (
+        *(("openvino", 1, None), ("litert", 3, "litert"), ("onnx", 4, "litert")),
+        *(("litert", 5, "onnx"), ("onnx", 6, "litert")),
+    ):
+        write_export(run_copy, name, ms)
+        assert load_quickest(run_copy) == expected
+    assert capsys.readouterr().err == ""
+    del loaded["litert"]
+    assert load_quickest(run_copy) == "onnx"
+    assert capsys.readouterr().err == "note: can't load litert\n"
+
+
+def write_export(folder, name, ms):
+    """An export as far as its record and hashes tell."""
+    path = export_path(folder, name)
+    for ending in RUNTIMES[name].endings:
+        path.with_suffix(ending).touch()
+    record = {
+        "model_sha256": runtimes.hash_file(folder / "model.keras"),
+        "files_sha256": runtimes.hash_export(path, name),
+        "ms_a_film": ms,
+    }
+    runtimes.record_path(path).write_text(json.dumps(record))
 
 
 def test_mistakes_are_one_line_each(run_copy, tmp_path, capsys, monkeypatch):

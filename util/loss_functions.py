@@ -51,18 +51,18 @@ def wing_loss(w=10.0, epsilon=2.0):
     return wing
 
 
-LOSSES = {
-    "mae": lambda **_: keras.losses.mean_absolute_error,
-    "mse": lambda **_: keras.losses.mean_squared_error,
-    "huber": lambda huber_delta=6.0, **_: huber_loss(huber_delta),
-    "smooth_l1": lambda smooth_l1_sigma=1.0, **_: smooth_l1_loss(smooth_l1_sigma),
-    "wing": lambda wing_w=10.0, wing_epsilon=2.0, **_: wing_loss(wing_w, wing_epsilon),
-}
-
-
-def get_loss_function(loss_type, **parameters):
-    """The loss of a name; of `parameters` (huber_delta, smooth_l1_sigma, wing_w, wing_epsilon)
-    each loss takes its own. UserError for an unknown name."""
-    if loss_type not in LOSSES:
-        raise UserError(f"unknown loss (--loss_type {loss_type}). Known: {', '.join(LOSSES)}.")
-    return LOSSES[loss_type](**parameters)
+def get_loss_function(
+    loss_type, huber_delta=6.0, smooth_l1_sigma=1.0, wing_w=10.0, wing_epsilon=2.0
+):
+    """The loss of a name (`LOSS_TYPES`), with those of the parameters that are its own. UserError
+    for an unknown name."""
+    losses = {
+        "mae": keras.losses.mean_absolute_error,
+        "mse": keras.losses.mean_squared_error,
+        "huber": huber_loss(huber_delta),
+        "smooth_l1": smooth_l1_loss(smooth_l1_sigma),
+        "wing": wing_loss(wing_w, wing_epsilon),
+    }
+    if loss_type not in losses:
+        raise UserError(f"unknown loss (--loss_type {loss_type}). Known: {', '.join(losses)}.")
+    return losses[loss_type]

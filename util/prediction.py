@@ -9,21 +9,29 @@ from tqdm import tqdm
 from util.metrics import label_predictions
 from util.quiet import import_tensorflow
 from util.runs import load_run_model
-from util.runtimes import check_export, choose_runtime, load_runtime
+from util.runtimes import RUNTIMES, check_export, load_quickest, load_runtime
 
 
-def compile_predictor(model):
+def compile_predictor(model, in_training=False):
     """Return `predict(image, sex) -> months (N,)` as one compiled call of the model.
 
     image `(N, S, S, 1)` 0-255, sex `(N, 1)`, 1 = male. A loop over `model.predict` would pay its
-    start-up for every batch and grow in memory.
+    start-up for every batch and grow in memory. The weights are taken as they are now, for good:
+    TensorFlow then computes BatchNorm within the convolutions. `in_training` follows them instead.
     """
     import tensorflow as tf
+
+    weights = [[w.numpy() for w in model.trainable_variables]]
+    weights += [[w.numpy() for w in model.non_trainable_variables]]
 
     @tf.function
     def call(image, sex):
         inputs = inputs_of(model, image=tf.cast(image, tf.float32), sex=sex)
-        return model(inputs, training=False)[:, 0]
+        if in_training:
+            months = model(inputs, training=False)
+        else:
+            months, _ = model.stateless_call(*weights, inputs, training=False)
+        return months[:, 0]
 
     def predict(image, sex):
         return call(tf.constant(image), tf.constant(sex, tf.float32)).numpy()
@@ -39,9 +47,9 @@ def inputs_of(model, image, sex):
 def load_predictor(run, runtime, precision="f32"):
     """`predict(image, sex) -> months (N,)` of a run, by Keras or by an export of it; "auto" is the
     quickest that can be had."""
-    if runtime == "auto":
-        runtime = choose_runtime(run.folder)
-    if runtime != "keras":
+    if runtime == "auto" and (predict := load_quickest(run.folder)):
+        return predict
+    if runtime in RUNTIMES:
         return load_runtime(runtime, check_export(run.folder, runtime, precision))
     import_tensorflow()
     return compile_predictor(load_run_model(run))

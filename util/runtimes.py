@@ -6,7 +6,6 @@ imports TensorFlow, nor a runtime before it is used.
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from util.errors import UserError
+from util.parallel import cores
 from util.quiet import quiet_stderr
 
 
@@ -30,10 +30,6 @@ class Runtime(NamedTuple):
     endings: tuple
     precisions: tuple
     load: Callable
-
-
-class StaleExport(UserError):
-    """An export that was made of another model.keras than the one beside it."""
 
 
 # --------------------------------------------------------------------------------------- loading
@@ -82,7 +78,7 @@ def load_onnx(path):
 def load_litert(path):
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(path), num_threads=os.cpu_count())
+    interpreter = Interpreter(str(path), num_threads=cores())
     interpreter.allocate_tensors()  # tells of its delegate; here, that is held back
     runner = interpreter.get_signature_runner()
     names = list(runner.get_input_details())
@@ -100,7 +96,7 @@ def inputs_by_name(names, image, sex):
     return {name: np.asarray(given[name], np.float32) for name in names}
 
 
-RUNTIMES = {  # the quickest first, see inference_speed/README.md
+RUNTIMES = {
     "openvino": Runtime(
         "openvino", "openvino", (".xml", ".bin"), ("f32", "f16", "int8"), load_openvino
     ),
@@ -170,9 +166,14 @@ def hash_file(path):
     return digest.hexdigest()
 
 
+def hash_export(path, name):
+    """SHA-256 of each file of an export, by its ending."""
+    return {ending: hash_file(path.with_suffix(ending)) for ending in RUNTIMES[name].endings}
+
+
 def check_export(folder, name, precision="f32"):
-    """Path of a run's export that stands and is up to date; UserError with the command that makes
-    it, StaleExport when model.keras has changed since."""
+    """Path of a run's export that stands as it was checked, and is up to date; UserError with the
+    command that makes it."""
     require(name, precision)
     path = export_path(folder, name, precision)
     command = f"python -m inference_speed.export_model --model {folder} --format {name}"
@@ -181,21 +182,27 @@ def check_export(folder, name, precision="f32"):
     if record is None or not path.exists():
         raise UserError(f"the run is not exported to {name}, {precision} ({path}). Do: {command}")
     if record.get("model_sha256") != hash_file(Path(folder) / "model.keras"):
-        raise StaleExport(f"the export is of an earlier model.keras ({path}). Do: {command}")
+        raise UserError(f"the export is of an earlier model.keras ({path}). Do: {command}")
+    try:
+        unchanged = record.get("files_sha256") == hash_export(path, name)
+    except OSError:
+        unchanged = False
+    if not unchanged:
+        raise UserError(f"the export is not as it was checked ({path}). Do: {command}")
     return path
 
 
-def choose_runtime(folder):
-    """The quickest installed runtime with an export in f32 that is up to date, else "keras".
+def load_quickest(folder):
+    """`predict(image, sex) -> months (N,)` of the export that was the quickest when it was made,
+    among those in f32 whose runtime is installed; None when there is none.
 
-    An export with a record has agreed with Keras when it was made. A stale one is told of.
+    An export with a record has agreed with Keras. One that is stale or broken is told of.
     """
-    for name in RUNTIMES:
+    records = {name: read_record(export_path(folder, name)) for name in RUNTIMES}
+    usable = [name for name in RUNTIMES if records[name] and find_spec(RUNTIMES[name].module)]
+    for name in sorted(usable, key=lambda name: records[name].get("ms_a_film", np.inf)):
         try:
-            check_export(folder, name)
-            return name
-        except StaleExport as error:
+            return load_runtime(name, check_export(folder, name))
+        except UserError as error:
             print(f"note: {error}", file=sys.stderr)
-        except UserError:
-            pass
-    return "keras"
+    return None

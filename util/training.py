@@ -7,6 +7,7 @@ happened: batches depend on (seed, epoch, step) alone, dropout is seeded anew at
 the state holds weights, optimizer and history.
 """
 
+import inspect
 import math
 import time
 from contextlib import contextmanager
@@ -76,7 +77,9 @@ def train(stages, args, run):
     training goes on from there.
     """
     progress, state = read_state(run)
-    predictors = {size: compile_predictor(stage.trained) for size, stage in stages.items()}
+    predictors = {
+        size: compile_predictor(stage.trained, in_training=True) for size, stage in stages.items()
+    }
     phases = plan_phases(args)
     for phase in phases:
         if progress["next_epoch"] >= phase.last:
@@ -134,12 +137,18 @@ def compile_model(model, schedule, steps, films, args):
     with model.distribute_strategy.scope():
         model.compile(
             optimizer=make_optimizer(args, schedule, steps, devices_of(model)),
-            loss=get_loss_function(**vars(args)),  # each takes its own options
+            loss=loss_of(args),
             # months over the SD of the training labels: the rate means the same for any data
             loss_weights=[1 / label_sd(films)],
             metrics=["mae"],
             jit_compile=args.jit_compile,
         )
+
+
+def loss_of(args):
+    """The loss function of the options; scripts without them train on the MAE."""
+    names = inspect.signature(get_loss_function).parameters
+    return get_loss_function(**{k: v for k, v in vars(args).items() if k in names})
 
 
 def batchnorm_mode(args, devices=1):

@@ -2,11 +2,13 @@
 
     python import_data.py --source boneage-training-dataset.zip
     python import_data.py --source films/ --csv labels.csv --split 0.8 0.1 0.1
-    python import_data.py --source "Bone Age Training Set.zip" "Bone Age Validation Set.zip"
+    python import_data.py --source "Bone Age Training Set.zip" \
+        "Bone Age Training Set Annotations.zip" "Bone Age Validation Set.zip"
 
-A source is a folder or a zip; its table is found inside it or beside it. Splits that the names of
-several sources tell (training, validation, test) are kept; otherwise films are split by chance,
-stratified by sex and age. Nothing is overwritten, and files are linked where possible.
+A source is a folder or a zip; its table is found inside it, beside it, or in a source that holds
+tables alone. Splits that the names of several sources tell (training, validation, test) are kept,
+and one that is missing is drawn from training; otherwise films are split by chance, stratified by
+sex and age. Nothing is overwritten, and files are linked where possible.
 """
 
 import math
@@ -47,6 +49,7 @@ def main(argv=None):
     args = parse_args(argv)
     import pandas as pd
 
+    from preprocessing import SPLITS
     from util import importing
     from util.files import write_csv
     from util.tables import count_reasons, read_labels
@@ -66,7 +69,13 @@ def main(argv=None):
     unknown = test_ids[~test_ids.isin(films["id"])]
     if len(unknown):
         print(f"{len(unknown)} ids of --test_ids have no film, such as {unknown.iloc[0]}")
-    print(f"\nnext: python train_advanced.py --data_dir {args.data_dir} --fine_tune")
+    empty = [split for split in SPLITS if split not in set(films["split"])]
+    if empty:
+        print(
+            f"\nnote: no film for {' and '.join(empty)}: a training needs all of {', '.join(SPLITS)}"
+        )
+    else:
+        print(f"\nnext: python train_advanced.py --data_dir {args.data_dir} --fine_tune")
 
 
 def report(films):

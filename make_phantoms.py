@@ -34,6 +34,8 @@ def main(argv=None):
             f"{split:6s}{len(part):6d} phantoms, {part['sex'].mean():.0%} boys, "
             f"{ages.min()}-{ages.max()} months, mean {ages.mean():.0f}"
         )
+    if not all(counts.values()):
+        return
     print(
         f"\nnext: python train_advanced.py --data_dir {args.data_dir} --backbone mobilenet "
         "--weights none --img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune "

@@ -509,15 +509,39 @@ def test_a_failure_leaves_no_empty_folder_behind(tmp_path):
     assert not (tmp_path / "Data").exists()
 
 
-def test_one_table_for_sources_that_are_given_splits(tmp_path):
+@pytest.mark.parametrize("table", ["labels.csv", "train_labels.csv"])
+def test_one_table_for_sources_that_are_given_splits(tmp_path, table):
     make_films(tmp_path / "training", IDS[:30])
     make_films(tmp_path / "validation", IDS[30:])
-    make_table(tmp_path / "labels.csv", IDS)
+    make_table(tmp_path / table, IDS)
     sources = [tmp_path / "training", tmp_path / "validation"]
-    data = run(tmp_path / "Data", "--source", *sources, "--csv", tmp_path / "labels.csv")
+    data = run(tmp_path / "Data", "--source", *sources, "--csv", tmp_path / table)
     check_films(data, IDS)
     rows = read(data)
     assert sorted(rows.index[rows["split"] == "val"].astype(int)) == list(IDS[30:])
+
+
+@pytest.mark.parametrize("annotations", ["Bone Age Training Set Annotations", "annotations"])
+def test_a_source_of_tables_alone_lends_them_to_the_films(tmp_path, annotations):
+    """As the RSNA offers its training set; validation films have their table beside them."""
+    make_films(tmp_path / "Bone Age Training Set" / "boneage-training-dataset", IDS[:30])
+    make_table(tmp_path / annotations / "train.csv", IDS[:30])
+    make_source(tmp_path / "Bone Age Validation Set", IDS[30:])
+    names = ["Bone Age Training Set", annotations, "Bone Age Validation Set"]
+    sources = [zipped(tmp_path / name) for name in names]
+    for name in names:
+        shutil.rmtree(tmp_path / name)
+    data = run(tmp_path / "Data", "--source", *sources)
+    check_films(data, IDS)
+    rows = read(data)
+    assert sorted(rows.index[rows["split"] == "val"].astype(int)) == list(IDS[30:])
+
+
+def test_a_split_without_films_is_told_instead_of_a_next_command(tmp_path, capsys):
+    run(tmp_path / "Data", "--source", make_source(tmp_path / "films"), "--split", 0.9, 0.1, 0)
+    out = capsys.readouterr().out
+    assert "note: no film for test" in out
+    assert "next:" not in out
 
 
 def test_splits_are_told_by_names_written_as_one_word(tmp_path):

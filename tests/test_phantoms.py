@@ -133,12 +133,16 @@ def test_a_folder_that_holds_data_is_never_touched(tmp_path):
 
 
 def test_the_command_writes_what_is_asked_for_and_says_so(command, tmp_path):
-    words = ["--data_dir", tmp_path / "Data", "--train", 6, "--val", 3, "--test", 0]
+    words = ["--data_dir", tmp_path / "Data", "--train", 6, "--val", 3, "--test", 2]
     process = command("make_phantoms.py", *words, "--height", HEIGHT, "--seed", 7)
     assert process.returncode == 0, process.stderr
     tables = read(tmp_path / "Data")
-    assert {name: len(table) for name, table in tables.items()} == {"train": 6, "val": 3, "test": 0}
-    assert {name.split("/")[0] for name in bytes_of(tmp_path / "Data")} == {"train", "validation"}
+    assert {name: len(table) for name, table in tables.items()} == {"train": 6, "val": 3, "test": 2}
+    assert {name.split("/")[0] for name in bytes_of(tmp_path / "Data")} == {
+        "train",
+        "validation",
+        "test",
+    }
     expected = [phantom(7, "train", number, HEIGHT)[1] for number in range(6)]
     assert tables["train"]["boneage"].tolist() == expected
     line = next(x for x in process.stdout.splitlines() if x.startswith("train "))

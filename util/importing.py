@@ -19,6 +19,7 @@ from tqdm import tqdm
 from preprocessing import SPLITS
 from util.errors import UserError
 from util.files import write_csv
+from util.parallel import cores
 from util.radiographs import RadiographError, decode, read_bytes
 from util.stratify import spread_out
 from util.tables import count_reasons, find_films, is_hidden, list_images, read_labels, split_usable
@@ -85,10 +86,10 @@ def find_tables(source):
     return [*inside, *(path.resolve() for path in beside if path.is_file())]
 
 
-def read_source(source, csv, male_value):
+def read_source(source, tables, male_value, table_first=True):
     """Read the labelled films of a source: frame as of `find_films`, and `kind`: the split that
-    names tell ("train", "val", "test"), "" when they tell none."""
-    tables = [Path(csv)] if csv else find_tables(source)
+    names tell ("train", "val", "test"), "" when they tell none. The name of the table counts
+    first, unless it is one for several sources."""
     labelled, problems = [], []
     for table in tables:
         try:
@@ -96,7 +97,9 @@ def read_source(source, csv, male_value):
         except UserError as error:
             problems.append(error)
         else:
-            labelled.append((table, kind_of(table.stem) or kind_of(source.name), labels))
+            names = (table.stem, source.name) if table_first else (source.name, table.stem)
+            kind = kind_of(names[0]) or kind_of(names[1])
+            labelled.append((table, kind, labels))
     if not labelled:
         raise (
             problems[0]
@@ -123,9 +126,21 @@ def kind_of(name):
 def read_sources(sources, csv, male_value):
     """Read all sources. Returns (usable films, left_out): every image and row is in one of them.
 
-    Raises UserError when there is no usable film or when an id is in two given splits.
+    A source that holds tables and no films, such as the annotations of the RSNA challenge, lends
+    them to those that have none. Raises UserError when there is no usable film or when an id is in
+    two given splits.
     """
-    films = pd.concat([read_source(s, csv, male_value) for s in sources], ignore_index=True)
+    with_films = [s for s in sources if list_images(s.folder)] or sources
+    lent = [table for s in sources if s not in with_films for table in find_tables(s)]
+    films = pd.concat(
+        [
+            read_source(s, [Path(csv)], male_value, table_first=False)
+            if csv
+            else read_source(s, find_tables(s) or lent, male_value)
+            for s in with_films
+        ],
+        ignore_index=True,
+    )
     # one table for several sources: a row needs its film in one of them
     elsewhere = films["id"].isin(films.loc[films["path"] != "", "id"])
     repeated = films.duplicated(["id", "filename"])
@@ -248,7 +263,7 @@ def place_films(films, max_side, ready):
             return error.reason
         return ""
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         results = pool.map(place, films.itertuples())
         reasons = list(tqdm(results, total=len(films), desc="films", unit="film", disable=None))
     failed = np.array([reason != "" for reason in reasons], bool)

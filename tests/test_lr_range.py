@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import train_advanced_streamlined
 from util import lr_range
 from util.errors import UserError
+from util.phases import plan_phases
 
 
 def losses(falls_from, falls_to, noise=0.01):
@@ -40,17 +42,28 @@ def test_the_rate_rises_by_one_factor_from_step_to_step():
     np.testing.assert_allclose(rates[1:] / rates[:-1], rates[1] / rates[0], rtol=1e-4)
 
 
-def test_find_lr_tests_instead_of_training(inside, phantoms, tmp_path, monkeypatch):
-    """48 films without augmentation can be learned by heart, so the loss falls at some rate."""
-    monkeypatch.setattr(lr_range, "STEPS", 100)  # half as long a test
-    process = inside(
-        *("train_advanced_streamlined.py", "--data_dir", phantoms, "--results_dir", tmp_path),
-        *("--run_name", "range", "--find_lr", "--backbone", "mobilenet", "--weights", "none"),
-        *("--img_size", 32, "--batch_size", 16, "--augment", "none"),
-        *("--epochs_frozen", 0, "--fine_tune"),
-    )
+@pytest.mark.parametrize(
+    ("phases", "rates"),
+    [
+        ("--epochs_frozen 0 --fine_tune", ["--lr_finetune"]),
+        ("--epochs_frozen 1 --fine_tune", ["--lr", "--lr_finetune"]),
+    ],
+)
+def test_find_lr_tests_instead_of_training(
+    phases, rates, inside, tiny_mobilenet, phantoms, tmp_path
+):
+    """48 films without augmentation can be learned by heart, so the loss falls at some rate. What
+    it says to do next can be done."""
+    where = ["--data_dir", phantoms, "--results_dir", tmp_path, "--run_name", "range"]
+    model = "--backbone mobilenet --weights none --img_size 32 --batch_size 16 --augment none"
+    with tiny_mobilenet():
+        process = inside(
+            "train_advanced_streamlined.py", *where, *model.split(), *phases.split(), "--find_lr"
+        )
     assert process.returncode == 0, process.stderr
-    assert "--lr_finetune" in process.stdout
+    advice = process.stdout.split("add ")[1].split()
+    assert [word for word in advice if word.startswith("--lr")] == rates
+    plan_phases(train_advanced_streamlined.parse_args([*model.split(), *phases.split(), *advice]))
     run = tmp_path / "range"
     table = pd.read_csv(run / "lr_range.csv")
     assert table["lr"].is_monotonic_increasing

@@ -5,6 +5,7 @@ from keras import ops
 
 from util.errors import UserError
 from util.options import CLR_MODES
+from util.phases import check_rise
 
 
 class CyclicalLearningRate(keras.optimizers.schedules.LearningRateSchedule):
@@ -18,11 +19,7 @@ class CyclicalLearningRate(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, base_lr=1e-4, max_lr=1e-3, step_size=2000, mode="triangular", gamma=1.0):
         if mode not in CLR_MODES:
             raise UserError(f"unknown mode (--clr_mode {mode}). Known: {', '.join(CLR_MODES)}.")
-        if max_lr <= base_lr:
-            raise UserError(
-                f"a cycle must rise: --clr_max_lr {max_lr:g} is not above the learning rate of the "
-                f"phase, {base_lr:g}. Raise it, or lower --lr and --lr_finetune."
-            )
+        check_rise(base_lr, max_lr)
         self.base_lr, self.max_lr = base_lr, max_lr
         self.step_size, self.mode, self.gamma = step_size, mode, gamma
 

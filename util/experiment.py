@@ -90,10 +90,9 @@ def find_learning_rates(args):
         raise
     plot = plots.plot_lr_range(table, low, high, run.path("plots", "lr_range.png"))
     run.log(f"the loss falls from {low:.1e} to {high:.1e}: {plot}")
-    lr = "--lr_finetune" if args.fine_tune else "--lr"
-    run.log(
-        f"next: leave out --find_lr, add {lr} {low:.1e} --use_cyclical_lr --clr_max_lr {high:.1e}"
-    )
+    feet = {"--lr": args.epochs_frozen, "--lr_finetune": args.fine_tune}
+    rates = " ".join(f"{option} {low:.1e}" for option, trains in feet.items() if trains)
+    run.log(f"next: leave out --find_lr, add {rates} --use_cyclical_lr --clr_max_lr {high:.1e}")
     if args.show:
         plots.show_plots([plot])
 

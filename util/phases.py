@@ -46,4 +46,16 @@ def plan_phases(args):
     phases = [phase for phase in phases if phase.last > phase.first]
     if not phases:
         raise UserError("nothing to train (--epochs_frozen 0). Raise it or add --fine_tune.")
+    if getattr(args, "clr_max_lr", None):
+        for phase in phases:
+            check_rise(phase.lr, args.clr_max_lr)
     return phases
+
+
+def check_rise(base_lr, max_lr):
+    """UserError when a cycle of the learning rate has its top below its foot."""
+    if max_lr <= base_lr:
+        raise UserError(
+            f"a cycle must rise: --clr_max_lr {max_lr:g} is not above the learning rate of the "
+            f"phase, {base_lr:g}. Raise it, or lower --lr and --lr_finetune."
+        )

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 # two files of tests at once; more would need more memory than a laptop has
-PARALLEL = -n 2 --dist loadfile
+PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 DEMO = demo
 FILM = $(DEMO)/Data/test/200001.png
 

@@ -1,6 +1,7 @@
 """Small data shared by the tests: phantoms drawn once a session."""
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -9,10 +10,16 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from small_backbone import three_convolutions
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each, before TensorFlow is imported
+    os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 
 ROOT = Path(__file__).parent.parent
+SMALL_BACKBONE = ROOT / "tests" / "small_backbone.py"
 
 
 def read_history(run):
@@ -20,23 +27,32 @@ def read_history(run):
     return pd.read_csv(run / "history.csv").drop(columns="seconds")
 
 
-def kill_training(words, log, epochs, **environment):
-    """Start a script and kill it as soon as its log tells of so many epochs; returns the process."""
+def kill_training(words, run, epochs, **environment):
+    """Start a script and kill it as soon as the state of so many epochs is saved in its run folder;
+    returns the process."""
     process = subprocess.Popen(
         [sys.executable, *map(str, words)],
         env=os.environ | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    while process.poll() is None and epochs_logged(log) < epochs:
+    while process.poll() is None and epochs_saved(run) < epochs:
         time.sleep(0.01)
     process.kill()
     process.wait()
     return process
 
 
-def epochs_logged(log):
-    return log.read_text().count(" films/s") if log.exists() else 0
+def epochs_saved(run):
+    if not (run / "state.npz").exists():
+        return 0
+    with np.load(run / "state.npz") as state:
+        return json.loads(str(state["progress"]))["next_epoch"]
+
+
+def epochs_trained(run):
+    """How many epochs a run has gone through, before and after a kill."""
+    return (run / "log.txt").read_text().count(" films/s")
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +79,11 @@ def trained(tmp_path_factory, command):
     folder = tmp_path_factory.mktemp("trained")
     write_phantoms(folder / "Data", {"train": 1800, "val": 120, "test": 90}, height=96, seed=2)
     process = command(
-        *("train_advanced_streamlined.py", "--data_dir", folder / "Data", "--results_dir", folder),
-        *("--run_name", "run", "--backbone", "mobilenet", "--weights", "none", "--img_size", "64"),
-        *("--batch_size", "16", "--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "4"),
-        *("--lr_finetune", "3e-3", "--augment", "light", "--use_tta"),
+        *(SMALL_BACKBONE, "train_advanced_streamlined.py", "--data_dir", folder / "Data"),
+        *("--results_dir", folder, "--run_name", "run", "--backbone", "mobilenet"),
+        *("--weights", "none", "--img_size", "64", "--batch_size", "16", "--epochs_frozen", "0"),
+        *("--fine_tune", "--epochs_finetune", "15", "--lr_finetune", "1e-2"),
+        *("--augment", "light", "--use_tta"),
     )
     assert process.returncode == 0, process.stderr
     return folder / "run", folder / "Data"
@@ -85,18 +102,6 @@ def tiny_mobilenet():
             yield
 
     return replaced
-
-
-def three_convolutions(include_top, weights, input_shape):
-    """A network in place of one of keras.applications."""
-    import keras
-    from keras import layers
-
-    image = x = keras.Input(input_shape)
-    for channels in (16, 64, 128):
-        x = layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(layers.BatchNormalization()(x))
-    return keras.Model(image, x)
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,13 @@
 """Half precision, XLA and several devices: the same training, faster on the right machine."""
 
 import json
-import os
 import signal
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, kill_training, read_history
+from conftest import SMALL_BACKBONE, epochs_trained, kill_training, read_history
 
 import train_advanced
 from preprocessing import load_films
@@ -19,24 +18,6 @@ from util.runs import Run
 from util.saved_state import read_state, restore, write_state
 from util.training import averaged_weights, batchnorm_mode, compile_model, make_optimizer
 
-# train_advanced.py with a small backbone, on a machine whose processor counts as so many devices
-SCRIPT = """
-import sys
-from util.errors import run_command
-from util.quiet import import_tensorflow
-import_tensorflow()
-import keras
-import tensorflow as tf
-from conftest import three_convolutions
-import train_advanced
-
-cpu = tf.config.list_physical_devices("CPU")[0]
-parts = [tf.config.LogicalDeviceConfiguration() for _ in range(int(sys.argv.pop(1)))]
-tf.config.set_logical_device_configuration(cpu, parts)
-keras.applications.MobileNet = three_convolutions
-run_command(train_advanced.main)
-"""
-PYTHONPATH = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
 TINY = [
     *("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "8"),
     *("--epochs_frozen", "1", "--fine_tune", "--epochs_finetune", "1", "--dense_units", "8"),
@@ -47,16 +28,14 @@ TINY = [
 def train(command, phantoms, results):
     """Run train_advanced.py on one device or two; returns (process, run folder). With `kill_after`
     it is killed when so many epochs are saved."""
-    script = results / "train_on_devices.py"
-    script.write_text(SCRIPT)
 
     def run(name, *words, devices=1, kill_after=None):
         where = ("--data_dir", phantoms, "--results_dir", results, "--run_name", name)
-        words = (script, devices, *where, *TINY, *words)
+        words = (SMALL_BACKBONE, "train_advanced.py", *where, *TINY, *words)
         if kill_after:
-            log = results / name / "log.txt"
-            return kill_training(words, log, kill_after, PYTHONPATH=PYTHONPATH), results / name
-        return command(*words, PYTHONPATH=PYTHONPATH), results / name
+            run = results / name
+            return kill_training(words, run, kill_after, DEVICES=str(devices)), run
+        return command(*words, DEVICES=str(devices)), results / name
 
     return run
 
@@ -96,6 +75,7 @@ def test_batch_statistics_averages_and_resuming_work_on_two_devices(train):
     assert killed.returncode == -signal.SIGKILL, "it ended before it was killed"
     process, killed = train("killed", *words, "--resume", devices=2)
     assert process.returncode == 0, process.stderr
+    assert epochs_trained(killed) <= 5, "it began anew"
     pd.testing.assert_frame_equal(read_history(killed), read_history(run))
 
 

@@ -72,14 +72,27 @@ def test_train_baseline(brief, command, data):
     assert " months " in process.stdout
 
 
+@pytest.mark.full
 def test_train_advanced(brief, data):
     out = brief(
         "python train_advanced.py --backbone xception --epochs_frozen 20 --fine_tune "
         "--use_clahe_val_test",
-        f"{SHRINK} --epochs_finetune 1 --data_dir {{data}} --results_dir {{out}} --run_name clahe",
+        f"{SHRINK} --epochs_finetune 1 --data_dir {{data}} --results_dir {{out}} --run_name full",
     )
-    # both figures are reported, on the same films, after one warning
+    assert "test after CLAHE: 13 films" in out
+
+
+def test_clahe_copies_are_evaluated_beside_plain_films(data, inside, tiny_mobilenet):
+    """The same command by a small backbone: both figures, on the same films, after one warning."""
     run = data.parent / "clahe"
+    with tiny_mobilenet():
+        process = inside(
+            *("train_advanced.py", "--backbone", "mobilenet", "--epochs_frozen", "20"),
+            *("--fine_tune", "--use_clahe_val_test", *SHRINK.split(), "--epochs_finetune", "1"),
+            *("--data_dir", data, "--results_dir", run.parent, "--run_name", run.name),
+        )
+    assert process.returncode == 0, process.stderr
+    out = process.stdout
     plain, enhanced = (pd.read_csv(run / f"predictions_test{x}.csv") for x in ("", "_clahe"))
     assert plain["id"].equals(enhanced["id"])
     assert not plain["predicted"].equals(enhanced["predicted"])

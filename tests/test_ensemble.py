@@ -1,6 +1,7 @@
 """Ensembles: means of the right months, chosen on validation, with intervals of their own."""
 
 import json
+import shutil
 from argparse import Namespace
 
 import numpy as np
@@ -194,6 +195,18 @@ def test_an_ensemble_is_the_mean_of_its_runs_however_they_see_films(runs, inside
         (weight, pytest.approx(single[name]["error"].abs().mean(), abs=0.011))
         for name, weight in (("sex", 2), ("alone", 1))
     ]
+
+
+def test_two_runs_are_compared_on_the_same_films(runs, inside, tmp_path):
+    for name, run in runs.items():
+        shutil.copytree(run, tmp_path / name)
+    process = inside("evaluate.py", tmp_path / "sex", tmp_path / "alone")
+    assert process.returncode == 0, process.stderr
+    maes = [read(run / "predictions_test.csv")["error"].abs().mean() for run in runs.values()]
+    difference = f"{maes[0] - maes[1]:+.2f}   difference, 95 % interval ["
+    assert abs(maes[0] - maes[1]) > 0.05
+    assert "on the same 13 films" in process.stdout
+    assert difference in process.stdout
 
 
 def test_predict_tells_the_same_mean(runs, phantoms, inside, tmp_path):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, kill_training, read_history
+from conftest import SMALL_BACKBONE, epochs_trained, kill_training, read_history
 
 import train_advanced
 from preprocessing import load_films
@@ -27,7 +27,8 @@ def train(command, phantoms, results):
 
     def run(name, *words, script="train_advanced_streamlined.py"):
         where = ("--data_dir", phantoms, "--results_dir", results, "--run_name", name)
-        process = command(script, *where, "--cache_dir", results / "cache", *TINY, *words)
+        words = (*where, "--cache_dir", results / "cache", *TINY, *words)
+        process = command(SMALL_BACKBONE, script, *words)
         assert process.returncode == 0, process.stderr
         return results / name, process.stdout
 
@@ -61,7 +62,7 @@ def test_a_run_notes_its_features(heads):
     config = json.loads((run / "config.json").read_text())
     assert config["options"]["feature_views"] == 1
     assert config["feature_seconds"] > 0
-    assert "features: 1 x 48 training films, 1024 numbers each" in printed
+    assert "features: 1 x 48 training films, 128 numbers each" in printed
 
 
 @pytest.mark.full
@@ -71,11 +72,12 @@ def test_a_killed_head_resumes_to_the_same_end(script, phantoms, results, train)
     words = ["--feature_views", "2", "--epochs_frozen", "40", "--patience", "0"]
     unbroken, _ = train(name, *words, script=script)
     where = ["--data_dir", phantoms, "--results_dir", results, "--run_name", "killed_" + script]
-    command = [ROOT / script, *where, "--cache_dir", results / "cache"]
-    log = results / f"killed_{script}" / "log.txt"
-    kill_training([*command, *TINY, *words], log, epochs=3)
-    assert not (log.parent / "metrics.json").exists(), "it ended before it was killed"
+    command = [SMALL_BACKBONE, script, *where, "--cache_dir", results / "cache"]
+    run = results / f"killed_{script}"
+    kill_training([*command, *TINY, *words], run, epochs=3)
+    assert not (run / "metrics.json").exists(), "it ended before it was killed"
     killed, _ = train("killed_" + script, *words, "--resume", script=script)
+    assert epochs_trained(run) < 43, "it began anew"
     pd.testing.assert_frame_equal(read_history(killed), read_history(unbroken))
 
 

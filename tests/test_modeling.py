@@ -9,18 +9,27 @@ import keras
 import numpy as np
 import pytest
 
+import modeling
 from modeling import (
     backbone_of,
     batchnorm_layers,
     build_backbone,
     count_parameters,
     freeze_backbone,
+    image_features,
     input_scaling,
     put_weights,
     scale_input,
     unfreeze_backbone,
 )
-from modeling_advanced import attention_map, build_model, fusion_gate
+from modeling_advanced import (
+    BUILDERS,
+    attention_map,
+    attn_sex_model,
+    attn_sex_model_improved,
+    build_model,
+    fusion_gate,
+)
 from preprocessing import load_films
 from util.backbones import BACKBONES, MODEL_TYPES
 from util.errors import UserError
@@ -47,14 +56,14 @@ def films(n=4, size=SIZE):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_scaling_is_that_of_the_family(name):
-    """Must hold 4."""
+def test_scaling_is_that_of_the_family(name, monkeypatch):
+    """Must hold 4: what reaches the backbone."""
+    monkeypatch.setattr(modeling, "build_backbone", lambda *_: keras.layers.Identity())
     grey = films()[0]
     family = importlib.import_module(f"keras.applications.{BACKBONES[name].module}")
     expected = family.preprocess_input(np.repeat(grey, 3, axis=3).copy())
-    image = keras.Input((SIZE, SIZE, 1))
-    scaled = keras.Model(image, scale_input(image, BACKBONES[name].scaling))
-    np.testing.assert_allclose(scaled(grey), expected, atol=1e-4)
+    image, features = image_features(name, SIZE, "imagenet")
+    np.testing.assert_allclose(keras.Model(image, features)(grey), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("weights", ["none", "FILE"])
@@ -111,9 +120,10 @@ def changed(before, after):
         ("finetune", "train", True, True),
     ],
 )
-def test_what_a_phase_trains(phase, bn, kernels_train, statistics_move):
+def test_what_a_phase_trains(phase, bn, kernels_train, statistics_move, tiny_mobilenet):
     """Must hold 3: measured through `fit`, which overrules `training=False` of nested networks."""
-    model = model_of(size=32)
+    with tiny_mobilenet():
+        model = model_of(size=32)
     enliven(model)
     freeze_backbone(model) if phase == "frozen" else unfreeze_backbone(model, bn)
     model.compile("adam", "mae", jit_compile=False)
@@ -139,6 +149,11 @@ def test_trainable_counts_follow_the_phase():
     assert trainable == total - statistics
 
 
+def test_attention_models_have_the_names_of_earlier_versions():
+    assert BUILDERS["attn_sex"] is attn_sex_model
+    assert BUILDERS["attn_sex_improved"] is attn_sex_model_improved
+
+
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_first_prediction_is_near_the_mean_age(model_type):
     """The output is months by the training labels' mean and SD."""
@@ -159,22 +174,31 @@ def test_sex_reaches_the_prediction(model_type):
     assert np.all(predict(model, image, sex) != predict(model, image, 1 - sex))
 
 
-def test_saved_models_load_with_keras_alone(tmp_path):
-    """Must hold 6: a new process, default arguments, safe mode on, the same months."""
+def test_saved_models_load_with_keras_alone(small_run, tmp_path):
+    """Must hold 6: a new process, default arguments, safe mode on, the same months; of each model
+    type and of a model that training has saved."""
     image, sex = films()
     np.savez(tmp_path / "films.npz", image=image, sex=sex)
     expected = []
     for model_type in MODEL_TYPES:
         model = model_of(model_type)
+        enliven(model)
+        kernel = model.get_layer("z").kernel
+        kernel.assign(kernel * 20 / predict(model, image, sex).std())
         model.save(tmp_path / f"{model_type}.keras")
         expected.append(predict(model, image, sex)[:, 0])
+        assert np.ptp(expected[-1]) > 5
+    trained = keras.models.load_model(small_run / "model.keras")
+    size = trained.inputs[0].shape[1]
+    expected.append(predict(trained, image[:, :size, :size], sex)[:, 0])
     code = f"""
 import keras, numpy as np
 films = np.load("films.npz")
-for name in {MODEL_TYPES!r}:
-    model = keras.models.load_model(name + ".keras")
-    inputs = [films[tensor.name] for tensor in model.inputs]
-    print(*np.asarray(model(inputs))[:, 0])
+for name in {[*(f"{kind}.keras" for kind in MODEL_TYPES), str(small_run / "model.keras")]!r}:
+    model = keras.models.load_model(name)
+    size = model.inputs[0].shape[1]
+    given = {{"image": films["image"][:, :size, :size], "sex": films["sex"]}}
+    print(*np.asarray(model([given[tensor.name] for tensor in model.inputs]))[:, 0])
 """
     process = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True

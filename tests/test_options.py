@@ -2,24 +2,21 @@
 
 import dataclasses
 import json
+from functools import cache
 
+import keras
 import numpy as np
 import pytest
 
 import run_all_backbones
 import train_advanced_streamlined
 import train_baseline
-from preprocessing import load_films, make_batch
+from preprocessing import load_films
 from util.experiment import build_from
-from util.loss_functions import get_loss_function
 from util.phases import plan_phases
+from util.presets import PRESETS
 from util.runs import open_run
-from util.training import (
-    augmentation,
-    choose_trainable,
-    learning_rate,
-    make_optimizer,
-)
+from util.training import choose_trainable, compile_model, learning_rate, training_batches
 
 TINY = ("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "4")
 FINE = ("--fine_tune",)
@@ -84,19 +81,20 @@ def what_training_starts_with(args, films):
     """All that the options decide before the first step, as one text."""
     films = films[args.img_size, args.fit]
     model = build_from(films, args)
-    batch = make_batch(films, args.batch_size, args.seed, 0, 0, augmentation(args))
-    loss = get_loss_function(**vars(args))
+    batch = next(iter(training_batches(model, films, args, 0, 1)))
     errors = np.array([[0.2], [1.5], [4.0], [8.0], [30.0]], np.float32)
     phases = []
     for phase in plan_phases(args):
         bn = choose_trainable(model, phase, args)
         schedule = learning_rate(args, phase.lr, steps=100, steps_an_epoch=10)
-        optimizer = make_optimizer(args, schedule, steps=100).get_config()
+        compile_model(model, schedule, 100, films, args)
+        optimizer = model.optimizer.get_config()
         rates = [float(schedule(step)) for step in range(0, 100, 3)]
         optimizer.pop("learning_rate")
         phases.append([dataclasses.asdict(phase), bn, rates, optimizer])
-    parts = [model.to_json(), batch.image.tolist(), batch.boneage.tolist(), phases]
-    return repr([*parts, np.asarray(loss(errors * 0, errors)).tolist()])
+    numbers = [np.asarray(part).tolist() for part in keras.tree.flatten(batch)]
+    loss = np.asarray(model.loss(errors * 0, errors)).tolist()
+    return repr([model.to_json(), numbers, phases, loss])
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +105,18 @@ def films(phantoms):
     }
 
 
+@pytest.fixture(scope="module")
+def unchanged(films):
+    """What a training starts with without the option of a case; most are compared with the same."""
+
+    @cache
+    def start(beside):
+        args = train_advanced_streamlined.parse_args([*TINY, *beside])
+        return what_training_starts_with(args, films)
+
+    return start
+
+
 @pytest.fixture
 def tiny(tiny_mobilenet):
     with tiny_mobilenet():
@@ -115,12 +125,12 @@ def tiny(tiny_mobilenet):
 
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("option", "value", "beside"), CASES)
-def test_an_option_changes_something_and_is_noted(option, value, beside, films, phantoms, tmp_path):
+def test_an_option_changes_something_and_is_noted(
+    option, value, beside, films, unchanged, phantoms, tmp_path
+):
     run = ("--data_dir", str(phantoms), "--results_dir", str(tmp_path), "--run_name", "run")
-    without = train_advanced_streamlined.parse_args([*TINY, *run, *beside])
     args = train_advanced_streamlined.parse_args([*TINY, *run, *beside, *typed(option, value)])
-    assert getattr(without, option) != value
-    assert what_training_starts_with(args, films) != what_training_starts_with(without, films)
+    assert what_training_starts_with(args, films) != unchanged(beside)
     config = open_run(args, "unnamed").read_json("config.json")
     assert config["options"][option] == value
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == config
@@ -134,7 +144,8 @@ def test_batch_sizes_have_the_names_of_earlier_versions_too():
 
 def test_a_typed_option_overrides_the_preset():
     args = train_advanced_streamlined.parse_args(["--preset", "cpu", "--epochs_finetune", "3"])
-    assert (args.img_size, args.epochs_small, args.epochs_finetune) == (192, 5, 3)
+    small = PRESETS["cpu"].options["epochs_small"]
+    assert (args.img_size, args.epochs_small, args.epochs_finetune) == (192, small, 3)
     assert (args.use_tta, args.tta_steps) == (True, 5)
 
 

@@ -2,11 +2,13 @@
 
 import json
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 from inference_speed.ship_model import portable
+from modeling import backbone_of
 from util.held_out import goes_back_to_other_films
 
 AS_IT_IS = ["--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "1", "--bn", "frozen"]
@@ -49,6 +51,18 @@ def test_it_starts_where_the_run_ended(go_on, small_run, phantoms, tmp_path):
     np.testing.assert_allclose(months(run), months(small_run), atol=1e-2)
     assert f"starts from {small_run}\n" in process.stdout
     assert "note: that was trained on other films" in process.stdout
+
+
+def test_fine_tuning_changes_kernels_and_no_frozen_statistics(go_on, small_run):
+    """Must hold 3, from one saved model to the next."""
+    process, run = go_on("--lr_finetune", "1e-2")
+    assert process.returncode == 0, process.stderr
+    before, after = (
+        backbone_of(keras.models.load_model(folder / "model.keras")) for folder in (small_run, run)
+    )
+    for old, new in zip(before.weights, after.weights, strict=True):
+        assert old.path == new.path
+        assert np.array_equal(old.numpy(), new.numpy()) == ("/moving_" in old.path), old.path
 
 
 def test_it_goes_on_at_another_size(go_on, small_run):

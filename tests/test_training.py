@@ -3,10 +3,11 @@
 import json
 import shutil
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, kill_training, read_history
+from conftest import SMALL_BACKBONE, epochs_trained, kill_training, read_history
 
 import train_advanced
 from util.errors import UserError
@@ -23,12 +24,13 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def train(command, phantoms, results):
-    """Run train_advanced.py on the phantoms, as a process of its own unless `by` is the fixture
-    `inside`; returns (process, run folder)."""
+    """Run train_advanced.py on the phantoms in a process of its own, with a small backbone, or as
+    it is `by` the fixture `inside`; returns (process, run folder)."""
 
-    def run(name, *words, data_dir=phantoms, by=command):
+    def run(name, *words, data_dir=phantoms, by=None):
         where = ["--data_dir", data_dir, "--results_dir", results, "--run_name", name]
-        return by("train_advanced.py", *where, *TINY, *words), results / name
+        words = ("train_advanced.py", *where, *TINY, *words)
+        return by(*words) if by else command(SMALL_BACKBONE, *words), results / name
 
     return run
 
@@ -58,6 +60,15 @@ def test_a_run_leaves_all_that_it_promises(unbroken):
     assert read_history(unbroken)["epoch"].tolist() == [1, 2, 3, 4]
 
 
+def test_a_run_says_what_it_was_made_with(unbroken):
+    """S22."""
+    config = json.loads((unbroken / "config.json").read_text())
+    assert config["versions"]["keras"] == keras.__version__
+    assert config["options"]["seed"] == 42
+    assert {"git_commit", "processor", "python", "command"} <= config.keys()
+    assert all(len(part["fingerprint"]) == 16 for part in config["data"].values())
+
+
 def test_metrics_are_those_of_the_predictions_in_months(unbroken):
     metrics = json.loads((unbroken / "metrics.json").read_text())["test"]
     table = predictions(unbroken)
@@ -69,6 +80,16 @@ def test_the_kept_model_is_the_best_of_those_that_saw_films_of_full_size(unbroke
     val = pd.read_csv(unbroken / "predictions_val.csv")
     best = read_history(unbroken).query("img_size == 64")["val_mae"].min()
     assert val["error"].abs().mean() == pytest.approx(best, abs=2e-3)
+
+
+def test_the_kept_model_is_the_best_over_both_phases(train_small):
+    """All on films of one size. Fine-tuning at such a rate spoils it: the frozen epoch is the best."""
+    run = train_small("spoiled", "--img_size", "32", "--lr_finetune", "1", "--ema", "0", "--lr", "0.01")
+    history = read_history(run)
+    assert history["img_size"].tolist() == 4 * [32]
+    assert history["val_mae"].idxmin() == 0
+    val = pd.read_csv(run / "predictions_val.csv")
+    assert val["error"].abs().mean() == pytest.approx(history["val_mae"][0], abs=2e-3)
 
 
 def test_the_learning_rate_falls_on_from_small_films_to_large_ones(unbroken):
@@ -107,23 +128,33 @@ def test_another_seed_gives_another_history(train_small, small):
     assert not np.allclose(read_history(other)["loss"][0], read_history(small)["loss"][0])
 
 
+@pytest.mark.full
+def test_mobilenet_learns_the_same_every_time(train, inside):
+    """Must hold 5, with all layers of a real backbone."""
+    runs = [train(name, by=inside)[1] for name in ("first", "second")]
+    pd.testing.assert_frame_equal(*map(read_history, runs))
+
+
 def test_the_state_of_an_earlier_version_is_refused(tmp_path):
     np.savez(tmp_path / "state.npz", progress=np.array(json.dumps({"next_epoch": 3})))
     with pytest.raises(UserError, match="an earlier version of BoneAge began this run"):
         read_state(Run(tmp_path))
 
 
-@pytest.mark.parametrize("rows", [2, *(pytest.param(n, marks=pytest.mark.full) for n in (1, 3))])
+@pytest.mark.parametrize("rows", [2, 3, pytest.param(1, marks=pytest.mark.full)])
 def test_a_killed_run_resumes_to_the_same_end(phantoms, results, train, unbroken, rows):
     """Must hold 5: killed between two phases, between two sizes and inside fine-tuning, as soon as
     that many epochs are saved; what comes before and after the kill is as in the unbroken run.
     From the state of small films the larger model goes on as from the small model itself."""
     name = f"killed{rows}"
     words = ["--data_dir", phantoms, "--results_dir", results, "--run_name", name, *TINY]
-    kill_training([ROOT / "train_advanced.py", *words], results / name / "log.txt", rows)
+    kill_training([SMALL_BACKBONE, "train_advanced.py", *words], results / name, rows)
     assert not (results / name / "metrics.json").exists(), "it ended before it was killed"
     resumed, run = train(name, "--resume")
     assert resumed.returncode == 0, resumed.stderr
+    assert epochs_trained(run) <= 5, (
+        "it began anew"
+    )  # 4, and one that was killed before it was saved
     pd.testing.assert_frame_equal(read_history(run), read_history(unbroken))
     pd.testing.assert_frame_equal(predictions(run), predictions(unbroken))
 
@@ -147,9 +178,11 @@ def test_validation_and_test_labels_change_no_weight(train_small, phantoms, smal
 
 
 def test_training_counts_are_printed(unbroken):
+    """Fine-tuning trains the kernels of three convolutions, and scale and offset of BatchNorm."""
     lines = [line for line in (unbroken / "log.txt").read_text().splitlines() if "train" in line]
     frozen, finetune = (next(x for x in lines if x.startswith(p)) for p in ("frozen:", "finetune:"))
-    assert trainable(frozen) < 100_000 < 3_000_000 < trainable(finetune)
+    backbone = 9 * (3 * 16 + 16 * 64 + 64 * 128) + 2 * (16 + 64 + 128)
+    assert trainable(finetune) - trainable(frozen) == backbone
 
 
 def trainable(line):

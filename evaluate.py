@@ -46,7 +46,11 @@ def parse_args(argv=None):
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--data_dir", help="data folder (default: the one of the run)")
     add_clahe(parser, "evaluate on the CLAHE copies of the split's films (made when missing)")
-    parser.add_argument("--csv", metavar="FILE", help="labels of other films: id, sex, boneage")
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="labels of other films: id, sex, boneage; without --cache_dir they are held in memory",
+    )
     parser.add_argument(
         "--calibrate", metavar="FILE", help="fit a calibration to the labels of other films instead"
     )
@@ -223,7 +227,8 @@ def read_films_to_evaluate(args, ensemble):
     csv = args.csv or args.calibrate
     if csv:
         usable, left_out = read_labelled_folder(csv, args.images, args.male_value)
-        return {c: read_films(usable, left_out, *c) for c in canvases}, Path(csv).stem
+        films = {c: read_films(usable, left_out, *c, args.cache_dir) for c in canvases}
+        return films, Path(csv).stem
     data_dir, clahe = args.data_dir or trained["data_dir"], args.use_clahe_val_test
     male_value = trained["male_value"] if args.male_value is None else args.male_value
     if not args.data_dir:

@@ -15,6 +15,7 @@ Research use only: not a medical device.
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from util.errors import UserError, run_command
@@ -30,7 +31,7 @@ from util.options import (
 
 COLUMNS = ["filename", "path", "sex", "months", "low", "high"]  # of --out
 SHIPPED = Path(__file__).parent / "models" / "mobilenet_192"
-CHUNK = 256  # films read before they are predicted, so that lines appear early and memory is flat
+CHUNK = 256  # films at most that are read before they are predicted: memory is flat
 
 
 def parse_args(argv=None):
@@ -79,11 +80,9 @@ def main(argv=None):
     for note in ensemble.notes:
         print(f"note: {note}", file=sys.stderr)
     width = max(len(Path(path).name) for path in films["path"])
-    results = [
-        predict_chunk(ensemble, films[start : start + CHUNK], args, width)
-        for start in range(0, len(films), CHUNK)
-    ]
-    results = pd.concat(results)
+    # chunks of one size: a last one of few films would have a batch size, and a compilation, of its own
+    chunks = np.array_split(np.arange(len(films)), -(-len(films) // CHUNK))
+    results = pd.concat(predict_chunk(ensemble, films.iloc[rows], args, width) for rows in chunks)
     if args.out:
         from util.files import write_csv
 

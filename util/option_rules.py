@@ -121,7 +121,7 @@ NEEDS = (
         lambda args: getattr(args, "calibrate", None) is None,
     ),
     Needs(
-        ("split", "data_dir", "cache_dir", "use_clahe_val_test"),
+        ("split", "data_dir", "use_clahe_val_test"),
         "the films of a data folder (leave out --csv and --calibrate)",
         lambda args: (
             getattr(args, "csv", None) is None and getattr(args, "calibrate", None) is None

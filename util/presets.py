@@ -20,7 +20,7 @@ MOBILENET = {
 PRESETS = {
     "quick": Preset(
         {**MOBILENET, "img_size": 96, "epochs_finetune": 4, "lr_finetune": 1.2e-3},
-        "10 minutes on two cores, 8.7 months",
+        "10 to 15 minutes on two cores, 8.7 months",
     ),
     "cpu": Preset(
         {
@@ -31,7 +31,7 @@ PRESETS = {
             "lr_finetune": 1e-3,
             "use_tta": True,
         },
-        "under 90 minutes on two cores, not measured to its end yet",
+        "80 to 100 minutes on two cores, not measured to its end",
     ),
     "gpu": Preset(
         {

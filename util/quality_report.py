@@ -205,7 +205,7 @@ def format_splits(summary):
     rows = {row["split"]: row for row in summary["splits"]}
     for split in SPLITS:
         if split not in rows:
-            yield f"{split:8s}no table"
+            yield f"{split:8s}no rows"
             continue
         row = rows[split]
         ages = "".join(f"{row[band]:13d}" for band in AGE_BANDS)

@@ -16,11 +16,14 @@ TIMED_STEPS = 3
 
 def main():
     args = Namespace(**json.load(sys.stdin))
-    args.weights = "none"  # weights change nothing of the time
     from util.phases import plan_phases
     from util.quiet import import_tensorflow
 
     import_tensorflow()
+    from util.training import batchnorm_mode
+
+    args.bn = batchnorm_mode(args)  # which goes by the weights
+    args.weights = "none"  # they change nothing else of the time
     if args.feature_views:
         seconds = feature_seconds(args)
     else:

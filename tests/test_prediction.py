@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from preprocessing import load_films
+from util import prediction
 from util.intervals import interval_bounds
 from util.metrics import format_years
 from util.prediction import compile_predictor, predict_films
@@ -95,6 +96,22 @@ def test_predictions_are_in_file_order_and_whole_whatever_the_batch(trained, by_
     assert first["id"].tolist() == table["id"].tolist()
     assert first["boneage"].tolist() == table["boneage"].tolist()
     np.testing.assert_allclose(first["predicted"], alone, atol=0.01)
+
+
+def test_a_predictor_keeps_the_weights_it_was_made_with_unless_in_training(small_run, monkeypatch):
+    model = load_run_model(read_run(small_run)[0])
+    size = model.inputs[0].shape[1]
+    image = np.random.default_rng(0).integers(0, 256, (3, size, size, 1)).astype(np.uint8)
+    sex = np.ones((3, 1), np.float32)
+    kept, follows = compile_predictor(model), compile_predictor(model, in_training=True)
+    monkeypatch.setattr(prediction, "MOST_CONSTANTS", 0)
+    large = compile_predictor(model)
+    before = follows(image, sex)
+    bias = model.get_layer("z").bias
+    bias.assign(bias + 1)
+    np.testing.assert_allclose(kept(image, sex), before, atol=1e-3)
+    for predict in (follows, large):
+        assert np.all(np.abs(predict(image, sex) - before) > 1)
 
 
 def test_labels_in_another_order_give_the_same_prediction_for_each_film(

@@ -11,26 +11,30 @@ from util.quiet import import_tensorflow
 from util.runs import load_run_model
 from util.runtimes import RUNTIMES, check_export, load_quickest, load_runtime
 
+MOST_CONSTANTS = 30e6  # a graph holds 2 GB, and is copied several times on its way
+
 
 def compile_predictor(model, in_training=False):
     """Return `predict(image, sex) -> months (N,)` as one compiled call of the model.
 
     image `(N, S, S, 1)` 0-255, sex `(N, 1)`, 1 = male. A loop over `model.predict` would pay its
     start-up for every batch and grow in memory. The weights are taken as they are now, for good:
-    TensorFlow then computes BatchNorm within the convolutions. `in_training` follows them instead.
+    TensorFlow then computes BatchNorm within the convolutions. `in_training` follows them instead,
+    and so do models of more than `MOST_CONSTANTS` parameters.
     """
     import tensorflow as tf
 
-    weights = [[w.numpy() for w in model.trainable_variables]]
-    weights += [[w.numpy() for w in model.non_trainable_variables]]
+    variables = in_training or model.count_params() > MOST_CONSTANTS
+    kinds = [] if variables else [model.trainable_variables, model.non_trainable_variables]
+    constants = [[weight.numpy() for weight in kind] for kind in kinds]
 
     @tf.function
     def call(image, sex):
         inputs = inputs_of(model, image=tf.cast(image, tf.float32), sex=sex)
-        if in_training:
+        if variables:
             months = model(inputs, training=False)
         else:
-            months, _ = model.stateless_call(*weights, inputs, training=False)
+            months, _ = model.stateless_call(*constants, inputs, training=False)
         return months[:, 0]
 
     def predict(image, sex):

@@ -124,6 +124,14 @@ def test_patience_ends_the_training_but_not_that_on_small_films(train_small):
     assert read_history(run)["phase"].tolist() == 3 * ["small"] + 2 * ["finetune"]
 
 
+def test_layers_are_held_on_films_of_full_size_alone(train_small, small):
+    run = train_small("held", "--hold_layers", "0.5")
+    held, free = read_history(run), read_history(small)
+    pd.testing.assert_frame_equal(held[:2], free[:2])
+    assert not np.allclose(held["loss"][2:], free["loss"][2:])
+    assert (run / "log.txt").read_text().count("the first 50% of layers held") == 1
+
+
 def test_another_seed_gives_another_history(train_small, small):
     """Must hold 5: that the same seed gives the same one is seen in the resumed runs below."""
     other = train_small("other", "--seed", "7")

@@ -44,7 +44,9 @@ NEEDS = (
     Needs(
         ("jit_compile",), "a single device (--strategy none)", lambda args: args.strategy == "none"
     ),
-    Needs(("img_size_small",), "--epochs_small above 0", lambda args: args.epochs_small),
+    Needs(
+        ("img_size_small", "hold_layers"), "--epochs_small above 0", lambda args: args.epochs_small
+    ),
     Needs(
         ("gender_units",),
         "a model that is told the sex (--model_type)",
@@ -103,7 +105,7 @@ NEEDS = (
     Needs(
         (
             *("folds", "patience", "use_tta", "use_cyclical_lr", "use_clahe_val_test", "resume"),
-            *("lr_finetune", "epochs_finetune", "epochs_small", "img_size_small"),
+            *("lr_finetune", "epochs_finetune", "epochs_small", "img_size_small", "hold_layers"),
         ),
         "a training (leave out --find_lr)",
         lambda args: not getattr(args, "find_lr", False),

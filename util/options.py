@@ -194,6 +194,13 @@ def add_training_options(parser):
     group.add_argument(
         "--img_size_small", type=count(32), default=128, help="side of small films, in pixels"
     )
+    group.add_argument(
+        "--hold_layers",
+        type=number(0, 1),
+        default=0.0,
+        help="share of the backbone's first layers, the dearest, that are not trained any more on "
+        "films of full size",
+    )
     group.add_argument("--lr", type=number(0, 1, True), default=1e-3, help="peak learning rate")
     group.add_argument(
         "--lr_finetune", type=number(0, 1, True), default=3e-4, help="the same for fine-tuning"

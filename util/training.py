@@ -24,6 +24,7 @@ from modeling import (
     batchnorm_layers,
     count_parameters,
     freeze_backbone,
+    hold_first_layers,
     unfreeze_backbone,
 )
 from preprocessing import Films, make_batch, steps_per_epoch, training_dataset
@@ -118,6 +119,7 @@ def prepare_phase(stage, phase, args, run):
     run.log(
         f"{phase.name}: {phase.last - phase.first} epochs of {steps_an_epoch} steps at "
         f"{phase.img_size} pixels, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
+        + (f", the first {held:.0%} of layers held" if (held := share_held(phase, args)) else "")
     )
     return bn
 
@@ -129,7 +131,14 @@ def choose_trainable(model, phase, args):
         return "frozen"
     bn = batchnorm_mode(args, devices_of(model))
     unfreeze_backbone(model, bn)
+    if share_held(phase, args):
+        hold_first_layers(model, share_held(phase, args))
     return bn
+
+
+def share_held(phase, args):
+    """The share of the backbone's layers that a phase leaves as small films left them."""
+    return args.hold_layers if args.epochs_small and phase.name == "finetune" else 0
 
 
 def compile_model(model, schedule, steps, films, args):

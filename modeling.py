@@ -187,7 +187,7 @@ def hold_first_layers(model, share):
     """
     network = backbone_of(model).layers
     held = network[: round(share * len(network))]
-    use_statistics([layer for layer in held if layer in batchnorm_layers(model)], "frozen")
+    use_statistics([layer for layer in batchnorm_layers(model) if layer in held], "frozen")
     for layer in held:
         if not isinstance(layer, keras.layers.InputLayer):
             layer.call = partial(call_without_gradient, layer.call)

@@ -220,7 +220,8 @@ def read_shard(paths, img_size, fit, pool, bar):
             notes["failures"][str(i)] = result.reason
         else:
             shard[i], cut = result
-            notes["whole"] += [] if cut else [i]
+            if not cut:
+                notes["whole"].append(i)
         bar.update()
     return shard, notes
 

@@ -130,17 +130,14 @@ def read_sources(sources, csv, male_value):
     them to those that have none. Raises UserError when there is no usable film or when an id is in
     two given splits.
     """
-    with_films = [s for s in sources if list_images(s.folder)] or sources
-    lent = [table for s in sources if s not in with_films for table in find_tables(s)]
-    films = pd.concat(
-        [
-            read_source(s, [Path(csv)], male_value, table_first=False)
-            if csv
-            else read_source(s, find_tables(s) or lent, male_value)
-            for s in with_films
-        ],
-        ignore_index=True,
-    )
+    images = [list_images(s.folder) for s in sources]
+    with_films = [s for s, found in zip(sources, images, strict=True) if found] or sources
+    if csv:
+        parts = [read_source(s, [Path(csv)], male_value, table_first=False) for s in with_films]
+    else:
+        lent = [table for s in sources if s not in with_films for table in find_tables(s)]
+        parts = [read_source(s, find_tables(s) or lent, male_value) for s in with_films]
+    films = pd.concat(parts, ignore_index=True)
     # one table for several sources: a row needs its film in one of them
     elsewhere = films["id"].isin(films.loc[films["path"] != "", "id"])
     repeated = films.duplicated(["id", "filename"])
@@ -156,7 +153,7 @@ def read_sources(sources, csv, male_value):
             "Check that the table belongs to the films."
         )
     known = set(films["path"])
-    unlabelled = [p for s in sources for p in list_images(s.folder) if str(p) not in known]
+    unlabelled = [p for found in images for p in found if str(p) not in known]
     extra = pd.DataFrame(
         {
             "id": [path.stem for path in unlabelled],

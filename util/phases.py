@@ -23,7 +23,8 @@ class Phase:
 
 
 def plan_phases(args):
-    """The phases that the options ask for; UserError when there is none.
+    """The phases that the options ask for; UserError when there is none, or one can't have its
+    cycles of the learning rate.
 
     Under --epochs_small the first of them see small films, which takes a fraction of the time
     ("progressive resizing", as in Tan & Le 2021, 'EfficientNetV2').

@@ -70,11 +70,10 @@ def read_canvases(paths, size, fit):
     A few films at once are quicker than one by one (see `find_hands`); all are held in memory.
     """
     results = [read_or_error(path) for path in paths]
-    read = [i for i, result in enumerate(results) if not isinstance(result, RadiographError)]
-    films = [(film, True) for _, film in (results[i] for i in read)]
-    if fit == "hand":
-        films = cut_to_hands([results[i] for i in read])
-    for i, (film, cut) in zip(read, films, strict=True):
+    good = [i for i, result in enumerate(results) if not isinstance(result, RadiographError)]
+    pairs = [results[i] for i in good]
+    films = cut_to_hands(pairs) if fit == "hand" else [(film, True) for _, film in pairs]
+    for i, (film, cut) in zip(good, films, strict=True):
         results[i] = to_canvas(film, size, fit), cut
     return results
 

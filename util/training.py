@@ -131,8 +131,8 @@ def choose_trainable(model, phase, args):
         return "frozen"
     bn = batchnorm_mode(args, devices_of(model))
     unfreeze_backbone(model, bn)
-    if share_held(phase, args):
-        hold_first_layers(model, share_held(phase, args))
+    if held := share_held(phase, args):
+        hold_first_layers(model, held)
     return bn
 
 

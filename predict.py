@@ -139,10 +139,10 @@ def read_sex(args, paths):
 
 def predict_chunk(ensemble, films, args, width):
     """Predict some films and print a line for each; months are NaN where there is an error."""
-    from util.ensemble import read_canvases, taken_whole
+    from util.ensemble import read_on_canvases, taken_whole
 
     films = films.reset_index(drop=True)
-    pixels, failures = read_canvases(ensemble.canvases, films["path"].tolist())
+    pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
         unknown = films.index[films["sex"].isna()]
         failures = dict.fromkeys(unknown, f"no sex in {args.csv}") | failures

@@ -147,7 +147,7 @@ def localiser_notes(members):
             )
 
 
-def read_canvases(canvases, paths):
+def read_on_canvases(canvases, paths):
     """Read films onto canvases: ({canvas: Pixels}, {position: reason} of films that can't be
     read)."""
     from preprocessing import read_pixels

@@ -163,7 +163,7 @@ def test_every_option_has_a_case():
         ("--bn train", "--fine_tune"),
         ("--epochs_small 2", "--fine_tune"),
         ("--img_size_small 64 --fine_tune", "--epochs_small above 0"),
-        ("--hold_layers 0.3 --fine_tune", "--epochs_small above 0"),
+        ("--hold_layers 0.3 --fine_tune", "layers that have seen films"),
         ("--gender_units 5 --model_type baseline", "a model that is told the sex"),
         ("--huber_delta 3", "--loss_type huber"),
         ("--smooth_l1_sigma 3 --loss_type huber", "--loss_type smooth_l1"),

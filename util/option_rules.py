@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from util.backbones import POOLED
 from util.runtimes import RUNTIMES
+from util.start import has_seen_films
 
 
 class Needs(NamedTuple):
@@ -44,8 +45,11 @@ NEEDS = (
     Needs(
         ("jit_compile",), "a single device (--strategy none)", lambda args: args.strategy == "none"
     ),
+    Needs(("img_size_small",), "--epochs_small above 0", lambda args: args.epochs_small),
     Needs(
-        ("img_size_small", "hold_layers"), "--epochs_small above 0", lambda args: args.epochs_small
+        ("hold_layers",),
+        "layers that have seen films (--epochs_small above 0, or the folder of a run as --weights)",
+        has_seen_films,
     ),
     Needs(
         ("gender_units",),

@@ -198,8 +198,8 @@ def add_training_options(parser):
         "--hold_layers",
         type=number(0, 1),
         default=0.0,
-        help="share of the backbone's first layers, the dearest, that are not trained any more on "
-        "films of full size",
+        help="share of the backbone's first layers, the dearest, that train on small films alone, or "
+        "stay as the RUN of --weights left them",
     )
     group.add_argument("--lr", type=number(0, 1, True), default=1e-3, help="peak learning rate")
     group.add_argument(

@@ -25,6 +25,12 @@ def from_run(args):
     return args.weights not in WORDS and Path(args.weights).is_dir()
 
 
+def has_seen_films(args):
+    """Whether the backbone trained on films before those of full size: on small ones, or in the run
+    that it starts from."""
+    return bool(args.epochs_small or from_run(args))
+
+
 def check_weights(weights):
     """UserError when --weights names neither what there is by name, nor a file or folder."""
     if weights not in WORDS and not Path(weights).exists():

@@ -38,6 +38,7 @@ from util.loss_functions import get_loss_function
 from util.phases import plan_phases
 from util.prediction import compile_predictor, inputs_of, predict_films
 from util.saved_state import read_state, restore, state_of, write_state
+from util.start import has_seen_films
 
 WARM_UP = 0.05  # share of a schedule in which the learning rate rises
 STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
@@ -137,8 +138,8 @@ def choose_trainable(model, phase, args):
 
 
 def share_held(phase, args):
-    """The share of the backbone's layers that a phase leaves as small films left them."""
-    return args.hold_layers if args.epochs_small and phase.name == "finetune" else 0
+    """The share of the backbone's layers that a phase leaves as earlier films left them."""
+    return args.hold_layers if phase.name == "finetune" and has_seen_films(args) else 0
 
 
 def compile_model(model, schedule, steps, films, args):

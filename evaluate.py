@@ -140,11 +140,13 @@ def evaluate_runs(folders, args):
 def judge(ensemble, predictions, films, args):
     """The metrics of the predictions; what throws doubt on them goes to the ensemble's notes."""
     from util.ensemble import taken_whole
-    from util.held_out import corrected_by_these, split_notes
+    from util.held_out import corrected_by_these, split_notes, training_notes
     from util.intervals import evaluate_with_intervals
 
     table = films[ensemble.canvases[0]].table
-    if not args.csv:
+    if args.csv:
+        ensemble.notes += training_notes(ensemble.members, table)
+    else:
         ensemble.notes += split_notes(ensemble.members, table, args.split)
     half_width = ensemble.calibration["half_width"]
     if corrected_by_these(ensemble, table, args):

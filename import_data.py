@@ -49,7 +49,7 @@ def main(argv=None):
     args = parse_args(argv)
     import pandas as pd
 
-    from preprocessing import SPLITS
+    from preprocessing import next_training
     from util import importing
     from util.files import write_csv
     from util.tables import count_reasons, read_labels
@@ -69,13 +69,8 @@ def main(argv=None):
     unknown = test_ids[~test_ids.isin(films["id"])]
     if len(unknown):
         print(f"{len(unknown)} ids of --test_ids have no film, such as {unknown.iloc[0]}")
-    empty = [split for split in SPLITS if split not in set(films["split"])]
-    if empty:
-        print(
-            f"\nnote: no film for {' and '.join(empty)}: a training needs all of {', '.join(SPLITS)}"
-        )
-    else:
-        print(f"\nnext: python train_advanced.py --data_dir {args.data_dir} --fine_tune")
+    training = f"python train_advanced.py --data_dir {args.data_dir} --fine_tune"
+    print(f"\n{next_training(films['split'], training)}")
 
 
 def report(films):

@@ -22,6 +22,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    from preprocessing import next_training
     from util.phantoms import write_phantoms
 
     counts = {"train": args.train, "val": args.val, "test": args.test}
@@ -34,13 +35,12 @@ def main(argv=None):
             f"{split:6s}{len(part):6d} phantoms, {part['sex'].mean():.0%} boys, "
             f"{ages.min()}-{ages.max()} months, mean {ages.mean():.0f}"
         )
-    if not all(counts.values()):
-        return
-    print(
-        f"\nnext: python train_advanced.py --data_dir {args.data_dir} --backbone mobilenet "
-        "--weights none --img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune "
-        "--epochs_finetune 4 --lr_finetune 2e-3"
+    training = (
+        f"python train_advanced.py --data_dir {args.data_dir} --backbone mobilenet --weights none "
+        "--img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune --epochs_finetune 4 "
+        "--lr_finetune 2e-3"
     )
+    print(f"\n{next_training(table['split'], training)}")
 
 
 if __name__ == "__main__":

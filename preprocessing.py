@@ -41,6 +41,17 @@ SHARD_FILMS = 256  # films in one file of the pixel cache
 READ_TOGETHER = 8  # films that are in memory at their own size, for each core
 
 
+def next_training(splits, command):
+    """The last line of a script that built a data folder: the command to go on with, or what keeps
+    a folder that has films for `splits` alone from being trained on."""
+    empty = [split for split in SPLITS if split not in set(splits)]
+    if empty:
+        return (
+            f"note: no film for {' and '.join(empty)}: a training needs all of {', '.join(SPLITS)}"
+        )
+    return f"next: {command}"
+
+
 @dataclass
 class Films:
     """Films of one split: `table` (id, filename, path, sex, boneage in months), `pixels` of the

@@ -537,6 +537,15 @@ def test_a_source_of_tables_alone_lends_them_to_the_films(tmp_path, annotations)
     assert sorted(rows.index[rows["split"] == "val"].astype(int)) == list(IDS[30:])
 
 
+def test_a_lent_table_leaves_the_splits_that_sources_are_named_after(tmp_path):
+    make_films(tmp_path / "training", IDS[:30])
+    make_films(tmp_path / "validation", IDS[30:])
+    make_table(tmp_path / "annotations" / "train.csv", IDS)
+    sources = [tmp_path / name for name in ("training", "validation", "annotations")]
+    rows = read(run(tmp_path / "Data", "--source", *sources))
+    assert sorted(rows.index[rows["split"] == "val"].astype(int)) == list(IDS[30:])
+
+
 def test_a_split_without_films_is_told_instead_of_a_next_command(tmp_path, capsys):
     run(tmp_path / "Data", "--source", make_source(tmp_path / "films"), "--split", 0.9, 0.1, 0)
     out = capsys.readouterr().out

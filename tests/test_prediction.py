@@ -284,6 +284,24 @@ def test_an_evaluation_says_when_films_were_not_held_out(trained, inside, tmp_pa
     assert f"note: these are not the test films of {run}" in process.stdout
 
 
+def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
+    small_run, phantoms, inside, tmp_path
+):
+    trained, others = (pd.read_csv(phantoms / f"df_{s}.csv") for s in ("train", "val"))
+    films = [phantoms / "train" / f"{id}.png" for id in trained["id"][:3]]
+    films += [phantoms / "validation" / f"{id}.png" for id in others["id"][:4]]
+    (tmp_path / "films").mkdir()
+    for film in films:
+        (tmp_path / "films" / film.name).symlink_to(film)
+    labels = pd.concat([trained[:3], others[:4]])
+    labels.loc[labels.index[0], "boneage"] += 1  # the same id in another hospital
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--csv", tmp_path / "labels.csv", "--images", tmp_path / "films"]
+    process = inside("evaluate.py", small_run, *words, "--out", tmp_path / "out")
+    assert process.returncode == 0, process.stderr
+    assert f"note: {small_run} was trained on 2 of these films" in process.stdout
+
+
 def test_an_evaluation_says_when_it_was_corrected_by_these_films(trained, inside, tmp_path):
     process = inside("evaluate.py", trained[0], "--split", "val", "--out", tmp_path / "val")
     assert process.returncode == 0, process.stderr

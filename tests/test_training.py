@@ -11,7 +11,7 @@ from conftest import SMALL_BACKBONE, epochs_trained, kill_training, read_history
 
 import train_advanced
 from util.errors import UserError
-from util.runs import Run
+from util.runs import Run, open_run
 from util.saved_state import read_state
 from util.training import batchnorm_mode
 
@@ -220,6 +220,13 @@ def test_a_run_is_never_overwritten(train, inside, unbroken):
     assert process.stderr.count("\n") == 1
     assert "--resume" in process.stderr
     assert before == {p: p.stat().st_mtime_ns for p in unbroken.rglob("*")}
+
+
+def test_a_folder_that_a_kill_left_empty_is_used(tmp_path):
+    (tmp_path / "mine").mkdir()
+    words = ["--results_dir", str(tmp_path), "--run_name", "mine"]
+    open_run(train_advanced.parse_args(words), "sex")
+    assert (tmp_path / "mine" / "config.json").exists()
 
 
 def test_resume_with_other_options_names_them(train, inside, unbroken):

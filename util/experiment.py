@@ -24,7 +24,7 @@ from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.metrics import label_predictions
 from util.phases import plan_phases
 from util.quiet import import_tensorflow
-from util.runs import add_to_config, fingerprint, load_run_model, open_run
+from util.runs import LABELS, TRAINING_FILMS, add_to_config, fingerprint, load_run_model, open_run
 from util.start import check_start, note_start, read_start
 from util.tables import count_reasons
 
@@ -133,6 +133,7 @@ def load_splits(args, run):
     if any(len(part.left_out) for part in films.values()):
         run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
     note_data(run, {split: describe(part) for split, part in films.items()})
+    write_csv(run.path(TRAINING_FILMS), films["train"].table[LABELS])
     if args.fit == "hand":
         note_hand_crop(run, whole)
     return films

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from util.runs import fingerprint
+import pandas as pd
+
+from util.runs import LABELS, TRAINING_FILMS, fingerprint
 
 
 def split_notes(members, table, split):
@@ -22,6 +24,21 @@ def split_notes(members, table, split):
                 f"{member.run.folder} goes back to a run with other training films: where some of "
                 "these are among them, its errors come out too small"
             )
+
+
+def training_notes(members, table):
+    """A note for each member of an ensemble that was trained on films of a `table` from elsewhere:
+    the same id, sex and label."""
+    for member in members:
+        path = member.run.folder / TRAINING_FILMS
+        if path.exists():  # a model that was shipped comes without
+            trained = pd.read_csv(path, dtype={"id": str})
+            shared = len(table.merge(trained, on=LABELS))
+            if shared:
+                yield (
+                    f"{member.run.folder} was trained on {shared} of these films: its errors come "
+                    "out too small"
+                )
 
 
 def goes_back_to_other_films(config):

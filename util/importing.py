@@ -136,7 +136,11 @@ def read_sources(sources, csv, male_value):
         parts = [read_source(s, [Path(csv)], male_value, table_first=False) for s in with_films]
     else:
         lent = [table for s in sources if s not in with_films for table in find_tables(s)]
-        parts = [read_source(s, find_tables(s) or lent, male_value) for s in with_films]
+        own = [find_tables(s) for s in with_films]
+        parts = [
+            read_source(s, tables or lent, male_value, table_first=bool(tables) or len(lent) > 1)
+            for s, tables in zip(with_films, own, strict=True)
+        ]
     films = pd.concat(parts, ignore_index=True)
     # one table for several sources: a row needs its film in one of them
     elsewhere = films["id"].isin(films.loc[films["path"] != "", "id"])

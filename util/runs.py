@@ -1,7 +1,7 @@
 """The run folder: what went in, what came out, and enough to go on after a kill.
 
-config.json  history.csv  model.keras  predictions_{val,test}.csv  metrics.json  left_out.csv
-plots/*.png  log.txt
+config.json  train_films.csv  history.csv  model.keras  predictions_{val,test}.csv  metrics.json
+left_out.csv  plots/*.png  log.txt
 """
 
 import hashlib
@@ -21,6 +21,8 @@ from util.files import write_json
 from util.parallel import cores
 
 STATE = "state.npz"  # of training, to resume from
+TRAINING_FILMS = "train_films.csv"
+LABELS = ["id", "sex", "boneage"]  # what tells a labelled film from others
 # Options that may differ when a run goes on: none of them changes a result.
 FREE_TO_CHANGE = {
     *("resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval"),
@@ -81,7 +83,7 @@ def open_run(args, name):
         return run
     check_free(run.folder)
     try:
-        run.folder.mkdir(parents=True)
+        run.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"can't make the run folder: {error.strerror} ({run.folder}). Choose another --results_dir."
@@ -101,7 +103,9 @@ def check_started(folder, started):
 
 
 def check_free(folder):
-    if folder.exists():
+    """UserError when there is more than an empty folder, which a run that was killed in its first
+    moment leaves."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(
             f"there is a run already ({folder}). Go on with it by --resume, "
             "or choose another --run_name."
@@ -235,5 +239,5 @@ def processor_name():
 
 def fingerprint(table):
     """A hash of the ids, sexes and labels of a split, in order: the same data, the same hash."""
-    columns = pd.util.hash_pandas_object(table[["id", "sex", "boneage"]], index=False)
+    columns = pd.util.hash_pandas_object(table[LABELS], index=False)
     return hashlib.sha256(columns.to_numpy().tobytes()).hexdigest()[:16]

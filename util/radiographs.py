@@ -28,7 +28,8 @@ KINDS = {  # first bytes of a file: its kind
 }
 
 # OpenCV's own complaints about bad files would come beside our one line that names the file.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+logging = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # which is new in OpenCV 5
+logging.setLogLevel(0)
 
 
 class RadiographError(UserError):

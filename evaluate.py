@@ -15,7 +15,7 @@ beside the run, which --calibration NAME uses.
 
 from pathlib import Path
 
-from util.errors import run_command
+from util.errors import UserError, run_command
 from util.option_rules import parse_effective
 from util.options import (
     add_cache_dir,
@@ -127,7 +127,7 @@ def evaluate_runs(folders, args):
     if len(members) > 1:
         metrics["members"] = comparison
     plots = write_evaluation(out, predictions, metrics, left_out, name)
-    report(metrics, ensemble, describe(folders, name, ensemble.views))
+    report(metrics, ensemble, describe(folders[0], ensemble, name))
     report_left_out(left_out, out)
     print(f"\npredictions, metrics and plots: {out}")
     if args.show:
@@ -149,7 +149,7 @@ def judge(ensemble, predictions, films, args):
     else:
         ensemble.notes += split_notes(ensemble.members, table, args.split)
     half_width = ensemble.calibration["half_width"]
-    if corrected_by_these(ensemble, table, args):
+    if corrected_by_these(ensemble, table):
         half_width = None  # nothing is learned from how they do where they were fitted
         ensemble.notes.append(
             "corrections and intervals come from these films: their errors may come out too small"
@@ -192,17 +192,19 @@ def default_folder(folders, name):
     return first / f"evaluation_{name}" if len(folders) == 1 else first.parent / f"ensemble_{name}"
 
 
-def describe(folders, name, views):
+def describe(folder, ensemble, name):
     """The title of a table of errors."""
-    who = Path(folders[0]).name if len(folders) == 1 else f"mean of {len(folders)} runs"
-    return f"{who} on {name}" + (f", mean of {views} views" if views > 1 else "")
+    runs = sum(member.weight for member in ensemble.members)
+    who = Path(folder).name if runs == 1 else f"mean of {runs} runs"
+    return f"{who} on {name}" + (f", mean of {ensemble.views} views" if ensemble.views > 1 else "")
 
 
 def calibrate_run(folder, args):
     """Fit a calibration of a run to the films of another hospital, and store it under a name."""
     from util import hospital
     from util.calibration import fit_calibration
-    from util.ensemble import Ensemble, read_members
+    from util.ensemble import Ensemble, localiser_notes, read_members
+    from util.held_out import training_notes
 
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
@@ -210,10 +212,12 @@ def calibrate_run(folder, args):
     films, _ = read_films_to_evaluate(args, ensemble)
     table = films[ensemble.canvases[0]].table
     hospital.check_enough_films(table, ensemble.sees_sex, args.calibrate)
+    for note in [*localiser_notes(ensemble.members), *training_notes(ensemble.members, table)]:
+        print(f"note: {note}")
     ensemble.load(args)
     predictions, _ = ensemble.predict_labelled(films, args.batch_size_eval)
     calibration, _ = fit_calibration(predictions, ensemble.sees_sex, always=True)
-    hospital.store_calibration(path, calibration, args.calibrate, ensemble.views)
+    hospital.store_calibration(path, calibration, table, ensemble.views)
     print(hospital.format_named(calibration, path))
     print(f"next: python predict.py FILM.png --model {folder} --calibration {name} --sex F")
 
@@ -235,9 +239,14 @@ def read_films_to_evaluate(args, ensemble):
     male_value = trained["male_value"] if args.male_value is None else args.male_value
     if not args.data_dir:
         check_same_split(ensemble.members, args.split)
+    folds = {} if args.data_dir else trained
+    if clahe and args.split == "val" and folds.get("folds"):
+        raise UserError(
+            "validation films of a fold have no CLAHE copies, as they are training films of others "
+            "(--use_clahe_val_test). Leave it out, or evaluate --split test."
+        )
     if clahe:
         complete_clahe(data_dir, args.split, progress=True)
-    folds = {} if args.data_dir else trained
     films = {
         c: load_trained_split(folds, data_dir, args.split, *c, male_value, args.cache_dir, clahe)
         for c in canvases

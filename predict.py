@@ -71,9 +71,11 @@ def main(argv=None):
             file=sys.stderr,
         )
     from util.ensemble import Ensemble, read_members
+    from util.files import check_new_file, write_csv
 
     ensemble = Ensemble(read_members(args.model), args.model, args)
-    check_output(args.out)
+    if args.out:
+        check_new_file(args.out)
     films = list_films(args, ensemble.sees_sex)
 
     ensemble.load(args)
@@ -84,18 +86,8 @@ def main(argv=None):
     chunks = np.array_split(np.arange(len(films)), -(-len(films) // CHUNK))
     results = pd.concat(predict_chunk(ensemble, films.iloc[rows], args, width) for rows in chunks)
     if args.out:
-        from util.files import write_csv
-
         write_csv(args.out, results)
     return int(results["months"].isna().any())
-
-
-def check_output(path):
-    """UserError, before any work, when the output exists or can't be written."""
-    if path and Path(path).exists():
-        raise UserError(f"the file is there already ({path}). Choose another --out.")
-    if path and not Path(path).resolve().parent.is_dir():
-        raise UserError(f"no such folder ({Path(path).parent}). Make it, or choose another --out.")
 
 
 def list_films(args, needs_sex):
@@ -112,17 +104,17 @@ def list_films(args, needs_sex):
         else:
             paths.append(Path(name))
     films = pd.DataFrame({"path": [str(path) for path in paths], "sex": float("nan")})
-    if not needs_sex:
-        return films
     if args.sex:
         return films.assign(sex=float(args.sex == "M"))
     if args.csv:
         # the folder resolved, not the film: a link has the name that the table knows
         whole = [path.parent.resolve() / path.name for path in paths]
         return films.assign(sex=read_sex(args, whole))
-    raise UserError(
-        f"this model needs the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
-    )
+    if needs_sex:
+        raise UserError(
+            f"this model needs the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
+        )
+    return films
 
 
 def read_sex(args, paths):
@@ -133,7 +125,8 @@ def read_sex(args, paths):
     known = {}
     for folder in {path.parent for path in paths}:  # films of one name may be in two folders
         found = match_films(labels, sorted({path for path in paths if path.parent == folder}))
-        known |= dict(zip(found["path"], found["sex"], strict=True))
+        sexes = found.dropna(subset="sex").groupby("path")["sex"]
+        known |= sexes.first()[sexes.nunique() == 1].to_dict()
     return [known.get(str(path), float("nan")) for path in paths]
 
 
@@ -145,7 +138,7 @@ def predict_chunk(ensemble, films, args, width):
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
         unknown = films.index[films["sex"].isna()]
-        failures = dict.fromkeys(unknown, f"no sex in {args.csv}") | failures
+        failures = dict.fromkeys(unknown, f"no sex in {args.csv}, or two") | failures
     good = [i for i in films.index if i not in failures]
     table = pd.DataFrame(float("nan"), index=films.index, columns=["months", "low", "high"])
     whole = taken_whole(pixels)

@@ -88,8 +88,8 @@ def main(argv=None):
     args, passed_on = parse_args(argv)
     from util import ray_sweep, sweep
 
-    options = sweep.add_feature_views(passed_on, parse_training_args)
-    training = parse_training_args(options)
+    training = parse_training_args(sweep.options_of(args.backbones[0], passed_on))
+    options = sweep.add_feature_views(passed_on, training)
     folder = Path(args.results_dir) / (args.sweep or training.model_type)
     runs = sweep.plan_runs(folder, args.backbones, options, parse_training_args)
     if args.ray is not None:

@@ -1,7 +1,7 @@
 """Train any model type on any backbone, with every enhancement of the toolkit on offer.
 
     python train_advanced_streamlined.py --backbone xception --fine_tune --loss_type huber
-    python train_advanced_streamlined.py --preset cpu    # the measured recipe for two cores
+    python train_advanced_streamlined.py --preset cpu    # the recipe for two cores
 
 On a laptop, with synthetic hands (python make_phantoms.py --data_dir demo/Data --train 3000), two
 minutes:

@@ -10,6 +10,7 @@ trained on all of them and written to --out.
 from pathlib import Path
 
 from util.errors import UserError, run_command
+from util.files import check_new_file
 from util.options import add_seed, count, new_parser
 
 
@@ -43,10 +44,7 @@ def check_out(path):
     """UserError, before any training, when the weights can't be written there."""
     if path.suffix != ".npz":
         raise UserError(f"weights are a .npz file ({path}). Choose another --out.")
-    if path.exists():
-        raise UserError(f"the file is there already ({path}). Choose another --out.")
-    if not path.parent.is_dir():
-        raise UserError(f"no such folder ({path.parent}). Make it, or choose another --out.")
+    check_new_file(path)
 
 
 if __name__ == "__main__":

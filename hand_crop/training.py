@@ -13,7 +13,7 @@ from hand_crop import localiser
 from preprocessing import random_stream, read_pixels
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError
-from util.tables import clean_id, find_films
+from util.tables import clean_id, find_films, read_table
 
 SIDE = 160  # pixels of a film that is changed at random before it is shrunk for the network
 BATCH = 32
@@ -26,16 +26,22 @@ CORNERS = ["xmin", "ymin", "xmax", "ymax"]
 
 def read_boxes(table, folder):
     """Read films uint8 `(n, 160, 160)`, and for each its joint boxes `(k, 4)`: left, top, right,
-    bottom as shares of the film. UserError when there are none."""
-    boxes = pd.read_csv(table, dtype={"id": str})
+    bottom as shares of the film. UserError when there are too few."""
+    boxes = read_table(table)
     missing = [column for column in ("id", *CORNERS) if column not in boxes]
     if missing:
         raise UserError(f"no column {missing[0]} ({table}). Needed: id, {', '.join(CORNERS)}.")
     boxes["id"] = boxes["id"].map(clean_id)
+    boxes[CORNERS] = boxes[CORNERS].apply(pd.to_numeric, errors="coerce")
+    if boxes[CORNERS].isna().any(axis=None):
+        raise UserError(f"a corner that is no number ({table}). Correct or remove its row.")
     labels = pd.DataFrame({"id": boxes["id"].unique(), "filename": ""})
     found = find_films(labels, folder).query("path != ''")
-    if found.empty:
-        raise UserError(f"no film of the table ({table}) in the folder ({folder}). Check both.")
+    if len(found) < FOLDS:
+        raise UserError(
+            f"{len(found)} films of the table ({table}) are in the folder ({folder}), {FOLDS} or more "
+            "are needed. Check both."
+        )
     pixels, failures = read_pixels(found["path"].tolist(), SIDE, "stretch", label="films")
     good = [i for i in range(len(found)) if i not in failures]
     by_id = dict(list(boxes.groupby("id")))

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from util.errors import UserError, run_command
+from util.files import check_folder_of
 from util.options import new_parser
 from util.runtimes import (
     PRECISIONS,
@@ -83,8 +84,7 @@ def check_out(path, endings):
     its record, may be replaced: it can be made again."""
     if path.suffix != endings[0]:
         raise UserError(f"a file for this runtime ends in {endings[0]} (--out {path}). Rename it.")
-    if not path.resolve().parent.is_dir():
-        raise UserError(f"no such folder ({path.parent}). Make it, or choose another --out.")
+    check_folder_of(path)
     for file in [path.with_suffix(ending) for ending in endings]:
         if file.exists() and not record_path(path).exists():
             raise UserError(f"the file is there already ({file}). Choose another --out.")
@@ -93,7 +93,7 @@ def check_out(path, endings):
 def export(run, options, runtime, precision, path):
     """Write a run's model to `path` and compare it with Keras. Returns the record of the export."""
     from inference_speed.convert import convert, is_calibrated
-    from inference_speed.parity import TOLERANCES, differences, predict_sample, run_films
+    from inference_speed.parity import TOLERANCES, agrees, differences, predict_sample, run_films
     from inference_speed.timing import ms_a_film
     from util.prediction import compile_predictor
     from util.runs import load_run_model
@@ -113,7 +113,7 @@ def export(run, options, runtime, precision, path):
         "checked_on": films.title,
         "calibrated_on": sample and sample.title,
         "difference_months": off,
-        "ms_a_film": ms_a_film(predict, films),
+        "ms_a_film": ms_a_film(predict, films) if agrees(off, precision) else None,
         "tolerance_months": TOLERANCES[precision],
         "versions": {name: version(name) for name in (RUNTIMES[runtime].package, "keras")},
         "exported": datetime.now().isoformat(timespec="seconds"),

@@ -3,11 +3,10 @@ killed takes nothing with it."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
 
-from util.child import end_with
+from util.child import end_with, why_it_failed
 
 
 class ProcessFailed(Exception):
@@ -23,11 +22,7 @@ def run_alone(module, **arguments):
     )
     if process.returncode == 0:
         return json.loads(process.stdout.splitlines()[-1])
-    if process.returncode > 0:
-        raise ProcessFailed((process.stderr.strip().splitlines() or ["no reason given"])[-1])
-    name = signal.Signals(-process.returncode).name
-    hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
-    raise ProcessFailed(f"its process was ended by {name}{hint}")
+    raise ProcessFailed(why_it_failed(process))
 
 
 def answer(function):

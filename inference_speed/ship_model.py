@@ -40,17 +40,17 @@ def main(argv=None):
     with TemporaryDirectory(dir=out.parent, prefix=".ship-") as work:
         shipped = Run(Path(work) / out.name)
         halve(run.folder / "model.keras", shipped.path("model.keras"))
-        largest = largest_difference(run, shipped, config["options"])
-        if largest > LARGEST_DIFFERENCE:
+        largest, films = largest_difference(run, shipped, config["options"])
+        if not largest <= LARGEST_DIFFERENCE:  # NaN is none
             raise UserError(
-                f"in half precision films are up to {largest:.3f} months off, allowed "
+                f"in half precision {films} are up to {largest:.3f} months off, allowed "
                 f"{LARGEST_DIFFERENCE} ({args.run}). Ship the run as it is."
             )
         shipped.write_json("config.json", portable(config))
         shipped.write_json(RUN_FILE, run.read_json(RUN_FILE))
         shipped.folder.rename(out)
     size = (out / "model.keras").stat().st_size / 1e6
-    print(f"{out}: {size:.2f} MB, validation films up to {largest:.3f} months off")
+    print(f"{out}: {size:.2f} MB, {films} up to {largest:.3f} months off")
 
 
 def portable(config):
@@ -95,12 +95,13 @@ def copy_group(group, copy):
 
 
 def largest_difference(run, shipped, options):
-    """By how many months the two differ on validation films of the run, at most."""
+    """By how many months the two differ at most, and on what films: those of validation where they
+    can be read."""
     from util.prediction import load_predictor
 
     sample = run_films(options, ["val"], n=600)
     months = [predict_sample(load_predictor(model, "keras"), sample) for model in (run, shipped)]
-    return differences(*months)["max"]
+    return differences(*months)["max"], sample.title
 
 
 if __name__ == "__main__":

@@ -50,12 +50,22 @@ def main(argv=None):
     import_tensorflow()
     model = load_run_model(run)
     size, fit = config["options"]["img_size"], config["options"]["fit"]
+    check_readable(paths, size, fit)
     ways = (
         lambda: plain_loop(model, paths, size),
         lambda: as_predict(predict, paths, size, fit, args.batch_size_eval),
     )
     names = ["imread and model.predict", f"predict.py, {args.runtime}, {describe_views(views)}"]
     print(format_turns(names, take_turns(ways, args.num_runs), len(paths), "films"))
+
+
+def check_readable(paths, size, fit):
+    """UserError when one of the films can't be read: the ways would do different work."""
+    from preprocessing import read_pixels
+
+    _, failures = read_pixels([str(path) for path in paths], size, fit)
+    if failures:
+        raise UserError(f"not all films are readable ({paths[min(failures)]}). Remove it.")
 
 
 def plain_loop(model, paths, size):
@@ -80,9 +90,7 @@ def as_predict(predict, paths, size, fit, batch_size):
     from preprocessing import read_pixels
     from util.prediction import predict_months
 
-    pixels, failures = read_pixels([str(path) for path in paths], size, fit)
-    if failures:
-        raise UserError(f"not all films are readable ({paths[next(iter(failures))]}). Remove it.")
+    pixels, _ = read_pixels([str(path) for path in paths], size, fit)
     return predict_months(predict, pixels, np.ones(len(paths)), batch_size)
 
 

@@ -283,3 +283,8 @@ def test_greedy_selection_needs_common_validation_films(tmp_path):
     ]
     with pytest.raises(UserError, match="same validation films"):
         choose_greedily(members)
+    renumbered = [member(tmp_path, name, IDS[:10], ERRORS[:10])[0] for name in ("c", "d")]
+    path = renumbered[1].run.folder / "predictions_val.csv"
+    read(path).eval("boneage = boneage + 7").to_csv(path, index=False)  # other films of these ids
+    with pytest.raises(UserError, match="same validation films"):
+        choose_greedily(renumbered)

@@ -162,6 +162,7 @@ def test_every_option_has_a_case():
         ("--epochs_finetune 3", "--fine_tune"),
         ("--bn train", "--fine_tune"),
         ("--epochs_small 2", "--fine_tune"),
+        ("--hold_layers 0.3", "--fine_tune"),
         ("--img_size_small 64 --fine_tune", "--epochs_small above 0"),
         ("--hold_layers 0.3 --fine_tune", "layers that have seen films"),
         ("--gender_units 5 --model_type baseline", "a model that is told the sex"),

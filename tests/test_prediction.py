@@ -270,6 +270,31 @@ def test_the_table_is_matched_with_the_named_films_alone(trained, odd_films, ins
         assert process.stdout.count("\n") == 1
 
 
+def test_a_film_of_two_sexes_is_not_predicted(trained, odd_films, inside, tmp_path):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in ("twice", "blank", "once"):
+        shutil.copy(odd_films / "8bit.png", folder / f"{name}.png")
+    rows = "twice,F\ntwice,M\nblank,F\nblank,\nonce,M\n"
+    (tmp_path / "sexes.csv").write_text(f"id,sex\n{rows}")
+    process = inside("predict.py", folder, "--model", trained[0], "--csv", tmp_path / "sexes.csv")
+    assert process.returncode == 1
+    sexes = {line.split()[0]: line.split()[1] for line in process.stdout.splitlines()}
+    assert sexes == {"blank.png": "F", "once.png": "M"}
+    assert "or two" in process.stderr
+
+
+def test_films_of_one_name_have_the_sexes_of_their_paths(trained, odd_films, inside, tmp_path):
+    films = [tmp_path / part / "hand.png" for part in ("p1", "p2")]
+    for film in films:
+        film.parent.mkdir()
+        shutil.copy(odd_films / "8bit.png", film)
+    (tmp_path / "sexes.csv").write_text("path,sex\np1/hand.png,F\np2/hand.png,M\n")
+    words = [*films, "--model", trained[0], "--csv", tmp_path / "sexes.csv"]
+    process = inside("predict.py", *words)
+    assert [line.split()[1] for line in process.stdout.splitlines()] == ["F", "M"]
+
+
 def test_an_evaluation_says_when_films_were_not_held_out(trained, inside, tmp_path):
     run, data = trained
     process = inside("evaluate.py", run, "--out", tmp_path / "own", "--tta_steps", "1")
@@ -300,6 +325,17 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     process = inside("evaluate.py", small_run, *words, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     assert f"note: {small_run} was trained on 2 of these films" in process.stdout
+
+
+def test_validation_films_of_a_fold_have_no_clahe_copies(small_run, phantoms, inside, tmp_path):
+    fold = shutil.copytree(small_run, tmp_path / "fold_1")
+    config = json.loads((fold / "config.json").read_text())
+    config["options"] |= {"folds": 5, "fold": 1}
+    (fold / "config.json").write_text(json.dumps(config))
+    process = inside("evaluate.py", fold, "--split", "val", "--use_clahe_val_test")
+    assert process.returncode == 2
+    assert "have no CLAHE copies" in process.stderr
+    assert not (phantoms / "validation_CLAHE").exists()
 
 
 def test_an_evaluation_says_when_it_was_corrected_by_these_films(trained, inside, tmp_path):
@@ -393,6 +429,28 @@ def test_a_calibration_of_a_hospital_gains_there_what_it_says(
         maes.append(metrics["mae"])
     assert maes[1] - maes[0] < gain["difference"] / 3  # on 30 films, so roughly
     assert metrics["intervals"]["all"]["covered"] > 0.7
+
+
+def test_nothing_is_learned_from_films_that_a_calibration_was_fitted_to(
+    trained, hospital, calibrated, inside, tmp_path
+):
+    """Also where they are a part of what is evaluated."""
+    pd.concat([pd.read_csv(path) for path in hospital[:2]]).to_csv(tmp_path / "all.csv")
+    note = "corrections and intervals come from these films"
+    for csv, told in ((tmp_path / "all.csv", True), (hospital[1], False)):
+        words = ["--csv", csv, "--images", hospital[2], "--calibration", "far"]
+        process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / "out")
+        assert process.returncode == 0, process.stderr
+        assert (note in process.stdout) == told
+
+
+def test_a_calibration_on_training_films_says_so(small_run, phantoms, inside, tmp_path):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    tables = [pd.read_csv(phantoms / f"df_{split}.csv") for split in ("train", "val")]
+    pd.concat(tables).to_csv(tmp_path / "both.csv", index=False)
+    process = inside("evaluate.py", run, "--calibrate", tmp_path / "both.csv", "--images", phantoms)
+    assert process.returncode == 0, process.stderr
+    assert f"note: {run} was trained on 48 of these films" in process.stdout
 
 
 def test_predict_uses_a_calibration_on_request_alone(

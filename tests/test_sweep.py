@@ -9,16 +9,18 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pandas as pd
 import pytest
 from conftest import ROOT
 
 from train_advanced import parse_args
+from util.child import why_it_failed
 from util.errors import UserError
 from util.ray_sweep import check_ray
 from util.runs import best_row
-from util.sweep import add_feature_views, format_time, last_line, plan_runs, share_of
+from util.sweep import add_feature_views, format_time, options_of, plan_runs, share_of
 
 OPTIONS = ("--weights", "none", "--img_size", "64", "--epochs_frozen", "1", "--batch_size", "8")
 
@@ -114,7 +116,19 @@ def test_the_name_of_the_backbone_goes_into_options(sweep):
     ],
 )
 def test_heads_are_trained_on_features_where_nothing_else_trains(words, added):
-    assert add_feature_views(words.split(), parse_args) == [*words.split(), *added]
+    args = parse_args(words.split())
+    assert add_feature_views(words.split(), args) == [*words.split(), *added]
+
+
+def test_options_of_a_sweep_hold_for_its_first_backbone(tmp_path, inside):
+    """Also where they count only for the folder of a run."""
+    (tmp_path / "small_vgg16").mkdir()
+    words = ["--fine_tune", "--hold_layers", "0.3", "--weights", f"{tmp_path}/small_{{backbone}}"]
+    assert options_of("vgg16", words)[-1] == f"{tmp_path}/small_vgg16"
+    sweep = ["--backbones", "vgg16", "--results_dir", tmp_path, "--dry_run", "--no_estimate"]
+    process = inside("run_all_backbones.py", *sweep, *words)
+    assert process.returncode == 0, process.stderr
+    assert f"--weights {tmp_path}/small_vgg16" in process.stdout
 
 
 def test_shares_are_the_same_everywhere_and_miss_nothing(tmp_path):
@@ -275,4 +289,8 @@ def test_the_kept_epoch_is_one_on_films_of_full_size():
 def test_times_and_reasons_are_short():
     assert format_time(7500) == "2 h 5 min"
     assert format_time(3) == "1 min"
-    assert last_line("Traceback\n  ...\nValueError: x\n\n") == "ValueError: x"
+    errors = "Traceback\n  ...\nValueError: x\n\n"
+    assert why_it_failed(CompletedProcess([], 1, "", errors)) == "ValueError: x"
+    assert why_it_failed(CompletedProcess([], 3, "", "")) == "ended with exit code 3"
+    killed = why_it_failed(CompletedProcess([], -9, "", "a warning of before"))
+    assert killed.startswith("its process was ended by SIGKILL")

@@ -1,5 +1,7 @@
 """Tables of labels as they are found: headers, codings, ids and file names."""
 
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -32,6 +34,25 @@ def films(tmp_path):
         return tmp_path / "films"
 
     return make
+
+
+def test_a_film_goes_to_the_row_whose_path_it_is(read, films):
+    folder = films("a/hand.png")
+    labels = read("path,sex,boneage\nb/hand.png,F,10\na/hand.png,M,120\n")
+    assert found(labels, folder) == ["", "a/hand.png"]
+
+
+@pytest.mark.parametrize("start", ["", "./", "{folder}/", "C:\\data\\"])
+def test_rows_name_films_of_one_name_by_their_paths(start, read, films):
+    folder = films("p1/hand.png", "p2/hand.png", "C:/data/p1/hand.png", "C:/data/p2/hand.png")
+    if start.startswith("C"):
+        wanted = ["C:/data/p1/hand.png", "C:/data/p2/hand.png"]
+    else:
+        shutil.rmtree(folder / "C:")
+        wanted = ["p1/hand.png", "p2/hand.png"]
+    rows = [start.format(folder=folder) + name for name in ("p1/hand.png", "p2/hand.png")]
+    labels = read(f"path,sex,boneage\n{rows[0]},F,10\n{rows[1]},M,120\n")
+    assert found(labels, folder) == wanted
 
 
 def found(labels, folder):

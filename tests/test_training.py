@@ -145,6 +145,15 @@ def test_mobilenet_learns_the_same_every_time(train, inside):
     pd.testing.assert_frame_equal(*map(read_history, runs))
 
 
+@pytest.mark.parametrize("share", [0, 0.3, 0.9])
+def test_a_damaged_state_is_one_line(share, tmp_path):
+    path = tmp_path / "state.npz"
+    np.savez(path, progress=np.array(json.dumps({"next_epoch": 3})))
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(UserError, match="the saved state is damaged"):
+        read_state(Run(tmp_path))
+
+
 def test_the_state_of_an_earlier_version_is_refused(tmp_path):
     np.savez(tmp_path / "state.npz", progress=np.array(json.dumps({"next_epoch": 3})))
     with pytest.raises(UserError, match="an earlier version of BoneAge began this run"):

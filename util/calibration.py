@@ -143,7 +143,7 @@ def format_calibration(calibration):
     """What a run's calibration holds, in two lines."""
     gain, n = calibration["gain"], calibration["n"]
     if gain is None:
-        first = f"no linear correction: {FEWEST_UNASKED} films of each sex are needed"
+        first = f"no linear correction: {FEWEST_UNASKED} films are needed, of each sex if the model is told it"
     else:
         first = f"linear correction {'kept' if calibration['lines'] else 'left out'}: "
         first += format_gain(gain)

@@ -7,6 +7,7 @@ one has another parent.
 
 import os
 import runpy
+import signal
 import sys
 import threading
 import time
@@ -24,6 +25,16 @@ def end_with(parent):
         os._exit(1)  # wherever the main thread is
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def why_it_failed(process):
+    """Why a process failed, in one line: the last of its errors, or the signal that ended it."""
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{hint}"
+    lines = process.stderr.strip().splitlines()
+    return lines[-1] if lines else f"ended with exit code {process.returncode}"
 
 
 def main():

@@ -23,7 +23,7 @@ from util.errors import UserError
 from util.hospital import calibrated_views, read_calibration
 from util.intervals import fit_half_widths, interval_bounds
 from util.metrics import compare_predictions, label_predictions, read_predictions
-from util.runs import Run, find_folds, read_run
+from util.runs import LABELS, Run, find_folds, read_run
 from util.tta import TTA_STEPS, test_time_augmentation
 
 
@@ -290,4 +290,4 @@ def average_predictions(members, tables):
 
 
 def same_films(tables):
-    return all(table["id"].equals(tables[0]["id"]) for table in tables)
+    return all(table[LABELS].equals(tables[0][LABELS]) for table in tables)

@@ -23,6 +23,22 @@ def write_atomically(path, write):
         temporary.unlink(missing_ok=True)
 
 
+def check_new_file(path):
+    """UserError, before any work, when the file of --out exists or can't be written."""
+    if Path(path).exists():
+        raise UserError(f"the file is there already ({path}). Choose another --out.")
+    check_folder_of(path)
+
+
+def check_folder_of(path):
+    """UserError when there is no folder for the file of --out, or none that can be written to."""
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        raise UserError(f"no such folder ({folder}). Make it, or choose another --out.")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"no right to write to the folder ({folder}). Choose another --out.")
+
+
 def write_json(path, content):
     write_atomically(path, lambda file: file.write_text(json.dumps(content, indent=2) + "\n"))
 

@@ -132,14 +132,12 @@ def plan_folds(args, folder):
 def report_folds(run, folds, args):
     """Write and print the errors out of fold, those of the mean of the folds on the test split,
     and those of each fold. `run` is the folder of the folds, `folds` their run folders."""
-    metrics = run.read_json("metrics.json")
-    if not metrics:
-        members, metrics = read_members(folds), {}
-        metrics |= judge_folds(run, members, "", 1, args.seed)
-        if args.use_tta:
-            metrics |= judge_folds(run, members, "_tta", args.tta_steps, args.seed)
-        metrics["folds"] = [describe_fold(member) for member in members]
-        run.write_json("metrics.json", metrics)
+    members = read_members(folds)
+    metrics = judge_folds(run, members, "", 1, args.seed)
+    if args.use_tta:
+        metrics |= judge_folds(run, members, "_tta", args.tta_steps, args.seed)
+    metrics["folds"] = [describe_fold(member) for member in members]
+    run.write_json("metrics.json", metrics)
     views = f"means of {args.tta_steps} views"
     titles = {
         "out_of_fold": "\nout of fold",

@@ -1,7 +1,5 @@
 """Were the films of an evaluation held out from what is evaluated? What to say where they were not."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from util.runs import LABELS, TRAINING_FILMS, fingerprint
@@ -32,13 +30,17 @@ def training_notes(members, table):
     for member in members:
         path = member.run.folder / TRAINING_FILMS
         if path.exists():  # a model that was shipped comes without
-            trained = pd.read_csv(path, dtype={"id": str})
-            shared = len(table.merge(trained, on=LABELS))
+            shared = count_shared(table, pd.read_csv(path, dtype={"id": str}))
             if shared:
                 yield (
                     f"{member.run.folder} was trained on {shared} of these films: its errors come "
                     "out too small"
                 )
+
+
+def count_shared(table, films):
+    """How many films of a table are among others: by id, sex and label."""
+    return len(table.merge(films[LABELS].drop_duplicates(), on=LABELS))
 
 
 def goes_back_to_other_films(config):
@@ -51,14 +53,11 @@ def goes_back_to_other_films(config):
     return False
 
 
-def corrected_by_these(ensemble, table, args):
-    """Whether what corrects the months of an ensemble, or gives their intervals, was fitted to the
-    very films, `table`, that the options of evaluate.py name."""
-    if args.calibration:
-        labels = ensemble.calibration["labels"]
-        return bool(args.csv) and str(Path(args.csv).resolve()) == labels
-    if args.split != "val" or args.csv:
-        return False
+def corrected_by_these(ensemble, table):
+    """Whether what corrects the months of an ensemble, or gives their intervals, was fitted to
+    films of a `table`: some of them by --calibrate, or the validation films of the members."""
+    if "films" in ensemble.calibration:
+        return count_shared(table, pd.DataFrame(ensemble.calibration["films"])) > 0
     members, these = ensemble.members, fingerprint(table)
     fitted = ensemble.calibration["half_width"] or any(m.lines(ensemble.views) for m in members)
     return bool(fitted) and all(m.config["data"]["val"]["fingerprint"] == these for m in members)

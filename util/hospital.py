@@ -1,7 +1,6 @@
 """The calibration of a run for the films of another hospital, stored beside it under a name."""
 
 import re
-from pathlib import Path
 
 from util.calibration import (
     FEWEST_OF_A_SEX,
@@ -14,7 +13,7 @@ from util.calibration import (
 from util.errors import UserError
 from util.files import write_json
 from util.intervals import LEVEL
-from util.runs import Run
+from util.runs import LABELS, Run
 
 
 def new_calibration_path(folder, name):
@@ -64,9 +63,10 @@ def read_stored(folder, name):
     return stored
 
 
-def store_calibration(path, calibration, labels, views):
-    """Write a new calibration, fitted to means of so many views of the films of a table."""
-    write_json(path, {views_key(views): calibration | {"labels": str(Path(labels).resolve())}})
+def store_calibration(path, calibration, table, views):
+    """Write a new calibration, fitted to means of so many views of the films of a table; what they
+    are is kept with it, as nothing is learned from how it does on them."""
+    write_json(path, {views_key(views): calibration | {"films": table[LABELS].to_dict("list")}})
 
 
 def check_enough_films(films, per_sex, csv):

@@ -20,7 +20,7 @@ class Needs(NamedTuple):
 NEEDS = (
     Needs(("lr", "feature_views"), "--epochs_frozen above 0", lambda args: args.epochs_frozen),
     Needs(
-        ("epochs_finetune", "lr_finetune", "bn", "epochs_small"),
+        ("epochs_finetune", "lr_finetune", "bn", "epochs_small", "hold_layers"),
         "--fine_tune",
         lambda args: args.fine_tune,
     ),

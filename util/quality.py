@@ -215,7 +215,7 @@ def read_split(data_dir, split, male_value):
 
     rows = rows.assign(
         split=split,
-        row=np.arange(len(rows)) + 2,  # as a spreadsheet counts them
+        row=rows.index,
         file=rows["path"].map(shorten).where(rows["path"] != "", rows["filename"]),
         age_text=table[text["boneage"]].fillna("").str.strip(),
         sex_text=table[text["sex"]].fillna("").str.strip().replace("", "nothing"),

@@ -3,6 +3,8 @@ they always fit together."""
 
 import json
 import math
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -28,14 +30,19 @@ def state_of(model):
 
 def read_state(run):
     """Return (progress, arrays) of a run; a fresh start and None when there is no state. UserError
-    for the state of an earlier version."""
+    for one that is damaged, or of an earlier version."""
     path = run.path(STATE)
     if not path.exists():
         fresh = {"next_epoch": 0, "img_size": None, "best_mae": math.inf, "best_epoch": 0}
         return fresh | {"history": []}, None
-    with np.load(path) as file:
-        arrays = dict(file)
-    progress = json.loads(str(arrays.pop("progress")))
+    try:
+        with np.load(path) as file:
+            arrays = dict(file)
+        progress = json.loads(str(arrays.pop("progress")))
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise UserError(
+            f"the saved state is damaged ({path}). Start a new run under another --run_name."
+        ) from None
     if progress.get("version") != VERSION:
         raise UserError(
             f"an earlier version of BoneAge began this run, and this one can't go on with it ({path}). "

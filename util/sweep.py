@@ -12,6 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from util.backbones import POOLED
+from util.child import why_it_failed
 from util.errors import UserError
 from util.files import write_atomically, write_csv, write_json
 from util.metrics import format_interval
@@ -54,7 +55,7 @@ def plan_runs(folder, backbones, options, parse_training_args):
     runs = []
     for backbone in dict.fromkeys(backbones):
         where = ["--backbone", backbone, "--results_dir", str(folder), "--run_name", backbone]
-        typed = [*(word.replace("{backbone}", backbone) for word in options), *where]
+        typed = [*options_of(backbone, options), *where]
         args = parse_training_args(typed)
         run = SweepRun(backbone, folder / backbone, typed, args)
         started = Run(run.folder).read_json("config.json")
@@ -64,10 +65,14 @@ def plan_runs(folder, backbones, options, parse_training_args):
     return runs
 
 
-def add_feature_views(options, parse_training_args):
-    """The options of a sweep, with heads trained on features where nothing else is trained and the
-    options don't choose."""
-    args = parse_training_args(options)
+def options_of(backbone, options):
+    """The options of a sweep as one backbone has them."""
+    return [word.replace("{backbone}", backbone) for word in options]
+
+
+def add_feature_views(options, args):
+    """The options of a sweep, parsed as `args`, with heads trained on features where nothing else
+    is trained and the options don't choose."""
     chosen = any(word.split("=")[0] == "--feature_views" for word in options)
     head_alone = args.epochs_frozen and not args.fine_tune and args.model_type in POOLED
     if chosen or not head_alone or args.strategy != "none":
@@ -106,7 +111,7 @@ def report_estimate(runs):
             seconds += run_seconds
         else:
             unknown.append(run.backbone)
-            print(f"{run.backbone:20s} {last_line(result.stderr)}")
+            print(f"{run.backbone:20s} {why_it_failed(result)}")
     if todo:
         note = f", without {', '.join(unknown)}" if unknown else ""
         print(f"in all about {format_time(seconds)}{note}, one by one here\n", flush=True)
@@ -127,12 +132,7 @@ def train_run(run):
         text=True,
     )
     if result.returncode != 0:
-        run.fail(last_line(result.stderr) or f"ended with exit code {result.returncode}")
-
-
-def last_line(text):
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
+        run.fail(why_it_failed(result))
 
 
 def check_sweep(folder):

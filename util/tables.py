@@ -63,7 +63,8 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
 
 
 def read_table(path):
-    """Read a CSV of any usual encoding and separator, all as text; UserError if it is none."""
+    """Read a CSV of any usual encoding and separator, all as text, indexed by the number of each
+    line; UserError if it is none."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no such table ({path}). Check the path.")
@@ -80,7 +81,15 @@ def read_table(path):
         ) from None
     if table.empty:
         raise UserError(f"the table has no rows ({path}). Check the file.")
+    table.index = line_numbers(text, len(table))
     return table
+
+
+def line_numbers(text, n):
+    """The lines in which the `n` rows of a table stand, as a spreadsheet counts them: the header is
+    line 1, and blank lines count. Rows of several lines have their own numbers."""
+    filled = [number for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    return filled[1:] if len(filled) == n + 1 else range(2, n + 2)
 
 
 def count_gaps(table):
@@ -186,11 +195,19 @@ def match_films(labels, films):
 
     Matched by the path or name that the table gives, then by id with any image ending, last by
     id without leading zeros. A name that several files have is no match, and no film belongs to
-    two ids.
+    two ids: a row whose path it is has it before one that only has its name.
     """
     by_name, by_stem = group(films, lambda p: p.name), group(films, lambda p: p.stem)
-    rows = list(zip(labels["id"], labels["filename"], strict=True))
-    found = [match(id_, filename, by_name, by_stem) for id_, filename in rows]
+    rows = [
+        (id_, filename.replace("\\", "/"))
+        for id_, filename in zip(labels["id"], labels["filename"], strict=True)
+    ]
+    by_path = [match_path(filename, by_name) for _, filename in rows]
+    claimed = {path for paths in by_path for path in paths}
+    found = [
+        paths or [p for p in match_name(id_, filename, by_name, by_stem) if p not in claimed]
+        for paths, (id_, filename) in zip(by_path, rows, strict=True)
+    ]
     taken = {path for paths in found for path in paths}
     by_number = group((p for p in films if p not in taken), lambda p: p.stem.lstrip("0"))
     found = [
@@ -204,12 +221,19 @@ def match_films(labels, films):
     )
 
 
-def match(id_, filename, by_name, by_stem):
-    """The files that a row may mean, by the best of its descriptions that fits any."""
-    filename = filename.replace("\\", "/")
+def match_path(filename, by_name):
+    """The files that lie where a row says, when it names a folder."""
+    ending = "/" + filename.removeprefix("./").lstrip("/")
+    if ending.count("/") == 1:
+        return []
     same_name = by_name.get(Path(filename).name, [])
-    same_path = [path for path in same_name if str(path).endswith(f"/{filename}")]
-    return same_path or same_name or by_stem.get(clean_id(filename)) or by_stem.get(id_) or []
+    return [path for path in same_name if f"/{path.as_posix()}".endswith(ending)]
+
+
+def match_name(id_, filename, by_name, by_stem):
+    """The files that a row may mean, by the best of its names that fits any."""
+    same_name = by_name.get(Path(filename).name)
+    return same_name or by_stem.get(clean_id(filename)) or by_stem.get(id_) or []
 
 
 def group(films, key):

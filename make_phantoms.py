@@ -12,9 +12,9 @@ from util.options import add_seed, count, new_parser
 def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("--data_dir", default="Data", help="where to build the data folder")
-    parser.add_argument("--train", type=count(0), default=600, help="training films")
-    parser.add_argument("--val", type=count(0), default=100, help="validation films")
-    parser.add_argument("--test", type=count(0), default=100, help="test films")
+    parser.add_argument("--train", type=count(0, 99_999), default=600, help="training films")
+    parser.add_argument("--val", type=count(0, 99_999), default=100, help="validation films")
+    parser.add_argument("--test", type=count(0, 99_999), default=100, help="test films")
     parser.add_argument("--height", type=count(64), default=256, help="of a film, in pixels")
     add_seed(parser)
     return parser.parse_args(argv)

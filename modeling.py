@@ -17,7 +17,7 @@ from keras import layers, ops
 
 from util.backbones import BACKBONES, check_backbone
 from util.batchnorm import use_statistics
-from util.errors import UserError
+from util.errors import UserError, first_line
 from util.start import check_weights
 
 # ImageNet statistics as in keras.applications.imagenet_utils; caffe order is B, G, R.
@@ -124,7 +124,7 @@ def download_imagenet(builder, name, options):
         return builder(weights="imagenet", **options)
     except Exception as error:  # whatever the network, a proxy or the server raises
         raise UserError(
-            f"can't download the ImageNet weights of {name} ({str(error).splitlines()[0][:120]}). "
+            f"can't download the ImageNet weights of {name} ({first_line(error)}). "
             "Offline: --weights FILE with include_top=False weights of it, or --weights none."
         ) from None
 
@@ -141,7 +141,7 @@ def load_backbone_weights(network, path, name):
     except Exception as error:  # h5py, zipfile and Keras each have their own kinds
         raise UserError(
             f"these are not the include_top=False weights of {name} "
-            f"(--weights {path}: {str(error).splitlines()[0][:120]}). Choose the matching file."
+            f"(--weights {path}: {first_line(error)}). Choose the matching file."
         ) from None
     same = sum(np.array_equal(a, b.numpy()) for a, b in zip(before, kernels, strict=True))
     if same:

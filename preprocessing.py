@@ -191,7 +191,8 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
     """
     parts = [paths[i : i + SHARD_FILMS] for i in range(0, len(paths), SHARD_FILMS)]
     names = [cache_dir and shard_path(part, img_size, fit, cache_dir) for part in parts]
-    todo = sum(len(p) for p, name in zip(parts, names, strict=True) if not (name and name.exists()))
+    kept = [name and load_shard(name) for name in names]
+    todo = sum(len(part) for part, shard in zip(parts, kept, strict=True) if not shard)
     shards, failures, whole = [], {}, np.zeros(len(paths), bool)
     with (
         ThreadPoolExecutor(cores()) as pool,
@@ -201,9 +202,8 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
         ) as bar,
     ):
         for number, (part, name) in enumerate(zip(parts, names, strict=True)):
-            if name and name.exists():
-                shard = np.load(name, mmap_mode="r")
-                notes = json.loads(notes_path(name).read_text())
+            if kept[number]:
+                shard, notes = kept[number]
             else:
                 shard, notes = read_shard(part, img_size, fit, pool, bar)
                 reasons = notes["failures"].values()
@@ -244,10 +244,18 @@ def shard_path(paths, img_size, fit, cache_dir):
     for path in paths:
         try:
             stat = Path(path).stat()
-            key.update(f"\n{os.path.realpath(path)} {stat.st_size} {stat.st_mtime_ns}".encode())
+            key.update(os.fsencode(f"\n{os.path.realpath(path)} {stat.st_size} {stat.st_mtime_ns}"))
         except OSError:
-            key.update(f"\n{path} missing".encode())
+            key.update(os.fsencode(f"\n{path} missing"))
     return Path(cache_dir) / f"{img_size}-{fit}" / f"{key.hexdigest()[:32]}.npy"
+
+
+def load_shard(path):
+    """A shard of the cache, memory-mapped, and its notes; None when it isn't there, or damaged."""
+    try:
+        return np.load(path, mmap_mode="r"), json.loads(notes_path(path).read_text())
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def notes_path(shard):

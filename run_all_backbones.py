@@ -39,6 +39,8 @@ def parse_args(argv=None):
     for option in ("--backbone", "--run_name", "--resume"):
         if any(word.split("=")[0] == option for word in passed_on):
             parser.error(f"{option} is chosen by the sweep: use --backbones and --sweep")
+    if "--show" in passed_on:
+        parser.error("--show would wait for you after every run: open the pictures in the folders")
     if any(word.split("=")[0] == "--folds" for word in passed_on):
         parser.error("a sweep trains one run a backbone: use train_advanced.py for --folds")
     if args.gpus_per_run is not None and args.ray is None:

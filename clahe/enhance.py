@@ -6,6 +6,7 @@ CLAHE evens out the histogram within tiles of a film, with a limit on the contra
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,7 @@ PNG = [
 if hasattr(cv2, "IMWRITE_PNG_FILTER"):
     PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 SETTINGS = "clahe.json"  # in a folder of enhanced films: what they were made with
+UNFINISHED = {"unfinished": True}  # stands there while all are made anew with other settings
 
 
 def apply_clahe(image, clip_limit=CLIP_LIMIT, tile_grid=TILE_GRID):
@@ -86,11 +88,17 @@ def complete_clahe(data_dir, split, progress=False):
     there; a folder that another program made is left as it is. Returns what was found, in words.
     """
     source, target = split_folder(data_dir, split), split_folder(data_dir, split, clahe=True)
-    settings = made_with(target)
+    settings, failures = made_with(target), {}
+    if settings == UNFINISHED:
+        raise UserError(
+            f"the folder holds films {describe_settings(settings)} ({target}). "
+            "Make all anew by python -m clahe with --overwrite."
+        )
     if settings is not None or not (target.exists() and list_images(target)):
-        enhance_folder(source, target, progress=progress, **(settings or {}))
+        *_, failures = enhance_folder(source, target, progress=progress, **(settings or {}))
         settings = made_with(target)
-    return f"{target}, {describe_settings(settings)}"
+    failed = f", {len(failures)} films without a copy" if failures else ""
+    return f"{target}, {describe_settings(settings)}{failed}"
 
 
 def made_with(target):
@@ -102,8 +110,8 @@ def made_with(target):
 def claim_folder(target, settings, overwrite):
     """Make the target folder ready; UserError when its films were made with other settings.
 
-    The settings stand in the folder while every film in it was made with them: they go before the
-    first film of a new one, and come back last where all films are made anew.
+    The settings stand in the folder while every film in it was made with them: they are there
+    before the first film of a new one, and come last where all films are made anew.
     """
     known = made_with(target)
     if known != settings and target.exists() and list_images(target):
@@ -112,8 +120,7 @@ def claim_folder(target, settings, overwrite):
                 f"the folder holds films {describe_settings(known)} ({target}). "
                 "Use the same settings, move it away, or make all anew with --overwrite."
             )
-        (target / SETTINGS).unlink(missing_ok=True)
-        return
+        settings = UNFINISHED
     target.mkdir(parents=True, exist_ok=True)
     write_json(target / SETTINGS, settings)
 
@@ -122,21 +129,22 @@ def describe_settings(settings):
     """Settings as the options that make them; None are those of another program."""
     if settings is None:
         return "made by another program"
+    if settings == UNFINISHED:
+        return "of which only some were made anew"
     return "made with " + " ".join(f"--{name} {value}" for name, value in settings.items())
 
 
 def pair_names(films, source, target):
-    """Return (film, enhanced copy) pairs, and failures: films whose copy has the name of
-    another's, as a.png and a.jpg would."""
-    pairs, failures, taken = [], {}, {}
-    for film in films:
-        copy = (target / film.relative_to(source)).with_suffix(".png")
-        if copy in taken:
-            failures[str(film)] = f"its copy would have the name of that of {taken[copy].name}"
-        else:
-            taken[copy] = film
-            pairs.append((film, copy))
-    return pairs, failures
+    """Return (film, enhanced copy) pairs, and failures: films whose copies would have one name, as
+    those of a.png and a.jpg, for neither could be told from the other."""
+    pairs = [(film, (target / film.relative_to(source)).with_suffix(".png")) for film in films]
+    count = Counter(copy for _, copy in pairs)
+    failures = {
+        str(film): f"its copy would have the name of another film's, {copy.name}"
+        for film, copy in pairs
+        if count[copy] > 1
+    }
+    return [pair for pair in pairs if count[pair[1]] == 1], failures
 
 
 def is_up_to_date(film, copy):

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from util.errors import UserError
+from util.errors import UserError, first_line
 from util.quiet import quiet_stderr
 from util.runtimes import import_openvino, inputs_by_name, require, require_package
 
@@ -43,7 +43,7 @@ def convert(model, runtime, precision, path, sample=None):
             CONVERTERS[runtime](model, precision, path, sample)
             return
         except Exception as error:  # each converter has its own kinds
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            reason = first_line(error, 200)
     raise UserError(f"the model can't be converted to {runtime}, {precision}: {reason}")
 
 

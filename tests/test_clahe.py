@@ -109,11 +109,30 @@ def test_unreadable_films_are_listed_and_the_rest_is_done(data):
     assert not (data / "test_CLAHE" / films[0].name).exists()
 
 
-def test_two_films_of_one_name_are_no_copy_of_each_other(data):
+def test_two_films_of_one_name_have_no_copies(data):
+    """A row that names one of them would find that of the other."""
     films = sorted((data / "test").iterdir())
-    shutil.copy(films[0], films[0].with_suffix(".webp"))
+    shutil.copy(films[1], films[0].with_suffix(".jpg"))
     *_, failures = enhance_folder(data / "test", data / "test_CLAHE")
-    assert list(failures) == [str(films[0].with_suffix(".webp"))]
+    assert list(failures) == [str(films[0].with_suffix(".jpg")), str(films[0])]
+    assert not (data / "test_CLAHE" / films[0].name).exists()
+    assert complete_clahe(data, "test").endswith(", 2 films without a copy")
+
+
+def test_copies_of_two_settings_are_not_used(data, monkeypatch):
+    enhance_folder(data / "test", data / "test_CLAHE")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("clahe.enhance.map_films", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            enhance_folder(data / "test", data / "test_CLAHE", clip_limit=4, overwrite=True)
+    with pytest.raises(UserError, match="only some were made anew"):
+        complete_clahe(data, "test")
+    enhance_folder(data / "test", data / "test_CLAHE", clip_limit=4, overwrite=True)
+    assert "--clip_limit 4" in complete_clahe(data, "test")
 
 
 @pytest.mark.parametrize(

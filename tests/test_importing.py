@@ -1,5 +1,6 @@
 """Import of labelled films: sources of any shape, splits, files in place, and clean failures."""
 
+import os
 import shutil
 import zipfile
 
@@ -12,6 +13,8 @@ import import_data
 from preprocessing import SPLITS
 from util import importing
 from util.errors import UserError
+from util.importing import link_or_copy
+from util.radiographs import UNREADABLE, RadiographError
 
 IDS = range(101, 141)
 
@@ -544,6 +547,60 @@ def test_a_lent_table_leaves_the_splits_that_sources_are_named_after(tmp_path):
     sources = [tmp_path / name for name in ("training", "validation", "annotations")]
     rows = read(run(tmp_path / "Data", "--source", *sources))
     assert sorted(rows.index[rows["split"] == "val"].astype(int)) == list(IDS[30:])
+
+
+def test_a_source_may_be_the_folder_one_is_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(make_source(tmp_path / "films"))
+    check_films(run(tmp_path / "Data", "--source", "."), IDS)
+
+
+def test_a_table_that_cannot_be_understood_is_not_passed_over(tmp_path):
+    """Its split would be lost; tables without labels are none."""
+    source = tmp_path / "films"
+    make_source(source, IDS)
+    (source / "labels.csv").rename(source / "train.csv")
+    (source / "other.csv").write_text("id,hospital\n1,x\n")
+    run(tmp_path / "fine", "--source", source)
+    (source / "val.csv").write_text("id,boneage,sex\n1,100,0\n2,90,1\n")
+    with pytest.raises(UserError, match="which is male"):
+        run(tmp_path / "Data", "--source", source)
+
+
+def test_a_film_that_is_gone_is_left_out(tmp_path, capsys):
+    source = make_source(tmp_path / "films")
+    film = next(source.rglob(f"{IDS[0]}.*"))
+    film.unlink()
+    film.symlink_to(tmp_path / "nowhere.png")
+    data = run(tmp_path / "Data", "--source", source)
+    check_films(data, IDS[1:])
+    assert f"left out: 1 {UNREADABLE}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_film_is_never_written_over_another(tmp_path, monkeypatch, linked):
+    """As where a.png and A.png are one file."""
+    films = [tmp_path / name for name in ("a.png", "b.png")]
+    for film in films:
+        film.write_text(film.name)
+    if not linked:
+        monkeypatch.setattr(os, "link", fail)
+    target = tmp_path / "Data.png"
+    link_or_copy(films[0], target)
+    with pytest.raises(RadiographError, match="capital letters"):
+        link_or_copy(films[1], target)
+    assert [film.read_text() for film in (*films, target)] == ["a.png", "b.png", "a.png"]
+
+
+def fail(*_):
+    raise OSError
+
+
+def test_a_name_that_is_not_unicode_is_listed(tmp_path):
+    source = make_source(tmp_path / "films")
+    film = next(source.rglob(f"{IDS[0]}.*"))
+    shutil.copy(film, os.fsencode(film.parent) + b"/M\xe4dchen.png")
+    check_films(run(tmp_path / "Data", "--source", source), IDS)
+    assert "dchen.png,no label" in (tmp_path / "Data" / "import_left_out.csv").read_text()
 
 
 def test_a_split_without_films_is_told_instead_of_a_next_command(tmp_path, capsys):

@@ -184,6 +184,7 @@ def test_every_option_has_a_case():
         ("--resume --find_lr --run_name x", "a training (leave out --find_lr)"),
         ("--lr_finetune 0.1 --find_lr --fine_tune", "a training (leave out --find_lr)"),
         ("--lr 0.1 --find_lr", "--fine_tune"),
+        ("--show --folds 5", "a single training"),
         ("--feature_views 2 --augment none", "views that differ"),
         ("--feature_views 2 --fine_tune", "a frozen backbone"),
         ("--feature_views 2 --epochs_frozen 0 --fine_tune", "--epochs_frozen above 0"),

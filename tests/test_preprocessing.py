@@ -129,6 +129,20 @@ def test_left_out_rows_are_named_with_their_reason(coded_data):
     assert [decode_film(image) for image in films.pixels[range(len(films))]] == kept
 
 
+@pytest.mark.parametrize("ending", ["npy", "json"])
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", None])
+def test_a_damaged_cache_is_made_anew(coded_data, ending, damage):
+    expected = load(coded_data).pixels[range(N)]
+    path = next(coded_data.rglob(f"*-*/*.{ending}"))
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage)
+    for _ in range(2):
+        assert np.array_equal(load(coded_data).pixels[range(N)], expected)
+    assert path.stat().st_size > 10
+
+
 def test_cache_is_used_and_rebuilt_only_for_what_changed(coded_data, monkeypatch):
     reads = []
     read = preprocessing.read_canvases
@@ -163,7 +177,6 @@ def test_a_killed_build_goes_on_where_it_was(coded_data, monkeypatch):
         patch.setattr(preprocessing, "read_canvases", killed)
         with pytest.raises(KeyboardInterrupt):
             load(coded_data)
-    assert not list(coded_data.rglob(".*.npy"))
     reads.clear()
     monkeypatch.setattr(
         preprocessing,

@@ -10,6 +10,7 @@ import pytest
 from conftest import SMALL_BACKBONE, epochs_trained, kill_training, read_history
 
 import train_advanced
+from util import runs
 from util.errors import UserError
 from util.runs import Run, open_run
 from util.saved_state import read_state
@@ -236,6 +237,19 @@ def test_a_folder_that_a_kill_left_empty_is_used(tmp_path):
     words = ["--results_dir", str(tmp_path), "--run_name", "mine"]
     open_run(train_advanced.parse_args(words), "sex")
     assert (tmp_path / "mine" / "config.json").exists()
+
+
+def test_of_two_runs_that_start_at_once_one_is_refused(tmp_path, monkeypatch):
+    """Neither sees the folder of the other when it looks."""
+    words = ["--results_dir", str(tmp_path), "--run_name", "mine"]
+    open_run(train_advanced.parse_args(words), "sex")
+    checks = []
+    check = runs.check_free
+    monkeypatch.setattr(
+        runs, "check_free", lambda path: checks.append(path) or checks[1:] and check(path)
+    )
+    with pytest.raises(UserError, match="there is a run already"):
+        open_run(train_advanced.parse_args(words), "sex")
 
 
 def test_resume_with_other_options_names_them(train, inside, unbroken):

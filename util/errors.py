@@ -8,6 +8,12 @@ class UserError(Exception):
     """Wrong input or wrong usage: one line that says what is wrong, where, and what to do."""
 
 
+def first_line(error, most=120):
+    """The first line of what an exception says, cut to so many letters; its type when it says
+    nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:most]
+
+
 def run_command(main):
     """Run `main()` as a command: its return value is the exit code, a UserError ends in one line.
 

@@ -2,6 +2,7 @@
 
 import time
 from argparse import Namespace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ def run_experiment(args):
 def train_run(args):
     """Read the films, train, evaluate on validation and test, and fill the run folder."""
     run = open_run(args, f"{args.model_type}_{args.backbone}")
-    metrics = run.read_json("metrics.json")
+    metrics, plots = run.read_json("metrics.json"), []
     if metrics:
         run.log(f"this run is finished: {run.folder}\n")
     else:
@@ -60,11 +61,11 @@ def train_run(args):
         if args.model_type in ATTENTION:
             plots.append(draw_attention(run, films["test"]))
         run.write_json("metrics.json", metrics)
-        if args.show:
-            from util.plots import show_plots
-
-            show_plots(plots)
     report(run, metrics, args)
+    if args.show and plots:
+        from util.plots import show_plots
+
+        show_plots(plots)
 
 
 def check_options(args):
@@ -139,10 +140,10 @@ def load_splits(args, run):
     return films
 
 
-def read_splits(args):
-    """The films of all splits by the options; under --folds training and validation are those of
-    the fold."""
-    films = {split: load_split(args, split) for split in SPLITS}
+def read_splits(args, splits=tuple(SPLITS)):
+    """The films of splits by the options; under --folds training and validation are those of the
+    fold."""
+    films = {split: load_split(args, split) for split in splits}
     check_splits_apart(films)
     if args.folds:
         films |= fold_films(films["train"], films["val"], args.folds, args.fold, args.seed)
@@ -193,7 +194,7 @@ def note_hand_crop(run, whole):
 
 def check_splits_apart(films):
     """UserError when a film is in two splits: its error would be a memory, not a prediction."""
-    for one, two in (("train", "val"), ("train", "test"), ("val", "test")):
+    for one, two in combinations(films, 2):
         shared = set(films[one].table["id"]) & set(films[two].table["id"])
         if shared:
             raise UserError(
@@ -227,7 +228,7 @@ def prepare_stages(films, args, run):
     stages = {args.img_size: stage}
     if args.epochs_small:
         small = Namespace(**vars(args) | {"img_size": args.img_size_small})
-        films = read_splits(small)
+        films = read_splits(small, ("train", "val"))
         model = build_from(films["train"], small)
         stages[small.img_size] = Stage(model, films["train"], films["val"])
     return stages
@@ -359,7 +360,7 @@ def draw_run(run, history, predictions, films, args):
         plots.plot_contact_sheet(
             sheet.image[..., 0], labels, run.path("plots", "augmented_films.png"), "augmented films"
         ),
-        *draw_errors(run.path("plots"), predictions["test"], "test"),
+        *draw_errors(run.path("plots"), predictions["test"], "test", args.seed),
     ]
 
 
@@ -380,12 +381,14 @@ def draw_attention(run, films):
     return plots.plot_attention(images, maps, labels, path, "attention over test films")
 
 
-def draw_errors(folder, predictions, title):
+def draw_errors(folder, predictions, title, seed=42):
     """Save the pictures of a split's errors in months; returns their paths."""
     from util import plots
 
     return [
-        plots.plot_predicted_vs_true(predictions, folder / f"predicted_vs_true_{title}.png", title),
+        plots.plot_predicted_vs_true(
+            predictions, folder / f"predicted_vs_true_{title}.png", title, seed
+        ),
         plots.plot_bland_altman(predictions, folder / f"bland_altman_{title}.png", title),
-        plots.plot_error_by_group(predictions, folder / f"error_by_group_{title}.png", title),
+        plots.plot_error_by_group(predictions, folder / f"error_by_group_{title}.png", title, seed),
     ]

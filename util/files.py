@@ -44,8 +44,8 @@ def write_json(path, content):
 
 
 def write_csv(path, table):
-    """Write a pandas frame without its index."""
-    write_atomically(path, lambda file: table.to_csv(file, index=False))
+    """Write a pandas frame without its index; file names need not be Unicode."""
+    write_atomically(path, lambda file: table.to_csv(file, index=False, errors="backslashreplace"))
 
 
 def new_folder(path):

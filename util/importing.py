@@ -20,13 +20,22 @@ from preprocessing import SPLITS
 from util.errors import UserError
 from util.files import write_csv
 from util.parallel import cores
-from util.radiographs import RadiographError, decode, read_bytes
+from util.radiographs import UNREADABLE, RadiographError, decode, read_bytes
 from util.stratify import spread_out
-from util.tables import count_reasons, find_films, is_hidden, list_images, read_labels, split_usable
+from util.tables import (
+    NoColumn,
+    count_reasons,
+    find_films,
+    is_hidden,
+    list_images,
+    read_labels,
+    split_usable,
+)
 
 # what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 KIND = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?:(?:data)?set|data)?(?![a-z])")
 LEFT_OUT = "import_left_out.csv"
+ALIKE = "its name is that of another film but for capital letters"  # where that is the same file
 
 
 @dataclass
@@ -80,21 +89,22 @@ def is_litter(name):
 
 def find_tables(source):
     """All CSV files in a source, and the one beside it that has its name."""
-    given = Path(source.name)
+    given = Path(source.name).resolve()
     beside = dict.fromkeys([given.with_suffix(".csv"), given.parent / f"{given.name}.csv"])
     inside = [p for p in sorted(source.folder.rglob("*.csv")) if not is_litter(p.name)]
-    return [*inside, *(path.resolve() for path in beside if path.is_file())]
+    return [*inside, *(path for path in beside if path.is_file())]
 
 
 def read_source(source, tables, male_value, table_first=True):
     """Read the labelled films of a source: frame as of `find_films`, and `kind`: the split that
     names tell ("train", "val", "test"), "" when they tell none. The name of the table counts
-    first, unless it is one for several sources."""
+    first, unless it is one for several sources. UserError when a table is no usable one; one that
+    only lacks a column is none of labels."""
     labelled, problems = [], []
     for table in tables:
         try:
             labels = read_labels(table, male_value)
-        except UserError as error:
+        except NoColumn as error:
             problems.append(error)
         else:
             names = (table.stem, source.name) if table_first else (source.name, table.stem)
@@ -288,11 +298,19 @@ def target_ending(path, max_side):
 
 
 def link_or_copy(path, target):
-    """Hard-link a file, or copy it where the file system can't link; links are followed."""
+    """Hard-link a file, or copy it where the file system can't link; links are followed.
+    RadiographError when it can't be read, or when a file of that name is there: the next one would
+    write through the link, into a user's film."""
     try:
         os.link(os.path.realpath(path), target)
+    except FileExistsError:
+        raise RadiographError(path, ALIKE) from None
     except OSError:
-        shutil.copy2(path, target)
+        if not os.access(path, os.R_OK):
+            raise RadiographError(path, UNREADABLE) from None
+        with Path(path).open("rb") as film, new_file(target, path) as copy:
+            shutil.copyfileobj(film, copy)
+        shutil.copystat(path, target)
 
 
 def shrink(path, target, max_side):
@@ -302,4 +320,13 @@ def shrink(path, target, max_side):
     if scale < 1:
         height, width = (max(1, round(side * scale)) for side in image.shape)
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    target.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    with new_file(target, path) as file:
+        file.write(cv2.imencode(".png", image)[1].tobytes())
+
+
+def new_file(target, path):
+    """Open a new file for the film at `path`; RadiographError when one of that name is there."""
+    try:
+        return target.open("xb")
+    except FileExistsError:
+        raise RadiographError(path, ALIKE) from None

@@ -119,6 +119,11 @@ NEEDS = (
         "--fine_tune, as --find_lr tries rates of its own on the last phase",
         lambda args: not getattr(args, "find_lr", False) or args.fine_tune,
     ),
+    Needs(
+        ("show",),
+        "a single training (leave out --folds)",
+        lambda args: getattr(args, "folds", None) is None,
+    ),
     Needs(("greedy",), "--ensemble", lambda args: args.ensemble),
     Needs(("name",), "--calibrate", lambda args: args.calibrate),
     Needs(

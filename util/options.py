@@ -1,6 +1,7 @@
 """Options of the commands, declared once: the same name means the same thing everywhere."""
 
 import argparse
+import math
 import sys
 
 from util.augmentation import STRENGTHS
@@ -61,7 +62,7 @@ def number(low, high=float("inf"), open_low=False):
 
     def parse(text):
         value = float(text)
-        if not low <= value <= high or (open_low and value == low):
+        if not (math.isfinite(value) and low <= value <= high) or (open_low and value == low):
             raise argparse.ArgumentTypeError(f"{value:g} is not between {low:g} and {high:g}")
         return value
 

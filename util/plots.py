@@ -101,10 +101,10 @@ def plot_lr_range(table, low, high, path):
         return save(figure, path)
 
 
-def plot_predicted_vs_true(predictions, path, title):
+def plot_predicted_vs_true(predictions, path, title, seed=42):
     """Predicted against true bone age by sex, with the line of agreement and a band of 12 months."""
     error = predictions["error"].abs()
-    low, high = interval(error)
+    low, high = interval(error, seed=seed)
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(5.6, 5.6), layout="constrained")
         ends = np.array([0, 12 * np.ceil(predictions[["boneage", "predicted"]].max().max() / 12)])
@@ -153,7 +153,7 @@ def plot_bland_altman(predictions, path, title):
         return save(figure, path)
 
 
-def plot_error_by_group(predictions, path, title):
+def plot_error_by_group(predictions, path, title, seed=42):
     """MAE with its 95 % interval by age band and sex, the number of films under each."""
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
@@ -164,7 +164,7 @@ def plot_error_by_group(predictions, path, title):
                 error = predictions.loc[chosen & (predictions["sex"] == sex), "error"].abs()
                 if error.empty:
                     continue
-                mean, (bottom, top) = error.mean(), interval(error)
+                mean, (bottom, top) = error.mean(), interval(error, seed=seed)
                 axis.bar(
                     place + shift,
                     mean,

@@ -1,4 +1,4 @@
-"""Recipes for a budget: `--preset` sets these options, any typed one overrides."""
+"""Recipes for a budget: `--preset` sets these options; a value that is typed counts in its place."""
 
 from typing import NamedTuple
 
@@ -59,7 +59,7 @@ def add_preset(parser, argv=None):
     parser.add_argument(
         "--preset",
         choices=PRESETS,
-        help=f"recipe that sets the options below it; typed ones override ({titles})",
+        help=f"recipe that sets options; a value that is typed counts in its place ({titles})",
     )
     chosen = parser.parse_known_args(argv)[0].preset
     if chosen:

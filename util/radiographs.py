@@ -1,7 +1,7 @@
 """The one reader of radiographs: a file of any supported kind becomes uint8 grey, 0-255.
 
-Everything that looks at a film goes through `read_radiograph` (native size) or `read_canvases`
-(the squares the models see), so that training, evaluation and prediction see the same pixels.
+`read_radiograph` gives a film in its own size, `read_canvases` the squares that models see. All that
+looks at films goes through these or their parts, so that all see the same pixels.
 """
 
 import os
@@ -210,7 +210,8 @@ def to_canvas(image, size, fit):
 
 
 def resize(image, height, width):
-    """Resize by area averages when shrinking (no aliasing), linearly when enlarging."""
+    """Resize by area averages when shrinking (no aliasing), linearly when enlarging; where one side
+    shrinks and the other grows, OpenCV does both linearly."""
     shrinks = height < image.shape[0] or width < image.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(image, (width, height), interpolation=method)

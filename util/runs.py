@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from util.errors import UserError
+from util.errors import UserError, first_line
 from util.files import write_json
 from util.parallel import cores
 
@@ -81,14 +81,19 @@ def open_run(args, name):
         check_started(run.folder, started)
         check_same_options(started["options"], options)
         return run
+    content = {"options": options, "command": sys.argv, **environment()}
     check_free(run.folder)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
+        (run.folder / "config.json").touch(exist_ok=False)  # one of two runs that start at once
+    except FileExistsError:
+        check_free(run.folder)
+        raise
     except OSError as error:
         raise UserError(
             f"can't make the run folder: {error.strerror} ({run.folder}). Choose another --results_dir."
         ) from None
-    run.write_json("config.json", {"options": options, "command": sys.argv, **environment()})
+    run.write_json("config.json", content)
     return run
 
 
@@ -113,7 +118,7 @@ def check_free(folder):
 
 
 def with_time(name):
-    """A name that no run has yet: with the time of now."""
+    """A name with the time of now."""
     return f"{name}_{datetime.now():%Y%m%d_%H%M%S}"
 
 
@@ -190,8 +195,9 @@ def load_run_model(run):
     try:
         return keras.models.load_model(path)
     except Exception as error:  # each kind of damage has its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(f"the model can't be loaded: {reason} ({path}). Train it again.") from None
+        raise UserError(
+            f"the model can't be loaded: {first_line(error)} ({path}). Train it again."
+        ) from None
 
 
 def environment():

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from util.errors import UserError
+from util.errors import UserError, first_line
 from util.parallel import cores
 from util.quiet import quiet_stderr
 
@@ -131,7 +131,7 @@ def load_runtime(name, path):
         try:
             return runtime.load(path)
         except Exception as error:  # each runtime has its own kinds
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            reason = first_line(error, 200)
     raise UserError(f"{runtime.package} can't load the model: {reason} ({path}). Export it again.")
 
 

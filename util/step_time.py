@@ -20,10 +20,12 @@ def main():
     from util.quiet import import_tensorflow
 
     import_tensorflow()
+    from util.start import from_run
     from util.training import batchnorm_mode
 
     args.bn = batchnorm_mode(args)  # which goes by the weights
-    args.weights = "none"  # they change nothing else of the time
+    if not from_run(args):
+        args.weights = "none"  # they change nothing else of the time
     if args.feature_views:
         seconds = feature_seconds(args)
     else:

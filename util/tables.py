@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from util.errors import UserError
+from util.errors import UserError, first_line
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 MAX_MONTHS = 300  # no bone age is above 25 years: such a number is in another unit
@@ -34,6 +34,10 @@ MALE = {"m", "male", "boy", "true"}
 FEMALE = {"f", "female", "girl", "false"}
 
 
+class NoColumn(UserError):
+    """A table that lacks a column."""
+
+
 def read_labels(path, male_value=None, need=("sex", "boneage")):
     """Read a table of labels: frame of id (str), filename (str, "" if none), sex and boneage
     (months), one row for each row of the file, in its order.
@@ -46,7 +50,7 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
         if not columns[name]:
-            raise UserError(
+            raise NoColumn(
                 f"no column for {name} among {', '.join(map(str, table.columns))} ({path}). "
                 f"Name it like one of: {', '.join(SYNONYMS[name])}."
             )
@@ -75,7 +79,7 @@ def read_table(path):
             warnings.simplefilter("ignore", pd.errors.ParserWarning)  # a comma at the end of rows
             table = pd.read_csv(io.StringIO(text), dtype=str, sep=separator, index_col=False)
     except (ValueError, csv.Error, OSError) as error:  # pandas' own errors are ValueErrors
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"not a readable CSV table: {reason} ({path}). Save it as CSV in UTF-8."
         ) from None

@@ -335,14 +335,14 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.model.stop_training = bool(stop)
 
     def report(self, epoch, logs, val_mae, better, seconds):
-        steps = self.params["steps"] * min(self.args.batch_size, len(self.stage.films))
+        films = self.params["steps"] * min(self.args.batch_size, len(self.stage.films))
         left = (self.phase.last - self.progress["next_epoch"]) * (
             time.perf_counter() - self.started
         )
         self.run.log(
             f"{self.phase.name:8s} epoch {epoch + 1:3d}/{self.phase.last}  "
             f"train {logs['mae']:6.2f}  validation {val_mae:6.2f} months{'*' if better else ' '}  "
-            f"{steps / seconds:5.1f} films/s  {left / 60:.0f} min left in this phase"
+            f"{films / seconds:5.1f} films/s  {left / 60:.0f} min left in this phase"
             + ("  stops early" if self.model.stop_training else "")
         )
 

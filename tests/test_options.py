@@ -243,7 +243,17 @@ def test_a_sweep_names_its_runs_itself(words, capsys):
     assert "chosen by the sweep" in capsys.readouterr().err
 
 
-def test_a_sweep_has_no_folds(capsys):
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [("--folds 5", "use train_advanced.py for --folds"), ("--show", "--show would wait for you")],
+)
+def test_what_a_sweep_does_not_pass_on(words, error, capsys):
     with pytest.raises(SystemExit):
-        run_all_backbones.parse_args(["--folds", "5"])
-    assert "use train_advanced.py for --folds" in capsys.readouterr().err
+        run_all_backbones.parse_args(words.split())
+    assert error in capsys.readouterr().err
+
+
+def test_a_number_is_finite(capsys):
+    with pytest.raises(SystemExit):
+        train_advanced_streamlined.parse_args(["--gradient_clip_norm", "inf"])
+    assert "inf is no number above 0" in capsys.readouterr().err

@@ -63,7 +63,8 @@ def number(low, high=float("inf"), open_low=False):
     def parse(text):
         value = float(text)
         if not (math.isfinite(value) and low <= value <= high) or (open_low and value == low):
-            raise argparse.ArgumentTypeError(f"{value:g} is not between {low:g} and {high:g}")
+            limits = f"between {low:g} and {high:g}" if math.isfinite(high) else f"above {low:g}"
+            raise argparse.ArgumentTypeError(f"{value:g} is no number {limits}")
         return value
 
     parse.__name__ = "number"

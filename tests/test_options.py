@@ -256,4 +256,4 @@ def test_what_a_sweep_does_not_pass_on(words, error, capsys):
 def test_a_number_is_finite(capsys):
     with pytest.raises(SystemExit):
         train_advanced_streamlined.parse_args(["--gradient_clip_norm", "inf"])
-    assert "inf is no number above 0" in capsys.readouterr().err
+    assert "inf is no number from 0 on" in capsys.readouterr().err

@@ -63,8 +63,9 @@ def number(low, high=float("inf"), open_low=False):
     def parse(text):
         value = float(text)
         if not (math.isfinite(value) and low <= value <= high) or (open_low and value == low):
-            limits = f"between {low:g} and {high:g}" if math.isfinite(high) else f"above {low:g}"
-            raise argparse.ArgumentTypeError(f"{value:g} is no number {limits}")
+            least = f"above {low:g}" if open_low else f"from {low:g} on"
+            most = f" up to {high:g}" if math.isfinite(high) else ""
+            raise argparse.ArgumentTypeError(f"{value:g} is no number {least}{most}")
         return value
 
     parse.__name__ = "number"

@@ -1,10 +1,12 @@
 """A trained run made small enough to ship: python -m inference_speed.ship_model RUN --out models/NAME
 
 Kernels are stored in half precision, which Keras reads like any other model, and the months of the
-run's validation films must stay the same. Nothing of the machine it was trained on goes along.
+run's validation films must stay the same. Nothing of the machine it was trained on goes along. Keras
+reads it from version 3.8 on.
 """
 
 import io
+import json
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +19,10 @@ from util.options import new_parser
 
 LARGEST_DIFFERENCE = TOLERANCES["f32"]["max"]  # months
 SMALL = 140_000  # values; smaller arrays, those of the first layers, stay in single precision
+NEWER = {  # settings of layers since Keras 3.8: what they are where nothing was chosen
+    **{"quantization_config": None, "input_axes": None, "output_axes": None},
+    **{"renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99},
+}
 KEPT = ("options", "data", "hand_crop", "start", "versions", "git_commit")  # of config.json
 
 
@@ -67,7 +73,8 @@ def portable(config):
 
 
 def halve(source, target):
-    """Copy a `.keras` file with its large arrays in float16."""
+    """Copy a `.keras` file with its large arrays in float16, and without what newer versions of
+    Keras note of layers."""
     import h5py
 
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
@@ -78,7 +85,24 @@ def halve(source, target):
                 with h5py.File(io.BytesIO(data)) as weights, h5py.File(halved, "w") as copy:
                     copy_group(weights, copy)
                 data = halved.getvalue()
+            elif name == "config.json":
+                data = json.dumps(without_newer(json.loads(data))).encode()
             new.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # the same every time
+
+
+def without_newer(config):
+    """A Keras config without the settings of layers that older versions refuse, where they stand at
+    what those versions do."""
+    if isinstance(config, list):
+        return [without_newer(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    absent = object()
+    return {
+        key: without_newer(value)
+        for key, value in config.items()
+        if NEWER.get(key, absent) != value
+    }
 
 
 def copy_group(group, copy):

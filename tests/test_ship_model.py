@@ -1,6 +1,7 @@
 """A run made small enough to ship: half the size, the same months, nothing of the machine."""
 
 import json
+import zipfile
 
 import pytest
 
@@ -37,6 +38,20 @@ def test_no_path_of_the_machine_goes_along(shipped, phantoms):
     assert str(phantoms.parent) not in json.dumps(config)
     assert config["options"]["data_dir"] == phantoms.name
     assert "command" not in config
+
+
+def test_settings_that_older_versions_of_keras_refuse_are_left_out(shipped):
+    with zipfile.ZipFile(shipped / "model.keras") as model:
+        config = model.read("config.json").decode()
+    assert '"BatchNormalization"' in config
+    assert not [name for name in ship_model.NEWER if f'"{name}"' in config]
+
+
+def test_a_setting_that_was_chosen_stays():
+    config = {"layers": [{"renorm": True, "seed": None}, {"renorm": False, "units": 3}]}
+    assert ship_model.without_newer(config) == {
+        "layers": [{"renorm": True, "seed": None}, {"units": 3}]
+    }
 
 
 def test_nothing_is_overwritten(shipped, small_run):

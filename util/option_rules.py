@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from util.backbones import POOLED
+from util.phases import has_seen_films
 from util.runtimes import RUNTIMES
-from util.start import has_seen_films
 
 
 class Needs(NamedTuple):

@@ -1,8 +1,11 @@
 """The phases of a training, by the options."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from util.errors import UserError
+
+WORDS = ("imagenet", "none")  # what --weights knows by name
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,17 @@ def plan_phases(args):
         for phase in phases:
             check_rise(phase.lr, args.clr_max_lr)
     return phases
+
+
+def from_run(args):
+    """Whether --weights names a folder; a file holds weights of a backbone."""
+    return args.weights not in WORDS and Path(args.weights).is_dir()
+
+
+def has_seen_films(args):
+    """Whether the backbone trained on films before those of full size: on small ones, or in the run
+    that it starts from."""
+    return bool(args.epochs_small or from_run(args))
 
 
 def check_rise(base_lr, max_lr):

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from util.errors import UserError
 from util.held_out import goes_back_to_other_films
+from util.phases import WORDS, from_run
 from util.runs import add_to_config, load_run_model, read_run
 
-WORDS = ("imagenet", "none")
 SAME = ("backbone", "activation", "dense_units")
 SAME_WITH_SEX = (*SAME, "gender_units")
 
@@ -18,17 +18,6 @@ class Start(NamedTuple):
     weights: list
     label_mean: float
     label_sd: float
-
-
-def from_run(args):
-    """Whether --weights names a folder; a file holds weights of a backbone."""
-    return args.weights not in WORDS and Path(args.weights).is_dir()
-
-
-def has_seen_films(args):
-    """Whether the backbone trained on films before those of full size: on small ones, or in the run
-    that it starts from."""
-    return bool(args.epochs_small or from_run(args))
 
 
 def check_weights(weights):

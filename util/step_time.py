@@ -16,11 +16,10 @@ TIMED_STEPS = 3
 
 def main():
     args = Namespace(**json.load(sys.stdin))
-    from util.phases import plan_phases
+    from util.phases import from_run, plan_phases
     from util.quiet import import_tensorflow
 
     import_tensorflow()
-    from util.start import from_run
     from util.training import batchnorm_mode
 
     args.bn = batchnorm_mode(args)  # which goes by the weights

@@ -35,10 +35,9 @@ from util.cyclical_lr import CyclicalLearningRate
 from util.errors import UserError
 from util.files import write_atomically, write_csv
 from util.loss_functions import get_loss_function
-from util.phases import plan_phases
+from util.phases import has_seen_films, plan_phases
 from util.prediction import compile_predictor, inputs_of, predict_films
 from util.saved_state import read_state, restore, state_of, write_state
-from util.start import has_seen_films
 
 WARM_UP = 0.05  # share of a schedule in which the learning rate rises
 STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on

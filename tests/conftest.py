@@ -81,8 +81,8 @@ def trained(tmp_path_factory, command):
     process = command(
         *(SMALL_BACKBONE, "train_advanced_streamlined.py", "--data_dir", folder / "Data"),
         *("--results_dir", folder, "--run_name", "run", "--backbone", "mobilenet"),
-        *("--weights", "none", "--img_size", "64", "--batch_size", "16", "--epochs_frozen", "0"),
-        *("--fine_tune", "--epochs_finetune", "15", "--lr_finetune", "1e-2"),
+        *("--weights", "none", "--img_size", "64", "--epochs_frozen", "0"),
+        *("--fine_tune", "--epochs_finetune", "12", "--lr_finetune", "1e-2"),
         *("--augment", "light", "--use_tta"),
     )
     assert process.returncode == 0, process.stderr

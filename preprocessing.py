@@ -192,7 +192,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
     parts = [paths[i : i + SHARD_FILMS] for i in range(0, len(paths), SHARD_FILMS)]
     names = [cache_dir and shard_path(part, img_size, fit, cache_dir) for part in parts]
     kept = [name and load_shard(name) for name in names]
-    todo = sum(len(part) for part, shard in zip(parts, kept, strict=True) if not shard)
+    todo = sum(len(part) for part, known in zip(parts, kept, strict=True) if not known)
     shards, failures, whole = [], {}, np.zeros(len(paths), bool)
     with (
         ThreadPoolExecutor(cores()) as pool,
@@ -201,9 +201,9 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
             total=todo, desc=f"reading {label}", unit="film", disable=None if todo else True
         ) as bar,
     ):
-        for number, (part, name) in enumerate(zip(parts, names, strict=True)):
-            if kept[number]:
-                shard, notes = kept[number]
+        for number, (part, name, known) in enumerate(zip(parts, names, kept, strict=True)):
+            if known:
+                shard, notes = known
             else:
                 shard, notes = read_shard(part, img_size, fit, pool, bar)
                 reasons = notes["failures"].values()

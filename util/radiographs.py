@@ -28,8 +28,7 @@ KINDS = {  # first bytes of a file: its kind
 }
 
 # OpenCV's own complaints about bad files would come beside our one line that names the file.
-logging = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # which is new in OpenCV 5
-logging.setLogLevel(0)
+(cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # OpenCV 5 moved it
 
 
 class RadiographError(UserError):

@@ -78,13 +78,16 @@ class Batch(NamedTuple):
 # ---------------------------------------------------------------------------------------- tables
 
 
-def load_films(data_dir, split, img_size, fit, male_value=None, cache_dir=None, clahe=False):
+def load_films(
+    data_dir, split, img_size, fit, male_value=None, cache_dir=None, clahe=False, progress=True
+):
     """Read one split of the native layout, its pixels through the cache in `cache_dir`
-    (default `<data_dir>/cache`); with `clahe` the enhanced copies of its films."""
+    (default `<data_dir>/cache`); with `clahe` the enhanced copies of its films. `progress` shows a
+    bar on a terminal."""
     folder, table = split_paths(data_dir, split, clahe)
     usable, left_out = read_labelled_folder(table, folder, male_value)
     cache_dir = cache_dir or Path(data_dir) / "cache"
-    return read_films(usable, left_out, img_size, fit, cache_dir, label=split)
+    return read_films(usable, left_out, img_size, fit, cache_dir, split if progress else None)
 
 
 def split_folder(data_dir, split, clahe=False):
@@ -183,7 +186,7 @@ class Pixels:
 
 
 def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
-    """Read films onto their canvas, in parallel, with a progress bar.
+    """Read films onto their canvas, in parallel, with a progress bar if there is a `label`.
 
     Returns (Pixels, failures): failures is {position: reason}, in order, its films are black.
     The cache is written shard by shard under a temporary name and renamed when complete: a
@@ -198,7 +201,10 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
         ThreadPoolExecutor(cores()) as pool,
         threadpool_limits(1, "blas"),  # else each thread of the pool starts as many of its own
         tqdm(
-            total=todo, desc=f"reading {label}", unit="film", disable=None if todo else True
+            total=todo,
+            desc=f"reading {label}",
+            unit="film",
+            disable=None if todo and label else True,
         ) as bar,
     ):
         for number, (part, name, known) in enumerate(zip(parts, names, kept, strict=True)):

@@ -100,7 +100,7 @@ def test_a_view_of_a_film_is_its_own(films):
 
 @pytest.fixture(scope="module")
 def read(films, tmp_path_factory):
-    """Features under some options, and the names of all files that hold features."""
+    """Features under some options, and the files that hold features."""
     folder = tmp_path_factory.mktemp("features")
 
     def features(*words):
@@ -108,7 +108,7 @@ def read(films, tmp_path_factory):
         run = Run(folder, verbose=0)
         run.write_json("config.json", {})
         stage = on_features(Stage(build_from(films[0], args), *films), args, run)
-        return stage, {path.name for path in (folder / "features").iterdir()}
+        return stage, set((folder / "features").iterdir())
 
     return features
 
@@ -119,6 +119,11 @@ def test_what_is_computed_once_is_read_again(read):
     assert len(files) == 2
     assert views.shape == (1, 48, 1024)
     assert stage.val_films.pixels.views.shape == (1, 12, 1024)
+    again, same = read("--feature_views", "1")
+    assert same == files
+    assert np.array_equal(again.films.pixels.views, views)
+    for path in files:
+        path.write_bytes(path.read_bytes()[:200])  # a damaged one is made anew
     again, same = read("--feature_views", "1")
     assert same == files
     assert np.array_equal(again.films.pixels.views, views)

@@ -149,6 +149,13 @@ def test_a_typed_option_overrides_the_preset():
     assert (args.use_tta, args.tta_steps) == (True, 5)
 
 
+@pytest.mark.parametrize("switch", ["fine_tune", "mixed_precision", "use_tta"])
+def test_a_switch_of_the_preset_can_be_turned_off(switch):
+    gpu = train_advanced_streamlined.parse_args(["--preset", "gpu"])
+    args = train_advanced_streamlined.parse_args(["--preset", "gpu", f"--no_{switch}"])
+    assert vars(args) == vars(gpu) | {switch: False}
+
+
 def test_every_option_has_a_case():
     options = set(vars(train_advanced_streamlined.parse_args([])))
     assert options == {option for option, *_ in CASES} | ELSEWHERE

@@ -23,7 +23,8 @@ from util.errors import UserError
 from util.hospital import calibrated_views, read_calibration
 from util.intervals import fit_half_widths, interval_bounds
 from util.metrics import compare_predictions, label_predictions, read_predictions
-from util.runs import LABELS, Run, find_folds, read_run
+from util.runs import Run, find_folds, read_run
+from util.tables import LABELS
 from util.tta import TTA_STEPS, test_time_augmentation
 
 

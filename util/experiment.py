@@ -25,9 +25,9 @@ from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.metrics import label_predictions
 from util.phases import plan_phases
 from util.quiet import import_tensorflow
-from util.runs import LABELS, TRAINING_FILMS, add_to_config, fingerprint, load_run_model, open_run
+from util.runs import TRAINING_FILMS, add_to_config, fingerprint, load_run_model, open_run
 from util.start import check_start, note_start, read_start
-from util.tables import count_reasons
+from util.tables import LABELS, count_reasons
 
 
 def run_experiment(args):
@@ -151,9 +151,8 @@ def read_splits(args, splits=tuple(SPLITS)):
 
 
 def load_split(args, split, clahe=False):
-    return load_films(
-        args.data_dir, split, args.img_size, args.fit, args.male_value, args.cache_dir, clahe
-    )
+    canvas_and_cache = args.img_size, args.fit, args.male_value, args.cache_dir
+    return load_films(args.data_dir, split, *canvas_and_cache, clahe, progress=args.verbose == 1)
 
 
 def load_clahe(args, run):

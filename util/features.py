@@ -91,13 +91,22 @@ def features_of(films, views, read, network, args):
     folder, parts = Path(args.cache_dir or Path(args.data_dir) / "cache") / "features", []
     for number, view in enumerate(views, start=1):
         path = folder / f"{view_key(network, films, view, args)}.npy"
-        if not path.exists():
+        features = load_features(path)
+        if features is None:
             shown = f"features {number}/{len(views)}" if args.verbose == 1 else None
             features = compute_features(read, view, args.batch_size_eval, shown)
             with cache_folder(folder):
                 write_atomically(path, lambda file, array=features: np.save(file, array))
-        parts.append(np.load(path))
+        parts.append(features)
     return Films(films.table, Features(np.stack(parts)), films.left_out)
+
+
+def load_features(path):
+    """Features of the cache; None when they aren't there, or damaged."""
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def feature_reader(model):

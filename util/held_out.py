@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from util.runs import LABELS, TRAINING_FILMS, fingerprint
+from util.runs import TRAINING_FILMS, fingerprint
+from util.tables import LABELS
 
 
 def split_notes(members, table, split):

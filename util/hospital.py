@@ -13,7 +13,8 @@ from util.calibration import (
 from util.errors import UserError
 from util.files import write_json
 from util.intervals import LEVEL
-from util.runs import LABELS, Run
+from util.runs import Run
+from util.tables import LABELS
 
 
 def new_calibration_path(folder, name):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError
+from util.tables import LABELS
 
 AGE_BANDS = {  # label: months, from (included) to (excluded)
     "0-4 years": (0, 60),
@@ -19,10 +20,10 @@ CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
 
 
 def label_predictions(table, months):
-    """The frame of predictions of labelled films (id, sex, boneage): `months` `(n,)` are those of
+    """The frame of predictions of labelled films: `months` `(n,)` are those of
     its rows. Rounded to 0.01 months, as single precision depends a little on the size of a batch.
     """
-    table = table[["id", "sex", "boneage"]].astype({"sex": int})
+    table = table[LABELS].astype({"sex": int})
     table["predicted"] = np.round(np.asarray(months, float), 2)
     table["error"] = (table["predicted"] - table["boneage"]).round(2)
     return table

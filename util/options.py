@@ -72,6 +72,12 @@ def number(low, high=float("inf"), open_low=False):
     return parse
 
 
+def add_switch(group, name, effect):
+    """A switch that a preset may turn on: `--no_<name>` takes that back."""
+    group.add_argument(f"--{name}", action="store_true", help=f"{effect} (--no_{name}: don't)")
+    group.add_argument(f"--no_{name}", dest=name, action="store_false", help=argparse.SUPPRESS)
+
+
 def add_data_options(parser):
     group = parser.add_argument_group("data")
     group.add_argument("--data_dir", default="Data", help="folder with train/, df_train.csv, ...")
@@ -184,9 +190,7 @@ def add_training_options(parser):
     group.add_argument(
         "--epochs_frozen", type=count(0), default=5, help="epochs with a frozen backbone"
     )
-    group.add_argument(
-        "--fine_tune", action="store_true", help="then train the whole backbone as well"
-    )
+    add_switch(group, "fine_tune", "then train the whole backbone as well")
     group.add_argument("--epochs_finetune", type=count(1), default=10, help="epochs of fine-tuning")
     group.add_argument(
         "--epochs_small",
@@ -258,10 +262,10 @@ def add_training_options(parser):
 
 def add_accelerators(parser):
     group = parser.add_argument_group("speed")
-    group.add_argument(
-        "--mixed_precision",
-        action="store_true",
-        help="compute in float16 on a GPU, else in bfloat16; the saved model is float32",
+    add_switch(
+        group,
+        "mixed_precision",
+        "compute in float16 on a GPU, else in bfloat16; the saved model is float32",
     )
     group.add_argument(
         "--jit_compile",
@@ -292,9 +296,7 @@ def add_enhancement_options(parser):
         default=0.0,
         help="SD in months of noise added to training labels; 0 is off",
     )
-    group.add_argument(
-        "--use_tta", action="store_true", help="predict the mean over several views of a film"
-    )
+    add_switch(group, "use_tta", "predict the mean over several views of a film")
     group.add_argument(
         "--tta_steps",
         type=count(1, len(VIEWS)),

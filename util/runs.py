@@ -19,10 +19,10 @@ import pandas as pd
 from util.errors import UserError, first_line
 from util.files import write_json
 from util.parallel import cores
+from util.tables import LABELS
 
 STATE = "state.npz"  # of training, to resume from
 TRAINING_FILMS = "train_films.csv"
-LABELS = ["id", "sex", "boneage"]  # what tells a labelled film from others
 # Options that may differ when a run goes on: none of them changes a result.
 FREE_TO_CHANGE = {
     *("resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval"),

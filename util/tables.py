@@ -16,6 +16,7 @@ import pandas as pd
 from util.errors import UserError, first_line
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+LABELS = ["id", "sex", "boneage"]  # what tells a labelled film from others
 MAX_MONTHS = 300  # no bone age is above 25 years: such a number is in another unit
 
 # Headers compared without case, spaces and punctuation. Scaled ages (z-scores, months / 240) are

@@ -8,7 +8,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from util.errors import UserError
+from util.errors import UserError, first_line
 from util.sweep import ROOT, train_run
 
 RETRIES = 3  # of a run whose worker was lost; it goes on from its last epoch
@@ -76,10 +76,6 @@ def connect(address):
             "Check the address, or start a cluster."
         ) from None
     return ray
-
-
-def first_line(error):
-    return str(error).strip().split("\n")[0][:200]
 
 
 def resources(ray, gpus_per_run):

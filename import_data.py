@@ -76,19 +76,11 @@ def main(argv=None):
 def report(films):
     """Print how many films came in, by split, sex and age."""
     from preprocessing import SPLITS
-    from util.metrics import AGE_BANDS
+    from util.split_table import describe_labels, format_splits
 
-    bands = "".join(f"{band:>13s}" for band in AGE_BANDS)
-    print(f"{'split':8s}{'films':>7s}{'boys':>7s}{'girls':>7s}{bands}   mean age (months)")
-    for split in SPLITS:
-        part = films[films["split"] == split]
-        ages = "".join(
-            f"{part['boneage'].between(low, high, inclusive='left').sum():13d}"
-            for low, high in AGE_BANDS.values()
-        )
-        mean = f"{part['boneage'].mean():.1f}" if len(part) else "-"
-        boys = int(part["sex"].sum())
-        print(f"{split:8s}{len(part):7d}{boys:7d}{len(part) - boys:7d}{ages}   {mean}")
+    parts = {split: films[films["split"] == split] for split in SPLITS}
+    rows = {split: {"films": len(part), **describe_labels(part)} for split, part in parts.items()}
+    print("\n".join(format_splits(rows, "films")))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ import pandas as pd
 
 from preprocessing import SPLITS
 from util.files import write_atomically, write_csv, write_json
-from util.metrics import AGE_BANDS
 from util.quality import CHECKS, LOOK, SERIOUS
 from util.quality_page import html_page
 from util.quality_plots import draw_pictures
 from util.same_pictures import COPY_BITS, COPY_CORRELATION, HASH_BITS
+from util.split_table import describe_labels, format_splits
 
 ENDINGS = {  # kind of a file: the endings that fit
     "PNG": (".png",),
@@ -95,26 +95,8 @@ def name_flag(flag):
 def describe_split(audit, split):
     """Rows, usable films, and their sex and age (months) in a split."""
     usable = audit.usable[audit.usable["split"] == split]
-    ages = usable["boneage"]
-    numbers = {
-        name: round(float(value), 1) if len(ages) else None
-        for name, value in (
-            *(("mean_age", ages.mean()), ("sd_age", ages.std(ddof=0))),
-            *(("min_age", ages.min()), ("max_age", ages.max())),
-        )
-    }
-    return {
-        "split": split,
-        "rows": int((audit.rows["split"] == split).sum()),
-        "usable": len(usable),
-        "boys": int((usable["sex"] == 1).sum()),
-        "girls": int((usable["sex"] == 0).sum()),
-        **{
-            band: int(ages.between(low, high, inclusive="left").sum())
-            for band, (low, high) in AGE_BANDS.items()
-        },
-        **numbers,
-    }
+    rows = int((audit.rows["split"] == split).sum())
+    return {"split": split, "rows": rows, "usable": len(usable), **describe_labels(usable)}
 
 
 def describe_films(films):
@@ -170,7 +152,12 @@ def describe_notes(audit):
 
 def format_summary(summary):
     """The findings as text for the terminal."""
-    lines = [*format_splits(summary), "", "films" if summary["films"] else "no film was read"]
+    splits = {row["split"]: row for row in summary["splits"]}
+    lines = [
+        *format_splits(splits, "rows", "usable"),
+        "",
+        "films" if summary["films"] else "no film was read",
+    ]
     lines += [
         f"  {row['split']:6s}{row['n']:7d}  {row['kind']}, {row['bits']} bit, {row['pixels']} pixels"
         for row in summary["films"]
@@ -197,23 +184,6 @@ def format_summary(summary):
     return "\n".join(
         lines + [""] * bool(summary["notes"]) + [f"note: {n}" for n in summary["notes"]]
     )
-
-
-def format_splits(summary):
-    bands = "".join(f"{band:>13s}" for band in AGE_BANDS)
-    yield f"{'split':8s}{'rows':>7s}{'usable':>8s}{'boys':>7s}{'girls':>7s}{bands}   mean age (months)"
-    rows = {row["split"]: row for row in summary["splits"]}
-    for split in SPLITS:
-        if split not in rows:
-            yield f"{split:8s}no rows"
-            continue
-        row = rows[split]
-        ages = "".join(f"{row[band]:13d}" for band in AGE_BANDS)
-        mean = "-" if row["mean_age"] is None else f"{row['mean_age']:.1f}"
-        yield (
-            f"{split:8s}{row['rows']:7d}{row['usable']:8d}{row['boys']:7d}{row['girls']:7d}{ages}"
-            f"   {mean}"
-        )
 
 
 def shorten(text, most=70):

@@ -1,0 +1,43 @@
+"""The table of splits that people read: how many films, of which sex and age."""
+
+from preprocessing import SPLITS
+from util.metrics import AGE_BANDS
+
+
+def describe_labels(films):
+    """Boys, girls and films of each age band, and the mean, SD, least and largest age (months;
+    None without films) of a frame with `sex` and `boneage`."""
+    ages = films["boneage"]
+    numbers = {
+        "mean_age": ages.mean(),
+        "sd_age": ages.std(ddof=0),
+        "min_age": ages.min(),
+        "max_age": ages.max(),
+    }
+    return {
+        "boys": int((films["sex"] == 1).sum()),
+        "girls": int((films["sex"] == 0).sum()),
+        **{
+            band: int(ages.between(low, high, inclusive="left").sum())
+            for band, (low, high) in AGE_BANDS.items()
+        },
+        **{name: round(float(v), 1) if len(ages) else None for name, v in numbers.items()},
+    }
+
+
+def format_splits(splits, *counts):
+    """Lines of a table. `splits` maps the name of a split to its `describe_labels` and to the
+    `counts` that stand before them."""
+    columns = [*counts, "boys", "girls"]
+    titles = "".join(f"{name:>8s}" for name in columns)
+    bands = "".join(f"{band:>13s}" for band in AGE_BANDS)
+    yield f"{'split':8s}{titles}{bands}   mean age (months)"
+    for split in SPLITS:
+        if split not in splits:
+            yield f"{split:8s}no rows"
+            continue
+        row = splits[split]
+        numbers = "".join(f"{row[name]:8d}" for name in columns)
+        ages = "".join(f"{row[band]:13d}" for band in AGE_BANDS)
+        mean = "-" if row["mean_age"] is None else f"{row['mean_age']:.1f}"
+        yield f"{split:8s}{numbers}{ages}   {mean}"

@@ -49,9 +49,9 @@ def main(argv=None):
     args = parse_args(argv)
     import pandas as pd
 
-    from preprocessing import next_training
     from util import importing
     from util.files import write_csv
+    from util.split_table import next_training
     from util.tables import count_reasons, read_labels
 
     test_ids = read_labels(args.test_ids, need=())["id"] if args.test_ids else pd.Series(dtype=str)

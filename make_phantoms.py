@@ -22,8 +22,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from preprocessing import next_training
     from util.phantoms import write_phantoms
+    from util.split_table import next_training
 
     counts = {"train": args.train, "val": args.val, "test": args.test}
     if not any(counts.values()):

@@ -46,7 +46,7 @@ def parse_args(argv=None):
     parser.add_argument("--sex", type=str.upper, choices=("F", "M"), help="sex of all the films")
     parser.add_argument("--csv", metavar="FILE", help="table with id (or filename) and sex instead")
     parser.add_argument(
-        "--out", metavar="FILE", help="also write a CSV: filename, sex, months, low, high"
+        "--out", metavar="FILE", help=f"also write a CSV: {', '.join(COLUMNS)} (sex: 1 = male)"
     )
     add_calibration(parser)
     add_male_value(parser)
@@ -92,15 +92,12 @@ def main(argv=None):
 
 def list_films(args, needs_sex):
     """Return a frame of path and sex (1 = male, NaN unknown), in the order of the command line."""
-    from util.tables import is_image
+    from util.tables import films_in
 
     paths = []
     for name in args.images:
         if Path(name).is_dir():
-            inside = sorted(p for p in Path(name).iterdir() if is_image(p.name))
-            if not inside:
-                raise UserError(f"no image in the folder ({name}). Name the folder of the films.")
-            paths += inside
+            paths += films_in(name)
         else:
             paths.append(Path(name))
     films = pd.DataFrame({"path": [str(path) for path in paths], "sex": float("nan")})

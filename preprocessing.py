@@ -41,17 +41,6 @@ SHARD_FILMS = 256  # films in one file of the pixel cache
 READ_TOGETHER = 8  # films that are in memory at their own size, for each core
 
 
-def next_training(splits, command):
-    """The last line of a script that built a data folder: the command to go on with, or what keeps
-    a folder that has films for `splits` alone from being trained on."""
-    empty = [split for split in SPLITS if split not in set(splits)]
-    if empty:
-        return (
-            f"note: no film for {' and '.join(empty)}: a training needs all of {', '.join(SPLITS)}"
-        )
-    return f"next: {command}"
-
-
 @dataclass
 class Films:
     """Films of one split: `table` (id, filename, path, sex, boneage in months), `pixels` of the
@@ -113,12 +102,12 @@ def split_paths(data_dir, split, clahe=False):
     return folder, table
 
 
-def read_labelled_folder(csv, folder, male_value=None, need=("sex", "boneage")):
+def read_labelled_folder(csv, folder, male_value=None):
     """Join a table of labels with the films of a folder. Returns (usable, left_out)."""
     if not Path(folder).is_dir():
         raise UserError(f"no image folder ({folder}). Check the path.")
-    labels = find_films(read_labels(csv, male_value=male_value, need=need), folder)
-    usable, left_out = split_usable(labels, need=need)
+    labels = find_films(read_labels(csv, male_value), folder)
+    usable, left_out = split_usable(labels)
     if usable.empty:
         raise UserError(
             f"no usable film among {len(labels)} rows: {count_reasons(left_out)} ({csv}, {folder}). "

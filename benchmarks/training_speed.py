@@ -64,7 +64,9 @@ def textbook_turns(table, args):
         tempfile.TemporaryFile("w+") as complaints,
         subprocess.Popen(
             [sys.executable, textbook.__file__],
-            **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": complaints},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
             env=defaults,
             text=True,
         ) as process,

@@ -92,7 +92,7 @@ def complete_clahe(data_dir, split, progress=False):
     if settings == UNFINISHED:
         raise UserError(
             f"the folder holds films {describe_settings(settings)} ({target}). "
-            f"Make all anew: python -m clahe.apply_{source.name} --overwrite."
+            f"Make all anew: python -m clahe.apply_{source.name} --data_dir {data_dir} --overwrite"
         )
     if settings is not None or not (target.exists() and list_images(target)):
         *_, failures = enhance_folder(source, target, progress=progress, **(settings or {}))

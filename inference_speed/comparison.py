@@ -6,8 +6,13 @@ import pandas as pd
 from util.errors import UserError
 
 REQUIRED = ("backbone", "batch_size", "median_inference_time_s", "total_params")
-NUMBERS = ("batch_size", "median_inference_time_s", "p95_inference_time_s", "peak_memory_mb")
-NUMBERS += ("total_params",)
+NUMBERS = (
+    "batch_size",
+    "median_inference_time_s",
+    "p95_inference_time_s",
+    "peak_memory_mb",
+    "total_params",
+)
 # of a CSV that has no such column: earlier versions timed model.predict, and kept no failures
 MISSING = {
     "route": "predict",

@@ -21,6 +21,7 @@ from util.errors import UserError, run_command
 from util.option_rules import parse_effective
 from util.options import add_backbones, count, new_parser
 from util.parallel import cores
+from util.phases import WORDS
 
 DEFAULT_SIZE = 500
 COLUMNS = (
@@ -89,7 +90,7 @@ def parse_args(argv=None):
     for name in ("backbones", "routes", "batch_sizes"):
         setattr(args, name, list(dict.fromkeys(getattr(args, name))))
     args.img_size = canvas_side(args.img_size, args.img_height, args.img_width)
-    check_weights(args.weights, args.backbones)
+    check_backbone_weights(args.weights, args.backbones)
     return args
 
 
@@ -104,9 +105,9 @@ def canvas_side(img_size, height, width):
     return height
 
 
-def check_weights(weights, backbones):
+def check_backbone_weights(weights, backbones):
     """UserError for a weights file that is missing, or given for more than one backbone."""
-    if weights in ("none", "imagenet"):
+    if weights in WORDS:
         return
     if not Path(weights).is_file():
         raise UserError(f"no such weights file (--weights {weights}). Check the path.")

@@ -1,13 +1,12 @@
 """The picture of a benchmark: speed of a single film, best throughput, memory, and batch sizes."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from util.plots import BLUE, GREY, ORANGE, STYLE, save
+from util.plots import BLUE, GREY, ORANGE, STYLE, plt, save
 
-COLOURS = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")  # Okabe & Ito
-COLOURS += ("#000000", "#8C564B", "#7F7F7F")
+COLOURS = [ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442"]  # Okabe & Ito
+COLOURS.extend(["#000000", "#8C564B", "#7F7F7F"])
 COLUMNS = 5  # small panels in a row
 
 

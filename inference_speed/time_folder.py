@@ -8,8 +8,6 @@ the model loaded and the films in the system's file cache, and take turns; told 
 the ratios, turn by turn.
 """
 
-from pathlib import Path
-
 from util.errors import UserError, run_command
 from util.option_rules import parse_effective
 from util.options import add_evaluation_batch, add_runtime, count, new_parser
@@ -37,14 +35,12 @@ def main(argv=None):
     from util.prediction import load_predictor
     from util.quiet import import_tensorflow
     from util.runs import load_run_model, read_run
-    from util.tables import is_image
+    from util.tables import films_in
     from util.tta import test_time_augmentation
     from util.turns import format_turns, take_turns
 
     run, config = read_run(args.model)
-    paths = sorted(p for p in Path(args.folder).glob("*") if is_image(p.name))
-    if not paths:
-        raise UserError(f"no image in the folder ({args.folder}). Name the folder of the films.")
+    paths = films_in(args.folder)
     views = args.tta_steps or count_views(config["options"])
     predict = test_time_augmentation(load_predictor(run, args.runtime, args.precision), views)
     import_tensorflow()

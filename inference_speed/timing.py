@@ -110,7 +110,10 @@ def prepare(name, model, folder, films, checks):
     batch_size, img_size = image.shape[:2]
     cold = run_alone(
         "inference_speed.cold_start",
-        **{"route": name, "path": str(path), "batch_size": batch_size, "img_size": img_size},
+        route=name,
+        path=str(path),
+        batch_size=batch_size,
+        img_size=img_size,
     )
     predict = route.load(path)
     off = differences(predict_sample(predict, checks.films), checks.expected)

@@ -206,6 +206,45 @@ def test_an_id_in_two_given_splits_is_an_error(tmp_path):
         run(tmp_path / "Data", "--source", training, called_test)
 
 
+def tell_patients(source, films):
+    """Say in the table of a source that so many films in a row are of one patient."""
+    table = pd.read_csv(source / "labels.csv")
+    table.insert(0, "Patient ID", [f"p{row // films}" for row in range(len(table))])
+    table.rename(columns={"id": "image_id"}).to_csv(source / "labels.csv", index=False)
+    return source
+
+
+def test_the_films_of_a_patient_are_in_one_split(tmp_path):
+    source = tell_patients(make_source(tmp_path / "films"), 4)
+    (tmp_path / "test.csv").write_text("id\n103\n")  # of the patient of 101 to 104
+    words = ["--source", source, "--test_ids", tmp_path / "test.csv", "--split", 0.6, 0.2, 0.2]
+    rows = read(run(tmp_path / "Data", *words))
+    assert rows["patient"].value_counts().tolist() == 10 * [4]
+    assert (rows.groupby("patient")["split"].nunique() == 1).all()
+    assert rows["split"].value_counts().to_dict() == {"train": 24, "val": 8, "test": 8}
+    assert rows.loc["103", "split"] == "test"
+
+
+def test_a_patient_in_two_given_splits_is_an_error(tmp_path):
+    training = tell_patients(make_source(tmp_path / "training", range(1, 20)), 4)
+    test = tell_patients(make_source(tmp_path / "test", range(30, 33)), 4)
+    with pytest.raises(UserError, match="1 patients are in more than one given split, such as p0"):
+        run(tmp_path / "Data", "--source", training, test)
+
+
+def test_a_data_folder_is_a_source_like_any(tmp_path):
+    """What import and check left in it is no table of labels."""
+    data = run(
+        tmp_path / "Data", "--source", make_source(tmp_path / "films"), "--split", 0.9, 0.1, 0
+    )
+    report = data / "quality_report"
+    report.mkdir()
+    (report / "same_pictures.csv").write_text("id,boneage,male\n101,5,1\n")
+    rows, before = read(run(tmp_path / "Small", "--source", data)), read(data)
+    assert len(rows) == len(IDS)
+    assert (rows["split"] == "val").equals(before["split"] == "val")
+
+
 @pytest.fixture
 def many_films():
     """A table as of 1,000 films: more boys than girls, ages as in RSNA 2017."""
@@ -213,7 +252,7 @@ def many_films():
     sex = (rng.random(1000) < 0.54).astype(float)
     ages = rng.normal(121 + 12 * sex, 41).clip(1, 228)
     ids = [str(i) for i in range(1000)]
-    return pd.DataFrame({"id": ids, "sex": sex, "boneage": ages, "kind": ""})
+    return pd.DataFrame({"id": ids, "patient": ids, "sex": sex, "boneage": ages, "kind": ""})
 
 
 def test_every_split_has_the_same_sexes_and_ages(many_films):
@@ -491,11 +530,9 @@ def test_a_zip_whose_compressed_data_are_damaged_is_named(tmp_path):
 def test_a_test_id_that_no_film_has_is_told(tmp_path, capsys):
     (tmp_path / "test.csv").write_text("id,note\n103,x\n999,x\n")
     words = ["--source", make_source(tmp_path / "films"), "--test_ids", tmp_path / "test.csv"]
-    try:
-        run(tmp_path / "Data", *words)
-    except UserError as error:
-        print(error)
-    assert "999" in capsys.readouterr().out
+    data = run(tmp_path / "Data", *words)
+    assert "1 ids of --test_ids have no film, such as 999" in capsys.readouterr().out
+    assert read(data).loc["103", "split"] == "test"
 
 
 def test_a_list_of_what_was_left_out_is_not_overwritten(tmp_path):

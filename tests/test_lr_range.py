@@ -34,6 +34,13 @@ def test_a_flat_loss_has_no_range():
         lr_range.falling_range(table)
 
 
+@pytest.mark.parametrize("values", [[], [3.0]])
+def test_a_loss_that_is_no_number_from_the_start_has_no_range(values):
+    table = lr_range.smooth([*values, float("nan"), float("nan")])
+    with pytest.raises(UserError, match="no learning rate"):
+        lr_range.falling_range(table)
+
+
 def test_the_rate_rises_by_one_factor_from_step_to_step():
     rise = lr_range.ExponentialRise()
     rates = np.array([float(rise(step)) for step in range(lr_range.STEPS)])
@@ -66,6 +73,6 @@ def test_find_lr_tests_instead_of_training(
     plan_phases(train_advanced_streamlined.parse_args([*model.split(), *phases.split(), *advice]))
     run = tmp_path / "range"
     table = pd.read_csv(run / "lr_range.csv")
-    assert table["lr"].is_monotonic_increasing
+    assert len(table) > lr_range.WINDOW
     assert (run / "plots" / "lr_range.png").stat().st_size > 10_000
     assert not (run / "model.keras").exists()

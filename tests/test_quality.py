@@ -96,6 +96,18 @@ def test_ids_that_occur_twice_are_flagged_with_the_other_row(folder):
     assert "ages differ" in details.iloc[0]
 
 
+def test_a_patient_in_two_splits_is_flagged(folder):
+    for split in SPLITS:
+        table = pd.read_csv(folder / f"df_{split}.csv", dtype=str)
+        table["patient_id"] = split + table["id"]
+        table.to_csv(folder / f"df_{split}.csv", index=False)
+    assert not found(folder)
+    edit(folder, "train", patient_id=[(2, "p1"), (4, "p1")])
+    edit(folder, "test", patient_id=[(0, "p1")])
+    places = [("train", 2), ("train", 4), ("test", 0)]
+    assert found(folder) == {"same patient in two splits": places}
+
+
 def test_gaps_of_every_column_are_counted(tmp_path):
     (tmp_path / "t.csv").write_text("id,height,note\n1,inf,\n2,-Infinity,\n3, ,\n4,nan,\n5,7,\n")
     gaps = count_gaps(read_table(tmp_path / "t.csv"))

@@ -2,15 +2,17 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from conftest import SMALL_BACKBONE, epochs_trained, kill_training, read_history
 
 import train_advanced
-from util import runs
+from util import runs, training
 from util.errors import UserError
 from util.runs import Run, open_run
 from util.saved_state import read_state
@@ -37,11 +39,42 @@ def train(command, phantoms, results):
 
 
 @pytest.fixture(scope="module")
-def unbroken(train):
-    """A whole run, to compare others with."""
-    process, run = train("unbroken")
-    assert process.returncode == 0, process.stderr
+def train_small(train, inside, tiny_mobilenet):
+    """Train three convolutions in this process; returns the run folder."""
+
+    def run(name, *words, **places):
+        with tiny_mobilenet():
+            process, folder = train(name, *words, by=inside, **places)
+        assert process.returncode == 0, process.stderr
+        return folder
+
     return run
+
+
+@pytest.fixture(scope="module")
+def unbroken(train_small):
+    """A whole run, to compare others with."""
+    return train_small("unbroken")
+
+
+class Stopped(BaseException):
+    """What ends a training in the middle."""
+
+
+@contextmanager
+def stopped_after(epochs):
+    """Trainings within the block stop when the state of so many epochs is saved."""
+    write = training.write_state
+
+    def write_and_stop(model, progress, run):
+        write(model, progress, run)
+        if progress["next_epoch"] == epochs:
+            raise Stopped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "write_state", write_and_stop)
+        with pytest.raises(Stopped):
+            yield
 
 
 def predictions(run):
@@ -100,22 +133,6 @@ def test_the_learning_rate_falls_on_from_small_films_to_large_ones(unbroken):
     assert small > full[0] > full[1]
 
 
-@pytest.fixture(scope="module")
-def train_small(train, inside, tiny_mobilenet):
-    """Train three convolutions in this process; returns the run folder."""
-
-    def run(name, *words, **places):
-        with tiny_mobilenet():
-            return train(name, *words, by=inside, **places)[1]
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def small(train_small):
-    return train_small("small")
-
-
 def test_patience_ends_the_training_but_not_that_on_small_films(train_small):
     """With no learning rate to speak of, no epoch is better than the one before."""
     words = ["--epochs_frozen", "0", "--epochs_small", "3", "--epochs_finetune", "4"]
@@ -125,18 +142,20 @@ def test_patience_ends_the_training_but_not_that_on_small_films(train_small):
     assert read_history(run)["phase"].tolist() == 3 * ["small"] + 2 * ["finetune"]
 
 
-def test_layers_are_held_on_films_of_full_size_alone(train_small, small):
+def test_layers_are_held_on_films_of_full_size_alone(train_small, unbroken):
     run = train_small("held", "--hold_layers", "0.5")
-    held, free = read_history(run), read_history(small)
+    held, free = read_history(run), read_history(unbroken)
     pd.testing.assert_frame_equal(held[:2], free[:2])
     assert not np.allclose(held["loss"][2:], free["loss"][2:])
     assert (run / "log.txt").read_text().count("the first 50% of layers held") == 1
 
 
-def test_another_seed_gives_another_history(train_small, small):
+def test_another_seed_gives_another_history(train_small, unbroken, results):
     """Must hold 5: that the same seed gives the same one is seen in the resumed runs below."""
-    other = train_small("other", "--seed", "7")
-    assert not np.allclose(read_history(other)["loss"][0], read_history(small)["loss"][0])
+    with stopped_after(1):
+        train_small("other", "--seed", "7")
+    loss = read_history(results / "other")["loss"]
+    assert not np.allclose(loss[0], read_history(unbroken)["loss"][0])
 
 
 @pytest.mark.full
@@ -161,8 +180,13 @@ def test_the_state_of_an_earlier_version_is_refused(tmp_path):
         read_state(Run(tmp_path))
 
 
-@pytest.mark.parametrize("rows", [2, 3, pytest.param(1, marks=pytest.mark.full)])
-def test_a_killed_run_resumes_to_the_same_end(phantoms, results, train, unbroken, rows):
+FULL = pytest.mark.full
+
+
+@pytest.mark.parametrize("rows", [3, pytest.param(1, marks=FULL), pytest.param(2, marks=FULL)])
+def test_a_killed_run_resumes_to_the_same_end(
+    phantoms, results, train, train_small, unbroken, rows
+):
     """Must hold 5: killed between two phases, between two sizes and inside fine-tuning, as soon as
     that many epochs are saved; what comes before and after the kill is as in the unbroken run.
     From the state of small films the larger model goes on as from the small model itself."""
@@ -170,16 +194,23 @@ def test_a_killed_run_resumes_to_the_same_end(phantoms, results, train, unbroken
     words = ["--data_dir", phantoms, "--results_dir", results, "--run_name", name, *TINY]
     kill_training([SMALL_BACKBONE, "train_advanced.py", *words], results / name, rows)
     assert not (results / name / "metrics.json").exists(), "it ended before it was killed"
-    resumed, run = train(name, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    assert epochs_trained(run) <= 5, (
-        "it began anew"
-    )  # 4, and one that was killed before it was saved
+    run = train_small(name, "--resume")
+    # 4, and one that was killed before it was saved
+    assert epochs_trained(run) <= 5, "it began anew"
     pd.testing.assert_frame_equal(read_history(run), read_history(unbroken))
     pd.testing.assert_frame_equal(predictions(run), predictions(unbroken))
 
 
-def test_validation_and_test_labels_change_no_weight(train_small, phantoms, small, tmp_path):
+def test_a_run_stopped_between_two_sizes_goes_on_to_the_same_end(train_small, unbroken):
+    with stopped_after(2):
+        train_small("stopped")
+    run = train_small("stopped", "--resume")
+    assert epochs_trained(run) == 4
+    pd.testing.assert_frame_equal(read_history(run), read_history(unbroken))
+    pd.testing.assert_frame_equal(predictions(run), predictions(unbroken))
+
+
+def test_validation_and_test_labels_change_no_weight(train_small, phantoms, unbroken, tmp_path):
     """Must hold 9: the months scale and all training come from the training split alone."""
     for folder in ("train", "validation", "test"):
         (tmp_path / folder).symlink_to(phantoms / folder)
@@ -189,10 +220,10 @@ def test_validation_and_test_labels_change_no_weight(train_small, phantoms, smal
         table.assign(boneage=table["boneage"] / 2 + 100).to_csv(tmp_path / name, index=False)
     # every epoch is a new best under --patience 0 or not, so compare the state after training
     run = train_small("other_labels", data_dir=tmp_path)
-    with np.load(run / "state.npz") as a, np.load(small / "state.npz") as b:
+    with np.load(run / "state.npz") as a, np.load(unbroken / "state.npz") as b:
         names = [name for name in a.files if name != "progress"]
         assert all(np.array_equal(a[name], b[name]) for name in names)
-    config = [json.loads((r / "config.json").read_text()) for r in (run, small)]
+    config = [json.loads((r / "config.json").read_text()) for r in (run, unbroken)]
     assert config[0]["data"]["train"] == config[1]["data"]["train"]
     assert config[0]["data"]["val"] != config[1]["data"]["val"]
 
@@ -276,6 +307,42 @@ def test_a_film_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):
     assert "both train and test" in process.stderr
 
 
+def test_a_patient_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):
+    for path in phantoms.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    for name in ("df_val.csv", "df_test.csv"):
+        (tmp_path / name).unlink()
+        table = pd.read_csv(phantoms / name)
+        table.assign(patient=["p1", *table["id"][1:]]).to_csv(tmp_path / name, index=False)
+    process, _ = train("leak", data_dir=tmp_path, by=inside)
+    assert process.returncode == 2
+    assert "1 patients are in both val and test, such as p1" in process.stderr
+
+
+def test_out_of_memory_is_one_line(train, inside, tiny_mobilenet, monkeypatch):
+    def fit(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    with tiny_mobilenet():
+        process, run = train("large", by=inside)
+    assert process.returncode == 2
+    assert process.stderr.startswith("error: out of memory (frozen phase, --batch_size 8, 32 pix")
+    assert not run.exists()
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_training_that_diverges_is_one_line(inside, tiny_mobilenet, phantoms, results):
+    where = ["--data_dir", phantoms, "--results_dir", results, "--run_name", "diverged"]
+    with tiny_mobilenet():
+        process = inside(
+            "train_advanced_streamlined.py", *where, *TINY, "--label_noise_std", "1e39"
+        )
+    assert process.returncode == 2
+    assert "error: training diverged: the loss is" in process.stderr
+    assert not (results / "diverged").exists()
+
+
 def test_nothing_to_train_is_an_error(inside, phantoms, results):
     process = inside(
         "train_advanced.py",
@@ -295,10 +362,10 @@ def test_a_run_without_a_name_of_its_own_can_be_resumed(train, inside, unbroken,
     assert process.returncode == 0, process.stderr
 
 
-def test_a_resumed_run_is_kept_whatever_is_wrong(train, inside, small, results):
+def test_a_resumed_run_is_kept_whatever_is_wrong(train, inside, unbroken, results):
     """Its data may be away for a while."""
     (results / "begun").mkdir()
-    config = json.loads((small / "config.json").read_text())
+    config = json.loads((unbroken / "config.json").read_text())
     config["options"]["data_dir"] = str(results / "away")
     (results / "begun" / "config.json").write_text(json.dumps(config))
     process, run = train("begun", "--resume", data_dir=results / "away", by=inside)

@@ -28,6 +28,7 @@ def run_command(main):
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # the reader of a pipe (head, less) went away
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 1
         else:
             where = f" ({error.filename})" if error.filename else ""
             reason = error.strerror or error
@@ -35,7 +36,7 @@ def run_command(main):
                 f"error: {reason}{where}. Check the path, its rights and the free space.",
                 file=sys.stderr,
             )
-        code = 1
+            code = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130

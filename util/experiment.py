@@ -70,8 +70,7 @@ def train_run(args):
 
 def check_options(args):
     """UserError, before a film is read, for options that can't be trained."""
-    plan_phases(args)
-    check_backbone(args.backbone, args.img_size_small if args.epochs_small else args.img_size)
+    check_backbone(args.backbone, min(phase.img_size for phase in plan_phases(args)))
     check_start(args)
 
 
@@ -83,12 +82,13 @@ def find_learning_rates(args):
         films = load_splits(args, run)
         model = new_model(films["train"], args, run)
         from util import plots
-        from util.lr_range import range_test
+        from util.lr_range import falling_range, range_test
 
-        table, low, high = range_test(model, films["train"], args, run)
+        table = range_test(model, films["train"], args, run)
     except UserError:
         run.discard()
         raise
+    low, high = falling_range(table)
     plot = plots.plot_lr_range(table, low, high, run.path("plots", "lr_range.png"))
     run.log(f"the loss falls from {low:.1e} to {high:.1e}: {plot}")
     feet = {"--lr": args.epochs_frozen, "--lr_finetune": args.fine_tune}
@@ -192,14 +192,16 @@ def note_hand_crop(run, whole):
 
 
 def check_splits_apart(films):
-    """UserError when a film is in two splits: its error would be a memory, not a prediction."""
+    """UserError when a film or a patient is in two splits: the error would be of what is known, not
+    of a prediction."""
     for one, two in combinations(films, 2):
-        shared = set(films[one].table["id"]) & set(films[two].table["id"])
-        if shared:
-            raise UserError(
-                f"{len(shared)} ids are in both {one} and {two}, such as {min(shared)}. "
-                "A film may be in one split only: remove it from one of the tables."
-            )
+        for column, name in (("id", "ids"), ("patient", "patients")):
+            shared = set(films[one].table[column]) & set(films[two].table[column])
+            if shared:
+                raise UserError(
+                    f"{len(shared)} {name} are in both {one} and {two}, such as {min(shared)}. "
+                    "Each may be in one split only: remove it from one of the tables."
+                )
 
 
 def describe(films):
@@ -225,7 +227,7 @@ def prepare_stages(films, args, run):
 
         stage = on_features(stage, args, run)
     stages = {args.img_size: stage}
-    if args.epochs_small:
+    if args.fine_tune and args.epochs_small:
         small = Namespace(**vars(args) | {"img_size": args.img_size_small})
         films = read_splits(small, ("train", "val"))
         model = build_from(films["train"], small)
@@ -309,15 +311,16 @@ def evaluate_splits(films, args, run):
 
 
 def predict_splits(predict, films, batch_size):
-    """Months of all films but those for training, and films a second, by split. Validation comes
-    first and takes the time of compiling."""
+    """Months of all films but those for training, and films a second, by split."""
     from util.prediction import predict_months
 
     months, speed = {}, {}
     for split, part in films.items():
         if split != "train":
+            sex, first = part.table["sex"], np.arange(min(batch_size, len(part)))
+            predict_months(predict, part.pixels.keep(first), sex[first], batch_size)  # compiles
             started = time.perf_counter()
-            months[split] = predict_months(predict, part.pixels, part.table["sex"], batch_size)
+            months[split] = predict_months(predict, part.pixels, sex, batch_size)
             speed[split] = len(part) / (time.perf_counter() - started)
     return months, speed
 

@@ -24,7 +24,8 @@ from util.training import Stage
 
 
 class Features:
-    """Pooled features in place of pixels: `views` holds float32 `(K, n, C)`, K views of n films."""
+    """Pooled features in place of pixels: `views` holds float32 `(K, n, C)`, K views of n films. A
+    batch of them is `(N, C, 1)`, as one of films is `(N, S, S, 1)`; Keras drops the last axis."""
 
     def __init__(self, views):
         self.views = views

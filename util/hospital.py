@@ -4,7 +4,6 @@ import re
 
 from util.calibration import (
     FEWEST_OF_A_SEX,
-    SEXES,
     count_missing,
     describe_views,
     format_gain,
@@ -13,6 +12,7 @@ from util.calibration import (
 from util.errors import UserError
 from util.files import write_json
 from util.intervals import LEVEL
+from util.metrics import SEXES
 from util.runs import Run
 from util.tables import LABELS
 

@@ -23,7 +23,7 @@ from util.parallel import cores
 from util.radiographs import UNREADABLE, RadiographError, decode, read_bytes
 from util.stratify import spread_out
 from util.tables import (
-    NoColumn,
+    NoLabels,
     count_reasons,
     find_films,
     is_hidden,
@@ -88,7 +88,11 @@ def is_litter(name):
 
 
 def find_tables(source):
-    """All CSV files in a source, and the one beside it that has its name."""
+    """The tables of a source in the native layout, otherwise all CSV files in it, and the one beside
+    it that has its name."""
+    native = [source.folder / table for _, table in SPLITS.values()]
+    if native := [path for path in native if path.is_file()]:
+        return native
     given = Path(source.name).resolve()
     beside = dict.fromkeys([given.with_suffix(".csv"), given.parent / f"{given.name}.csv"])
     inside = [p for p in sorted(source.folder.rglob("*.csv")) if not is_litter(p.name)]
@@ -99,12 +103,12 @@ def read_source(source, tables, male_value, table_first=True):
     """Read the labelled films of a source: frame as of `find_films`, and `kind`: the split that
     names tell ("train", "val", "test"), "" when they tell none. The name of the table counts
     first, unless it is one for several sources. UserError when a table is no usable one; one that
-    only lacks a column is none of labels."""
+    only lacks a column, or rows, is none of labels."""
     labelled, problems = [], []
     for table in tables:
         try:
             labels = read_labels(table, male_value)
-        except NoColumn as error:
+        except NoLabels as error:
             problems.append(error)
         else:
             names = (table.stem, source.name) if table_first else (source.name, table.stem)
@@ -179,13 +183,16 @@ def read_sources(sources, csv, male_value):
 
 
 def check_given_splits(films):
-    kinds = films.groupby("id")["kind"].nunique()
-    shared = kinds.index[kinds > 1]
-    if len(shared):
-        raise UserError(
-            f"{len(shared)} ids are in more than one given split, such as {shared[0]}: "
-            "one of the downloads is not what its name says. Leave it out."
-        )
+    """UserError when a film, or a patient, is in more than one given split."""
+    given = films[films["kind"] != ""]
+    for column, name, part in (("id", "ids", films), ("patient", "patients", given)):
+        kinds = part.groupby(column)["kind"].nunique()
+        shared = kinds.index[kinds > 1]
+        if len(shared):
+            raise UserError(
+                f"{len(shared)} {name} are in more than one given split, such as {shared[0]}: "
+                "one of the downloads is not what its name says. Leave it out."
+            )
 
 
 # ---------------------------------------------------------------------------------------- splits
@@ -193,28 +200,34 @@ def check_given_splits(films):
 
 def assign_splits(films, shares, seed, test_ids=()):
     """Return the split of each film: a given one is kept, the others are drawn by `shares`
-    (train, val, test), stratified by sex and age; `test_ids` always go to test. UserError when
-    none is left to train on."""
-    split = films["kind"].copy()
-    split[films["id"].isin(test_ids)] = "test"
+    (train, val, test) of the patients, stratified by sex and age. All films of a patient are in
+    one split; those of `test_ids` always go to test. UserError when none is left to train on."""
+    patient, split = films["patient"], films["kind"].copy()
     wanted = dict(zip(SPLITS, shares, strict=True))
-    if (films["kind"] != "").any():  # what is given is whole: only missing splits are drawn
-        wanted = {name: 0 if (films["kind"] == name).any() else s for name, s in wanted.items()}
-        split[split.isin(["", "train"])] = ""
-    order = np.array(spread_out(films[split == ""], seed))
-    pool = len(order) + sum(split == "test")
+    if (split != "").any():  # what is given is whole: only missing splits are drawn
+        wanted = {name: 0 if (split == name).any() else s for name, s in wanted.items()}
+        split[split == "train"] = ""
+    split[patient.isin(patient[films["id"].isin(test_ids)])] = "test"
+    settled = split[split != ""].groupby(patient).first().to_dict()
+    split = patient.map(lambda who: settled.get(who, ""))
+    people = films[split == ""].drop_duplicates("patient")
+    order = np.array(spread_out(people, seed))
+    settled_test = sum(name == "test" for name in settled.values())
+    pool = len(order) + settled_test
     start = 0
+    drawn = pd.Series("train", index=people.index)
     for name in ("test", "val"):
-        count = round(wanted[name] * pool) - (sum(split == "test") if name == "test" else 0)
+        count = round(wanted[name] * pool) - (settled_test if name == "test" else 0)
         chosen = order[start : start + max(0, count)]
-        split[chosen] = name
+        drawn[chosen] = name
         start += len(chosen)
-    if shares[0] and (split != "").all():
+    if shares[0] and not (drawn == "train").any():
         raise UserError(
             f"none of {len(films)} films is for training: all are given to validation or test. "
             "Add the training films to --source, or rename a source that is no given split."
         )
-    return split.replace("", "train")
+    by_patient = settled | dict(zip(people["patient"], drawn, strict=True))
+    return patient.map(by_patient)
 
 
 # ----------------------------------------------------------------------------------------- files
@@ -259,30 +272,27 @@ def place_films(films, max_side, ready):
     Files are hard-linked where the file system can, else copied; with `max_side` (pixels) they
     are written anew, shrunk to it. Returns (films in place, rows that failed with reasons).
     """
-    films["filename"] = [i + target_ending(p, max_side) for i, p in films[["id", "path"]].values]
+    names = [i + target_ending(p, max_side) for i, p in films[["id", "path"]].values]
     for folder, _ in SPLITS.values():
         (ready / folder).mkdir()
 
-    def place(row):
-        target = ready / SPLITS[row.split][0] / row.filename
+    def place(path, split, name):
+        target = ready / SPLITS[split][0] / name
         try:
             if max_side:
-                shrink(row.path, target, max_side)
+                shrink(path, target, max_side)
             else:
-                link_or_copy(row.path, target)
+                link_or_copy(path, target)
         except RadiographError as error:
             return error.reason
         return ""
 
     with ThreadPoolExecutor(cores()) as pool:
-        results = pool.map(place, films.itertuples())
+        results = pool.map(place, films["path"], films["split"], names)
         reasons = list(tqdm(results, total=len(films), desc="films", unit="film", disable=None))
     failed = np.array([reason != "" for reason in reasons], bool)
-    films["gender"] = films["sex"].map({1.0: "male", 0.0: "female"})
-    films["sex"] = films["sex"].astype(int)
-    columns = ["id", "filename", "boneage", "sex", "gender"]
-    for name, (_, table) in SPLITS.items():
-        write_csv(ready / table, films.loc[(films["split"] == name) & ~failed, columns])
+    placed = films.assign(filename=names)[~failed]
+    write_tables(placed, ready)
     left_out = pd.DataFrame(
         {
             "id": films["id"],
@@ -290,7 +300,18 @@ def place_films(films, max_side, ready):
             "reason": reasons,
         }
     )
-    return films[~failed], left_out[failed]
+    return placed, left_out[failed]
+
+
+def write_tables(films, folder):
+    """Write the tables of the native layout; whose a film is stands there where it was told."""
+    columns = ["id", "filename", "boneage", "sex", "gender"]
+    if (films["patient"] != films["id"]).any():
+        columns.append("patient")
+    gender = films["sex"].map({1.0: "male", 0.0: "female"})
+    films = films.assign(sex=films["sex"].astype(int), gender=gender)
+    for name, (_, table) in SPLITS.items():
+        write_csv(folder / table, films.loc[films["split"] == name, columns])
 
 
 def target_ending(path, max_side):

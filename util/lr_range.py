@@ -27,9 +27,8 @@ def range_test(model, films, args, run):
     """Test the phase that the options end with: fine-tuning under --fine_tune, else the frozen one.
 
     Before fine-tuning the head is trained for STEPS steps, if the options have a frozen phase: a
-    fresh head would spoil the backbone at any rate. Returns (table, low, high): a frame of step,
-    lr, loss and smoothed loss, and the rates between which the loss falls. Raises UserError when
-    it does not fall by more than its noise.
+    fresh head would spoil the backbone at any rate. Returns a frame of step, lr, loss and smoothed
+    loss, which is kept as lr_range.csv.
     """
     phases = plan_phases(args)
     first, phase = phases[0], phases[-1]
@@ -41,7 +40,7 @@ def range_test(model, films, args, run):
     fit_steps(model, phase, ExponentialRise(), films, args, losses)
     table = smooth(losses.values)
     write_csv(run.path("lr_range.csv"), table)
-    return table, *falling_range(table)
+    return table
 
 
 def fit_steps(model, phase, schedule, films, args, *callbacks):
@@ -103,13 +102,14 @@ def smooth(losses):
 
 
 def falling_range(table):
-    """The rates at which the smoothed loss has done a tenth and nine tenths of its fall.
+    """The rates at which the smoothed loss of a `range_test` has done a tenth and nine tenths of its
+    fall.
 
     Raises UserError when it does not fall by more than the noise of its first steps.
     """
     first = table["loss"][:WINDOW]
     fall = first.mean() - table["smoothed"].min()
-    if fall < 3 * first.std() / math.sqrt(WINDOW):
+    if not fall >= 3 * first.std() / math.sqrt(WINDOW):  # no loss at all is no fall either
         raise UserError(
             f"in {len(table)} steps the loss falls at no learning rate by more than its noise. "
             "Raise --batch_size, start from pretrained --weights, or check the labels."

@@ -10,6 +10,7 @@ import pandas as pd
 from util.errors import UserError
 from util.tables import LABELS
 
+SEXES = {"male": 1, "female": 0}
 AGE_BANDS = {  # label: months, from (included) to (excluded)
     "0-4 years": (0, 60),
     "5-9 years": (60, 120),
@@ -20,8 +21,8 @@ CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
 
 
 def label_predictions(table, months):
-    """The frame of predictions of labelled films: `months` `(n,)` are those of
-    its rows. Rounded to 0.01 months, as single precision depends a little on the size of a batch.
+    """The frame of predictions of labelled films: `months` `(n,)` are those of its rows. Rounded to
+    0.01 months, as single precision depends a little on the size of a batch.
     """
     table = table[LABELS].astype({"sex": int})
     table["predicted"] = np.round(np.asarray(months, float), 2)
@@ -47,7 +48,7 @@ def interval(values, seed=42, n_boot=2000):
     return np.percentile(bootstrap_means(values, seed, n_boot), [2.5, 97.5]).tolist()
 
 
-def evaluate_predictions(predictions, train_median=None, seed=42, n_boot=2000):
+def evaluate_predictions(predictions, train_median=None, seed=42):
     """Return all metrics of a set of predictions, ready for JSON: months, shares 0-1, n.
 
     The baseline predicts `train_median` (months) for every film; without it, the median of these
@@ -61,9 +62,9 @@ def evaluate_predictions(predictions, train_median=None, seed=42, n_boot=2000):
     median = float(np.median(boneage)) if train_median is None else float(train_median)
     off = np.abs(boneage - median)
     return {
-        **error_summary(error, seed, n_boot),
+        **error_summary(error, seed),
         "rmse": float(np.sqrt(np.mean(error**2))),
-        "bias_ci95": interval(error, seed, n_boot),
+        "bias_ci95": interval(error, seed),
         "median_abs_error": float(np.median(np.abs(error))),
         "r2": float(1 - np.sum(error**2) / spread) if spread > 0 else None,
         "correlation": float(np.corrcoef(boneage, predictions["predicted"])[0, 1])
@@ -71,35 +72,35 @@ def evaluate_predictions(predictions, train_median=None, seed=42, n_boot=2000):
         else None,
         **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in (6, 12, 24)},
         "by_sex": {
-            name: error_summary(error[predictions["sex"].to_numpy() == sex], seed, n_boot)
-            for name, sex in (("male", 1), ("female", 0))
+            name: error_summary(error[predictions["sex"].to_numpy() == sex], seed)
+            for name, sex in SEXES.items()
         },
         "by_age": {
-            band: error_summary(error[(low <= boneage) & (boneage < high)], seed, n_boot)
+            band: error_summary(error[(low <= boneage) & (boneage < high)], seed)
             for band, (low, high) in AGE_BANDS.items()
         },
         "baseline": {
             "months": median,
             "source": "these films" if train_median is None else "training films",
             "mae": float(off.mean()),
-            "mae_ci95": interval(off, seed, n_boot),
+            "mae_ci95": interval(off, seed),
         },
     }
 
 
-def error_summary(error, seed, n_boot):
+def error_summary(error, seed):
     """n, MAE with interval, and bias of some errors in months; None where there is no film."""
     if len(error) == 0:
         return {"n": 0, "mae": None, "mae_ci95": None, "bias": None}
     return {
         "n": len(error),
         "mae": float(np.abs(error).mean()),
-        "mae_ci95": interval(np.abs(error), seed, n_boot),
+        "mae_ci95": interval(np.abs(error), seed),
         "bias": float(error.mean()),
     }
 
 
-def compare_predictions(a, b, seed=42, n_boot=2000):
+def compare_predictions(a, b, seed=42):
     """Compare two sets of predictions on the same films by paired bootstrap.
 
     Returns n, both MAEs and `difference` (MAE of a minus MAE of b, months) with its 95 %
@@ -119,7 +120,7 @@ def compare_predictions(a, b, seed=42, n_boot=2000):
         "mae_a": float(errors_a.mean()),
         "mae_b": float(errors_b.mean()),
         "difference": float((errors_a - errors_b).mean()),
-        "difference_ci95": interval(errors_a - errors_b, seed, n_boot),
+        "difference_ci95": interval(errors_a - errors_b, seed),
     }
 
 

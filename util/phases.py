@@ -32,7 +32,8 @@ def plan_phases(args):
     Under --epochs_small the first of them see small films, which takes a fraction of the time
     ("progressive resizing", as in Tan & Le 2021, 'EfficientNetV2').
     """
-    first_size = args.img_size_small if args.epochs_small else args.img_size
+    small_first = args.fine_tune and args.epochs_small
+    first_size = args.img_size_small if small_first else args.img_size
     if first_size > args.img_size:
         raise UserError(
             f"small films of {first_size} pixels are larger than the others ({args.img_size}). "
@@ -50,7 +51,7 @@ def plan_phases(args):
     phases = [phase for phase in phases if phase.last > phase.first]
     if not phases:
         raise UserError("nothing to train (--epochs_frozen 0). Raise it or add --fine_tune.")
-    if getattr(args, "clr_max_lr", None):
+    if args.clr_max_lr:
         for phase in phases:
             check_rise(phase.lr, args.clr_max_lr)
     return phases

@@ -19,7 +19,7 @@ from util.runs import best_row
 
 # Okabe & Ito's palette, told apart by colour-blind readers too.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
-SEXES = {"boys": (1, BLUE), "girls": (0, ORANGE)}
+SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
 PHASES = {"small": "small films", "finetune": "fine-tuning"}
 STYLE = {
     "figure.dpi": 120,
@@ -157,7 +157,7 @@ def plot_error_by_group(predictions, path, title, seed=42):
     """MAE with its 95 % interval by age band and sex, the number of films under each."""
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
-        for shift, (name, (sex, colour)) in zip((-0.17, 0.17), SEXES.items(), strict=True):
+        for shift, (name, (sex, colour)) in zip((-0.17, 0.17), SEX_COLOURS.items(), strict=True):
             first = True
             for place, (low, high) in enumerate(AGE_BANDS.values()):
                 chosen = predictions["boneage"].between(low, high, inclusive="left")
@@ -220,7 +220,7 @@ def plot_sweep(table, path, title):
 
 def scatter_by_sex(axis, predictions, x, y):
     size = 14 if len(predictions) < 1500 else 6
-    for name, (sex, colour) in SEXES.items():
+    for name, (sex, colour) in SEX_COLOURS.items():
         rows = predictions["sex"] == sex
         if rows.any():
             axis.scatter(x[rows], y[rows], s=size, color=colour, alpha=0.55, lw=0, label=name)

@@ -76,9 +76,8 @@ def predict_months(predict, pixels, sex, batch_size, progress=False):
     return months
 
 
-def predict_films(predict, films, batch_size, progress=False):
+def predict_films(predict, films, batch_size):
     """Predict labelled films: the frame of `label_predictions`, in file order; each prediction is
     joined with the label of its own row."""
-    sex = films.table["sex"]
-    months = predict_months(predict, films.pixels, sex, batch_size, progress)
+    months = predict_months(predict, films.pixels, films.table["sex"], batch_size)
     return label_predictions(films.table, months)

@@ -47,6 +47,7 @@ CHECKS = {  # what can be wrong: (severity, what to do)
     "no id": (SERIOUS, "Fill it in. Training leaves the row out."),
     "duplicate id": (SERIOUS, "Keep the right row; training would take the first usable one."),
     "same id in two splits": (SERIOUS, "Keep it in one split: nobody is tested on training films."),
+    "same patient in two splits": (SERIOUS, "Keep all films of a patient in one split."),
     "no age": (SERIOUS, AGE_ADVICE),
     "age is no number": (SERIOUS, AGE_ADVICE),
     "infinite age": (SERIOUS, AGE_ADVICE),
@@ -252,6 +253,9 @@ def check_ids(rows):
     yield flag("duplicate id", twice, name_others(twice, ["split", "id"]))
     spread = named[named.groupby("id")["split"].transform("nunique") > 1]
     yield flag("same id in two splits", spread, name_others(spread, ["id"]))
+    told = rows[rows["patient"] != rows["id"]]
+    spread = told[told.groupby("patient")["split"].transform("nunique") > 1]
+    yield flag("same patient in two splits", spread, name_others(spread, ["patient"]))
     filed = rows[rows["path"] != ""]
     shared = filed[filed.groupby("path")["id"].transform("nunique") > 1]
     yield flag("same file for two rows", shared, name_others(shared, ["path"]))

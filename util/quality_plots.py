@@ -3,7 +3,7 @@
 import numpy as np
 
 from clahe.enhance import apply_clahe
-from util.plots import BLUE, GREY, SEXES, STYLE, plot_contact_sheet, plt, save
+from util.plots import BLUE, GREY, SEX_COLOURS, STYLE, plot_contact_sheet, plt, save
 from util.radiographs import decode, prepare, read_bytes, read_canvas, to_canvas
 
 SAMPLES = 4  # films shown of each split
@@ -30,11 +30,14 @@ def plot_ages(usable, path):
     bins = np.arange(0, usable["boneage"].max() + 13, 12)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            *(1, len(splits)), figsize=(4 * len(splits), 3.2), layout="constrained", squeeze=False
+            ncols=len(splits),
+            figsize=(4 * len(splits), 3.2),
+            layout="constrained",
+            squeeze=False,
         )
         for axis, split in zip(axes.flat, splits, strict=True):
             part = usable[usable["split"] == split]
-            for name, (sex, colour) in SEXES.items():
+            for name, (sex, colour) in SEX_COLOURS.items():
                 ages = part.loc[part["sex"] == sex, "boneage"]
                 counts = np.histogram(ages, bins)[0]
                 axis.stairs(counts, bins, fill=True, color=colour, alpha=0.2)
@@ -63,7 +66,8 @@ def plot_samples(films, path):
     high = -(-len(films) // 2)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            *(high, 4),
+            nrows=high,
+            ncols=4,
             figsize=(15, 2.9 * high),
             width_ratios=[2, 1, 2, 1],
             layout="constrained",

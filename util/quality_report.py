@@ -14,6 +14,7 @@ from util.quality_plots import draw_pictures
 from util.same_pictures import COPY_BITS, COPY_CORRELATION, HASH_BITS
 from util.split_table import describe_labels, format_splits
 
+LONGEST = 70  # letters of an example
 ENDINGS = {  # kind of a file: the endings that fit
     "PNG": (".png",),
     "JPEG": (".jpg", ".jpeg"),
@@ -186,5 +187,5 @@ def format_summary(summary):
     )
 
 
-def shorten(text, most=70):
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+def shorten(text):
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from util.errors import UserError, first_line
-from util.sweep import ROOT, train_run
+from util.sweep import python_path, train_run
 
 RETRIES = 3  # of a run whose worker was lost; it goes on from its last epoch
 
@@ -66,8 +66,7 @@ def connect(address):
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     import ray
 
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
+    environment = {"env_vars": {"PYTHONPATH": python_path()}}
     try:
         ray.init(address or None, runtime_env=environment)
     except (ConnectionError, RuntimeError, ValueError) as error:

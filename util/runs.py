@@ -1,7 +1,7 @@
 """The run folder: what went in, what came out, and enough to go on after a kill.
 
-config.json  train_films.csv  history.csv  model.keras  predictions_{val,test}.csv  metrics.json
-left_out.csv  plots/*.png  log.txt
+config.json  train_films.csv  history.csv  model.keras  predictions_{val,test}.csv
+calibration.json  metrics.json  left_out.csv  plots/*.png  log.txt  state.npz
 """
 
 import hashlib

@@ -34,7 +34,7 @@ def choose_greedily(members, views=1):
     return chosen, "\n".join(lines)
 
 
-def select_greedily(predicted, boneage, rounds=ROUNDS):
+def select_greedily(predicted, boneage):
     """Choose how often each of M models counts in a mean: `(M,)` of 0, 1, 2, ...
 
     Forward selection with replacement (Caruana et al. 2004, Ensemble selection from libraries of
@@ -44,7 +44,7 @@ def select_greedily(predicted, boneage, rounds=ROUNDS):
     predicted, boneage = np.asarray(predicted, float), np.asarray(boneage, float)
     counts, total = np.zeros(len(predicted), int), np.zeros(len(boneage))
     best, kept = np.inf, counts
-    for size in range(1, rounds + 1):
+    for size in range(1, ROUNDS + 1):
         maes = np.abs((total + predicted) / size - boneage).mean(axis=1)
         chosen = maes.argmin()
         counts[chosen] += 1

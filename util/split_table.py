@@ -41,3 +41,14 @@ def format_splits(splits, *counts):
         ages = "".join(f"{row[band]:13d}" for band in AGE_BANDS)
         mean = "-" if row["mean_age"] is None else f"{row['mean_age']:.1f}"
         yield f"{split:8s}{numbers}{ages}   {mean}"
+
+
+def next_training(splits, command):
+    """The last line of a script that built a data folder: the command to go on with, or what keeps
+    a folder that has films for `splits` alone from being trained on."""
+    empty = [split for split in SPLITS if split not in set(splits)]
+    if empty:
+        return (
+            f"note: no film for {' and '.join(empty)}: a training needs all of {', '.join(SPLITS)}"
+        )
+    return f"next: {command}"

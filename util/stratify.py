@@ -1,6 +1,7 @@
 """Splits that hold each sex and age in proportion."""
 
 import numpy as np
+import pandas as pd
 
 BAND = 24  # months: films are kept apart by sex and by age bands of this width
 
@@ -19,10 +20,14 @@ def spread_out(films, seed):
 
 
 def divide(films, folds, seed):
-    """Divide films into `folds` parts that differ in size by one at most; returns the number of
-    the part of each film, from 0, in the order of the frame."""
-    part = np.empty(len(films), int)
-    order = spread_out(films.reset_index(drop=True), seed)
-    for number, rows in enumerate(np.array_split(order, folds)):
+    """Divide films into `folds` parts of about one size; returns the number of the part of each
+    film, from 0, in the order of the frame. Where a column `patient` tells whose a film is, all
+    films of a patient are in one part."""
+    films = films.reset_index(drop=True)
+    people = films.drop_duplicates("patient") if "patient" in films else films
+    part = pd.Series(0, index=people.index)
+    for number, rows in enumerate(np.array_split(spread_out(people, seed), folds)):
         part[rows] = number
-    return part
+    if "patient" in films:
+        part = films["patient"].map(dict(zip(people["patient"], part, strict=True)))
+    return part.to_numpy()

@@ -22,6 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent  # where the scripts are
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
 
 
+def python_path():
+    """PYTHONPATH of processes that import the project: its folder, and what the user has there."""
+    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
 @dataclass
 class SweepRun:
     """One backbone of a sweep: its run folder, its options as they are typed, and as parsed."""
@@ -100,7 +105,7 @@ def report_estimate(runs):
     for run in tqdm(todo, desc="estimating", unit="backbone", leave=False, disable=None):
         result = subprocess.run(
             [sys.executable, str(ROOT / "util" / "step_time.py")],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": python_path()},
             input=json.dumps(vars(run.args)),
             capture_output=True,
             text=True,

@@ -21,9 +21,11 @@ MAX_MONTHS = 300  # no bone age is above 25 years: such a number is in another u
 
 # Headers compared without case, spaces and punctuation. Scaled ages (z-scores, months / 240) are
 # absent on purpose: they are not months.
+PATIENT = ("patientid", "patient", "subjectid", "subject")
 FILENAME = ("filename", "file", "path", "imagefile", "imagepath")
 SYNONYMS = {
-    "id": ("id", "imageid", "caseid", "case", "image", "patientid", *FILENAME),
+    "id": ("id", "imageid", "caseid", "case", "image", *PATIENT, *FILENAME),
+    "patient": PATIENT,
     "filename": FILENAME,
     "boneage": (
         *("boneage", "boneagemonths", "groundtruthboneagemonths", "groundtruthboneage"),
@@ -35,13 +37,13 @@ MALE = {"m", "male", "boy", "true"}
 FEMALE = {"f", "female", "girl", "false"}
 
 
-class NoColumn(UserError):
-    """A table that lacks a column."""
+class NoLabels(UserError):
+    """A table that lacks a column, or has no rows."""
 
 
 def read_labels(path, male_value=None, need=("sex", "boneage")):
-    """Read a table of labels: frame of id (str), filename (str, "" if none), sex and boneage
-    (months), one row for each row of the file, in its order.
+    """Read a table of labels: frame of id (str), patient (str, the id if none), filename (str, ""
+    if none), sex and boneage (months), one row for each row of the file, in its order.
 
     What can't be understood becomes NaN; `split_usable` counts it. `male_value` (0 or 1) says
     which number is male where a column of sex or gender holds numbers. Raises UserError when the
@@ -51,15 +53,19 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
         if not columns[name]:
-            raise NoColumn(
+            raise NoLabels(
                 f"no column for {name} among {', '.join(map(str, table.columns))} ({path}). "
                 f"Name it like one of: {', '.join(SYNONYMS[name])}."
             )
     ids = table[columns["id"][0]].map(clean_id)
-    has_names, has_ages = columns["filename"], columns["boneage"]
+    has_names, has_ages, has_patients = (
+        columns[name] for name in ("filename", "boneage", "patient")
+    )
+    patients = table[has_patients[0]].map(clean_id) if has_patients else ids
     return pd.DataFrame(
         {
             "id": ids,
+            "patient": patients.where(patients != "", ids),
             "filename": table[has_names[0]].fillna("").str.strip() if has_names else "",
             "sex": read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan,
             "boneage": read_months(table[has_ages[0]]) if has_ages else np.nan,
@@ -85,7 +91,7 @@ def read_table(path):
             f"not a readable CSV table: {reason} ({path}). Save it as CSV in UTF-8."
         ) from None
     if table.empty:
-        raise UserError(f"the table has no rows ({path}). Check the file.")
+        raise NoLabels(f"the table has no rows ({path}). Check the file.")
     table.index = line_numbers(text, len(table))
     return table
 
@@ -258,6 +264,14 @@ def list_images(folder):
         folders[:] = sorted(f for f in folders if not is_hidden(f) and not f.endswith("_CLAHE"))
         found += [Path(where) / f for f in sorted(files) if is_image(f)]
     return found
+
+
+def films_in(folder):
+    """The image files in a folder itself, by name; UserError when there is none."""
+    films = sorted(path for path in Path(folder).glob("*") if is_image(path.name))
+    if not films:
+        raise UserError(f"no image in the folder ({folder}). Name the folder of the films.")
+    return films
 
 
 def is_image(name):

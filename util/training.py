@@ -7,7 +7,6 @@ happened: batches depend on (seed, epoch, step) alone, dropout is seeded anew at
 the state holds weights, optimizer and history.
 """
 
-import inspect
 import math
 import time
 from contextlib import contextmanager
@@ -94,15 +93,21 @@ def train(stages, args, run):
             goes_on = progress["next_epoch"] > phase.schedule_first
             restore(model, state, with_optimizer=goes_on)
             state = None  # which is as large as the model and its optimizer
-        model.fit(
-            training_batches(model, stage.films, args, progress["next_epoch"], phase.last),
-            initial_epoch=progress["next_epoch"],
-            epochs=phase.last,
-            steps_per_epoch=steps_per_epoch(stage.films, args.batch_size),
-            callbacks=[EndOfEpoch(phase, bn, progress, stage, predict, args, run)],
-            shuffle=False,
-            verbose=0,
-        )
+        try:
+            model.fit(
+                training_batches(model, stage.films, args, progress["next_epoch"], phase.last),
+                initial_epoch=progress["next_epoch"],
+                epochs=phase.last,
+                steps_per_epoch=steps_per_epoch(stage.films, args.batch_size),
+                callbacks=[EndOfEpoch(phase, bn, progress, stage, predict, args, run)],
+                shuffle=False,
+                verbose=0,
+            )
+        except tf.errors.ResourceExhaustedError:
+            raise UserError(
+                f"out of memory ({phase.name} phase, --batch_size {args.batch_size}, "
+                f"{phase.img_size} pixels). Lower --batch_size or --img_size."
+            ) from None
         if phase is not phases[-1]:
             state = state_of(model)
     return pd.DataFrame(progress["history"])
@@ -155,9 +160,9 @@ def compile_model(model, schedule, steps, films, args):
 
 
 def loss_of(args):
-    """The loss function of the options; scripts without them train on the MAE."""
-    names = inspect.signature(get_loss_function).parameters
-    return get_loss_function(**{k: v for k, v in vars(args).items() if k in names})
+    """The loss function of the options."""
+    shapes = args.huber_delta, args.smooth_l1_sigma, args.wing_w, args.wing_epsilon
+    return get_loss_function(args.loss_type, *shapes)
 
 
 def batchnorm_mode(args, devices=1):

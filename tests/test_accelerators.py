@@ -25,17 +25,20 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def train(command, phantoms, results):
-    """Run train_advanced.py on one device or two; returns (process, run folder). With `kill_after`
-    it is killed when so many epochs are saved."""
+def train(command, inside, tiny_mobilenet, phantoms, results):
+    """Run train_advanced.py on one device, in this process, or on two, in one of its own; returns
+    (process, run folder). With `kill_after` it is killed when so many epochs are saved."""
 
     def run(name, *words, devices=1, kill_after=None):
         where = ("--data_dir", phantoms, "--results_dir", results, "--run_name", name)
-        words = (SMALL_BACKBONE, "train_advanced.py", *where, *TINY, *words)
+        words, run = ("train_advanced.py", *where, *TINY, *words), results / name
         if kill_after:
-            run = results / name
-            return kill_training(words, run, kill_after, DEVICES=str(devices)), run
-        return command(*words, DEVICES=str(devices)), results / name
+            killed = kill_training((SMALL_BACKBONE, *words), run, kill_after, DEVICES=str(devices))
+            return killed, run
+        if devices > 1:
+            return command(SMALL_BACKBONE, *words, DEVICES=str(devices)), run
+        with tiny_mobilenet():
+            return inside(*words), run
 
     return run
 
@@ -186,6 +189,6 @@ def test_a_run_in_half_precision_or_compiled_is_a_run(train, words):
     assert process.returncode == 0, process.stderr
     val = pd.read_csv(run / "predictions_val.csv")
     assert val["error"].abs().mean() == pytest.approx(read_history(run)["val_mae"].min(), abs=0.5)
-    note = {"--mixed_precision": "mixed_bfloat16", "--jit_compile": "slows training down on a CPU"}
+    note = {"--mixed_precision": "mixed_bfloat16", "--jit_compile": "does nothing without a GPU"}
     assert note[words[0]] in process.stdout
     assert json.loads((run / "config.json").read_text())["options"][words[0].strip("-")] is True

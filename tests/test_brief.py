@@ -57,6 +57,7 @@ def test_clahe(brief, data, split):
     assert len(list((data / f"{split}_CLAHE").glob("*.png"))) == len(list((data / split).iterdir()))
 
 
+@pytest.mark.full
 def test_train_baseline(brief, command, data):
     """A model that isn't told the sex doesn't ask for it either."""
     out = brief(

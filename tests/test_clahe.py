@@ -97,11 +97,11 @@ def test_a_film_keeps_its_bits_and_its_place(tmp_path):
     assert (tmp_path / "out" / "b.png").exists()  # never a second loss by JPEG
 
 
-def test_unreadable_films_are_listed_and_the_rest_is_done(data):
+def test_unreadable_films_are_listed_and_the_rest_is_done(data, inside):
     films = sorted((data / "test").iterdir())
     enhance_folder(data / "test", data / "test_CLAHE")
     films[0].write_bytes(films[0].read_bytes()[:200])
-    done = command("test", "--data_dir", data)
+    done = inside("clahe.apply_test", "--data_dir", data)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f"truncated file ({films[0]})" in done.stderr
@@ -143,8 +143,8 @@ def test_copies_of_two_settings_are_not_used(data, monkeypatch):
         (("--tile_grid", "0"), "--tile_grid: 0 is too small"),
     ],
 )
-def test_mistakes_end_in_one_line(options, words):
-    done = command("test", *options)
+def test_mistakes_end_in_one_line(options, words, inside):
+    done = inside("clahe.apply_test", *options)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

@@ -180,6 +180,14 @@ def read(path):
     return pd.read_csv(path, dtype={"id": str})
 
 
+def test_a_model_that_is_not_told_the_sex_does_not_ask_for_it(runs, phantoms, inside):
+    film = next((phantoms / "test").iterdir())
+    process = inside("predict.py", film, "--model", runs["alone"])
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    assert " months " in process.stdout
+
+
 def test_an_ensemble_is_the_mean_of_its_runs_however_they_see_films(runs, inside, tmp_path):
     words = [runs["sex"], runs["sex"], runs["alone"]]
     process = inside("evaluate.py", "--ensemble", *words, "--out", tmp_path / "out")

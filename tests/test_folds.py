@@ -126,7 +126,7 @@ def test_folds_tell_their_errors_together(folds, phantoms):
     assert "out of fold: 60 films" in second.stdout
 
 
-def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, command, inside, tmp_path):
+def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, inside, tmp_path):
     folder = folds[2]
     process = inside("evaluate.py", folder, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
@@ -135,7 +135,7 @@ def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, command, inside, tmp_
         read(tmp_path / "out" / "predictions.csv")["predicted"], expected["predicted"], atol=0.011
     )
     film = next((phantoms / "test").iterdir())
-    process = command("predict.py", film, "--model", folder, "--sex", "F")
+    process = inside("predict.py", film, "--model", folder, "--sex", "F")
     assert process.returncode == 0, process.stderr
     assert process.stderr == ""
     assert "(90 %: " in process.stdout

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from hand_crop import localiser, train_localiser, training
+from preprocessing import load_films
 from util.errors import UserError
 from util.phantoms import phantom
 from util.radiographs import read_canvas
@@ -133,36 +134,33 @@ def test_the_canvas_shows_the_hand_stretched_by_its_own_greys(tmp_path):
 
 
 def test_films_that_are_taken_whole_are_counted_and_named(
-    phantoms, inside, tiny_mobilenet, tmp_path
+    phantoms, inside, tiny_mobilenet, tmp_path, monkeypatch
 ):
-    """In the run, from the cache too, and by predict.py."""
+    """In the run, in the cache too, and by predict.py."""
     data = shutil.copytree(phantoms, tmp_path / "Data")
     shutil.rmtree(data / "cache", ignore_errors=True)
     first = pd.read_csv(data / "df_train.csv", dtype={"id": str})["id"].iloc[0]
     film = next((data / "train").glob(f"{first}.*"))
     cv2.imwrite(str(film), two_hands())
-    counts = []
-    for name in ("one", "two"):
-        with tiny_mobilenet():
-            process = inside(
-                *("train_advanced.py", "--data_dir", data, "--results_dir", tmp_path),
-                *("--run_name", name, "--backbone", "mobilenet", "--weights", "none"),
-                *("--img_size", "48", "--batch_size", "8"),
-            )
-        assert process.returncode == 0, process.stderr
-        counts.append(
-            json.loads((tmp_path / name / "config.json").read_text())["hand_crop"]["whole"]
+    with tiny_mobilenet():
+        process = inside(
+            *("train_advanced.py", "--data_dir", data, "--results_dir", tmp_path),
+            *("--run_name", "run", "--backbone", "mobilenet", "--weights", "none"),
+            *("--img_size", "48", "--batch_size", "8", "--epochs_frozen", "1"),
         )
-    assert counts[0] == counts[1]
-    assert counts[0]["train"] >= 1
-    process = inside("predict.py", film, "--model", tmp_path / "one", "--sex", "F")
+    assert process.returncode == 0, process.stderr
+    run = tmp_path / "run"
+    counts = json.loads((run / "config.json").read_text())["hand_crop"]["whole"]
+    assert counts["train"] >= 1
+    with monkeypatch.context() as patch:
+        patch.setattr("util.radiographs.find_hands", lambda films: pytest.fail("found anew"))
+        assert load_films(data, "train", 48, "hand").pixels.whole.sum() == counts["train"]
+    process = inside("predict.py", film, "--model", run, "--sex", "F")
     assert process.returncode == 0
     assert f"no hand found for certain, the whole film is used ({film})" in process.stderr
-    process = inside("evaluate.py", tmp_path / "one", "--split", "train", "--out", tmp_path / "out")
-    assert f"{counts[0]['train']} films are whole" in process.stdout
-    assert (
-        json.loads((tmp_path / "out" / "metrics.json").read_text())["whole"] == counts[0]["train"]
-    )
+    process = inside("evaluate.py", run, "--split", "train", "--out", tmp_path / "out")
+    assert f"{counts['train']} films are whole" in process.stdout
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["whole"] == counts["train"]
 
 
 @pytest.fixture
@@ -181,7 +179,7 @@ def test_a_run_remembers_its_localiser(phantoms, inside, tiny_mobilenet, tmp_pat
     words = (
         *("train_advanced.py", "--data_dir", phantoms, "--cache_dir", tmp_path / "cache"),
         *("--results_dir", tmp_path, "--run_name", "run", "--backbone", "mobilenet"),
-        *("--weights", "none", "--img_size", "48", "--batch_size", "8"),
+        *("--weights", "none", "--img_size", "48", "--batch_size", "8", "--epochs_frozen", "1"),
     )
     with tiny_mobilenet():
         assert inside(*words).returncode == 0
@@ -226,9 +224,41 @@ def boxed(phantoms, tmp_path):
     return [*paths, "--steps", "20"]
 
 
-def test_a_localiser_is_tested_on_films_it_never_saw(boxed, phantoms, tmp_path, capsys):
+def test_a_network_never_finds_the_hand_on_films_it_was_trained_on(monkeypatch):
+    """Each film is found by another, and the box of a film is its own."""
+    seen = []
+
+    def train(films, joints, steps, seed):
+        assert len(films) == len(joints)
+        seen.append({film.item() for film in films})
+        return len(seen) - 1
+
+    def find(films, network):
+        numbers = [film.item() for film in films]
+        assert not seen[network].intersection(numbers)
+        return numbers
+
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(localiser, "find_boxes", find)
+    films = np.arange(13, dtype=np.uint8).reshape(13, 1, 1)
+    joints = [np.array([[0.1, 0.2, 0.3 + i / 20, 0.8]]) for i in range(13)]
+    found, hulls = training.cross_validate(films, joints, 20, 1)
+    assert found == list(range(13))
+    np.testing.assert_allclose(hulls, np.concatenate(joints))
+    assert [len(films) for films in seen] == [9, 10, 10, 10]
+
+
+def test_a_localiser_is_tested_trained_and_written(boxed, phantoms, tmp_path, capsys, monkeypatch):
+    real, networks = training.train, []
+
+    def train_once(*words):
+        networks.append(networks[0] if networks else real(*words))
+        return networks[-1]
+
+    monkeypatch.setattr(training, "train", train_once)
     out = tmp_path / "localiser.npz"
     train_localiser.main([*boxed, "--out", str(out)])
+    assert len(networks) == training.FOLDS + 1
     n = len(list((phantoms / "test").iterdir()))
     assert f"{n} films, each found by a network that never saw it" in capsys.readouterr().out
     film = localiser.shrink(two_hands())

@@ -41,7 +41,16 @@ from util.runs import Run
 SIZE = 64
 # one of each family, the smallest; `make test-full` builds them all
 FAMILIES = {b.module: name for name, b in reversed(BACKBONES.items())}
-SLOW = {"convnext", "inception_resnet_v2", "nasnet", "vgg16", "vgg19", "densenet", "efficientnet"}
+SLOW = {
+    *("convnext", "inception_resnet_v2", "nasnet", "vgg16", "vgg19", "densenet", "efficientnet"),
+    *("inception_v3", "resnet", "resnet_v2"),
+}
+
+
+@pytest.fixture
+def tiny(tiny_mobilenet):
+    with tiny_mobilenet():
+        yield
 
 
 def model_of(model_type="sex", backbone="mobilenet", size=SIZE, **options):
@@ -61,6 +70,7 @@ def test_scaling_is_that_of_the_family(name, monkeypatch):
     """Must hold 4: what reaches the backbone."""
     monkeypatch.setattr(modeling, "build_backbone", lambda *_: keras.layers.Identity())
     grey = films()[0]
+    assert hasattr(keras.applications, BACKBONES[name].builder)
     family = importlib.import_module(f"keras.applications.{BACKBONES[name].module}")
     expected = family.preprocess_input(np.repeat(grey, 3, axis=3).copy())
     image, features = image_features(name, SIZE, "imagenet")
@@ -172,6 +182,7 @@ def test_attention_models_have_the_names_of_earlier_versions():
     assert BUILDERS["attn_sex_improved"] is attn_sex_model_improved
 
 
+@pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_first_prediction_is_near_the_mean_age(model_type):
     """The output is months by the training labels' mean and SD."""
@@ -185,6 +196,7 @@ def predict(model, image, sex):
     return np.asarray(model(inputs_of(model, image, sex), training=False))
 
 
+@pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("model_type", ["sex", "attn_sex", "attn_sex_improved"])
 def test_sex_reaches_the_prediction(model_type):
     model = model_of(model_type)
@@ -192,14 +204,15 @@ def test_sex_reaches_the_prediction(model_type):
     assert np.all(predict(model, image, sex) != predict(model, image, 1 - sex))
 
 
-def test_saved_models_load_with_keras_alone(small_run, tmp_path):
+def test_saved_models_load_with_keras_alone(small_run, tiny_mobilenet, tmp_path):
     """Must hold 6: a new process, default arguments, safe mode on, the same months; of each model
     type and of a model that training has saved."""
     image, sex = films()
     np.savez(tmp_path / "films.npz", image=image, sex=sex)
     expected = []
     for model_type in MODEL_TYPES:
-        model = model_of(model_type)
+        with tiny_mobilenet():
+            model = model_of(model_type)
         enliven(model)
         kernel = model.get_layer("z").kernel
         kernel.assign(kernel * 20 / predict(model, image, sex).std())
@@ -296,6 +309,7 @@ def test_the_attention_of_a_run_is_drawn(phantoms, tmp_path):
     assert 1.5 < width / height < 2.1
 
 
+@pytest.mark.usefixtures("tiny")
 def test_improved_attention_starts_from_the_plain_model():
     """Its months are those of `sex` with the same weights, until training adds to them."""
     plain, improved = model_of("sex"), model_of("attn_sex_improved")
@@ -309,12 +323,14 @@ def test_improved_attention_starts_from_the_plain_model():
     assert np.abs(predict(improved, *films()) - expected).max() > 1e-2
 
 
+@pytest.mark.usefixtures("tiny")
 def test_gate_can_be_read_out():
     gate = fusion_gate(model_of("attn_sex_improved"), *films())
     assert gate.shape == (4, 128)
     assert np.all((gate > 0) & (gate < 1))
 
 
+@pytest.mark.usefixtures("tiny")
 def test_a_model_without_attention_says_so():
     with pytest.raises(UserError, match="no attention"):
         attention_map(model_of("sex"), *films())

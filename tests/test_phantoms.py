@@ -160,9 +160,9 @@ def test_a_split_without_phantoms_is_told_instead_of_a_next_command(inside, tmp_
     assert "next:" not in process.stdout
 
 
-def test_no_film_at_all_is_wrong_usage(command, tmp_path):
+def test_no_film_at_all_is_wrong_usage(inside, tmp_path):
     words = ["--data_dir", tmp_path / "Data", "--train", 0, "--val", 0, "--test", 0]
-    process = command("make_phantoms.py", *words)
+    process = inside("make_phantoms.py", *words)
     assert process.returncode == 2
     assert (
         process.stderr

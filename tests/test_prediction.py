@@ -4,11 +4,12 @@ import json
 import shutil
 
 import cv2
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from preprocessing import load_films
+from preprocessing import load_films, read_pixels
 from util import prediction
 from util.intervals import interval_bounds
 from util.metrics import format_years
@@ -29,10 +30,10 @@ def is_one_error_line(process, *words):
 
 
 @pytest.fixture(scope="module")
-def evaluated(trained, command, tmp_path_factory):
+def evaluated(trained, inside, tmp_path_factory):
     """evaluate.py on the test split, on the films alone: (process, output folder)."""
     out = tmp_path_factory.mktemp("evaluated") / "out"
-    return command("evaluate.py", trained[0], "--tta_steps", "1", "--out", out), out
+    return inside("evaluate.py", trained[0], "--tta_steps", "1", "--out", out), out
 
 
 def test_a_small_model_beats_the_median_baseline_twofold(evaluated):
@@ -59,7 +60,9 @@ def test_evaluation_prints_months_and_leaves_pictures(evaluated):
 
 def test_views_are_averaged_film_by_film(trained, inside, tmp_path):
     """S1, S2: the mean over views keeps its film, label and order; a run that was trained with
-    views is evaluated with them."""
+    views is evaluated with as many."""
+    options = json.loads((trained[0] / "config.json").read_text())["options"]
+    assert (options["use_tta"], options["tta_steps"]) == (True, 3)
     plain = pd.read_csv(trained[0] / "predictions_test.csv")
     views = pd.read_csv(trained[0] / "predictions_test_tta.csv")
     assert views[["id", "boneage"]].equals(plain[["id", "boneage"]])
@@ -69,7 +72,7 @@ def test_views_are_averaged_film_by_film(trained, inside, tmp_path):
     assert metrics["test_tta"]["mae"] == pytest.approx(views["error"].abs().mean())
     process = inside("evaluate.py", trained[0], "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
-    assert "mean of 5 views" in process.stdout
+    assert "mean of 3 views" in process.stdout
     assert read_predictions(tmp_path / "out")["predicted"].tolist() == views["predicted"].tolist()
 
 
@@ -207,6 +210,18 @@ def test_predict_agrees_with_evaluate_film_by_film(trained, evaluated, inside, t
     both = ages.merge(read_predictions(evaluated[1]), on="id")
     assert len(both) == 90
     np.testing.assert_allclose(both["months"], both["predicted"], atol=0.011)
+
+
+def test_model_keras_in_a_program_of_ones_own_says_the_same(small_run, phantoms, inside):
+    """What README.md promises: films as read_pixels prepares them, and Keras alone."""
+    film = next((phantoms / "test").iterdir())
+    process = inside("predict.py", film, "--model", small_run, "--sex", "M")
+    assert process.returncode == 0, process.stderr
+    options = json.loads((small_run / "config.json").read_text())["options"]
+    pixels, _ = read_pixels([film], options["img_size"], options["fit"])
+    model = keras.models.load_model(small_run / "model.keras")
+    months = float(model([pixels[[0]][..., None], np.ones((1, 1))])[0, 0])
+    assert months == pytest.approx(float(process.stdout.split()[2]), abs=0.06)
 
 
 def test_mistakes_of_predict_are_one_line_each(trained, odd_films, inside, tmp_path):
@@ -351,7 +366,7 @@ def test_an_evaluation_says_when_it_was_corrected_by_these_films(trained, inside
 def test_a_run_stores_its_calibration_and_checks_it_on_test_films(trained, evaluated):
     run = trained[0]
     calibrations = json.loads((run / "calibration.json").read_text())
-    assert calibrations.keys() == {"views_1", "views_5"}  # it was trained with --use_tta
+    assert calibrations.keys() == {"views_1", "views_3"}  # it was trained with --use_tta
     assert calibrations["views_1"]["n"] == 120
     metrics = json.loads((run / "metrics.json").read_text())
     for name in ("test", "test_tta"):
@@ -362,14 +377,14 @@ def test_a_run_stores_its_calibration_and_checks_it_on_test_films(trained, evalu
     assert "90 % intervals" in evaluated[0].stdout
 
 
-def test_predict_prints_and_writes_the_interval(trained, command, tmp_path):
-    process = command(
+def test_predict_prints_and_writes_the_interval(trained, inside, tmp_path):
+    process = inside(
         *("predict.py", trained[1] / "test", "--model", trained[0]),
         *("--csv", trained[1] / "df_test.csv", "--out", tmp_path / "ages.csv"),
     )
     assert process.returncode == 0, process.stderr
     ages = pd.read_csv(tmp_path / "ages.csv", dtype={"filename": str})
-    half_width = json.loads((trained[0] / "calibration.json").read_text())["views_5"]["half_width"]
+    half_width = json.loads((trained[0] / "calibration.json").read_text())["views_3"]["half_width"]
     low, high = interval_bounds(ages["months"].to_numpy(), half_width)
     np.testing.assert_allclose(ages["low"], low, atol=0.011)
     np.testing.assert_allclose(ages["high"], high, atol=0.011)
@@ -414,7 +429,7 @@ def calibrated(trained, hospital, inside):
 def test_a_calibration_of_a_hospital_gains_there_what_it_says(
     trained, hospital, calibrated, inside, tmp_path
 ):
-    gain = json.loads((trained[0] / "calibration_far.json").read_text())["views_5"]["gain"]
+    gain = json.loads((trained[0] / "calibration_far.json").read_text())["views_3"]["gain"]
     assert gain["n"] == 60
     assert gain["difference_ci95"][1] < 0
     assert "it helps" in calibrated.stdout
@@ -463,7 +478,7 @@ def test_predict_uses_a_calibration_on_request_alone(
     both = pd.read_csv(tmp_path / "plain.csv").merge(
         pd.read_csv(tmp_path / "far.csv"), on=["filename", "sex"], suffixes=("", "_far")
     )
-    lines = json.loads((trained[0] / "calibration_far.json").read_text())["views_5"]["lines"]
+    lines = json.loads((trained[0] / "calibration_far.json").read_text())["views_3"]["lines"]
     for sex, line in ((1, lines["male"]), (0, lines["female"])):
         films = both[both["sex"] == sex]
         expected = line["slope"] * films["months"] + line["intercept"]

@@ -23,6 +23,7 @@ from util.prediction import compile_predictor, predict_films
 from util.runtimes import RUNTIMES, check_export, export_path, load_quickest, load_runtime
 
 SIZE = 32
+INSTALLED = [name for name, kind in RUNTIMES.items() if find_spec(kind.module)]
 
 
 def skip_without(name, precision="f32"):
@@ -220,9 +221,11 @@ def test_a_deep_backbone_in_8_bits_is_kept_or_refused(name, phantoms, tmp_path, 
         assert not made
 
 
+@pytest.mark.parametrize("exported", INSTALLED[:1], indirect=True)  # it is alike for all of them
 def test_an_export_too_far_off_is_refused_and_leaves_nothing(
     exported, run_copy, capsys, monkeypatch
 ):
+    """What was exported before is left as it is."""
     name, _ = exported
     before = {path: path.read_bytes() for path in run_copy.iterdir()}
     right = export_model.load_runtime
@@ -279,7 +282,8 @@ def test_an_export_that_is_stale_or_damaged_is_told_of_and_not_used(
     assert f"export_model --model {run_copy} --format {name}" in note
     with pytest.raises(UserError, match="is of an earlier|not as it was checked"):
         check_export(run_copy, name)
-    assert export(run_copy, name, "--out", run_copy / f"again{RUNTIMES[name].endings[0]}") == 0
+    if part == "model.keras":
+        assert export(run_copy, name, "--out", run_copy / f"again{RUNTIMES[name].endings[0]}") == 0
 
 
 def test_auto_takes_the_quickest_that_stands(run_copy, monkeypatch, capsys):
@@ -373,32 +377,32 @@ def test_a_damaged_export_is_one_line(exported, run_copy):
 # ----------------------------------------------------------------------------- predict, evaluate
 
 
-def predict_alone(*words):
-    """predict.py in a fresh process that tells which heavy modules it imported."""
+def predict_alone(*calls):
+    """predict.py, once or more, in a fresh process that tells which heavy modules it imported."""
+    calls = [[str(word) for word in words] for words in calls]
     code = (
         "import sys, predict\n"
-        f"code = predict.main({[str(word) for word in words]!r})\n"
+        f"code = max([predict.main(words) for words in {calls!r}])\n"
         "heavy = {'tensorflow', 'keras', 'openvino_telemetry.main'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else code)"
     )
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
 
 
-def test_predict_uses_an_export_without_tensorflow(exported, phantoms, command, tmp_path):
+def test_predict_uses_an_export_without_tensorflow(exported, phantoms, inside, tmp_path):
     name, folder = exported
     words = [phantoms / "test", "--model", folder, "--csv", phantoms / "df_test.csv"]
-    by_keras = command("predict.py", *words, "--runtime", "keras", "--out", tmp_path / "keras.csv")
+    by_keras = inside("predict.py", *words, "--runtime", "keras", "--out", tmp_path / "keras.csv")
     assert by_keras.returncode == 0, by_keras.stderr
-    process = predict_alone(*words, "--runtime", name, "--out", tmp_path / "export.csv")
+    named = [*words, "--runtime", name, "--out", tmp_path / "export.csv"]
+    process = predict_alone(named, words)  # the second time it takes the quickest export by itself
     assert process.returncode == 0, process.stderr
     assert process.stderr == ""
+    assert process.stdout.count(" (90 %: ") == 2 * 13
     one, two = (pd.read_csv(tmp_path / f"{kind}.csv") for kind in ("keras", "export"))
     assert len(two) == 13
     for column in ("months", "low", "high"):
         np.testing.assert_allclose(two[column], one[column], atol=0.06)
-    auto = predict_alone(*words)  # takes the export, as heavy modules are an error here
-    assert auto.returncode == 0, auto.stderr
-    assert auto.stdout.count(" (90 %: ") == 13
 
 
 def test_views_are_averaged_in_every_runtime(exported, phantoms):

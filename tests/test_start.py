@@ -53,10 +53,14 @@ def test_it_starts_where_the_run_ended(go_on, small_run, phantoms, tmp_path):
     assert "note: that was trained on other films" in process.stdout
 
 
-def test_fine_tuning_changes_kernels_and_no_frozen_statistics(go_on, small_run):
+def test_at_another_size_it_changes_kernels_and_no_frozen_statistics(go_on, small_run):
     """Must hold 3, from one saved model to the next."""
-    process, run = go_on("--lr_finetune", "1e-2")
+    process, run = go_on("--lr_finetune", "1e-2", "--img_size", 96)
     assert process.returncode == 0, process.stderr
+    assert "other films" not in process.stdout
+    config, start = (json.loads((r / "config.json").read_text()) for r in (run, small_run))
+    assert config["start"] == start
+    assert str(small_run.parent) not in json.dumps(portable(config))
     before, after = (
         backbone_of(keras.models.load_model(folder / "model.keras")) for folder in (small_run, run)
     )
@@ -80,15 +84,6 @@ def test_first_layers_can_stay_as_the_run_left_them(go_on, small_run):
     ]
     assert kernels == sorted(kernels, reverse=True)  # those that stayed come first
     assert set(kernels) == {True, False}
-
-
-def test_it_goes_on_at_another_size(go_on, small_run):
-    process, run = go_on("--img_size", 96)
-    assert process.returncode == 0, process.stderr
-    assert "other films" not in process.stdout
-    config, start = (json.loads((r / "config.json").read_text()) for r in (run, small_run))
-    assert config["start"] == start
-    assert str(small_run.parent) not in json.dumps(portable(config))
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,13 @@ OPTIONS = ("--weights", "none", "--img_size", "64", "--epochs_frozen", "1", "--b
 
 @pytest.fixture(scope="module")
 def sweep(command, phantoms, tmp_path_factory):
-    """Run a sweep of a backbone that fails (too small films) and one that doesn't."""
+    """Run a sweep of a backbone that fails (too small films) and one that doesn't, as a process or
+    `by` other means."""
     results = tmp_path_factory.mktemp("backbone_results")
 
-    def run(*words, backbones=("xception", "mobilenet"), name="tiny"):
+    def run(*words, backbones=("xception", "mobilenet"), name="tiny", by=command):
         estimate = [] if "--summarise" in words else ["--no_estimate"]
-        process = command(
+        process = by(
             *("run_all_backbones.py", "--data_dir", phantoms, "--results_dir", results),
             *("--sweep", name, "--backbones", *backbones, *estimate, *OPTIONS, *words),
         )
@@ -72,33 +73,35 @@ def test_rows_are_those_of_the_runs_in_months(first):
     assert (folder / "backbones.png").stat().st_size > 10_000
 
 
-def test_what_is_done_is_skipped(first, sweep):
+def test_what_is_done_is_skipped(first, sweep, inside):
     folder = first[1]
     before = {p: p.stat().st_mtime_ns for p in (folder / "mobilenet").rglob("*")}
-    process, _ = sweep(backbones=["mobilenet"])
+    process, _ = sweep(backbones=["mobilenet"], by=inside)
     assert process.returncode == 0
     assert "done already" in process.stdout
     assert before == {p: p.stat().st_mtime_ns for p in (folder / "mobilenet").rglob("*")}
     assert "median baseline" in process.stdout  # the table comes all the same
 
 
-def test_other_options_are_no_part_of_the_same_sweep(first, sweep):
-    process, _ = sweep("--lr", "0.5")
+def test_other_options_are_no_part_of_the_same_sweep(first, sweep, inside):
+    process, _ = sweep("--lr", "0.5", by=inside)
     assert process.returncode == 2
     assert "--lr 0.001 -> 0.5" in process.stderr
     assert process.stderr.count("\n") == 1
 
 
-def test_a_dry_run_writes_nothing(sweep):
-    process, folder = sweep("--dry_run", name="dry", backbones=["mobilenet", "vgg16"])
+def test_a_dry_run_writes_nothing(sweep, inside):
+    backbones = ["mobilenet", "vgg16"]
+    process, folder = sweep("--dry_run", name="dry", backbones=backbones, by=inside)
     assert process.returncode == 0
     assert "train_advanced.py" in process.stdout
     assert "--backbone vgg16" in process.stdout
     assert not folder.exists()
 
 
-def test_the_name_of_the_backbone_goes_into_options(sweep):
-    process, _ = sweep("--dry_run", "--weights", "w/{backbone}.h5", backbones=["vgg16"])
+def test_the_name_of_the_backbone_goes_into_options(sweep, inside):
+    words = ["--dry_run", "--weights", "w/{backbone}.h5"]
+    process, _ = sweep(*words, backbones=["vgg16"], by=inside)
     assert "--weights w/vgg16.h5" in process.stdout
 
 
@@ -138,15 +141,15 @@ def test_shares_are_the_same_everywhere_and_miss_nothing(tmp_path):
     assert got == [["vgg16", "resnet50"], ["mobilenet", "vgg19"], ["xception"]]
 
 
-def test_jobs_of_an_array_make_one_table(first, sweep):
-    process, folder = sweep("--shard", "1/2", name="array")
+def test_jobs_of_an_array_make_one_table(first, sweep, inside):
+    process, folder = sweep("--shard", "1/2", name="array", by=inside)
     assert process.returncode == 1
     assert "to do: mobilenet" in process.stdout
     shutil.copytree(first[1] / "mobilenet", folder / "mobilenet")  # as if share 2 had trained it
-    process, _ = sweep("--shard", "2/2", name="array")
+    process, _ = sweep("--shard", "2/2", name="array", by=inside)
     assert process.returncode == 0, process.stderr  # the other share failed, not this one
     assert "--backbone xception" not in process.stdout
-    process, _ = sweep("--summarise", name="array")
+    process, _ = sweep("--summarise", name="array", by=inside)
     assert process.returncode == 1
     table = pd.read_csv(folder / "summary.csv").set_index("backbone")
     assert table["status"].to_dict() == {"mobilenet": "done", "xception": "failed"}
@@ -154,7 +157,7 @@ def test_jobs_of_an_array_make_one_table(first, sweep):
     assert "median baseline" in process.stdout
 
 
-def test_the_smallest_error_comes_first(first, sweep):
+def test_the_smallest_error_comes_first(first, sweep, inside):
     folder = first[1].with_name("two")
     for backbone, mae in (("mobilenet", 20.0), ("mobilenet_v2", 10.0)):
         shutil.copytree(first[1] / "mobilenet", folder / backbone)
@@ -164,7 +167,8 @@ def test_the_smallest_error_comes_first(first, sweep):
         metrics = json.loads((folder / backbone / "metrics.json").read_text())
         metrics["test"] |= {"mae": mae, "mae_ci95": [mae - 1, mae + 1]}
         (folder / backbone / "metrics.json").write_text(json.dumps(metrics))
-    process, _ = sweep("--summarise", name="two", backbones=["mobilenet", "mobilenet_v2"])
+    backbones = ["mobilenet", "mobilenet_v2"]
+    process, _ = sweep("--summarise", name="two", backbones=backbones, by=inside)
     assert process.returncode == 0, process.stderr
     order = ["mobilenet_v2", "mobilenet"]
     assert pd.read_csv(folder / "summary.csv")["backbone"].tolist() == order
@@ -172,10 +176,9 @@ def test_the_smallest_error_comes_first(first, sweep):
     assert [word for word in words if word in order] == order
 
 
-def test_a_mistyped_sweep_is_not_summarised(command, tmp_path):
-    process = command(
-        *("run_all_backbones.py", "--results_dir", tmp_path, "--sweep", "typo", "--summarise")
-    )
+def test_a_mistyped_sweep_is_not_summarised(inside, tmp_path):
+    words = ["--results_dir", tmp_path, "--sweep", "typo", "--summarise"]
+    process = inside("run_all_backbones.py", *words)
     assert process.returncode == 2
     assert process.stderr.startswith("error: no sweep to summarise")
     assert not list(tmp_path.iterdir())
@@ -209,8 +212,8 @@ RAY = find_spec("ray") is not None
 
 
 @pytest.mark.skipif(RAY, reason="Ray is installed")
-def test_ray_is_asked_for_by_name(sweep):
-    process, folder = sweep("--ray", name="no_ray")
+def test_ray_is_asked_for_by_name(sweep, inside):
+    process, folder = sweep("--ray", name="no_ray", by=inside)
     assert process.returncode == 2
     assert process.stderr.startswith("error: the package ray is not installed (--ray). Do: pip")
     assert not folder.exists()
@@ -263,8 +266,8 @@ def parent_of(words):
     raise AssertionError(f"no process with {words}")
 
 
-def test_wrong_options_end_the_sweep_at_once(command):
-    process = command("run_all_backbones.py", "--epochs_frozn", "3")
+def test_wrong_options_end_the_sweep_at_once(inside):
+    process = inside("run_all_backbones.py", "--epochs_frozn", "3")
     assert process.returncode == 2
     assert process.stderr.count("\n") == 1
     assert "--epochs_frozn" in process.stderr

@@ -1,9 +1,6 @@
 """Views of a film: fixed, different from each other, and of the same film."""
 
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from util import tta
@@ -66,24 +63,3 @@ def test_the_mean_is_over_views_of_the_same_film(steps):
     ]
     np.testing.assert_allclose(together, expected)
     assert not np.allclose(together, predict(images, SEX))
-
-
-def test_a_run_notes_its_views_and_is_calibrated_for_them(
-    phantoms, inside, tiny_mobilenet, tmp_path
-):
-    with tiny_mobilenet():
-        process = inside(
-            *("train_advanced_streamlined.py", "--data_dir", phantoms, "--results_dir", tmp_path),
-            *("--run_name", "run", "--backbone", "mobilenet", "--weights", "none"),
-            *("--img_size", 48, "--batch_size", 8, "--epochs_frozen", 1),
-            *("--use_tta", "--tta_steps", 2),
-        )
-    assert process.returncode == 0, process.stderr
-    run = tmp_path / "run"
-    options = json.loads((run / "config.json").read_text())["options"]
-    assert (options["use_tta"], options["tta_steps"]) == (True, 2)
-    assert set(json.loads((run / "calibration.json").read_text())) == {"views_1", "views_2"}
-    alone, mean = (
-        pd.read_csv(run / f"predictions_test{ending}.csv")["predicted"] for ending in ("", "_tta")
-    )
-    assert not np.allclose(alone, mean, atol=1e-3)

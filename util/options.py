@@ -270,7 +270,7 @@ def add_accelerators(parser):
     group.add_argument(
         "--jit_compile",
         action="store_true",
-        help="compile the training step with XLA, for a GPU; slower on a CPU",
+        help="compile the training step with XLA, on a GPU",
     )
     group.add_argument(
         "--strategy",

@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 from small_backbone import three_convolutions
 
+import util  # noqa: F401 - sets TensorFlow's environment, before a test imports keras
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each, before TensorFlow is imported
     os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 
@@ -94,7 +96,7 @@ def trained(tmp_path_factory, command):
         *("--results_dir", folder, "--run_name", "run", "--backbone", "mobilenet"),
         *("--weights", "none", "--img_size", "64", "--epochs_frozen", "0"),
         *("--fine_tune", "--epochs_finetune", "12", "--lr_finetune", "1e-2"),
-        *("--augment", "light", "--use_tta", "--tta_steps", "3"),
+        *("--augment", "light", "--use_tta", "--tta_steps", "4"),
     )
     assert process.returncode == 0, process.stderr
     return folder / "run", folder / "Data"

@@ -62,7 +62,7 @@ def test_views_are_averaged_film_by_film(trained, inside, tmp_path):
     """S1, S2: the mean over views keeps its film, label and order; a run that was trained with
     views is evaluated with as many."""
     options = json.loads((trained[0] / "config.json").read_text())["options"]
-    assert (options["use_tta"], options["tta_steps"]) == (True, 3)
+    assert (options["use_tta"], options["tta_steps"]) == (True, 4)
     plain = pd.read_csv(trained[0] / "predictions_test.csv")
     views = pd.read_csv(trained[0] / "predictions_test_tta.csv")
     assert views[["id", "boneage"]].equals(plain[["id", "boneage"]])
@@ -72,7 +72,7 @@ def test_views_are_averaged_film_by_film(trained, inside, tmp_path):
     assert metrics["test_tta"]["mae"] == pytest.approx(views["error"].abs().mean())
     process = inside("evaluate.py", trained[0], "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
-    assert "mean of 3 views" in process.stdout
+    assert "mean of 4 views" in process.stdout
     assert read_predictions(tmp_path / "out")["predicted"].tolist() == views["predicted"].tolist()
 
 
@@ -366,7 +366,7 @@ def test_an_evaluation_says_when_it_was_corrected_by_these_films(trained, inside
 def test_a_run_stores_its_calibration_and_checks_it_on_test_films(trained, evaluated):
     run = trained[0]
     calibrations = json.loads((run / "calibration.json").read_text())
-    assert calibrations.keys() == {"views_1", "views_3"}  # it was trained with --use_tta
+    assert calibrations.keys() == {"views_1", "views_4"}  # it was trained with --use_tta
     assert calibrations["views_1"]["n"] == 120
     metrics = json.loads((run / "metrics.json").read_text())
     for name in ("test", "test_tta"):
@@ -384,7 +384,7 @@ def test_predict_prints_and_writes_the_interval(trained, inside, tmp_path):
     )
     assert process.returncode == 0, process.stderr
     ages = pd.read_csv(tmp_path / "ages.csv", dtype={"filename": str})
-    half_width = json.loads((trained[0] / "calibration.json").read_text())["views_3"]["half_width"]
+    half_width = json.loads((trained[0] / "calibration.json").read_text())["views_4"]["half_width"]
     low, high = interval_bounds(ages["months"].to_numpy(), half_width)
     np.testing.assert_allclose(ages["low"], low, atol=0.011)
     np.testing.assert_allclose(ages["high"], high, atol=0.011)
@@ -429,7 +429,7 @@ def calibrated(trained, hospital, inside):
 def test_a_calibration_of_a_hospital_gains_there_what_it_says(
     trained, hospital, calibrated, inside, tmp_path
 ):
-    gain = json.loads((trained[0] / "calibration_far.json").read_text())["views_3"]["gain"]
+    gain = json.loads((trained[0] / "calibration_far.json").read_text())["views_4"]["gain"]
     assert gain["n"] == 60
     assert gain["difference_ci95"][1] < 0
     assert "it helps" in calibrated.stdout
@@ -478,7 +478,7 @@ def test_predict_uses_a_calibration_on_request_alone(
     both = pd.read_csv(tmp_path / "plain.csv").merge(
         pd.read_csv(tmp_path / "far.csv"), on=["filename", "sex"], suffixes=("", "_far")
     )
-    lines = json.loads((trained[0] / "calibration_far.json").read_text())["views_3"]["lines"]
+    lines = json.loads((trained[0] / "calibration_far.json").read_text())["views_4"]["lines"]
     for sex, line in ((1, lines["male"]), (0, lines["female"])):
         films = both[both["sex"] == sex]
         expected = line["slope"] * films["months"] + line["intercept"]

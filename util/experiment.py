@@ -112,7 +112,8 @@ def report(run, metrics, args):
         if name in metrics:
             run.log(format_with_intervals(metrics[name], title))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
-    run.log(f"next: python predict.py FILM.png --model {run.folder} --sex F")
+    sex = "" if args.model_type == "baseline" else " --sex F"
+    run.log(f"next: python predict.py FILM.png --model {run.folder}{sex}")
 
 
 def load_splits(args, run):

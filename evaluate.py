@@ -219,7 +219,8 @@ def calibrate_run(folder, args):
     calibration, _ = fit_calibration(predictions, ensemble.sees_sex, always=True)
     hospital.store_calibration(path, calibration, table, ensemble.views)
     print(hospital.format_named(calibration, path))
-    print(f"next: python predict.py FILM.png --model {folder} --calibration {name} --sex F")
+    sex = " --sex F" if ensemble.sees_sex else ""
+    print(f"next: python predict.py FILM.png --model {folder} --calibration {name}{sex}")
 
 
 def read_films_to_evaluate(args, ensemble):

@@ -8,7 +8,7 @@
 A source is a folder or a zip; its table is found inside it, beside it, or in a source that holds
 tables alone. Splits that the names of several sources tell (training, validation, test) are kept,
 and one that is missing is drawn from training; otherwise films are split by chance, stratified by
-sex and age. Nothing is overwritten, and files are linked where possible.
+sex and age, all films of a patient together. Nothing is overwritten, and files are linked where possible.
 """
 
 import math
@@ -30,7 +30,7 @@ def parse_args(argv=None):
         type=number(0, 1),
         default=[0.8, 0.1, 0.1],
         metavar=("TRAIN", "VAL", "TEST"),
-        help="shares of the films",
+        help="shares of the films (of the patients, where the table tells them)",
     )
     parser.add_argument(
         "--test_ids", metavar="FILE", help="CSV with ids of films that must be in the test split"

@@ -33,11 +33,14 @@ def test_parts_hold_each_film_once_and_each_sex_and_age_in_proportion(folds):
 
 
 def test_the_films_of_a_patient_are_in_one_part():
-    patient = np.random.default_rng(0).integers(0, 50, 200)
-    films = pd.DataFrame({"patient": patient, "sex": patient % 2, "boneage": 2.0 * patient})
+    number = np.random.default_rng(0).integers(0, 50, 200)
+    films = pd.DataFrame(
+        {"patient": number.astype(str), "sex": number % 2, "boneage": 2.0 * number}
+    )
+    films["id"] = films.index.astype(str)
     part = divide(films, 5, seed=3)
     assert set(part) == set(range(5))
-    assert films.groupby("patient").apply(lambda rows: len(set(part[rows.index])) == 1).all()
+    assert (pd.Series(part).groupby(films["patient"]).nunique() == 1).all()
 
 
 def test_folds_hold_each_film_out_once_with_its_own_pixels(phantoms):

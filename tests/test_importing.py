@@ -232,6 +232,25 @@ def test_a_patient_in_two_given_splits_is_an_error(tmp_path):
         run(tmp_path / "Data", "--source", training, test)
 
 
+def test_a_film_of_nobody_told_is_no_patient_of_that_name(tmp_path):
+    training = make_source(tmp_path / "training", range(1, 20))
+    test = make_source(tmp_path / "test", range(30, 33))
+    table = pd.read_csv(test / "labels.csv")
+    table.assign(patient_id=["1", "1", ""]).to_csv(test / "labels.csv", index=False)
+    rows = read(run(tmp_path / "Data", "--source", training, test))
+    assert sorted(rows.index[rows["split"] == "test"]) == ["30", "31", "32"]
+
+
+def test_a_patient_is_no_id_where_names_of_films_are_told(tmp_path):
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv")
+    table.insert(0, "patient_id", table["id"] // 2)
+    table.assign(filename=table["id"].astype(str) + ".png").drop(columns="id").to_csv(
+        source / "labels.csv", index=False
+    )
+    check_films(run(tmp_path / "Data", "--source", source), IDS)
+
+
 def test_a_data_folder_is_a_source_like_any(tmp_path):
     """What import and check left in it is no table of labels."""
     data = run(
@@ -252,7 +271,7 @@ def many_films():
     sex = (rng.random(1000) < 0.54).astype(float)
     ages = rng.normal(121 + 12 * sex, 41).clip(1, 228)
     ids = [str(i) for i in range(1000)]
-    return pd.DataFrame({"id": ids, "patient": ids, "sex": sex, "boneage": ages, "kind": ""})
+    return pd.DataFrame({"id": ids, "patient": "", "sex": sex, "boneage": ages, "kind": ""})
 
 
 def test_every_split_has_the_same_sexes_and_ages(many_films):

@@ -154,6 +154,7 @@ def test_a_switch_of_the_preset_can_be_turned_off(switch):
     gpu = train_advanced_streamlined.parse_args(["--preset", "gpu"])
     args = train_advanced_streamlined.parse_args(["--preset", "gpu", f"--no_{switch}"])
     assert vars(args) == vars(gpu) | {switch: False}
+    train_advanced_streamlined.parse_args(["--preset", "gpu", f"--no_{switch}", "--find_lr"])
     assert plan_phases(args)[-1].img_size == args.img_size  # the size that the run keeps a model of
 
 

@@ -313,7 +313,9 @@ def test_a_patient_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):
     for name in ("df_val.csv", "df_test.csv"):
         (tmp_path / name).unlink()
         table = pd.read_csv(phantoms / name)
-        table.assign(patient=["p1", *table["id"][1:]]).to_csv(tmp_path / name, index=False)
+        table.assign(patient=["p1", *("" for _ in table["id"][1:])]).to_csv(
+            tmp_path / name, index=False
+        )
     process, _ = train("leak", data_dir=tmp_path, by=inside)
     assert process.returncode == 2
     assert "1 patients are in both val and test, such as p1" in process.stderr
@@ -327,7 +329,7 @@ def test_out_of_memory_is_one_line(train, inside, tiny_mobilenet, monkeypatch):
     with tiny_mobilenet():
         process, run = train("large", by=inside)
     assert process.returncode == 2
-    assert process.stderr.startswith("error: out of memory (frozen phase, --batch_size 8, 32 pix")
+    assert process.stderr.startswith("error: out of memory (frozen phase, 8 films of 32 pixels")
     assert not run.exists()
 
 

@@ -85,10 +85,10 @@ def find_learning_rates(args):
         from util.lr_range import falling_range, range_test
 
         table = range_test(model, films["train"], args, run)
+        low, high = falling_range(table)
     except UserError:
         run.discard()
         raise
-    low, high = falling_range(table)
     plot = plots.plot_lr_range(table, low, high, run.path("plots", "lr_range.png"))
     run.log(f"the loss falls from {low:.1e} to {high:.1e}: {plot}")
     feet = {"--lr": args.epochs_frozen, "--lr_finetune": args.fine_tune}
@@ -197,7 +197,7 @@ def check_splits_apart(films):
     of a prediction."""
     for one, two in combinations(films, 2):
         for column, name in (("id", "ids"), ("patient", "patients")):
-            shared = set(films[one].table[column]) & set(films[two].table[column])
+            shared = set(films[one].table[column]) & set(films[two].table[column]) - {""}
             if shared:
                 raise UserError(
                     f"{len(shared)} {name} are in both {one} and {two}, such as {min(shared)}. "

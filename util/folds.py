@@ -35,6 +35,7 @@ from util.runs import (
     with_time,
 )
 from util.stratify import divide
+from util.tables import name_patients
 
 # ------------------------------------------------------------------------------------------ films
 
@@ -54,8 +55,12 @@ def fold_films(train, val, folds, fold, seed):
     "val": Films}."""
     table = pd.concat([train.table, val.table], ignore_index=True)
     pixels = train.pixels.join(val.pixels)
-    if len(table) < folds:
-        raise UserError(f"{len(table)} films are too few for {folds} folds. Use fewer (--folds).")
+    patients = name_patients(table).nunique()
+    if patients < folds:
+        raise UserError(
+            f"{len(table)} films of {patients} patients are too few for {folds} folds. "
+            "Use fewer (--folds)."
+        )
     held_out = divide(table, folds, seed) == fold - 1
 
     def part(rows, left_out):
@@ -150,7 +155,8 @@ def report_folds(run, folds, args):
             run.log(format_with_intervals(metrics[name], title))
     run.log(format_folds(metrics["folds"]))
     run.log(f"\nfolder of the folds {run.folder}")
-    run.log(f"next: python predict.py FILM.png --model {run.folder} --sex F")
+    sex = "" if args.model_type == "baseline" else " --sex F"
+    run.log(f"next: python predict.py FILM.png --model {run.folder}{sex}")
 
 
 def judge_folds(run, members, ending, views, seed):

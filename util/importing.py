@@ -28,6 +28,7 @@ from util.tables import (
     find_films,
     is_hidden,
     list_images,
+    name_patients,
     read_labels,
     split_usable,
 )
@@ -91,7 +92,7 @@ def find_tables(source):
     """The tables of a source in the native layout, otherwise all CSV files in it, and the one beside
     it that has its name."""
     native = [source.folder / table for _, table in SPLITS.values()]
-    if native := [path for path in native if path.is_file()]:
+    if all(path.is_file() for path in native):
         return native
     given = Path(source.name).resolve()
     beside = dict.fromkeys([given.with_suffix(".csv"), given.parent / f"{given.name}.csv"])
@@ -184,14 +185,17 @@ def read_sources(sources, csv, male_value):
 
 def check_given_splits(films):
     """UserError when a film, or a patient, is in more than one given split."""
-    given = films[films["kind"] != ""]
-    for column, name, part in (("id", "ids", films), ("patient", "patients", given)):
+    told = films[(films["kind"] != "") & (films["path"] != "") & (films["patient"] != "")]
+    for column, name, part, advice in (
+        ("id", "ids", films, "one of the downloads is not what its name says. Leave it out."),
+        ("patient", "patients", told, "keep all films of a patient in one of them."),
+    ):
         kinds = part.groupby(column)["kind"].nunique()
         shared = kinds.index[kinds > 1]
         if len(shared):
             raise UserError(
                 f"{len(shared)} {name} are in more than one given split, such as {shared[0]}: "
-                "one of the downloads is not what its name says. Leave it out."
+                f"{advice}"
             )
 
 
@@ -202,7 +206,7 @@ def assign_splits(films, shares, seed, test_ids=()):
     """Return the split of each film: a given one is kept, the others are drawn by `shares`
     (train, val, test) of the patients, stratified by sex and age. All films of a patient are in
     one split; those of `test_ids` always go to test. UserError when none is left to train on."""
-    patient, split = films["patient"], films["kind"].copy()
+    patient, split = name_patients(films), films["kind"].copy()
     wanted = dict(zip(SPLITS, shares, strict=True))
     if (split != "").any():  # what is given is whole: only missing splits are drawn
         wanted = {name: 0 if (split == name).any() else s for name, s in wanted.items()}
@@ -210,7 +214,7 @@ def assign_splits(films, shares, seed, test_ids=()):
     split[patient.isin(patient[films["id"].isin(test_ids)])] = "test"
     settled = split[split != ""].groupby(patient).first().to_dict()
     split = patient.map(lambda who: settled.get(who, ""))
-    people = films[split == ""].drop_duplicates("patient")
+    people = films[(split == "") & ~patient.duplicated()]
     order = np.array(spread_out(people, seed))
     settled_test = sum(name == "test" for name in settled.values())
     pool = len(order) + settled_test
@@ -226,7 +230,7 @@ def assign_splits(films, shares, seed, test_ids=()):
             f"none of {len(films)} films is for training: all are given to validation or test. "
             "Add the training films to --source, or rename a source that is no given split."
         )
-    by_patient = settled | dict(zip(people["patient"], drawn, strict=True))
+    by_patient = settled | dict(zip(patient[people.index], drawn, strict=True))
     return patient.map(by_patient)
 
 
@@ -306,7 +310,7 @@ def place_films(films, max_side, ready):
 def write_tables(films, folder):
     """Write the tables of the native layout; whose a film is stands there where it was told."""
     columns = ["id", "filename", "boneage", "sex", "gender"]
-    if (films["patient"] != films["id"]).any():
+    if (films["patient"] != "").any():
         columns.append("patient")
     gender = films["sex"].map({1.0: "male", 0.0: "female"})
     films = films.assign(sex=films["sex"].astype(int), gender=gender)

@@ -146,7 +146,7 @@ def parse_effective(parser, argv=None):
     args = parser.parse_args(argv)
     typed = typed_options(parser, argv, vars(args))
     for options, condition, met in NEEDS:
-        idle = [name for name in options if name in typed]
+        idle = [name for name in options if name in typed and getattr(args, name) is not False]
         if idle and not met(args):
             parser.error(f"--{idle[0]} has no effect without {condition}")
     return args

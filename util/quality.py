@@ -253,7 +253,7 @@ def check_ids(rows):
     yield flag("duplicate id", twice, name_others(twice, ["split", "id"]))
     spread = named[named.groupby("id")["split"].transform("nunique") > 1]
     yield flag("same id in two splits", spread, name_others(spread, ["id"]))
-    told = rows[rows["patient"] != rows["id"]]
+    told = rows[rows["patient"] != ""]
     spread = told[told.groupby("patient")["split"].transform("nunique") > 1]
     yield flag("same patient in two splits", spread, name_others(spread, ["patient"]))
     filed = rows[rows["path"] != ""]

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from util.tables import name_patients
+
 BAND = 24  # months: films are kept apart by sex and by age bands of this width
 
 
@@ -24,10 +26,9 @@ def divide(films, folds, seed):
     film, from 0, in the order of the frame. Where a column `patient` tells whose a film is, all
     films of a patient are in one part."""
     films = films.reset_index(drop=True)
-    people = films.drop_duplicates("patient") if "patient" in films else films
-    part = pd.Series(0, index=people.index)
+    patient = name_patients(films) if "patient" in films else films.index.to_series()
+    people = films[~patient.duplicated()]
+    part = pd.Series(0, index=patient[people.index])
     for number, rows in enumerate(np.array_split(spread_out(people, seed), folds)):
-        part[rows] = number
-    if "patient" in films:
-        part = films["patient"].map(dict(zip(people["patient"], part, strict=True)))
-    return part.to_numpy()
+        part[patient[rows]] = number
+    return part[patient].to_numpy()

@@ -24,7 +24,7 @@ MAX_MONTHS = 300  # no bone age is above 25 years: such a number is in another u
 PATIENT = ("patientid", "patient", "subjectid", "subject")
 FILENAME = ("filename", "file", "path", "imagefile", "imagepath")
 SYNONYMS = {
-    "id": ("id", "imageid", "caseid", "case", "image", *PATIENT, *FILENAME),
+    "id": ("id", "imageid", "caseid", "case", "image", *FILENAME, *PATIENT),
     "patient": PATIENT,
     "filename": FILENAME,
     "boneage": (
@@ -42,8 +42,8 @@ class NoLabels(UserError):
 
 
 def read_labels(path, male_value=None, need=("sex", "boneage")):
-    """Read a table of labels: frame of id (str), patient (str, the id if none), filename (str, ""
-    if none), sex and boneage (months), one row for each row of the file, in its order.
+    """Read a table of labels: frame of id (str), patient (str, "" if none), filename (str, "" if
+    none), sex and boneage (months), one row for each row of the file, in its order.
 
     What can't be understood becomes NaN; `split_usable` counts it. `male_value` (0 or 1) says
     which number is male where a column of sex or gender holds numbers. Raises UserError when the
@@ -61,12 +61,11 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
     has_names, has_ages, has_patients = (
         columns[name] for name in ("filename", "boneage", "patient")
     )
-    patients = table[has_patients[0]].map(clean_id) if has_patients else ids
     return pd.DataFrame(
         {
             "id": ids,
-            "patient": patients.where(patients != "", ids),
-            "filename": table[has_names[0]].fillna("").str.strip() if has_names else "",
+            "patient": clean_text(table[has_patients[0]]) if has_patients else "",
+            "filename": clean_text(table[has_names[0]]) if has_names else "",
             "sex": read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan,
             "boneage": read_months(table[has_ages[0]]) if has_ages else np.nan,
         }
@@ -137,6 +136,15 @@ def clean_id(value):
     if dot and (f".{ending.lower()}" in IMAGE_ENDINGS or (ending == "0" and stem.isdigit())):
         return stem
     return name
+
+
+def clean_text(column):
+    return column.fillna("").str.strip()
+
+
+def name_patients(films):
+    """Who each film is of: the patient that the table tells, else one with this film alone."""
+    return films["patient"].where(films["patient"] != "", "film " + films["id"])
 
 
 def read_months(column):

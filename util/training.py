@@ -93,7 +93,7 @@ def train(stages, args, run):
             goes_on = progress["next_epoch"] > phase.schedule_first
             restore(model, state, with_optimizer=goes_on)
             state = None  # which is as large as the model and its optimizer
-        try:
+        with enough_memory(phase, args):
             model.fit(
                 training_batches(model, stage.films, args, progress["next_epoch"], phase.last),
                 initial_epoch=progress["next_epoch"],
@@ -103,14 +103,21 @@ def train(stages, args, run):
                 shuffle=False,
                 verbose=0,
             )
-        except tf.errors.ResourceExhaustedError:
-            raise UserError(
-                f"out of memory ({phase.name} phase, --batch_size {args.batch_size}, "
-                f"{phase.img_size} pixels). Lower --batch_size or --img_size."
-            ) from None
         if phase is not phases[-1]:
             state = state_of(model)
     return pd.DataFrame(progress["history"])
+
+
+@contextmanager
+def enough_memory(phase, args):
+    """Within the block memory that runs out is a UserError."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise UserError(
+            f"out of memory ({phase.name} phase, {args.batch_size} films of {phase.img_size} pixels "
+            "a step). Start a new run with a lower --batch_size, --batch_size_eval or --img_size."
+        ) from None
 
 
 def prepare_phase(stage, phase, args, run):

@@ -8,7 +8,8 @@
 A source is a folder or a zip; its table is found inside it, beside it, or in a source that holds
 tables alone. Splits that the names of several sources tell (training, validation, test) are kept,
 and one that is missing is drawn from training; otherwise films are split by chance, stratified by
-sex and age, all films of a patient together. Nothing is overwritten, and files are linked where possible.
+sex and age, all films of a patient together. Nothing is overwritten, and files are linked where
+possible.
 """
 
 import math

@@ -205,6 +205,7 @@ def calibrate_run(folder, args):
     from util.calibration import fit_calibration
     from util.ensemble import Ensemble, localiser_notes, read_members
     from util.held_out import training_notes
+    from util.runs import next_prediction
 
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
@@ -219,8 +220,7 @@ def calibrate_run(folder, args):
     calibration, _ = fit_calibration(predictions, ensemble.sees_sex, always=True)
     hospital.store_calibration(path, calibration, table, ensemble.views)
     print(hospital.format_named(calibration, path))
-    sex = " --sex F" if ensemble.sees_sex else ""
-    print(f"next: python predict.py FILM.png --model {folder} --calibration {name}{sex}")
+    print(next_prediction(folder, ensemble.sees_sex, f" --calibration {name}"))
 
 
 def read_films_to_evaluate(args, ensemble):

@@ -5,8 +5,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from util.plots import BLUE, GREY, ORANGE, STYLE, plt, save
 
-COLOURS = [ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442"]  # Okabe & Ito
-COLOURS.extend(["#000000", "#8C564B", "#7F7F7F"])
+OKABE_ITO = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+COLOURS = (*OKABE_ITO, "#000000", "#8C564B", "#7F7F7F")
 COLUMNS = 5  # small panels in a row
 
 

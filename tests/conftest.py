@@ -117,6 +117,13 @@ def tiny_mobilenet():
     return replaced
 
 
+@pytest.fixture
+def tiny(tiny_mobilenet):
+    """The whole test builds `tiny_mobilenet`."""
+    with tiny_mobilenet():
+        yield
+
+
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory, phantoms, inside, tiny_mobilenet):
     """A finished run of the small backbone on `phantoms`, with fine-tuning: its folder."""

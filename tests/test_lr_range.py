@@ -74,5 +74,6 @@ def test_find_lr_tests_instead_of_training(
     run = tmp_path / "range"
     table = pd.read_csv(run / "lr_range.csv")
     assert len(table) > lr_range.WINDOW
+    assert table["lr"].is_monotonic_increasing
     assert (run / "plots" / "lr_range.png").stat().st_size > 10_000
     assert not (run / "model.keras").exists()

@@ -47,12 +47,6 @@ SLOW = {
 }
 
 
-@pytest.fixture
-def tiny(tiny_mobilenet):
-    with tiny_mobilenet():
-        yield
-
-
 def model_of(model_type="sex", backbone="mobilenet", size=SIZE, **options):
     keras.utils.set_random_seed(1)
     scale = {"label_mean": 120.0, "label_sd": 40.0}

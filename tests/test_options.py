@@ -117,12 +117,6 @@ def unchanged(films):
     return start
 
 
-@pytest.fixture
-def tiny(tiny_mobilenet):
-    with tiny_mobilenet():
-        yield
-
-
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("option", "value", "beside"), CASES)
 def test_an_option_changes_something_and_is_noted(

@@ -25,18 +25,17 @@ def run_command(main):
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
+    except BrokenPipeError:  # the reader of a pipe (head, less) went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except OSError as error:
-        if isinstance(error, BrokenPipeError):  # the reader of a pipe (head, less) went away
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 1
-        else:
-            where = f" ({error.filename})" if error.filename else ""
-            reason = error.strerror or error
-            print(
-                f"error: {reason}{where}. Check the path, its rights and the free space.",
-                file=sys.stderr,
-            )
-            code = 2
+        where = f" ({error.filename})" if error.filename else ""
+        reason = error.strerror or error
+        print(
+            f"error: {reason}{where}. Check the path, its rights and the free space.",
+            file=sys.stderr,
+        )
+        code = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130

@@ -25,7 +25,14 @@ from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.metrics import label_predictions
 from util.phases import plan_phases
 from util.quiet import import_tensorflow
-from util.runs import TRAINING_FILMS, add_to_config, fingerprint, load_run_model, open_run
+from util.runs import (
+    TRAINING_FILMS,
+    add_to_config,
+    fingerprint,
+    load_run_model,
+    next_prediction,
+    open_run,
+)
 from util.start import check_start, note_start, read_start
 from util.tables import LABELS, count_reasons
 
@@ -112,8 +119,7 @@ def report(run, metrics, args):
         if name in metrics:
             run.log(format_with_intervals(metrics[name], title))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
-    sex = "" if args.model_type == "baseline" else " --sex F"
-    run.log(f"next: python predict.py FILM.png --model {run.folder}{sex}")
+    run.log(next_prediction(run.folder, args.model_type != "baseline"))
 
 
 def load_splits(args, run):
@@ -291,6 +297,7 @@ def evaluate_splits(films, args, run):
 
     model = load_run_model(run)
     predict = compile_predictor(model)
+    warm_up(predict, films["test"], args.batch_size_eval)  # whose films a second are kept
     predictors = {"": (predict, 1)}
     if args.use_tta:
         predictors["_tta"] = (test_time_augmentation(predict, args.tta_steps), args.tta_steps)
@@ -318,12 +325,19 @@ def predict_splits(predict, films, batch_size):
     months, speed = {}, {}
     for split, part in films.items():
         if split != "train":
-            sex, first = part.table["sex"], np.arange(min(batch_size, len(part)))
-            predict_months(predict, part.pixels.keep(first), sex[first], batch_size)  # compiles
             started = time.perf_counter()
-            months[split] = predict_months(predict, part.pixels, sex, batch_size)
+            months[split] = predict_months(predict, part.pixels, part.table["sex"], batch_size)
             speed[split] = len(part) / (time.perf_counter() - started)
     return months, speed
+
+
+def warm_up(predict, part, batch_size):
+    """Predict a batch of the shape that those of a split have: the time of the next ones is without
+    compiling."""
+    from util.prediction import predict_months
+
+    first = np.arange(min(batch_size, len(part)))
+    predict_months(predict, part.pixels.keep(first), part.table["sex"][first], batch_size)
 
 
 def calibrate_splits(films, months, args):

@@ -32,6 +32,7 @@ from util.runs import (
     find_folds,
     fold_folder,
     lasting_options,
+    next_prediction,
     with_time,
 )
 from util.stratify import divide
@@ -155,8 +156,7 @@ def report_folds(run, folds, args):
             run.log(format_with_intervals(metrics[name], title))
     run.log(format_folds(metrics["folds"]))
     run.log(f"\nfolder of the folds {run.folder}")
-    sex = "" if args.model_type == "baseline" else " --sex F"
-    run.log(f"next: python predict.py FILM.png --model {run.folder}{sex}")
+    run.log(next_prediction(run.folder, args.model_type != "baseline"))
 
 
 def judge_folds(run, members, ending, views, seed):

@@ -212,11 +212,10 @@ def assign_splits(films, shares, seed, test_ids=()):
         wanted = {name: 0 if (split == name).any() else s for name, s in wanted.items()}
         split[split == "train"] = ""
     split[patient.isin(patient[films["id"].isin(test_ids)])] = "test"
-    settled = split[split != ""].groupby(patient).first().to_dict()
-    split = patient.map(lambda who: settled.get(who, ""))
-    people = films[(split == "") & ~patient.duplicated()]
+    settled = split[split != ""].groupby(patient).first()
+    people = films[~patient.isin(settled.index) & ~patient.duplicated()]
     order = np.array(spread_out(people, seed))
-    settled_test = sum(name == "test" for name in settled.values())
+    settled_test = (settled == "test").sum()
     pool = len(order) + settled_test
     start = 0
     drawn = pd.Series("train", index=people.index)
@@ -230,8 +229,7 @@ def assign_splits(films, shares, seed, test_ids=()):
             f"none of {len(films)} films is for training: all are given to validation or test. "
             "Add the training films to --source, or rename a source that is no given split."
         )
-    by_patient = settled | dict(zip(patient[people.index], drawn, strict=True))
-    return patient.map(by_patient)
+    return patient.map(pd.concat([settled, drawn.set_axis(patient[people.index])]))
 
 
 # ----------------------------------------------------------------------------------------- files

@@ -67,6 +67,12 @@ class Run:
             shutil.rmtree(self.folder)
 
 
+def next_prediction(model, sees_sex, words=""):
+    """The last line of a script that made or changed a model: the command that predicts with it."""
+    sex = " --sex F" if sees_sex else ""
+    return f"next: python predict.py FILM.png --model {model}{words}{sex}"
+
+
 def open_run(args, name):
     """Open a new run folder `<results_dir>/<run_name>`, or go on with one under --resume.
 

@@ -8,9 +8,11 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from keras import layers
 
 from preprocessing import load_films, read_pixels
 from util import prediction
+from util.errors import UserError
 from util.intervals import interval_bounds
 from util.metrics import format_years
 from util.prediction import compile_predictor, predict_films
@@ -115,6 +117,14 @@ def test_a_predictor_keeps_the_weights_it_was_made_with_unless_in_training(small
     np.testing.assert_allclose(kept(image, sex), before, atol=1e-3)
     for predict in (follows, large):
         assert np.all(np.abs(predict(image, sex) - before) > 1)
+
+
+def test_out_of_memory_in_a_prediction_is_a_user_error():
+    film = keras.Input((8, 8, 1))
+    terabytes = layers.UpSampling2D(2**17)(film)
+    predict = compile_predictor(keras.Model(film, layers.GlobalAveragePooling2D()(terabytes)))
+    with pytest.raises(UserError, match="4 films of 8 pixels at once.*--batch_size_eval"):
+        predict(np.zeros((4, 8, 8, 1), np.uint8), np.ones((4, 1)))
 
 
 def test_labels_in_another_order_give_the_same_prediction_for_each_film(

@@ -329,7 +329,7 @@ def test_out_of_memory_is_one_line(train, inside, tiny_mobilenet, monkeypatch):
     with tiny_mobilenet():
         process, run = train("large", by=inside)
     assert process.returncode == 2
-    assert process.stderr.startswith("error: out of memory (frozen phase, 8 films of 32 pixels")
+    assert process.stderr.startswith("error: out of memory (8 films of 32 pixels at once). Start")
     assert not run.exists()
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -12,6 +13,20 @@ def first_line(error, most=120):
     """The first line of what an exception says, cut to so many letters; its type when it says
     nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0][:most]
+
+
+@contextmanager
+def enough_memory(films, img_size, remedy):
+    """Within the block TensorFlow computes on so many films at once; memory that runs out is a
+    UserError."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise UserError(
+            f"out of memory ({films} films of {img_size} pixels at once). {remedy}."
+        ) from None
 
 
 def run_command(main):

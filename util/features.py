@@ -18,7 +18,9 @@ from tqdm import tqdm
 from modeling import backbone_of, input_scaling
 from preprocessing import Films, cache_folder, random_stream, shard_path
 from util.augmentation import STRENGTHS, augment
+from util.errors import enough_memory
 from util.files import write_atomically
+from util.prediction import SMALLER_BATCHES
 from util.runs import add_to_config
 from util.training import Stage
 
@@ -136,7 +138,8 @@ def compute_features(read, pixels, batch_size, shown=None):
 
     batches = tf.data.Dataset.range(0, n, size).map(shaped, tf.data.AUTOTUNE, deterministic=True)
     bar = tqdm(batches.prefetch(4), shown, unit="batch", disable=None if shown else True)
-    return np.concatenate([read(images).numpy() for images in bar])[:n]
+    with enough_memory(size, shape[1], SMALLER_BATCHES):
+        return np.concatenate([read(images).numpy() for images in bar])[:n]
 
 
 def network_key(model, args):

@@ -12,10 +12,10 @@ import pandas as pd
 from keras import ops
 
 from preprocessing import steps_per_epoch
-from util.errors import UserError
+from util.errors import UserError, enough_memory
 from util.files import write_csv
 from util.phases import plan_phases
-from util.training import choose_trainable, compile_model, enough_memory, training_batches
+from util.training import SMALLER_STEPS, choose_trainable, compile_model, training_batches
 
 LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the first and the last step
 STEPS = 200
@@ -49,7 +49,7 @@ def fit_steps(model, phase, schedule, films, args, *callbacks):
     compile_model(model, schedule, STEPS, films, args)
     epochs = math.ceil(STEPS / steps_per_epoch(films, args.batch_size))
     batches = training_batches(model, films, args, 0, epochs).take(STEPS)
-    with enough_memory(phase, args):
+    with enough_memory(args.batch_size, phase.img_size, SMALLER_STEPS):
         model.fit(batches, steps_per_epoch=STEPS, callbacks=callbacks, shuffle=False, verbose=0)
 
 

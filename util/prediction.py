@@ -6,11 +6,13 @@ TensorFlow is imported by the first function that needs it: other runtimes do wi
 import numpy as np
 from tqdm import tqdm
 
+from util.errors import enough_memory
 from util.metrics import label_predictions
 from util.quiet import import_tensorflow
 from util.runs import load_run_model
 from util.runtimes import RUNTIMES, check_export, load_quickest, load_runtime
 
+SMALLER_BATCHES = "Use a lower --batch_size_eval"
 MOST_CONSTANTS = 30e6  # a graph holds 2 GB, and is copied several times on its way
 
 
@@ -38,7 +40,8 @@ def compile_predictor(model, in_training=False):
         return months[:, 0]
 
     def predict(image, sex):
-        return call(tf.constant(image), tf.constant(sex, tf.float32)).numpy()
+        with enough_memory(*image.shape[:2], SMALLER_BATCHES):
+            return call(tf.constant(image), tf.constant(sex, tf.float32)).numpy()
 
     return predict
 

@@ -31,7 +31,7 @@ from util.accelerators import devices_of, single_precision
 from util.augmentation import STRENGTHS
 from util.batchnorm import compile_forward, measure_statistics
 from util.cyclical_lr import CyclicalLearningRate
-from util.errors import UserError
+from util.errors import UserError, enough_memory
 from util.files import write_atomically, write_csv
 from util.loss_functions import get_loss_function
 from util.phases import has_seen_films, plan_phases
@@ -40,6 +40,7 @@ from util.saved_state import read_state, restore, state_of, write_state
 
 WARM_UP = 0.05  # share of a schedule in which the learning rate rises
 STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
+SMALLER_STEPS = "Start a new run with a lower --batch_size or --img_size"
 FEW_FILMS = 16  # on a device; fewer are too few for statistics of their own
 
 
@@ -93,7 +94,7 @@ def train(stages, args, run):
             goes_on = progress["next_epoch"] > phase.schedule_first
             restore(model, state, with_optimizer=goes_on)
             state = None  # which is as large as the model and its optimizer
-        with enough_memory(phase, args):
+        with enough_memory(args.batch_size, phase.img_size, SMALLER_STEPS):
             model.fit(
                 training_batches(model, stage.films, args, progress["next_epoch"], phase.last),
                 initial_epoch=progress["next_epoch"],
@@ -106,18 +107,6 @@ def train(stages, args, run):
         if phase is not phases[-1]:
             state = state_of(model)
     return pd.DataFrame(progress["history"])
-
-
-@contextmanager
-def enough_memory(phase, args):
-    """Within the block memory that runs out is a UserError."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError:
-        raise UserError(
-            f"out of memory ({phase.name} phase, {args.batch_size} films of {phase.img_size} pixels "
-            "a step). Start a new run with a lower --batch_size, --batch_size_eval or --img_size."
-        ) from None
 
 
 def prepare_phase(stage, phase, args, run):

@@ -124,7 +124,7 @@ def evaluate_runs(folders, args):
     predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
     left_out = films[ensemble.canvases[0]].left_out
     metrics = judge(ensemble, predictions, films, args)
-    if len(members) > 1:
+    if comparison:
         metrics["members"] = comparison
     plots = write_evaluation(out, predictions, metrics, left_out, name)
     report(metrics, ensemble, describe(folders[0], ensemble, name))

@@ -84,10 +84,14 @@ def main(argv=None):
     width = max(len(Path(path).name) for path in films["path"])
     # chunks of one size: a last one of few films would have a batch size, and a compilation, of its own
     chunks = np.array_split(np.arange(len(films)), -(-len(films) // CHUNK))
-    results = pd.concat(predict_chunk(ensemble, films.iloc[rows], args, width) for rows in chunks)
-    if args.out:
-        write_csv(args.out, results)
-    return int(results["months"].isna().any())
+    results = []
+    try:
+        for rows in chunks:
+            results.append(predict_chunk(ensemble, films.iloc[rows], args, width))
+    finally:  # what is done isn't lost when the rest is not
+        if args.out and results:
+            write_csv(args.out, pd.concat(results))
+    return int(pd.concat(results)["months"].isna().any())
 
 
 def list_films(args, needs_sex):

@@ -102,15 +102,15 @@ def format_comparison(timed, comparison):
     """The comparison as lines for the terminal, under one that says what was timed and where."""
     lines = [
         f"{describe(timed)}\n",
-        f"{'':20s}  {'best':10s}{'ms an image':>12s}{'images/s':>10s}{'at':>7s}{'memory':>8s}"
+        f"{'':20s}  {'best':14s}{'ms an image':>12s}{'images/s':>10s}{'at':>7s}{'memory':>8s}"
         f"{'parameters':>12s}{'compiled':>11s}",
-        f"{'backbone':20s}  {'route':10s}{'at batch 1':>12s}{'at best':>10s}{'batch':>7s}{'MB':>8s}"
+        f"{'backbone':20s}  {'route':14s}{'at batch 1':>12s}{'at best':>10s}{'batch':>7s}{'MB':>8s}"
         f"{'millions':>12s}{'speed-up':>11s}",
     ]
     for row in comparison.itertuples():
         speedup = f"x {row.compiled_speedup:.1f}" if row.compiled_speedup > 0 else "-"
         lines.append(
-            f"{row.backbone:20s}  {row.best_route:10s}{known(row.single_image_time_ms, 12, 1)}"
+            f"{row.backbone:20s}  {row.best_route:14s}{known(row.single_image_time_ms, 12, 1)}"
             f"{row.best_throughput:10.1f}{row.best_throughput_batch_size:7d}"
             f"{known(row.peak_memory_mb, 8, 0)}{row.parameters_millions:12.1f}{speedup:>11s}"
         )

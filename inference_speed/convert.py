@@ -28,6 +28,15 @@ def require_converter(runtime, precision):
         require_package(package, module)
 
 
+def has_converter(runtime):
+    """Are the runtime and what converts to it installed?"""
+    try:
+        require_converter(runtime, "f32")
+    except UserError:
+        return False
+    return True
+
+
 def is_calibrated(runtime, precision):
     """Are the 8 bits of activations chosen on films? LiteRT stores weights in 8 bits and chooses
     those of activations anew for every film."""

@@ -9,9 +9,9 @@ when the clock stops. Libraries are imported inside the functions, so that `--he
 
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from typing import NamedTuple
 
+from inference_speed.convert import convert, has_converter
 from util.runtimes import RUNTIMES, export_path, load_runtime
 
 
@@ -59,8 +59,6 @@ def load_keras(path):
 
 
 def save_export(runtime, precision, model, folder, sample):
-    from inference_speed.convert import convert
-
     path = export_path(folder, runtime, precision)
     convert(model, runtime, precision, path, sample)
     return path
@@ -80,6 +78,4 @@ ROUTES = {
     for name, runtime in RUNTIMES.items()
     for precision in runtime.precisions
 }
-DEFAULT_ROUTES = ["predict", "compiled"] + [
-    name for name, runtime in RUNTIMES.items() if find_spec(runtime.module)
-]
+DEFAULT_ROUTES = ["predict", "compiled", *filter(has_converter, RUNTIMES)]

@@ -35,8 +35,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.calibration import RUN_FILE
-    from util.runs import Run, read_run
+    from util.runs import CALIBRATION, Run, read_run
 
     run, config = read_run(args.run)
     out = Path(args.out)
@@ -53,7 +52,7 @@ def main(argv=None):
                 f"{LARGEST_DIFFERENCE} ({args.run}). Ship the run as it is."
             )
         shipped.write_json("config.json", portable(config))
-        shipped.write_json(RUN_FILE, run.read_json(RUN_FILE))
+        shipped.write_json(CALIBRATION, run.read_json(CALIBRATION))
         shipped.folder.rename(out)
     size = (out / "model.keras").stat().st_size / 1e6
     print(f"{out}: {size:.2f} MB, {films} up to {largest:.3f} months off")

@@ -117,6 +117,19 @@ def test_train_advanced_streamlined(brief, data):
     assert options["label_noise_std"] == 0.01
 
 
+def test_the_recommended_script_trains(data, inside, tiny_mobilenet):
+    """The same command by a small backbone; D10."""
+    run = data.parent / "recommended"
+    with tiny_mobilenet():
+        process = inside(
+            *("train_advanced_streamlined.py", "--backbone", "mobilenet", "--use_cyclical_lr"),
+            *("--loss_type", "huber", "--label_noise_std", "0.01", "--use_tta", *SHRINK.split()),
+            *("--data_dir", data, "--results_dir", run.parent, "--run_name", run.name),
+        )
+    assert process.returncode == 0, process.stderr
+    assert "test, mean of 5 views: 13 films" in process.stdout
+
+
 @pytest.mark.full
 def test_run_all_backbones(brief, data):
     out = brief(

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from clahe.enhance import apply_clahe, complete_clahe, enhance_folder
+from clahe.enhance import apply_clahe, complete_clahe, enhance_folder, made_with
 from preprocessing import load_films
+from util import parallel
 from util.errors import UserError
 from util.radiographs import read_radiograph
 
@@ -45,6 +46,7 @@ def test_film_is_what_opencv_makes_of_it(kind):
 
 
 def test_commands_enhance_validation_and_test_only(data):
+    training = {path: path.read_bytes() for path in (data / "train").iterdir()}
     for split in ("validation", "test"):
         done = command(split, "--data_dir", data)
         assert done.returncode == 0, done.stderr
@@ -56,6 +58,49 @@ def test_commands_enhance_validation_and_test_only(data):
         copy = cv2.imread(str(data / f"{split}_CLAHE" / films[0]), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(copy, apply_clahe(film))
     assert not list(data.glob("train_CLAHE*"))
+    assert training == {path: path.read_bytes() for path in (data / "train").iterdir()}
+
+
+def test_options_of_the_commands_count(data, inside, monkeypatch):
+    films, copies = data / "test", data / "test_CLAHE"
+    options = ("--data_dir", data, "--clip_limit", "4", "--tile_grid", "16")
+    assert inside("clahe.apply_test", *options).returncode == 0
+    assert made_with(copies) == {"clip_limit": 4.0, "tile_grid": 16}
+    film = sorted(films.iterdir())[0]
+    image = cv2.imread(str(film), cv2.IMREAD_UNCHANGED)
+    expected = cv2.createCLAHE(4.0, (16, 16)).apply(image)
+    np.testing.assert_array_equal(
+        cv2.imread(str(copies / film.name), cv2.IMREAD_UNCHANGED), expected
+    )
+    n = len(list(films.iterdir()))
+    assert f"0 written, {n} up to date" in inside("clahe.apply_test", *options).stdout
+    at_once = []
+
+    def map_films(function, films, desc, workers, progress):
+        at_once.append(workers)
+        return parallel.map_films(function, films, desc, workers, progress)
+
+    monkeypatch.setattr("clahe.enhance.map_films", map_films)
+    anew = inside("clahe.apply_test", *options, "--overwrite", "--workers", "1")
+    assert f"{n} written, 0 up to date" in anew.stdout
+    assert at_once == [1]
+
+
+def test_a_copy_is_written_whole_or_not_at_all(data, monkeypatch):
+    source, target = data / "test", data / "test_CLAHE"
+    enhance_folder(source, target)
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
+
+    def no_space(path, content):
+        with path.open("wb") as file:
+            file.write(content[:100])
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", no_space)
+    with pytest.raises(OSError, match="No space"):
+        enhance_folder(source, target, overwrite=True)
+    monkeypatch.undo()
+    assert before == {path.name: path.read_bytes() for path in target.iterdir()}
 
 
 def test_up_to_date_films_are_skipped_and_changed_ones_made_again(data):

@@ -259,7 +259,8 @@ def test_runs_of_different_splits_are_no_ensemble_on_a_split(runs, inside, tmp_p
     config = json.loads((runs["sex"] / "config.json").read_text())
     config["data"]["test"]["fingerprint"] = "another"
     (other / "config.json").write_text(json.dumps(config))
-    (other / "model.keras").symlink_to(runs["sex"] / "model.keras")
+    for name in ("model.keras", "calibration.json"):
+        (other / name).symlink_to(runs["sex"] / name)
     process = inside("evaluate.py", "--ensemble", runs["sex"], other)
     assert process.returncode == 2
     assert process.stderr.count("\n") == 1

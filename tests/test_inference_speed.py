@@ -17,7 +17,7 @@ from conftest import ROOT
 
 from inference_speed import analyze_inference_results as analyze
 from inference_speed import compute_inference_speed as compute
-from inference_speed import routes, timing
+from inference_speed import convert, routes, timing
 from inference_speed.comparison import compare, read_benchmark
 from util.backbones import BACKBONES
 from util.errors import run_command
@@ -254,6 +254,12 @@ needs_runtime = pytest.mark.skipif(not TIMED[2:], reason="no runtime is installe
 
 
 @needs_runtime
+def test_a_runtime_without_its_converter_is_no_default_route(monkeypatch):
+    monkeypatch.setattr(convert, "require", lambda *_: None)  # all are installed
+    monkeypatch.setattr(convert, "NEEDED", {("onnx", "f32"): [("a-package", "no_such_module")]})
+    assert [name for name in RUNTIMES if convert.has_converter(name)] == ["openvino", "litert"]
+
+
 def test_a_route_of_a_runtime_needs_less_than_keras(benchmark):
     """Loaded in a process of its own without TensorFlow; it says the months of Keras."""
     table = pd.read_csv(benchmark[1])

@@ -68,6 +68,7 @@ def test_find_lr_tests_instead_of_training(
             "train_advanced_streamlined.py", *where, *model.split(), *phases.split(), "--find_lr"
         )
     assert process.returncode == 0, process.stderr
+    assert "choose another --run_name" in process.stdout
     advice = process.stdout.split("add ")[1].split()
     assert [word for word in advice if word.startswith("--lr")] == rates
     plan_phases(train_advanced_streamlined.parse_args([*model.split(), *phases.split(), *advice]))

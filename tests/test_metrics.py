@@ -13,6 +13,8 @@ from util.metrics import (
     format_metrics,
     format_years,
     interval,
+    label_predictions,
+    people_of,
     read_predictions,
 )
 
@@ -98,6 +100,34 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     bounds = [interval(rng.gamma(2, 5, 80), seed=i, n_boot=400) for i in range(300)]
     covered = np.mean([low <= 10 <= high for low, high in bounds])
     assert 0.89 < covered < 0.98
+
+
+def test_two_films_of_a_patient_count_as_one_in_intervals(many):
+    """Twice the same film is no more than once: only that the films are of one child tells."""
+    once = evaluate_predictions(many)
+    twice = pd.concat([many, many.assign(id="again " + many["id"])], ignore_index=True)
+    told = label_predictions(twice.assign(patient=[*many["id"]] * 2), twice["predicted"])
+    for name in ("mae_ci95", "bias_ci95"):
+        assert evaluate_predictions(told)[name] == pytest.approx(once[name], abs=0.01)
+    assert evaluate_predictions(told)["by_sex"]["male"]["mae_ci95"] == pytest.approx(
+        once["by_sex"]["male"]["mae_ci95"], abs=0.01
+    )
+    width, narrow = (np.ptp(evaluate_predictions(t)["mae_ci95"]) for t in (told, twice))
+    assert narrow < 0.8 * width
+    other = told.assign(error=told["error"] * 1.1)
+    paired, unpaired = (
+        np.ptp(compare_predictions(t, other)["difference_ci95"])
+        for t in (told, told.drop(columns="patient"))
+    )
+    assert unpaired < 0.8 * paired
+
+
+def test_patients_stay_with_predictions_where_any_is_told(five):
+    assert "patient" not in label_predictions(five.assign(patient=""), five["predicted"])
+    told = label_predictions(five.assign(patient=["a", "", "a", "", ""]), five["predicted"])
+    assert told["patient"].tolist() == ["a", "", "a", "", ""]
+    assert people_of(told).nunique() == 4
+    assert people_of(told.drop(index=2)) is None  # no child has two
 
 
 def test_intervals_depend_on_the_seed_alone(five):

@@ -11,8 +11,10 @@ import pytest
 import run_all_backbones
 import train_advanced_streamlined
 import train_baseline
+from inference_speed import compute_inference_speed
 from preprocessing import load_films
 from util.experiment import build_from
+from util.loss_functions import get_loss_function
 from util.phases import plan_phases
 from util.presets import PRESETS
 from util.runs import open_run
@@ -91,10 +93,10 @@ def what_training_starts_with(args, films):
         optimizer = model.optimizer.get_config()
         rates = [float(schedule(step)) for step in range(0, 100, 3)]
         optimizer.pop("learning_rate")
-        phases.append([dataclasses.asdict(phase), bn, rates, optimizer])
+        loss = np.asarray(model.loss(errors * 0, errors)).tolist()
+        phases.append([dataclasses.asdict(phase), bn, rates, optimizer, loss])
     numbers = [np.asarray(part).tolist() for part in keras.tree.flatten(batch)]
-    loss = np.asarray(model.loss(errors * 0, errors)).tolist()
-    return repr([model.to_json(), numbers, phases, loss])
+    return repr([model.to_json(), numbers, phases])
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +130,39 @@ def test_an_option_changes_something_and_is_noted(
     config = open_run(args, "unnamed").read_json("config.json")
     assert config["options"][option] == value
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == config
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--loss_type", "huber", "--huber_delta", "2"),
+        ("--loss_type", "smooth_l1", "--smooth_l1_sigma", "0.5"),
+        ("--loss_type", "wing", "--wing_w", "5", "--wing_epsilon", "1"),
+    ],
+)
+def test_a_loss_is_the_same_in_both_phases(films, words):
+    """D16."""
+    errors = np.array([[0.2], [1.5], [4.0], [30.0]], np.float32)
+    args = train_advanced_streamlined.parse_args([*TINY, *FINE, *words])
+    model, losses = build_from(films[32, "hand"], args), []
+    for phase in plan_phases(args):
+        choose_trainable(model, phase, args)
+        compile_model(model, phase.lr, 100, films[32, "hand"], args)
+        losses.append(float(np.mean(model.loss(errors * 0, errors))))
+    shapes = args.huber_delta, args.smooth_l1_sigma, args.wing_w, args.wing_epsilon
+    expected = get_loss_function(args.loss_type, *shapes)
+    assert losses == pytest.approx([float(np.mean(expected(errors * 0, errors)))] * 2)
+
+
+def test_folders_are_those_of_the_brief():
+    assert train_advanced_streamlined.parse_args([]).data_dir == "Data"
+    assert run_all_backbones.parse_args([])[0].results_dir == "backbone_results"
+    assert compute_inference_speed.parse_args([]).results_dir == "inference_results"
+
+
+def test_no_weights_have_the_name_of_earlier_versions_too():
+    assert train_advanced_streamlined.parse_args(["--weights", "None"]).weights == "none"
 
 
 def test_batch_sizes_have_the_names_of_earlier_versions_too():

@@ -12,11 +12,13 @@ from keras import layers
 
 from preprocessing import load_films, read_pixels
 from util import prediction
+from util.ensemble import Ensemble, Member
 from util.errors import UserError
+from util.held_out import training_notes
 from util.intervals import interval_bounds
 from util.metrics import format_years
 from util.prediction import compile_predictor, predict_films
-from util.runs import load_run_model, read_run
+from util.runs import Run, load_run_model, read_run
 
 
 def read_predictions(folder):
@@ -368,6 +370,58 @@ def test_an_evaluation_says_when_it_was_corrected_by_these_films(trained, inside
     assert process.returncode == 0, process.stderr
     assert "corrections and intervals come from these films" in process.stdout
     assert "90 % intervals" not in process.stdout
+
+
+def test_so_it_says_of_some_of_them_in_another_order(trained, inside, tmp_path):
+    table = pd.read_csv(trained[1] / "df_val.csv", dtype={"id": str})
+    table[:12:-1].to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--csv", tmp_path / "labels.csv", "--images", trained[1] / "validation"]
+    process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / "out")
+    assert process.returncode == 0, process.stderr
+    assert "corrections and intervals come from these films" in process.stdout
+
+
+def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
+    run, config = read_run(small_run)
+    films = pd.read_csv(small_run / "train_films.csv", dtype={"id": str})
+    other = films.assign(id="other " + films["id"])
+    assert list(training_notes([Member(run, config)], other)) == []
+    start = {"data": {"train": {"fingerprint": "of another hospital"}}}
+    (note,) = training_notes([Member(run, config | {"start": start})], other)
+    assert "goes back to a run with other training films" in note
+    (note,) = training_notes([Member(Run(tmp_path), config)], films)
+    assert "comes without a list of its training films" in note
+
+
+@pytest.mark.parametrize("words", [("evaluate.py",), ("predict.py", "film.png", "--model")])
+def test_a_training_that_has_not_ended_is_no_run_yet(small_run, inside, tmp_path, words):
+    killed = shutil.copytree(small_run, tmp_path / "killed")
+    (killed / "calibration.json").unlink()  # what comes after the last epoch
+    process = inside(*words, killed)
+    is_one_error_line(process, f"the training is not finished ({killed})", "--resume")
+
+
+def test_what_is_predicted_before_an_interruption_is_kept(
+    trained, odd_films, inside, tmp_path, monkeypatch
+):
+    words = [odd_films, "--model", trained[0], "--sex", "F"]
+    whole = inside("predict.py", *words, "--out", tmp_path / "whole.csv")
+    assert whole.returncode == 1  # two of the films can't be read
+    usual, chunks = Ensemble.predict, []
+
+    def predict(*args):
+        chunks.append(args)
+        if len(chunks) == 2:
+            raise KeyboardInterrupt
+        return usual(*args)
+
+    monkeypatch.setattr("predict.CHUNK", 2)
+    monkeypatch.setattr(Ensemble, "predict", predict)
+    process = inside("predict.py", *words, "--out", tmp_path / "part.csv")
+    assert process.returncode == 130
+    part, whole = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("part", "whole"))
+    assert 0 < len(part) < len(whole)
+    pd.testing.assert_frame_equal(part, whole[: len(part)], atol=0.02)
 
 
 # ------------------------------------------------------------------------ intervals, calibrations

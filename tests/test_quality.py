@@ -303,15 +303,15 @@ def test_the_command_tells_what_is_wrong_and_writes_it_down(folder, tmp_path, co
 
 
 def test_a_clean_folder_ends_with_0_and_no_report_is_overwritten(large_films, tmp_path, capsys):
-    older = tmp_path / "report" / "report.html"
-    (tmp_path / "report" / "plots").mkdir(parents=True)
+    folder = shutil.copytree(large_films, tmp_path / "Data")
+    older = folder / "quality_report" / "report.html"  # where it goes unless --out says otherwise
+    (folder / "quality_report" / "plots").mkdir(parents=True)
     older.write_text("older")
-    options = ["--data_dir", str(large_films), "--out", str(tmp_path / "report")]
-    assert check_nan_in_dfs.main(options) == 0
+    assert check_nan_in_dfs.main(["--data_dir", str(folder), "--workers", "1"]) == 0
     told = capsys.readouterr().out
     assert "nothing flagged in 9 rows" in told
-    assert f"report: {tmp_path / 'report_2' / 'report.html'}" in told
-    assert (tmp_path / "report_2" / "report.html").exists()
+    assert f"report: {folder / 'quality_report_2' / 'report.html'}" in told
+    assert (folder / "quality_report_2" / "report.html").exists()
     assert older.read_text() == "older"
 
 

@@ -28,13 +28,31 @@ def test_examples_run(page):
     exec(compile("\n".join(blocks), page, "exec"), {})
 
 
+PAGES = [
+    *("README.md", "ADVANCED_ATTENTION_README.md", "clahe/README.md", "hand_crop/README.md"),
+    *("inference_speed/README.md", "docs/SCALE.md"),
+]
+COMMANDS = [
+    words
+    for page in PAGES
+    for words in python_commands(page)
+    if not words[-1].startswith("clahe.")  # run as they are in test_brief.py
+]
+
+
 def test_there_are_commands():
     scripts = {words[0] for words in python_commands("README.md")}
     assert {"-m", "import_data.py", "train_advanced.py", "evaluate.py", "predict.py"} <= scripts
+    assert not [page for page in PAGES if not python_commands(page)]
 
 
-@pytest.mark.parametrize("words", python_commands("README.md"), ids=shlex.join)
-def test_commands_of_the_readme_are_understood(words):
+def test_what_the_page_on_attention_imports_is_there():
+    (block,) = blocks_of("ADVANCED_ATTENTION_README.md", "python")
+    exec("\n".join(line for line in block.splitlines() if line.startswith("from ")), {})
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=shlex.join)
+def test_commands_of_the_documentation_are_understood(words):
     """Their options exist and have an effect beside the others; nothing is run."""
     script, *words = words[1:] if words[0] == "-m" else words
     module = importlib.import_module(script.removesuffix(".py"))

@@ -16,10 +16,11 @@ from inference_speed import export_model, parity
 from inference_speed.convert import NEEDED, convert
 from preprocessing import SPLITS, load_films
 from util import runtimes
-from util.calibration import RUN_FILE, fit_calibration, views_key
+from util.calibration import fit_calibration, views_key
 from util.errors import UserError, run_command
 from util.experiment import describe
 from util.prediction import compile_predictor, predict_films
+from util.runs import CALIBRATION
 from util.runtimes import RUNTIMES, check_export, export_path, load_quickest, load_runtime
 
 SIZE = 32
@@ -57,7 +58,7 @@ def write_run(folder, phantoms):
     (folder / "config.json").write_text(json.dumps({"options": options, "data": data}))
     validation = predict_films(compile_predictor(model), splits["val"], 8)
     calibration, _ = fit_calibration(validation)
-    (folder / RUN_FILE).write_text(json.dumps({views_key(1): calibration}))
+    (folder / CALIBRATION).write_text(json.dumps({views_key(1): calibration}))
     return folder
 
 

@@ -1,5 +1,6 @@
 """The training loop: what trains, what repeats, what survives a kill."""
 
+import fcntl
 import json
 import shutil
 from contextlib import contextmanager
@@ -89,6 +90,7 @@ def test_a_run_leaves_all_that_it_promises(unbroken):
         *("plots/augmented_films.png", "plots/predicted_vs_true_test.png"),
         *("plots/bland_altman_test.png", "plots/error_by_group_test.png"),
     }
+    assert not [name for name in names if "clahe" in name.lower()]  # D8: nobody asked for it
     assert read_history(unbroken)["phase"].tolist() == ["frozen", "small", "finetune", "finetune"]
     assert read_history(unbroken)["img_size"].tolist() == [32, 32, 64, 64]
     assert read_history(unbroken)["epoch"].tolist() == [1, 2, 3, 4]
@@ -281,6 +283,16 @@ def test_of_two_runs_that_start_at_once_one_is_refused(tmp_path, monkeypatch):
     )
     with pytest.raises(UserError, match="there is a run already"):
         open_run(train_advanced.parse_args(words), "sex")
+
+
+def test_one_process_at_a_time_trains_a_run(train, inside, unbroken):
+    with (unbroken / "log.txt").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as the other process does
+        process, _ = train("unbroken", "--resume", by=inside)
+        assert process.returncode == 2
+        assert process.stderr.startswith("error: another process is training this run")
+    process, _ = train("unbroken", "--resume", by=inside)
+    assert process.returncode == 0
 
 
 def test_resume_with_other_options_names_them(train, inside, unbroken):

@@ -14,7 +14,6 @@ from util.intervals import LEVEL, MIN_FILMS, fit_half_widths
 from util.metrics import SEXES, compare_predictions, label_predictions
 from util.stratify import divide
 
-RUN_FILE = "calibration.json"  # of a run, fitted to its validation films
 # A line is two numbers: from 20 films whose errors spread by 9 months (SD) its level is known to
 # 9 / sqrt(20) = 2 months, about as much as it is to correct. From fewer it would add noise.
 FEWEST_OF_A_SEX = 20  # of another hospital, on request

@@ -13,7 +13,6 @@ import pandas as pd
 
 from hand_crop.localiser import localiser_version
 from util.calibration import (
-    RUN_FILE,
     correct_months,
     count_views,
     describe_views,
@@ -23,7 +22,7 @@ from util.errors import UserError
 from util.hospital import calibrated_views, read_calibration
 from util.intervals import fit_half_widths, interval_bounds
 from util.metrics import compare_predictions, label_predictions, read_predictions
-from util.runs import Run, find_folds, read_run
+from util.runs import CALIBRATION, Run, find_folds, read_run
 from util.tables import LABELS
 from util.tta import TTA_STEPS, test_time_augmentation
 
@@ -51,7 +50,7 @@ class Member:
 
     def lines(self, views):
         """Its linear correction, fitted on validation: for this number of views, else for one."""
-        stored = self.run.read_json(RUN_FILE) or {}
+        stored = self.run.read_json(CALIBRATION) or {}
         calibration = stored.get(views_key(views)) or stored.get(views_key(1)) or {}
         return calibration.get("lines")
 
@@ -111,12 +110,14 @@ class Ensemble:
 
     def predict_labelled(self, films, batch_size):
         """Predict labelled films ({canvas: films}): (predictions, comparison of their mean with
-        each member as of `compare_members`)."""
+        each member as of `compare_members`; None for a member alone)."""
         table = films[self.canvases[0]].table
         pixels = {canvas: part.pixels for canvas, part in films.items()}
         months = self.predict_members(pixels, table["sex"], batch_size, progress=True)
         mean = average(self.members, months)
-        comparison = compare_members(self.members, months, label_predictions(table, mean))
+        comparison = None
+        if len(self.members) > 1:
+            comparison = compare_members(self.members, months, label_predictions(table, mean))
         return label_predictions(table, self.correct(mean, table["sex"])), comparison
 
     def correct(self, months, sex):
@@ -245,7 +246,7 @@ def ensemble_half_width(members, views):
     """
     if len(members) == 1:
         return stored_half_width(members[0], views)
-    tables = [read_stored(member, "val", views) for member in members]
+    tables = [stored_predictions(member, "val", views) for member in members]
     if same_films(tables):
         judged = average_predictions(members, tables)
     else:
@@ -261,7 +262,7 @@ def ensemble_half_width(members, views):
 
 
 def stored_half_width(member, views):
-    calibrations = member.run.read_json(RUN_FILE) or {}
+    calibrations = member.run.read_json(CALIBRATION) or {}
     calibration = calibrations.get(views_key(views))
     if calibration is None:
         raise UserError(
@@ -272,7 +273,7 @@ def stored_half_width(member, views):
     return calibration["half_width"]
 
 
-def read_stored(member, split, views=1):
+def stored_predictions(member, split, views=1):
     """What a run predicted of its "val" or "test" films when its training ended; UserError when
     it has no such file."""
     ending, trained = ("", 1) if views == 1 else ("_tta", count_views(member.options))

@@ -12,7 +12,6 @@ from hand_crop.localiser import localiser_version
 from preprocessing import SPLITS, load_films, make_batch
 from util.backbones import ATTENTION, check_backbone
 from util.calibration import (
-    RUN_FILE,
     correct_months,
     fit_calibration,
     format_calibration,
@@ -26,6 +25,7 @@ from util.metrics import label_predictions
 from util.phases import plan_phases
 from util.quiet import import_tensorflow
 from util.runs import (
+    CALIBRATION,
     TRAINING_FILMS,
     add_to_config,
     fingerprint,
@@ -100,7 +100,10 @@ def find_learning_rates(args):
     run.log(f"the loss falls from {low:.1e} to {high:.1e}: {plot}")
     feet = {"--lr": args.epochs_frozen, "--lr_finetune": args.fine_tune}
     rates = " ".join(f"{option} {low:.1e}" for option, trains in feet.items() if trains)
-    run.log(f"next: leave out --find_lr, add {rates} --use_cyclical_lr --clr_max_lr {high:.1e}")
+    name = ", choose another --run_name" if args.run_name else ""
+    run.log(
+        f"next: leave out --find_lr{name}, add {rates} --use_cyclical_lr --clr_max_lr {high:.1e}"
+    )
     if args.show:
         plots.show_plots([plot])
 
@@ -113,7 +116,7 @@ def report(run, metrics, args):
         "test_tta": f"test, mean of {args.tta_steps} views",
         "test_clahe_tta": f"test after CLAHE, mean of {args.tta_steps} views",
     }
-    for calibration in (run.read_json(RUN_FILE) or {}).values():
+    for calibration in (run.read_json(CALIBRATION) or {}).values():
         run.log(format_calibration(calibration))
     for name, title in titles.items():
         if name in metrics:
@@ -314,7 +317,7 @@ def evaluate_splits(films, args, run):
         if not ending:
             parameters = count_parameters(model)[1]
             metrics["model"] = {"parameters": parameters, "films_per_second": speed["test"]}
-    run.write_json(RUN_FILE, calibrations)
+    run.write_json(CALIBRATION, calibrations)
     return metrics, predictions
 
 

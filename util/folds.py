@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from preprocessing import Films, load_films
-from util.ensemble import average_predictions, check_same_split, read_members, read_stored
+from util.ensemble import average_predictions, check_same_split, read_members, stored_predictions
 from util.errors import UserError
 from util.files import write_csv
 from util.intervals import evaluate_with_intervals, fit_half_widths, format_with_intervals
@@ -161,10 +161,10 @@ def report_folds(run, folds, args):
 
 def judge_folds(run, members, ending, views, seed):
     """Write what the folds predict together over so many views; returns its metrics by name."""
-    held_out = [read_stored(m, "val", views).assign(fold=m.options["fold"]) for m in members]
+    held_out = [stored_predictions(m, "val", views).assign(fold=m.options["fold"]) for m in members]
     out_of_fold = pd.concat(held_out, ignore_index=True)
     check_whole(out_of_fold, members)
-    tested = average_predictions(members, [read_stored(m, "test", views) for m in members])
+    tested = average_predictions(members, [stored_predictions(m, "test", views) for m in members])
     write_csv(run.path(f"predictions_out_of_fold{ending}.csv"), out_of_fold)
     write_csv(run.path(f"predictions_test{ending}.csv"), tested)
     half_width, median = fit_half_widths(out_of_fold), float(out_of_fold["boneage"].median())

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from util.metrics import read_predictions
 from util.runs import TRAINING_FILMS, fingerprint
 from util.tables import LABELS
 
@@ -19,24 +20,33 @@ def split_notes(members, table, split):
                 "some of them, its errors come out too small"
             )
         elif goes_back_to_other_films(member.config):
-            yield (
-                f"{member.run.folder} goes back to a run with other training films: where some of "
-                "these are among them, its errors come out too small"
-            )
+            yield goes_back_note(member)
 
 
 def training_notes(members, table):
-    """A note for each member of an ensemble that was trained on films of a `table` from elsewhere:
-    the same id, sex and label."""
+    """Notes on each member of an ensemble that was trained on films of a `table` from elsewhere, or
+    may have been: the same id, sex and label."""
     for member in members:
         path = member.run.folder / TRAINING_FILMS
-        if path.exists():  # a model that was shipped comes without
-            shared = count_shared(table, pd.read_csv(path, dtype={"id": str}))
-            if shared:
-                yield (
-                    f"{member.run.folder} was trained on {shared} of these films: its errors come "
-                    "out too small"
-                )
+        if not path.exists():  # a model that was shipped comes without
+            yield (
+                f"{member.run.folder} comes without a list of its training films: where some of "
+                "these are among them, its errors come out too small"
+            )
+        elif shared := count_shared(table, pd.read_csv(path, dtype={"id": str})):
+            yield (
+                f"{member.run.folder} was trained on {shared} of these films: its errors come "
+                "out too small"
+            )
+        if goes_back_to_other_films(member.config):
+            yield goes_back_note(member)
+
+
+def goes_back_note(member):
+    return (
+        f"{member.run.folder} goes back to a run with other training films: where some of these are "
+        "among them, its errors come out too small"
+    )
 
 
 def count_shared(table, films):
@@ -55,10 +65,21 @@ def goes_back_to_other_films(config):
 
 
 def corrected_by_these(ensemble, table):
-    """Whether what corrects the months of an ensemble, or gives their intervals, was fitted to
-    films of a `table`: some of them by --calibrate, or the validation films of the members."""
-    if "films" in ensemble.calibration:
-        return count_shared(table, pd.DataFrame(ensemble.calibration["films"])) > 0
-    members, these = ensemble.members, fingerprint(table)
-    fitted = ensemble.calibration["half_width"] or any(m.lines(ensemble.views) for m in members)
-    return bool(fitted) and all(m.config["data"]["val"]["fingerprint"] == these for m in members)
+    """Whether what corrects the months of an ensemble, or gives their intervals, was fitted to some
+    of the films of a `table`: those of --calibrate, or the validation films of a member."""
+    named = ensemble.calibration.get("films")
+    if named and count_shared(table, pd.DataFrame(named)):
+        return True
+    intervals = not named and ensemble.calibration["half_width"]
+    return any(
+        (intervals or member.lines(ensemble.views)) and was_validated_on(member, table)
+        for member in ensemble.members
+    )
+
+
+def was_validated_on(member, table):
+    """Whether some of the films of a `table` chose the best epoch of a member."""
+    path = member.run.folder / "predictions_val.csv"
+    if path.exists():
+        return count_shared(table, read_predictions(path)) > 0
+    return member.config["data"]["val"]["fingerprint"] == fingerprint(table)  # a shipped model

@@ -31,12 +31,12 @@ def new_calibration_path(folder, name):
 
 def calibrated_views(folder, name):
     """Over how many views of a film a calibration was made; UserError when there is none."""
-    return min(int(key.removeprefix("views_")) for key in read_stored(folder, name))
+    return min(int(key.removeprefix("views_")) for key in read_named(folder, name))
 
 
 def read_calibration(folder, name, views):
     """Read a calibration by its name; UserError when there is none, or none for that many views."""
-    stored = read_stored(folder, name)
+    stored = read_named(folder, name)
     if views_key(views) not in stored:
         raise UserError(
             f"calibration {name} is for {describe_views(calibrated_views(folder, name))}, not for "
@@ -45,7 +45,7 @@ def read_calibration(folder, name, views):
     return stored[views_key(views)]
 
 
-def read_stored(folder, name):
+def read_named(folder, name):
     """{views_key: calibration} of a name; UserError when there is none."""
     run = Run(folder)
     stored = run.read_json(f"calibration_{name}.json")

@@ -4,7 +4,14 @@ import math
 
 import numpy as np
 
-from util.metrics import AGE_BANDS, evaluate_predictions, format_metrics, format_years
+from util.metrics import (
+    AGE_BANDS,
+    evaluate_predictions,
+    format_metrics,
+    format_years,
+    interval,
+    people_of,
+)
 
 COVERAGE = 0.9  # share of films whose bone age shall lie in the interval
 LEVEL = f"{COVERAGE * 100:.0f} %"
@@ -62,27 +69,38 @@ def interval_bounds(months, half_width):
 
 def check_coverage(predictions, half_width):
     """How many labels lie in the interval, ready for JSON: for all films and by band of the
-    prediction n, share covered with its exact 95 % interval (Clopper & Pearson 1934), and mean
-    half width in months."""
+    prediction n, share covered with its 95 % interval (exact, Clopper & Pearson 1934, where no
+    patient has several films), and mean half width in months."""
     half = half_widths_of(predictions["predicted"], half_width)
     covered = (predictions["error"].abs() <= half + 1e-9).to_numpy()
-    band = band_of(predictions["predicted"])
+    band, people = band_of(predictions["predicted"]), people_of(predictions)
     rows = {"all": np.full(len(band), True)}
     rows |= {name: band == number for number, name in enumerate(AGE_BANDS)}
-    parts = {name: share(covered[r], half[r]) for name, r in rows.items() if r.any()}
+    parts = {
+        name: share(covered[r], half[r], people if people is None else people[r])
+        for name, r in rows.items()
+        if r.any()
+    }
     return {"expected": COVERAGE, **parts}
 
 
-def share(covered, half):
-    from scipy.stats import binomtest
-
-    bounds = binomtest(int(covered.sum()), len(covered)).proportion_ci()
+def share(covered, half, people=None):
     return {
         "n": len(covered),
         "covered": float(covered.mean()),
-        "covered_ci95": [float(bounds.low), float(bounds.high)],
+        "covered_ci95": share_interval(covered, people),
         "half_width": float(half.mean()),
     }
+
+
+def share_interval(covered, people=None):
+    """95 % interval of a share: exact, or by bootstrap of `people` with several films."""
+    if people is not None:
+        return interval(covered, people=people)
+    from scipy.stats import binomtest
+
+    bounds = binomtest(int(covered.sum()), len(covered)).proportion_ci()
+    return [float(bounds.low), float(bounds.high)]
 
 
 def evaluate_with_intervals(predictions, half_width, train_median=None, seed=42):

@@ -1,14 +1,14 @@
 """Errors in months, with n and a 95 % bootstrap interval, beside the median baseline.
 
 A frame of predictions has the columns id, sex (1 = male), boneage, predicted and error
-(predicted - boneage), all in months.
+(predicted - boneage), all in months, and patient where films are told to be of one.
 """
 
 import numpy as np
 import pandas as pd
 
 from util.errors import UserError
-from util.tables import LABELS
+from util.tables import LABELS, name_patients
 
 SEXES = {"male": 1, "female": 0}
 AGE_BANDS = {  # label: months, from (included) to (excluded)
@@ -24,28 +24,41 @@ def label_predictions(table, months):
     """The frame of predictions of labelled films: `months` `(n,)` are those of its rows. Rounded to
     0.01 months, as single precision depends a little on the size of a batch.
     """
-    table = table[LABELS].astype({"sex": int})
+    told = "patient" in table and (table["patient"] != "").any()
+    table = table[[*LABELS, "patient"] if told else LABELS].astype({"sex": int})
     table["predicted"] = np.round(np.asarray(months, float), 2)
     table["error"] = (table["predicted"] - table["boneage"]).round(2)
     return table
 
 
-def bootstrap_means(values, seed=42, n_boot=2000):
-    """Means of `n_boot` resamples with replacement of `values` `(n,)` (Efron 1979)."""
+def people_of(predictions):
+    """Who each film is of `(n,)`; None where no child is known to have two."""
+    if "patient" not in predictions:
+        return None
+    people = name_patients(predictions)
+    return people if people.duplicated().any() else None
+
+
+def bootstrap_means(values, seed=42, n_boot=2000, people=None):
+    """Means of `n_boot` resamples with replacement of `values` `(n,)` (Efron 1979). Where `people`
+    `(n,)` tells whose each is, people are drawn, each with all films: two films of a child err
+    alike (cluster bootstrap, Field & Welsh 2007)."""
     values = np.asarray(values, float)
+    person = np.arange(len(values)) if people is None else pd.factorize(people)[0]
+    sums, counts = np.bincount(person, values), np.bincount(person)
     rng = np.random.default_rng(seed)
     means = np.empty(n_boot)
-    rows = max(1, CHUNK // len(values))
+    rows = max(1, CHUNK // len(sums))
     for start in range(0, n_boot, rows):
         stop = min(start + rows, n_boot)
-        draws = rng.integers(0, len(values), (stop - start, len(values)))
-        means[start:stop] = values[draws].mean(axis=1)
+        draws = rng.integers(0, len(sums), (stop - start, len(sums)))
+        means[start:stop] = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     return means
 
 
-def interval(values, seed=42, n_boot=2000):
+def interval(values, seed=42, n_boot=2000, people=None):
     """95 % percentile interval of the mean of `values`: [low, high]."""
-    return np.percentile(bootstrap_means(values, seed, n_boot), [2.5, 97.5]).tolist()
+    return np.percentile(bootstrap_means(values, seed, n_boot, people), [2.5, 97.5]).tolist()
 
 
 def evaluate_predictions(predictions, train_median=None, seed=42):
@@ -60,11 +73,15 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
     spread = np.sum((boneage - boneage.mean()) ** 2)
     varies = spread > 0 and predictions["predicted"].std(ddof=0) > 0
     median = float(np.median(boneage)) if train_median is None else float(train_median)
-    off = np.abs(boneage - median)
+    off, people = np.abs(boneage - median), people_of(predictions)
+
+    def summary(films):
+        return error_summary(error[films], seed, people if people is None else people[films])
+
     return {
-        **error_summary(error, seed),
+        **error_summary(error, seed, people),
         "rmse": float(np.sqrt(np.mean(error**2))),
-        "bias_ci95": interval(error, seed),
+        "bias_ci95": interval(error, seed, people=people),
         "median_abs_error": float(np.median(np.abs(error))),
         "r2": float(1 - np.sum(error**2) / spread) if spread > 0 else None,
         "correlation": float(np.corrcoef(boneage, predictions["predicted"])[0, 1])
@@ -72,30 +89,30 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
         else None,
         **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in (6, 12, 24)},
         "by_sex": {
-            name: error_summary(error[predictions["sex"].to_numpy() == sex], seed)
-            for name, sex in SEXES.items()
+            name: summary(predictions["sex"].to_numpy() == sex) for name, sex in SEXES.items()
         },
         "by_age": {
-            band: error_summary(error[(low <= boneage) & (boneage < high)], seed)
+            band: summary((low <= boneage) & (boneage < high))
             for band, (low, high) in AGE_BANDS.items()
         },
         "baseline": {
             "months": median,
             "source": "these films" if train_median is None else "training films",
             "mae": float(off.mean()),
-            "mae_ci95": interval(off, seed),
+            "mae_ci95": interval(off, seed, people=people),
         },
     }
 
 
-def error_summary(error, seed):
-    """n, MAE with interval, and bias of some errors in months; None where there is no film."""
+def error_summary(error, seed, people=None):
+    """n, MAE with interval, and bias of some errors in months; None where there is no film.
+    `people` tells whose they are."""
     if len(error) == 0:
         return {"n": 0, "mae": None, "mae_ci95": None, "bias": None}
     return {
         "n": len(error),
         "mae": float(np.abs(error).mean()),
-        "mae_ci95": interval(np.abs(error), seed),
+        "mae_ci95": interval(np.abs(error), seed, people=people),
         "bias": float(error.mean()),
     }
 
@@ -106,7 +123,7 @@ def compare_predictions(a, b, seed=42):
     Returns n, both MAEs and `difference` (MAE of a minus MAE of b, months) with its 95 %
     interval. Raises UserError when ids or labels are not the same.
     """
-    both = a.merge(b, on="id", suffixes=("_a", "_b"))
+    both = a.merge(b[["id", "boneage", "error"]], on="id", suffixes=("_a", "_b"))
     if not len(both) == len(a) == len(b):
         raise UserError(
             f"the runs were not evaluated on the same films ({len(a)} and {len(b)}, "
@@ -120,7 +137,7 @@ def compare_predictions(a, b, seed=42):
         "mae_a": float(errors_a.mean()),
         "mae_b": float(errors_b.mean()),
         "difference": float((errors_a - errors_b).mean()),
-        "difference_ci95": interval(errors_a - errors_b, seed),
+        "difference_ci95": interval(errors_a - errors_b, seed, people=people_of(both)),
     }
 
 
@@ -180,5 +197,5 @@ def format_years(months):
 
 
 def read_predictions(path):
-    """Read predictions.csv; ids stay text."""
-    return pd.read_csv(path, dtype={"id": str})
+    """Read predictions.csv; ids and patients stay text."""
+    return pd.read_csv(path, dtype={"id": str, "patient": str})

@@ -157,6 +157,7 @@ def add_model_options(parser, model_type=None):
     )
     group.add_argument(
         "--weights",
+        type=lambda text: "none" if text == "None" else text,  # as earlier versions had it
         default="imagenet",
         metavar="imagenet|none|FILE|RUN",
         help="start of the backbone; FILE holds include_top=False weights of it, and the folder of a "
@@ -242,8 +243,8 @@ def add_training_options(parser):
         "--patience",
         type=count(0),
         default=10,
-        help="end a phase after so many epochs without a better validation MAE, but never that on "
-        "small films; 0 is never",
+        help="end a phase after so many epochs without a better validation MAE, but never that of "
+        "--epochs_small; 0 is never",
     )
     group.add_argument(
         "--feature_views",

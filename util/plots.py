@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from util.files import write_atomically
-from util.metrics import AGE_BANDS, interval
+from util.metrics import AGE_BANDS, interval, people_of
 from util.runs import best_row
 
 # Okabe & Ito's palette, told apart by colour-blind readers too.
@@ -105,7 +105,7 @@ def plot_lr_range(table, low, high, path):
 def plot_predicted_vs_true(predictions, path, title, seed=42):
     """Predicted against true bone age by sex, with the line of agreement and a band of 12 months."""
     error = predictions["error"].abs()
-    low, high = interval(error, seed=seed)
+    low, high = interval(error, seed=seed, people=people_of(predictions))
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(5.6, 5.6), layout="constrained")
         ends = np.array([0, 12 * np.ceil(predictions[["boneage", "predicted"]].max().max() / 12)])
@@ -162,10 +162,12 @@ def plot_error_by_group(predictions, path, title, seed=42):
             first = True
             for place, (low, high) in enumerate(AGE_BANDS.values()):
                 chosen = predictions["boneage"].between(low, high, inclusive="left")
-                error = predictions.loc[chosen & (predictions["sex"] == sex), "error"].abs()
+                films = predictions[chosen & (predictions["sex"] == sex)]
+                error = films["error"].abs()
                 if error.empty:
                     continue
-                mean, (bottom, top) = error.mean(), interval(error, seed=seed)
+                bottom, top = interval(error, seed=seed, people=people_of(films))
+                mean = error.mean()
                 axis.bar(
                     place + shift,
                     mean,

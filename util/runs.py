@@ -16,6 +16,11 @@ from pathlib import Path
 
 import pandas as pd
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 from util.errors import UserError, first_line
 from util.files import write_json
 from util.parallel import cores
@@ -23,6 +28,7 @@ from util.tables import LABELS
 
 STATE = "state.npz"  # of training, to resume from
 TRAINING_FILMS = "train_films.csv"
+CALIBRATION = "calibration.json"  # fitted to the validation films when the training ended
 # Options that may differ when a run goes on: none of them changes a result.
 FREE_TO_CHANGE = {
     *("resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval"),
@@ -86,6 +92,7 @@ def open_run(args, name):
     if args.resume:
         check_started(run.folder, started)
         check_same_options(started["options"], options)
+        hold(run)
         return run
     content = {"options": options, "command": sys.argv, **environment()}
     check_free(run.folder)
@@ -100,7 +107,24 @@ def open_run(args, name):
             f"can't make the run folder: {error.strerror} ({run.folder}). Choose another --results_dir."
         ) from None
     run.write_json("config.json", content)
+    hold(run)
     return run
+
+
+def hold(run):
+    """Let no other process train into the folder until this one ends; UserError when one does.
+    Windows and some network folders have no such locks: there it does nothing."""
+    if fcntl is None:
+        return
+    run.held = run.path("log.txt").open("a")
+    try:
+        fcntl.flock(run.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(
+            f"another process is training this run ({run.folder}). Wait for it, or stop it first."
+        ) from None
+    except OSError:  # the folder has no locks
+        pass
 
 
 def check_resume(args):
@@ -153,13 +177,18 @@ def add_to_config(run, content):
 
 
 def read_run(folder):
-    """Open a finished run for evaluation or prediction. Returns (run, config)."""
+    """Open a finished run for evaluation or prediction. Returns (run, config). UserError when the
+    folder holds none, or one whose training has not ended."""
     run = Run(folder)
     config = run.read_json("config.json")
     if config is None or not (run.folder / "model.keras").exists():
         raise UserError(
             f"no trained run: config.json or model.keras is missing ({folder}). "
             "Name the folder of a run, such as results/NAME."
+        )
+    if not (run.folder / CALIBRATION).exists():
+        raise UserError(
+            f"the training is not finished ({folder}). Go on with it by --resume, or wait for it."
         )
     return run, config
 
@@ -188,8 +217,8 @@ def find_folds(folder):
 
 
 def best_row(history):
-    """The row of history.csv whose model was kept: the smallest validation error, of the epochs on
-    films of full size."""
+    """The label of the row of history.csv whose model was kept: the smallest validation error, of
+    the epochs on films of full size."""
     return history["val_mae"][history["img_size"] == history["img_size"].max()].idxmin()
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from util.ensemble import read_stored, same_films
+from util.ensemble import same_films, stored_predictions
 from util.errors import UserError
 
 ROUNDS = 20
@@ -15,7 +15,7 @@ def choose_greedily(members, views=1):
     """Choose by greedy selection on validation films, means of so many views, how often each run
     counts. Returns (the members that count at all, the choice in words); UserError when the runs
     have no validation films in common."""
-    tables = [read_stored(member, "val", views) for member in members]
+    tables = [stored_predictions(member, "val", views) for member in members]
     if not same_films(tables):
         raise UserError(
             "greedy selection needs runs with the same validation films (--greedy). "

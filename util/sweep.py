@@ -148,7 +148,8 @@ def check_sweep(folder):
 
 def write_summary(folder, runs):
     """Write summary.csv of all runs and <backbone>_performance.json of the finished ones; returns
-    the table, the smallest error first."""
+    the table, the smallest validation error first: the least of many test errors is small by luck
+    as well."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for run in runs:
@@ -157,7 +158,7 @@ def write_summary(folder, runs):
         if metrics:
             more = {"metrics": metrics, "options": lasting_options(run.args)}
             write_json(folder / f"{run.backbone}_performance.json", rows[-1] | more)
-    table = pd.DataFrame(rows).sort_values("test_mae", kind="stable")
+    table = pd.DataFrame(rows).sort_values("val_mae", kind="stable")
     write_csv(folder / "summary.csv", table)
     return table
 
@@ -169,7 +170,7 @@ def summarise(run, metrics):
     if not metrics:
         reason = run.failure_file.read_text() if run.failure_file.exists() else ""
         status = "failed" if reason else "to do"
-        return row | {"status": status, "test_mae": float("nan"), "reason": reason}
+        return row | {"status": status, "val_mae": float("nan"), "reason": reason}
     test, history = metrics["test"], pd.read_csv(run.folder / "history.csv")
     seconds = Run(run.folder).read_json("config.json").get("feature_seconds", 0)
     return row | {
@@ -206,10 +207,10 @@ def report_results(folder, table):
 
 
 def format_table(done):
-    """The finished runs as a table for the terminal, the smallest error first."""
+    """The finished runs as a table for the terminal, in the order of the summary."""
     lines = [
         f"test films: {done['n'].iloc[0]:.0f}, errors in months, "
-        f"median baseline {done['median_baseline_mae'].iloc[0]:.2f}",
+        f"median baseline {done['median_baseline_mae'].iloc[0]:.2f}; the best on validation films first",
         f"  {'backbone':20s}{'MAE':>7s}   {'95 % interval':16s}{'bias':>7s}{'validation':>12s}"
         f"{'parameters':>12s}{'films/s':>9s}{'minutes':>9s}",
     ]

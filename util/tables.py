@@ -144,7 +144,8 @@ def clean_text(column):
 
 def name_patients(films):
     """Who each film is of: the patient that the table tells, else one with this film alone."""
-    return films["patient"].where(films["patient"] != "", "film " + films["id"])
+    patient = films["patient"].fillna("")
+    return patient.where(patient != "", "film " + films["id"])
 
 
 def read_months(column):

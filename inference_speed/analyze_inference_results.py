@@ -35,8 +35,8 @@ def main(argv=None):
 
     from inference_speed.comparison import (
         compare,
+        describe_failures,
         format_comparison,
-        format_failures,
         read_benchmark,
     )
     from util.files import write_csv
@@ -51,7 +51,7 @@ def main(argv=None):
         plot_speed(timed, comparison, plots_path, path.name)
     print(f"{path}\n{format_comparison(timed, comparison)}")
     if len(failed):
-        print(f"\nfailed:\n{format_failures(failed)}")
+        print("\nfailed:", *describe_failures(failed), sep="\n  ")
     print(f"\ncomparison: {table_path}")
     if not args.no_plots:
         print(f"plots:      {plots_path}")

@@ -138,13 +138,13 @@ def describe(timed):
     return ", ".join(parts) or "the file does not say what was timed and where"
 
 
-def format_failures(failed):
-    """One line for the cases of a backbone that failed alike."""
+def describe_failures(failed):
+    """A line for the cases of a backbone that failed alike, of a frame of failed cases."""
     lines = []
     for (backbone, reason), rows in failed.groupby(
         ["backbone", "status"], sort=False, dropna=False
     ):
         sizes = " ".join(str(size) for size in rows["batch_size"].unique())
         routes = " ".join(rows["route"].unique())
-        lines.append(f"  {backbone}, batch {sizes}, {routes}: {reason}")
-    return "\n".join(lines)
+        lines.append(f"{backbone}, batch {sizes}, {routes}: {reason}")
+    return lines

@@ -256,11 +256,11 @@ HEADER = (
 
 def report(rows):
     """Print a line for each timed row, and one error line for those that failed alike."""
-    failed = {}
-    for row in rows:
-        if row["status"] != "ok":
-            failed.setdefault(row["status"], []).append(row)
-            continue
+    import pandas as pd
+
+    from inference_speed.comparison import describe_failures
+
+    for row in [row for row in rows if row["status"] == "ok"]:
         n = row["batch_size"]
         median, p95 = row["median_inference_time_s"] / n, row["p95_inference_time_s"] / n
         ratio = row.get("times_as_fast_as_predict")
@@ -270,16 +270,8 @@ def report(rows):
             f"{row['file_mb']:9.1f}{row['peak_memory_mb']:11.0f}{row['max_off_months']:12.4f}",
             flush=True,
         )
-    for reason, alike in failed.items():
-        sizes, routes = (
-            " ".join(str(value) for value in dict.fromkeys(row[name] for row in alike))
-            for name in ("batch_size", "route")
-        )
-        print(
-            f"error: {alike[0]['backbone']}, batch {sizes}, {routes}: {reason}",
-            file=sys.stderr,
-            flush=True,
-        )
+    for line in describe_failures(pd.DataFrame(rows).query("status != 'ok'")):
+        print(f"error: {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from modeling import backbone_of
 from preprocessing import load_films
 from util.augmentation import STRENGTHS
 from util.experiment import build_from
-from util.features import View, on_features
+from util.features import ChangedFilms, on_features
 from util.runs import Run
 from util.training import Stage
 
@@ -89,15 +89,15 @@ def films(phantoms):
 
 
 def test_a_view_of_a_film_is_its_own(films):
-    view = View(films[0].pixels, 7, 1, STRENGTHS["moderate"])
+    view = ChangedFilms(films[0].pixels, 7, 1, STRENGTHS["moderate"])
     assert np.array_equal(view[[3, 5]][1], view[[5]][0])
     assert not np.array_equal(view[[3]], films[0].pixels[[3]])
     for other in (
-        View(films[0].pixels, 8, 1, view.ranges),
-        View(films[0].pixels, 7, 2, view.ranges),
+        ChangedFilms(films[0].pixels, 8, 1, view.ranges),
+        ChangedFilms(films[0].pixels, 7, 2, view.ranges),
     ):
         assert not np.array_equal(view[[3]], other[[3]])
-    assert np.array_equal(View(films[0].pixels)[[3]], films[0].pixels[[3]])
+    assert np.array_equal(ChangedFilms(films[0].pixels)[[3]], films[0].pixels[[3]])
 
 
 @pytest.fixture(scope="module")

@@ -104,6 +104,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
 
 def test_two_films_of_a_patient_count_as_one_in_intervals(many):
     """Twice the same film is no more than once: only that the films are of one child tells."""
+    many = many[:400]
     once = evaluate_predictions(many)
     twice = pd.concat([many, many.assign(id="again " + many["id"])], ignore_index=True)
     told = label_predictions(twice.assign(patient=[*many["id"]] * 2), twice["predicted"])

@@ -5,6 +5,7 @@ import json
 import shutil
 from contextlib import contextmanager
 
+import cv2
 import keras
 import numpy as np
 import pandas as pd
@@ -407,16 +408,21 @@ def test_a_failed_start_does_not_take_the_name(train, inside, results, tmp_path)
     assert not (results / "mistyped").exists()
 
 
-def test_other_labels_can_not_be_resumed(train, inside, phantoms, unbroken, results, tmp_path):
+@pytest.mark.parametrize("other", ["labels", "films"])
+def test_other_data_can_not_be_resumed(train, inside, phantoms, unbroken, results, tmp_path, other):
     """A finished run shows its figures, an unfinished one must not go on with other data."""
-    name = "other_data"
+    name = f"other_{other}"
     (results / name).mkdir()
     for part in ("config.json", "state.npz"):
         (results / name / part).symlink_to(unbroken / part)
     data = tmp_path / "Data"
     shutil.copytree(phantoms, data)
-    table = pd.read_csv(data / "df_train.csv")
-    table.assign(boneage=table["boneage"] / 2).to_csv(data / "df_train.csv", index=False)
+    if other == "labels":
+        table = pd.read_csv(data / "df_train.csv")
+        table.assign(boneage=table["boneage"] / 2).to_csv(data / "df_train.csv", index=False)
+    else:
+        film = next((data / "train").iterdir())
+        cv2.imwrite(str(film), cv2.imread(str(film))[5:])
     config = json.loads((unbroken / "config.json").read_text())
     config["options"] |= {"data_dir": str(data), "run_name": name}
     (results / name / "config.json").unlink()

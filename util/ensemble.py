@@ -207,7 +207,8 @@ def check_same_split(members, split):
     """UserError when the runs were trained on different splits: what is tested for one may have
     been training for another."""
     for member in members[1:]:
-        if member.config["data"][split] != members[0].config["data"][split]:
+        one, other = (m.config["data"][split]["fingerprint"] for m in (members[0], member))
+        if one != other:
             raise UserError(
                 f"the {split} films of {members[0].run.folder} and {member.run.folder} are not the "
                 "same, so that one may have been trained on those of the other. Choose runs of one "

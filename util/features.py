@@ -44,7 +44,7 @@ class Features:
         return self.views[rng.integers(len(self.views), size=len(positions)), positions]
 
 
-class View:
+class ChangedFilms:
     """Films that are changed once: film i by (seed, view, i), or not at all without `ranges`."""
 
     def __init__(self, pixels, seed=None, view=None, ranges=None):
@@ -71,7 +71,9 @@ def on_features(stage, args, run):
     started = time.perf_counter()
     read, network = feature_reader(stage.model), network_key(stage.model, args)
     films = features_of(stage.films, training_views(stage.films, args), read, network, args)
-    val_films = features_of(stage.val_films, [View(stage.val_films.pixels)], read, network, args)
+    val_films = features_of(
+        stage.val_films, [ChangedFilms(stage.val_films.pixels)], read, network, args
+    )
     seconds = time.perf_counter() - started
     known = run.read_json("config.json").get("feature_seconds", 0)
     add_to_config(run, {"feature_seconds": round(known + seconds, 2)})
@@ -86,7 +88,10 @@ def on_features(stage, args, run):
 def training_views(films, args):
     """The views of training films that the options ask for."""
     ranges = STRENGTHS[args.augment]
-    return [View(films.pixels, args.seed, number, ranges) for number in range(args.feature_views)]
+    return [
+        ChangedFilms(films.pixels, args.seed, number, ranges)
+        for number in range(args.feature_views)
+    ]
 
 
 def features_of(films, views, read, network, args):

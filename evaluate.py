@@ -140,7 +140,7 @@ def evaluate_runs(folders, args):
 def judge(ensemble, predictions, films, args):
     """The metrics of the predictions; what throws doubt on them goes to the ensemble's notes."""
     from util.ensemble import taken_whole
-    from util.held_out import corrected_by_these, split_notes, training_notes
+    from util.held_out import fitted_to, split_notes, training_notes
     from util.intervals import evaluate_with_intervals
 
     table = films[ensemble.canvases[0]].table
@@ -148,14 +148,15 @@ def judge(ensemble, predictions, films, args):
         ensemble.notes += training_notes(ensemble.members, table)
     else:
         ensemble.notes += split_notes(ensemble.members, table, args.split)
-    half_width = ensemble.calibration["half_width"]
-    if corrected_by_these(ensemble, table):
-        half_width = None  # nothing is learned from how they do where they were fitted
+    fitted = fitted_to(ensemble, table)
+    if fitted.any():
         ensemble.notes.append(
-            "corrections and intervals come from these films: their errors may come out too small"
+            f"corrections and intervals come from {fitted.sum()} of these films: their errors may "
+            "come out too small, and the intervals are checked on the others alone"
         )
     median = ensemble.members[0].config["data"]["train"]["median"]
-    metrics = evaluate_with_intervals(predictions, half_width, median)
+    half_width = ensemble.calibration["half_width"]
+    metrics = evaluate_with_intervals(predictions, half_width, median, check=~fitted)
     whole = taken_whole({canvas: part.pixels for canvas, part in films.items()})
     return metrics | {"views": ensemble.views, "whole": int(whole.sum())}
 

@@ -91,6 +91,8 @@ def main(argv=None):
     finally:  # what is done isn't lost when the rest is not
         if args.out and results:
             write_csv(args.out, pd.concat(results))
+            if (done := sum(map(len, results))) < len(films):
+                print(f"only {done} of {len(films)} films are in {args.out}", file=sys.stderr)
     return int(pd.concat(results)["months"].isna().any())
 
 

@@ -184,6 +184,17 @@ def test_coverage_counts_the_films_and_says_how_sure_it_is():
     assert part["covered_ci95"] == pytest.approx([0.555, 0.9975], abs=1e-3)  # Clopper & Pearson
 
 
+def test_coverage_is_no_surer_of_ten_children_than_of_ten_films():
+    half_width = fit_half_widths(with_errors(np.arange(9)))
+    ten = with_errors([8, -8, 8.01, 0, 1, 2, 3, 4, 5, 6])
+    twice = pd.concat([ten.assign(patient=ten["id"], id=f"{n} " + ten["id"]) for n in (1, 2)])
+    once, told = (check_coverage(table, half_width)["all"] for table in (ten, twice))
+    assert told["n"] == 20
+    assert told["covered_ci95"] == pytest.approx(once["covered_ci95"])
+    inside = check_coverage(twice[twice["error"] <= 8], half_width)["all"]
+    assert inside["covered_ci95"] == pytest.approx([0.664, 1], abs=1e-3)  # of nine children, all in
+
+
 def test_bounds_are_around_the_prediction_and_never_below_birth():
     widths = fit_half_widths(with_errors(np.full(9, 14.6)))
     low, high = interval_bounds(np.array([5.0, 136.2, np.nan]), widths)

@@ -253,13 +253,13 @@ def test_every_precision_of_every_runtime_is_a_route():
 needs_runtime = pytest.mark.skipif(not TIMED[2:], reason="no runtime is installed")
 
 
-@needs_runtime
 def test_a_runtime_without_its_converter_is_no_default_route(monkeypatch):
     monkeypatch.setattr(convert, "require", lambda *_: None)  # all are installed
     monkeypatch.setattr(convert, "NEEDED", {("onnx", "f32"): [("a-package", "no_such_module")]})
     assert [name for name in RUNTIMES if convert.has_converter(name)] == ["openvino", "litert"]
 
 
+@needs_runtime
 def test_a_route_of_a_runtime_needs_less_than_keras(benchmark):
     """Loaded in a process of its own without TensorFlow; it says the months of Keras."""
     table = pd.read_csv(benchmark[1])

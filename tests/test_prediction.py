@@ -123,8 +123,10 @@ def test_a_predictor_keeps_the_weights_it_was_made_with_unless_in_training(small
 
 def test_out_of_memory_in_a_prediction_is_a_user_error():
     film = keras.Input((8, 8, 1))
-    terabytes = layers.UpSampling2D(2**17)(film)
-    predict = compile_predictor(keras.Model(film, layers.GlobalAveragePooling2D()(terabytes)))
+    beyond_any_address = layers.UpSampling2D(2**22)(film)
+    predict = compile_predictor(
+        keras.Model(film, layers.GlobalAveragePooling2D()(beyond_any_address))
+    )
     with pytest.raises(UserError, match="4 films of 8 pixels at once.*--batch_size_eval"):
         predict(np.zeros((4, 8, 8, 1), np.uint8), np.ones((4, 1)))
 
@@ -368,17 +370,26 @@ def test_validation_films_of_a_fold_have_no_clahe_copies(small_run, phantoms, in
 def test_an_evaluation_says_when_it_was_corrected_by_these_films(trained, inside, tmp_path):
     process = inside("evaluate.py", trained[0], "--split", "val", "--out", tmp_path / "val")
     assert process.returncode == 0, process.stderr
-    assert "corrections and intervals come from these films" in process.stdout
+    assert "corrections and intervals come from 120 of these films" in process.stdout
     assert "90 % intervals" not in process.stdout
 
 
 def test_so_it_says_of_some_of_them_in_another_order(trained, inside, tmp_path):
-    table = pd.read_csv(trained[1] / "df_val.csv", dtype={"id": str})
-    table[:12:-1].to_csv(tmp_path / "labels.csv", index=False)
-    words = ["--csv", tmp_path / "labels.csv", "--images", trained[1] / "validation"]
+    """And judges the intervals by the films that they were not fitted to."""
+    val, test = (
+        pd.read_csv(trained[1] / f"df_{s}.csv", dtype={"id": str}) for s in ("val", "test")
+    )
+    pd.concat([test[:20], val[:12:-1]]).to_csv(tmp_path / "labels.csv", index=False)
+    (tmp_path / "films").mkdir()
+    for split in ("validation", "test"):
+        for film in (trained[1] / split).iterdir():
+            (tmp_path / "films" / film.name).symlink_to(film)
+    words = ["--csv", tmp_path / "labels.csv", "--images", tmp_path / "films"]
     process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
-    assert "corrections and intervals come from these films" in process.stdout
+    assert "corrections and intervals come from 107 of these films" in process.stdout
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["n"], metrics["intervals"]["all"]["n"]) == (127, 20)
 
 
 def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
@@ -396,7 +407,8 @@ def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
 @pytest.mark.parametrize("words", [("evaluate.py",), ("predict.py", "film.png", "--model")])
 def test_a_training_that_has_not_ended_is_no_run_yet(small_run, inside, tmp_path, words):
     killed = shutil.copytree(small_run, tmp_path / "killed")
-    (killed / "calibration.json").unlink()  # what comes after the last epoch
+    for name in ("calibration.json", "metrics.json"):  # what comes after the last epoch
+        (killed / name).unlink()
     process = inside(*words, killed)
     is_one_error_line(process, f"the training is not finished ({killed})", "--resume")
 
@@ -419,6 +431,7 @@ def test_what_is_predicted_before_an_interruption_is_kept(
     monkeypatch.setattr(Ensemble, "predict", predict)
     process = inside("predict.py", *words, "--out", tmp_path / "part.csv")
     assert process.returncode == 130
+    assert "only " in process.stderr
     part, whole = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("part", "whole"))
     assert 0 < len(part) < len(whole)
     pd.testing.assert_frame_equal(part, whole[: len(part)], atol=0.02)
@@ -515,7 +528,7 @@ def test_nothing_is_learned_from_films_that_a_calibration_was_fitted_to(
 ):
     """Also where they are a part of what is evaluated."""
     pd.concat([pd.read_csv(path) for path in hospital[:2]]).to_csv(tmp_path / "all.csv")
-    note = "corrections and intervals come from these films"
+    note = "corrections and intervals come from 60 of these films"
     for csv, told in ((tmp_path / "all.csv", True), (hospital[1], False)):
         words = ["--csv", csv, "--images", hospital[2], "--calibration", "far"]
         process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / "out")

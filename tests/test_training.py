@@ -416,7 +416,7 @@ def test_other_data_can_not_be_resumed(train, inside, phantoms, unbroken, result
     for part in ("config.json", "state.npz"):
         (results / name / part).symlink_to(unbroken / part)
     data = tmp_path / "Data"
-    shutil.copytree(phantoms, data)
+    shutil.copytree(phantoms, data, ignore=shutil.ignore_patterns("cache"))  # written meanwhile
     if other == "labels":
         table = pd.read_csv(data / "df_train.csv")
         table.assign(boneage=table["boneage"] / 2).to_csv(data / "df_train.csv", index=False)

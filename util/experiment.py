@@ -2,6 +2,7 @@
 
 import time
 from argparse import Namespace
+from contextlib import closing
 from itertools import combinations
 from pathlib import Path
 
@@ -48,7 +49,12 @@ def run_experiment(args):
 
 def train_run(args):
     """Read the films, train, evaluate on validation and test, and fill the run folder."""
-    run = open_run(args, f"{args.model_type}_{args.backbone}")
+    with closing(open_run(args, f"{args.model_type}_{args.backbone}")) as run:
+        fill_run(run, args)
+
+
+def fill_run(run, args):
+    """Do what is not done yet of a run, and report."""
     metrics, plots = run.read_json("metrics.json"), []
     if metrics:
         run.log(f"this run is finished: {run.folder}\n")
@@ -180,13 +186,18 @@ def load_clahe(args, run):
 def note_data(run, data):
     """Note what the run is trained on; UserError when a resumed run would go on with other data."""
     known = run.read_json("config.json").get("data")
-    changed = [split for split in data if known and known[split] != data[split]]
+    changed = [split for split in data if known and differs(data[split], known[split])]
     if changed:
         raise UserError(
             f"films or labels of {', '.join(changed)} changed since the run was started "
             f"({run.folder}). Bring them back, or start a new run."
         )
     add_to_config(run, {"data": data})
+
+
+def differs(now, known):
+    """Whether facts differ from those that are known, where these hold them."""
+    return any(known.get(name, value) != value for name, value in now.items())
 
 
 def note_hand_crop(run, whole):
@@ -216,8 +227,8 @@ def check_splits_apart(films):
 
 
 def describe(films):
-    """What config.json says of a split: n, labels in months, a hash of ids and labels, and the bytes
-    of the files, which films that were made anew under the same names rarely keep."""
+    """What config.json says of a split: n, labels in months, a hash of ids and labels, and how many
+    bytes the files have, which as a rule tells when films were made anew under the same names."""
     boneage = films.table["boneage"]
     return {
         "n": len(films),

@@ -1,5 +1,6 @@
 """Were the films of an evaluation held out from what is evaluated? What to say where they were not."""
 
+import numpy as np
 import pandas as pd
 
 from util.metrics import read_predictions
@@ -33,7 +34,7 @@ def training_notes(members, table):
                 f"{member.run.folder} comes without a list of its training films: where some of "
                 "these are among them, its errors come out too small"
             )
-        elif shared := count_shared(table, pd.read_csv(path, dtype={"id": str})):
+        elif shared := are_among(table, pd.read_csv(path, dtype={"id": str})).sum():
             yield (
                 f"{member.run.folder} was trained on {shared} of these films: its errors come "
                 "out too small"
@@ -49,9 +50,10 @@ def goes_back_note(member):
     )
 
 
-def count_shared(table, films):
-    """How many films of a table are among others: by id, sex and label."""
-    return len(table.merge(films[LABELS].drop_duplicates(), on=LABELS))
+def are_among(table, films):
+    """Which films `(n,)` of a table are among others: by id, sex and label."""
+    both = table[LABELS].merge(films[LABELS].drop_duplicates(), how="left", indicator=True)
+    return (both["_merge"] == "both").to_numpy()
 
 
 def goes_back_to_other_films(config):
@@ -64,22 +66,22 @@ def goes_back_to_other_films(config):
     return False
 
 
-def corrected_by_these(ensemble, table):
-    """Whether what corrects the months of an ensemble, or gives their intervals, was fitted to some
-    of the films of a `table`: those of --calibrate, or the validation films of a member."""
+def fitted_to(ensemble, table):
+    """To which films `(n,)` of a table that was fitted which corrects the months of an ensemble or
+    gives their intervals: those of --calibrate, and the validation films of members."""
     named = ensemble.calibration.get("films")
-    if named and count_shared(table, pd.DataFrame(named)):
-        return True
+    fitted = are_among(table, pd.DataFrame(named)) if named else np.zeros(len(table), bool)
     intervals = not named and ensemble.calibration["half_width"]
-    return any(
-        (intervals or member.lines(ensemble.views)) and was_validated_on(member, table)
-        for member in ensemble.members
-    )
+    for member in ensemble.members:
+        if intervals or member.lines(ensemble.views):
+            fitted |= validated_on(member, table)
+    return fitted
 
 
-def was_validated_on(member, table):
-    """Whether some of the films of a `table` chose the best epoch of a member."""
+def validated_on(member, table):
+    """Which films `(n,)` of a table chose the best epoch of a member."""
     path = member.run.folder / "predictions_val.csv"
     if path.exists():
-        return count_shared(table, read_predictions(path)) > 0
-    return member.config["data"]["val"]["fingerprint"] == fingerprint(table)  # a shipped model
+        return are_among(table, read_predictions(path))
+    same = member.config["data"]["val"]["fingerprint"] == fingerprint(table)  # a shipped model
+    return np.full(len(table), same)

@@ -9,7 +9,6 @@ from util.metrics import (
     evaluate_predictions,
     format_metrics,
     format_years,
-    interval,
     people_of,
 )
 
@@ -69,8 +68,7 @@ def interval_bounds(months, half_width):
 
 def check_coverage(predictions, half_width):
     """How many labels lie in the interval, ready for JSON: for all films and by band of the
-    prediction n, share covered with its 95 % interval (exact, Clopper & Pearson 1934, where no
-    patient has several films), and mean half width in months."""
+    prediction n, share covered with its 95 % interval, and mean half width in months."""
     half = half_widths_of(predictions["predicted"], half_width)
     covered = (predictions["error"].abs() <= half + 1e-9).to_numpy()
     band, people = band_of(predictions["predicted"]), people_of(predictions)
@@ -94,19 +92,25 @@ def share(covered, half, people=None):
 
 
 def share_interval(covered, people=None):
-    """95 % interval of a share: exact, or by bootstrap of `people` with several films."""
-    if people is not None:
-        return interval(covered, people=people)
-    from scipy.stats import binomtest
+    """Exact 95 % interval of a share (Clopper & Pearson 1934). All films of one of the `people` count
+    as one, as if they were alike: rather too wide than too narrow."""
+    from scipy.stats import beta
 
-    bounds = binomtest(int(covered.sum()), len(covered)).proportion_ci()
-    return [float(bounds.low), float(bounds.high)]
+    n = len(covered) if people is None else people.nunique()
+    inside = covered.mean() * n
+    low = beta.ppf(0.025, inside, n - inside + 1) if inside > 0 else 0
+    high = beta.ppf(0.975, inside + 1, n - inside) if inside < n else 1
+    return [float(low), float(high)]
 
 
-def evaluate_with_intervals(predictions, half_width, train_median=None, seed=42):
-    """`evaluate_predictions`, and under "intervals" their coverage; None without intervals."""
+def evaluate_with_intervals(predictions, half_width, train_median=None, seed=42, check=None):
+    """`evaluate_predictions`, and under "intervals" their coverage; None without intervals. It is
+    that of the films `check` `(n,)` alone: nothing is learned from films that they were fitted to."""
     metrics = evaluate_predictions(predictions, train_median, seed)
-    metrics["intervals"] = half_width and check_coverage(predictions, half_width)
+    judged = predictions if check is None else predictions[check]
+    metrics["intervals"] = (
+        check_coverage(judged, half_width) if half_width and len(judged) else None
+    )
     return metrics
 
 

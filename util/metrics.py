@@ -44,15 +44,18 @@ def bootstrap_means(values, seed=42, n_boot=2000, people=None):
     `(n,)` tells whose each is, people are drawn, each with all films: two films of a child err
     alike (cluster bootstrap, Field & Welsh 2007)."""
     values = np.asarray(values, float)
-    person = np.arange(len(values)) if people is None else pd.factorize(people)[0]
-    sums, counts = np.bincount(person, values), np.bincount(person)
+    sums, counts = values, None
+    if people is not None:
+        person = pd.factorize(people)[0]
+        sums, counts = np.bincount(person, values), np.bincount(person)
     rng = np.random.default_rng(seed)
     means = np.empty(n_boot)
     rows = max(1, CHUNK // len(sums))
     for start in range(0, n_boot, rows):
         stop = min(start + rows, n_boot)
         draws = rng.integers(0, len(sums), (stop - start, len(sums)))
-        means[start:stop] = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
+        drawn = len(values) if counts is None else counts[draws].sum(axis=1)
+        means[start:stop] = sums[draws].sum(axis=1) / drawn
     return means
 
 

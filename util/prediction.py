@@ -3,6 +3,8 @@
 TensorFlow is imported by the first function that needs it: other runtimes do without.
 """
 
+from functools import partial
+
 import numpy as np
 from tqdm import tqdm
 
@@ -12,7 +14,7 @@ from util.quiet import import_tensorflow
 from util.runs import load_run_model
 from util.runtimes import RUNTIMES, check_export, load_quickest, load_runtime
 
-SMALLER_BATCHES = "Use a lower --batch_size_eval"
+SMALLER_BATCHES = "Predict fewer at once, as by --batch_size_eval"
 MOST_CONSTANTS = 30e6  # a graph holds 2 GB, and is copied several times on its way
 
 
@@ -20,30 +22,38 @@ def compile_predictor(model, in_training=False):
     """Return `predict(image, sex) -> months (N,)` as one compiled call of the model.
 
     image `(N, S, S, 1)` 0-255, sex `(N, 1)`, 1 = male. A loop over `model.predict` would pay its
-    start-up for every batch and grow in memory. The weights are taken as they are now, for good:
-    TensorFlow then computes BatchNorm within the convolutions. `in_training` follows them instead,
-    and so do models of more than `MOST_CONSTANTS` parameters.
+    start-up for every batch and grow in memory. The weights are those of now, for good, but with
+    `in_training`, which follows them.
     """
     import tensorflow as tf
 
-    variables = in_training or model.count_params() > MOST_CONSTANTS
-    kinds = [] if variables else [model.trainable_variables, model.non_trainable_variables]
-    constants = [[weight.numpy() for weight in kind] for kind in kinds]
+    forward = partial(model, training=False) if in_training else as_it_is(model)
 
     @tf.function
     def call(image, sex):
         inputs = inputs_of(model, image=tf.cast(image, tf.float32), sex=sex)
-        if variables:
-            months = model(inputs, training=False)
-        else:
-            months, _ = model.stateless_call(*constants, inputs, training=False)
-        return months[:, 0]
+        return forward(inputs)[:, 0]
 
     def predict(image, sex):
         with enough_memory(*image.shape[:2], SMALLER_BATCHES):
             return call(tf.constant(image), tf.constant(sex, tf.float32)).numpy()
 
     return predict
+
+
+def as_it_is(model):
+    """Return `forward(inputs)` of a model, for a tf.function. The weights are constants, taken as
+    they are now: TensorFlow then computes BatchNorm within the convolutions. Models of more than
+    `MOST_CONSTANTS` parameters follow their weights instead."""
+    if model.count_params() > MOST_CONSTANTS:
+        return partial(model, training=False)
+    kinds = model.trainable_variables, model.non_trainable_variables
+    constants = [[weight.numpy() for weight in kind] for kind in kinds]
+
+    def forward(inputs):
+        return model.stateless_call(*constants, inputs, training=False)[0]
+
+    return forward
 
 
 def inputs_of(model, image, sex):

@@ -42,6 +42,7 @@ class Run:
     def __init__(self, folder, verbose=1):
         self.folder = Path(folder)
         self.verbose = verbose
+        self.held = None  # the file whose lock keeps other trainings out
 
     def path(self, *names):
         """A path in the folder; its parent is made when missing."""
@@ -67,8 +68,30 @@ class Run:
     def write_json(self, name, content):
         write_json(self.path(name), content)
 
+    def hold(self):
+        """Let no other process train into the folder until `close`; UserError when one does.
+        Windows and some network folders have no such locks: there it does nothing."""
+        if fcntl is None:
+            return
+        self.held = self.path("log.txt").open("a")
+        try:
+            fcntl.flock(self.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another process is training this run ({self.folder}). Wait for it, or stop it "
+                "first."
+            ) from None
+        except OSError:  # the folder has no locks
+            pass
+
+    def close(self):
+        """Let others train into the folder again."""
+        if self.held:
+            self.held.close()
+
     def discard(self):
         """Remove the folder of a run that failed before it had an epoch to keep."""
+        self.close()  # a network folder keeps files that are open
         if not (self.folder / STATE).exists():
             shutil.rmtree(self.folder)
 
@@ -92,7 +115,7 @@ def open_run(args, name):
     if args.resume:
         check_started(run.folder, started)
         check_same_options(started["options"], options)
-        hold(run)
+        run.hold()
         return run
     content = {"options": options, "command": sys.argv, **environment()}
     check_free(run.folder)
@@ -107,24 +130,8 @@ def open_run(args, name):
             f"can't make the run folder: {error.strerror} ({run.folder}). Choose another --results_dir."
         ) from None
     run.write_json("config.json", content)
-    hold(run)
+    run.hold()
     return run
-
-
-def hold(run):
-    """Let no other process train into the folder until this one ends; UserError when one does.
-    Windows and some network folders have no such locks: there it does nothing."""
-    if fcntl is None:
-        return
-    run.held = run.path("log.txt").open("a")
-    try:
-        fcntl.flock(run.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(
-            f"another process is training this run ({run.folder}). Wait for it, or stop it first."
-        ) from None
-    except OSError:  # the folder has no locks
-        pass
 
 
 def check_resume(args):
@@ -186,7 +193,7 @@ def read_run(folder):
             f"no trained run: config.json or model.keras is missing ({folder}). "
             "Name the folder of a run, such as results/NAME."
         )
-    if not (run.folder / CALIBRATION).exists():
+    if not any((run.folder / name).exists() for name in (CALIBRATION, "metrics.json")):
         raise UserError(
             f"the training is not finished ({folder}). Go on with it by --resume, or wait for it."
         )

@@ -137,7 +137,7 @@ def test_films_that_are_taken_whole_are_counted_and_named(
     phantoms, inside, tiny_mobilenet, tmp_path, monkeypatch
 ):
     """In the run, in the cache too, and by predict.py."""
-    data = shutil.copytree(phantoms, tmp_path / "Data")
+    data = shutil.copytree(phantoms, tmp_path / "Data", ignore=shutil.ignore_patterns("cache"))
     shutil.rmtree(data / "cache", ignore_errors=True)
     first = pd.read_csv(data / "df_train.csv", dtype={"id": str})["id"].iloc[0]
     film = next((data / "train").glob(f"{first}.*"))

@@ -411,7 +411,7 @@ def test_a_failed_start_does_not_take_the_name(train, inside, results, tmp_path)
 @pytest.mark.parametrize("other", ["labels", "films"])
 def test_other_data_can_not_be_resumed(train, inside, phantoms, unbroken, results, tmp_path, other):
     """A finished run shows its figures, an unfinished one must not go on with other data."""
-    name = f"other_{other}"
+    name = f"begun_with_other_{other}"
     (results / name).mkdir()
     for part in ("config.json", "state.npz"):
         (results / name / part).symlink_to(unbroken / part)

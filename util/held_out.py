@@ -67,8 +67,8 @@ def goes_back_to_other_films(config):
 
 
 def fitted_to(ensemble, table):
-    """To which films `(n,)` of a table that was fitted which corrects the months of an ensemble or
-    gives their intervals: those of --calibrate, and the validation films of members."""
+    """Which films `(n,)` of a table the corrections or the intervals of an ensemble were fitted to:
+    those of --calibrate, and the validation films of its members."""
     named = ensemble.calibration.get("films")
     fitted = are_among(table, pd.DataFrame(named)) if named else np.zeros(len(table), bool)
     intervals = not named and ensemble.calibration["half_width"]

@@ -71,11 +71,11 @@ def check_coverage(predictions, half_width):
     prediction n, share covered with its 95 % interval, and mean half width in months."""
     half = half_widths_of(predictions["predicted"], half_width)
     covered = (predictions["error"].abs() <= half + 1e-9).to_numpy()
-    band, people = band_of(predictions["predicted"]), people_of(predictions)
+    band = band_of(predictions["predicted"])
     rows = {"all": np.full(len(band), True)}
     rows |= {name: band == number for number, name in enumerate(AGE_BANDS)}
     parts = {
-        name: share(covered[r], half[r], people if people is None else people[r])
+        name: share(covered[r], half[r], people_of(predictions[r]))
         for name, r in rows.items()
         if r.any()
     }

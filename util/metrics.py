@@ -77,12 +77,8 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
     varies = spread > 0 and predictions["predicted"].std(ddof=0) > 0
     median = float(np.median(boneage)) if train_median is None else float(train_median)
     off, people = np.abs(boneage - median), people_of(predictions)
-
-    def summary(films):
-        return error_summary(error[films], seed, people if people is None else people[films])
-
     return {
-        **error_summary(error, seed, people),
+        **error_summary(predictions, seed),
         "rmse": float(np.sqrt(np.mean(error**2))),
         "bias_ci95": interval(error, seed, people=people),
         "median_abs_error": float(np.median(np.abs(error))),
@@ -92,10 +88,11 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
         else None,
         **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in (6, 12, 24)},
         "by_sex": {
-            name: summary(predictions["sex"].to_numpy() == sex) for name, sex in SEXES.items()
+            name: error_summary(predictions[predictions["sex"] == sex], seed)
+            for name, sex in SEXES.items()
         },
         "by_age": {
-            band: summary((low <= boneage) & (boneage < high))
+            band: error_summary(predictions[(low <= boneage) & (boneage < high)], seed)
             for band, (low, high) in AGE_BANDS.items()
         },
         "baseline": {
@@ -107,15 +104,15 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
     }
 
 
-def error_summary(error, seed, people=None):
-    """n, MAE with interval, and bias of some errors in months; None where there is no film.
-    `people` tells whose they are."""
-    if len(error) == 0:
+def error_summary(predictions, seed):
+    """n, MAE with interval, and bias of some predictions in months; None where there is no film."""
+    if predictions.empty:
         return {"n": 0, "mae": None, "mae_ci95": None, "bias": None}
+    error = predictions["error"].to_numpy(float)
     return {
         "n": len(error),
         "mae": float(np.abs(error).mean()),
-        "mae_ci95": interval(np.abs(error), seed, people=people),
+        "mae_ci95": interval(np.abs(error), seed, people=people_of(predictions)),
         "bias": float(error.mean()),
     }
 

@@ -140,20 +140,20 @@ def evaluate_runs(folders, args):
 def judge(ensemble, predictions, films, args):
     """The metrics of the predictions; what throws doubt on them goes to the ensemble's notes."""
     from util.ensemble import taken_whole
-    from util.held_out import fitted_to, split_notes, training_notes
+    from util.held_out import fitted_note, fitted_to, split_notes, training_notes
     from util.intervals import evaluate_with_intervals
+    from util.tables import years_note
 
     table = films[ensemble.canvases[0]].table
     if args.csv:
         ensemble.notes += training_notes(ensemble.members, table)
     else:
         ensemble.notes += split_notes(ensemble.members, table, args.split)
+    ensemble.notes += years_note(table, args.csv or args.split)
     fitted = fitted_to(ensemble, table)
-    if fitted.any():
-        ensemble.notes.append(
-            f"corrections and intervals come from {fitted.sum()} of these films: their errors may "
-            "come out too small, and the intervals are checked on the others alone"
-        )
+    ensemble.notes += fitted_note(fitted)
+    if args.split == "train" and not args.csv:
+        fitted[:] = True  # nothing is learned from films that were trained on
     median = ensemble.members[0].config["data"]["train"]["median"]
     half_width = ensemble.calibration["half_width"]
     metrics = evaluate_with_intervals(predictions, half_width, median, check=~fitted)
@@ -184,7 +184,7 @@ def report(metrics, ensemble, title):
     for note in ensemble.notes:
         print(f"note: {note}")
     if metrics["whole"]:
-        print(f"{metrics['whole']} films are whole: no hand found for certain")
+        print(f"{metrics['whole']} films are used whole: no hand found for certain")
 
 
 def default_folder(folders, name):
@@ -205,7 +205,7 @@ def calibrate_run(folder, args):
     from util import hospital
     from util.calibration import fit_calibration
     from util.ensemble import Ensemble, localiser_notes, read_members
-    from util.held_out import training_notes
+    from util.held_out import fitted_note, fitted_to, training_notes
     from util.runs import next_prediction
 
     name = args.name or Path(args.calibrate).stem
@@ -214,10 +214,12 @@ def calibrate_run(folder, args):
     films, _ = read_films_to_evaluate(args, ensemble)
     table = films[ensemble.canvases[0]].table
     hospital.check_enough_films(table, ensemble.sees_sex, args.calibrate)
-    for note in [*localiser_notes(ensemble.members), *training_notes(ensemble.members, table)]:
+    notes = [*localiser_notes(ensemble.members), *training_notes(ensemble.members, table)]
+    for note in notes + fitted_note(fitted_to(ensemble, table)):
         print(f"note: {note}")
     ensemble.load(args)
     predictions, _ = ensemble.predict_labelled(films, args.batch_size_eval)
+    hospital.check_months(predictions, args.calibrate)
     calibration, _ = fit_calibration(predictions, ensemble.sees_sex, always=True)
     hospital.store_calibration(path, calibration, table, ensemble.views)
     print(hospital.format_named(calibration, path))

@@ -53,7 +53,7 @@ def main(argv=None):
     from util import importing
     from util.files import write_csv
     from util.split_table import next_training
-    from util.tables import count_reasons, read_labels
+    from util.tables import count_reasons, read_labels, years_note
 
     test_ids = read_labels(args.test_ids, need=())["id"] if args.test_ids else pd.Series(dtype=str)
     with importing.new_data_folder(args.data_dir) as work:
@@ -64,6 +64,8 @@ def main(argv=None):
         left_out = pd.concat([left_out, failed])
         write_csv(work / "ready" / importing.LEFT_OUT, left_out)
     report(films)
+    for note in years_note(films, "all films"):
+        print(f"note: {note}")
     if len(left_out):
         print(f"left out: {count_reasons(left_out)}")
         print(f"          named in {Path(args.data_dir) / importing.LEFT_OUT}")

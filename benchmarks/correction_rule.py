@@ -13,9 +13,8 @@ import pandas as pd
 from util.calibration import correct_months, fit_calibration
 from util.errors import run_command
 from util.metrics import label_predictions
-from util.options import new_parser
+from util.options import count, new_parser
 
-REPEATS = 100
 RULES = {
     "always": lambda gain: True,
     "smaller cross-fitted error": lambda gain: gain["difference"] < 0,
@@ -24,11 +23,13 @@ RULES = {
 
 
 def main():
-    new_parser(__doc__).parse_args()
+    parser = new_parser(__doc__)
+    parser.add_argument("--repeats", type=count(1), default=100, help="simulations of each row")
+    args = parser.parse_args()
     print(f"{'films of a sex':>14s}{'bias':>6s}" + "".join(f"{rule:>29s}" for rule in RULES))
     for n in (20, 50, 150, 300, 600):
         for bias in (0, 1, 2, 4):
-            results = [simulate(n, bias, seed) for seed in range(REPEATS)]
+            results = [simulate(n, bias, seed) for seed in range(args.repeats)]
             changes, gains = zip(*results, strict=True)
             cells = (rule_cell(rule, changes, gains) for rule in RULES.values())
             print(f"{n:14d}{bias:6d}" + "".join(f"{cell:>29s}" for cell in cells), flush=True)

@@ -11,6 +11,7 @@ from util.phantoms import write_phantoms
 from util.tables import list_images
 
 HEIGHT = 500  # pixels of the phantoms
+KERAS_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 def add_film_options(parser, img_size=None):
@@ -35,6 +36,21 @@ def films_to_time(args, folder):
     if not paths:
         raise UserError(f"no films to time (--images {args.images}). Name a folder of images.")
     return folder.resolve(), paths
+
+
+def films_for_keras(args, folder, batch_size):
+    """The paths of `films_to_time` as text; UserError when Keras's ImageDataGenerator, which leaves
+    out what it does not know, would not make a batch of them."""
+    paths = films_to_time(args, folder)[1]
+    others = [path for path in paths if path.suffix.lower() not in KERAS_ENDINGS]
+    if others:
+        raise UserError(
+            f"ImageDataGenerator does not read {others[0].suffix} ({others[0]}). Choose a folder of "
+            "PNG or JPEG files."
+        )
+    if len(paths) < batch_size:
+        raise UserError(f"{len(paths)} films are too few for a batch of {batch_size}. Add films.")
+    return [str(path) for path in paths]
 
 
 def read_aged(paths, size, cache):

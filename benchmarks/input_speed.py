@@ -5,7 +5,8 @@ augmentation, beside what a script without this toolkit would do with the same f
     python -m benchmarks.input_speed --images films/ --img_size 500
 
 The other ways: a loop over films, one by one; tf.data, which decodes and resizes only; and Keras's
-ImageDataGenerator as earlier versions of this toolkit set it up (PNG and JPEG files).
+ImageDataGenerator as earlier versions of this toolkit set it up (PNG and JPEG files), which makes three
+channels of each film, and with the one that it has.
 """
 
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.films import add_film_options, add_turns, films_to_time, read_aged
+from benchmarks.films import add_film_options, add_turns, films_for_keras, read_aged
 from benchmarks.textbook import keras_generator
 from preprocessing import read_pixels, training_dataset
 from util.augmentation import STRENGTHS
@@ -35,10 +36,12 @@ def main():
     args = parser.parse_args()
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
-        paths = [str(path) for path in films_to_time(args, Path(folder) / "films")[1]]
-        print("preparation, of which tf.data does decoding and resizing alone")
+        paths = films_for_keras(args, Path(folder) / "films", BATCH)
+        print("preparation; below, beside tf.data, which does decoding and resizing alone")
         ways, names = preparations(paths, args.img_size, Path(folder))
-        print(format_turns(names, take_turns(ways, args.turns), len(paths), "films"))
+        seconds = take_turns(ways, args.turns)
+        print(format_turns(names, seconds, len(paths), "films"))
+        print(format_turns(names[1:], seconds[:, 1:], len(paths), "films"))
         print("\na warm epoch with augmentation")
         ways, names = epochs(paths, args.img_size, Path(folder) / "cache")
         n = len(paths) // BATCH * BATCH
@@ -85,15 +88,20 @@ def epochs(paths, size, cache):
 
         return epoch
 
-    ages = films.table["boneage"].tolist()
-    generator = keras_generator(films.table["path"].tolist(), ages, size, BATCH)
+    def by_keras(color_mode):
+        ages = films.table["boneage"].tolist()
+        generator = keras_generator(paths, ages, size, BATCH, color_mode)
 
-    def by_keras():
-        for number in range(len(films) // BATCH):
-            generator[number]
+        def epoch():
+            for number in range(len(films) // BATCH):
+                generator[number]
 
-    names = ["ImageDataGenerator", "this toolkit, --augment light", "... --augment strong"]
-    return [by_keras, ours("light"), ours("strong")], names
+        return epoch
+
+    strengths = [strength for strength in STRENGTHS if strength != "none"]
+    names = ["ImageDataGenerator", "... of grey films"]
+    names += [f"this toolkit, --augment {strength}" for strength in strengths]
+    return [by_keras("rgb"), by_keras("grayscale"), *map(ours, strengths)], names
 
 
 if __name__ == "__main__":

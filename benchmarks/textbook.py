@@ -19,7 +19,7 @@ CHANGES = {  # what earlier versions of the toolkit asked of ImageDataGenerator
 }
 
 
-def keras_generator(paths, ages, size, batch_size):
+def keras_generator(paths, ages, size, batch_size, color_mode="rgb"):
     """Batches of films, in three channels by default: decoded, changed and scaled in every epoch."""
     import pandas as pd
     import tensorflow as tf
@@ -30,6 +30,7 @@ def keras_generator(paths, ages, size, batch_size):
         x_col="filename",
         y_col="boneage",
         target_size=(size, size),
+        color_mode=color_mode,
         batch_size=batch_size,
         class_mode="raw",
         seed=42,

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import textbook
-from benchmarks.films import add_film_options, add_turns, films_to_time, read_aged
+from benchmarks.films import add_film_options, add_turns, films_for_keras, read_aged
 from util.backbones import BACKBONES
 from util.errors import UserError, run_command
 from util.options import count, new_parser
@@ -35,7 +35,7 @@ def main():
     args = parser.parse_args()
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
-        paths = [str(path) for path in films_to_time(args, Path(folder) / "films")[1]]
+        paths = films_for_keras(args, Path(folder) / "films", args.batch_size)
         films = read_aged(paths, args.img_size, Path(folder) / "cache")
         # the textbook's generator ends with its films, and a turn of it would be cut short
         args.steps = min(args.steps, len(films) // args.batch_size)

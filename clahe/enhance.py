@@ -130,7 +130,7 @@ def describe_settings(settings):
     if settings is None:
         return "made by another program"
     if settings == UNFINISHED:
-        return "of which only some were made anew"
+        return "only some of which were made anew"
     return "made with " + " ".join(f"--{name} {value}" for name, value in settings.items())
 
 

@@ -50,7 +50,7 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from inference_speed.convert import require_converter
-    from util.runs import read_run
+    from util.runs import next_prediction, read_run
 
     require_converter(args.format, args.precision)
     run, config = read_run(args.model)
@@ -73,9 +73,8 @@ def main(argv=None):
     print(f"exported: {out}")
     if not args.out:
         opted = "" if args.precision == "f32" else f" --precision {args.precision}"
-        print(
-            f"next: python predict.py FILM.png --model {run.folder} --runtime {args.format}{opted}"
-        )
+        sees_sex = config["options"]["model_type"] != "baseline"
+        print(next_prediction(run.folder, sees_sex, f" --runtime {args.format}{opted}"))
     return 0
 
 
@@ -102,9 +101,10 @@ def export(run, options, runtime, precision, path):
     films = run_films(options, ("test", "val"))
     sample = run_films(options, ("train",)) if is_calibrated(runtime, precision) else None
     convert(model, runtime, precision, path, sample)
-    expected = predict_sample(compile_predictor(model), films)
-    predict = load_runtime(runtime, path)
-    off = differences(predict_sample(predict, films), expected)
+    by_keras, predict = compile_predictor(model), load_runtime(runtime, path)
+    off = differences(predict_sample(predict, films), predict_sample(by_keras, films))
+    agreed = agrees(off, precision)
+    ms, ms_keras = ms_a_film([predict, by_keras], films) if agreed else (None, None)
     return {
         "format": runtime,
         "precision": precision,
@@ -113,7 +113,8 @@ def export(run, options, runtime, precision, path):
         "checked_on": films.title,
         "calibrated_on": sample and sample.title,
         "difference_months": off,
-        "ms_a_film": ms_a_film(predict, films) if agrees(off, precision) else None,
+        "ms_a_film": ms,
+        "ms_a_film_keras": ms_keras,
         "tolerance_months": TOLERANCES[precision],
         "versions": {name: version(name) for name in (RUNTIMES[runtime].package, "keras")},
         "exported": datetime.now().isoformat(timespec="seconds"),

@@ -91,6 +91,17 @@ def test_few_films_of_one_sex_are_no_line():
         assert len(calibration["lines"] or {}) == lines
 
 
+def test_films_of_one_child_count_as_one():
+    """They stay together in a part of cross-fitting, which would leave no film to fit a line to."""
+    predictions = predict(films(200), noise=0, **BIASED)
+    girl = predictions["sex"] == 0
+    predictions["patient"] = np.where(girl, "she", predictions["id"])
+    assert count_missing(predictions) == 19
+    assert fit_calibration(predictions, always=True)[0]["lines"] is None
+    predictions["patient"] = np.where(girl, predictions.index // 2 % 25, predictions["id"])
+    assert len(fit_calibration(predictions, always=True)[0]["lines"]) == 2
+
+
 def test_test_films_are_corrected_by_the_lines_of_validation_films():
     """And validation films by lines that don't know them."""
     tables = {split: films(n, seed) for seed, (split, n) in enumerate((("val", 300), ("test", 90)))}

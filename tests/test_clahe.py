@@ -174,7 +174,7 @@ def test_copies_of_two_settings_are_not_used(data, monkeypatch):
         patch.setattr("clahe.enhance.map_films", interrupted)
         with pytest.raises(KeyboardInterrupt):
             enhance_folder(data / "test", data / "test_CLAHE", clip_limit=4, overwrite=True)
-    with pytest.raises(UserError, match="only some were made anew"):
+    with pytest.raises(UserError, match="only some of which were made anew"):
         complete_clahe(data, "test")
     enhance_folder(data / "test", data / "test_CLAHE", clip_limit=4, overwrite=True)
     assert "--clip_limit 4" in complete_clahe(data, "test")
@@ -184,7 +184,7 @@ def test_copies_of_two_settings_are_not_used(data, monkeypatch):
     ("options", "words"),
     [
         (("--data_dir", "nowhere"), "nowhere/test). Check --data_dir"),
-        (("--clip_limit", "0"), "--clip_limit: 0 is no number above 0"),
+        (("--clip_limit", "0"), "--clip_limit: 0 is not allowed: above 0"),
         (("--tile_grid", "0"), "--tile_grid: 0 is too small"),
     ],
 )

@@ -159,7 +159,7 @@ def test_films_that_are_taken_whole_are_counted_and_named(
     assert process.returncode == 0
     assert f"no hand found for certain, the whole film is used ({film})" in process.stderr
     process = inside("evaluate.py", run, "--split", "train", "--out", tmp_path / "out")
-    assert f"{counts['train']} films are whole" in process.stdout
+    assert f"{counts['train']} films are used whole" in process.stdout
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["whole"] == counts["train"]
 
 
@@ -190,7 +190,7 @@ def test_a_run_remembers_its_localiser(phantoms, inside, tiny_mobilenet, tmp_pat
     (tmp_path / "run" / "metrics.json").unlink()
     process = inside(*words, "--resume")
     assert process.returncode == 2
-    assert "the hand is found otherwise than when the run was started" in process.stderr
+    assert "what finds the hand (hand_crop/) changed since the run was started" in process.stderr
     assert set((tmp_path / "cache").rglob("*.npy")) > before
 
 

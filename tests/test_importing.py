@@ -95,6 +95,14 @@ def check_films(data_dir, numbers):
 # --------------------------------------------------------------------------------------- sources
 
 
+def test_ages_in_years_are_told_of(tmp_path, capsys):
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv")
+    table.assign(boneage=table["boneage"] / 12).to_csv(source / "labels.csv", index=False)
+    run(tmp_path / "Data", "--source", source)
+    assert "multiply them by 12 if they are years" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 def test_a_doubled_folder_with_its_table_is_imported_whole(tmp_path, kind):
     source = tmp_path / "boneage-training-dataset"

@@ -338,6 +338,27 @@ def test_an_evaluation_says_when_films_were_not_held_out(trained, inside, tmp_pa
     assert f"note: these are not the test films of {run}" in process.stdout
 
 
+def test_an_evaluation_on_training_films_says_so_and_tells_no_coverage(trained, inside, tmp_path):
+    words = ["--split", "train", "--out", tmp_path / "out", "--tta_steps", "1"]
+    process = inside("evaluate.py", trained[0], *words)
+    assert process.returncode == 0, process.stderr
+    assert "note: these films trained the model" in process.stdout
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["intervals"] is None
+
+
+def test_ages_in_years_are_told_of_and_no_calibration(trained, hospital, inside, tmp_path):
+    table = pd.read_csv(hospital[0])
+    table.assign(boneage=table["boneage"] / 12).to_csv(tmp_path / "years.csv", index=False)
+    images = ["--images", hospital[2]]
+    words = ["--csv", tmp_path / "years.csv", *images, "--out", tmp_path / "out"]
+    process = inside("evaluate.py", trained[0], *words)
+    assert process.returncode == 0, process.stderr
+    assert "multiply them by 12 if they are years" in process.stdout
+    process = inside("evaluate.py", trained[0], "--calibrate", tmp_path / "years.csv", *images)
+    assert is_one_error_line(process, "the ages look like years", "Multiply them by 12")
+    assert not (trained[0] / "calibration_years.json").exists()
+
+
 def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     small_run, phantoms, inside, tmp_path
 ):
@@ -399,7 +420,7 @@ def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
     assert list(training_notes([Member(run, config)], other)) == []
     start = {"data": {"train": {"fingerprint": "of another hospital"}}}
     (note,) = training_notes([Member(run, config | {"start": start})], other)
-    assert "goes back to a run with other training films" in note
+    assert "started from a run that was trained on other films" in note
     (note,) = training_notes([Member(Run(tmp_path), config)], films)
     assert "comes without a list of its training films" in note
 
@@ -543,6 +564,7 @@ def test_a_calibration_on_training_films_says_so(small_run, phantoms, inside, tm
     process = inside("evaluate.py", run, "--calibrate", tmp_path / "both.csv", "--images", phantoms)
     assert process.returncode == 0, process.stderr
     assert f"note: {run} was trained on 48 of these films" in process.stdout
+    assert f"note: corrections and intervals come from {len(tables[1])} of these" in process.stdout
 
 
 def test_predict_uses_a_calibration_on_request_alone(
@@ -588,7 +610,10 @@ def test_mistakes_of_calibrating_are_one_line_each(
         ),
         ([*predict, "--calibration", "near"], ["no calibration near", "There is: far"]),
         ([*predict, "--calibration", "far", "--tta_steps", "1"], ["--tta_steps"]),
-        ([*predict[:4], run, *predict[4:], "--calibration", "far"], ["belongs to one run"]),
+        *(
+            ([*predict[:4], run, *predict[4:], "--calibration", name], ["belongs to one run"])
+            for name in ("far", "near")
+        ),
     ]
     for words, expected in cases:
         assert is_one_error_line(inside(*words), *expected)

@@ -140,6 +140,7 @@ def test_the_record_says_what_was_made_and_how_well_it_agrees(exported):
     assert record["model_sha256"] == runtimes.hash_file(folder / "model.keras")
     assert record["checked_on"] == "13 test films"
     assert 0 < record["ms_a_film"] < 1000
+    assert 0 < record["ms_a_film_keras"] < 1000
     assert 0 <= record["difference_months"]["mean"] <= record["difference_months"]["max"] <= 0.05
     names = {path.name for path in folder.iterdir() if path.stem.startswith("model")}
     known = {f"model{end}" for kind in RUNTIMES.values() for end in kind.endings}
@@ -203,6 +204,8 @@ def test_reduced_precision_is_smaller_and_never_far_off(
     size = sum(path.with_suffix(ending).stat().st_size for ending in RUNTIMES[name].endings)
     assert size < 0.65 * (run_copy / "model.keras").stat().st_size
     assert check_export(run_copy, name, precision) == path
+    command = f"--model {run_copy} --runtime {name} --precision {precision} --sex F\n"
+    assert capsys.readouterr().out.endswith(f"next: python predict.py FILM.png {command}")
 
 
 @pytest.mark.full
@@ -313,7 +316,18 @@ def test_auto_takes_the_quickest_that_stands(run_copy, monkeypatch, capsys):
     assert capsys.readouterr().err == "note: can't load litert\n"
 
 
-def write_export(folder, name, ms):
+def test_an_export_slower_than_keras_is_not_taken(run_copy, monkeypatch):
+    """As on a machine with a GPU, which exports don't use."""
+    monkeypatch.setattr(runtimes, "find_spec", lambda module: True)
+    monkeypatch.setattr(runtimes, "load_runtime", lambda name, path: name)
+    forget_exports(run_copy)
+    write_export(run_copy, "onnx", 5, ms_keras=4)
+    assert load_quickest(run_copy) is None
+    write_export(run_copy, "litert", 6, ms_keras=7)
+    assert load_quickest(run_copy) == "litert"
+
+
+def write_export(folder, name, ms, ms_keras=1000):
     """An export as far as its record and hashes tell."""
     path = export_path(folder, name)
     for ending in RUNTIMES[name].endings:
@@ -322,6 +336,7 @@ def write_export(folder, name, ms):
         "model_sha256": runtimes.hash_file(folder / "model.keras"),
         "files_sha256": runtimes.hash_export(path, name),
         "ms_a_film": ms,
+        "ms_a_film_keras": ms_keras,
     }
     runtimes.record_path(path).write_text(json.dumps(record))
 

@@ -11,7 +11,7 @@ another hospital; each holds one calibration for each number of views that were 
 import numpy as np
 
 from util.intervals import LEVEL, MIN_FILMS, fit_half_widths
-from util.metrics import SEXES, compare_predictions, label_predictions
+from util.metrics import SEXES, compare_predictions, count_people, label_predictions
 from util.stratify import divide
 
 # A line is two numbers: from 20 films whose errors spread by 9 months (SD) its level is known to
@@ -47,9 +47,10 @@ def fit_calibration(predictions, per_sex=True, always=False, seed=42):
 
 
 def count_missing(films, per_sex=True, fewest=FEWEST_OF_A_SEX):
-    """How many films a line lacks to the `fewest`, at most; 0 when there are enough."""
-    counts = [sum(films["sex"] == sex) for sex in SEXES.values()] if per_sex else [len(films)]
-    return max(0, fewest - min(counts))
+    """How many children a line lacks to the `fewest`, at most; 0 when there are enough. Films of
+    one child err alike, and stay together in `cross_fit`."""
+    parts = [films[films["sex"] == sex] for sex in SEXES.values()] if per_sex else [films]
+    return max(0, fewest - min(map(count_people, parts)))
 
 
 def fit_lines(predictions, per_sex=True):
@@ -141,7 +142,10 @@ def format_calibration(calibration):
     """What a run's calibration holds, in two lines."""
     gain, n = calibration["gain"], calibration["n"]
     if gain is None:
-        first = f"no linear correction: {FEWEST_UNASKED} films are needed, of each sex if the model is told it"
+        first = (
+            f"no linear correction: films of {FEWEST_UNASKED} children are needed, of each sex if the "
+            "model is told it"
+        )
     else:
         first = f"linear correction {'kept' if calibration['lines'] else 'left out'}: "
         first += format_gain(gain)

@@ -128,7 +128,11 @@ class Ensemble:
 def choose_views(members, folders, args):
     """Over how many views of a film the options average: --tta_steps, else as many as --calibration
     was made with, else as many as the runs were trained with. Where these differ it is the film
-    alone, and under --use_tta 5."""
+    alone, and under --use_tta 5. UserError for a calibration of several runs."""
+    if args.calibration and len(folders) > 1:
+        raise UserError(
+            f"a calibration belongs to one run (--calibration {args.calibration}). Name one run."
+        )
     if args.tta_steps:
         return args.tta_steps
     if args.calibration:
@@ -144,8 +148,8 @@ def localiser_notes(members):
         trained = member.config.get("hand_crop", {}).get("localiser")
         if trained not in (None, localiser_version()):
             yield (
-                "the hand is found otherwise than when the run was trained, its months may be off: "
-                f"hand_crop/ changed ({member.run.folder})"
+                "what finds the hand (hand_crop/) changed since the run was trained: its months may "
+                f"be off ({member.run.folder})"
             )
 
 
@@ -225,8 +229,6 @@ def choose_calibration(members, folders, name, views):
 
     Returns (calibration, note); the note says why there are no intervals, else it is "".
     """
-    if name and len(folders) > 1:
-        raise UserError(f"a calibration belongs to one run (--calibration {name}). Name one run.")
     if name:
         return read_calibration(folders[0], name, views), ""
     half_width, note = None, ""

@@ -36,7 +36,7 @@ from util.runs import (
     open_run,
 )
 from util.start import check_start, note_start, read_start
-from util.tables import LABELS, count_reasons
+from util.tables import LABELS, count_reasons, years_note
 
 
 def run_experiment(args):
@@ -90,7 +90,12 @@ def check_options(args):
 
 def find_learning_rates(args):
     """Run the range test of the learning rate in place of a training, and say what it found."""
-    run = open_run(args, f"find_lr_{args.model_type}_{args.backbone}")
+    with closing(open_run(args, f"find_lr_{args.model_type}_{args.backbone}")) as run:
+        find_rates(run, args)
+
+
+def find_rates(run, args):
+    """Fill the folder of a range test, and print the rates to train with."""
     try:
         check_options(args)
         films = load_splits(args, run)
@@ -104,7 +109,7 @@ def find_learning_rates(args):
         run.discard()
         raise
     plot = plots.plot_lr_range(table, low, high, run.path("plots", "lr_range.png"))
-    run.log(f"the loss falls from {low:.1e} to {high:.1e}: {plot}")
+    run.log(f"the loss falls at learning rates from {low:.1e} to {high:.1e}: {plot}")
     feet = {"--lr": args.epochs_frozen, "--lr_finetune": args.fine_tune}
     rates = " ".join(f"{option} {low:.1e}" for option, trains in feet.items() if trains)
     name = ", choose another --run_name" if args.run_name else ""
@@ -148,6 +153,8 @@ def load_splits(args, run):
             + (f", {whole[split]} whole: no hand found for certain" if whole[split] else "")
             + (f", left out: {reasons}" if reasons else "")
         )
+        for note in years_note(part.table, split):
+            run.log(f"note: {note}")
     if any(len(part.left_out) for part in films.values()):
         run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
     note_data(run, {split: describe(part) for split, part in films.items()})
@@ -207,8 +214,8 @@ def note_hand_crop(run, whole):
     known = run.read_json("config.json").get("hand_crop")
     if known and known["localiser"] != version:
         raise UserError(
-            f"the hand is found otherwise than when the run was started ({run.folder}): "
-            "hand_crop/ changed. Bring it back, or start a new run."
+            f"what finds the hand (hand_crop/) changed since the run was started ({run.folder}). "
+            "Bring it back, or start a new run."
         )
     add_to_config(run, {"hand_crop": {"localiser": version, "whole": whole}})
 

@@ -10,15 +10,17 @@ from util.tables import LABELS
 
 def split_notes(members, table, split):
     """A note for each member of an ensemble that may have been trained on some of the films of a
-    split, `table`: it had another split of that name, or goes back to a run with other films."""
+    split, `table`: it had another split of that name, or started from a run with other films. One
+    for all where the split is that of training."""
     if split == "train":
+        yield "these films trained the model: its errors come out too small"
         return
     these = fingerprint(table)
     for member in members:
         if these != member.config["data"][split]["fingerprint"]:
             yield (
-                f"these are not the {split} films of {member.run.folder}: where it was trained on "
-                "some of them, its errors come out too small"
+                f"these are not the {split} films of {member.run.folder}: if it was trained on some of "
+                "them, its errors come out too small"
             )
         elif goes_back_to_other_films(member.config):
             yield goes_back_note(member)
@@ -31,8 +33,8 @@ def training_notes(members, table):
         path = member.run.folder / TRAINING_FILMS
         if not path.exists():  # a model that was shipped comes without
             yield (
-                f"{member.run.folder} comes without a list of its training films: where some of "
-                "these are among them, its errors come out too small"
+                f"{member.run.folder} comes without a list of its training films: if some of these "
+                "are among them, its errors come out too small"
             )
         elif shared := are_among(table, pd.read_csv(path, dtype={"id": str})).sum():
             yield (
@@ -45,7 +47,7 @@ def training_notes(members, table):
 
 def goes_back_note(member):
     return (
-        f"{member.run.folder} goes back to a run with other training films: where some of these are "
+        f"{member.run.folder} started from a run that was trained on other films: if some of these are "
         "among them, its errors come out too small"
     )
 
@@ -76,6 +78,16 @@ def fitted_to(ensemble, table):
         if intervals or member.lines(ensemble.views):
             fitted |= validated_on(member, table)
     return fitted
+
+
+def fitted_note(fitted):
+    """What to say, in a list, where `fitted_to` found some of the films."""
+    if not fitted.any():
+        return []
+    return [
+        f"corrections and intervals come from {fitted.sum()} of these films: their errors may come out "
+        "too small, and the coverage of intervals is told without them"
+    ]
 
 
 def validated_on(member, table):

@@ -12,9 +12,9 @@ from util.calibration import (
 from util.errors import UserError
 from util.files import write_json
 from util.intervals import LEVEL
-from util.metrics import SEXES
+from util.metrics import SEXES, count_people
 from util.runs import Run
-from util.tables import LABELS
+from util.tables import LABELS, LARGEST_YEARS, look_like_years
 
 
 def new_calibration_path(folder, name):
@@ -71,15 +71,29 @@ def store_calibration(path, calibration, table, views):
 
 
 def check_enough_films(films, per_sex, csv):
-    """UserError when there are too few labelled films for a line of each sex."""
+    """UserError when labelled films are of too few children for a line, of each sex where it is
+    told."""
     missing = count_missing(films, per_sex)
     if missing:
-        counts = {name: int(sum(films["sex"] == sex)) for name, sex in SEXES.items()}
+        counts = {name: count_people(films[films["sex"] == sex]) for name, sex in SEXES.items()}
         found = ", ".join(f"{n} {name}" for name, n in counts.items())
         raise UserError(
-            f"too few films to calibrate on: {found} ({csv}). {FEWEST_OF_A_SEX} "
-            f"{'of each sex' if per_sex else 'in all'} are needed, as fewer say less of a bias than "
-            f"their own errors blur it: add {missing}."
+            f"films of too few children to calibrate on: {found} ({csv}). {FEWEST_OF_A_SEX} "
+            f"{'of each sex' if per_sex else 'in all'} are needed, as the errors of fewer hide a "
+            f"bias: add {missing}."
+        )
+
+
+def check_months(predictions, csv):
+    """UserError when labels look like years beside months that are predicted far above them."""
+    if (
+        look_like_years(predictions["boneage"])
+        and predictions["predicted"].median() > LARGEST_YEARS
+    ):
+        raise UserError(
+            f"the ages look like years: all are {predictions['boneage'].max():g} or less, where "
+            f"{predictions['predicted'].median():.0f} months are predicted ({csv}). Multiply them by "
+            "12."
         )
 
 

@@ -39,6 +39,12 @@ def people_of(predictions):
     return people if people.duplicated().any() else None
 
 
+def count_people(predictions):
+    """How many children films are of, as far as it is known."""
+    people = people_of(predictions)
+    return len(predictions) if people is None else people.nunique()
+
+
 def bootstrap_means(values, seed=42, n_boot=2000, people=None):
     """Means of `n_boot` resamples with replacement of `values` `(n,)` (Efron 1979). Where `people`
     `(n,)` tells whose each is, people are drawn, each with all films: two films of a child err

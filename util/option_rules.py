@@ -9,134 +9,151 @@ from util.phases import has_seen_films
 from util.runtimes import RUNTIMES
 
 
-class Needs(NamedTuple):
-    """Options that count only under a condition, which `met` tells of the parsed options."""
+class Rule(NamedTuple):
+    """Options that have no effect in a case that words name; `counts` tells of the options given
+    whether it is another."""
 
     options: tuple
-    condition: str
-    met: Callable
+    case: str
+    counts: Callable
 
 
-NEEDS = (
-    Needs(("lr", "feature_views"), "--epochs_frozen above 0", lambda args: args.epochs_frozen),
-    Needs(
+class Given(dict):
+    """Options by name, as attributes too; None for those that a script does not have."""
+
+    __getattr__ = dict.get
+
+
+RULES = (
+    Rule(
+        ("lr", "feature_views"), "without --epochs_frozen above 0", lambda args: args.epochs_frozen
+    ),
+    Rule(
         ("epochs_finetune", "lr_finetune", "bn", "epochs_small", "hold_layers"),
-        "--fine_tune",
+        "without --fine_tune",
         lambda args: args.fine_tune,
     ),
-    Needs(
-        ("feature_views",), "a frozen backbone (no --fine_tune)", lambda args: not args.fine_tune
-    ),
-    Needs(
+    Rule(
         ("feature_views",),
-        f"a head on pooled features (--model_type {' or '.join(POOLED)})",
+        "with --fine_tune: features are those of a frozen backbone",
+        lambda args: not args.fine_tune,
+    ),
+    Rule(
+        ("feature_views",),
+        f"without pooled features (--model_type {' or '.join(POOLED)})",
         lambda args: args.model_type in POOLED,
     ),
-    Needs(
+    Rule(
         ("feature_views",),
-        "views that differ (--augment none has but 1)",
+        "above 1 with --augment none: all views are the same",
         lambda args: args.feature_views <= 1 or args.augment != "none",
     ),
-    Needs(
+    Rule(
         ("mixup_alpha", "find_lr", "strategy"),
-        "films in every step (leave out --feature_views)",
+        "with --feature_views",
         lambda args: not args.feature_views,
     ),
-    Needs(
-        ("jit_compile",), "a single device (--strategy none)", lambda args: args.strategy == "none"
+    Rule(
+        ("jit_compile",),
+        "with --strategy mirrored",
+        lambda args: args.strategy == "none",
     ),
-    Needs(("img_size_small",), "--epochs_small above 0", lambda args: args.epochs_small),
-    Needs(
+    Rule(("img_size_small",), "without --epochs_small above 0", lambda args: args.epochs_small),
+    Rule(
         ("hold_layers",),
-        "layers that have seen films (--epochs_small above 0, or the folder of a run as --weights)",
+        "without --epochs_small above 0, or the folder of a run as --weights",
         has_seen_films,
     ),
-    Needs(
+    Rule(
         ("gender_units",),
-        "a model that is told the sex (--model_type)",
+        "with --model_type baseline, which is not told the sex",
         lambda args: args.model_type != "baseline",
     ),
-    Needs(("huber_delta",), "--loss_type huber", lambda args: args.loss_type == "huber"),
-    Needs(
+    Rule(("huber_delta",), "without --loss_type huber", lambda args: args.loss_type == "huber"),
+    Rule(
         ("smooth_l1_sigma",),
-        "--loss_type smooth_l1",
+        "without --loss_type smooth_l1",
         lambda args: args.loss_type == "smooth_l1",
     ),
-    Needs(("wing_w", "wing_epsilon"), "--loss_type wing", lambda args: args.loss_type == "wing"),
-    Needs(
+    Rule(
+        ("wing_w", "wing_epsilon"),
+        "without --loss_type wing",
+        lambda args: args.loss_type == "wing",
+    ),
+    Rule(
         ("clr_max_lr", "clr_step_size", "clr_mode", "clr_gamma"),
-        "--use_cyclical_lr",
+        "without --use_cyclical_lr",
         lambda args: args.use_cyclical_lr,
     ),
-    Needs(("clr_gamma",), "--clr_mode exp_range", lambda args: args.clr_mode == "exp_range"),
-    Needs(
+    Rule(
+        ("clr_gamma",),
+        "without --clr_mode exp_range",
+        lambda args: args.clr_mode == "exp_range",
+    ),
+    Rule(
         ("precision",),
-        f"--runtime {', '.join(RUNTIMES)}",
+        f"without --runtime {', '.join(RUNTIMES)}",
         lambda args: args.runtime in RUNTIMES,
     ),
-    Needs(
+    Rule(
         ("tta_steps",),
-        "--use_tta",  # which only a training asks for: a finished run has views of its own
-        lambda args: not hasattr(args, "epochs_frozen") or args.use_tta,
+        "without --use_tta",  # which only a training asks for: a finished run has views of its own
+        lambda args: args.epochs_frozen is None or args.use_tta,
     ),
-    Needs(
+    Rule(
         ("use_tta", "tta_steps"),
-        "more than one view",
-        lambda args: args.tta_steps != 1 or not getattr(args, "use_tta", False),
+        "on a single view: --use_tta with --tta_steps 2 or more",
+        lambda args: args.tta_steps != 1 or not args.use_tta,
     ),
-    Needs(
+    Rule(
         ("use_tta",),
-        "a choice of views (leave out --calibration, which brings its own)",
-        lambda args: not getattr(args, "calibration", None),
+        "with --calibration, which brings its number of views",
+        lambda args: not args.calibration,
     ),
-    Needs(
+    Rule(
         ("male_value",),
-        "--csv, whose sexes it reads",
-        lambda args: not hasattr(args, "sex") or args.csv,  # predict.py alone has both
+        "without --csv, whose sexes it reads",
+        lambda args: "sex" not in args or args.csv,  # predict.py alone has both
     ),
-    Needs(("fold",), "--folds, as many or more", lambda args: args.fold <= (args.folds or 0)),
-    Needs(("fold",), "--run_name, the folder of all folds", lambda args: args.run_name),
-    Needs(
+    Rule(
+        ("fold",), "without --folds, that many or more", lambda args: args.fold <= (args.folds or 0)
+    ),
+    Rule(("fold",), "without --run_name, the folder of all folds", lambda args: args.run_name),
+    Rule(
         ("backbones", "model_type", "img_size", "img_height", "img_width", "weights"),
-        "a new model (leave out --model)",
-        lambda args: getattr(args, "model", None) is None,
+        "with --model",
+        lambda args: args.model is None,
     ),
-    Needs(
+    Rule(
         ("use_clahe_val_test",),
-        "splits (leave out --folds: training films have no CLAHE copies)",
-        lambda args: getattr(args, "folds", None) is None,
+        "with --folds: training films have no CLAHE copies",
+        lambda args: args.folds is None,
     ),
-    Needs(
+    Rule(
         (
             *("folds", "patience", "use_tta", "use_cyclical_lr", "use_clahe_val_test", "resume"),
             *("lr_finetune", "epochs_finetune", "epochs_small", "img_size_small", "hold_layers"),
         ),
-        "a training (leave out --find_lr)",
-        lambda args: not getattr(args, "find_lr", False),
+        "with --find_lr",
+        lambda args: not args.find_lr,
     ),
-    Needs(
+    Rule(
         ("lr",),
-        "--fine_tune, as --find_lr tries rates of its own on the last phase",
-        lambda args: not getattr(args, "find_lr", False) or args.fine_tune,
+        "with --find_lr, unless the head is trained first (--fine_tune)",
+        lambda args: not args.find_lr or args.fine_tune,
     ),
-    Needs(
-        ("show",),
-        "a single training (leave out --folds)",
-        lambda args: getattr(args, "folds", None) is None,
-    ),
-    Needs(("greedy",), "--ensemble", lambda args: args.ensemble),
-    Needs(("name",), "--calibrate", lambda args: args.calibrate),
-    Needs(
+    Rule(("show",), "with --folds", lambda args: args.folds is None),
+    Rule(("greedy",), "without --ensemble", lambda args: args.ensemble),
+    Rule(("name",), "without --calibrate", lambda args: args.calibrate),
+    Rule(
         ("csv", "ensemble", "calibration", "out", "show"),
-        "an evaluation (leave out --calibrate)",
-        lambda args: getattr(args, "calibrate", None) is None,
+        "with --calibrate",
+        lambda args: args.calibrate is None,
     ),
-    Needs(
+    Rule(
         ("split", "data_dir", "use_clahe_val_test"),
-        "the films of a data folder (leave out --csv and --calibrate)",
-        lambda args: (
-            getattr(args, "csv", None) is None and getattr(args, "calibrate", None) is None
-        ),
+        "with --csv or --calibrate: they bring other films",
+        lambda args: args.csv is None and args.calibrate is None,
     ),
 )
 
@@ -145,10 +162,11 @@ def parse_effective(parser, argv=None):
     """Parse the options; one that was typed but would have no effect is an error (exit code 2)."""
     args = parser.parse_args(argv)
     typed = typed_options(parser, argv, vars(args))
-    for options, condition, met in NEEDS:
-        idle = [name for name in options if name in typed and getattr(args, name) is not False]
-        if idle and not met(args):
-            parser.error(f"--{idle[0]} has no effect without {condition}")
+    given = Given(vars(args))
+    for options, case, counts in RULES:
+        idle = [name for name in options if name in typed and given[name] is not False]
+        if idle and not counts(given):
+            parser.error(f"--{idle[0]} has no effect {case}")
     return args
 
 

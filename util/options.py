@@ -63,9 +63,9 @@ def number(low, high=float("inf"), open_low=False):
     def parse(text):
         value = float(text)
         if not (math.isfinite(value) and low <= value <= high) or (open_low and value == low):
-            least = f"above {low:g}" if open_low else f"from {low:g} on"
-            most = f" up to {high:g}" if math.isfinite(high) else ""
-            raise argparse.ArgumentTypeError(f"{value:g} is no number {least}{most}")
+            least = f"above {low:g}" if open_low else f"{low:g} or more"
+            most = f", at most {high:g}" if math.isfinite(high) else ""
+            raise argparse.ArgumentTypeError(f"{value:g} is not allowed: {least}{most}")
         return value
 
     parse.__name__ = "number"
@@ -92,8 +92,8 @@ def add_folds(group):
     group.add_argument(
         "--folds",
         type=count(2),
-        help="divide training and validation films in so many parts, and train a run for each that "
-        "is validated on it; the test split stays untouched",
+        help="cross-validation: divide training and validation films into so many parts, and train "
+        "a run for each, validated on that part; the test split stays untouched",
     )
     group.add_argument("--fold", type=count(1), help="of --folds, train only this one: 1, 2, ...")
 
@@ -206,8 +206,8 @@ def add_training_options(parser):
         "--hold_layers",
         type=number(0, 1),
         default=0.0,
-        help="share of the backbone's first layers, the dearest, that train on small films alone, or "
-        "stay as the RUN of --weights left them",
+        help="share of the backbone's layers, the first and slowest ones, that don't train on films "
+        "of full size: they learn from small films alone, or stay as the RUN of --weights left them",
     )
     group.add_argument("--lr", type=number(0, 1, True), default=1e-3, help="peak learning rate")
     group.add_argument(
@@ -225,7 +225,8 @@ def add_training_options(parser):
         choices=("auto", "frozen", "train"),
         default="auto",
         help="BatchNorm statistics in fine-tuning: train follows the batches and learns faster, "
-        "frozen suits batches under 16 films (auto: just that)",
+        "frozen keeps those of the pretrained weights (auto: frozen where these meet batches under "
+        "16 films a device, else train)",
     )
     group.add_argument(
         "--weight_decay", type=number(0, 1), default=0.01, help="decoupled weight decay of AdamW"
@@ -237,7 +238,8 @@ def add_training_options(parser):
         "--ema",
         type=number(0, 0.99999),
         default=0.995,
-        help="decay of the average of weights that is validated and kept; 0 is off",
+        help="decay of the moving average of the weights, which is what is validated and saved; 0 is "
+        "off",
     )
     group.add_argument(
         "--patience",
@@ -391,7 +393,11 @@ def add_run_options(parser):
 
 def add_runtime(group, auto):
     """What computes the months; with `auto`, the quickest of them is a choice and the default."""
-    quickest = "; auto is the quickest that is installed and exported in f32" if auto else ""
+    quickest = (
+        "; auto is the f32 export that was the quickest when it was made, where one was quicker than Keras"
+        if auto
+        else ""
+    )
     group.add_argument(
         "--runtime",
         choices=(*(["auto"] if auto else []), "keras", *RUNTIMES),

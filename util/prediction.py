@@ -62,8 +62,8 @@ def inputs_of(model, image, sex):
 
 
 def load_predictor(run, runtime, precision="f32"):
-    """`predict(image, sex) -> months (N,)` of a run, by Keras or by an export of it; "auto" is the
-    quickest that can be had."""
+    """`predict(image, sex) -> months (N,)` of a run, by Keras or by an export of it; "auto" is what
+    was the quickest when it was exported."""
     if runtime == "auto" and (predict := load_quickest(run.folder)):
         return predict
     if runtime in RUNTIMES:

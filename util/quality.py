@@ -32,6 +32,7 @@ from util.tables import (
     find_columns,
     find_films,
     list_images,
+    look_like_years,
     read_labels,
     read_table,
     split_usable,
@@ -41,8 +42,8 @@ SERIOUS, LOOK = "serious", "look"
 AGE_ADVICE = f"Correct it: months, 0 to {MAX_MONTHS}. Training leaves the row out."
 FILE_ADVICE = "Replace the file or remove the row. Training leaves it out."
 CHECKS = {  # what can be wrong: (severity, what to do)
-    "no table": (SERIOUS, "Add the table, or know that this split is missing."),
-    "no rows": (SERIOUS, "Fill the table, or know that this split is missing."),
+    "no table": (SERIOUS, "Add the table, unless this split is meant to be missing."),
+    "no rows": (SERIOUS, "Fill the table, unless this split is meant to be missing."),
     "no image folder": (SERIOUS, "Add the folder, or name the right place with --data_dir."),
     "no id": (SERIOUS, "Fill it in. Training leaves the row out."),
     "duplicate id": (SERIOUS, "Keep the right row; training would take the first usable one."),
@@ -71,7 +72,6 @@ CHECKS = {  # what can be wrong: (severity, what to do)
     "same picture twice in a split": (LOOK, "Keep one, the one with the right label."),
 }
 ADULT_MONTHS = 240  # the atlas ends before: at 19 years for boys, 18 for girls
-LARGEST_YEARS = 22  # a table whose ages all lie below is in years
 LEAST_LEVELS = 16  # grey levels of a film; the poorest of 12,000 real films has 19
 
 
@@ -272,7 +272,7 @@ def check_ages(rows):
     unlikely = (rows["boneage"] == 0) | (rows["boneage"] > ADULT_MONTHS)
     yield flag("unlikely age", rows[unlikely], text + " months")
     for split, ages in rows.groupby("split", sort=False)["boneage"]:
-        if ages.count() >= 20 and ages.max() <= LARGEST_YEARS:
+        if look_like_years(ages):
             detail = f"all {ages.count()} ages are {ages.max():g} or less"
             yield flag("ages look like years", pd.DataFrame({"split": [split]}), detail)
 

@@ -10,6 +10,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +29,7 @@ from util.tables import LABELS
 
 STATE = "state.npz"  # of training, to resume from
 TRAINING_FILMS = "train_films.csv"
+LOCK_TRIES, LOCK_PAUSE = 10, 0.3  # seconds: a training whose sweep was killed takes one to end
 CALIBRATION = "calibration.json"  # fitted to the validation films when the training ended
 # Options that may differ when a run goes on: none of them changes a result.
 FREE_TO_CHANGE = {
@@ -74,15 +76,17 @@ class Run:
         if fcntl is None:
             return
         self.held = self.path("log.txt").open("a")
-        try:
-            fcntl.flock(self.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another process is training this run ({self.folder}). Wait for it, or stop it "
-                "first."
-            ) from None
-        except OSError:  # the folder has no locks
-            pass
+        for _ in range(LOCK_TRIES):
+            try:
+                fcntl.flock(self.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(LOCK_PAUSE)
+            except OSError:  # the folder has no locks
+                return
+        raise UserError(
+            f"another process is training this run ({self.folder}). Wait for it, or stop it first."
+        )
 
     def close(self):
         """Let others train into the folder again."""
@@ -149,7 +153,7 @@ def check_free(folder):
     moment leaves."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(
-            f"there is a run already ({folder}). Go on with it by --resume, "
+            f"there is a run already ({folder}). Continue it with --resume, "
             "or choose another --run_name."
         )
 
@@ -195,7 +199,7 @@ def read_run(folder):
         )
     if not any((run.folder / name).exists() for name in (CALIBRATION, "metrics.json")):
         raise UserError(
-            f"the training is not finished ({folder}). Go on with it by --resume, or wait for it."
+            f"the training is not finished ({folder}). Continue it with --resume, or wait for it."
         )
     return run, config
 

@@ -27,7 +27,7 @@ def choose_greedily(members, views=1):
     lines = [
         f"greedy selection on {len(tables[0])} validation films: MAE {mae:.2f} months, "
         f"of the best single run {best:.2f}",
-        "(on the films it was chosen on, which flatters it)",
+        "(on the films it was chosen on, which flatters it, and makes the intervals a little too narrow)",
         *(f"  {member.weight} x {member.run.folder}" for member in chosen),
         "as options: " + " ".join(str(m.run.folder) for m in chosen for _ in range(m.weight)),
     ]

@@ -65,6 +65,6 @@ def note_start(run, args):
     add_to_config(run, {"start": start})
     if goes_back_to_other_films(run.read_json("config.json")):
         run.log(
-            "note: that was trained on other films. Where some of them are among the validation or "
-            "test films of this run, its errors come out too small"
+            "note: that was trained on other films. If some of them are among the validation or test "
+            "films of this run, its errors come out too small"
         )

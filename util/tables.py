@@ -18,6 +18,7 @@ from util.errors import UserError, first_line
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 LABELS = ["id", "sex", "boneage"]  # what tells a labelled film from others
 MAX_MONTHS = 300  # no bone age is above 25 years: such a number is in another unit
+LARGEST_YEARS = 22  # a table whose ages all lie below is as a rule in years
 
 # Headers compared without case, spaces and punctuation. Scaled ages (z-scores, months / 240) are
 # absent on purpose: they are not months.
@@ -140,6 +141,21 @@ def clean_id(value):
 
 def clean_text(column):
     return column.fillna("").str.strip()
+
+
+def look_like_years(boneage):
+    """Whether ages `(n,)` that were read as months look like years: 20 or more, all low."""
+    return boneage.count() >= 20 and boneage.max() <= LARGEST_YEARS
+
+
+def years_note(films, where):
+    """What to say, in a list, of labelled films whose ages look like years."""
+    if not look_like_years(films["boneage"]):
+        return []
+    return [
+        f"all ages are {films['boneage'].max():g} or less ({where}): multiply them by 12 if they are "
+        "years, as months are expected"
+    ]
 
 
 def name_patients(films):

@@ -163,12 +163,12 @@ def judge(ensemble, predictions, films, args):
 
 def write_evaluation(out, predictions, metrics, left_out, name):
     """Write the files of an evaluation; returns the paths of its plots."""
-    from util.experiment import draw_errors
     from util.files import write_csv, write_json
+    from util.plots import plot_errors
 
     write_csv(out / "predictions.csv", predictions)
     write_csv(out / "left_out.csv", left_out)
-    plots = draw_errors(out / "plots", predictions, name)
+    plots = plot_errors(out / "plots", predictions, name)
     write_json(out / "metrics.json", metrics)
     return plots
 

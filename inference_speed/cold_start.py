@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inference_speed.processes import answer
 from inference_speed.routes import ROUTES
+from util.processes import answer
 
 
 def start_cold(route, path, batch_size, img_size):

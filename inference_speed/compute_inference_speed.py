@@ -14,14 +14,14 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from inference_speed.processes import ProcessFailed, run_alone
 from inference_speed.routes import DEFAULT_ROUTES, ROUTES
 from util.backbones import MODEL_TYPES
 from util.errors import UserError, run_command
 from util.option_rules import parse_effective
 from util.options import add_backbones, count, new_parser
 from util.parallel import cores
-from util.phases import WORDS
+from util.phases import NAMED_WEIGHTS
+from util.processes import ProcessFailed, run_alone
 
 DEFAULT_SIZE = 500
 COLUMNS = (
@@ -107,7 +107,7 @@ def canvas_side(img_size, height, width):
 
 def check_backbone_weights(weights, backbones):
     """UserError for a weights file that is missing, or given for more than one backbone."""
-    if weights in WORDS:
+    if weights in NAMED_WEIGHTS:
         return
     if not Path(weights).is_file():
         raise UserError(f"no such weights file (--weights {weights}). Check the path.")

@@ -19,9 +19,9 @@ from inference_speed.parity import (
     predict_sample,
     run_films,
 )
-from inference_speed.processes import answer, run_alone
 from inference_speed.routes import ROUTES
 from util.errors import UserError
+from util.processes import answer, run_alone
 
 WARM_UP_CALLS = 2  # after the first call, which traces
 CHECKED_FILMS = 32  # on which the routes of a run must say the months of Keras

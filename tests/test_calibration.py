@@ -9,8 +9,8 @@ import pytest
 
 from util.calibration import correct_months, count_missing, cross_fit, fit_calibration, fit_lines
 from util.experiment import calibrate_splits
-from util.intervals import band_of, check_coverage, fit_half_widths, format_range, interval_bounds
-from util.metrics import label_predictions
+from util.intervals import check_coverage, fit_half_widths, format_range, interval_bounds
+from util.metrics import band_of, label_predictions
 
 
 def films(n, seed=0):

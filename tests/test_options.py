@@ -171,6 +171,13 @@ def test_batch_sizes_have_the_names_of_earlier_versions_too():
     assert (args.batch_size, args.batch_size_eval) == (12, 6)  # the last typed counts
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_sets_all_of_its_options(name):
+    args = vars(train_advanced_streamlined.parse_args(["--preset", name]))
+    options = PRESETS[name].options
+    assert {option: args[option] for option in options} == options
+
+
 def test_a_typed_option_overrides_the_preset():
     args = train_advanced_streamlined.parse_args(["--preset", "cpu", "--epochs_finetune", "3"])
     small = PRESETS["cpu"].options["epochs_small"]

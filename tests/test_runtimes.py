@@ -16,12 +16,13 @@ from inference_speed import export_model, parity
 from inference_speed.convert import NEEDED, convert
 from preprocessing import SPLITS, load_films
 from util import runtimes
+from util.backbones import MODEL_TYPES
 from util.calibration import fit_calibration, views_key
 from util.errors import UserError, run_command
-from util.experiment import describe
 from util.prediction import compile_predictor, predict_films
 from util.runs import CALIBRATION
 from util.runtimes import RUNTIMES, check_export, export_path, load_quickest, load_runtime
+from util.splits import split_facts
 
 SIZE = 32
 INSTALLED = [name for name, kind in RUNTIMES.items() if find_spec(kind.module)]
@@ -54,7 +55,7 @@ def write_run(folder, phantoms):
     options = {"data_dir": str(phantoms), "male_value": None, "img_size": SIZE, "fit": "pad"}
     options |= {"model_type": "sex", "backbone": "mobilenet"}
     splits = {split: load_films(phantoms, split, SIZE, "pad") for split in SPLITS}
-    data = {split: describe(part) for split, part in splits.items()}
+    data = {split: split_facts(part) for split, part in splits.items()}
     (folder / "config.json").write_text(json.dumps({"options": options, "data": data}))
     validation = predict_films(compile_predictor(model), splits["val"], 8)
     calibration, _ = fit_calibration(validation)
@@ -186,6 +187,26 @@ def test_inputs_go_by_name(name, inputs, tmp_path):
     expected = model([values[name] for name in inputs]).numpy()[:, 0]
     months = load_runtime(name, path)(image, 1000 * sex)
     np.testing.assert_allclose(months, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("model_type", [kind for kind in MODEL_TYPES if kind != "sex"])
+def test_other_types_of_model_are_exported_too(name, model_type, tiny_mobilenet, tmp_path):
+    skip_without(name)
+    from modeling_advanced import build_model
+
+    scale = {"label_mean": 127, "label_sd": 41}
+    with tiny_mobilenet():
+        model = build_model(model_type, "mobilenet", 64, weights="none", dense_units=16, **scale)
+    kernel = model.get_layer("z").kernel
+    kernel.assign(kernel * 100)
+    path = tmp_path / f"model{RUNTIMES[name].endings[0]}"
+    convert(model, name, "f32", path)
+    films = parity.phantom_films(64, "val", n=3)
+    image, sex = films.pixels[..., None], films.sex[:, None]
+    expected = compile_predictor(model)(image, sex)
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(load_runtime(name, path)(image, sex), expected, atol=0.01)
 
 
 @pytest.mark.parametrize(

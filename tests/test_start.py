@@ -9,7 +9,7 @@ import pytest
 
 from inference_speed.ship_model import portable
 from modeling import backbone_of
-from util.held_out import goes_back_to_other_films
+from util.held_out import started_from_other_films
 
 AS_IT_IS = ["--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "1", "--bn", "frozen"]
 
@@ -106,6 +106,6 @@ def test_other_films_are_remembered_at_any_remove():
     def config(train, start=None):
         return {"data": {"train": {"fingerprint": train}}} | ({"start": start} if start else {})
 
-    assert not goes_back_to_other_films(config("a"))
-    assert not goes_back_to_other_films(config("a", config("a")))
-    assert goes_back_to_other_films(config("a", config("a", config("b"))))
+    assert not started_from_other_films(config("a"))
+    assert not started_from_other_films(config("a", config("a")))
+    assert started_from_other_films(config("a", config("a", config("b"))))

@@ -3,15 +3,10 @@
 import time
 from argparse import Namespace
 from contextlib import closing
-from itertools import combinations
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from clahe.enhance import complete_clahe
-from hand_crop.localiser import localiser_version
-from preprocessing import SPLITS, load_films, make_batch
+from preprocessing import make_batch
 from util.backbones import ATTENTION, check_backbone
 from util.calibration import (
     correct_months,
@@ -21,22 +16,19 @@ from util.calibration import (
 )
 from util.errors import UserError
 from util.files import write_csv
-from util.folds import fold_films, run_folds
+from util.folds import run_folds
 from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.metrics import label_predictions
 from util.phases import plan_phases
 from util.quiet import import_tensorflow
 from util.runs import (
     CALIBRATION,
-    TRAINING_FILMS,
-    add_to_config,
-    fingerprint,
     load_run_model,
     next_prediction,
     open_run,
 )
+from util.splits import load_splits, read_splits
 from util.start import check_start, note_start, read_start
-from util.tables import LABELS, count_reasons, years_note
 
 
 def run_experiment(args):
@@ -135,116 +127,6 @@ def report(run, metrics, args):
             run.log(format_with_intervals(metrics[name], title))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
     run.log(next_prediction(run.folder, args.model_type != "baseline"))
-
-
-def load_splits(args, run):
-    """Read all splits, under --use_clahe_val_test also "val_clahe" and "test_clahe"; what was left
-    out is counted on the terminal and listed in the run."""
-    films = read_splits(args)
-    if args.use_clahe_val_test:
-        films |= load_clahe(args, run)
-    left_out = [part.left_out.assign(split=split) for split, part in films.items()]
-    write_csv(run.path("left_out.csv"), pd.concat(left_out))
-    whole = {split: int(part.pixels.whole.sum()) for split, part in films.items()}
-    for split, part in films.items():
-        reasons = count_reasons(part.left_out)
-        run.log(
-            f"{split:10s} {len(part):6d} films"
-            + (f", {whole[split]} whole: no hand found for certain" if whole[split] else "")
-            + (f", left out: {reasons}" if reasons else "")
-        )
-        for note in years_note(part.table, split):
-            run.log(f"note: {note}")
-    if any(len(part.left_out) for part in films.values()):
-        run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
-    note_data(run, {split: describe(part) for split, part in films.items()})
-    write_csv(run.path(TRAINING_FILMS), films["train"].table[LABELS])
-    if args.fit == "hand":
-        note_hand_crop(run, whole)
-    return films
-
-
-def read_splits(args, splits=tuple(SPLITS)):
-    """The films of splits by the options; under --folds training and validation are those of the
-    fold."""
-    films = {split: load_split(args, split) for split in splits}
-    check_splits_apart(films)
-    if args.folds:
-        films |= fold_films(films["train"], films["val"], args.folds, args.fold, args.seed)
-    return films
-
-
-def load_split(args, split, clahe=False):
-    canvas_and_cache = args.img_size, args.fit, args.male_value, args.cache_dir
-    return load_films(args.data_dir, split, *canvas_and_cache, clahe, progress=args.verbose == 1)
-
-
-def load_clahe(args, run):
-    """The CLAHE copies of validation and test films, made first where they are missing."""
-    run.log(
-        "CLAHE: validation and test films then differ from the training films, which can raise "
-        "the error; both figures are reported"
-    )
-    for split in ("val", "test"):
-        run.log("CLAHE: " + complete_clahe(args.data_dir, split, progress=args.verbose == 1))
-    return {f"{split}_clahe": load_split(args, split, clahe=True) for split in ("val", "test")}
-
-
-def note_data(run, data):
-    """Note what the run is trained on; UserError when a resumed run would go on with other data."""
-    known = run.read_json("config.json").get("data")
-    changed = [split for split in data if known and differs(data[split], known[split])]
-    if changed:
-        raise UserError(
-            f"films or labels of {', '.join(changed)} changed since the run was started "
-            f"({run.folder}). Bring them back, or start a new run."
-        )
-    add_to_config(run, {"data": data})
-
-
-def differs(now, known):
-    """Whether facts differ from those that are known, where these hold them."""
-    return any(known.get(name, value) != value for name, value in now.items())
-
-
-def note_hand_crop(run, whole):
-    """Note what found the hand, and on how many films of each split it did not (`whole`);
-    UserError when a resumed run would go on with films that are cut otherwise."""
-    version = localiser_version()
-    known = run.read_json("config.json").get("hand_crop")
-    if known and known["localiser"] != version:
-        raise UserError(
-            f"what finds the hand (hand_crop/) changed since the run was started ({run.folder}). "
-            "Bring it back, or start a new run."
-        )
-    add_to_config(run, {"hand_crop": {"localiser": version, "whole": whole}})
-
-
-def check_splits_apart(films):
-    """UserError when a film or a patient is in two splits: the error would be of what is known, not
-    of a prediction."""
-    for one, two in combinations(films, 2):
-        for column, name in (("id", "ids"), ("patient", "patients")):
-            shared = set(films[one].table[column]) & set(films[two].table[column]) - {""}
-            if shared:
-                raise UserError(
-                    f"{len(shared)} {name} are in both {one} and {two}, such as {min(shared)}. "
-                    "Each may be in one split only: remove it from one of the tables."
-                )
-
-
-def describe(films):
-    """What config.json says of a split: n, labels in months, a hash of ids and labels, and how many
-    bytes the files have, which as a rule tells when films were made anew under the same names."""
-    boneage = films.table["boneage"]
-    return {
-        "n": len(films),
-        "mean": float(boneage.mean()),
-        "sd": float(boneage.std(ddof=0)),
-        "median": float(boneage.median()),
-        "fingerprint": fingerprint(films.table),
-        "bytes": sum(Path(path).stat().st_size for path in films.table["path"]),
-    }
 
 
 def prepare_stages(films, args, run):
@@ -401,7 +283,7 @@ def draw_run(run, history, predictions, films, args):
         plots.plot_contact_sheet(
             sheet.image[..., 0], labels, run.path("plots", "augmented_films.png"), "augmented films"
         ),
-        *draw_errors(run.path("plots"), predictions["test"], "test", args.seed),
+        *plots.plot_errors(run.path("plots"), predictions["test"], "test", args.seed),
     ]
 
 
@@ -420,16 +302,3 @@ def draw_attention(run, films):
     ]
     path = run.path("plots", "attention.png")
     return plots.plot_attention(images, maps, labels, path, "attention over test films")
-
-
-def draw_errors(folder, predictions, title, seed=42):
-    """Save the pictures of a split's errors in months; returns their paths."""
-    from util import plots
-
-    return [
-        plots.plot_predicted_vs_true(
-            predictions, folder / f"predicted_vs_true_{title}.png", title, seed
-        ),
-        plots.plot_bland_altman(predictions, folder / f"bland_altman_{title}.png", title),
-        plots.plot_error_by_group(predictions, folder / f"error_by_group_{title}.png", title, seed),
-    ]

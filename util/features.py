@@ -20,7 +20,7 @@ from preprocessing import Films, cache_folder, random_stream, shard_path
 from util.augmentation import STRENGTHS, augment
 from util.errors import enough_memory
 from util.files import write_atomically
-from util.prediction import SMALLER_BATCHES, as_it_is
+from util.prediction import SMALLER_BATCHES, with_constant_weights
 from util.runs import add_to_config
 from util.training import Stage
 
@@ -119,7 +119,7 @@ def load_features(path):
 
 def feature_reader(model):
     """Return a compiled call: uint8 images `(N, S, S, 1)` to pooled features float32 `(N, C)`."""
-    forward = as_it_is(keras.Model(model.inputs[0], model.get_layer("pooled").output))
+    forward = with_constant_weights(keras.Model(model.inputs[0], model.get_layer("pooled").output))
 
     @tf.function
     def read(image):

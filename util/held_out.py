@@ -22,8 +22,8 @@ def split_notes(members, table, split):
                 f"these are not the {split} films of {member.run.folder}: if it was trained on some of "
                 "them, its errors come out too small"
             )
-        elif goes_back_to_other_films(member.config):
-            yield goes_back_note(member)
+        elif started_from_other_films(member.config):
+            yield other_start_note(member)
 
 
 def training_notes(members, table):
@@ -41,11 +41,11 @@ def training_notes(members, table):
                 f"{member.run.folder} was trained on {shared} of these films: its errors come "
                 "out too small"
             )
-        if goes_back_to_other_films(member.config):
-            yield goes_back_note(member)
+        if started_from_other_films(member.config):
+            yield other_start_note(member)
 
 
-def goes_back_note(member):
+def other_start_note(member):
     return (
         f"{member.run.folder} started from a run that was trained on other films: if some of these are "
         "among them, its errors come out too small"
@@ -58,7 +58,7 @@ def are_among(table, films):
     return (both["_merge"] == "both").to_numpy()
 
 
-def goes_back_to_other_films(config):
+def started_from_other_films(config):
     """Whether a run started from one that was trained on other films, at any remove."""
     start = config.get("start")
     while start:

@@ -6,6 +6,7 @@ import numpy as np
 
 from util.metrics import (
     AGE_BANDS,
+    band_of,
     evaluate_predictions,
     format_metrics,
     format_years,
@@ -48,11 +49,6 @@ def conformal_quantile(missed):
     """The ceil(0.9 (n + 1))-th smallest of n absolute errors, n being 9 or more."""
     rank = math.ceil(COVERAGE * (len(missed) + 1))
     return float(np.sort(missed)[rank - 1])
-
-
-def band_of(months):
-    """The number of the age band, from 0, that each of `months` lies in."""
-    return np.digitize(months, [low for low, _ in AGE_BANDS.values()][1:])
 
 
 def half_widths_of(months, half_width):

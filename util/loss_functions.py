@@ -13,32 +13,27 @@ from keras import ops
 from util.errors import UserError
 
 
-def huber_loss(delta=6.0):
+def huber_loss(delta):
     """Quadratic up to `delta` months, linear beyond: e^2 / 2, then delta (|e| - delta / 2)
     (Huber 1964, 'Robust estimation of a location parameter')."""
 
     def huber(true, predicted):
-        error = ops.abs(ops.subtract(true, predicted))
-        loss = ops.where(error <= delta, error**2 / 2, delta * (error - delta / 2))
-        return ops.mean(loss, axis=-1)
+        return keras.losses.huber(true, predicted, delta)
 
     return huber
 
 
-def smooth_l1_loss(sigma=1.0):
+def smooth_l1_loss(sigma):
     """|e| without its corner: (sigma e)^2 / 2 below 1 / sigma^2 months, then |e| - 1 / (2 sigma^2)
     (Girshick 2015, 'Fast R-CNN', with the sigma of Ren et al. 2015)."""
 
-    def smooth_l1(true, predicted):
-        error = ops.abs(ops.subtract(true, predicted))
-        edge = 1 / sigma**2
-        loss = ops.where(error < edge, (sigma * error) ** 2 / 2, error - edge / 2)
-        return ops.mean(loss, axis=-1)
+    def smooth_l1(true, predicted):  # sigma^2 times Huber's with delta = 1 / sigma^2
+        return sigma**2 * keras.losses.huber(true, predicted, 1 / sigma**2)
 
     return smooth_l1
 
 
-def wing_loss(w=10.0, epsilon=2.0):
+def wing_loss(w, epsilon):
     """Logarithmic up to `w` months, which gives small errors more weight, linear beyond:
     w ln(1 + |e| / epsilon), then |e| - C (Feng et al. 2018, 'Wing loss', equation 5)."""
     constant = w - w * float(ops.log(1 + w / epsilon))

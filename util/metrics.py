@@ -31,6 +31,11 @@ def label_predictions(table, months):
     return table
 
 
+def band_of(months):
+    """The number of the age band, from 0, that each of `months` lies in."""
+    return np.digitize(months, [low for low, _ in AGE_BANDS.values()][1:])
+
+
 def people_of(predictions):
     """Who each film is of `(n,)`; None where no child is known to have two."""
     if "patient" not in predictions:
@@ -98,8 +103,8 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
             for name, sex in SEXES.items()
         },
         "by_age": {
-            band: error_summary(predictions[(low <= boneage) & (boneage < high)], seed)
-            for band, (low, high) in AGE_BANDS.items()
+            name: error_summary(predictions[band_of(boneage) == number], seed)
+            for number, name in enumerate(AGE_BANDS)
         },
         "baseline": {
             "months": median,

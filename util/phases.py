@@ -5,7 +5,7 @@ from pathlib import Path
 
 from util.errors import UserError
 
-WORDS = ("imagenet", "none")  # what --weights knows by name
+NAMED_WEIGHTS = ("imagenet", "none")  # what --weights knows by name
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def plan_phases(args):
 
 def from_run(args):
     """Whether --weights names a folder; a file holds weights of a backbone."""
-    return args.weights not in WORDS and Path(args.weights).is_dir()
+    return args.weights not in NAMED_WEIGHTS and Path(args.weights).is_dir()
 
 
 def has_seen_films(args):

@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from util.files import write_atomically
-from util.metrics import AGE_BANDS, interval, people_of
+from util.metrics import AGE_BANDS, band_of, interval, people_of
 from util.runs import best_row
 
 # Okabe & Ito's palette, told apart by colour-blind readers too.
@@ -159,33 +159,22 @@ def plot_error_by_group(predictions, path, title, seed=42):
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
         for shift, (name, (sex, colour)) in zip((-0.17, 0.17), SEX_COLOURS.items(), strict=True):
-            first = True
-            for place, (low, high) in enumerate(AGE_BANDS.values()):
-                chosen = predictions["boneage"].between(low, high, inclusive="left")
-                films = predictions[chosen & (predictions["sex"] == sex)]
-                error = films["error"].abs()
-                if error.empty:
-                    continue
-                bottom, top = interval(error, seed=seed, people=people_of(films))
-                mean = error.mean()
-                axis.bar(
-                    place + shift,
-                    mean,
-                    0.3,
-                    color=colour,
-                    alpha=0.75,
-                    label=name if first else None,
-                )
-                axis.errorbar(
-                    place + shift,
-                    mean,
-                    yerr=[[max(0, mean - bottom)], [max(0, top - mean)]],
-                    color="black",
-                    lw=1,
-                    capsize=3,
-                )
-                axis.text(place + shift, 0, f"n={len(error)}", ha="center", va="bottom", fontsize=8)
-                first = False
+            films = predictions[predictions["sex"] == sex]
+            parts = dict(list(films.groupby(band_of(films["boneage"]))))
+            if not parts:
+                continue
+            places = np.array(list(parts)) + shift
+            mean = np.array([part["error"].abs().mean() for part in parts.values()])
+            bounds = [
+                interval(part["error"].abs(), seed=seed, people=people_of(part))
+                for part in parts.values()
+            ]
+            low, high = np.transpose(bounds)
+            reach = np.maximum(0, [mean - low, high - mean])
+            style = {"color": colour, "alpha": 0.75, "error_kw": {"lw": 1, "capsize": 3}}
+            axis.bar(places, mean, 0.3, yerr=reach, label=name, **style)
+            for place, part in zip(places, parts.values(), strict=True):
+                axis.text(place, 0, f"n={len(part)}", ha="center", va="bottom", fontsize=8)
         overall = predictions["error"].abs().mean()
         axis.axhline(overall, color=GREY, ls="--", lw=1, label=f"all films {overall:.2f}")
         axis.set_xticks(range(len(AGE_BANDS)), AGE_BANDS)
@@ -194,6 +183,18 @@ def plot_error_by_group(predictions, path, title, seed=42):
         axis.legend(ncols=3, loc="upper center")
         axis.margins(y=0.2)
         return save(figure, path)
+
+
+def plot_errors(folder, predictions, title, seed=42):
+    """The pictures of a split's errors in months; returns their paths."""
+    files = {
+        kind: folder / f"{kind}_{title}.png"
+        for kind in ("predicted_vs_true", "bland_altman", "error_by_group")
+    }
+    plot_predicted_vs_true(predictions, files["predicted_vs_true"], title, seed)
+    plot_bland_altman(predictions, files["bland_altman"], title)
+    plot_error_by_group(predictions, files["error_by_group"], title, seed)
+    return list(files.values())
 
 
 def plot_sweep(table, path, title):

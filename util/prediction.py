@@ -27,7 +27,7 @@ def compile_predictor(model, in_training=False):
     """
     import tensorflow as tf
 
-    forward = partial(model, training=False) if in_training else as_it_is(model)
+    forward = partial(model, training=False) if in_training else with_constant_weights(model)
 
     @tf.function
     def call(image, sex):
@@ -41,7 +41,7 @@ def compile_predictor(model, in_training=False):
     return predict
 
 
-def as_it_is(model):
+def with_constant_weights(model):
     """Return `forward(inputs)` of a model, for a tf.function. The weights are constants, taken as
     they are now: TensorFlow then computes BatchNorm within the convolutions. Models of more than
     `MOST_CONSTANTS` parameters follow their weights instead."""

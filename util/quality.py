@@ -90,18 +90,15 @@ class Tables:
 
 @dataclass
 class Audit:
-    """All that was found: `flags`, `usable` (the rows that training would take), `films` (kind,
-    depth in bits, width and height in pixels, reason "" or why it is unusable), `same` (films by
-    group of the same picture), and what Tables holds."""
+    """All that was found: the `tables`, `flags` of them and of films, `usable` (the rows that training
+    would take), `films` (kind, depth in bits, width and height in pixels, reason "" or why it is
+    unusable) and `same` (films by group of the same picture)."""
 
-    folder: Path
+    tables: Tables
     flags: pd.DataFrame
     usable: pd.DataFrame
     films: pd.DataFrame
     same: pd.DataFrame
-    rows: pd.DataFrame
-    columns: pd.DataFrame
-    unlabelled: pd.DataFrame
 
 
 @dataclass
@@ -137,14 +134,11 @@ def check_data(tables, workers=None, progress=False):
         place=flags["check"].map(order),
     ).sort_values(["severity", "place"], ascending=[False, True], kind="stable")
     return Audit(
-        folder=tables.folder,
+        tables=tables,
         flags=flags[["severity", "check", "split", "row", "id", "file", "detail"]],
         usable=usable[~usable["path"].isin(frame.loc[frame["reason"] != "", "path"])],
         films=frame,
         same=same,
-        rows=rows,
-        columns=tables.columns,
-        unlabelled=tables.unlabelled,
     )
 
 

@@ -34,7 +34,11 @@ def write_report(audit, out, seed=42):
     ].rename(columns={"sex": "male"})
     write_csv(out / "flagged.csv", audit.flags)
     write_csv(out / "same_pictures.csv", same)
-    details = {"flags": audit.flags, "same_pictures": same, "films_without_row": audit.unlabelled}
+    details = {
+        "flags": audit.flags,
+        "same_pictures": same,
+        "films_without_row": audit.tables.unlabelled,
+    }
     write_json(out / "findings.json", summary | {k: records(v) for k, v in details.items()})
     pictures = draw_pictures(audit, out / "plots", seed)
     page = html_page(summary, audit, pictures)
@@ -67,15 +71,15 @@ def summarize(audit):
     ]
     checks.sort(key=lambda row: row["severity"] != SERIOUS)
     return {
-        "data_dir": str(audit.folder),
+        "data_dir": str(audit.tables.folder),
         "date": date.today().isoformat(),
-        "rows": len(audit.rows),
+        "rows": len(audit.tables.rows),
         "flagged": len(audit.flags),
         "serious": int((audit.flags["severity"] == SERIOUS).sum()),
         "to_look_at": int((audit.flags["severity"] == LOOK).sum()),
         "checks": checks,
-        "splits": [describe_split(audit, split) for split in audit.rows["split"].unique()],
-        "columns": records(audit.columns.drop(columns="is_age")),
+        "splits": [describe_split(audit, split) for split in audit.tables.rows["split"].unique()],
+        "columns": records(audit.tables.columns.drop(columns="is_age")),
         "films": describe_films(audit.films),
         "notes": describe_notes(audit),
         "same_picture_means": {
@@ -96,7 +100,7 @@ def name_flag(flag):
 def describe_split(audit, split):
     """Rows, usable films, and their sex and age (months) in a split."""
     usable = audit.usable[audit.usable["split"] == split]
-    rows = int((audit.rows["split"] == split).sum())
+    rows = int((audit.tables.rows["split"] == split).sum())
     return {"split": split, "rows": rows, "usable": len(usable), **describe_labels(usable)}
 
 
@@ -121,7 +125,7 @@ def describe_films(films):
 def describe_notes(audit):
     """What is worth knowing and nothing wrong: a list of sentences."""
     notes = []
-    for split, part in audit.unlabelled.groupby("split", sort=False):
+    for split, part in audit.tables.unlabelled.groupby("split", sort=False):
         folder, table = SPLITS[split]
         few = ", ".join(part["file"].head(3)) + (", ..." if len(part) > 3 else "")
         notes.append(

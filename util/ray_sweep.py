@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from util.errors import UserError, first_line
-from util.sweep import python_path, train_run
+from util.processes import python_path
+from util.sweep import train_run
 
 RETRIES = 3  # of a run whose worker was lost; it goes on from its last epoch
 

@@ -44,7 +44,7 @@ class Run:
     def __init__(self, folder, verbose=1):
         self.folder = Path(folder)
         self.verbose = verbose
-        self.held = None  # the file whose lock keeps other trainings out
+        self.locked = None  # the file whose lock keeps other trainings out
 
     def path(self, *names):
         """A path in the folder; its parent is made when missing."""
@@ -70,15 +70,15 @@ class Run:
     def write_json(self, name, content):
         write_json(self.path(name), content)
 
-    def hold(self):
+    def lock(self):
         """Let no other process train into the folder until `close`; UserError when one does.
         Windows and some network folders have no such locks: there it does nothing."""
         if fcntl is None:
             return
-        self.held = self.path("log.txt").open("a")
+        self.locked = self.path("log.txt").open("a")
         for _ in range(LOCK_TRIES):
             try:
-                fcntl.flock(self.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self.locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
                 time.sleep(LOCK_PAUSE)
@@ -90,8 +90,8 @@ class Run:
 
     def close(self):
         """Let others train into the folder again."""
-        if self.held:
-            self.held.close()
+        if self.locked:
+            self.locked.close()
 
     def discard(self):
         """Remove the folder of a run that failed before it had an epoch to keep."""
@@ -119,7 +119,7 @@ def open_run(args, name):
     if args.resume:
         check_started(run.folder, started)
         check_same_options(started["options"], options)
-        run.hold()
+        run.lock()
         return run
     content = {"options": options, "command": sys.argv, **environment()}
     check_free(run.folder)
@@ -134,7 +134,7 @@ def open_run(args, name):
             f"can't make the run folder: {error.strerror} ({run.folder}). Choose another --results_dir."
         ) from None
     run.write_json("config.json", content)
-    run.hold()
+    run.lock()
     return run
 
 

@@ -1,7 +1,7 @@
 """The table of splits that people read: how many films, of which sex and age."""
 
 from preprocessing import SPLITS
-from util.metrics import AGE_BANDS
+from util.metrics import AGE_BANDS, band_of
 
 
 def describe_labels(films):
@@ -17,10 +17,7 @@ def describe_labels(films):
     return {
         "boys": int((films["sex"] == 1).sum()),
         "girls": int((films["sex"] == 0).sum()),
-        **{
-            band: int(ages.between(low, high, inclusive="left").sum())
-            for band, (low, high) in AGE_BANDS.items()
-        },
+        **{name: int((band_of(ages) == number).sum()) for number, name in enumerate(AGE_BANDS)},
         **{name: round(float(v), 1) if len(ages) else None for name, v in numbers.items()},
     }
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from util.errors import UserError
-from util.held_out import goes_back_to_other_films
-from util.phases import WORDS, from_run
+from util.held_out import started_from_other_films
+from util.phases import NAMED_WEIGHTS, from_run
 from util.runs import add_to_config, load_run_model, read_run
 
 SAME = ("backbone", "activation", "dense_units")
@@ -22,7 +22,7 @@ class Start(NamedTuple):
 
 def check_weights(weights):
     """UserError when --weights names neither what there is by name, nor a file or folder."""
-    if weights not in WORDS and not Path(weights).exists():
+    if weights not in NAMED_WEIGHTS and not Path(weights).exists():
         raise UserError(f"no such weights file (--weights {weights}). Check the path.")
 
 
@@ -63,7 +63,7 @@ def note_start(run, args):
     _, start = read_run(args.weights)
     run.log(f"starts from {args.weights}")
     add_to_config(run, {"start": start})
-    if goes_back_to_other_films(run.read_json("config.json")):
+    if started_from_other_films(run.read_json("config.json")):
         run.log(
             "note: that was trained on other films. If some of them are among the validation or test "
             "films of this run, its errors come out too small"

@@ -1,21 +1,21 @@
-"""How long a training would take, from a few of its steps: python -m util.step_time
+"""How long a training would take, from a few of its steps.
 
-Reads the parsed options of train_advanced.py as JSON from its input and prints one line of JSON,
-{"seconds": ...}. A sweep asks it before it starts; a process of its own leaves no memory behind.
+A sweep asks before it starts, in a process of its own (util/processes.py), which leaves no memory
+behind.
 """
 
-import json
-import sys
 import time
 from argparse import Namespace
 
 from util.errors import run_command
+from util.processes import answer
 
 TIMED_STEPS = 3
 
 
-def main():
-    args = Namespace(**json.load(sys.stdin))
+def estimate(**options):
+    """The seconds that a training with the parsed options of train_advanced.py would take."""
+    args = Namespace(**options)
     from util.phases import from_run, plan_phases
     from util.quiet import import_tensorflow
 
@@ -29,13 +29,14 @@ def main():
         seconds = feature_seconds(args)
     else:
         seconds = sum(phase_seconds(phase, args) for phase in plan_phases(args))
-    print(json.dumps({"seconds": round(seconds, 1)}))
+    return {"seconds": round(seconds, 1)}
 
 
 def phase_seconds(phase, args):
     """Seconds that all epochs of a phase take, without validation."""
     from preprocessing import steps_per_epoch
-    from util.experiment import build_from, load_split
+    from util.experiment import build_from
+    from util.splits import load_split
     from util.training import choose_trainable, compile_model, training_batches
 
     args = Namespace(**vars(args) | {"img_size": phase.img_size})
@@ -54,8 +55,9 @@ def phase_seconds(phase, args):
 def feature_seconds(args):
     """Seconds that the features of all views of the training films take; the epochs of a head are
     short beside them."""
-    from util.experiment import build_from, load_split
+    from util.experiment import build_from
     from util.features import compute_features, feature_reader, training_views
+    from util.splits import load_split
 
     films = load_split(args, "train")
     read = feature_reader(build_from(films, args))
@@ -69,4 +71,4 @@ def feature_seconds(args):
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: answer(estimate))

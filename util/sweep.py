@@ -1,6 +1,5 @@
 """A sweep over backbones: one training process each, and one table of what came out."""
 
-import json
 import os
 import shlex
 import subprocess
@@ -16,15 +15,10 @@ from util.child import why_it_failed
 from util.errors import UserError
 from util.files import write_atomically, write_csv, write_json
 from util.metrics import format_interval
+from util.processes import ROOT, ProcessFailed, run_alone
 from util.runs import Run, best_row, check_same_options, lasting_options
 
-ROOT = Path(__file__).resolve().parent.parent  # where the scripts are
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
-
-
-def python_path():
-    """PYTHONPATH of processes that import the project: its folder, and what the user has there."""
-    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 
 @dataclass
@@ -103,20 +97,13 @@ def report_estimate(runs):
     todo = [run for run in runs if not run.metrics]
     seconds, unknown = 0.0, []
     for run in tqdm(todo, desc="estimating", unit="backbone", leave=False, disable=None):
-        result = subprocess.run(
-            [sys.executable, str(ROOT / "util" / "step_time.py")],
-            env={**os.environ, "PYTHONPATH": python_path()},
-            input=json.dumps(vars(run.args)),
-            capture_output=True,
-            text=True,
-        )
-        if result.returncode == 0:
-            run_seconds = json.loads(result.stdout.splitlines()[-1])["seconds"]
-            print(f"{run.backbone:20s} about {format_time(run_seconds)}")
-            seconds += run_seconds
-        else:
+        try:
+            of_run = run_alone("util.step_time", **vars(run.args))["seconds"]
+            print(f"{run.backbone:20s} about {format_time(of_run)}")
+            seconds += of_run
+        except ProcessFailed as reason:
             unknown.append(run.backbone)
-            print(f"{run.backbone:20s} {why_it_failed(result)}")
+            print(f"{run.backbone:20s} {reason}")
     if todo:
         note = f", without {', '.join(unknown)}" if unknown else ""
         print(f"in all about {format_time(seconds)}{note}, one by one here\n", flush=True)

@@ -5,18 +5,27 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from util.child import end_with, why_it_failed
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class ProcessFailed(Exception):
     """A process that ended without a result; the message is the reason."""
 
 
+def python_path():
+    """PYTHONPATH of processes that import the project: its folder, and what the user has there."""
+    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
 def run_alone(module, **arguments):
     """Run `python -m module` with the arguments as JSON; returns what `answer` printed there."""
     process = subprocess.run(
         [sys.executable, "-m", module, str(os.getpid()), json.dumps(arguments)],
+        env={**os.environ, "PYTHONPATH": python_path()},
         capture_output=True,
         text=True,
     )

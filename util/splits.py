@@ -1,0 +1,125 @@
+"""The films of a training: its splits, read by the options, and what its run keeps of them."""
+
+from itertools import combinations
+from pathlib import Path
+
+import pandas as pd
+
+from clahe.enhance import complete_clahe
+from hand_crop.localiser import localiser_version
+from preprocessing import SPLITS, load_films
+from util.errors import UserError
+from util.files import write_csv
+from util.folds import fold_films
+from util.runs import TRAINING_FILMS, add_to_config, fingerprint
+from util.tables import LABELS, count_reasons, years_note
+
+
+def load_splits(args, run):
+    """Read all splits, under --use_clahe_val_test also "val_clahe" and "test_clahe"; what was left
+    out is counted on the terminal and listed in the run."""
+    films = read_splits(args)
+    if args.use_clahe_val_test:
+        films |= load_clahe(args, run)
+    left_out = [part.left_out.assign(split=split) for split, part in films.items()]
+    write_csv(run.path("left_out.csv"), pd.concat(left_out))
+    whole = {split: int(part.pixels.whole.sum()) for split, part in films.items()}
+    for split, part in films.items():
+        reasons = count_reasons(part.left_out)
+        run.log(
+            f"{split:10s} {len(part):6d} films"
+            + (f", {whole[split]} whole: no hand found for certain" if whole[split] else "")
+            + (f", left out: {reasons}" if reasons else "")
+        )
+        for note in years_note(part.table, split):
+            run.log(f"note: {note}")
+    if any(len(part.left_out) for part in films.values()):
+        run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
+    note_data(run, {split: split_facts(part) for split, part in films.items()})
+    write_csv(run.path(TRAINING_FILMS), films["train"].table[LABELS])
+    if args.fit == "hand":
+        note_hand_crop(run, whole)
+    return films
+
+
+def read_splits(args, splits=tuple(SPLITS)):
+    """The films of splits by the options; under --folds training and validation are those of the
+    fold."""
+    films = {split: load_split(args, split) for split in splits}
+    check_splits_apart(films)
+    if args.folds:
+        films |= fold_films(films["train"], films["val"], args.folds, args.fold, args.seed)
+    return films
+
+
+def load_split(args, split, clahe=False):
+    canvas_and_cache = args.img_size, args.fit, args.male_value, args.cache_dir
+    return load_films(args.data_dir, split, *canvas_and_cache, clahe, progress=args.verbose == 1)
+
+
+def load_clahe(args, run):
+    """The CLAHE copies of validation and test films, made first where they are missing."""
+    run.log(
+        "CLAHE: validation and test films then differ from the training films, which can raise "
+        "the error; both figures are reported"
+    )
+    for split in ("val", "test"):
+        run.log("CLAHE: " + complete_clahe(args.data_dir, split, progress=args.verbose == 1))
+    return {f"{split}_clahe": load_split(args, split, clahe=True) for split in ("val", "test")}
+
+
+def note_data(run, data):
+    """Note what the run is trained on; UserError when a resumed run would go on with other data."""
+    known = run.read_json("config.json").get("data")
+    changed = [split for split in data if known and differs(data[split], known[split])]
+    if changed:
+        raise UserError(
+            f"films or labels of {', '.join(changed)} changed since the run was started "
+            f"({run.folder}). Bring them back, or start a new run."
+        )
+    add_to_config(run, {"data": data})
+
+
+def differs(now, known):
+    """Whether facts differ from those that are known, where these hold them."""
+    return any(known.get(name, value) != value for name, value in now.items())
+
+
+def note_hand_crop(run, whole):
+    """Note what found the hand, and on how many films of each split it did not (`whole`);
+    UserError when a resumed run would go on with films that are cut otherwise."""
+    version = localiser_version()
+    known = run.read_json("config.json").get("hand_crop")
+    if known and known["localiser"] != version:
+        raise UserError(
+            f"what finds the hand (hand_crop/) changed since the run was started ({run.folder}). "
+            "Bring it back, or start a new run."
+        )
+    add_to_config(run, {"hand_crop": {"localiser": version, "whole": whole}})
+
+
+def check_splits_apart(films):
+    """UserError when a film or a patient is in two splits: the error would be of what is known, not
+    of a prediction."""
+    for one, two in combinations(films, 2):
+        for column, name in (("id", "ids"), ("patient", "patients")):
+            shared = set(films[one].table[column]) & set(films[two].table[column]) - {""}
+            if shared:
+                raise UserError(
+                    f"{len(shared)} {name} are in both {one} and {two}, such as {min(shared)}. "
+                    "Each may be in one split only: remove it from one of the tables."
+                )
+
+
+def split_facts(films):
+    """What config.json says of a split: n, labels in months, a hash of ids and labels, and how many
+    bytes the files have, which as a rule tells when films were made anew under the same names."""
+    boneage = films.table["boneage"]
+    return {
+        "n": len(films),
+        "mean": float(boneage.mean()),
+        "sd": float(boneage.std(ddof=0)),
+        "median": float(boneage.median()),
+        "fingerprint": fingerprint(films.table),
+        "bytes": sum(Path(path).stat().st_size for path in films.table["path"]),
+    }

@@ -1,4 +1,4 @@
-"""From tables and image files to batches: splits, the pixel cache and the batch function.
+"""From tables and image files to batches: splits, films and the batch function.
 
     films = load_films("Data", "train", img_size=192, fit="hand")
     batch = make_batch(films, batch_size=32, seed=42, epoch=0, step=0, ranges=Augmentation())
@@ -7,29 +7,17 @@ One rule holds everything together: row i of `films.table` belongs to image i of
 Sex, label and id are always taken from the same row numbers as the image.
 """
 
-import hashlib
-import json
-import os
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
-from hand_crop.localiser import localiser_version
-from util.augmentation import augment_films, augment_labels
+from util.augmentation import augment_labels
 from util.errors import UserError
-from util.files import write_atomically, write_json
-from util.parallel import cores
-from util.radiographs import READER_VERSION, UNREADABLE, RadiographError, read_canvases
+from util.pixel_cache import Pixels, read_pixels
 from util.tables import count_reasons, find_films, read_labels, split_usable
 
 SPLITS = {  # name of a split: (image folder, table)
@@ -37,8 +25,6 @@ SPLITS = {  # name of a split: (image folder, table)
     "val": ("validation", "df_val.csv"),
     "test": ("test", "df_test.csv"),
 }
-SHARD_FILMS = 256  # films in one file of the pixel cache
-READ_TOGETHER = 8  # films that are in memory at their own size, for each core
 
 
 @dataclass
@@ -47,7 +33,7 @@ class Films:
     same rows, and `left_out` (id, filename, reason) of the rows that could not be used."""
 
     table: pd.DataFrame
-    pixels: "Pixels"
+    pixels: Pixels
     left_out: pd.DataFrame
 
     def __len__(self):
@@ -132,151 +118,6 @@ def read_films(usable, left_out, img_size, fit, cache_dir=None, label="films"):
         pixels=pixels.keep(np.flatnonzero(good)),
         left_out=pd.concat([left_out, bad], ignore_index=True),
     )
-
-
-# ----------------------------------------------------------------------------------- pixel cache
-
-
-class Pixels:
-    """Films of one size as if in one uint8 array `(n, size, size)`, held in shards that may be
-    memory-mapped files: only what is asked for is read. `whole` tells of each film whether it was
-    taken whole because `fit="hand"` found no hand for certain."""
-
-    def __init__(self, shards, rows, whole):
-        self.shards = shards
-        self.rows = np.asarray(rows)
-        self.whole = np.asarray(whole, bool)
-
-    def __len__(self):
-        return len(self.rows)
-
-    def keep(self, positions):
-        """The same films, only those at `positions`, in that order."""
-        return Pixels(self.shards, self.rows[positions], self.whole[positions])
-
-    def join(self, other):
-        """These films and behind them those of `other`."""
-        rows = other.rows + len(self.shards) * SHARD_FILMS
-        return Pixels(
-            [*self.shards, *other.shards],
-            np.concatenate([self.rows, rows]),
-            np.concatenate([self.whole, other.whole]),
-        )
-
-    def __getitem__(self, positions):
-        """Copy the films at `positions` (a list or array): uint8 `(n, size, size)`."""
-        return np.stack(
-            [self.shards[r // SHARD_FILMS][r % SHARD_FILMS] for r in self.rows[positions]]
-        )
-
-    def augmented(self, positions, rng, ranges):
-        """Randomly changed copies of the films at `positions`: uint8 `(n, size, size)`."""
-        return augment_films(self[positions], rng, ranges)
-
-
-def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
-    """Read films onto their canvas, in parallel, with a progress bar if there is a `label`.
-
-    Returns (Pixels, failures): failures is {position: reason}, in order, its films are black.
-    The cache is written shard by shard under a temporary name and renamed when complete: a
-    killed build goes on where it was, and two builds at once do no harm.
-    """
-    parts = [paths[i : i + SHARD_FILMS] for i in range(0, len(paths), SHARD_FILMS)]
-    names = [cache_dir and shard_path(part, img_size, fit, cache_dir) for part in parts]
-    kept = [name and load_shard(name) for name in names]
-    todo = sum(len(part) for part, known in zip(parts, kept, strict=True) if not known)
-    shards, failures, whole = [], {}, np.zeros(len(paths), bool)
-    with (
-        ThreadPoolExecutor(cores()) as pool,
-        threadpool_limits(1, "blas"),  # else each thread of the pool starts as many of its own
-        tqdm(
-            total=todo,
-            desc=f"reading {label}",
-            unit="film",
-            disable=None if todo and label else True,
-        ) as bar,
-    ):
-        for number, (part, name, known) in enumerate(zip(parts, names, kept, strict=True)):
-            if known:
-                shard, notes = known
-            else:
-                shard, notes = read_shard(part, img_size, fit, pool, bar)
-                reasons = notes["failures"].values()
-                if name and not any(reason.startswith(UNREADABLE) for reason in reasons):
-                    shard = save_shard(shard, notes, name)
-            shards.append(shard)
-            first = number * SHARD_FILMS
-            failures |= {first + int(i): reason for i, reason in notes["failures"].items()}
-            whole[[first + i for i in notes["whole"]]] = True
-    return Pixels(shards, np.arange(len(paths)), whole), failures
-
-
-def read_shard(paths, img_size, fit, pool, bar):
-    """Read films into one array `(n, size, size)`. Returns it and notes ready for JSON: "failures"
-    {position: reason}, and "whole", the positions of films on which no hand was found."""
-    shard = np.zeros((len(paths), img_size, img_size), np.uint8)
-    notes = {"failures": {}, "whole": []}
-
-    def read_some(first):
-        return read_canvases(paths[first : first + READ_TOGETHER], img_size, fit)
-
-    results = chain.from_iterable(pool.map(read_some, range(0, len(paths), READ_TOGETHER)))
-    for i, result in enumerate(results):
-        if isinstance(result, RadiographError):
-            notes["failures"][str(i)] = result.reason
-        else:
-            shard[i], cut = result
-            if not cut:
-                notes["whole"].append(i)
-        bar.update()
-    return shard, notes
-
-
-def shard_path(paths, img_size, fit, cache_dir):
-    """Name a shard by all that decides its pixels: files (size, time), reader and canvas."""
-    reader = localiser_version() if fit == "hand" else ""
-    key = hashlib.sha256(f"{READER_VERSION} {reader} {cv2.__version__} {img_size} {fit}".encode())
-    for path in paths:
-        try:
-            stat = Path(path).stat()
-            key.update(os.fsencode(f"\n{os.path.realpath(path)} {stat.st_size} {stat.st_mtime_ns}"))
-        except OSError:
-            key.update(os.fsencode(f"\n{path} missing"))
-    return Path(cache_dir) / f"{img_size}-{fit}" / f"{key.hexdigest()[:32]}.npy"
-
-
-def load_shard(path):
-    """A shard of the cache, memory-mapped, and its notes; None when it isn't there, or damaged."""
-    try:
-        return np.load(path, mmap_mode="r"), json.loads(notes_path(path).read_text())
-    except (OSError, ValueError, EOFError):
-        return None
-
-
-def notes_path(shard):
-    return shard.with_suffix(".json")
-
-
-def save_shard(shard, notes, path):
-    """Write a shard and its notes atomically; returns it memory-mapped."""
-    with cache_folder(path.parent):
-        # the notes go first: whoever sees the shard must find them
-        write_json(notes_path(path), notes)
-        write_atomically(path, lambda file: np.save(file, shard))
-    return np.load(path, mmap_mode="r")
-
-
-@contextmanager
-def cache_folder(folder):
-    """Make a folder of the cache; UserError when that, or writing within the block, fails."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise UserError(
-            f"can't write the cache: {error.strerror} ({folder}). "
-            "Free some space or name another place with --cache_dir."
-        ) from None
 
 
 # --------------------------------------------------------------------------------------- batches

@@ -18,10 +18,11 @@ import numpy as np
 
 from benchmarks.films import add_film_options, add_turns, films_for_keras, read_aged
 from benchmarks.textbook import keras_generator
-from preprocessing import read_pixels, training_dataset
+from preprocessing import training_dataset
 from util.augmentation import STRENGTHS
 from util.errors import run_command
 from util.options import new_parser
+from util.pixel_cache import read_pixels
 from util.quiet import import_tensorflow
 from util.radiographs import stretch_contrast
 from util.turns import format_turns, take_turns

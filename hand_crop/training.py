@@ -10,9 +10,10 @@ import tensorflow as tf
 from keras import layers
 
 from hand_crop import localiser
-from preprocessing import random_stream, read_pixels
+from preprocessing import random_stream
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError
+from util.pixel_cache import read_pixels
 from util.tables import clean_id, find_films, read_table
 
 SIDE = 160  # pixels of a film that is changed at random before it is shrunk for the network

@@ -57,7 +57,7 @@ def main(argv=None):
 
 def check_readable(paths, size, fit):
     """UserError when one of the films can't be read: the ways would do different work."""
-    from preprocessing import read_pixels
+    from util.pixel_cache import read_pixels
 
     _, failures = read_pixels([str(path) for path in paths], size, fit)
     if failures:
@@ -83,7 +83,7 @@ def as_predict(predict, paths, size, fit, batch_size):
     """The same by what predict.py does."""
     import numpy as np
 
-    from preprocessing import read_pixels
+    from util.pixel_cache import read_pixels
     from util.prediction import predict_months
 
     pixels, _ = read_pixels([str(path) for path in paths], size, fit)

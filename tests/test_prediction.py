@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from preprocessing import load_films, read_pixels
+from preprocessing import load_films
 from util import prediction
 from util.ensemble import Ensemble, Member
 from util.errors import UserError
 from util.held_out import training_notes
 from util.intervals import interval_bounds
 from util.metrics import format_years
+from util.pixel_cache import read_pixels
 from util.prediction import compile_predictor, predict_films
 from util.runs import Run, load_run_model, read_run
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import preprocessing
 from preprocessing import epoch_order, load_films, make_batch, steps_per_epoch, training_dataset
+from util import pixel_cache
 from util.augmentation import Augmentation
 from util.errors import UserError
 
@@ -145,13 +145,13 @@ def test_a_damaged_cache_is_made_anew(coded_data, ending, damage):
 
 def test_cache_is_used_and_rebuilt_only_for_what_changed(coded_data, monkeypatch):
     reads = []
-    read = preprocessing.read_canvases
+    read = pixel_cache.read_canvases
     monkeypatch.setattr(
-        preprocessing,
+        pixel_cache,
         "read_canvases",
         lambda paths, *rest: reads.extend(paths) or read(paths, *rest),
     )
-    monkeypatch.setattr(preprocessing, "SHARD_FILMS", 10)
+    monkeypatch.setattr(pixel_cache, "SHARD_FILMS", 10)
     first = load(coded_data).pixels[range(N)]
     assert len(reads) == N
     reads.clear()
@@ -164,8 +164,8 @@ def test_cache_is_used_and_rebuilt_only_for_what_changed(coded_data, monkeypatch
 
 
 def test_a_killed_build_goes_on_where_it_was(coded_data, monkeypatch):
-    monkeypatch.setattr(preprocessing, "SHARD_FILMS", 10)
-    read, reads = preprocessing.read_canvases, []
+    monkeypatch.setattr(pixel_cache, "SHARD_FILMS", 10)
+    read, reads = pixel_cache.read_canvases, []
 
     def killed(paths, *rest):
         reads.extend(paths)
@@ -174,12 +174,12 @@ def test_a_killed_build_goes_on_where_it_was(coded_data, monkeypatch):
         return read(paths, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(preprocessing, "read_canvases", killed)
+        patch.setattr(pixel_cache, "read_canvases", killed)
         with pytest.raises(KeyboardInterrupt):
             load(coded_data)
     reads.clear()
     monkeypatch.setattr(
-        preprocessing,
+        pixel_cache,
         "read_canvases",
         lambda paths, *rest: reads.extend(paths) or read(paths, *rest),
     )

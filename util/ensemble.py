@@ -156,7 +156,7 @@ def localiser_notes(members):
 def read_on_canvases(canvases, paths):
     """Read films onto canvases: ({canvas: Pixels}, {position: reason} of films that can't be
     read)."""
-    from preprocessing import read_pixels
+    from util.pixel_cache import read_pixels
 
     pixels, failures = {}, {}
     for canvas in canvases:

@@ -16,10 +16,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from modeling import backbone_of, input_scaling
-from preprocessing import Films, cache_folder, random_stream, shard_path
+from preprocessing import Films, random_stream
 from util.augmentation import STRENGTHS, augment
 from util.errors import enough_memory
 from util.files import write_atomically
+from util.pixel_cache import cache_folder, shard_path
 from util.prediction import SMALLER_BATCHES, with_constant_weights
 from util.runs import add_to_config
 from util.training import Stage

@@ -29,6 +29,8 @@ from util.options import (
     new_parser,
 )
 
+FEW_INVERTED = 0.01  # share of films: white frames make a few look so
+
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
@@ -139,7 +141,7 @@ def evaluate_runs(folders, args):
 
 def judge(ensemble, predictions, films, args):
     """The metrics of the predictions; what throws doubt on them goes to the ensemble's notes."""
-    from util.ensemble import taken_whole
+    from util.ensemble import look_inverted, taken_whole
     from util.held_out import fitted_note, fitted_to, split_notes, training_notes
     from util.intervals import evaluate_with_intervals
     from util.tables import years_note
@@ -157,8 +159,14 @@ def judge(ensemble, predictions, films, args):
     median = ensemble.members[0].config["data"]["train"]["median"]
     half_width = ensemble.calibration["half_width"]
     metrics = evaluate_with_intervals(predictions, half_width, median, check=~fitted)
-    whole = taken_whole({canvas: part.pixels for canvas, part in films.items()})
-    return metrics | {"views": ensemble.views, "whole": int(whole.sum())}
+    pixels = {canvas: part.pixels for canvas, part in films.items()}
+    whole, inverted = (int(which(pixels).sum()) for which in (taken_whole, look_inverted))
+    if inverted > FEW_INVERTED * len(table):
+        ensemble.notes.append(
+            f"{inverted} films look inverted, and months are wrong if they are: bones must be light on a "
+            "dark ground"
+        )
+    return metrics | {"views": ensemble.views, "whole": whole, "inverted": inverted}
 
 
 def write_evaluation(out, predictions, metrics, left_out, name):

@@ -135,7 +135,7 @@ def read_sex(args, paths):
 
 def predict_chunk(ensemble, films, args, width):
     """Predict some films and print a line for each; months are NaN where there is an error."""
-    from util.ensemble import read_on_canvases, taken_whole
+    from util.ensemble import look_inverted, read_on_canvases, taken_whole
 
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
@@ -144,7 +144,7 @@ def predict_chunk(ensemble, films, args, width):
         failures = dict.fromkeys(unknown, f"no sex in {args.csv}, or two") | failures
     good = [i for i in films.index if i not in failures]
     table = pd.DataFrame(float("nan"), index=films.index, columns=["months", "low", "high"])
-    whole = taken_whole(pixels)
+    whole, inverted = taken_whole(pixels), look_inverted(pixels)
     if good:
         sex = films["sex"].fillna(0).to_numpy()[good]
         pixels = {canvas: part.keep(good) for canvas, part in pixels.items()}
@@ -157,6 +157,12 @@ def predict_chunk(ensemble, films, args, width):
         if whole[i]:
             print(
                 f"note: no hand found for certain, the whole film is used ({path})", file=sys.stderr
+            )
+        if inverted[i]:
+            print(
+                f"note: the film looks inverted, its months are wrong if it is: bones must be light on "
+                f"a dark ground ({path})",
+                file=sys.stderr,
             )
     names = [Path(path).name for path in films["path"]]
     return pd.concat([films.assign(filename=names), table], axis=1)[COLUMNS]

@@ -347,6 +347,22 @@ def test_an_evaluation_on_training_films_says_so_and_tells_no_coverage(trained, 
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["intervals"] is None
 
 
+def test_inverted_films_are_told_of(trained, inside, tmp_path):
+    run, data = trained
+    table = pd.read_csv(data / "df_test.csv", dtype={"id": str})[:3]
+    for name in table["filename"]:
+        film = cv2.imread(str(data / "test" / name), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(tmp_path / name), 255 - film)
+    table.to_csv(tmp_path / "some.csv", index=False)
+    words = [tmp_path, "--model", run, "--sex", "F", "--tta_steps", "1"]
+    process = inside("predict.py", *words)
+    assert process.stderr.count("the film looks inverted") == 3
+    assert "inverted" not in inside("predict.py", data / "test", *words[1:]).stderr
+    words = ["--csv", tmp_path / "some.csv", "--images", tmp_path, "--out", tmp_path / "out"]
+    process = inside("evaluate.py", run, *words)
+    assert "note: 3 films look inverted" in process.stdout
+
+
 def test_ages_in_years_are_told_of_and_no_calibration(trained, hospital, inside, tmp_path):
     table = pd.read_csv(hospital[0])
     table.assign(boneage=table["boneage"] / 12).to_csv(tmp_path / "years.csv", index=False)

@@ -22,6 +22,7 @@ from util.errors import UserError
 from util.hospital import calibrated_views, read_calibration
 from util.intervals import fit_half_widths, interval_bounds
 from util.metrics import compare_predictions, label_predictions, read_predictions
+from util.radiographs import looks_inverted
 from util.runs import CALIBRATION, Run, find_folds, read_run
 from util.tables import LABELS
 from util.tta import TTA_STEPS, test_time_augmentation
@@ -169,6 +170,14 @@ def taken_whole(pixels):
     """Which films `(n,)` were taken whole on some canvas, as no hand was found on them for certain;
     `pixels` is {canvas: Pixels}."""
     return np.any([part.whole for part in pixels.values()], axis=0)
+
+
+def look_inverted(pixels):
+    """Which films `(n,)` look inverted on some canvas; `pixels` is {canvas: Pixels}."""
+    return np.any(
+        [[looks_inverted(part[[i]][0]) for i in range(len(part))] for part in pixels.values()],
+        axis=0,
+    )
 
 
 def average(members, months):

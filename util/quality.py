@@ -21,6 +21,7 @@ from util.radiographs import (
     count_levels,
     decode,
     image_kind,
+    looks_inverted,
     prepare,
     read_bytes,
 )
@@ -67,11 +68,13 @@ CHECKS = {  # what can be wrong: (severity, what to do)
     "no contrast": (SERIOUS, FILE_ADVICE),
     "too small": (SERIOUS, FILE_ADVICE),
     "unusable film": (SERIOUS, FILE_ADVICE),
+    "films look inverted": (LOOK, "Invert them if bones are dark on a light ground."),
     "hardly any contrast": (LOOK, "Look whether it shows a hand; training uses it."),
     "same picture in two splits": (SERIOUS, "Keep it in one split: this flatters the test error."),
     "same picture twice in a split": (LOOK, "Keep one, the one with the right label."),
 }
 ADULT_MONTHS = 240  # the atlas ends before: at 19 years for boys, 18 for girls
+MANY_INVERTED = 0.1  # share of a split; white frames make 0.8 % of 12,000 real films look so
 LEAST_LEVELS = 16  # grey levels of a film; the poorest of 12,000 real films has 19
 
 
@@ -110,6 +113,7 @@ class Film:
     width: int = 0
     height: int = 0
     levels: int = 0
+    inverted: bool = False
     reason: str = ""
     digest: bytes = b""
     bits: np.ndarray = None
@@ -121,7 +125,7 @@ def check_data(tables, workers=None, progress=False):
     rows = tables.rows
     shown = rows[rows["path"] != ""].drop_duplicates("path").reset_index(drop=True)
     films = map_films(read_film, shown["path"], "checking films", workers, progress)
-    facts = ["kind", "depth", "width", "height", "levels", "reason"]
+    facts = ["kind", "depth", "width", "height", "levels", "inverted", "reason"]
     frame = shown.assign(**{name: [getattr(film, name) for film in films] for name in facts})
     same = same_pictures(shown, films)
     usable = [split_usable(part)[0] for _, part in rows.groupby("split", sort=False)]
@@ -302,7 +306,7 @@ def read_film(path):
     except RadiographError as error:
         film.reason = error.reason
         return film
-    film.levels = count_levels(stretched)
+    film.levels, film.inverted = count_levels(stretched), looks_inverted(stretched)
     film.digest = hashlib.blake2b(image.tobytes(), salt=f"{image.shape}".encode()[:16]).digest()
     film.bits, film.thumbnail = difference_hash(stretched), thumbnail(stretched)
     return film
@@ -316,6 +320,12 @@ def check_films(films):
         yield flag(check, part, reason.removeprefix(check).strip(": "))
     flat = films[(films["reason"] == "") & (films["levels"] < LEAST_LEVELS)]
     yield flag("hardly any contrast", flat, flat["levels"].astype(str) + " grey levels")
+    for split, inverted in films.groupby("split", sort=False)["inverted"]:
+        if inverted.sum() >= 5 and inverted.mean() > MANY_INVERTED:
+            detail = (
+                f"{inverted.sum()} of {len(inverted)}, darker in the middle than in the corners"
+            )
+            yield flag("films look inverted", pd.DataFrame({"split": [split]}), detail)
 
 
 def check_same(same):

@@ -19,6 +19,9 @@ FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 UNREADABLE = "can't be read"  # the file system's fault, which may pass
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
+INVERTED = (
+    20  # grey levels; 10 of 12,000 real films cut to the hand have more, none of them inverted
+)
 KINDS = {  # first bytes of a file: its kind
     b"\x89PNG": "PNG",
     b"\xff\xd8": "JPEG",
@@ -175,6 +178,21 @@ def stretch_contrast(image):
     ramp = (np.arange(levels, dtype=np.float32) - low) * (255 / (high - low))
     table = np.clip(np.rint(ramp), 0, 255).astype(np.uint8)
     return cv2.LUT(image, table) if levels == 256 else table[image]
+
+
+def looks_inverted(image):
+    """Whether a film or canvas `(H, W)`, 0-255, seems to show dark bones on a light ground, as one of
+    DICOM's MONOCHROME1 does when its converter did not turn it: the middle is darker than the
+    median corner, by more than INVERTED grey levels. White frames and two hands deceive it."""
+    height, width = image.shape
+    rows, columns = height // 8, width // 8
+    corners = [
+        image[top, left].mean()
+        for top in (slice(rows), slice(-rows, None))
+        for left in (slice(columns), slice(-columns, None))
+    ]
+    middle = image[height // 4 : -(height // 4), width // 4 : -(width // 4)].mean()
+    return bool(middle < np.median(corners) - INVERTED)
 
 
 def count_levels(image):

@@ -91,7 +91,8 @@ def main(argv=None):
     from util.ensemble import choose_views, read_members
 
     # the same for all runs: a comparison is one of models, and what is chosen is what is told
-    args.tta_steps = choose_views(read_members(args.runs), args.runs, args)
+    together = args.runs if args.ensemble else args.runs[:1]
+    args.tta_steps = choose_views(read_members(args.runs), together, args)
     if args.calibrate:
         calibrate_run(args.runs[0], args)
     elif args.ensemble:
@@ -140,9 +141,18 @@ def evaluate_runs(folders, args):
 
 
 def judge(ensemble, predictions, films, args):
-    """The metrics of the predictions; what throws doubt on them goes to the ensemble's notes."""
+    """The metrics of the predictions, the coverage of intervals on films that are new to the model
+    alone; what throws doubt on them goes to the ensemble's notes."""
+    import numpy as np
+
     from util.ensemble import look_inverted, taken_whole
-    from util.held_out import fitted_note, fitted_to, split_notes, training_notes
+    from util.held_out import (
+        fitted_note,
+        fitted_to,
+        split_notes,
+        trained_on,
+        training_notes,
+    )
     from util.intervals import evaluate_with_intervals
     from util.tables import years_note
 
@@ -154,14 +164,13 @@ def judge(ensemble, predictions, films, args):
     ensemble.notes += years_note(table, args.csv or args.split)
     fitted = fitted_to(ensemble, table)
     ensemble.notes += fitted_note(fitted)
-    if args.split == "train" and not args.csv:
-        fitted[:] = True  # nothing is learned from films that were trained on
+    known = np.any([fitted, *(trained_on(member, table) for member in ensemble.members)], axis=0)
     median = ensemble.members[0].config["data"]["train"]["median"]
     half_width = ensemble.calibration["half_width"]
-    metrics = evaluate_with_intervals(predictions, half_width, median, check=~fitted)
+    metrics = evaluate_with_intervals(predictions, half_width, median, check=~known)
     pixels = {canvas: part.pixels for canvas, part in films.items()}
     whole, inverted = (int(which(pixels).sum()) for which in (taken_whole, look_inverted))
-    if inverted > FEW_INVERTED * len(table):
+    if inverted > max(1, FEW_INVERTED * len(table)):
         ensemble.notes.append(
             f"{inverted} films look inverted, and months are wrong if they are: bones must be light on a "
             "dark ground"

@@ -91,7 +91,7 @@ def epochs(paths, size, cache):
 
     def by_keras(color_mode):
         ages = films.table["boneage"].tolist()
-        generator = keras_generator(paths, ages, size, BATCH, color_mode)
+        generator = keras_generator(films.table["path"].tolist(), ages, size, BATCH, color_mode)
 
         def epoch():
             for number in range(len(films) // BATCH):

@@ -184,7 +184,7 @@ def test_copies_of_two_settings_are_not_used(data, monkeypatch):
     ("options", "words"),
     [
         (("--data_dir", "nowhere"), "nowhere/test). Check --data_dir"),
-        (("--clip_limit", "0"), "--clip_limit: 0 is not allowed: above 0"),
+        (("--clip_limit", "0"), "--clip_limit: 0 is not allowed: must be above 0"),
         (("--tile_grid", "0"), "--tile_grid: 0 is too small"),
     ],
 )

@@ -224,8 +224,8 @@ def test_every_option_has_a_case():
         ("--use_clahe_val_test --folds 5", "with --folds"),
         ("--folds 5 --find_lr", "with --find_lr"),
         ("--use_tta --find_lr", "with --find_lr"),
-        ("--use_tta --tta_steps 1", "on a single view"),
-        ("--tta_steps 1 --preset cpu", "on a single view"),
+        ("--use_tta --tta_steps 1", "with --use_tta on a single view"),
+        ("--tta_steps 1 --preset cpu", "with --use_tta on a single view"),
         ("--resume --find_lr --run_name x", "with --find_lr"),
         ("--lr_finetune 0.1 --find_lr --fine_tune", "with --find_lr"),
         ("--lr 0.1 --find_lr", "with --find_lr, unless the head is trained first (--fine_tune)"),
@@ -301,4 +301,4 @@ def test_what_a_sweep_does_not_pass_on(words, error, capsys):
 def test_a_number_is_finite(capsys):
     with pytest.raises(SystemExit):
         train_advanced_streamlined.parse_args(["--gradient_clip_norm", "inf"])
-    assert "inf is not allowed: 0 or more" in capsys.readouterr().err
+    assert "inf is not allowed: must be finite" in capsys.readouterr().err

@@ -343,7 +343,7 @@ def test_an_evaluation_on_training_films_says_so_and_tells_no_coverage(trained, 
     words = ["--split", "train", "--out", tmp_path / "out", "--tta_steps", "1"]
     process = inside("evaluate.py", trained[0], *words)
     assert process.returncode == 0, process.stderr
-    assert "note: these films trained the model" in process.stdout
+    assert f"note: {trained[0]} was trained on" in process.stdout
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["intervals"] is None
 
 
@@ -566,12 +566,27 @@ def test_nothing_is_learned_from_films_that_a_calibration_was_fitted_to(
 ):
     """Also where they are a part of what is evaluated."""
     pd.concat([pd.read_csv(path) for path in hospital[:2]]).to_csv(tmp_path / "all.csv")
-    note = "corrections and intervals come from 60 of these films"
+    note = "corrections and intervals of the model come from 60 of these films"
     for csv, told in ((tmp_path / "all.csv", True), (hospital[1], False)):
         words = ["--csv", csv, "--images", hospital[2], "--calibration", "far"]
         process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / "out")
         assert process.returncode == 0, process.stderr
         assert (note in process.stdout) == told
+
+
+def test_two_runs_are_compared_under_a_calibration_of_each(
+    trained, hospital, calibrated, inside, tmp_path
+):
+    """Also where a run has lines of its own, so that its validation films are known as well."""
+    a, b = (shutil.copytree(trained[0], tmp_path / name) for name in "ab")
+    lines = {sex: {"slope": 1.0, "intercept": 0.0} for sex in ("male", "female")}
+    stored = json.loads((a / "calibration.json").read_text())
+    stored = {views: calibration | {"lines": lines} for views, calibration in stored.items()}
+    (a / "calibration.json").write_text(json.dumps(stored))
+    words = ["--csv", hospital[1], "--images", hospital[2], "--calibration", "far"]
+    process = inside("evaluate.py", a, b, *words)
+    assert process.returncode == 0, process.stderr
+    assert "+0.00   difference, 95 % interval [+0.00, +0.00]" in process.stdout
 
 
 def test_a_calibration_on_training_films_says_so(small_run, phantoms, inside, tmp_path):
@@ -581,7 +596,10 @@ def test_a_calibration_on_training_films_says_so(small_run, phantoms, inside, tm
     process = inside("evaluate.py", run, "--calibrate", tmp_path / "both.csv", "--images", phantoms)
     assert process.returncode == 0, process.stderr
     assert f"note: {run} was trained on 48 of these films" in process.stdout
-    assert f"note: corrections and intervals come from {len(tables[1])} of these" in process.stdout
+    assert (
+        f"note: corrections and intervals of the model come from {len(tables[1])} of these"
+        in process.stdout
+    )
 
 
 def test_predict_uses_a_calibration_on_request_alone(

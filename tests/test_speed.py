@@ -110,9 +110,10 @@ def test_a_benchmark_runs_to_its_end(name):
     assert process.stdout.count("\n") >= 3
 
 
-def test_a_folder_is_timed(films):
+def test_a_folder_is_timed(films, capsys):
     words = ["--model", str(SHIPPED), "--tta_steps", "1", "--num_runs", "1", "--runtime", "keras"]
     time_folder.main([films[0].as_posix(), *words])
+    assert capsys.readouterr().out.count(" films/s") == 2
 
 
 @pytest.mark.parametrize(

@@ -286,7 +286,8 @@ def test_of_two_runs_that_start_at_once_one_is_refused(tmp_path, monkeypatch):
         open_run(train_advanced.parse_args(words), "sex")
 
 
-def test_one_process_at_a_time_trains_a_run(train, inside, unbroken):
+def test_one_process_at_a_time_trains_a_run(train, inside, unbroken, monkeypatch):
+    monkeypatch.setattr(runs, "LOCK_PAUSE", 0)
     with (unbroken / "log.txt").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # as the other process does
         process, _ = train("unbroken", "--resume", by=inside)
@@ -294,6 +295,14 @@ def test_one_process_at_a_time_trains_a_run(train, inside, unbroken):
         assert process.stderr.startswith("error: another process is training this run")
     process, _ = train("unbroken", "--resume", by=inside)
     assert process.returncode == 0
+
+
+def test_a_training_that_is_just_ending_is_waited_for(unbroken, monkeypatch):
+    other, mine = runs.Run(unbroken), runs.Run(unbroken)
+    other.lock()
+    monkeypatch.setattr(runs.time, "sleep", lambda seconds: other.close())
+    mine.lock()
+    mine.close()
 
 
 def test_resume_with_other_options_names_them(train, inside, unbroken):

@@ -10,10 +10,9 @@ from util.tables import LABELS
 
 def split_notes(members, table, split):
     """A note for each member of an ensemble that may have been trained on some of the films of a
-    split, `table`: it had another split of that name, or started from a run with other films. One
-    for all where the split is that of training."""
+    split, `table`: it had another split of that name, or started from a run with other films."""
     if split == "train":
-        yield "these films trained the model: its errors come out too small"
+        yield from training_notes(members, table)
         return
     these = fingerprint(table)
     for member in members:
@@ -30,16 +29,15 @@ def training_notes(members, table):
     """Notes on each member of an ensemble that was trained on films of a `table` from elsewhere, or
     may have been: the same id, sex and label."""
     for member in members:
-        path = member.run.folder / TRAINING_FILMS
-        if not path.exists():  # a model that was shipped comes without
-            yield (
-                f"{member.run.folder} comes without a list of its training films: if some of these "
-                "are among them, its errors come out too small"
-            )
-        elif shared := are_among(table, pd.read_csv(path, dtype={"id": str})).sum():
+        if shared := trained_on(member, table).sum():
             yield (
                 f"{member.run.folder} was trained on {shared} of these films: its errors come "
                 "out too small"
+            )
+        elif not (member.run.folder / TRAINING_FILMS).exists():
+            yield (
+                f"{member.run.folder} comes without a list of its training films: if some of these "
+                "are among them, its errors come out too small"
             )
         if started_from_other_films(member.config):
             yield other_start_note(member)
@@ -55,7 +53,7 @@ def other_start_note(member):
 def are_among(table, films):
     """Which films `(n,)` of a table are among others: by id, sex and label."""
     both = table[LABELS].merge(films[LABELS].drop_duplicates(), how="left", indicator=True)
-    return (both["_merge"] == "both").to_numpy()
+    return (both["_merge"] == "both").to_numpy(copy=True)
 
 
 def started_from_other_films(config):
@@ -85,15 +83,26 @@ def fitted_note(fitted):
     if not fitted.any():
         return []
     return [
-        f"corrections and intervals come from {fitted.sum()} of these films: their errors may come out "
-        "too small, and the coverage of intervals is told without them"
+        f"corrections and intervals of the model come from {fitted.sum()} of these films: their errors "
+        "may come out too small"
     ]
 
 
 def validated_on(member, table):
     """Which films `(n,)` of a table chose the best epoch of a member."""
-    path = member.run.folder / "predictions_val.csv"
+    return are_films_of(member, "val", "predictions_val.csv", table)
+
+
+def trained_on(member, table):
+    """Which films `(n,)` of a table a member was trained on."""
+    return are_films_of(member, "train", TRAINING_FILMS, table)
+
+
+def are_films_of(member, split, name, table):
+    """Which films `(n,)` of a table are of a split of a member, by the list of that name. A model
+    that was shipped comes without: then all are, or none."""
+    path = member.run.folder / name
     if path.exists():
         return are_among(table, read_predictions(path))
-    same = member.config["data"]["val"]["fingerprint"] == fingerprint(table)  # a shipped model
+    same = member.config["data"][split]["fingerprint"] == fingerprint(table)
     return np.full(len(table), same)

@@ -102,7 +102,7 @@ RULES = (
     ),
     Rule(
         ("use_tta", "tta_steps"),
-        "on a single view: --use_tta with --tta_steps 2 or more",
+        "with --use_tta on a single view: give --tta_steps 2 or more",
         lambda args: args.tta_steps != 1 or not args.use_tta,
     ),
     Rule(
@@ -116,7 +116,9 @@ RULES = (
         lambda args: "sex" not in args or args.csv,  # predict.py alone has both
     ),
     Rule(
-        ("fold",), "without --folds, that many or more", lambda args: args.fold <= (args.folds or 0)
+        ("fold",),
+        "without --folds of that number or more",
+        lambda args: args.fold <= (args.folds or 0),
     ),
     Rule(("fold",), "without --run_name, the folder of all folds", lambda args: args.run_name),
     Rule(

@@ -65,7 +65,8 @@ def number(low, high=float("inf"), open_low=False):
         if not (math.isfinite(value) and low <= value <= high) or (open_low and value == low):
             least = f"above {low:g}" if open_low else f"{low:g} or more"
             most = f", at most {high:g}" if math.isfinite(high) else ""
-            raise argparse.ArgumentTypeError(f"{value:g} is not allowed: {least}{most}")
+            bounds = f"{least}{most}" if math.isfinite(value) else "finite"
+            raise argparse.ArgumentTypeError(f"{value:g} is not allowed: must be {bounds}")
         return value
 
     parse.__name__ = "number"

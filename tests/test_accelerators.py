@@ -65,7 +65,6 @@ def test_two_devices_lose_as_much_as_one(train):
     assert config["options"]["strategy"] == "mirrored"
 
 
-@pytest.mark.full
 def test_batch_statistics_averages_and_resuming_work_on_two_devices(train):
     """All defaults, and small films first: BatchNorm follows the shares, weights are averaged,
     gradients clipped. A run that was killed between two sizes goes on to the same end."""

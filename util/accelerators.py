@@ -1,6 +1,7 @@
 """What makes a training faster on the right machine: half precision, XLA, several GPUs."""
 
 from contextlib import contextmanager
+from functools import lru_cache
 
 import keras
 import tensorflow as tf
@@ -41,7 +42,7 @@ def make_strategy(args):
     """
     if args.strategy == "none":
         return tf.distribute.get_strategy()
-    strategy = tf.distribute.MirroredStrategy()
+    strategy = mirrored()
     devices = strategy.num_replicas_in_sync
     if devices == 1:
         raise UserError(
@@ -54,6 +55,13 @@ def make_strategy(args):
             f"(--batch_size {args.batch_size}). Use a multiple of {devices}."
         )
     return strategy
+
+
+@lru_cache
+def mirrored():
+    """One strategy for all models of a process: those of two would take the same names for what
+    devices tell each other."""
+    return tf.distribute.MirroredStrategy()
 
 
 def devices_of(model):

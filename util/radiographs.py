@@ -19,9 +19,7 @@ FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 UNREADABLE = "can't be read"  # the file system's fault, which may pass
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
-INVERTED = (
-    20  # grey levels; 10 of 12,000 real films cut to the hand have more, none of them inverted
-)
+INVERTED = 20  # grey levels; 10 of 12,000 real films, cut to the hand, look so, and none is
 KINDS = {  # first bytes of a file: its kind
     b"\x89PNG": "PNG",
     b"\xff\xd8": "JPEG",

@@ -186,7 +186,7 @@ def test_a_run_remembers_its_localiser(phantoms, inside, tiny_mobilenet, tmp_pat
     before = set((tmp_path / "cache").rglob("*.npy"))
     request.getfixturevalue("another_localiser")
     process = inside("predict.py", phantoms / "test", "--model", tmp_path / "run", "--sex", "F")
-    assert "its months may be off: hand_crop/ changed" in process.stderr
+    assert "what finds the hand (hand_crop/) changed since the run was trained" in process.stderr
     (tmp_path / "run" / "metrics.json").unlink()
     process = inside(*words, "--resume")
     assert process.returncode == 2

@@ -408,7 +408,7 @@ def test_validation_films_of_a_fold_have_no_clahe_copies(small_run, phantoms, in
 def test_an_evaluation_says_when_it_was_corrected_by_these_films(trained, inside, tmp_path):
     process = inside("evaluate.py", trained[0], "--split", "val", "--out", tmp_path / "val")
     assert process.returncode == 0, process.stderr
-    assert "corrections and intervals come from 120 of these films" in process.stdout
+    assert "corrections and intervals of the model come from 120 of these films" in process.stdout
     assert "90 % intervals" not in process.stdout
 
 
@@ -425,7 +425,7 @@ def test_so_it_says_of_some_of_them_in_another_order(trained, inside, tmp_path):
     words = ["--csv", tmp_path / "labels.csv", "--images", tmp_path / "films"]
     process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
-    assert "corrections and intervals come from 107 of these films" in process.stdout
+    assert "corrections and intervals of the model come from 107 of these films" in process.stdout
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert (metrics["n"], metrics["intervals"]["all"]["n"]) == (127, 20)
 
@@ -438,8 +438,11 @@ def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
     start = {"data": {"train": {"fingerprint": "of another hospital"}}}
     (note,) = training_notes([Member(run, config | {"start": start})], other)
     assert "started from a run that was trained on other films" in note
-    (note,) = training_notes([Member(Run(tmp_path), config)], films)
+    shipped = Member(Run(tmp_path), config)  # without a list
+    (note,) = training_notes([shipped], films[1:])
     assert "comes without a list of its training films" in note
+    (note,) = training_notes([shipped], films)
+    assert f"was trained on {len(films)} of these films" in note
 
 
 @pytest.mark.parametrize("words", [("evaluate.py",), ("predict.py", "film.png", "--model")])

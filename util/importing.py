@@ -36,9 +36,8 @@ from util.tables import (
 # what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 KIND = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?:(?:data)?set|data)?(?![a-z])")
 LEFT_OUT = "import_left_out.csv"
-ALIKE = (
-    "its name differs from another film's in capital letters alone"  # where that is the same file
-)
+# on a file system where that is the same file
+ALIKE = "its name differs from another film's in capital letters alone"
 
 
 @dataclass

@@ -7,10 +7,10 @@ import numpy as np
 from util.metrics import (
     AGE_BANDS,
     band_of,
+    count_people,
     evaluate_predictions,
     format_metrics,
     format_years,
-    people_of,
 )
 
 COVERAGE = 0.9  # share of films whose bone age shall lie in the interval
@@ -71,14 +71,14 @@ def check_coverage(predictions, half_width):
     rows = {"all": np.full(len(band), True)}
     rows |= {name: band == number for number, name in enumerate(AGE_BANDS)}
     parts = {
-        name: share(covered[r], half[r], people_of(predictions[r]))
+        name: share(covered[r], half[r], count_people(predictions[r]))
         for name, r in rows.items()
         if r.any()
     }
     return {"expected": COVERAGE, **parts}
 
 
-def share(covered, half, people=None):
+def share(covered, half, people):
     return {
         "n": len(covered),
         "covered": float(covered.mean()),
@@ -87,12 +87,11 @@ def share(covered, half, people=None):
     }
 
 
-def share_interval(covered, people=None):
-    """Exact 95 % interval of a share (Clopper & Pearson 1934). All films of one of the `people` count
-    as one, as if they were alike: rather too wide than too narrow."""
+def share_interval(covered, n):
+    """Exact 95 % interval of a share (Clopper & Pearson 1934), films being of n children. All films of
+    one count as one, as if they were alike: rather too wide than too narrow."""
     from scipy.stats import beta
 
-    n = len(covered) if people is None else people.nunique()
     inside = covered.mean() * n
     low = beta.ppf(0.025, inside, n - inside + 1) if inside > 0 else 0
     high = beta.ppf(0.975, inside + 1, n - inside) if inside < n else 1

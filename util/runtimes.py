@@ -199,14 +199,15 @@ def load_quickest(folder):
 
     An export with a record has agreed with Keras. One that is stale or broken is told of.
     """
-    seconds = {}
+    ms = {}
     for name, kind in RUNTIMES.items():
-        record = read_record(export_path(folder, name))
-        if record and find_spec(kind.module):
-            seconds[name] = record.get("ms_a_film", np.inf)
-            if seconds[name] > record.get("ms_a_film_keras", np.inf):  # as beside a GPU
-                del seconds[name]
-    for name in sorted(seconds, key=seconds.get):
+        if (record := read_record(export_path(folder, name))) and find_spec(kind.module):
+            by_export, by_keras = (
+                record.get(key, np.inf) for key in ("ms_a_film", "ms_a_film_keras")
+            )
+            if by_export <= by_keras:  # not so beside a GPU
+                ms[name] = by_export
+    for name in sorted(ms, key=ms.get):
         try:
             return load_runtime(name, check_export(folder, name))
         except UserError as error:

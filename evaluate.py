@@ -92,31 +92,31 @@ def main(argv=None):
 
     # the same for all runs: a comparison is one of models, and what is chosen is what is told
     together = args.runs if args.ensemble else args.runs[:1]
-    args.tta_steps = choose_views(read_members(args.runs), together, args)
+    views = choose_views(read_members(args.runs), together, args)
     if args.calibrate:
-        calibrate_run(args.runs[0], args)
+        calibrate_run(args.runs[0], views, args)
     elif args.ensemble:
-        evaluate_runs(args.runs, args)
+        evaluate_runs(args.runs, views, args)
     else:
-        predictions = [evaluate_runs([folder], args) for folder in args.runs]
+        predictions = [evaluate_runs([folder], views, args) for folder in args.runs]
         if len(predictions) == 2:
             from util.metrics import compare_predictions, format_comparison
 
             print(f"\n{format_comparison(compare_predictions(*predictions), args.runs)}")
 
 
-def evaluate_runs(folders, args):
-    """Evaluate a run, or the mean of several; print and write what was found. Returns the
-    predictions."""
+def evaluate_runs(folders, views, args):
+    """Evaluate a run, or the mean of several, on means of so many views; print and write what was
+    found. Returns the predictions."""
     from util.ensemble import Ensemble, read_members
 
     members = read_members(folders)
     if args.greedy:
         from util.selection import choose_greedily
 
-        members, choice = choose_greedily(members, args.tta_steps)
+        members, choice = choose_greedily(members, views)
         print(choice)
-    ensemble = Ensemble(members, folders, args)
+    ensemble = Ensemble(members, folders, views, args.calibration)
     films, name = read_films_to_evaluate(args, ensemble)
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
@@ -217,7 +217,7 @@ def describe(folder, ensemble, name):
     return f"{who} on {name}" + (f", mean of {ensemble.views} views" if ensemble.views > 1 else "")
 
 
-def calibrate_run(folder, args):
+def calibrate_run(folder, views, args):
     """Fit a calibration of a run to the films of another hospital, and store it under a name."""
     from util import hospital
     from util.calibration import fit_calibration
@@ -227,7 +227,7 @@ def calibrate_run(folder, args):
 
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
-    ensemble = Ensemble(read_members([folder]), [folder], args)
+    ensemble = Ensemble(read_members([folder]), [folder], views)
     films, _ = read_films_to_evaluate(args, ensemble)
     table = films[ensemble.canvases[0]].table
     hospital.check_enough_films(table, ensemble.sees_sex, args.calibrate)

@@ -70,10 +70,12 @@ def main(argv=None):
             f"{SHIPPED.parent / 'README.md'}. Research use only: not a medical device.",
             file=sys.stderr,
         )
-    from util.ensemble import Ensemble, read_members
+    from util.ensemble import Ensemble, choose_views, read_members
     from util.files import check_new_file, write_csv
 
-    ensemble = Ensemble(read_members(args.model), args.model, args)
+    members = read_members(args.model)
+    views = choose_views(members, args.model, args)
+    ensemble = Ensemble(members, args.model, views, args.calibration)
     if args.out:
         check_new_file(args.out)
     films = list_films(args, ensemble.sees_sex)

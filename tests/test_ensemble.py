@@ -73,7 +73,7 @@ def test_runs_with_the_same_validation_films_have_the_intervals_of_their_mean(tm
         member(tmp_path, "a", IDS, ERRORS)[0],
         member(tmp_path, "b", IDS, -ERRORS, weight=3)[0],
     ]
-    ensemble = Ensemble(members, ["a", "b"], PLAIN)
+    ensemble = Ensemble(members, ["a", "b"], views=1)
     assert ensemble.notes == []
     # the mean is off by (1 - 3) / 4 of the error: of 20 such the 19th smallest
     assert ensemble.calibration["half_width"]["all"]["months"] == 19 / 2
@@ -85,7 +85,7 @@ def test_folds_have_the_intervals_of_their_errors_out_of_fold(tmp_path):
         member(tmp_path, "b", IDS[10:], ERRORS[10:]),
         strict=True,
     )
-    ensemble = Ensemble(list(members), ["a", "b"], PLAIN)
+    ensemble = Ensemble(list(members), ["a", "b"], views=1)
     assert ensemble.calibration["half_width"] == fit_half_widths(pd.concat(tables))
 
 
@@ -101,7 +101,7 @@ def test_without_common_ground_there_are_no_intervals_and_a_reason(tmp_path, fir
         member(tmp_path, name, ids, ERRORS[: len(ids)])[0]
         for name, ids in (("a", first), ("b", second))
     ]
-    ensemble = Ensemble(members, ["a", "b"], PLAIN)
+    ensemble = Ensemble(members, ["a", "b"], views=1)
     assert ensemble.calibration["half_width"] is None
     assert reason in ensemble.notes[0]
 
@@ -115,8 +115,7 @@ def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):
     pixels = {(32, "pad"): np.zeros((2, 32, 32), np.uint8)}
     # of a boy and a girl: 2 * 30 + 1 and 30 - 5, each with the 35 of the other run
     for views, expected in ((1, [48, 30]), (5, [48, 30]), (2, [32.5, 32.5])):
-        args = Namespace(calibration=None, use_tta=views > 1, tta_steps=views)
-        ensemble = Ensemble(members, ["a", "b"], args)
+        ensemble = Ensemble(members, ["a", "b"], views)
         ensemble.predictors = [lambda image, sex: [30.0] * 2, lambda image, sex: [35.0] * 2]
         months = ensemble.predict(pixels, np.array([1, 0]), batch_size=2)["months"]
         assert months.tolist() == expected

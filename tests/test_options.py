@@ -256,6 +256,11 @@ def test_the_default_typed_out_is_idle_too(capsys):
     assert "--tta_steps has no effect" in capsys.readouterr().err
 
 
+def test_a_value_that_switches_off_is_not_idle():
+    words = "--preset cpu --epochs_small 0 --hold_layers 0"
+    assert train_advanced_streamlined.parse_args(words.split()).hold_layers == 0
+
+
 def test_the_baseline_does_not_offer_what_it_ignores(capsys):
     with pytest.raises(SystemExit):
         train_baseline.parse_args(["--gender_units", "5"])

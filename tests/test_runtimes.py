@@ -457,10 +457,8 @@ def test_views_are_averaged_in_every_runtime(exported, phantoms):
     image, sex = films.pixels[..., None], films.sex[:, None]
     views = {}
     for runtime in ("keras", name):
-        words = [str(phantoms), "--model", str(folder), "--use_tta", "--runtime", runtime]
-        args = predict.parse_args(words)
-        ensemble = Ensemble(read_members([folder]), [folder], args)
-        ensemble.load(args)
+        ensemble = Ensemble(read_members([folder]), [folder], views=5)
+        ensemble.load(predict.parse_args([str(phantoms), "--runtime", runtime]))
         views[runtime] = ensemble.predictors[0](image, sex)
     np.testing.assert_allclose(views[name], views["keras"], atol=0.05)
     assert not np.allclose(views["keras"], keras_months(folder, image, sex), atol=0.05)

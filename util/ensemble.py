@@ -66,17 +66,16 @@ def read_members(folders):
 
 
 class Ensemble:
-    """The members that predict together, with the calibration of what they say: the one of
-    --calibration, else the intervals of their validation films. `notes` are what a user should
-    know, such as why there are no intervals."""
+    """The members that predict together, and the calibration of what they say. `notes` are what a
+    user should know, such as why there are no intervals."""
 
-    def __init__(self, members, folders, args):
-        """`folders` are those that were named; `args` holds --calibration, --use_tta and
-        --tta_steps."""
-        self.members, self.views = members, choose_views(members, folders, args)
+    def __init__(self, members, folders, views, calibration=None):
+        """`folders` are those that were named; the mean is over so many views of each film.
+        `calibration` is the name of one, else the intervals are those of validation films."""
+        self.members, self.views = members, views
         self.sees_sex = any(member.sees_sex for member in members)
         self.canvases = list(dict.fromkeys(member.canvas for member in members))
-        self.calibration, note = choose_calibration(members, folders, args.calibration, self.views)
+        self.calibration, note = choose_calibration(members, folders, calibration, views)
         self.notes = [note for note in (note, *localiser_notes(members)) if note]
         self.predictors = []
 

@@ -166,7 +166,7 @@ def parse_effective(parser, argv=None):
     typed = typed_options(parser, argv, vars(args))
     given = Given(vars(args))
     for options, case, counts in RULES:
-        idle = [name for name in options if name in typed and given[name] is not False]
+        idle = [name for name in options if name in typed and given[name]]  # 0 asks for nothing
         if idle and not counts(given):
             parser.error(f"--{idle[0]} has no effect {case}")
     return args

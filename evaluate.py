@@ -45,7 +45,9 @@ def parse_args(argv=None):
         action="store_true",
         help="choose on validation films which runs count in the ensemble, and how often",
     )
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
+    parser.add_argument(
+        "--split", choices=("train", "val", "test"), default="test", help="films to evaluate"
+    )
     parser.add_argument("--data_dir", help="data folder (default: the one of the run)")
     add_clahe(parser, "evaluate on the CLAHE copies of the split's films (made when missing)")
     parser.add_argument(

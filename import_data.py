@@ -2,7 +2,7 @@
 
     python import_data.py --source boneage-training-dataset.zip
     python import_data.py --source films/ --csv labels.csv --split 0.8 0.1 0.1
-    python import_data.py --source "Bone Age Training Set.zip" \
+    python import_data.py --source "Bone Age Training Set.zip" \\
         "Bone Age Training Set Annotations.zip" "Bone Age Validation Set.zip"
 
 A source is a folder or a zip; its table is found inside it, beside it, or in a source that holds

@@ -62,7 +62,7 @@ def sex_model(backbone, img_size, head, *, weights, activation, gender_units):
 
 
 def attn_sex_model(backbone, img_size, head, *, weights, activation, gender_units):
-    """The brief's original attention: a mask over positions weighs the features before pooling.
+    """The project's first attention: a mask over positions weighs the features before pooling.
 
     Three 1 x 1 convolutions give a score for each position; its softmax over all positions is
     the mask, so that the pooled vector is a weighted mean. (A sigmoid mask divided by its own

@@ -164,7 +164,7 @@ def add_model_options(parser, model_type=None):
         help="start of the backbone; FILE holds include_top=False weights of it, and the folder of a "
         "trained RUN the whole model",
     )
-    group.add_argument("--activation", default="relu", help="activation of the dense layer")
+    group.add_argument("--activation", default="relu", help="activation of the dense layers")
     group.add_argument(
         "--dropout_rate", type=number(0, 0.95), default=0.3, help="dropout before the output"
     )
@@ -210,7 +210,7 @@ def add_training_options(parser):
         help="share of the backbone's layers, the first and slowest ones, that don't train on films "
         "of full size: they learn from small films alone, or stay as the RUN of --weights left them",
     )
-    group.add_argument("--lr", type=number(0, 1, True), default=1e-3, help="peak learning rate")
+    group.add_argument("--lr", type=number(0, 1, True), default=1e-3, help="highest learning rate of the frozen epochs")
     group.add_argument(
         "--lr_finetune", type=number(0, 1, True), default=3e-4, help="the same for fine-tuning"
     )

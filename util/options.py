@@ -210,7 +210,12 @@ def add_training_options(parser):
         help="share of the backbone's layers, the first and slowest ones, that don't train on films "
         "of full size: they learn from small films alone, or stay as the RUN of --weights left them",
     )
-    group.add_argument("--lr", type=number(0, 1, True), default=1e-3, help="highest learning rate of the frozen epochs")
+    group.add_argument(
+        "--lr",
+        type=number(0, 1, True),
+        default=1e-3,
+        help="highest learning rate of the frozen epochs",
+    )
     group.add_argument(
         "--lr_finetune", type=number(0, 1, True), default=3e-4, help="the same for fine-tuning"
     )

@@ -25,6 +25,15 @@ from train_advanced import parse_args as parse_training_args
 from util.errors import run_command
 from util.options import add_backbones, count, new_parser
 
+CHOSEN = "chosen by the sweep: use --backbones and --sweep"
+NOT_IN_A_SWEEP = {
+    "--backbone": CHOSEN,
+    "--run_name": CHOSEN,
+    "--resume": CHOSEN,
+    "--show": "not for a sweep, which would wait for you: open the pictures in the folders",
+    "--folds": "not for a sweep, which trains one run a backbone: use train_advanced.py",
+}
+
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
@@ -37,13 +46,9 @@ def parse_args(argv=None):
     )
     add_machines(parser)
     args, passed_on = parser.parse_known_args(argv)
-    for option in ("--backbone", "--run_name", "--resume"):
-        if any(word.split("=")[0] == option for word in passed_on):
-            parser.error(f"{option} is chosen by the sweep: use --backbones and --sweep")
-    if "--show" in passed_on:
-        parser.error("--show would wait for you after every run: open the pictures in the folders")
-    if any(word.split("=")[0] == "--folds" for word in passed_on):
-        parser.error("a sweep trains one run a backbone: use train_advanced.py for --folds")
+    for word in passed_on:
+        if (option := word.split("=")[0]) in NOT_IN_A_SWEEP:
+            parser.error(f"{option} is {NOT_IN_A_SWEEP[option]}")
     if args.gpus_per_run is not None and args.ray is None:
         parser.error("--gpus_per_run has no effect without --ray")
     for option in ("dry_run", "no_estimate"):

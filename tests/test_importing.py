@@ -149,6 +149,48 @@ def test_zips_inside_a_zip_are_unpacked_and_litter_is_not(tmp_path):
     assert not list(tmp_path.rglob("outside.png"))
 
 
+def test_a_zip_inside_a_zip_overwrites_no_folder_of_its_name(tmp_path):
+    source = make_source(tmp_path / "films")
+    make_films(tmp_path / "other", [101, 900])
+    zipped(tmp_path / "other").replace(source / "more.zip")
+    make_films(source / "more", [900])
+    (source / "empty.zip").mkdir()
+    rows = run(tmp_path / "Data", "--source", zipped(source))
+    assert ("101", "", "several files of that name") in left_out(rows)
+    assert sum(name == "900.png" for _, name, _ in left_out(rows)) == 2
+
+
+def test_tables_in_hidden_folders_are_none(tmp_path):
+    """As a notebook leaves copies of those that were opened."""
+    source = make_source(tmp_path / "films")
+    make_table(source / ".ipynb_checkpoints" / "labels-checkpoint.csv", IDS)
+    check_films(run(tmp_path / "Data", "--source", source), IDS)
+
+
+def test_every_row_that_is_left_out_is_listed(tmp_path):
+    source = make_source(tmp_path / "films")
+    with (source / "labels.csv").open("a") as table:
+        table.write(",100,True\n,100,True\n77,100,True\n77,90,True\n")
+    rows = [("", "", "no id")] * 2 + [("77", "", "no file")] * 2
+    assert left_out(run(tmp_path / "Data", "--source", source)) == rows
+
+
+def test_rows_without_id_in_two_given_splits_are_no_common_film(tmp_path):
+    sources = [
+        make_source(tmp_path / n, ids) for n, ids in (("training", IDS[:30]), ("test", IDS[30:]))
+    ]
+    for source in sources:
+        with (source / "labels.csv").open("a") as table:
+            table.write(",100,True\n")
+    check_films(run(tmp_path / "Data", "--source", *sources), IDS)
+
+
+def test_a_share_of_nothing_gets_no_film(tmp_path):
+    source = make_source(tmp_path / "films", range(1, 6))
+    rows = read(run(tmp_path / "Data", "--source", source, "--split", 0, 0.5, 0.5))
+    assert set(rows["split"]) == {"val", "test"}
+
+
 def test_options_name_the_table_and_which_number_is_male(tmp_path):
     make_films(tmp_path / "films", IDS)
     make_table(tmp_path / "films" / "old.csv", IDS[:3])

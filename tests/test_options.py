@@ -295,7 +295,10 @@ def test_a_sweep_names_its_runs_itself(words, capsys):
 
 @pytest.mark.parametrize(
     ("words", "error"),
-    [("--folds 5", "use train_advanced.py for --folds"), ("--show", "--show would wait for you")],
+    [
+        ("--folds 5", "--folds is not for a sweep"),
+        ("--show", "--show is not for a sweep, which would wait for you"),
+    ],
 )
 def test_what_a_sweep_does_not_pass_on(words, error, capsys):
     with pytest.raises(SystemExit):

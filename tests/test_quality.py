@@ -1,6 +1,7 @@
 """The data quality check: what is wrong with tables and films, and pictures that occur twice."""
 
 import json
+import os
 import shutil
 
 import cv2
@@ -310,6 +311,16 @@ def test_the_command_tells_what_is_wrong_and_writes_it_down(folder, tmp_path, co
     assert "<script>" not in page
     assert page.count("data:image/jpeg;base64,") == 5
     assert len(page) < 5_000_000
+
+
+def test_a_name_that_is_not_unicode_is_told(folder, tmp_path):
+    extra = os.fsencode(folder / "train") + b"/m\xfcller.png"
+    shutil.copy(film(folder, "train", 0), extra)
+    assert (
+        check_nan_in_dfs.main(["--data_dir", str(folder), "--out", str(tmp_path / "report")]) == 0
+    )
+    findings = json.loads((tmp_path / "report" / "findings.json").read_text())
+    assert findings["films_without_row"] == [{"split": "train", "file": "train/m\\xfcller.png"}]
 
 
 def test_a_clean_folder_ends_with_0_and_no_report_is_overwritten(large_films, tmp_path, capsys):

@@ -178,6 +178,22 @@ def test_the_smallest_validation_error_comes_first(first, sweep, inside):
     assert [word for word in words if word in order] == order
 
 
+def test_a_backbone_more_keeps_the_rows_of_the_others(first, sweep, inside):
+    """And a table of runs with other test films says so."""
+    for backbone in ("mobilenet", "mobilenet_v2"):
+        folder = first[1].with_name("more") / backbone
+        shutil.copytree(first[1] / "mobilenet", folder)
+        config = json.loads((folder / "config.json").read_text())
+        config["options"]["backbone"] = config["data"]["test"]["fingerprint"] = backbone
+        (folder / "config.json").write_text(json.dumps(config))
+    one, folder = sweep("--summarise", name="more", backbones=["mobilenet"], by=inside)
+    two, _ = sweep("--summarise", name="more", backbones=["mobilenet_v2"], by=inside)
+    table = pd.read_csv(folder / "summary.csv")
+    assert sorted(table["backbone"]) == ["mobilenet", "mobilenet_v2"]
+    assert "test films changed between these runs" in two.stdout
+    assert "test films changed" not in one.stdout
+
+
 def test_a_mistyped_sweep_is_not_summarised(inside, tmp_path):
     words = ["--results_dir", tmp_path, "--sweep", "typo", "--summarise"]
     process = inside("run_all_backbones.py", *words)

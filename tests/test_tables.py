@@ -235,7 +235,7 @@ def test_ids_are_text_without_the_ending_of_a_file(read):
         ("1377", "1377", "1377.png"),
         ("1377", "1377.png", "1377.webp"),  # .webp where the table says .png
         ("1377", "1377.png", "1377.JPG"),
-        ("1377", "renamed.png", "1377.png"),
+        ("9", "42", "0042.png"),
         ("9", "scan_a.png", "scan_a.png"),
         ("9", "scan_a", "scan_a.jpeg"),
         ("1377", "train/1377.png", "deep/er/1377.png"),
@@ -255,6 +255,41 @@ def test_the_exact_name_wins_over_the_name_without_zeros(films):
     assert found(labels, films("7.png", "007.png", "0007.png")) == ["7.png", "007.png", "0007.png"]
     # which of the two is meant can't be known
     assert found(labels_of("00007"), films()) == [""]
+
+
+def test_a_row_whose_film_is_missing_takes_no_other_one(films):
+    """Ids may be row numbers, and films have numbers as well: film 1 is that of row 4."""
+    labels = labels_of("1", "4", filename=["1379.png", "1.png"])
+    folder = films("1.png", "2.png")
+    assert found(labels, folder) == ["", "1.png"]
+    assert found(labels[:1], folder) == [""]
+
+
+def test_a_row_without_id_has_no_film(films):
+    assert found(labels_of("", "0"), films("0.png")) == ["", "0.png"]
+
+
+def test_films_of_one_name_are_told_by_folder_whatever_their_ending(films):
+    """As copies of a/1.jpg and b/1.jpg are that CLAHE wrote as PNG."""
+    labels = labels_of("11", "12", filename=["a/1.jpg", "b/1.jpg"])
+    assert found(labels, films("a/1.png", "b/1.png")) == ["a/1.png", "b/1.png"]
+
+
+def test_a_row_that_is_left_out_makes_no_other_one_a_repetition(films):
+    labels = labels_of("1", "2", "2", filename=["x.png", "x.png", "y.png"])
+    usable, left_out = split_usable(find_films(labels, films("x.png", "y.png")))
+    assert usable["filename"].tolist() == ["x.png", "y.png"]
+    assert left_out["reason"].tolist() == ["same file as another row"]
+
+
+def test_patients_are_the_same_with_and_without_the_ending_of_a_float(read):
+    labels = read("id,patient,boneage,male\n1,12.0,100,True\n2,12,100,True\n3,,100,True\n")
+    assert labels["patient"].tolist() == ["12", "12", ""]
+
+
+def test_a_column_male_may_mix_words_and_numbers(read):
+    labels = read("id,boneage,male\n1,100,TRUE\n2,100,0\n3,100,1\n4,100,FALSE\n")
+    assert labels["sex"].tolist() == [1, 0, 1, 0]
 
 
 def test_images_are_listed_without_hidden_ones_and_other_files(films):

@@ -57,7 +57,7 @@ def augment_labels(image, sex, boneage, rng, ranges):
     return image, sex, boneage
 
 
-def mixup(image, sex, boneage, rng, alpha=0.2):
+def mixup(image, sex, boneage, rng, alpha):
     """Blend each film with another of the batch: image, sex and label by one share
     (Zhang et al. 2018, 'mixup: beyond empirical risk minimization')."""
     share = np.float32(rng.beta(alpha, alpha))
@@ -67,7 +67,7 @@ def mixup(image, sex, boneage, rng, alpha=0.2):
     return np.rint(image).astype(np.uint8), sex, boneage
 
 
-def add_gaussian_noise_to_labels(boneage, rng, noise_std=1.0):
+def add_gaussian_noise_to_labels(boneage, rng, noise_std):
     """Add normal noise with an SD of `noise_std` months to labels `(N, 1)`."""
     return boneage + rng.normal(0, noise_std, boneage.shape).astype(boneage.dtype)
 

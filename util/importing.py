@@ -80,8 +80,11 @@ def unpack(path, folder):
         members = [m for m in archive.infolist() if not is_litter(m.filename)]
         for member in tqdm(members, desc=f"unpacking {path.name}", unit="file", disable=None):
             archive.extract(member, folder)  # never outside of `folder`
-    for inner in list(folder.rglob("*.zip")):
-        unpack(inner, inner.with_suffix(""))
+    for inner in [path for path in folder.rglob("*.zip") if path.is_file()]:
+        target = inner.with_suffix("")
+        if target.exists():  # its films would overwrite those of this folder
+            target = Path(tempfile.mkdtemp(prefix=inner.stem, dir=inner.parent))
+        unpack(inner, target)
         inner.unlink()
 
 
@@ -97,14 +100,18 @@ def find_tables(source):
         return native
     given = Path(source.name).resolve()
     beside = dict.fromkeys([given.with_suffix(".csv"), given.parent / f"{given.name}.csv"])
-    inside = [p for p in sorted(source.folder.rglob("*.csv")) if not is_litter(p.name)]
+    inside = [
+        p
+        for p in sorted(source.folder.rglob("*.csv"))
+        if not is_litter(p.relative_to(source.folder))
+    ]
     return [*inside, *(path for path in beside if path.is_file())]
 
 
 def read_source(source, tables, male_value, table_first=True):
     """Read the labelled films of a source: frame as of `find_films`, and `kind`: the split that
-    names tell ("train", "val", "test"), "" when they tell none. The name of the table counts
-    first, unless it is one for several sources. UserError when a table is no usable one; one that
+    names tell ("train", "val", "test"), "" when they tell none, and `row`: the table and the line in
+    it. The name of the table counts first, unless it is one for several sources. UserError when a table is no usable one; one that
     only lacks a column, or rows, is none of labels."""
     labelled, problems = [], []
     for table in tables:
@@ -129,7 +136,12 @@ def read_source(source, tables, male_value, table_first=True):
     if len(set(kinds)) < len(kinds):
         names = ", ".join(str(table) for table, _, _ in labelled)
         raise UserError(f"several tables with labels: {names}. Choose one with --csv FILE.")
-    parts = [find_films(labels, source.folder).assign(kind=kind) for _, kind, labels in labelled]
+    parts = [
+        find_films(labels, source.folder).assign(
+            kind=kind, row=[f"{table}, {i}" for i in labels.index]
+        )
+        for table, kind, labels in labelled
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -159,8 +171,8 @@ def read_sources(sources, csv, male_value):
         ]
     films = pd.concat(parts, ignore_index=True)
     # one table for several sources: a row needs its film in one of them
-    elsewhere = films["id"].isin(films.loc[films["path"] != "", "id"])
-    repeated = films.duplicated(["id", "filename"])
+    elsewhere = films["row"].isin(films.loc[films["path"] != "", "row"])
+    repeated = films.duplicated("row")
     films = films[(films["path"] != "") | ~(elsewhere | repeated)].reset_index(drop=True)
     if films["kind"].nunique() == 1:  # a name alone, such as "training", splits nothing
         films["kind"] = ""
@@ -186,10 +198,20 @@ def read_sources(sources, csv, male_value):
 
 def check_given_splits(films):
     """UserError when a film, or a patient, is in more than one given split."""
-    told = films[(films["kind"] != "") & (films["path"] != "") & (films["patient"] != "")]
+    given = films[(films["kind"] != "") & (films["path"] != "")]
     for column, name, part, advice in (
-        ("id", "ids", films, "one of the downloads is not what its name says. Leave it out."),
-        ("patient", "patients", told, "keep all films of a patient in one of them."),
+        (
+            "id",
+            "ids",
+            films[films["id"] != ""],
+            "one of the downloads is not what its name says. Leave it out.",
+        ),
+        (
+            "patient",
+            "patients",
+            given[given["patient"] != ""],
+            "keep all films of a patient in one of them.",
+        ),
     ):
         kinds = part.groupby(column)["kind"].nunique()
         shared = kinds.index[kinds > 1]
@@ -219,7 +241,8 @@ def assign_splits(films, shares, seed, test_ids=()):
     settled_test = (settled == "test").sum()
     pool = len(order) + settled_test
     start = 0
-    drawn = pd.Series("train", index=people.index)
+    rest = next(name for name, share in zip(SPLITS, shares, strict=True) if share)
+    drawn = pd.Series(rest, index=people.index)
     for name in ("test", "val"):
         count = round(wanted[name] * pool) - (settled_test if name == "test" else 0)
         chosen = order[start : start + max(0, count)]
@@ -260,13 +283,11 @@ def new_data_folder(data_dir):
             if (data_dir / path.name).is_dir():
                 (data_dir / path.name).rmdir()  # empty, else it would have been refused
             path.replace(data_dir / path.name)
-    except BaseException:
+    finally:
         shutil.rmtree(work, ignore_errors=True)
         if is_new:
-            with suppress(OSError):  # somebody else put something there meanwhile
+            with suppress(OSError):  # it holds something, as after a success
                 data_dir.rmdir()
-        raise
-    shutil.rmtree(work, ignore_errors=True)
 
 
 def place_films(films, max_side, ready):

@@ -7,6 +7,7 @@ Every row and every film is looked at, and each file is read once.
 """
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -210,7 +211,8 @@ def read_split(data_dir, split, male_value):
     text = {name: find_columns(table, name)[0] for name in ("boneage", "sex")}
 
     def shorten(path):
-        return f"{SPLITS[split][0]}/{path.removeprefix(f'{folder}/')}"
+        name = f"{SPLITS[split][0]}/{path.removeprefix(f'{folder}/')}"
+        return os.fsencode(name).decode("utf-8", "backslashreplace")  # names need not be Unicode
 
     rows = rows.assign(
         split=split,

@@ -56,18 +56,17 @@ def records(frame):
 
 def summarize(audit):
     """The findings in numbers: a dictionary of lists and numbers, ready for JSON."""
-    counts = audit.flags["check"].value_counts()
-    firsts = audit.flags.drop_duplicates("check").set_index("check")
+    found = dict(iter(audit.flags.groupby("check")))
     checks = [
         {
             "severity": severity,
             "check": check,
-            "n": int(counts[check]),
-            "example": " ".join(name_flag(firsts.loc[check])),
+            "n": len(found[check]),
+            "example": name_flag(found[check].iloc[0]),
             "advice": advice,
         }
         for check, (severity, advice) in CHECKS.items()
-        if check in counts
+        if check in found
     ]
     checks.sort(key=lambda row: row["severity"] != SERIOUS)
     return {
@@ -91,10 +90,10 @@ def summarize(audit):
 
 
 def name_flag(flag):
-    """The words that say which row a flag is about, and why: a list."""
+    """Which row a flag is about, and why, in words."""
     row = "" if pd.isna(flag["row"]) else f"row {flag['row']}"
     name = next((flag[k] for k in ("file", "id") if isinstance(flag[k], str) and flag[k]), "")
-    return [word for word in (flag["split"], row, name, flag["detail"]) if word]
+    return " ".join(word for word in (flag["split"], row, name, flag["detail"]) if word)
 
 
 def describe_split(audit, split):

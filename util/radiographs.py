@@ -122,7 +122,7 @@ def read_bytes(path):
         raise RadiographError(path, f"{UNREADABLE}: {os.strerror(error.errno)}") from None
 
 
-def decode(data, path="bytes"):
+def decode(data, path):
     """Decode the bytes of an image file to grey `(H, W)`, uint8 or uint16 as stored.
 
     The kind is told by content, never by name. RGB, RGBA and palette images become grey.

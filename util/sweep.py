@@ -134,11 +134,13 @@ def check_sweep(folder):
 
 
 def write_summary(folder, runs):
-    """Write summary.csv of all runs and <backbone>_performance.json of the finished ones; returns
-    the table, the smallest validation error first: the least of many test errors is small by luck
-    as well."""
+    """Write summary.csv of all runs, beside those that it held before, and
+    <backbone>_performance.json of the finished ones; returns the table, the smallest validation
+    error first: the least of many test errors is small by luck as well."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
+    path, names = folder / "summary.csv", [run.backbone for run in runs]
+    known = pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.exists() else None
+    rows = [] if known is None else known[~known["backbone"].isin(names)].to_dict("records")
     for run in runs:
         metrics = run.metrics
         rows.append(summarise(run, metrics))
@@ -146,7 +148,7 @@ def write_summary(folder, runs):
             more = {"metrics": metrics, "options": lasting_options(run.args)}
             write_json(folder / f"{run.backbone}_performance.json", rows[-1] | more)
     table = pd.DataFrame(rows).sort_values("val_mae", kind="stable")
-    write_csv(folder / "summary.csv", table)
+    write_csv(path, table)
     return table
 
 
@@ -159,10 +161,12 @@ def summarise(run, metrics):
         status = "failed" if reason else "to do"
         return row | {"status": status, "val_mae": float("nan"), "reason": reason}
     test, history = metrics["test"], pd.read_csv(run.folder / "history.csv")
-    seconds = Run(run.folder).read_json("config.json").get("feature_seconds", 0)
+    config = Run(run.folder).read_json("config.json")
+    seconds = config.get("feature_seconds", 0)
     return row | {
         "status": "done",
         "n": test["n"],
+        "test_films": config["data"]["test"]["fingerprint"],
         "test_mae": test["mae"],
         "ci95_low": test["mae_ci95"][0],
         "ci95_high": test["mae_ci95"][1],
@@ -187,6 +191,8 @@ def report_results(folder, table):
         print(f"\n{format_table(done)}")
         plot = plot_sweep(done, folder / "backbones.png", folder.name)
         print(f"\nsummary {folder / 'summary.csv'}, picture {plot}")
+        if done["test_films"].nunique() > 1:
+            print("note: test films changed between these runs: their errors can't be compared")
     for row in failed.itertuples():
         print(f"error: {row.backbone} failed: {row.reason.removeprefix('error: ')}")
     if len(to_do):

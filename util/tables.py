@@ -65,7 +65,7 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
     return pd.DataFrame(
         {
             "id": ids,
-            "patient": clean_text(table[has_patients[0]]) if has_patients else "",
+            "patient": clean_number(table[has_patients[0]]) if has_patients else "",
             "filename": clean_text(table[has_names[0]]) if has_names else "",
             "sex": read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan,
             "boneage": read_months(table[has_ages[0]]) if has_ages else np.nan,
@@ -143,6 +143,11 @@ def clean_text(column):
     return column.fillna("").str.strip()
 
 
+def clean_number(column):
+    """Numbers or names as text, without the ".0" that a gap gives to a column of numbers."""
+    return clean_text(column).str.replace(r"^(\d+)\.0$", r"\1", regex=True)
+
+
 def look_like_years(boneage):
     """Whether ages `(n,)` that were read as months look like years: 20 or more, all low."""
     return boneage.count() >= 20 and boneage.max() <= LARGEST_YEARS
@@ -182,6 +187,8 @@ def read_sex(table, columns, male_value, path):
         numbers = text.map({"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0})
         check_numbers_of_sex(text, column, path)
         words = text.map({**dict.fromkeys(MALE, 1.0), **dict.fromkeys(FEMALE, 0.0)})
+        if is_male(column):
+            words = words.fillna(numbers)
         if words.notna().any():
             contradicts = words.notna() & sex.notna() & (words != sex)
             if contradicts.any():
@@ -190,8 +197,6 @@ def read_sex(table, columns, male_value, path):
                     "Remove the wrong one."
                 )
             sex = sex.fillna(words)
-        elif is_male(column):
-            sex = sex.fillna(numbers)
         elif numbers.notna().any():
             ambiguous = (column, numbers)
     if ambiguous and sex.isna().all():
@@ -229,27 +234,26 @@ def match_films(labels, films):
     """Add two columns: path, the film of each row among `films`, a list of paths, and missing,
     which says why there is none ("" where there is one).
 
-    Matched by the path or name that the table gives, then by id with any image ending, last by
-    id without leading zeros. A name that several files have is no match, and no film belongs to
-    two ids: a row whose path it is has it before one that only has its name.
+    Matched by the path that the table gives, by its name, by its name with any image ending, last
+    without leading zeros; the id stands for the name in rows that give none. A name that several
+    files have is no match, and no film belongs to two ids: a row that names it better has it.
     """
+    names = labels["filename"].str.replace("\\", "/", regex=False)
+    stems = names.map(clean_id).where(names != "", labels["id"])
     by_name, by_stem = group(films, lambda p: p.name), group(films, lambda p: p.stem)
-    rows = [
-        (id_, filename.replace("\\", "/"))
-        for id_, filename in zip(labels["id"], labels["filename"], strict=True)
-    ]
-    by_path = [match_path(filename, by_name) for _, filename in rows]
-    claimed = {path for paths in by_path for path in paths}
-    found = [
-        paths or [p for p in match_name(id_, filename, by_name, by_stem) if p not in claimed]
-        for paths, (id_, filename) in zip(by_path, rows, strict=True)
-    ]
-    taken = {path for paths in found for path in paths}
-    by_number = group((p for p in films if p not in taken), lambda p: p.stem.lstrip("0"))
-    found = [
-        paths or by_number.get(id_.lstrip("0"), [])
-        for paths, (id_, _) in zip(found, rows, strict=True)
-    ]
+    by_number = group(films, lambda p: without_zeros(p.stem))
+    found, claimed = [[]] * len(labels), set()
+    for match in (
+        lambda name, _: match_path(name, by_name, by_stem),
+        lambda name, _: by_name.get(Path(name).name, []),
+        lambda _, stem: by_stem.get(stem, []),
+        lambda _, stem: by_number.get(without_zeros(stem), []),
+    ):
+        found = [
+            paths or [path for path in match(name, stem) if path not in claimed]
+            for paths, name, stem in zip(found, names, stems, strict=True)
+        ]
+        claimed = {path for paths in found for path in paths}
     missing = {0: "no file", 1: ""}
     return labels.assign(
         path=[str(paths[0]) if len(paths) == 1 else "" for paths in found],
@@ -257,19 +261,18 @@ def match_films(labels, films):
     )
 
 
-def match_path(filename, by_name):
-    """The files that lie where a row says, when it names a folder."""
-    ending = "/" + filename.removeprefix("./").lstrip("/")
-    if ending.count("/") == 1:
+def match_path(filename, by_name, by_stem):
+    """The files that lie where a row says, when it names a folder; with any image ending, where
+    there is none of its own."""
+    folder, slash, name = filename.removeprefix("./").lstrip("/").rpartition("/")
+    if not slash:
         return []
-    same_name = by_name.get(Path(filename).name, [])
-    return [path for path in same_name if f"/{path.as_posix()}".endswith(ending)]
+    same_name = by_name.get(name) or by_stem.get(clean_id(name), [])
+    return [p for p in same_name if f"/{p.parent.as_posix()}".endswith(f"/{folder}")]
 
 
-def match_name(id_, filename, by_name, by_stem):
-    """The files that a row may mean, by the best of its names that fits any."""
-    same_name = by_name.get(Path(filename).name)
-    return same_name or by_stem.get(clean_id(filename)) or by_stem.get(id_) or []
+def without_zeros(stem):
+    return stem.lstrip("0") or stem
 
 
 def group(films, key):
@@ -317,9 +320,13 @@ def split_usable(labels, need=("sex", "boneage")):
         if column in need:
             reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
     reasons = reasons.mask(labels["id"] == "", "no id")
-    usable = labels[reasons == ""]
-    reasons[usable.index[usable["path"].duplicated()]] = "same file as another row"
-    reasons[usable.index[usable["id"].duplicated()]] = "duplicate id"
+    for columns, reason in (
+        (["id", "path"], "duplicate id"),
+        (["path"], "same file as another row"),
+        (["id"], "duplicate id"),
+    ):
+        usable = labels[reasons == ""]  # a row that is left out makes no other one a repetition
+        reasons[usable.index[usable.duplicated(columns)]] = reason
     bad = reasons != ""
     left_out = labels.loc[bad, ["id", "filename"]].assign(reason=reasons[bad])
     usable = labels[~bad].drop(columns="missing")

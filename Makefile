@@ -48,10 +48,10 @@ clean-demo:  ## remove the demo's data and runs
 	rm -rf $(DEMO)
 
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	  { echo "error: Python 3.10 or newer is needed ($(PYTHON)). Name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
+	  { echo "error: Python 3.10 to 3.13 is needed ($(PYTHON)). Name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	@$(PYTHON) -m venv .venv || \
-	  { echo "error: $(PYTHON) can't make a virtual environment. On Debian or Ubuntu: apt install python3-venv"; exit 2; }
+	  { rm -rf .venv; echo "error: $(PYTHON) can't make a virtual environment. On Debian or Ubuntu: apt install python3-venv"; exit 2; }
 
 .venv/ready: requirements.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt

@@ -29,8 +29,6 @@ from util.options import (
     new_parser,
 )
 
-FEW_INVERTED = 0.01  # share of films: white frames make a few look so
-
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
@@ -123,16 +121,18 @@ def evaluate_runs(folders, views, args):
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
     ensemble.load(args)
-    from util.files import new_folder
+    from util.files import check_place, new_folder
 
-    out = new_folder(args.out or default_folder(folders, name))
+    out = args.out or default_folder(folders, name)
+    check_place(out)
     predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
     left_out = films[ensemble.canvases[0]].left_out
-    metrics = judge(ensemble, predictions, films, args)
+    metrics = judge(ensemble, predictions, films, args) | describe_evaluation(ensemble, args)
     if comparison:
         metrics["members"] = comparison
+    out = new_folder(out)
     plots = write_evaluation(out, predictions, metrics, left_out, name)
-    report(metrics, ensemble, describe(folders[0], ensemble, name))
+    report(metrics, ensemble, describe(ensemble, name))
     report_left_out(left_out, out)
     print(f"\npredictions, metrics and plots: {out}")
     if args.show:
@@ -147,7 +147,7 @@ def judge(ensemble, predictions, films, args):
     alone; what throws doubt on them goes to the ensemble's notes."""
     import numpy as np
 
-    from util.ensemble import look_inverted, taken_whole
+    from util.ensemble import inverted_note, look_inverted, taken_whole
     from util.held_out import (
         fitted_note,
         fitted_to,
@@ -172,12 +172,20 @@ def judge(ensemble, predictions, films, args):
     metrics = evaluate_with_intervals(predictions, half_width, median, check=~known)
     pixels = {canvas: part.pixels for canvas, part in films.items()}
     whole, inverted = (int(which(pixels).sum()) for which in (taken_whole, look_inverted))
-    if inverted > max(1, FEW_INVERTED * len(table)):
-        ensemble.notes.append(
-            f"{inverted} films look inverted, and months are wrong if they are: bones must be light on a "
-            "dark ground"
-        )
+    ensemble.notes += inverted_note(inverted, len(table))
     return metrics | {"views": ensemble.views, "whole": whole, "inverted": inverted}
+
+
+def describe_evaluation(ensemble, args):
+    """What was evaluated, and what to know of it, for metrics.json."""
+    films = {"csv": args.csv, "images": args.images} if args.csv else {"split": args.split}
+    return {
+        "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
+        "films": films | {"data_dir": args.data_dir, "clahe": args.use_clahe_val_test},
+        "calibration": args.calibration,
+        "runtime": args.runtime,
+        "notes": ensemble.notes,
+    }
 
 
 def write_evaluation(out, predictions, metrics, left_out, name):
@@ -212,10 +220,10 @@ def default_folder(folders, name):
     return first / f"evaluation_{name}" if len(folders) == 1 else first.parent / f"ensemble_{name}"
 
 
-def describe(folder, ensemble, name):
+def describe(ensemble, name):
     """The title of a table of errors."""
     runs = sum(member.weight for member in ensemble.members)
-    who = Path(folder).name if runs == 1 else f"mean of {runs} runs"
+    who = ensemble.members[0].run.folder.resolve().name if runs == 1 else f"mean of {runs} runs"
     return f"{who} on {name}" + (f", mean of {ensemble.views} views" if ensemble.views > 1 else "")
 
 
@@ -223,9 +231,16 @@ def calibrate_run(folder, views, args):
     """Fit a calibration of a run to the films of another hospital, and store it under a name."""
     from util import hospital
     from util.calibration import fit_calibration
-    from util.ensemble import Ensemble, localiser_notes, read_members
+    from util.ensemble import (
+        Ensemble,
+        inverted_note,
+        localiser_notes,
+        look_inverted,
+        read_members,
+    )
     from util.held_out import fitted_note, fitted_to, training_notes
     from util.runs import next_prediction
+    from util.tables import count_reasons
 
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
@@ -233,8 +248,16 @@ def calibrate_run(folder, views, args):
     films, _ = read_films_to_evaluate(args, ensemble)
     table = films[ensemble.canvases[0]].table
     hospital.check_enough_films(table, ensemble.sees_sex, args.calibrate)
-    notes = [*localiser_notes(ensemble.members), *training_notes(ensemble.members, table)]
-    for note in notes + fitted_note(fitted_to(ensemble, table)):
+    if left_out := count_reasons(films[ensemble.canvases[0]].left_out):
+        print(f"left out: {left_out}")
+    inverted = look_inverted({canvas: part.pixels for canvas, part in films.items()}).sum()
+    notes = [
+        *localiser_notes(ensemble.members),
+        *training_notes(ensemble.members, table),
+        *fitted_note(fitted_to(ensemble, table)),
+        *inverted_note(inverted, len(table)),
+    ]
+    for note in notes:
         print(f"note: {note}")
     ensemble.load(args)
     predictions, _ = ensemble.predict_labelled(films, args.batch_size_eval)

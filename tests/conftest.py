@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -147,11 +147,12 @@ def inside():
 
     def run(script, *words):
         main = importlib.import_module(script.removesuffix(".py")).main
-        out, err = StringIO(), StringIO()
+        out, err = (TextIOWrapper(BytesIO(), "utf-8", write_through=True) for _ in range(2))
         with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
             run_command(lambda: main([str(word) for word in words]))
         code = end.value.code or 0
-        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+        told = (stream.buffer.getvalue().decode() for stream in (out, err))
+        return subprocess.CompletedProcess(words, code, *told)
 
     return run
 

@@ -1,6 +1,7 @@
 """evaluate.py and predict.py on a trained run: right months, right order, errors in one line."""
 
 import json
+import os
 import shutil
 
 import cv2
@@ -325,18 +326,30 @@ def test_films_of_one_name_have_the_sexes_of_their_paths(trained, odd_films, ins
     assert [line.split()[1] for line in process.stdout.splitlines()] == ["F", "M"]
 
 
+def test_a_name_that_is_not_unicode_is_printed(trained, odd_films, inside, tmp_path):
+    film = os.fsencode(tmp_path) + b"/film_\xe9.png"
+    shutil.copy(odd_films / "8bit.png", film)
+    process = inside("predict.py", os.fsdecode(film), "--model", trained[0], "--sex", "F")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(r"film_\udce9.png  F")
+
+
 def test_an_evaluation_says_when_films_were_not_held_out(trained, inside, tmp_path):
     run, data = trained
     process = inside("evaluate.py", run, "--out", tmp_path / "own", "--tta_steps", "1")
     assert process.returncode == 0, process.stderr
-    assert "note: these are not" not in process.stdout
+    assert "was trained on" not in process.stdout
     (tmp_path / "Data").mkdir()
-    (tmp_path / "Data" / "test").symlink_to(data / "validation")
-    (tmp_path / "Data" / "df_test.csv").symlink_to(data / "df_val.csv")
+    (tmp_path / "Data" / "test").symlink_to(data / "train")
+    (tmp_path / "Data" / "df_test.csv").symlink_to(data / "df_train.csv")
     words = ["--data_dir", tmp_path / "Data", "--out", tmp_path / "other", "--tta_steps", "1"]
     process = inside("evaluate.py", run, *words)
     assert process.returncode == 0, process.stderr
-    assert f"note: these are not the test films of {run}" in process.stdout
+    note = f"{run} was trained on {len(pd.read_csv(data / 'df_train.csv'))} of these films"
+    assert f"note: {note}" in process.stdout
+    metrics = json.loads((tmp_path / "other" / "metrics.json").read_text())
+    assert metrics["notes"][0].startswith(note)
+    assert metrics["films"]["data_dir"] == str(tmp_path / "Data")
 
 
 def test_an_evaluation_on_training_films_says_so_and_tells_no_coverage(trained, inside, tmp_path):

@@ -1,6 +1,7 @@
 """Training that goes on from a trained run, on other films and at another size."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -84,6 +85,19 @@ def test_first_layers_can_stay_as_the_run_left_them(go_on, small_run):
     ]
     assert kernels == sorted(kernels, reverse=True)  # those that stayed come first
     assert set(kernels) == {True, False}
+
+
+def test_a_run_that_knows_the_validation_films_is_no_start(go_on, small_run, phantoms, tmp_path):
+    """As with --folds: a fold would be validated on films that the start was trained on."""
+    data = shutil.copytree(phantoms, tmp_path / "Data", ignore=shutil.ignore_patterns("cache"))
+    for one, other in (("df_val.csv", "df_train.csv"), ("validation", "train")):
+        (data / one).rename(data / "other")
+        (data / other).rename(data / one)
+        (data / "other").rename(data / other)
+    process, folder = go_on(data_dir=data)
+    assert process.returncode == 2
+    assert "was trained on 48 of 48 val films" in process.stderr
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

@@ -11,3 +11,5 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # TensorFlow's notes would bury our own messages; what fails raises an error as well.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# Else a process takes all memory of a GPU, and none can run beside it.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")

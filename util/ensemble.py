@@ -27,6 +27,8 @@ from util.runs import CALIBRATION, Run, find_folds, read_run
 from util.tables import LABELS
 from util.tta import TTA_STEPS, test_time_augmentation
 
+FEW_INVERTED = 0.01  # share of films: white frames make a few look so
+
 
 @dataclass
 class Member:
@@ -177,6 +179,16 @@ def look_inverted(pixels):
         [[looks_inverted(part[[i]][0]) for i in range(len(part))] for part in pixels.values()],
         axis=0,
     )
+
+
+def inverted_note(inverted, n):
+    """What to say, in a list, where so many of n films look inverted."""
+    if inverted <= max(1, FEW_INVERTED * n):
+        return []
+    return [
+        f"{inverted} films look inverted, and months are wrong if they are: bones must be light on a "
+        "dark ground"
+    ]
 
 
 def average(members, months):

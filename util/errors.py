@@ -35,6 +35,8 @@ def run_command(main):
     Exit codes: 0 fine, 1 done with something wrong (listed), 2 wrong usage or input,
     130 interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names of files need not be Unicode
     try:
         code = main()
     except UserError as error:

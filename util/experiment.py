@@ -28,7 +28,7 @@ from util.runs import (
     open_run,
 )
 from util.splits import load_splits, read_splits
-from util.start import check_start, note_start, read_start
+from util.start import check_start, check_start_films, note_start, read_start
 
 
 def run_experiment(args):
@@ -54,6 +54,7 @@ def fill_run(run, args):
         try:
             check_options(args)
             films = load_splits(args, run)
+            check_start_films(films, args)
             stages = prepare_stages(films, args, run)
             from util.training import train
 

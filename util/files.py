@@ -23,6 +23,13 @@ def write_atomically(path, write):
         temporary.unlink(missing_ok=True)
 
 
+def remove_temporaries(folder, names):
+    """Remove what killed processes left of files of these names, which nobody else may write now."""
+    for name in names:
+        for temporary in Path(folder).glob(f".*-*-{name}"):
+            temporary.unlink(missing_ok=True)
+
+
 def check_new_file(path):
     """UserError, before any work, when the file of --out exists or can't be written."""
     if Path(path).exists():
@@ -48,9 +55,17 @@ def write_csv(path, table):
     write_atomically(path, lambda file: table.to_csv(file, index=False, errors="backslashreplace"))
 
 
+def check_place(path):
+    """UserError, before any work, when no folder could be made at a path."""
+    path = Path(path).resolve()
+    place = next(place for place in (path, *path.parents) if place.exists())
+    if not os.access(place, os.W_OK):
+        raise UserError(f"no right to write to the folder ({place}). Choose another --out.")
+
+
 def new_folder(path):
-    """Make a folder and return its path; with a number behind its name when there is one already
-    that holds anything. Raises UserError when it can't be made."""
+    """Make a folder to write into at once, and return its path; with a number behind its name when
+    there is one already that holds anything. Raises UserError when it can't be made."""
     path, number = Path(path).resolve(), 1
     while True:
         folder = path if number == 1 else path.with_name(f"{path.name}_{number}")

@@ -24,9 +24,13 @@ def new_calibration_path(folder, name):
             f"no name for a calibration ({name}). Use letters, digits, - and _ (--name)."
         )
     path = Run(folder).folder / f"calibration_{name}.json"
+    check_free(path)
+    return path
+
+
+def check_free(path):
     if path.exists():
         raise UserError(f"there is a calibration of that name ({path}). Choose another --name.")
-    return path
 
 
 def calibrated_views(folder, name):
@@ -66,7 +70,9 @@ def read_named(folder, name):
 
 def store_calibration(path, calibration, table, views):
     """Write a new calibration, fitted to means of so many views of the films of a table; what they
-    are is kept with it, as nothing is learned from how it does on them."""
+    are is kept with it, as nothing is learned from how it does on them. UserError when another
+    process has taken the name meanwhile."""
+    check_free(path)
     write_json(path, {views_key(views): calibration | {"films": table[LABELS].to_dict("list")}})
 
 

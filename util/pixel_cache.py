@@ -87,6 +87,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
         ) as bar,
     ):
         for number, (part, name, known) in enumerate(zip(parts, names, kept, strict=True)):
+            known = known or (name and load_shard(name))  # another process may have made it by now
             if known:
                 shard, notes = known
             else:

@@ -23,7 +23,7 @@ except ImportError:  # Windows
     fcntl = None
 
 from util.errors import UserError, first_line
-from util.files import write_json
+from util.files import remove_temporaries, write_json
 from util.parallel import cores
 from util.tables import LABELS
 
@@ -63,7 +63,8 @@ class Run:
         """Read a JSON file of the run; None when there is none."""
         path = self.folder / name
         try:
-            return json.loads(path.read_text()) if path.exists() else None
+            text = path.read_text() if path.exists() else ""
+            return json.loads(text) if text else None  # empty: a run that starts this moment
         except ValueError:
             raise UserError(f"a damaged file of the run ({path}). Train it again.") from None
 
@@ -120,6 +121,7 @@ def open_run(args, name):
         check_started(run.folder, started)
         check_same_options(started["options"], options)
         run.lock()
+        remove_temporaries(run.folder, (STATE, "model.keras"))  # of a process that was killed
         return run
     content = {"options": options, "command": sys.argv, **environment()}
     check_free(run.folder)
@@ -159,8 +161,8 @@ def check_free(folder):
 
 
 def with_time(name):
-    """A name with the time of now."""
-    return f"{name}_{datetime.now():%Y%m%d_%H%M%S}"
+    """A name with the time of now, to the millisecond: jobs of an array start in one second."""
+    return f"{name}_{datetime.now():%Y%m%d_%H%M%S_%f}"[:-3]
 
 
 def lasting_options(args):

@@ -125,7 +125,6 @@ def require_package(package, module):
 
 def load_runtime(name, path):
     """Load an exported file into its runtime: `predict(image, sex) -> months (N,)`."""
-    require(name)
     runtime = RUNTIMES[name]
     with quiet_stderr():
         try:

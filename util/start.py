@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from util.errors import UserError
-from util.held_out import started_from_other_films
+from util.held_out import are_among, started_from_other_films
+from util.metrics import read_predictions
 from util.phases import NAMED_WEIGHTS, from_run
-from util.runs import add_to_config, load_run_model, read_run
+from util.runs import TRAINING_FILMS, add_to_config, load_run_model, read_run
 
+BY_CHANCE = 0.02  # share of films: those of two hospitals may agree in id, sex and age
 SAME = ("backbone", "activation", "dense_units")
 SAME_WITH_SEX = (*SAME, "gender_units")
 
@@ -56,11 +58,33 @@ def read_start(args):
     return Start(model.get_weights(), months.offset, months.scale)
 
 
+def check_start_films(films, args):
+    """UserError when the run to start from was trained on validation or test films of this one:
+    their errors would be those of films that the model knows."""
+    path = Path(args.weights) / TRAINING_FILMS
+    if not from_run(args) or not path.exists():  # of a model that was shipped
+        return
+    for split in ("val", "test"):
+        table = films[split].table
+        known = are_among(table, read_predictions(path)).sum()
+        if known > BY_CHANCE * len(table):
+            raise UserError(
+                f"the run to start from was trained on {known} of {len(table)} {split} films (--weights "
+                f"{args.weights}). Start from another, or keep its split: the errors would be too small."
+            )
+
+
 def note_start(run, args):
     """Say which run this one starts from, if any, and keep its config.json in that of this one."""
     if not from_run(args):
         return
     _, start = read_run(args.weights)
+    known = run.read_json("config.json").get("start", start)
+    if known != start:
+        raise UserError(
+            f"the run to start from was trained anew since ({args.weights}). Bring the old one back, or "
+            "start a new run."
+        )
     run.log(f"starts from {args.weights}")
     add_to_config(run, {"start": start})
     if started_from_other_films(run.read_json("config.json")):

@@ -1,0 +1,60 @@
+"""Run folders and files that several processes work on."""
+
+from argparse import Namespace
+
+import pytest
+
+from util.errors import UserError
+from util.files import check_place, new_folder, remove_temporaries
+from util.runs import Run, open_run
+from util.start import note_start
+
+
+def test_a_run_that_starts_this_moment_is_none_yet(tmp_path):
+    (tmp_path / "config.json").touch()
+    assert Run(tmp_path).read_json("config.json") is None
+
+
+def test_runs_without_a_name_that_start_together_have_folders_of_their_own(tmp_path):
+    args = Namespace(resume=False, run_name=None, results_dir=tmp_path, verbose=0, data_dir=".")
+    runs = [open_run(args, "sex_xception") for _ in range(3)]
+    assert len({run.folder for run in runs}) == 3
+    for run in runs:
+        run.close()
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    for name in (".node-12-state.npz", "state.npz", ".node-12-model.keras", ".node-12-log.txt"):
+        (tmp_path / name).touch()
+    remove_temporaries(tmp_path, ("state.npz", "model.keras"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".node-12-log.txt", "state.npz"]
+
+
+def test_a_folder_that_holds_anything_is_not_written_into(tmp_path):
+    (tmp_path / "out").mkdir()
+    assert new_folder(tmp_path / "out") == tmp_path / "out"
+    (tmp_path / "out" / "mine").touch()
+    assert new_folder(tmp_path / "out") == tmp_path / "out_2"
+
+
+def test_a_place_without_rights_is_told_before_any_work(tmp_path, monkeypatch):
+    check_place(tmp_path / "new" / "folder")
+    monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
+    with pytest.raises(UserError, match="no right to write"):
+        check_place(tmp_path / "new" / "folder")
+
+
+def test_a_start_that_was_trained_anew_is_refused(tmp_path):
+    """The run that goes on would take the months of the new one's labels."""
+    start, run = Run(tmp_path / "start", verbose=0), Run(tmp_path / "run", verbose=0)
+    (start.path("model.keras")).touch()
+    start.write_json("metrics.json", {})
+    facts = {"data": {"train": {"fingerprint": "a"}}}
+    start.write_json("config.json", facts | {"started": "monday"})
+    run.write_json("config.json", facts)
+    args = Namespace(weights=str(start.folder))
+    note_start(run, args)
+    note_start(run, args)
+    start.write_json("config.json", facts | {"started": "tuesday"})
+    with pytest.raises(UserError, match="trained anew since"):
+        note_start(run, args)

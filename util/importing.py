@@ -110,9 +110,9 @@ def find_tables(source):
 
 def read_source(source, tables, male_value, table_first=True):
     """Read the labelled films of a source: frame as of `find_films`, and `kind`: the split that
-    names tell ("train", "val", "test"), "" when they tell none, and `row`: the table and the line in
-    it. The name of the table counts first, unless it is one for several sources. UserError when a table is no usable one; one that
-    only lacks a column, or rows, is none of labels."""
+    names tell ("train", "val", "test"), "" when they tell none, and `row`: the table and the line
+    in it. The name of the table counts first, unless it is one for several sources. UserError when
+    a table is no usable one; one that only lacks a column, or rows, is none of labels."""
     labelled, problems = [], []
     for table in tables:
         try:

@@ -12,7 +12,7 @@ class UserError(Exception):
 def first_line(error, most=120):
     """The first line of what an exception says, cut to so many letters; its type when it says
     nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:most]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
 
 
 @contextmanager

@@ -178,12 +178,17 @@ def judge(ensemble, predictions, films, args):
 
 def describe_evaluation(ensemble, args):
     """What was evaluated, and what to know of it, for metrics.json."""
-    films = {"csv": args.csv, "images": args.images} if args.csv else {"split": args.split}
+    if args.csv:
+        films = {name: str(Path(getattr(args, name)).resolve()) for name in ("csv", "images")}
+    else:
+        data_dir = args.data_dir or ensemble.members[0].options["data_dir"]
+        films = {"split": args.split, "data_dir": data_dir, "clahe": args.use_clahe_val_test}
     return {
         "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
-        "films": films | {"data_dir": args.data_dir, "clahe": args.use_clahe_val_test},
+        "films": films,
         "calibration": args.calibration,
         "runtime": args.runtime,
+        "precision": args.precision,
         "notes": ensemble.notes,
     }
 

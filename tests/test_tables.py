@@ -236,6 +236,8 @@ def test_ids_are_text_without_the_ending_of_a_file(read):
         ("1377", "1377.png", "1377.webp"),  # .webp where the table says .png
         ("1377", "1377.png", "1377.JPG"),
         ("9", "42", "0042.png"),
+        ("1377", "1377.dcm", "1377.png"),  # converted
+        ("1377", "left hand", "1377.png"),  # no name of a film
         ("9", "scan_a.png", "scan_a.png"),
         ("9", "scan_a", "scan_a.jpeg"),
         ("1377", "train/1377.png", "deep/er/1377.png"),
@@ -273,6 +275,7 @@ def test_films_of_one_name_are_told_by_folder_whatever_their_ending(films):
     """As copies of a/1.jpg and b/1.jpg are that CLAHE wrote as PNG."""
     labels = labels_of("11", "12", filename=["a/1.jpg", "b/1.jpg"])
     assert found(labels, films("a/1.png", "b/1.png")) == ["a/1.png", "b/1.png"]
+    assert found(labels[1:], films("b/1.jpg")) == ["b/1.jpg"]
 
 
 def test_a_row_that_is_left_out_makes_no_other_one_a_repetition(films):

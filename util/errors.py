@@ -36,7 +36,8 @@ def run_command(main):
     130 interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # names of files need not be Unicode
+        if hasattr(stream, "reconfigure"):  # some callers give another stream, or none
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be Unicode
     try:
         code = main()
     except UserError as error:

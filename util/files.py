@@ -57,8 +57,9 @@ def write_csv(path, table):
 
 def check_place(path):
     """UserError, before any work, when no folder could be made at a path."""
-    path = Path(path).resolve()
-    place = next(place for place in (path, *path.parents) if place.exists())
+    place = next(place for place in Path(path).resolve().parents if place.exists())
+    if not place.is_dir():
+        raise UserError(f"that is no folder ({place}). Choose another --out.")
     if not os.access(place, os.W_OK):
         raise UserError(f"no right to write to the folder ({place}). Choose another --out.")
 

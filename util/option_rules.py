@@ -8,6 +8,8 @@ from util.backbones import POOLED
 from util.phases import has_seen_films
 from util.runtimes import RUNTIMES
 
+ZERO_ASKS = ("male_value",)  # the 0 of all others asks for nothing
+
 
 class Rule(NamedTuple):
     """Options that have no effect in a case that words name; `counts` tells of the options given
@@ -166,7 +168,7 @@ def parse_effective(parser, argv=None):
     typed = typed_options(parser, argv, vars(args))
     given = Given(vars(args))
     for options, case, counts in RULES:
-        idle = [name for name in options if name in typed and given[name]]  # 0 asks for nothing
+        idle = [n for n in options if n in typed and (given[n] or n in ZERO_ASKS)]
         if idle and not counts(given):
             parser.error(f"--{idle[0]} has no effect {case}")
     return args

@@ -139,8 +139,11 @@ def write_summary(folder, runs):
     error first: the least of many test errors is small by luck as well."""
     folder.mkdir(parents=True, exist_ok=True)
     path, names = folder / "summary.csv", [run.backbone for run in runs]
-    known = pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.exists() else None
-    rows = [] if known is None else known[~known["backbone"].isin(names)].to_dict("records")
+    rows = []
+    if path.exists():
+        known = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        kept = (known["status"] == "done") & ~known["backbone"].isin(names)
+        rows = known[kept].to_dict("records")
     for run in runs:
         metrics = run.metrics
         rows.append(summarise(run, metrics))
@@ -191,7 +194,7 @@ def report_results(folder, table):
         print(f"\n{format_table(done)}")
         plot = plot_sweep(done, folder / "backbones.png", folder.name)
         print(f"\nsummary {folder / 'summary.csv'}, picture {plot}")
-        if done["test_films"].nunique() > 1:
+        if "test_films" in done and done["test_films"].nunique() > 1:
             print("note: test films changed between these runs: their errors can't be compared")
     for row in failed.itertuples():
         print(f"error: {row.backbone} failed: {row.reason.removeprefix('error: ')}")

@@ -234,24 +234,28 @@ def match_films(labels, films):
     """Add two columns: path, the film of each row among `films`, a list of paths, and missing,
     which says why there is none ("" where there is one).
 
-    Matched by the path that the table gives, by its name, by its name with any image ending, last
-    without leading zeros; the id stands for the name in rows that give none. A name that several
-    files have is no match, and no film belongs to two ids: a row that names it better has it.
+    Matched by the path that the table gives, by its name, by its name with any image ending, then by
+    id unless the name is that of an image, last without leading zeros. A name that several files
+    have is no match, and no film belongs to two ids: a row that names it better has it.
     """
     names = labels["filename"].str.replace("\\", "/", regex=False)
-    stems = names.map(clean_id).where(names != "", labels["id"])
+    rows = list(
+        zip(names, names.map(clean_id), labels["id"].mask(names.map(is_image), ""), strict=True)
+    )
     by_name, by_stem = group(films, lambda p: p.name), group(films, lambda p: p.stem)
     by_number = group(films, lambda p: without_zeros(p.stem))
     found, claimed = [[]] * len(labels), set()
     for match in (
-        lambda name, _: match_path(name, by_name, by_stem),
-        lambda name, _: by_name.get(Path(name).name, []),
-        lambda _, stem: by_stem.get(stem, []),
-        lambda _, stem: by_number.get(without_zeros(stem), []),
+        lambda name, *_: match_path(name, by_name, by_stem),
+        lambda name, *_: by_name.get(Path(name).name, []),
+        lambda _, stem, __: by_stem.get(stem, []),
+        lambda _, __, id_: by_stem.get(id_, []),
+        lambda _, stem, __: by_number.get(without_zeros(stem), []),
+        lambda _, __, id_: by_number.get(without_zeros(id_), []),
     ):
         found = [
-            paths or [path for path in match(name, stem) if path not in claimed]
-            for paths, name, stem in zip(found, names, stems, strict=True)
+            paths or [path for path in match(*row) if path not in claimed]
+            for paths, row in zip(found, rows, strict=True)
         ]
         claimed = {path for paths in found for path in paths}
     missing = {0: "no file", 1: ""}
@@ -267,8 +271,11 @@ def match_path(filename, by_name, by_stem):
     folder, slash, name = filename.removeprefix("./").lstrip("/").rpartition("/")
     if not slash:
         return []
-    same_name = by_name.get(name) or by_stem.get(clean_id(name), [])
-    return [p for p in same_name if f"/{p.parent.as_posix()}".endswith(f"/{folder}")]
+
+    def there(films):
+        return [p for p in films if f"/{p.parent.as_posix()}".endswith(f"/{folder}")]
+
+    return there(by_name.get(name, [])) or there(by_stem.get(clean_id(name), []))
 
 
 def without_zeros(stem):

@@ -45,9 +45,6 @@ def test_a_place_without_rights_is_told_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
     with pytest.raises(UserError, match="no right to write"):
         check_place(tmp_path / "new" / "folder")
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(UserError, match="that is no folder"):
-        check_place(tmp_path / "notes.txt" / "folder")
 
 
 def test_a_start_that_was_trained_anew_is_refused(tmp_path):

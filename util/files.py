@@ -42,8 +42,7 @@ def check_folder_of(path):
     folder = Path(path).resolve().parent
     if not folder.is_dir():
         raise UserError(f"no such folder ({folder}). Make it, or choose another --out.")
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"no right to write to the folder ({folder}). Choose another --out.")
+    check_writable(folder)
 
 
 def write_json(path, content):
@@ -60,8 +59,12 @@ def check_place(path):
     place = next(place for place in Path(path).resolve().parents if place.exists())
     if not place.is_dir():
         raise UserError(f"that is no folder ({place}). Choose another --out.")
-    if not os.access(place, os.W_OK):
-        raise UserError(f"no right to write to the folder ({place}). Choose another --out.")
+    check_writable(place)
+
+
+def check_writable(folder):
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"no right to write to the folder ({folder}). Choose another --out.")
 
 
 def new_folder(path):

@@ -200,20 +200,10 @@ def check_given_splits(films):
     """UserError when a film, or a patient, is in more than one given split."""
     given = films[(films["kind"] != "") & (films["path"] != "")]
     for column, name, part, advice in (
-        (
-            "id",
-            "ids",
-            films[films["id"] != ""],
-            "one of the downloads is not what its name says. Leave it out.",
-        ),
-        (
-            "patient",
-            "patients",
-            given[given["patient"] != ""],
-            "keep all films of a patient in one of them.",
-        ),
+        ("id", "ids", films, "one of the downloads is not what its name says. Leave it out."),
+        ("patient", "patients", given, "keep all films of a patient in one of them."),
     ):
-        kinds = part.groupby(column)["kind"].nunique()
+        kinds = part[part[column] != ""].groupby(column)["kind"].nunique()
         shared = kinds.index[kinds > 1]
         if len(shared):
             raise UserError(

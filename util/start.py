@@ -9,9 +9,8 @@ from util.metrics import read_predictions
 from util.phases import NAMED_WEIGHTS, from_run
 from util.runs import TRAINING_FILMS, add_to_config, load_run_model, read_run
 
-BY_CHANCE = (
-    0.1  # share of films: of two hospitals that count ids from 1, some 3 % agree in sex and age
-)
+# share of films: of two hospitals that count ids from 1, some 3 % agree in sex and age
+BY_CHANCE = 0.1
 SAME = ("backbone", "activation", "dense_units")
 SAME_WITH_SEX = (*SAME, "gender_units")
 
@@ -66,9 +65,10 @@ def check_start_films(films, args):
     path = Path(args.weights) / TRAINING_FILMS
     if not from_run(args) or not path.exists():  # of a model that was shipped
         return
+    trained = read_predictions(path)
     for split in ("val", "test"):
         table = films[split].table
-        known = are_among(table, read_predictions(path)).sum()
+        known = are_among(table, trained).sum()
         if known > max(1, BY_CHANCE * len(table)):
             raise UserError(
                 f"the run to start from was trained on {known} of {len(table)} {split} films (--weights "

@@ -65,7 +65,9 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
     return pd.DataFrame(
         {
             "id": ids,
-            "patient": clean_number(table[has_patients[0]]) if has_patients else "",
+            "patient": clean_text(table[has_patients[0]]).map(without_float)
+            if has_patients
+            else "",
             "filename": clean_text(table[has_names[0]]) if has_names else "",
             "sex": read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan,
             "boneage": read_months(table[has_ages[0]]) if has_ages else np.nan,
@@ -134,18 +136,17 @@ def clean_id(value):
         return ""
     name = Path(value.strip().replace("\\", "/")).name
     stem, dot, ending = name.rpartition(".")
-    if dot and (f".{ending.lower()}" in IMAGE_ENDINGS or (ending == "0" and stem.isdigit())):
-        return stem
-    return name
+    return stem if f"{dot}{ending.lower()}" in IMAGE_ENDINGS else without_float(name)
 
 
 def clean_text(column):
     return column.fillna("").str.strip()
 
 
-def clean_number(column):
-    """Numbers or names as text, without the ".0" that a gap gives to a column of numbers."""
-    return clean_text(column).str.replace(r"^(\d+)\.0$", r"\1", regex=True)
+def without_float(text):
+    """A number or name as text, without the ".0" that a gap gives to a column of numbers."""
+    stem, _, ending = text.rpartition(".")
+    return stem if ending == "0" and stem.isdigit() else text
 
 
 def look_like_years(boneage):
@@ -239,23 +240,20 @@ def match_films(labels, films):
     have is no match, and no film belongs to two ids: a row that names it better has it.
     """
     names = labels["filename"].str.replace("\\", "/", regex=False)
-    rows = list(
-        zip(names, names.map(clean_id), labels["id"].mask(names.map(is_image), ""), strict=True)
-    )
     by_name, by_stem = group(films, lambda p: p.name), group(films, lambda p: p.stem)
     by_number = group(films, lambda p: without_zeros(p.stem))
     found, claimed = [[]] * len(labels), set()
     for match in (
-        lambda name, *_: match_path(name, by_name, by_stem),
-        lambda name, *_: by_name.get(Path(name).name, []),
-        lambda _, stem, __: by_stem.get(stem, []),
-        lambda _, __, id_: by_stem.get(id_, []),
-        lambda _, stem, __: by_number.get(without_zeros(stem), []),
-        lambda _, __, id_: by_number.get(without_zeros(id_), []),
+        lambda name, _: match_path(name, by_name, by_stem),
+        lambda name, _: by_name.get(Path(name).name, []),
+        lambda name, _: by_stem.get(clean_id(name), []),
+        lambda name, id_: [] if is_image(name) else by_stem.get(id_, []),
+        lambda name, _: by_number.get(without_zeros(clean_id(name)), []),
+        lambda name, id_: [] if is_image(name) else by_number.get(without_zeros(id_), []),
     ):
         found = [
-            paths or [path for path in match(*row) if path not in claimed]
-            for paths, row in zip(found, rows, strict=True)
+            paths or [path for path in match(name, id_) if path not in claimed]
+            for paths, name, id_ in zip(found, names, labels["id"], strict=True)
         ]
         claimed = {path for paths in found for path in paths}
     missing = {0: "no file", 1: ""}

@@ -114,8 +114,7 @@ class Ensemble:
         """Predict labelled films ({canvas: films}): (predictions, comparison of their mean with
         each member as of `compare_members`; None for a member alone)."""
         table = films[self.canvases[0]].table
-        pixels = {canvas: part.pixels for canvas, part in films.items()}
-        months = self.predict_members(pixels, table["sex"], batch_size, progress=True)
+        months = self.predict_members(pixels_of(films), table["sex"], batch_size, progress=True)
         mean = average(self.members, months)
         comparison = None
         if len(self.members) > 1:
@@ -146,13 +145,13 @@ def choose_views(members, folders, args):
 
 def localiser_notes(members):
     """A warning for each member whose films were cut by another localiser than ours."""
-    for member in members:
-        trained = member.config.get("hand_crop", {}).get("localiser")
-        if trained not in (None, localiser_version()):
-            yield (
-                "what finds the hand (hand_crop/) changed since the run was trained: its months may "
-                f"be off ({member.run.folder})"
-            )
+    trained = {m.run.folder: m.config.get("hand_crop", {}).get("localiser") for m in members}
+    return [
+        "what finds the hand (hand_crop/) changed since the run was trained: its months may be off "
+        f"({folder})"
+        for folder, localiser in trained.items()
+        if localiser not in (None, localiser_version())
+    ]
 
 
 def read_on_canvases(canvases, paths):
@@ -165,6 +164,11 @@ def read_on_canvases(canvases, paths):
         pixels[canvas], unread = read_pixels(paths, *canvas)
         failures |= unread
     return pixels, failures
+
+
+def pixels_of(films):
+    """{canvas: Pixels} of {canvas: Films}."""
+    return {canvas: part.pixels for canvas, part in films.items()}
 
 
 def taken_whole(pixels):

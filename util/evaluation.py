@@ -1,0 +1,215 @@
+"""What evaluate.py does with finished runs: it judges them on labelled films, or calibrates one."""
+
+from pathlib import Path
+
+import numpy as np
+
+from clahe.enhance import complete_clahe
+from preprocessing import read_films, read_labelled_folder
+from util import hospital
+from util.calibration import fit_calibration
+from util.ensemble import (
+    Ensemble,
+    check_same_split,
+    format_members,
+    inverted_note,
+    localiser_notes,
+    look_inverted,
+    pixels_of,
+    read_members,
+    taken_whole,
+)
+from util.errors import UserError
+from util.files import check_place, new_folder, write_csv, write_json
+from util.folds import load_trained_split
+from util.held_out import fitted_note, fitted_to, split_notes, trained_on, training_notes
+from util.intervals import evaluate_with_intervals, format_with_intervals
+from util.plots import plot_errors, show_plots
+from util.runs import next_prediction
+from util.selection import choose_greedily
+from util.tables import count_reasons, years_note
+
+
+def evaluate_runs(folders, views, args):
+    """Evaluate a run, or the mean of several, on means of so many views; print and write what was
+    found. Returns the predictions."""
+    members = read_members(folders)
+    if args.greedy:
+        members, choice = choose_greedily(members, views)
+        print(choice)
+    ensemble = Ensemble(members, folders, views, args.calibration)
+    films, name = read_films_to_evaluate(args, ensemble)
+    if args.runtime != "keras":
+        name += f"_{args.runtime}_{args.precision}"
+    ensemble.load(args)
+    out = args.out or default_folder(folders, name)
+    check_place(out)
+    predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
+    metrics = judge(ensemble, predictions, films, args)
+    if comparison:
+        metrics["members"] = comparison
+    left_out = films[ensemble.canvases[0]].left_out
+    out = new_folder(out)
+    plots = write_evaluation(out, predictions, metrics, left_out, name)
+    report(metrics, describe(ensemble, name))
+    report_left_out(left_out, f"named in {out / 'left_out.csv'}")
+    print(f"\npredictions, metrics and plots: {out}")
+    if args.show:
+        show_plots(plots)
+    return predictions
+
+
+def calibrate_run(folder, views, args):
+    """Fit a calibration of a run to the films of another hospital, and store it under a name."""
+    name = args.name or Path(args.calibrate).stem
+    path = hospital.new_calibration_path(folder, name)
+    ensemble = Ensemble(read_members([folder]), [folder], views)
+    films, _ = read_films_to_evaluate(args, ensemble)
+    first = films[ensemble.canvases[0]]
+    hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
+    report_left_out(first.left_out)
+    inverted = look_inverted(pixels_of(films)).sum()
+    for note in localiser_notes(ensemble.members) + film_notes(
+        ensemble, first.table, inverted, args
+    ):
+        print(f"note: {note}")
+    ensemble.load(args)
+    predictions, _ = ensemble.predict_labelled(films, args.batch_size_eval)
+    hospital.check_months(predictions, args.calibrate)
+    calibration, _ = fit_calibration(predictions, ensemble.sees_sex, always=True)
+    hospital.store_calibration(path, calibration, first.table, ensemble.views)
+    print(hospital.format_named(calibration, path))
+    print(next_prediction(folder, ensemble.sees_sex, f" --calibration {name}"))
+
+
+# ------------------------------------------------------------------------------------------ films
+
+
+def read_films_to_evaluate(args, ensemble):
+    """Read the films that the options name. Returns ({canvas: Films}, name of the set)."""
+    if csv := args.csv or args.calibrate:
+        usable, left_out = read_labelled_folder(csv, args.images, args.male_value)
+        return {
+            canvas: read_films(usable, left_out, *canvas, args.cache_dir)
+            for canvas in ensemble.canvases
+        }, Path(csv).stem
+    films = read_split_to_evaluate(args, ensemble)
+    return films, f"{args.split}_clahe" if args.use_clahe_val_test else args.split
+
+
+def read_split_to_evaluate(args, ensemble):
+    """Read the films of --split, as the runs had it, on each of their canvases; UserError when they
+    had it each in its own way."""
+    trained = ensemble.members[0].options
+    data_dir, clahe = args.data_dir or trained["data_dir"], args.use_clahe_val_test
+    male_value = trained["male_value"] if args.male_value is None else args.male_value
+    if not args.data_dir:
+        check_same_split(ensemble.members, args.split)
+    folds = {} if args.data_dir else trained
+    if clahe and args.split == "val" and folds.get("folds"):
+        raise UserError(
+            "validation films of a fold have no CLAHE copies, as they are training films of others "
+            "(--use_clahe_val_test). Leave it out, or evaluate --split test."
+        )
+    if clahe:
+        complete_clahe(data_dir, args.split, progress=True)
+    return {
+        canvas: load_trained_split(
+            folds, data_dir, args.split, *canvas, male_value, args.cache_dir, clahe
+        )
+        for canvas in ensemble.canvases
+    }
+
+
+# -------------------------------------------------------------------------------------- judgement
+
+
+def judge(ensemble, predictions, films, args):
+    """What is found and known of an evaluation, for metrics.json. The coverage of intervals is that
+    on films that are new to the model alone."""
+    table, pixels = films[ensemble.canvases[0]].table, pixels_of(films)
+    inverted, whole = int(look_inverted(pixels).sum()), int(taken_whole(pixels).sum())
+    known = [trained_on(member, table) for member in ensemble.members]
+    new = ~np.any([fitted_to(ensemble, table), *known], axis=0)
+    median = ensemble.members[0].config["data"]["train"]["median"]
+    half_width = ensemble.calibration["half_width"]
+    notes = [
+        *ensemble.notes,
+        *film_notes(ensemble, table, inverted, args),
+        *years_note(table, args.csv or args.split),
+    ]
+    return evaluate_with_intervals(predictions, half_width, median, check=new) | {
+        "views": ensemble.views,
+        "whole": whole,
+        "inverted": inverted,
+        "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
+        "films": describe_films(ensemble, args),
+        "calibration": args.calibration,
+        "runtime": args.runtime,
+        "precision": args.precision,
+        "notes": notes,
+    }
+
+
+def film_notes(ensemble, table, inverted, args):
+    """What throws doubt on errors of an ensemble on the films of a table, of which so many look
+    inverted."""
+    if args.csv or args.calibrate:
+        known = training_notes(ensemble.members, table)
+    else:
+        known = split_notes(ensemble.members, table, args.split)
+    return [
+        *known,
+        *fitted_note(fitted_to(ensemble, table)),
+        *inverted_note(inverted, len(table)),
+    ]
+
+
+def describe_films(ensemble, args):
+    """Where the films of an evaluation come from."""
+    if args.csv:
+        return {name: str(Path(getattr(args, name)).resolve()) for name in ("csv", "images")}
+    data_dir = args.data_dir or ensemble.members[0].options["data_dir"]
+    return {"split": args.split, "data_dir": data_dir, "clahe": args.use_clahe_val_test}
+
+
+# ----------------------------------------------------------------------------------------- report
+
+
+def write_evaluation(out, predictions, metrics, left_out, name):
+    """Write the files of an evaluation; returns the paths of its plots."""
+    write_csv(out / "predictions.csv", predictions)
+    write_csv(out / "left_out.csv", left_out)
+    plots = plot_errors(out / "plots", predictions, name)
+    write_json(out / "metrics.json", metrics)
+    return plots
+
+
+def report(metrics, title):
+    """Print the errors, and what to know of them."""
+    print(format_with_intervals(metrics, title))
+    if "members" in metrics:
+        print(format_members(metrics["members"]))
+    for note in metrics["notes"]:
+        print(f"note: {note}")
+    if metrics["whole"]:
+        print(f"{metrics['whole']} films are used whole: no hand found for certain")
+
+
+def report_left_out(left_out, where=None):
+    """Print how many films were left out, and why."""
+    if len(left_out):
+        print(f"left out: {count_reasons(left_out)}" + (f"\n          {where}" if where else ""))
+
+
+def default_folder(folders, name):
+    """Where an evaluation is written: inside the run, that of several runs beside the first."""
+    first = Path(folders[0]).resolve()
+    return first / f"evaluation_{name}" if len(folders) == 1 else first.parent / f"ensemble_{name}"
+
+
+def describe(ensemble, name):
+    """The title of a table of errors."""
+    runs = sum(member.weight for member in ensemble.members)
+    who = ensemble.members[0].run.folder.resolve().name if runs == 1 else f"mean of {runs} runs"
+    return f"{who} on {name}" + (f", mean of {ensemble.views} views" if ensemble.views > 1 else "")

@@ -52,7 +52,9 @@ def parse_args(argv=None):
         help="labels of other films: id, sex, boneage; without --cache_dir they are held in memory",
     )
     parser.add_argument(
-        "--calibrate", metavar="FILE", help="fit a calibration to the labels of other films instead"
+        "--calibrate",
+        metavar="FILE",
+        help="fit a calibration to films with these labels, in place of an evaluation",
     )
     parser.add_argument(
         "--images", metavar="DIR", help="folder of the films of --csv or --calibrate"

@@ -1,4 +1,4 @@
-"""Models that are told the sex, two of them with attention; `build_model` builds any type.
+"""Models that get the sex as well, two of them with attention; `build_model` builds any type.
 
 Shapes, drawings and papers: ADVANCED_ATTENTION_README.md.
 """

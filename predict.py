@@ -5,8 +5,7 @@ interval that holds 9 of 10 bone ages of films like those the run was validated 
     python predict.py film.png --model results/my_run --sex F
     python predict.py films/*.png --model results/my_run --csv sexes.csv --out ages.csv
 
-Of several runs the mean is told, of a folder of folds that of all folds; a run that is named twice
-counts twice.
+Several runs, or a folder of folds, predict their mean; a run that is named twice counts twice.
 
 A file that is no readable film is one error line; the rest is done, and the exit code is 1.
 Research use only: not a medical device.

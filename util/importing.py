@@ -284,7 +284,7 @@ def place_films(films, max_side, ready):
     """Bring films to `ready/<split folder>/<id><ending>` and write the tables of the splits.
 
     Files are hard-linked where the file system can, else copied; with `max_side` (pixels) they
-    are written anew, shrunk to it. Returns (films in place, rows that failed with reasons).
+    are written anew, shrunk to it, and so are DICOM files, which name the patient. Returns (films in place, rows that failed with reasons).
     """
     names = [i + target_ending(p, max_side) for i, p in films[["id", "path"]].values]
     for folder, _ in SPLITS.values():
@@ -293,8 +293,8 @@ def place_films(films, max_side, ready):
     def place(path, split, name):
         target = ready / SPLITS[split][0] / name
         try:
-            if max_side:
-                shrink(path, target, max_side)
+            if is_written_anew(path, max_side):
+                write_png(path, target, max_side)
             else:
                 link_or_copy(path, target)
         except RadiographError as error:
@@ -329,7 +329,11 @@ def write_tables(films, folder):
 
 
 def target_ending(path, max_side):
-    return ".png" if max_side else Path(path).suffix.lower()
+    return ".png" if is_written_anew(path, max_side) else Path(path).suffix.lower()
+
+
+def is_written_anew(path, max_side):
+    return max_side or Path(path).suffix.lower() == ".dcm"
 
 
 def link_or_copy(path, target):
@@ -348,10 +352,11 @@ def link_or_copy(path, target):
         shutil.copystat(path, target)
 
 
-def shrink(path, target, max_side):
-    """Write an image as PNG with no side above `max_side` pixels; 16 bit stays 16 bit."""
+def write_png(path, target, max_side):
+    """Write an image as PNG, with no side above `max_side` pixels unless that is None or 0; 16 bit
+    stays 16 bit."""
     image = decode(read_bytes(path), path)
-    scale = max_side / max(image.shape)
+    scale = (max_side or max(image.shape)) / max(image.shape)
     if scale < 1:
         height, width = (max(1, round(side * scale)) for side in image.shape)
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

@@ -147,7 +147,7 @@ def add_model_options(parser, model_type=None):
             "--model_type",
             choices=MODEL_TYPES,
             default="sex",
-            help="baseline sees the film alone; the others are told the sex, attn_* attend",
+            help="baseline sees the film alone; the others get the sex as well, attn_* attend",
         )
     group.add_argument(
         "--backbone",

@@ -1,4 +1,4 @@
-"""Recipes for a budget: `--preset` sets these options; a value that is typed counts in its place."""
+"""Recipes for a budget: `--preset` sets these options; those that are typed override it."""
 
 from typing import NamedTuple
 
@@ -61,7 +61,7 @@ def add_preset(parser, argv=None):
     parser.add_argument(
         "--preset",
         choices=PRESETS,
-        help=f"recipe that sets options; a value that is typed counts in its place ({titles})",
+        help=f"recipe that sets options; those you type override it ({titles})",
     )
     chosen = parser.parse_known_args(argv)[0].preset
     if chosen:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from hand_crop.localiser import find_hands
+from util.dicom import decode_dicom, is_dicom
 from util.errors import UserError
 
 READER_VERSION = 3  # raise it when the pixels of `read_canvas` change: caches are then rebuilt
@@ -125,12 +126,18 @@ def read_bytes(path):
 def decode(data, path):
     """Decode the bytes of an image file to grey `(H, W)`, uint8 or uint16 as stored.
 
-    The kind is told by content, never by name. RGB, RGBA and palette images become grey.
+    The kind is told by content, never by name. RGB, RGBA and palette images become grey; of DICOM
+    see `decode_dicom`.
     """
     if not data:
         raise RadiographError(path, "empty file")
     if is_truncated(data):
         raise RadiographError(path, "truncated file")
+    if is_dicom(data):
+        try:
+            return decode_dicom(data)
+        except ValueError as error:
+            raise RadiographError(path, str(error)) from None
     try:
         image = cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
@@ -138,7 +145,7 @@ def decode(data, path):
     except cv2.error:  # a header that promises more pixels than OpenCV takes
         image = None
     if image is None:
-        raise RadiographError(path, "not a readable image (PNG, JPEG, WebP, TIFF or BMP)")
+        raise RadiographError(path, "not a readable image (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
     if image.dtype not in (np.uint8, np.uint16):
         raise RadiographError(path, f"unsupported pixel type {image.dtype}")
     return image
@@ -148,6 +155,8 @@ def image_kind(data):
     """The kind of an image file by its first bytes: "PNG", "JPEG", ...; "unknown" for others."""
     if data[8:12] == b"WEBP":
         return "WebP"
+    if is_dicom(data):
+        return "DICOM"
     return next((kind for start, kind in KINDS.items() if data.startswith(start)), "unknown")
 
 

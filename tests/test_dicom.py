@@ -1,0 +1,169 @@
+"""Films in DICOM files: light bones whatever the file says is white, and reasons for what is no film."""
+
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from test_radiographs import film
+
+pydicom = pytest.importorskip("pydicom")
+from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
+from pydicom.pixels import get_decoder  # noqa: E402
+from pydicom.uid import (  # noqa: E402
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    JPEGLosslessSV1,
+    RLELossless,
+    generate_uid,
+)
+
+import import_data  # noqa: E402
+import predict  # noqa: E402
+from util.phantoms import draw_phantom  # noqa: E402
+from util.radiographs import RadiographError, decode, image_kind, read_radiograph  # noqa: E402
+
+MAX12 = 4095
+
+
+def values_of_12_bits():
+    return film(depth=np.uint16) >> 4
+
+
+def write_dicom(path, values, photometric="MONOCHROME2", **elements):
+    """Write `values`, uint16 of 12 bits, as a DICOM file; `elements` are added to it."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
+    dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.PatientName, dataset.PatientID = "Doe^Jane", "4711"
+    dataset.Rows, dataset.Columns = values.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, photometric
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+    dataset.PixelRepresentation, dataset.PixelData = 0, values.astype("<u2").tobytes()
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def write_png(path, values):
+    path.write_bytes(cv2.imencode(".png", values)[1].tobytes())
+    return path
+
+
+def shows_the_same(dicom, png):
+    """Whether two files are read as the same film, but for what rounding does."""
+    return np.abs(read_radiograph(dicom).astype(int) - read_radiograph(png)).max() <= 1
+
+
+@pytest.fixture
+def png(tmp_path):
+    return write_png(tmp_path / "film.png", values_of_12_bits())
+
+
+def test_a_film_is_the_same_from_dicom_and_from_png(tmp_path, png):
+    dicom = write_dicom(tmp_path / "film.dcm", values_of_12_bits())
+    assert image_kind(dicom.read_bytes()) == "DICOM"
+    assert decode(dicom.read_bytes(), dicom).dtype == np.uint16
+    assert shows_the_same(dicom, png)
+
+
+def test_where_small_values_are_white_the_film_is_turned_once(tmp_path, png):
+    turned = MAX12 - values_of_12_bits()
+    assert shows_the_same(write_dicom(tmp_path / "1.dcm", turned, "MONOCHROME1"), png)
+    by_table = {"RescaleSlope": -1, "RescaleIntercept": MAX12, "RescaleType": "US"}
+    assert shows_the_same(write_dicom(tmp_path / "2.dcm", turned, **by_table), png)
+    both = write_dicom(tmp_path / "3.dcm", values_of_12_bits(), "MONOCHROME1", **by_table)
+    assert shows_the_same(both, png)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_the_window_of_the_file_counts_before_the_turn(tmp_path, photometric):
+    values, centre, width = values_of_12_bits(), 1500, 800
+    window = {"WindowCenter": centre, "WindowWidth": width}
+    dicom = write_dicom(tmp_path / "film.dcm", values, photometric, **window)
+    inside = np.clip(values, centre - width // 2, centre + width // 2)
+    light = inside if photometric == "MONOCHROME2" else MAX12 - inside
+    expected = read_radiograph(write_png(tmp_path / "film.png", light))
+    got = read_radiograph(dicom)
+    assert np.abs(got.astype(int) - expected).max() <= 1
+    assert (got == 0).mean() > 0.05  # the window cuts
+
+
+def test_a_compressed_film_is_read(tmp_path, png):
+    dicom = write_dicom(tmp_path / "film.dcm", values_of_12_bits())
+    dataset = pydicom.dcmread(dicom)
+    dataset.compress(RLELossless)
+    dataset.save_as(dicom)
+    assert shows_the_same(dicom, png)
+
+
+def reason(path):
+    with pytest.raises(RadiographError) as error:
+        read_radiograph(path)
+    assert "\n" not in str(error.value)
+    return error.value.reason
+
+
+def test_what_is_no_film_is_one_line_that_says_why(tmp_path):
+    values = values_of_12_bits()
+    path = tmp_path / "film.dcm"
+    assert "of 2 frames" in reason(
+        write_dicom(path, np.vstack([values] * 2), Rows=len(values), NumberOfFrames=2)
+    )
+    assert "colour (RGB)" in reason(write_dicom(path, values, "RGB"))
+    assert "no contrast" in reason(write_dicom(path, np.full_like(values, 7)))
+    whole = write_dicom(path, values).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert "damaged DICOM file" in reason(path)
+    path.write_bytes(whole[:140])
+    assert "DICOM file" in reason(path)
+
+
+@pytest.mark.skipif(get_decoder(JPEGLosslessSV1).is_available, reason="a decoder is installed")
+def test_a_missing_decoder_is_asked_for(tmp_path):
+    path = write_dicom(tmp_path / "film.dcm", values_of_12_bits())
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = pydicom.encaps.encapsulate([dataset.PixelData])
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    dataset.save_as(path)
+    assert "JPEG Lossless" in reason(path)
+    assert "pip install" in reason(path)
+
+
+def test_missing_pydicom_is_asked_for(tmp_path, monkeypatch):
+    path = write_dicom(tmp_path / "film.dcm", values_of_12_bits())
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    assert "pip install pydicom" in reason(path)
+
+
+def test_imported_films_are_png_without_the_name_of_the_patient(tmp_path):
+    source, data_dir = tmp_path / "films", tmp_path / "Data"
+    source.mkdir()
+    for number in range(40):
+        write_dicom(source / f"{number}.dcm", np.roll(values_of_12_bits(), number))
+    rows = [f"{number}.dcm,{60 + number},{'MF'[number % 2]}" for number in range(40)]
+    (source / "labels.csv").write_text("\n".join(["id,boneage,sex", *rows]) + "\n")
+    import_data.main(["--source", str(source), "--data_dir", str(data_dir)])
+    placed = sorted(path for path in data_dir.rglob("*") if path.suffix in (".png", ".dcm"))
+    assert len(placed) == 40
+    for path in placed:
+        assert path.suffix == ".png"
+        assert b"Doe" not in path.read_bytes()
+        assert np.array_equal(read_radiograph(path), read_radiograph(source / f"{path.stem}.dcm"))
+
+
+def test_a_folder_of_dicom_films_is_predicted(tmp_path, capsys):
+    image = draw_phantom(120, 1, np.random.default_rng(0))
+    values = (image.astype(np.uint16) << 4) + 15
+    write_png(tmp_path / "a.png", values)
+    write_dicom(tmp_path / "b.dcm", MAX12 - values, "MONOCHROME1")
+    predict.main([str(tmp_path), "--sex", "M", "--tta_steps", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    months = [float(line.split()[2]) for line in lines]
+    assert len(months) == 2
+    assert abs(months[0] - months[1]) < 0.3

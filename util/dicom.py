@@ -1,0 +1,72 @@
+"""Films in DICOM files: their pixels as grey with light bones. pydicom does the work; it is optional
+and asked for where a film needs it."""
+
+from io import BytesIO
+
+import numpy as np
+
+INSTALL = "pip install pydicom python-gdcm"  # gdcm: for compressed films
+
+
+def is_dicom(data):
+    """Tell a DICOM file by its bytes: 128 of any kind, then the letters DICM (DICOM PS3.10, 7.1)."""
+    return data[128:132] == b"DICM"
+
+
+def decode_dicom(data):
+    """Decode the one frame of a DICOM file to uint16 `(H, W)`, bones light on a dark ground.
+
+    Values go through the modality table, then the display's table or window, and are turned once
+    where small ones are white (MONOCHROME1), in this order (DICOM PS3.4, N.2); then they are
+    spread over 0-65535. Raises ValueError with the reason when there is no such frame, or when
+    what is needed to decode it is not installed.
+    """
+    try:
+        import pydicom
+        from pydicom.pixels import apply_modality_lut, apply_voi_lut
+    except ImportError:
+        raise ValueError(f"DICOM needs pydicom 3: {INSTALL}") from None
+    try:
+        film = pydicom.dcmread(BytesIO(data))
+        check_frame(film)
+        values = apply_voi_lut(apply_modality_lut(film.pixel_array, film), film)
+    except Unusable:
+        raise
+    except Exception as error:  # pydicom has one of many kinds for each way to be damaged
+        raise ValueError(f"damaged DICOM file: {first_line(error)}") from None
+    values = np.asarray(values, np.float64)
+    if film.PhotometricInterpretation == "MONOCHROME1":
+        values = -values
+    span = np.ptp(values) or 1.0
+    return np.rint((values - values.min()) * (65535 / span)).astype(np.uint16)
+
+
+class Unusable(ValueError):
+    """A sound DICOM file that holds no film that can be read."""
+
+
+def check_frame(film):
+    """Raise Unusable when a dataset is not one grey frame that an installed decoder reads."""
+    if "PixelData" not in film:
+        raise Unusable("DICOM file without an image")
+    if int(film.get("NumberOfFrames") or 1) > 1:
+        raise Unusable(f"DICOM file of {film.NumberOfFrames} frames, where one is expected")
+    if film.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+        raise Unusable(f"DICOM file in colour ({film.PhotometricInterpretation})")
+    syntax = film.file_meta.TransferSyntaxUID
+    if syntax.is_compressed and not can_decode(syntax):
+        raise Unusable(f"DICOM file compressed as {syntax.name}: {INSTALL}")
+
+
+def can_decode(syntax):
+    """Whether something that is installed decodes pixels of a transfer syntax."""
+    from pydicom.pixels import get_decoder
+
+    try:
+        return get_decoder(syntax).is_available
+    except NotImplementedError:  # of no image, or of a kind that nothing decodes
+        return False
+
+
+def first_line(error):
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -31,13 +31,15 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.files import new_folder
+    from util.files import check_place, new_folder
     from util.quality import check_data, read_tables
     from util.quality_report import format_summary, write_report
 
     tables = read_tables(args.data_dir, args.male_value)
-    out = new_folder(args.out or Path(args.data_dir) / "quality_report")
+    out = args.out or Path(args.data_dir) / "quality_report"
+    check_place(out)
     audit = check_data(tables, args.workers, progress=True)
+    out = new_folder(out)
     summary, pictures = write_report(audit, out, args.seed)
     print(format_summary(summary))
     print(f"\nreport: {out / 'report.html'}")

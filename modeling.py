@@ -18,7 +18,7 @@ from keras import layers, ops
 from util.backbones import BACKBONES, check_backbone
 from util.batchnorm import use_statistics
 from util.errors import UserError, first_line
-from util.start import check_weights
+from util.weights import check_weights
 
 # ImageNet statistics as in keras.applications.imagenet_utils; caffe order is B, G, R.
 CAFFE_MEANS = [103.939, 116.779, 123.68]

@@ -136,7 +136,7 @@ def read_sex(args, paths):
 
 def predict_chunk(ensemble, films, args, width):
     """Predict some films and print a line for each; months are NaN where there is an error."""
-    from util.ensemble import look_inverted, read_on_canvases, taken_whole
+    from util.canvases import look_inverted, read_on_canvases, taken_whole
 
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())

@@ -7,6 +7,7 @@ CLAHE evens out the histogram within tiles of a film, with a limit on the contra
 import json
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -102,9 +103,16 @@ def complete_clahe(data_dir, split, progress=False):
 
 
 def made_with(target):
-    """The settings that a folder of enhanced films was made with; None when it doesn't say."""
+    """The settings that a folder of enhanced films was made with; None when it doesn't say.
+    UserError when what it says is none of ours."""
     noted = Path(target) / SETTINGS
-    return json.loads(noted.read_text()) if noted.exists() else None
+    if not noted.exists():
+        return None
+    with suppress(ValueError, AttributeError):
+        settings = json.loads(noted.read_text())
+        if settings == UNFINISHED or settings.keys() == {"clip_limit", "tile_grid"}:
+            return settings
+    raise UserError(f"no settings of CLAHE ({noted}). Move the folder away and make it anew.")
 
 
 def claim_folder(target, settings, overwrite):

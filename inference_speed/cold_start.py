@@ -4,7 +4,6 @@ how long the first call takes, and how much memory all of it needs.
 What is imported before the clock starts is next to nothing: numpy.
 """
 
-import resource
 import sys
 import time
 from pathlib import Path
@@ -39,6 +38,8 @@ def peak_memory_mb():
     if status.exists():
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return round(int(lines["VmHWM"].split()[0]) / 2**10, 1)
+    import resource  # which Windows lacks
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 

@@ -20,8 +20,8 @@ from util.errors import UserError, run_command
 from util.option_rules import parse_effective
 from util.options import add_backbones, count, new_parser
 from util.parallel import cores
-from util.phases import NAMED_WEIGHTS
 from util.processes import ProcessFailed, run_alone
+from util.weights import NAMED_WEIGHTS, check_weights, weights_option
 
 DEFAULT_SIZE = 500
 COLUMNS = (
@@ -81,6 +81,7 @@ def parse_args(argv=None):
         )
     parser.add_argument(
         "--weights",
+        type=weights_option,
         default="none",
         metavar="none|imagenet|FILE",
         help="weights of the backbone; they do not change the speed",
@@ -109,8 +110,9 @@ def check_backbone_weights(weights, backbones):
     """UserError for a weights file that is missing, or given for more than one backbone."""
     if weights in NAMED_WEIGHTS:
         return
-    if not Path(weights).is_file():
-        raise UserError(f"no such weights file (--weights {weights}). Check the path.")
+    check_weights(weights)
+    if Path(weights).is_dir():
+        raise UserError(f"that is a folder (--weights {weights}). Name a run with --model.")
     if len(backbones) > 1:
         raise UserError(
             f"a weights file is of one backbone (--weights {weights}). Name it with --backbones."

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from preprocessing import load_films
-from util.folds import fold_films
+from util.splits import fold_films
 from util.stratify import divide
 
 TINY = (

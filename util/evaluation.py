@@ -8,25 +8,22 @@ from clahe.enhance import complete_clahe
 from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
+from util.canvases import inverted_note, look_inverted, pixels_of, taken_whole
 from util.ensemble import (
     Ensemble,
     check_same_split,
     format_members,
-    inverted_note,
     localiser_notes,
-    look_inverted,
-    pixels_of,
     read_members,
-    taken_whole,
 )
 from util.errors import UserError
 from util.files import check_place, new_folder, write_csv, write_json
-from util.folds import load_trained_split
 from util.held_out import fitted_note, fitted_to, split_notes, trained_on, training_notes
 from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.plots import plot_errors, show_plots
 from util.runs import next_prediction
 from util.selection import choose_greedily
+from util.splits import load_trained_split
 from util.tables import count_reasons, years_note
 
 

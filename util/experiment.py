@@ -47,8 +47,9 @@ def train_run(args):
 
 def fill_run(run, args):
     """Do what is not done yet of a run, and report."""
-    metrics, plots = run.read_json("metrics.json"), []
+    metrics = run.read_json("metrics.json")
     if metrics:
+        plots = sorted((run.folder / "plots").glob("*.png"))
         run.log(f"this run is finished: {run.folder}\n")
     else:
         try:
@@ -79,6 +80,12 @@ def check_options(args):
     """UserError, before a film is read, for options that can't be trained."""
     check_backbone(args.backbone, min(phase.img_size for phase in plan_phases(args)))
     check_start(args)
+    import_tensorflow()
+    from modeling import check_activation
+    from util.accelerators import make_strategy
+
+    check_activation(args.activation)
+    make_strategy(args)
 
 
 def find_learning_rates(args):

@@ -8,7 +8,7 @@ from pathlib import Path
 from util.errors import UserError
 
 
-def write_atomically(path, write):
+def write_atomically(path, write, give_name=os.replace):
     """Write a file under a temporary name and rename it: readers see all of it or nothing.
 
     `write` gets the temporary path, in the same folder and with the same ending.
@@ -18,7 +18,7 @@ def write_atomically(path, write):
     temporary = path.with_name(f".{platform.node()}-{os.getpid()}-{path.name}")
     try:
         write(temporary)
-        temporary.replace(path)
+        give_name(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -46,7 +46,28 @@ def check_folder_of(path):
 
 
 def write_json(path, content):
-    write_atomically(path, lambda file: file.write_text(json.dumps(content, indent=2) + "\n"))
+    write_atomically(path, lambda file: file.write_text(as_json(content)))
+
+
+def write_new_json(path, content):
+    """Write a JSON file whole or not at all; FileExistsError when there is one, also when another
+    process writes it at this moment."""
+    write_atomically(path, lambda file: file.write_text(as_json(content)), claim)
+
+
+def as_json(content):
+    return json.dumps(content, indent=2) + "\n"
+
+
+def claim(temporary, path):
+    """Give a written file its name, unless another has it."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # no links on this file system
+        with path.open("xb") as file:
+            file.write(temporary.read_bytes())
 
 
 def write_csv(path, table):

@@ -14,10 +14,8 @@ from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from preprocessing import Films, load_films
 from util.ensemble import average_predictions, check_same_split, read_members, stored_predictions
 from util.errors import UserError
 from util.files import write_csv
@@ -35,44 +33,6 @@ from util.runs import (
     next_prediction,
     with_time,
 )
-from util.stratify import divide
-from util.tables import name_patients
-
-# ------------------------------------------------------------------------------------------ films
-
-
-def load_trained_split(trained, data_dir, split, *canvas_and_cache):
-    """Read a split as a run with the options `trained` (a dict) had it: the training and
-    validation films of a fold are those of `fold_films`. The rest goes to `load_films`."""
-    if not trained.get("folds") or split == "test":
-        return load_films(data_dir, split, *canvas_and_cache)
-    parts = [load_films(data_dir, name, *canvas_and_cache) for name in ("train", "val")]
-    return fold_films(*parts, trained["folds"], trained["fold"], trained["seed"])[split]
-
-
-def fold_films(train, val, folds, fold, seed):
-    """Pool training and validation films and divide them anew in `folds` parts, stratified by sex
-    and age: part `fold` (1 .. folds) is validation, all others are training. Returns {"train",
-    "val": Films}."""
-    table = pd.concat([train.table, val.table], ignore_index=True)
-    pixels = train.pixels.join(val.pixels)
-    patients = name_patients(table).nunique()
-    if patients < folds:
-        raise UserError(
-            f"{len(table)} films of {patients} patients are too few for {folds} folds. "
-            "Use fewer (--folds)."
-        )
-    held_out = divide(table, folds, seed) == fold - 1
-
-    def part(rows, left_out):
-        return Films(
-            table[rows].reset_index(drop=True), pixels.keep(np.flatnonzero(rows)), left_out
-        )
-
-    return {"train": part(~held_out, train.left_out), "val": part(held_out, val.left_out)}
-
-
-# ------------------------------------------------------------------------------------------- runs
 
 
 def run_folds(args, train_run):

@@ -127,7 +127,7 @@ def read_source(source, tables, male_value, table_first=True):
         raise (
             problems[0]
             if problems
-            else UserError(
+            else NoLabels(
                 f"no CSV with labels in or beside the source (--source {source.name}). "
                 "Name it with --csv FILE."
             )
@@ -143,6 +143,16 @@ def read_source(source, tables, male_value, table_first=True):
         for table, kind, labels in labelled
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def read_own_or_lent(source, own, lent, male_value):
+    """`read_source` with the tables of a source, or those of another where it has none of labels."""
+    try:
+        return read_source(source, own, male_value)
+    except NoLabels:
+        if not lent:
+            raise
+        return read_source(source, lent, male_value, table_first=len(lent) > 1)
 
 
 def kind_of(name):
@@ -166,7 +176,7 @@ def read_sources(sources, csv, male_value):
         lent = [table for s in sources if s not in with_films for table in find_tables(s)]
         own = [find_tables(s) for s in with_films]
         parts = [
-            read_source(s, tables or lent, male_value, table_first=bool(tables) or len(lent) > 1)
+            read_own_or_lent(s, tables, lent, male_value)
             for s, tables in zip(with_films, own, strict=True)
         ]
     films = pd.concat(parts, ignore_index=True)

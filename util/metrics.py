@@ -79,7 +79,7 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
     """Return all metrics of a set of predictions, ready for JSON: months, shares 0-1, n.
 
     The baseline predicts `train_median` (months) for every film; without it, the median of these
-    films, which flatters the baseline, and `baseline_source` says so.
+    films, which flatters the baseline, and `["baseline"]["source"]` says so.
     """
     if predictions.empty:
         raise UserError("no predictions to evaluate. Check the table and the folder of films.")

@@ -9,6 +9,7 @@ from util.backbones import BACKBONES, FIRST_FIFTEEN, MODEL_TYPES
 from util.radiographs import FITS
 from util.runtimes import PRECISIONS, RUNTIMES
 from util.tta import TTA_STEPS, VIEWS
+from util.weights import weights_option
 
 LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
 CLR_MODES = ("triangular", "triangular2", "exp_range")
@@ -158,7 +159,7 @@ def add_model_options(parser, model_type=None):
     )
     group.add_argument(
         "--weights",
-        type=lambda text: "none" if text == "None" else text,  # as earlier versions had it
+        type=weights_option,
         default="imagenet",
         metavar="imagenet|none|FILE|RUN",
         help="start of the backbone; FILE holds include_top=False weights of it, and the folder of a "

@@ -1,11 +1,9 @@
 """The phases of a training, by the options."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from util.errors import UserError
-
-NAMED_WEIGHTS = ("imagenet", "none")  # what --weights knows by name
+from util.weights import from_run
 
 
 @dataclass(frozen=True)
@@ -55,11 +53,6 @@ def plan_phases(args):
         for phase in phases:
             check_rise(phase.lr, args.clr_max_lr)
     return phases
-
-
-def from_run(args):
-    """Whether --weights names a folder; a file holds weights of a backbone."""
-    return args.weights not in NAMED_WEIGHTS and Path(args.weights).is_dir()
 
 
 def has_seen_films(args):

@@ -23,9 +23,9 @@ except ImportError:  # Windows
     fcntl = None
 
 from util.errors import UserError, first_line
-from util.files import remove_temporaries, write_json
+from util.files import remove_temporaries, write_json, write_new_json
 from util.parallel import cores
-from util.tables import LABELS
+from util.tables import LABELS, is_hidden
 
 STATE = "state.npz"  # of training, to resume from
 TRAINING_FILMS = "train_films.csv"
@@ -56,15 +56,14 @@ class Run:
         """Print a line and keep it in log.txt."""
         if self.verbose:
             print(text, flush=True)
-        with self.path("log.txt").open("a") as file:
+        with self.path("log.txt").open("a", errors="backslashreplace") as file:
             file.write(text + "\n")
 
     def read_json(self, name):
         """Read a JSON file of the run; None when there is none."""
         path = self.folder / name
         try:
-            text = path.read_text() if path.exists() else ""
-            return json.loads(text) if text else None  # empty: a run that starts this moment
+            return json.loads(path.read_text()) if path.exists() else None
         except ValueError:
             raise UserError(f"a damaged file of the run ({path}). Train it again.") from None
 
@@ -127,7 +126,7 @@ def open_run(args, name):
     check_free(run.folder)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
-        (run.folder / "config.json").touch(exist_ok=False)  # one of two runs that start at once
+        write_new_json(run.folder / "config.json", content)  # one of two runs that start at once
     except FileExistsError:
         check_free(run.folder)
         raise
@@ -135,7 +134,6 @@ def open_run(args, name):
         raise UserError(
             f"can't make the run folder: {error.strerror} ({run.folder}). Choose another --results_dir."
         ) from None
-    run.write_json("config.json", content)
     run.lock()
     return run
 
@@ -151,9 +149,11 @@ def check_started(folder, started):
 
 
 def check_free(folder):
-    """UserError when there is more than an empty folder, which a run that was killed in its first
-    moment leaves."""
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    """UserError when there is more than what a run leaves that was killed in its first moment: a
+    folder, with a temporary file at most."""
+    if folder.exists() and not (
+        folder.is_dir() and all(is_hidden(p.name) for p in folder.iterdir())
+    ):
         raise UserError(
             f"there is a run already ({folder}). Continue it with --resume, "
             "or choose another --run_name."

@@ -3,16 +3,17 @@
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from clahe.enhance import complete_clahe
 from hand_crop.localiser import localiser_version
-from preprocessing import SPLITS, load_films
+from preprocessing import SPLITS, Films, load_films
 from util.errors import UserError
 from util.files import write_csv
-from util.folds import fold_films
 from util.runs import TRAINING_FILMS, add_to_config, fingerprint
-from util.tables import LABELS, count_reasons, years_note
+from util.stratify import divide
+from util.tables import LABELS, count_reasons, name_patients, years_note
 
 
 def load_splits(args, run):
@@ -55,6 +56,37 @@ def read_splits(args, splits=tuple(SPLITS)):
 def load_split(args, split, clahe=False):
     canvas_and_cache = args.img_size, args.fit, args.male_value, args.cache_dir
     return load_films(args.data_dir, split, *canvas_and_cache, clahe, progress=args.verbose == 1)
+
+
+def load_trained_split(trained, data_dir, split, *canvas_and_cache):
+    """Read a split as a run with the options `trained` (a dict) had it: the training and
+    validation films of a fold are those of `fold_films`. The rest goes to `load_films`."""
+    if not trained.get("folds") or split == "test":
+        return load_films(data_dir, split, *canvas_and_cache)
+    parts = [load_films(data_dir, name, *canvas_and_cache) for name in ("train", "val")]
+    return fold_films(*parts, trained["folds"], trained["fold"], trained["seed"])[split]
+
+
+def fold_films(train, val, folds, fold, seed):
+    """Pool training and validation films and divide them anew in `folds` parts, stratified by sex
+    and age: part `fold` (1 .. folds) is validation, all others are training. Returns {"train",
+    "val": Films}."""
+    table = pd.concat([train.table, val.table], ignore_index=True)
+    pixels = train.pixels.join(val.pixels)
+    patients = name_patients(table).nunique()
+    if patients < folds:
+        raise UserError(
+            f"{len(table)} films of {patients} patients are too few for {folds} folds. "
+            "Use fewer (--folds)."
+        )
+    held_out = divide(table, folds, seed) == fold - 1
+
+    def part(rows, left_out):
+        return Films(
+            table[rows].reset_index(drop=True), pixels.keep(np.flatnonzero(rows)), left_out
+        )
+
+    return {"train": part(~held_out, train.left_out), "val": part(held_out, val.left_out)}
 
 
 def load_clahe(args, run):

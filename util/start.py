@@ -6,8 +6,8 @@ from typing import NamedTuple
 from util.errors import UserError
 from util.held_out import are_among, started_from_other_films
 from util.metrics import read_predictions
-from util.phases import NAMED_WEIGHTS, from_run
 from util.runs import TRAINING_FILMS, add_to_config, load_run_model, read_run
+from util.weights import check_weights, from_run
 
 # share of films: of two hospitals that count ids from 1, some 3 % agree in sex and age
 BY_CHANCE = 0.1
@@ -21,12 +21,6 @@ class Start(NamedTuple):
     weights: list
     label_mean: float
     label_sd: float
-
-
-def check_weights(weights):
-    """UserError when --weights names neither what there is by name, nor a file or folder."""
-    if weights not in NAMED_WEIGHTS and not Path(weights).exists():
-        raise UserError(f"no such weights file (--weights {weights}). Check the path.")
 
 
 def check_start(args):

@@ -16,8 +16,9 @@ TIMED_STEPS = 3
 def estimate(**options):
     """The seconds that a training with the parsed options of train_advanced.py would take."""
     args = Namespace(**options)
-    from util.phases import from_run, plan_phases
+    from util.phases import plan_phases
     from util.quiet import import_tensorflow
+    from util.weights import from_run
 
     import_tensorflow()
     from util.training import batchnorm_mode

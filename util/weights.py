@@ -1,0 +1,23 @@
+"""What `--weights` may name: weights known by name, a file of a backbone's, or the folder of a run."""
+
+from pathlib import Path
+
+from util.errors import UserError
+
+NAMED_WEIGHTS = ("imagenet", "none")
+
+
+def weights_option(text):
+    """The value of --weights; None stands for none, as in earlier versions."""
+    return "none" if text == "None" else text
+
+
+def from_run(args):
+    """Whether --weights names a folder; a file holds weights of a backbone."""
+    return args.weights not in NAMED_WEIGHTS and Path(args.weights).is_dir()
+
+
+def check_weights(weights):
+    """UserError when --weights names neither what there is by name, nor a file or folder."""
+    if weights not in NAMED_WEIGHTS and not Path(weights).exists():
+        raise UserError(f"no such weights file (--weights {weights}). Check the path.")

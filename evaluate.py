@@ -88,21 +88,16 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.ensemble import choose_views, read_members
-    from util.evaluation import calibrate_run, evaluate_runs
+    from util.evaluation import calibrate, evaluate, gather
     from util.metrics import compare_predictions, format_comparison
 
-    # the same for all runs: a comparison is one of models, and what is chosen is what is told
-    together = args.runs if args.ensemble else args.runs[:1]
-    views = choose_views(read_members(args.runs), together, args)
+    ensembles = gather(args)
     if args.calibrate:
-        calibrate_run(args.runs[0], views, args)
-    elif args.ensemble:
-        evaluate_runs(args.runs, views, args)
-    else:
-        predictions = [evaluate_runs([folder], views, args) for folder in args.runs]
-        if len(predictions) == 2:
-            print(f"\n{format_comparison(compare_predictions(*predictions), args.runs)}")
+        calibrate(ensembles[0], args)
+        return
+    predictions = [evaluate(ensemble, args) for ensemble in ensembles]
+    if len(predictions) == 2:
+        print(f"\n{format_comparison(compare_predictions(*predictions), args.runs)}")
 
 
 if __name__ == "__main__":

@@ -5,14 +5,33 @@ from argparse import Namespace
 import pytest
 
 from util.errors import UserError
-from util.files import check_place, new_folder, remove_temporaries
+from util.files import check_place, new_folder, remove_temporaries, write_new_json
 from util.runs import Run, open_run
 from util.start import note_start
 
 
-def test_a_run_that_starts_this_moment_is_none_yet(tmp_path):
+def test_one_of_two_runs_that_start_at_once_gets_the_folder(tmp_path):
+    args = Namespace(resume=False, run_name="a", results_dir=tmp_path, verbose=0, data_dir=".")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ".node-1-config.json").touch()  # of a process that was killed meanwhile
+    open_run(args, "").close()
+    with pytest.raises(FileExistsError):
+        write_new_json(tmp_path / "a" / "config.json", {})
+    with pytest.raises(UserError, match="there is a run already"):
+        open_run(args, "")
+    assert Run(tmp_path / "a").read_json("config.json")["options"]["data_dir"]
+
+
+def test_a_damaged_file_of_a_run_is_named(tmp_path):
     (tmp_path / "config.json").touch()
-    assert Run(tmp_path).read_json("config.json") is None
+    with pytest.raises(UserError, match="damaged file of the run"):
+        Run(tmp_path).read_json("config.json")
+
+
+def test_the_log_takes_names_that_are_not_unicode(tmp_path):
+    run = Run(tmp_path, verbose=0)
+    run.log("run folder \udce9")
+    assert "run folder" in (tmp_path / "log.txt").read_text()
 
 
 def test_runs_without_a_name_that_start_together_have_folders_of_their_own(tmp_path):

@@ -189,6 +189,20 @@ def test_numbers_of_unknown_meaning_are_an_error_that_names_the_option(read, hea
     assert read(text, male_value=0)["sex"].tolist() == [1, 0]
 
 
+def test_true_and_false_are_numbers_where_the_header_does_not_say_of_what(read):
+    text = "id,boneage,sex\n1,100,False\n2,100,True\n"
+    with pytest.raises(UserError, match="column sex holds true and false.*--male_value"):
+        read(text)
+    assert read(text, male_value=0)["sex"].tolist() == [1, 0]
+
+
+def test_numbers_among_words_need_the_option(read):
+    text = "id,boneage,gender\n1,100,1\n2,100,F\n"
+    with pytest.raises(UserError, match="column gender holds 0 and 1"):
+        read(text)
+    assert read(text, male_value=1)["sex"].tolist() == [1, 0]
+
+
 def test_the_option_turns_no_column_whose_meaning_is_known(read):
     for text in ("id,boneage,male\n1,100,0\n2,100,1\n", "id,boneage,Sex\n1,100,F\n2,100,M\n"):
         assert read(text, male_value=0)["sex"].tolist() == [0, 1]

@@ -72,7 +72,7 @@ class Ensemble:
     def __init__(self, members, folders, views, calibration=None):
         """`folders` are those that were named; the mean is over so many views of each film.
         `calibration` is the name of one, else the intervals are those of validation films."""
-        self.members, self.views = members, views
+        self.members, self.folders, self.views = members, folders, views
         self.sees_sex = any(member.sees_sex for member in members)
         self.canvases = list(dict.fromkeys(member.canvas for member in members))
         self.calibration, note = choose_calibration(members, folders, calibration, views)

@@ -12,6 +12,7 @@ from util.canvases import inverted_note, look_inverted, pixels_of, taken_whole
 from util.ensemble import (
     Ensemble,
     check_same_split,
+    choose_views,
     format_members,
     localiser_notes,
     read_members,
@@ -27,20 +28,30 @@ from util.splits import load_trained_split
 from util.tables import count_reasons, years_note
 
 
-def evaluate_runs(folders, views, args):
-    """Evaluate a run, or the mean of several, on means of so many views; print and write what was
-    found. Returns the predictions."""
-    members = read_members(folders)
+def gather(args):
+    """The ensembles that the options name: that of all runs, or one of each. Of all the mean is over
+    as many views, as a comparison is one of models. UserError where two can't be compared."""
+    members = read_members(args.runs)
+    groups = [args.runs] if args.ensemble else [[folder] for folder in args.runs]
+    views = choose_views(members, groups[0], args)
+    if len(groups) > 1 and is_own_split(args):
+        check_same_split(members, args.split)
     if args.greedy:
         members, choice = choose_greedily(members, views)
         print(choice)
-    ensemble = Ensemble(members, folders, views, args.calibration)
+        return [Ensemble(members, args.runs, views, args.calibration)]
+    return [Ensemble(read_members(folders), folders, views, args.calibration) for folders in groups]
+
+
+def evaluate(ensemble, args):
+    """Evaluate a run, or the mean of several; print and write what was found. Returns the
+    predictions."""
     films, name = read_films_to_evaluate(args, ensemble)
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
-    ensemble.load(args)
-    out = args.out or default_folder(folders, name)
+    out = args.out or default_folder(ensemble.folders, name)
     check_place(out)
+    ensemble.load(args)
     predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
     metrics = judge(ensemble, predictions, films, args)
     if comparison:
@@ -56,11 +67,11 @@ def evaluate_runs(folders, views, args):
     return predictions
 
 
-def calibrate_run(folder, views, args):
+def calibrate(ensemble, args):
     """Fit a calibration of a run to the films of another hospital, and store it under a name."""
+    (folder,) = ensemble.folders
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
-    ensemble = Ensemble(read_members([folder]), [folder], views)
     films, _ = read_films_to_evaluate(args, ensemble)
     first = films[ensemble.canvases[0]]
     hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
@@ -94,13 +105,18 @@ def read_films_to_evaluate(args, ensemble):
     return films, f"{args.split}_clahe" if args.use_clahe_val_test else args.split
 
 
+def is_own_split(args):
+    """Whether films of the split are evaluated that runs were trained with, not others."""
+    return not (args.csv or args.calibrate or args.data_dir)
+
+
 def read_split_to_evaluate(args, ensemble):
     """Read the films of --split, as the runs had it, on each of their canvases; UserError when they
     had it each in its own way."""
     trained = ensemble.members[0].options
     data_dir, clahe = args.data_dir or trained["data_dir"], args.use_clahe_val_test
     male_value = trained["male_value"] if args.male_value is None else args.male_value
-    if not args.data_dir:
+    if is_own_split(args):
         check_same_split(ensemble.members, args.split)
     folds = {} if args.data_dir else trained
     if clahe and args.split == "val" and folds.get("folds"):

@@ -34,8 +34,9 @@ SYNONYMS = {
     ),
     "sex": ("male", "sex", "gender", "sexmf", "gendermf"),
 }
-MALE = {"m", "male", "boy", "true"}
-FEMALE = {"f", "female", "girl", "false"}
+MALE = {"m", "male", "boy"}
+FEMALE = {"f", "female", "girl"}
+NUMBERS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
 
 
 class NoLabels(UserError):
@@ -177,38 +178,43 @@ def read_months(column):
 
 
 def read_sex(table, columns, male_value, path):
-    """Sex of each row from the columns that hold it: text decides, numbers only where they can
-    be understood; UserError when they can't or when two columns contradict each other."""
-    sex = pd.Series(np.nan, index=table.index)
-    ambiguous = None
+    """Sex of each row from the columns that hold it: words decide, then numbers, and true and false,
+    where it is known which is male; UserError where it isn't, or when two columns contradict each
+    other."""
+    sex, coded = pd.Series(np.nan, index=table.index), []
     for column in columns:
         text = table[column].str.strip().str.lower()
         if is_male(column):
             text = text.replace({"yes": "1", "y": "1", "no": "0", "n": "0"})
-        numbers = text.map({"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0})
         check_numbers_of_sex(text, column, path)
+        numbers = text.map(NUMBERS)
         words = text.map({**dict.fromkeys(MALE, 1.0), **dict.fromkeys(FEMALE, 0.0)})
         if is_male(column):
             words = words.fillna(numbers)
-        if words.notna().any():
-            contradicts = words.notna() & sex.notna() & (words != sex)
-            if contradicts.any():
-                raise UserError(
-                    f"columns of sex contradict each other in {contradicts.sum()} rows ({path}). "
-                    "Remove the wrong one."
-                )
-            sex = sex.fillna(words)
         elif numbers.notna().any():
-            ambiguous = (column, numbers)
-    if ambiguous and sex.isna().all():
-        column, numbers = ambiguous
-        if male_value is None:
+            coded.append((column, numbers, words.notna().any()))
+        contradicts = words.notna() & sex.notna() & (words != sex)
+        if contradicts.any():
             raise UserError(
-                f"column {column} holds 0 and 1: which is male? ({path}) "
+                f"columns of sex contradict each other in {contradicts.sum()} rows ({path}). "
+                "Remove the wrong one."
+            )
+        sex = sex.fillna(words)
+    for column, numbers, mixed in coded:
+        if male_value is not None:
+            sex = sex.fillna(numbers if male_value == 1 else 1 - numbers)
+        elif sex.isna().all() or (mixed and sex[numbers.notna()].isna().any()):
+            raise UserError(
+                f"column {column} holds {describe_coded(table[column])}: which is male? ({path}) "
                 "Say it with --male_value 1 or --male_value 0."
             )
-        return numbers if male_value == 1 else 1 - numbers
     return sex
+
+
+def describe_coded(column):
+    """What a column holds whose meaning is open."""
+    truth = column.str.strip().str.lower().isin(("true", "false")).any()
+    return "true and false (1 and 0)" if truth else "0 and 1"
 
 
 def is_male(column):

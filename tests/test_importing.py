@@ -427,7 +427,9 @@ def test_a_film_that_can_not_be_shrunk_is_left_out_with_its_reason(tmp_path):
     source = make_source(tmp_path / "films", range(1, 21))
     (source / "4.png").write_bytes(b"no film")
     data = run(tmp_path / "Data", "--source", source, "--max_side", "16")
-    assert left_out(data) == [("4", "4.png", "not a readable image (PNG, JPEG, WebP, TIFF, BMP or DICOM)")]
+    assert left_out(data) == [
+        ("4", "4.png", "not a readable image (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
+    ]
     assert "4" not in read(data).index
 
 

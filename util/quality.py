@@ -33,9 +33,9 @@ from util.tables import (
     decode_text,
     find_columns,
     find_films,
+    labels_of,
     list_images,
     look_like_years,
-    read_labels,
     read_table,
     split_usable,
 )
@@ -207,7 +207,7 @@ def read_split(data_dir, split, male_value):
     """Read one split: its rows with their films, its columns, and its films without a row."""
     csv, folder = data_dir / SPLITS[split][1], split_folder(data_dir, split).resolve()
     table = read_table(csv)
-    rows = find_films(read_labels(csv, male_value), folder)
+    rows = find_films(labels_of(table, csv, male_value), folder)
     text = {name: find_columns(table, name)[0] for name in ("boneage", "sex")}
 
     def shorten(path):

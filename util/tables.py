@@ -51,7 +51,11 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
     which number is male where a column of sex or gender holds numbers. Raises UserError when the
     file is no table, a column of `need` is missing, or its coding is ambiguous.
     """
-    table = read_table(path)
+    return labels_of(read_table(path), path, male_value, need)
+
+
+def labels_of(table, path, male_value=None, need=("sex", "boneage")):
+    """The same of a table that was read from `path` by `read_table`."""
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
         if not columns[name]:

@@ -205,6 +205,14 @@ def test_missing_copies_are_completed_with_the_settings_of_the_folder(data):
     assert copies[0].read_bytes() == expected
 
 
+@pytest.mark.parametrize("text", ["", "[1]", '{"grid": 8}'])
+def test_settings_that_are_none_are_named(data, text):
+    (data / "test_CLAHE").mkdir()
+    (data / "test_CLAHE" / "clahe.json").write_text(text)
+    with pytest.raises(UserError, match="no settings of CLAHE .*clahe.json"):
+        complete_clahe(data, "test")
+
+
 def test_a_folder_of_another_program_is_left_as_it_is(data):
     target = data / "test_CLAHE"
     shutil.copytree(data / "test", target)

@@ -648,6 +648,14 @@ def test_a_source_of_tables_alone_lends_them_to_the_films(tmp_path, annotations)
     assert sorted(rows.index[rows["split"] == "val"].astype(int)) == list(IDS[30:])
 
 
+def test_a_table_of_something_else_beside_films_does_not_keep_a_lent_one_out(tmp_path):
+    make_films(tmp_path / "films", IDS)
+    (tmp_path / "films" / "scanner.csv").write_text("id,kv,mas\n1,50,4\n")
+    make_table(tmp_path / "annotations" / "labels.csv", IDS)
+    sources = [tmp_path / "films", tmp_path / "annotations"]
+    check_films(run(tmp_path / "Data", "--source", *sources), IDS)
+
+
 def test_a_lent_table_leaves_the_splits_that_sources_are_named_after(tmp_path):
     make_films(tmp_path / "training", IDS[:30])
     make_films(tmp_path / "validation", IDS[30:])

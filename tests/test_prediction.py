@@ -605,6 +605,17 @@ def test_two_runs_are_compared_under_a_calibration_of_each(
     assert "+0.00   difference, 95 % interval [+0.00, +0.00]" in process.stdout
 
 
+def test_runs_that_can_not_be_compared_are_told_of_before_either_is_evaluated(
+    trained, small_run, calibrated, inside, tmp_path
+):
+    a, b = (shutil.copytree(trained[0], tmp_path / name) for name in "ab")
+    (b / "calibration_far.json").unlink()
+    for words in ([a, b, "--calibration", "far"], [a, small_run]):
+        process = inside("evaluate.py", *words)
+        assert is_one_error_line(process, str(words[1]))
+        assert not list(a.glob("evaluation_*"))
+
+
 def test_a_calibration_on_training_films_says_so(small_run, phantoms, inside, tmp_path):
     run = shutil.copytree(small_run, tmp_path / "run")
     tables = [pd.read_csv(phantoms / f"df_{split}.csv") for split in ("train", "val")]

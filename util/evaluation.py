@@ -29,12 +29,13 @@ from util.tables import count_reasons, years_note
 
 
 def gather(args):
-    """The ensembles that the options name: that of all runs, or one of each. Of all the mean is over
-    as many views, as a comparison is one of models. UserError where two can't be compared."""
+    """The ensembles that the options name: one of all runs, or each run alone. All average over the
+    same number of views, so that models are compared and nothing else. UserError where the films of
+    a split are not the same for all."""
     members = read_members(args.runs)
     groups = [args.runs] if args.ensemble else [[folder] for folder in args.runs]
     views = choose_views(members, groups[0], args)
-    if len(groups) > 1 and is_own_split(args):
+    if is_own_split(args):
         check_same_split(members, args.split)
     if args.greedy:
         members, choice = choose_greedily(members, views)
@@ -77,9 +78,8 @@ def calibrate(ensemble, args):
     hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
     report_left_out(first.left_out)
     inverted = look_inverted(pixels_of(films)).sum()
-    for note in localiser_notes(ensemble.members) + film_notes(
-        ensemble, first.table, inverted, args
-    ):
+    notes = film_notes(ensemble, first.table, inverted, args)
+    for note in localiser_notes(ensemble.members) + notes:
         print(f"note: {note}")
     ensemble.load(args)
     predictions, _ = ensemble.predict_labelled(films, args.batch_size_eval)
@@ -111,13 +111,10 @@ def is_own_split(args):
 
 
 def read_split_to_evaluate(args, ensemble):
-    """Read the films of --split, as the runs had it, on each of their canvases; UserError when they
-    had it each in its own way."""
+    """Read the films of --split, as the runs had it, on each of their canvases."""
     trained = ensemble.members[0].options
     data_dir, clahe = args.data_dir or trained["data_dir"], args.use_clahe_val_test
     male_value = trained["male_value"] if args.male_value is None else args.male_value
-    if is_own_split(args):
-        check_same_split(ensemble.members, args.split)
     folds = {} if args.data_dir else trained
     if clahe and args.split == "val" and folds.get("folds"):
         raise UserError(

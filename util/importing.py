@@ -294,7 +294,8 @@ def place_films(films, max_side, ready):
     """Bring films to `ready/<split folder>/<id><ending>` and write the tables of the splits.
 
     Files are hard-linked where the file system can, else copied; with `max_side` (pixels) they
-    are written anew, shrunk to it, and so are DICOM files, which name the patient. Returns (films in place, rows that failed with reasons).
+    are written anew, shrunk to it, and so are DICOM files, which name the patient. Returns (films in
+    place, rows that failed with reasons).
     """
     names = [i + target_ending(p, max_side) for i, p in films[["id", "path"]].values]
     for folder, _ in SPLITS.values():

@@ -35,7 +35,7 @@ def gather(args):
     members = read_members(args.runs)
     groups = [args.runs] if args.ensemble else [[folder] for folder in args.runs]
     views = choose_views(members, groups[0], args)
-    if is_own_split(args):
+    if not (args.csv or args.calibrate or args.data_dir):
         check_same_split(members, args.split)
     if args.greedy:
         members, choice = choose_greedily(members, views)
@@ -103,11 +103,6 @@ def read_films_to_evaluate(args, ensemble):
         }, Path(csv).stem
     films = read_split_to_evaluate(args, ensemble)
     return films, f"{args.split}_clahe" if args.use_clahe_val_test else args.split
-
-
-def is_own_split(args):
-    """Whether films of the split are evaluated that runs were trained with, not others."""
-    return not (args.csv or args.calibrate or args.data_dir)
 
 
 def read_split_to_evaluate(args, ensemble):

@@ -11,7 +11,14 @@ import numpy as np
 
 from util.errors import UserError, first_line
 from util.quiet import quiet_stderr
-from util.runtimes import import_openvino, inputs_by_name, require, require_package
+from util.runtimes import (
+    COMPUTED_IN,
+    has_bf16,
+    import_openvino,
+    inputs_by_name,
+    require,
+    require_package,
+)
 
 # what a conversion needs beside the runtime itself: (what pip installs, what it imports as)
 NEEDED = {
@@ -22,10 +29,16 @@ NEEDED = {
 
 
 def require_converter(runtime, precision):
-    """UserError when the runtime, or what converts to it, is not installed."""
+    """UserError when the runtime, or what converts to it, is not installed, or when the processor
+    can't compute so, and what was made could not be checked."""
     require(runtime, precision)
     for package, module in NEEDED.get((runtime, precision), []):
         require_package(package, module)
+    if precision == "bf16" and not has_bf16():
+        raise UserError(
+            "this processor does not compute in bf16 (--precision bf16). Export where the model will "
+            "be used, or choose another precision."
+        )
 
 
 def has_converter(runtime):
@@ -67,7 +80,9 @@ def to_openvino(model, precision, path, sample):
         graph = openvino.Core().read_model(plain)
         if precision == "int8":
             graph = quantize_openvino(graph, backbone_name(model), sample)
-        openvino.save_model(graph, path, compress_to_fp16=precision == "f16")
+        if precision == "bf16":
+            graph.set_rt_info("bf16", COMPUTED_IN)
+        openvino.save_model(graph, path, compress_to_fp16=precision != "int8")
 
 
 def quantize_openvino(graph, backbone, sample):

@@ -36,8 +36,8 @@ def parse_args(argv=None):
         "--precision",
         choices=PRECISIONS,
         default="f32",
-        help="f16 halves the file; int8 computes the backbone in 8 bits. "
-        + "; ".join(f"{name}: {' '.join(RUNTIMES[name].precisions)}" for name in RUNTIMES),
+        help="f16 halves the file; bf16 computes in 16 bits, on processors that can, int8 the backbone "
+        "in 8. " + "; ".join(f"{name}: {' '.join(RUNTIMES[name].precisions)}" for name in RUNTIMES),
     )
     parser.add_argument("--out", metavar="FILE", help="where to write (default: inside RUN)")
     args = parser.parse_args(argv)

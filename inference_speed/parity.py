@@ -12,7 +12,7 @@ ALONE = 4  # of the films also predicted one by one: an export takes any number 
 PHANTOM_SEED = 42
 # how far an export may be off, in months; for reduced precision in most films, not in each
 TOLERANCES = {"f32": {"max": 0.05}, "f16": {"mean": 0.25, "p99": 1.0}}
-TOLERANCES["int8"] = TOLERANCES["f16"]
+TOLERANCES["bf16"] = TOLERANCES["int8"] = TOLERANCES["f16"]
 
 
 class Sample(NamedTuple):

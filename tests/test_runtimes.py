@@ -33,6 +33,8 @@ def skip_without(name, precision="f32"):
     for package, module in needed:
         if not find_spec(module):
             pytest.skip(f"{package} is not installed")
+    if precision == "bf16" and not runtimes.has_bf16():
+        pytest.skip("the processor does not compute in bf16")
 
 
 def write_run(folder, phantoms):
@@ -234,6 +236,23 @@ def test_reduced_precision_is_smaller_and_never_far_off(
     assert check_export(run_copy, name, precision) == path
     command = f"--model {run_copy} --runtime {name} --precision {precision} --sex F\n"
     assert capsys.readouterr().out.endswith(f"next: python predict.py FILM.png {command}")
+
+
+def test_an_export_in_bf16_is_made_where_the_processor_can_and_says_so(
+    run_copy, capsys, monkeypatch
+):
+    """A processor that can't computes it in f32: what is checked there is all but its precision."""
+    skip_without("openvino", "f32")
+    path = export_path(run_copy, "openvino", "bf16")
+    if not runtimes.has_bf16():
+        with pytest.raises(UserError, match="does not compute in bf16"):
+            export(run_copy, "openvino", "--precision", "bf16")
+        assert not path.exists()
+        monkeypatch.setattr("inference_speed.convert.has_bf16", lambda: True)
+    monkeypatch.setattr(parity, "TOLERANCES", {"bf16": {"mean": 2.0}})
+    assert export(run_copy, "openvino", "--precision", "bf16") == 0, capsys.readouterr()
+    assert "bf16" in path.read_text()
+    assert check_export(run_copy, "openvino", "bf16") == path
 
 
 @pytest.mark.full

@@ -1,5 +1,6 @@
 """Run folders and files that several processes work on."""
 
+import json
 from argparse import Namespace
 
 import pytest
@@ -15,11 +16,27 @@ def test_one_of_two_runs_that_start_at_once_gets_the_folder(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / ".node-1-config.json").touch()  # of a process that was killed meanwhile
     open_run(args, "").close()
-    with pytest.raises(FileExistsError):
-        write_new_json(tmp_path / "a" / "config.json", {})
     with pytest.raises(UserError, match="there is a run already"):
         open_run(args, "")
     assert Run(tmp_path / "a").read_json("config.json")["options"]["data_dir"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_new_file_is_written_over_none(tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(OSError("no links")))
+    write_new_json(tmp_path / "a.json", {"first": True})
+    with pytest.raises(FileExistsError):
+        write_new_json(tmp_path / "a.json", {})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"first": True}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_of_something_hidden_is_no_place_for_a_run(tmp_path):
+    (tmp_path / "a" / ".git").mkdir(parents=True)
+    args = Namespace(resume=False, run_name="a", results_dir=tmp_path, verbose=0, data_dir=".")
+    with pytest.raises(UserError, match="there is a run already"):
+        open_run(args, "")
 
 
 def test_a_damaged_file_of_a_run_is_named(tmp_path):

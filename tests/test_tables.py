@@ -196,6 +196,13 @@ def test_true_and_false_are_numbers_where_the_header_does_not_say_of_what(read):
     assert read(text, male_value=0)["sex"].tolist() == [1, 0]
 
 
+def test_an_option_that_contradicts_words_is_an_error(read):
+    text = "id,boneage,sex,gender\n1,100,1,male\n2,100,0,\n"
+    assert read(text, male_value=1)["sex"].tolist() == [1, 0]
+    with pytest.raises(UserError, match="contradict each other in 1 rows.*--male_value"):
+        read(text, male_value=0)
+
+
 def test_numbers_among_words_need_the_option(read):
     text = "id,boneage,gender\n1,100,1\n2,100,F\n"
     with pytest.raises(UserError, match="column gender holds 0 and 1"):

@@ -1,11 +1,12 @@
 """Films in DICOM files: their pixels as grey with light bones. pydicom does the work; it is optional
 and asked for where a film needs it."""
 
+import warnings
 from io import BytesIO
 
 import numpy as np
 
-INSTALL = "pip install pydicom python-gdcm"  # gdcm: for compressed films
+INSTALL = "pip install pydicom python-gdcm"  # the second for compressed films
 
 
 def is_dicom(data):
@@ -26,9 +27,12 @@ def decode_dicom(data):
         from pydicom.pixels import apply_modality_lut, apply_voi_lut
     except ImportError:
         raise ValueError(f"DICOM needs pydicom 3: {INSTALL}") from None
+    # of many odd files, for which there is nothing to do; several threads read, so for all of them
+    warnings.filterwarnings("ignore", module=r"pydicom|util\.dicom")
     try:
         film = pydicom.dcmread(BytesIO(data))
         check_frame(film)
+        drop_blanks(film)
         values = apply_voi_lut(apply_modality_lut(film.pixel_array, film), film)
     except Unusable:
         raise
@@ -56,6 +60,15 @@ def check_frame(film):
     syntax = film.file_meta.TransferSyntaxUID
     if syntax.is_compressed and not can_decode(syntax):
         raise Unusable(f"DICOM file compressed as {syntax.name}: {INSTALL}")
+
+
+def drop_blanks(film):
+    """Remove what is there and says nothing of the display: blank elements, a window of no width."""
+    for name in ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"):
+        if name in film and film[name].is_empty:
+            delattr(film, name)
+    if "WindowWidth" in film and np.min(film.WindowWidth) < 1:
+        del film.WindowWidth
 
 
 def can_decode(syntax):

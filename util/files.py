@@ -8,7 +8,7 @@ from pathlib import Path
 from util.errors import UserError
 
 
-def write_atomically(path, write, give_name=os.replace):
+def write_atomically(path, write, give_name=Path.replace):
     """Write a file under a temporary name and rename it: readers see all of it or nothing.
 
     `write` gets the temporary path, in the same folder and with the same ending.
@@ -65,9 +65,10 @@ def claim(temporary, path):
         os.link(temporary, path)
     except FileExistsError:
         raise
-    except OSError:  # no links on this file system
-        with path.open("xb") as file:
-            file.write(temporary.read_bytes())
+    except OSError:  # no links on this file system: the last of two at one moment gets it
+        if path.exists():
+            raise FileExistsError(path) from None
+        temporary.replace(path)
 
 
 def write_csv(path, table):

@@ -17,6 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from preprocessing import SPLITS
+from util.dicom import is_dicom
 from util.errors import UserError
 from util.files import write_csv
 from util.parallel import cores
@@ -147,12 +148,14 @@ def read_source(source, tables, male_value, table_first=True):
 
 def read_own_or_lent(source, own, lent, male_value):
     """`read_source` with the tables of a source, or those of another where it has none of labels."""
+    if not own:
+        return read_source(source, lent, male_value, len(lent) > 1)
     try:
         return read_source(source, own, male_value)
-    except NoLabels:
-        if not lent:
-            raise
-        return read_source(source, lent, male_value, table_first=len(lent) > 1)
+    except NoLabels as error:
+        with suppress(NoLabels):
+            return read_source(source, lent, male_value, len(lent) > 1)
+        raise error
 
 
 def kind_of(name):
@@ -344,7 +347,11 @@ def target_ending(path, max_side):
 
 
 def is_written_anew(path, max_side):
-    return max_side or Path(path).suffix.lower() == ".dcm"
+    if max_side or Path(path).suffix.lower() == ".dcm":
+        return True
+    with suppress(OSError), Path(path).open("rb") as film:
+        return is_dicom(film.read(132))  # whatever its name says
+    return False
 
 
 def link_or_copy(path, target):

@@ -21,7 +21,7 @@ from util.augmentation import augment_films
 from util.errors import UserError
 from util.files import write_atomically, write_json
 from util.parallel import cores
-from util.radiographs import READER_VERSION, UNREADABLE, RadiographError, read_canvases
+from util.radiographs import READER_VERSION, RadiographError, may_pass, read_canvases
 
 SHARD_FILMS = 256  # films in one file of the cache
 READ_TOGETHER = 8  # films that are in memory at their own size, for each core
@@ -93,7 +93,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
             else:
                 shard, notes = read_shard(part, img_size, fit, pool, bar)
                 reasons = notes["failures"].values()
-                if name and not any(reason.startswith(UNREADABLE) for reason in reasons):
+                if name and not any(map(may_pass, reasons)):
                     shard = save_shard(shard, notes, name)
             shards.append(shard)
             first = number * SHARD_FILMS

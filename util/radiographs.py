@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 
 from hand_crop.localiser import find_hands
-from util.dicom import decode_dicom, is_dicom
+from util.dicom import INSTALL, decode_dicom, is_dicom
 from util.errors import UserError
 
 READER_VERSION = 3  # raise it when the pixels of `read_canvas` change: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
-UNREADABLE = "can't be read"  # the file system's fault, which may pass
+UNREADABLE = "can't be read"  # by the file system
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
 INVERTED = 20  # grey levels; 10 of 12,000 real films, cut to the hand, look so, and none is
 KINDS = {  # first bytes of a file: its kind
@@ -121,6 +121,11 @@ def read_bytes(path):
         return Path(path).read_bytes()
     except OSError as error:
         raise RadiographError(path, f"{UNREADABLE}: {os.strerror(error.errno)}") from None
+
+
+def may_pass(reason):
+    """Whether a film that can't be used for a reason may be read another time, as it is."""
+    return reason.startswith(UNREADABLE) or INSTALL in reason
 
 
 def decode(data, path):

@@ -25,7 +25,7 @@ except ImportError:  # Windows
 from util.errors import UserError, first_line
 from util.files import remove_temporaries, write_json, write_new_json
 from util.parallel import cores
-from util.tables import LABELS, is_hidden
+from util.tables import LABELS
 
 STATE = "state.npz"  # of training, to resume from
 TRAINING_FILMS = "train_films.csv"
@@ -120,7 +120,9 @@ def open_run(args, name):
         check_started(run.folder, started)
         check_same_options(started["options"], options)
         run.lock()
-        remove_temporaries(run.folder, (STATE, "model.keras"))  # of a process that was killed
+        remove_temporaries(
+            run.folder, (STATE, "model.keras", "config.json")
+        )  # of a process that was killed
         return run
     content = {"options": options, "command": sys.argv, **environment()}
     check_free(run.folder)
@@ -152,7 +154,7 @@ def check_free(folder):
     """UserError when there is more than what a run leaves that was killed in its first moment: a
     folder, with a temporary file at most."""
     if folder.exists() and not (
-        folder.is_dir() and all(is_hidden(p.name) for p in folder.iterdir())
+        folder.is_dir() and all(p.match(".*-*-config.json") for p in folder.iterdir())
     ):
         raise UserError(
             f"there is a run already ({folder}). Continue it with --resume, "

@@ -42,9 +42,7 @@ def load_openvino(path):
     core = openvino.Core()
     model = core.read_model(path)
     shapes = {tensor.any_name: tensor.partial_shape for tensor in model.inputs}
-    # left to itself, OpenVINO computes in bf16 or f16 where the processor can
-    precision = model.get_rt_info(COMPUTED_IN).value if model.has_rt_info(COMPUTED_IN) else "f32"
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    settings = openvino_settings(model)
 
     @cache
     def compiled(batch_size):  # a fixed shape is quicker than a dynamic one
@@ -55,6 +53,13 @@ def load_openvino(path):
         return compiled(len(image))(inputs_by_name(shapes, image, sex))[0][:, 0]
 
     return predict
+
+
+def openvino_settings(model):
+    """How a model is to be computed. Left to itself, OpenVINO takes bf16 or f16 where the processor
+    can."""
+    precision = model.get_rt_info(COMPUTED_IN).value if model.has_rt_info(COMPUTED_IN) else "f32"
+    return {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
 
 
 def has_bf16():

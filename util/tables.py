@@ -197,22 +197,29 @@ def read_sex(table, columns, male_value, path):
             words = words.fillna(numbers)
         elif numbers.notna().any():
             coded.append((column, numbers, words.notna().any()))
-        contradicts = words.notna() & sex.notna() & (words != sex)
-        if contradicts.any():
-            raise UserError(
-                f"columns of sex contradict each other in {contradicts.sum()} rows ({path}). "
-                "Remove the wrong one."
-            )
+        check_agreement(sex, words, path)
         sex = sex.fillna(words)
     for column, numbers, mixed in coded:
         if male_value is not None:
-            sex = sex.fillna(numbers if male_value == 1 else 1 - numbers)
+            numbers = numbers if male_value == 1 else 1 - numbers
+            check_agreement(sex, numbers, path)
+            sex = sex.fillna(numbers)
         elif sex.isna().all() or (mixed and sex[numbers.notna()].isna().any()):
             raise UserError(
                 f"column {column} holds {describe_coded(table[column])}: which is male? ({path}) "
                 "Say it with --male_value 1 or --male_value 0."
             )
     return sex
+
+
+def check_agreement(sex, other, path):
+    """UserError when two readings of the sex differ."""
+    differ = sex.notna() & other.notna() & (sex != other)
+    if differ.any():
+        raise UserError(
+            f"columns of sex contradict each other in {differ.sum()} rows ({path}). Remove the wrong "
+            "one, or the wrong --male_value."
+        )
 
 
 def describe_coded(column):

@@ -157,13 +157,14 @@ def test_blank_elements_and_a_window_of_no_width_say_nothing(tmp_path, png, recw
 
 
 def name_of(number):
-    return "7.tif" if number == 7 else f"{number}.dcm"
+    return {7: "7.tif", 8: "8", 9: "1.2.840.9"}.get(number, f"{number}.dcm")
 
 
 def test_imported_films_are_png_without_the_name_of_the_patient(tmp_path):
     source, data_dir = tmp_path / "films", tmp_path / "Data"
     source.mkdir()
-    for number in range(40):  # one of them under another name
+    (source / "notes").write_text("no film")
+    for number in range(40):  # some of them under other names
         write_dicom(source / name_of(number), np.roll(values_of_12_bits(), number))
     rows = [f"{name_of(number)},{60 + number},{'MF'[number % 2]}" for number in range(40)]
     (source / "labels.csv").write_text("\n".join(["id,boneage,sex", *rows]) + "\n")
@@ -173,7 +174,7 @@ def test_imported_films_are_png_without_the_name_of_the_patient(tmp_path):
     for path in placed:
         assert path.suffix == ".png"
         assert not any(word in path.read_bytes() for word in (b"Doe^Jane", b"4711PATIENT"))
-        film = source / name_of(int(path.stem))
+        film = source / (name_of(int(path.stem)) if path.stem.isdigit() else path.stem)
         assert np.array_equal(read_radiograph(path), read_radiograph(film))
 
 

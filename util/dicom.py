@@ -3,6 +3,7 @@ and asked for where a film needs it."""
 
 import warnings
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,15 @@ INSTALL = "pip install pydicom python-gdcm"  # the second for compressed films
 def is_dicom(data):
     """Tell a DICOM file by its bytes: 128 of any kind, then the letters DICM (DICOM PS3.10, 7.1)."""
     return data[128:132] == b"DICM"
+
+
+def is_dicom_file(path):
+    """The same of a file; False when it can't be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return is_dicom(file.read(132))
+    except OSError:
+        return False
 
 
 def decode_dicom(data):

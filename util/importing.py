@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from preprocessing import SPLITS
-from util.dicom import is_dicom
+from util.dicom import is_dicom_file
 from util.errors import UserError
 from util.files import write_csv
 from util.parallel import cores
@@ -347,11 +347,7 @@ def target_ending(path, max_side):
 
 
 def is_written_anew(path, max_side):
-    if max_side or Path(path).suffix.lower() == ".dcm":
-        return True
-    with suppress(OSError), Path(path).open("rb") as film:
-        return is_dicom(film.read(132))  # whatever its name says
-    return False
+    return max_side or Path(path).suffix.lower() == ".dcm" or is_dicom_file(path)
 
 
 def link_or_copy(path, target):

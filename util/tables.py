@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from util.dicom import is_dicom_file
 from util.errors import UserError, first_line
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".dcm")
@@ -257,8 +258,8 @@ def match_films(labels, films):
     have is no match, and no film belongs to two ids: a row that names it better has it.
     """
     names = labels["filename"].str.replace("\\", "/", regex=False)
-    by_name, by_stem = group(films, lambda p: p.name), group(films, lambda p: p.stem)
-    by_number = group(films, lambda p: without_zeros(p.stem))
+    by_name, by_stem = group(films, lambda p: p.name), group(films, stem_of)
+    by_number = group(films, lambda p: without_zeros(stem_of(p)))
     found, claimed = [[]] * len(labels), set()
     for match in (
         lambda name, _: match_path(name, by_name, by_stem),
@@ -306,19 +307,19 @@ def group(films, key):
 
 
 def list_images(folder):
-    """All image files in a folder and below, by name, without hidden ones and without the
+    """All films in a folder and below, by name, without hidden ones and without the
     `*_CLAHE` copies that stand beside their originals."""
     folder = Path(folder).resolve()
     found = []
     for where, folders, files in os.walk(folder):
         folders[:] = sorted(f for f in folders if not is_hidden(f) and not f.endswith("_CLAHE"))
-        found += [Path(where) / f for f in sorted(files) if is_image(f)]
+        found += [path for f in sorted(files) if is_film(path := Path(where) / f)]
     return found
 
 
 def films_in(folder):
-    """The image files in a folder itself, by name; UserError when there is none."""
-    films = sorted(path for path in Path(folder).glob("*") if is_image(path.name))
+    """The films in a folder itself, by name; UserError when there is none."""
+    films = sorted(path for path in Path(folder).glob("*") if is_film(path))
     if not films:
         raise UserError(f"no image in the folder ({folder}). Name the folder of the films.")
     return films
@@ -327,6 +328,20 @@ def films_in(folder):
 def is_image(name):
     """Whether the name of a file is that of an image, and not hidden."""
     return Path(name).suffix.lower() in IMAGE_ENDINGS and not is_hidden(name)
+
+
+def is_film(path):
+    """Whether a file is an image by its name, or DICOM whose name has no ending, as archives of
+    hospitals export it: IM000001, or a UID, numbers with dots between them."""
+    ending = path.suffix[1:]
+    if ending and not ending.isdigit():
+        return is_image(path.name)
+    return not is_hidden(path.name) and path.is_file() and is_dicom_file(path)
+
+
+def stem_of(film):
+    """The name of a film without its ending."""
+    return film.stem if is_image(film.name) else film.name
 
 
 def is_hidden(name):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from util.errors import first_line
+
 INSTALL = "pip install pydicom python-gdcm"  # the second for compressed films
 
 
@@ -89,7 +91,3 @@ def can_decode(syntax):
         return get_decoder(syntax).is_available
     except NotImplementedError:  # of no image, or of a kind that nothing decodes
         return False
-
-
-def first_line(error):
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -189,11 +189,15 @@ def test_numbers_of_unknown_meaning_are_an_error_that_names_the_option(read, hea
     assert read(text, male_value=0)["sex"].tolist() == [1, 0]
 
 
-def test_true_and_false_are_numbers_where_the_header_does_not_say_of_what(read):
-    text = "id,boneage,sex\n1,100,False\n2,100,True\n"
-    with pytest.raises(UserError, match="column sex holds true and false.*--male_value"):
+@pytest.mark.parametrize(
+    ("rows", "held", "male_value"),
+    [("1,100,False\n2,100,True", "true and false", 0), ("1,100,1\n2,100,F", "0 and 1", 1)],
+)
+def test_true_and_false_and_numbers_among_words_need_the_option(read, rows, held, male_value):
+    text = f"id,boneage,gender\n{rows}\n"
+    with pytest.raises(UserError, match=f"column gender holds {held}.*--male_value"):
         read(text)
-    assert read(text, male_value=0)["sex"].tolist() == [1, 0]
+    assert read(text, male_value=male_value)["sex"].tolist() == [1, 0]
 
 
 def test_an_option_that_contradicts_words_is_an_error(read):
@@ -201,13 +205,6 @@ def test_an_option_that_contradicts_words_is_an_error(read):
     assert read(text, male_value=1)["sex"].tolist() == [1, 0]
     with pytest.raises(UserError, match="contradict each other in 1 rows.*--male_value"):
         read(text, male_value=0)
-
-
-def test_numbers_among_words_need_the_option(read):
-    text = "id,boneage,gender\n1,100,1\n2,100,F\n"
-    with pytest.raises(UserError, match="column gender holds 0 and 1"):
-        read(text)
-    assert read(text, male_value=1)["sex"].tolist() == [1, 0]
 
 
 def test_the_option_turns_no_column_whose_meaning_is_known(read):

@@ -32,16 +32,17 @@ def gather(args):
     """The ensembles that the options name: one of all runs, or each run alone. All average over the
     same number of views, so that models are compared and nothing else. UserError where the films of
     a split are not the same for all."""
-    members = read_members(args.runs)
     groups = [args.runs] if args.ensemble else [[folder] for folder in args.runs]
-    views = choose_views(members, groups[0], args)
+    members = [read_members(folders) for folders in groups]
+    views = choose_views(sum(members, []), groups[0], args)
     if not (args.csv or args.calibrate or args.data_dir):
-        check_same_split(members, args.split)
-    if args.greedy:
-        members, choice = choose_greedily(members, views)
+        check_same_split(sum(members, []), args.split)
+    if args.greedy:  # of one ensemble
+        members[0], choice = choose_greedily(members[0], views)
         print(choice)
-        return [Ensemble(members, args.runs, views, args.calibration)]
-    return [Ensemble(read_members(folders), folders, views, args.calibration) for folders in groups]
+    return [
+        Ensemble(*group, views, args.calibration) for group in zip(members, groups, strict=True)
+    ]
 
 
 def evaluate(ensemble, args):
@@ -78,7 +79,8 @@ def calibrate(ensemble, args):
     hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
     report_left_out(first.left_out)
     inverted = look_inverted(pixels_of(films)).sum()
-    notes = film_notes(ensemble, first.table, inverted, args)
+    fitted = fitted_to(ensemble, first.table)
+    notes = film_notes(ensemble, first.table, fitted, inverted, args)
     for note in localiser_notes(ensemble.members) + notes:
         print(f"note: {note}")
     ensemble.load(args)
@@ -134,13 +136,13 @@ def judge(ensemble, predictions, films, args):
     on films that are new to the model alone."""
     table, pixels = films[ensemble.canvases[0]].table, pixels_of(films)
     inverted, whole = int(look_inverted(pixels).sum()), int(taken_whole(pixels).sum())
-    known = [trained_on(member, table) for member in ensemble.members]
-    new = ~np.any([fitted_to(ensemble, table), *known], axis=0)
+    fitted = fitted_to(ensemble, table)
+    new = ~np.any([fitted, *(trained_on(m, table) for m in ensemble.members)], axis=0)
     median = ensemble.members[0].config["data"]["train"]["median"]
     half_width = ensemble.calibration["half_width"]
     notes = [
         *ensemble.notes,
-        *film_notes(ensemble, table, inverted, args),
+        *film_notes(ensemble, table, fitted, inverted, args),
         *years_note(table, args.csv or args.split),
     ]
     return evaluate_with_intervals(predictions, half_width, median, check=new) | {
@@ -156,16 +158,16 @@ def judge(ensemble, predictions, films, args):
     }
 
 
-def film_notes(ensemble, table, inverted, args):
-    """What throws doubt on errors of an ensemble on the films of a table, of which so many look
-    inverted."""
+def film_notes(ensemble, table, fitted, inverted, args):
+    """What throws doubt on errors of an ensemble on the films of a table, of which `fitted` are
+    those of `fitted_to`, and so many look inverted."""
     if args.csv or args.calibrate:
         known = training_notes(ensemble.members, table)
     else:
         known = split_notes(ensemble.members, table, args.split)
     return [
         *known,
-        *fitted_note(fitted_to(ensemble, table)),
+        *fitted_note(fitted),
         *inverted_note(inverted, len(table)),
     ]
 

@@ -300,14 +300,18 @@ def place_films(films, max_side, ready):
     are written anew, shrunk to it, and so are DICOM files, which name the patient. Returns (films in
     place, rows that failed with reasons).
     """
-    names = [i + target_ending(p, max_side) for i, p in films[["id", "path"]].values]
+    anew = [is_written_anew(path, max_side) for path in films["path"]]
+    endings = [
+        ".png" if a else Path(p).suffix.lower() for a, p in zip(anew, films["path"], strict=True)
+    ]
+    names = films["id"] + endings
     for folder, _ in SPLITS.values():
         (ready / folder).mkdir()
 
-    def place(path, split, name):
+    def place(path, split, name, anew):
         target = ready / SPLITS[split][0] / name
         try:
-            if is_written_anew(path, max_side):
+            if anew:
                 write_png(path, target, max_side)
             else:
                 link_or_copy(path, target)
@@ -316,7 +320,7 @@ def place_films(films, max_side, ready):
         return ""
 
     with ThreadPoolExecutor(cores()) as pool:
-        results = pool.map(place, films["path"], films["split"], names)
+        results = pool.map(place, films["path"], films["split"], names, anew)
         reasons = list(tqdm(results, total=len(films), desc="films", unit="film", disable=None))
     failed = np.array([reason != "" for reason in reasons], bool)
     placed = films.assign(filename=names)[~failed]
@@ -340,10 +344,6 @@ def write_tables(films, folder):
     films = films.assign(sex=films["sex"].astype(int), gender=gender)
     for name, (_, table) in SPLITS.items():
         write_csv(folder / table, films.loc[films["split"] == name, columns])
-
-
-def target_ending(path, max_side):
-    return ".png" if is_written_anew(path, max_side) else Path(path).suffix.lower()
 
 
 def is_written_anew(path, max_side):

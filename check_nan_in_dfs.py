@@ -1,5 +1,5 @@
 """Check the quality of a data folder before training: its tables, its films, and pictures that
-stand in it twice.
+occur twice.
 
     python check_nan_in_dfs.py
     python check_nan_in_dfs.py --data_dir hospital/Data --out hospital_quality
@@ -13,7 +13,7 @@ is changed. The exit code is 1 when something is flagged.
 from pathlib import Path
 
 from util.errors import run_command
-from util.options import add_male_value, add_seed, add_show, count, new_parser
+from util.options import add_male_value, add_seed, add_show, add_workers, new_parser
 
 
 def parse_args(argv=None):
@@ -22,7 +22,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--out", metavar="DIR", help="where to write (default: quality_report in the data folder)"
     )
-    parser.add_argument("--workers", type=count(1), help="films at once (default: all cores)")
+    add_workers(parser)
     add_male_value(parser)
     add_seed(parser)
     add_show(parser)

@@ -31,7 +31,10 @@ from util.options import (
 def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="folder of a trained run, or two to compare"
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="folder of a trained run, two to compare, or several with --ensemble",
     )
     parser.add_argument(
         "--ensemble", action="store_true", help="evaluate the mean of all runs (twice counts twice)"
@@ -46,22 +49,7 @@ def parse_args(argv=None):
     )
     parser.add_argument("--data_dir", help="data folder (default: the one of the run)")
     add_clahe(parser, "evaluate on the CLAHE copies of the split's films (made when missing)")
-    parser.add_argument(
-        "--csv",
-        metavar="FILE",
-        help="labels of other films: id, sex, boneage; without --cache_dir they are held in memory",
-    )
-    parser.add_argument(
-        "--calibrate",
-        metavar="FILE",
-        help="fit a calibration to films with these labels, in place of an evaluation",
-    )
-    parser.add_argument(
-        "--images", metavar="DIR", help="folder of the films of --csv or --calibrate"
-    )
-    parser.add_argument(
-        "--name", help="name of the new calibration (default: the name of its FILE)"
-    )
+    add_other_films(parser)
     add_calibration(parser)
     add_cache_dir(parser)
     parser.add_argument("--out", metavar="DIR", help="where to write (default: inside RUN)")
@@ -71,6 +59,31 @@ def parse_args(argv=None):
     add_evaluation_batch(parser)
     add_show(parser)
     args = parse_effective(parser, argv)
+    check_together(parser, args)
+    return args
+
+
+def add_other_films(parser):
+    """Options that name films from elsewhere, to evaluate on or to calibrate on."""
+    group = parser.add_argument_group("films from elsewhere")
+    group.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="labels of other films: id, sex, boneage; without --cache_dir they are held in memory",
+    )
+    group.add_argument(
+        "--calibrate",
+        metavar="FILE",
+        help="fit a calibration to films with these labels, in place of an evaluation",
+    )
+    group.add_argument(
+        "--images", metavar="DIR", help="folder of the films of --csv or --calibrate"
+    )
+    group.add_argument("--name", help="name of the new calibration (default: the name of its FILE)")
+
+
+def check_together(parser, args):
+    """Refuse options that don't go together."""
     if bool(args.csv or args.calibrate) != bool(args.images):
         parser.error(
             "--csv or --calibrate goes with --images: the labels and the folder of their films"
@@ -83,15 +96,14 @@ def parse_args(argv=None):
         parser.error("--use_clahe_val_test is for --split val or test: training films stay plain")
     if args.out and len(args.runs) == 2 and not args.ensemble:
         parser.error("--out is for one run; two are written into their own folders")
-    return args
 
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.evaluation import calibrate, evaluate, gather
+    from util.evaluation import calibrate, evaluate, make_ensembles
     from util.metrics import compare_predictions, format_comparison
 
-    ensembles = gather(args)
+    ensembles = make_ensembles(args)
     if args.calibrate:
         calibrate(ensembles[0], args)
         return

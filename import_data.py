@@ -42,7 +42,7 @@ def parse_args(argv=None):
     add_male_value(parser)
     args = parser.parse_args(argv)
     if not math.isclose(sum(args.split), 1):
-        parser.error(f"--split {args.split}: the shares must sum to 1")
+        parser.error(f"--split {' '.join(map(str, args.split))}: the shares must sum to 1")
     return args
 
 
@@ -51,24 +51,23 @@ def main(argv=None):
     import pandas as pd
 
     from util import importing
+    from util.data_folder import LEFT_OUT, new_data_folder
     from util.files import write_csv
     from util.split_table import next_training
-    from util.tables import count_reasons, read_labels, years_note
+    from util.tables import read_labels, report_left_out, years_note
 
     test_ids = read_labels(args.test_ids, need=())["id"] if args.test_ids else pd.Series(dtype=str)
-    with importing.new_data_folder(args.data_dir) as work:
+    with new_data_folder(args.data_dir) as work:
         sources = [importing.open_source(name, work) for name in args.source]
         films, left_out = importing.read_sources(sources, args.csv, args.male_value)
         films["split"] = importing.assign_splits(films, args.split, args.seed, test_ids)
         films, failed = importing.place_films(films, args.max_side, work / "ready")
         left_out = pd.concat([left_out, failed])
-        write_csv(work / "ready" / importing.LEFT_OUT, left_out)
+        write_csv(work / "ready" / LEFT_OUT, left_out)
     report(films)
     for note in years_note(films, "all films"):
         print(f"note: {note}")
-    if len(left_out):
-        print(f"left out: {count_reasons(left_out)}")
-        print(f"          named in {Path(args.data_dir) / importing.LEFT_OUT}")
+    report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
     unknown = test_ids[~test_ids.isin(films["id"])]
     if len(unknown):
         print(f"{len(unknown)} ids of --test_ids have no film, such as {unknown.iloc[0]}")

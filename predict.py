@@ -57,6 +57,8 @@ def parse_args(argv=None):
         parser.error("no IMAGE: name the films first, before --model and its runs")
     if args.sex and args.csv:
         parser.error("give --sex or --csv, not both")
+    if args.male_value is not None and not args.csv:
+        parser.error("--male_value has no effect without --csv, whose sexes it reads")
     return args
 
 
@@ -65,7 +67,7 @@ def main(argv=None):
     if not args.model:
         args.model = [str(SHIPPED)]
         print(
-            f"model {SHIPPED.name}: what it was trained on and how far it is off stands in "
+            f"model {SHIPPED.name}: its training films and its errors are described in "
             f"{SHIPPED.parent / 'README.md'}. Research use only: not a medical device.",
             file=sys.stderr,
         )
@@ -99,7 +101,7 @@ def main(argv=None):
 
 def list_films(args, needs_sex):
     """Return a frame of path and sex (1 = male, NaN unknown), in the order of the command line."""
-    from util.tables import films_in
+    from util.film_files import films_in
 
     paths = []
     for name in args.images:
@@ -123,7 +125,8 @@ def list_films(args, needs_sex):
 
 def read_sex(args, paths):
     """The sex (1 = male, NaN unknown) of each of the films, from the table of --csv."""
-    from util.tables import match_films, read_labels
+    from util.film_files import match_films
+    from util.tables import read_labels
 
     labels = read_labels(args.csv, male_value=args.male_value, need=("sex",))
     known = {}
@@ -142,7 +145,9 @@ def predict_chunk(ensemble, films, args, width):
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
         unknown = films.index[films["sex"].isna()]
-        failures = dict.fromkeys(unknown, f"no sex in {args.csv}, or two") | failures
+        failures = (
+            dict.fromkeys(unknown, f"no sex, or two different ones, in {args.csv}") | failures
+        )
     good = [i for i in films.index if i not in failures]
     table = pd.DataFrame(float("nan"), index=films.index, columns=["months", "low", "high"])
     whole, inverted = taken_whole(pixels), look_inverted(pixels)

@@ -17,8 +17,9 @@ import pandas as pd
 
 from util.augmentation import augment_labels
 from util.errors import UserError
+from util.film_files import find_films
 from util.pixel_cache import Pixels, read_pixels
-from util.tables import count_reasons, find_films, read_labels, split_usable
+from util.tables import count_reasons, read_labels, split_usable
 
 SPLITS = {  # name of a split: (image folder, table)
     "train": ("train", "df_train.csv"),

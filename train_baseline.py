@@ -26,10 +26,10 @@ from util.options import (
 def parse_args(argv=None):
     parser = new_parser(__doc__)
     add_data_options(parser)
-    add_model_options(parser, model_type="baseline")
+    add_model_options(parser, baseline=True)
     add_training_options(parser)
     add_run_options(parser)
-    parser.set_defaults(model_type="baseline", **enhancement_defaults())
+    parser.set_defaults(**enhancement_defaults())
     return parse_effective(parser, argv)
 
 

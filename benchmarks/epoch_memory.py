@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--n", type=count(1), default=12_000, help="how many films they stand for")
     args = parser.parse_args()
     if not STATUS.exists():
-        raise UserError(f"the memory is not told here ({STATUS}). Use Linux.")
+        raise UserError(f"memory can't be measured here ({STATUS}). Use Linux.")
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         paths = [str(path) for path in films_to_time(args, Path(folder) / "films")[1]]

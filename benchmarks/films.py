@@ -6,9 +6,9 @@ import pandas as pd
 
 from preprocessing import read_films
 from util.errors import UserError
+from util.film_files import list_images
 from util.options import count
 from util.phantoms import write_phantoms
-from util.tables import list_images
 
 HEIGHT = 500  # pixels of the phantoms
 KERAS_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")

@@ -4,7 +4,7 @@ import sys
 
 from clahe.enhance import CLIP_LIMIT, TILE_GRID, enhance_folder
 from preprocessing import split_folder
-from util.options import count, new_parser, number
+from util.options import add_workers, count, new_parser, number
 
 
 def run_clahe(split, description, argv=None):
@@ -20,7 +20,7 @@ def run_clahe(split, description, argv=None):
     parser.add_argument(
         "--tile_grid", type=count(1), default=TILE_GRID, help="tiles along each side"
     )
-    parser.add_argument("--workers", type=count(1), help="films at once (default: all cores)")
+    add_workers(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="make all anew, also what is up to date"
     )

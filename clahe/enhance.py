@@ -15,9 +15,9 @@ import cv2
 from preprocessing import split_folder
 from util.errors import UserError
 from util.files import write_atomically, write_json
+from util.film_files import list_images
 from util.parallel import map_films
 from util.radiographs import RadiographError, decode, read_bytes
-from util.tables import list_images
 
 CLIP_LIMIT = 2.0
 TILE_GRID = 8  # tiles along each side; 64, as earlier versions had it, boosts noise

@@ -13,10 +13,11 @@ from hand_crop import localiser
 from preprocessing import random_stream
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError
+from util.film_files import find_films
 from util.pixel_cache import read_pixels
-from util.tables import clean_id, find_films, read_table
+from util.tables import clean_id, read_table
 
-SIDE = 160  # pixels of a film that is changed at random before it is shrunk for the network
+FILM_SIDE = 160  # pixels of a film that is changed at random before it is shrunk for the network
 BATCH = 32
 FOLDS = 4
 CHANGES = Augmentation(rotation=25, zoom=0.25, aspect=0.2, shift=0.12, gamma=0.6, contrast=0.2)
@@ -43,7 +44,7 @@ def read_boxes(table, folder):
             f"{len(found)} films of the table ({table}) are in the folder ({folder}), {FOLDS} or more "
             "are needed. Check both."
         )
-    pixels, failures = read_pixels(found["path"].tolist(), SIDE, "stretch", label="films")
+    pixels, failures = read_pixels(found["path"].tolist(), FILM_SIDE, "stretch", label="films")
     good = [i for i in range(len(found)) if i not in failures]
     by_id = dict(list(boxes.groupby("id")))
     joints = [by_id[id_][CORNERS].to_numpy() for id_ in found["id"].iloc[good]]
@@ -121,7 +122,7 @@ def batches(films, joints, seed):
 def change(film, boxes, rng):
     """Turn, shift, scale and frame a film at random, and its joints with it. Returns what the
     network sees, and the hull of the joints."""
-    matrix = random_affine(SIDE, rng, CHANGES)
+    matrix = random_affine(FILM_SIDE, rng, CHANGES)
     film, box = warp(film, matrix), hull(boxes, matrix)
     if rng.random() < FRAMED:
         film = add_frame(film, box, rng)
@@ -131,8 +132,10 @@ def change(film, boxes, rng):
 
 def add_frame(film, box, rng):
     """Paint a frame of one grey around a film, as wide as the joints allow."""
-    left, top = (rng.uniform(0, np.clip(box[:2], 0, 0.2)) * SIDE).astype(int)
-    right, bottom = SIDE - (rng.uniform(0, np.clip(1 - box[2:], 0, 0.2)) * SIDE).astype(int)
+    left, top = (rng.uniform(0, np.clip(box[:2], 0, 0.2)) * FILM_SIDE).astype(int)
+    right, bottom = FILM_SIDE - (rng.uniform(0, np.clip(1 - box[2:], 0, 0.2)) * FILM_SIDE).astype(
+        int
+    )
     framed = np.full_like(film, rng.choice([0, 60, 110, 255]))
     framed[top:bottom, left:right] = film[top:bottom, left:right]
     return framed
@@ -144,6 +147,6 @@ def hull(boxes, matrix=None):
     centres, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     if matrix is not None:
         linear, offset = matrix[:, :2], matrix[:, 2]
-        centres = (centres * SIDE @ linear.T + offset) / SIDE
+        centres = (centres * FILM_SIDE @ linear.T + offset) / FILM_SIDE
         halves = halves * np.linalg.norm(linear, axis=0)  # how far each axis is scaled
     return np.concatenate([(centres - halves).min(axis=0), (centres + halves).max(axis=0)])

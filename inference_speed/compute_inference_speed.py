@@ -156,26 +156,16 @@ def take_run(args):
 
 
 def new_csv(results_dir):
-    """Make an empty CSV named by the time; with a number behind it when that is taken."""
-    folder, stamp = Path(results_dir), datetime.now().strftime("%Y%m%d_%H%M%S")
-    number = 1
-    while True:
-        suffix = "" if number == 1 else f"_{number}"
-        path = folder / f"inference_speed_{stamp}{suffix}.csv"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.open("x").close()
-            return path
-        except FileExistsError as error:
-            if error.filename != str(path):
-                raise UserError(
-                    f"no folder but a file ({folder}). Choose another --results_dir."
-                ) from None
-            number += 1
-        except OSError as error:
-            raise UserError(
-                f"can't write: {error.strerror} ({folder}). Choose another --results_dir."
-            ) from None
+    """Make an empty CSV named by the time, and return its path."""
+    path = Path(results_dir) / f"inference_speed_{datetime.now():%Y%m%d_%H%M%S_%f}.csv"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("x").close()
+    except OSError as error:
+        raise UserError(
+            f"can't write: {error.strerror} ({path}). Choose another --results_dir."
+        ) from None
+    return path
 
 
 def run_benchmark(args, path, rows):
@@ -232,7 +222,7 @@ def run_case(case):
 
 
 def new_row(args, backbone, batch_size, route, columns):
-    from util.runs import processor_name
+    from util.environment import processor_name
 
     return {
         "backbone": backbone,

@@ -16,8 +16,8 @@ from util.runtimes import (
     has_bf16,
     import_openvino,
     inputs_by_name,
-    require,
     require_package,
+    require_runtime,
 )
 
 # what a conversion needs beside the runtime itself: (what pip installs, what it imports as)
@@ -31,7 +31,7 @@ NEEDED = {
 def require_converter(runtime, precision):
     """UserError when the runtime, or what converts to it, is not installed, or when the processor
     can't compute so, and what was made could not be checked."""
-    require(runtime, precision)
+    require_runtime(runtime, precision)
     for package, module in NEEDED.get((runtime, precision), []):
         require_package(package, module)
     if precision == "bf16" and not has_bf16():

@@ -1,15 +1,18 @@
 """The picture of a benchmark: speed of a single film, best throughput, memory, and batch sizes."""
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from util.plots import BLUE, GREY, ORANGE, STYLE, plt, save
+from util.plots import BLUE, GREY, ORANGE, STYLE, save
 
 OKABE_ITO = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 COLOURS = (*OKABE_ITO, "#000000", "#8C564B", "#7F7F7F")
 COLUMNS = 5  # small panels in a row
 
 
+@rc_context(STYLE)
 def plot_speed(timed, comparison, path, title):
     """Draw the frames of `comparison.read_benchmark` and `compare`; returns the path."""
     names = list(comparison["backbone"])
@@ -18,15 +21,14 @@ def plot_speed(timed, comparison, path, title):
     columns = min(COLUMNS, len(names))
     rows = -(-len(names) // columns) if several else 0
     heights = [1.3 + 0.21 * max(2, len(colours)) * len(names), 0.5 + 1.7 * rows]
-    with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(11, sum(heights[: 1 + several])), layout="constrained")
-        parts = figure.subfigures(1 + several, 1, height_ratios=heights[: 1 + several])
-        top, *below = np.atleast_1d(parts)
-        draw_bars(top, timed, comparison, colours)
-        if several:
-            draw_batch_sizes(below[0], timed, names, colours, (rows, columns))
-        figure.suptitle(f"{title}: medians")
-        return save(figure, path)
+    figure = Figure((11, sum(heights[: 1 + several])), layout="constrained")
+    parts = figure.subfigures(1 + several, 1, height_ratios=heights[: 1 + several])
+    top, *below = np.atleast_1d(parts)
+    draw_bars(top, timed, comparison, colours)
+    if several:
+        draw_batch_sizes(below[0], timed, names, colours, (rows, columns))
+    figure.suptitle(f"{title}: medians")
+    return save(figure, path)
 
 
 def draw_bars(figure, timed, comparison, colours):

@@ -32,10 +32,10 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from util.calibration import count_views, describe_views
+    from util.film_files import films_in
     from util.prediction import load_predictor
     from util.quiet import import_tensorflow
     from util.runs import load_run_model, read_run
-    from util.tables import films_in
     from util.tta import test_time_augmentation
     from util.turns import format_turns, take_turns
 

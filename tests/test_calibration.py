@@ -9,7 +9,7 @@ import pytest
 
 from util.calibration import correct_months, count_missing, cross_fit, fit_calibration, fit_lines
 from util.experiment import calibrate_splits
-from util.intervals import check_coverage, fit_half_widths, format_range, interval_bounds
+from util.intervals import fit_half_widths, format_range, interval_bounds, measure_coverage
 from util.metrics import band_of, label_predictions
 
 
@@ -163,7 +163,7 @@ def test_every_band_has_the_width_of_its_own_errors():
     assert half_width["0-4 years"]["months"] == pytest.approx(5.4, abs=0.2)
     assert half_width["10-14 years"]["months"] == pytest.approx(1.8, abs=0.1)
     assert half_width["15+ years"] == half_width["all"] | {"n": 0}
-    coverage = check_coverage(draw(4000), half_width)
+    coverage = measure_coverage(draw(4000), half_width)
     assert coverage["0-4 years"]["covered"] == pytest.approx(0.9, abs=0.03)
     assert coverage["10-14 years"]["covered"] == pytest.approx(0.9, abs=0.03)
 
@@ -183,14 +183,14 @@ def test_intervals_hold_for_corrected_months():
         calibration, _ = fit_calibration(predict(films(100, seed), 9, seed, **BIASED))
         new = predict(films(500, seed + 100), 9, seed + 100, **BIASED)
         months = correct_months(new["predicted"], new["sex"], calibration["lines"])
-        part = check_coverage(label_predictions(new, months), calibration["half_width"])
+        part = measure_coverage(label_predictions(new, months), calibration["half_width"])
         covered.append(part["all"]["covered"])
     assert 0.89 < np.mean(covered) < 0.93
 
 
 def test_coverage_counts_the_films_and_says_how_sure_it_is():
     half_width = fit_half_widths(with_errors(np.arange(9)))  # 8 months
-    part = check_coverage(with_errors([8, -8, 8.01, 0, 1, 2, 3, 4, 5, 6]), half_width)["all"]
+    part = measure_coverage(with_errors([8, -8, 8.01, 0, 1, 2, 3, 4, 5, 6]), half_width)["all"]
     assert (part["n"], part["covered"], part["half_width"]) == (10, 0.9, 8)
     assert part["covered_ci95"] == pytest.approx([0.555, 0.9975], abs=1e-3)  # Clopper & Pearson
 
@@ -199,10 +199,10 @@ def test_coverage_is_no_surer_of_ten_children_than_of_ten_films():
     half_width = fit_half_widths(with_errors(np.arange(9)))
     ten = with_errors([8, -8, 8.01, 0, 1, 2, 3, 4, 5, 6])
     twice = pd.concat([ten.assign(patient=ten["id"], id=f"{n} " + ten["id"]) for n in (1, 2)])
-    once, told = (check_coverage(table, half_width)["all"] for table in (ten, twice))
+    once, told = (measure_coverage(table, half_width)["all"] for table in (ten, twice))
     assert told["n"] == 20
     assert told["covered_ci95"] == pytest.approx(once["covered_ci95"])
-    inside = check_coverage(twice[twice["error"] <= 8], half_width)["all"]
+    inside = measure_coverage(twice[twice["error"] <= 8], half_width)["all"]
     assert inside["covered_ci95"] == pytest.approx([0.664, 1], abs=1e-3)  # of nine children, all in
 
 

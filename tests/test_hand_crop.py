@@ -13,7 +13,7 @@ from hand_crop import localiser, train_localiser, training
 from preprocessing import load_films
 from util.errors import UserError
 from util.phantoms import phantom
-from util.radiographs import read_canvas
+from util.radiographs import read_canvases
 
 
 def test_numpy_computes_what_keras_trained():
@@ -35,14 +35,14 @@ def test_layers_survive_the_file(tmp_path):
 
 def test_the_hull_moves_with_the_film():
     """A bright square is where its box says, after any change."""
-    film = np.zeros((training.SIDE, training.SIDE), np.uint8)
+    film = np.zeros((training.FILM_SIDE, training.FILM_SIDE), np.uint8)
     film[60:90, 70:110] = 200
-    boxes = np.array([[70, 60, 110, 90]]) / training.SIDE
+    boxes = np.array([[70, 60, 110, 90]]) / training.FILM_SIDE
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        matrix = training.random_affine(training.SIDE, rng, training.CHANGES)
+        matrix = training.random_affine(training.FILM_SIDE, rng, training.CHANGES)
         rows, columns = np.nonzero(training.warp(film, matrix) > 100)
-        box = training.hull(boxes, matrix) * training.SIDE
+        box = training.hull(boxes, matrix) * training.FILM_SIDE
         # the box keeps its sides upright: a turned square reaches a little beyond it
         assert np.abs((columns.min() + columns.max()) / 2 - (box[0] + box[2]) / 2) < 1.5
         assert np.abs((rows.min() + rows.max()) / 2 - (box[1] + box[3]) / 2) < 1.5
@@ -123,13 +123,12 @@ def test_the_canvas_shows_the_hand_stretched_by_its_own_greys(tmp_path):
     marked[5:20, 5:20] = 255
     for name, film in (("plain", large), ("marked", marked)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), film)
-    plain, marked = (
-        read_canvas(tmp_path / f"{name}.png", 96, "hand") for name in ("plain", "marked")
-    )
+    paths = [tmp_path / "plain.png", tmp_path / "marked.png"]
+    plain, marked = read_canvases(paths, 96, "hand")
     assert plain[1]
     assert marked[1]
     assert np.abs(plain[0].astype(float) - marked[0]).mean() < 8
-    whole, _ = read_canvas(tmp_path / "plain.png", 96, "stretch")
+    ((whole, _),) = read_canvases(paths[:1], 96, "stretch")
     assert np.mean(plain[0] > 100) > 1.5 * np.mean(whole > 100)
 
 
@@ -199,7 +198,7 @@ def test_what_is_found_but_is_no_hand_leaves_the_film_whole(tmp_path):
     film = np.full((300, 300), 40, np.uint8)
     film[5:9, 5:9] = 255
     cv2.imwrite(str(tmp_path / "film.png"), film)
-    canvas, cut = read_canvas(tmp_path / "film.png", 96, "hand")
+    ((canvas, cut),) = read_canvases([tmp_path / "film.png"], 96, "hand")
     assert not cut
     assert canvas.max() > 150
 

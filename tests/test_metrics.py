@@ -8,11 +8,11 @@ import pytest
 
 from util.errors import UserError
 from util.metrics import (
+    bootstrap_interval,
     compare_predictions,
     evaluate_predictions,
     format_metrics,
     format_years,
-    interval,
     label_predictions,
     people_of,
     read_predictions,
@@ -97,7 +97,7 @@ def test_intervals_agree_with_the_normal_approximation(many):
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
     rng = np.random.default_rng(1)
-    bounds = [interval(rng.gamma(2, 5, 80), seed=i, n_boot=400) for i in range(300)]
+    bounds = [bootstrap_interval(rng.gamma(2, 5, 80), seed=i, n_boot=400) for i in range(300)]
     covered = np.mean([low <= 10 <= high for low, high in bounds])
     assert 0.89 < covered < 0.98
 
@@ -134,8 +134,8 @@ def test_patients_stay_with_predictions_where_any_is_told(five):
 def test_intervals_depend_on_the_seed_alone(five):
     assert evaluate_predictions(five, seed=1) == evaluate_predictions(five, seed=1)
     values = np.random.default_rng(0).gamma(2, 5, 50)
-    assert interval(values, seed=1) == interval(values, seed=1)
-    assert interval(values, seed=1) != interval(values, seed=2)
+    assert bootstrap_interval(values, seed=1) == bootstrap_interval(values, seed=1)
+    assert bootstrap_interval(values, seed=1) != bootstrap_interval(values, seed=2)
 
 
 def test_metrics_are_fit_for_json_also_where_there_is_nothing_to_measure(five):

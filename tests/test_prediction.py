@@ -15,7 +15,7 @@ from preprocessing import load_films
 from util import prediction
 from util.ensemble import Ensemble, Member
 from util.errors import UserError
-from util.held_out import training_notes
+from util.held_out import trained_on, training_notes
 from util.intervals import interval_bounds
 from util.metrics import format_years
 from util.pixel_cache import read_pixels
@@ -444,17 +444,20 @@ def test_so_it_says_of_some_of_them_in_another_order(trained, inside, tmp_path):
 
 
 def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
+    def notes(member, table):
+        return training_notes(member, table, trained_on(member, table))
+
     run, config = read_run(small_run)
     films = pd.read_csv(small_run / "train_films.csv", dtype={"id": str})
     other = films.assign(id="other " + films["id"])
-    assert list(training_notes([Member(run, config)], other)) == []
+    assert list(notes(Member(run, config), other)) == []
     start = {"data": {"train": {"fingerprint": "of another hospital"}}}
-    (note,) = training_notes([Member(run, config | {"start": start})], other)
+    (note,) = notes(Member(run, config | {"start": start}), other)
     assert "started from a run that was trained on other films" in note
     shipped = Member(Run(tmp_path), config)  # without a list
-    (note,) = training_notes([shipped], films[1:])
+    (note,) = notes(shipped, films[1:])
     assert "comes without a list of its training films" in note
-    (note,) = training_notes([shipped], films)
+    (note,) = notes(shipped, films)
     assert f"was trained on {len(films)} of these films" in note
 
 
@@ -668,7 +671,7 @@ def test_mistakes_of_calibrating_are_one_line_each(
         ),
         (
             ["evaluate.py", run, "--calibrate", hospital[0], *images, "--name", "a/b"],
-            ["no name for a calibration"],
+            ["not a valid name for a calibration"],
         ),
         ([*predict, "--calibration", "near"], ["no calibration near", "There is: far"]),
         ([*predict, "--calibration", "far", "--tta_steps", "1"], ["--tta_steps"]),

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from util.radiographs import FITS, RadiographError, read_canvas, read_radiograph, to_canvas
+from util.radiographs import FITS, RadiographError, read_canvases, read_radiograph, to_canvas
 
 
 def film(height=120, width=90, depth=np.uint8):
@@ -121,4 +121,4 @@ def test_stretch_fills_the_square():
 def test_canvas_is_square_for_any_film(tmp_path):
     path = save(tmp_path / "film.png", film(200, 33))
     for fit in FITS:
-        assert read_canvas(path, 64, fit)[0].shape == (64, 64)
+        assert read_canvases([path], 64, fit)[0][0].shape == (64, 64)

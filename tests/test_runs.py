@@ -79,7 +79,7 @@ def test_a_place_without_rights_is_told_before_any_work(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="that is no folder"):
         check_place(tmp_path / "notes.txt" / "folder")
     monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
-    with pytest.raises(UserError, match="no right to write"):
+    with pytest.raises(UserError, match="no permission to write"):
         check_place(tmp_path / "new" / "folder")
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from preprocessing import read_labelled_folder
 from util.errors import UserError
-from util.tables import find_films, list_images, read_labels, split_usable
+from util.film_files import find_films, list_images
+from util.tables import read_labels, split_usable
 
 
 @pytest.fixture

@@ -122,6 +122,11 @@ def views_key(views):
     return f"views_{views}"
 
 
+def views_ending(views):
+    """What files and figures of means over several views have behind their names."""
+    return "" if views == 1 else "_tta"
+
+
 def describe_views(views):
     return "single views" if views == 1 else f"means of {views} views"
 

@@ -16,6 +16,7 @@ from util.calibration import (
     correct_months,
     count_views,
     describe_views,
+    views_ending,
     views_key,
 )
 from util.canvases import pixels_of
@@ -75,8 +76,8 @@ class Ensemble:
         self.members, self.folders, self.views = members, folders, views
         self.sees_sex = any(member.sees_sex for member in members)
         self.canvases = list(dict.fromkeys(member.canvas for member in members))
-        self.calibration, note = choose_calibration(members, folders, calibration, views)
-        self.notes = [note for note in (note, *localiser_notes(members)) if note]
+        self.calibration, notes = choose_calibration(members, folders, calibration, views)
+        self.notes = notes + localiser_notes(members)
         self.predictors = []
 
     def load(self, args):
@@ -208,16 +209,17 @@ def choose_calibration(members, folders, name, views):
     """The calibration of what an ensemble says: the one of that name, stored beside the run,
     else no lines beyond those of the members, and the intervals of their validation films.
 
-    Returns (calibration, note); the note says why there are no intervals, else it is "".
+    Returns (calibration, notes): {"lines", "half_width", "films"}, the last being those of
+    --calibrate or None, and a list that says why there are no intervals, if there are none.
     """
     if name:
-        return read_calibration(folders[0], name, views), ""
-    half_width, note = None, ""
+        return read_calibration(folders[0], name, views), []
+    half_width, notes = None, []
     try:
         half_width = ensemble_half_width(members, views)
     except UserError as reason:
-        note = f"no intervals: {reason}"
-    return {"lines": None, "half_width": half_width}, note
+        notes = [f"no intervals: {reason}"]
+    return {"lines": None, "half_width": half_width, "films": None}, notes
 
 
 def ensemble_half_width(members, views):
@@ -260,9 +262,8 @@ def stored_half_width(member, views):
 def stored_predictions(member, split, views=1):
     """What a run predicted of its "val" or "test" films when its training ended; UserError when
     it has no such file."""
-    ending, trained = ("", 1) if views == 1 else ("_tta", count_views(member.options))
-    path = member.run.folder / f"predictions_{split}{ending}.csv"
-    if views != trained or not path.exists():
+    path = member.run.folder / f"predictions_{split}{views_ending(views)}.csv"
+    if views not in (1, count_views(member.options)) or not path.exists():
         raise UserError(
             f"the run has no predictions of its {split} films over {describe_views(views)} "
             f"({member.run.folder})"

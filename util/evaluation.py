@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from clahe.enhance import complete_clahe
 from preprocessing import read_films, read_labelled_folder
 from util import hospital
@@ -19,16 +17,16 @@ from util.ensemble import (
 )
 from util.errors import UserError
 from util.files import check_place, new_folder, write_csv, write_json
-from util.held_out import fitted_note, fitted_to, split_notes, trained_on, training_notes
+from util.held_out import held_out
 from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.plots import plot_errors, show_plots
 from util.runs import next_prediction
 from util.selection import choose_greedily
 from util.splits import load_trained_split
-from util.tables import count_reasons, years_note
+from util.tables import report_left_out, years_note
 
 
-def gather(args):
+def make_ensembles(args):
     """The ensembles that the options name: one of all runs, or each run alone. All average over the
     same number of views, so that models are compared and nothing else. UserError where the films of
     a split are not the same for all."""
@@ -55,7 +53,7 @@ def evaluate(ensemble, args):
     check_place(out)
     ensemble.load(args)
     predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
-    metrics = judge(ensemble, predictions, films, args)
+    metrics = compute_metrics(ensemble, predictions, films, args)
     if comparison:
         metrics["members"] = comparison
     left_out = films[ensemble.canvases[0]].left_out
@@ -79,8 +77,8 @@ def calibrate(ensemble, args):
     hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
     report_left_out(first.left_out)
     inverted = look_inverted(pixels_of(films)).sum()
-    fitted = fitted_to(ensemble, first.table)
-    notes = film_notes(ensemble, first.table, fitted, inverted, args)
+    _, notes = held_out(ensemble, first.table)
+    notes += inverted_note(inverted, len(first))
     for note in localiser_notes(ensemble.members) + notes:
         print(f"note: {note}")
     ensemble.load(args)
@@ -111,9 +109,14 @@ def read_split_to_evaluate(args, ensemble):
     """Read the films of --split, as the runs had it, on each of their canvases."""
     trained = ensemble.members[0].options
     data_dir, clahe = args.data_dir or trained["data_dir"], args.use_clahe_val_test
-    male_value = trained["male_value"] if args.male_value is None else args.male_value
-    folds = {} if args.data_dir else trained
-    if clahe and args.split == "val" and folds.get("folds"):
+    reading = {
+        "male_value": trained["male_value"] if args.male_value is None else args.male_value,
+        "cache_dir": args.cache_dir,
+        "clahe": clahe,
+    }
+    if args.data_dir:
+        trained = {}  # another folder has no folds
+    if clahe and args.split == "val" and trained.get("folds"):
         raise UserError(
             "validation films of a fold have no CLAHE copies, as they are training films of others "
             "(--use_clahe_val_test). Leave it out, or evaluate --split test."
@@ -121,9 +124,7 @@ def read_split_to_evaluate(args, ensemble):
     if clahe:
         complete_clahe(data_dir, args.split, progress=True)
     return {
-        canvas: load_trained_split(
-            folds, data_dir, args.split, *canvas, male_value, args.cache_dir, clahe
-        )
+        canvas: load_trained_split(trained, data_dir, args.split, canvas, **reading)
         for canvas in ensemble.canvases
     }
 
@@ -131,21 +132,21 @@ def read_split_to_evaluate(args, ensemble):
 # -------------------------------------------------------------------------------------- judgement
 
 
-def judge(ensemble, predictions, films, args):
+def compute_metrics(ensemble, predictions, films, args):
     """What is found and known of an evaluation, for metrics.json. The coverage of intervals is that
     on films that are new to the model alone."""
     table, pixels = films[ensemble.canvases[0]].table, pixels_of(films)
     inverted, whole = int(look_inverted(pixels).sum()), int(taken_whole(pixels).sum())
-    fitted = fitted_to(ensemble, table)
-    new = ~np.any([fitted, *(trained_on(m, table) for m in ensemble.members)], axis=0)
+    new, doubts = held_out(ensemble, table)
     median = ensemble.members[0].config["data"]["train"]["median"]
     half_width = ensemble.calibration["half_width"]
     notes = [
         *ensemble.notes,
-        *film_notes(ensemble, table, fitted, inverted, args),
+        *doubts,
+        *inverted_note(inverted, len(table)),
         *years_note(table, args.csv or args.split),
     ]
-    return evaluate_with_intervals(predictions, half_width, median, check=new) | {
+    return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
         "views": ensemble.views,
         "whole": whole,
         "inverted": inverted,
@@ -156,20 +157,6 @@ def judge(ensemble, predictions, films, args):
         "precision": args.precision,
         "notes": notes,
     }
-
-
-def film_notes(ensemble, table, fitted, inverted, args):
-    """What throws doubt on errors of an ensemble on the films of a table, of which `fitted` are
-    those of `fitted_to`, and so many look inverted."""
-    if args.csv or args.calibrate:
-        known = training_notes(ensemble.members, table)
-    else:
-        known = split_notes(ensemble.members, table, args.split)
-    return [
-        *known,
-        *fitted_note(fitted),
-        *inverted_note(inverted, len(table)),
-    ]
 
 
 def describe_films(ensemble, args):
@@ -201,12 +188,6 @@ def report(metrics, title):
         print(f"note: {note}")
     if metrics["whole"]:
         print(f"{metrics['whole']} films are used whole: no hand found for certain")
-
-
-def report_left_out(left_out, where=None):
-    """Print how many films were left out, and why."""
-    if len(left_out):
-        print(f"left out: {count_reasons(left_out)}" + (f"\n          {where}" if where else ""))
 
 
 def default_folder(folders, name):

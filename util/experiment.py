@@ -10,8 +10,10 @@ from preprocessing import make_batch
 from util.backbones import ATTENTION, check_backbone
 from util.calibration import (
     correct_months,
+    count_views,
     fit_calibration,
     format_calibration,
+    views_ending,
     views_key,
 )
 from util.errors import UserError
@@ -49,31 +51,35 @@ def fill_run(run, args):
     """Do what is not done yet of a run, and report."""
     metrics = run.read_json("metrics.json")
     if metrics:
-        plots = sorted((run.folder / "plots").glob("*.png"))
         run.log(f"this run is finished: {run.folder}\n")
     else:
-        try:
-            check_options(args)
-            films = load_splits(args, run)
-            check_start_films(films, args)
-            stages = prepare_stages(films, args, run)
-            from util.training import train
-
-            history = train(stages, args, run)
-        except UserError:
-            if not args.resume:
-                run.discard()
-            raise
+        films, history = read_and_train(run, args)
         metrics, predictions = evaluate_splits(films, args, run)
-        plots = draw_run(run, history, predictions, films["train"], args)
-        if args.model_type in ATTENTION:
-            plots.append(draw_attention(run, films["test"]))
+        draw_run(run, history, predictions, films, args)
         run.write_json("metrics.json", metrics)
     report(run, metrics, args)
+    plots = sorted((run.folder / "plots").glob("*.png"))
     if args.show and plots:
         from util.plots import show_plots
 
         show_plots(plots)
+
+
+def read_and_train(run, args):
+    """Returns the films, {split: Films}, and the history; a new run that can't be trained leaves no
+    folder behind."""
+    try:
+        check_options(args)
+        films = load_splits(args, run)
+        check_start_films(films, args)
+        stages = prepare_stages(films, args, run)
+        from util.training import train
+
+        return films, train(stages, args, run)
+    except UserError:
+        if not args.resume:
+            run.discard()
+        raise
 
 
 def check_options(args):
@@ -193,7 +199,7 @@ def build_from(films, args):
             activation=args.activation,
             dropout_rate=args.dropout_rate,
             dense_units=args.dense_units,
-            gender_units=getattr(args, "gender_units", None),
+            gender_units=args.gender_units,
             seed=args.seed,
         )
     if start:
@@ -212,20 +218,18 @@ def evaluate_splits(films, args, run):
     model = load_run_model(run)
     predict = compile_predictor(model)
     warm_up(predict, films["test"], args.batch_size_eval)  # whose films a second are kept
-    predictors = {"": (predict, 1)}
-    if args.use_tta:
-        predictors["_tta"] = (test_time_augmentation(predict, args.tta_steps), args.tta_steps)
     metrics, predictions, calibrations = {}, {}, {}
-    for ending, (predictor, views) in predictors.items():
-        months, speed = predict_splits(predictor, films, args.batch_size_eval)
+    for views in sorted({1, count_views(vars(args))}):
+        over_views = test_time_augmentation(predict, views)
+        months, speed = predict_splits(over_views, films, args.batch_size_eval)
         calibration, tables = calibrate_splits(films, months, args)
         calibrations[views_key(views)] = calibration
         for split, table in tables.items():
-            name = split + ending
+            name = split + views_ending(views)
             write_csv(run.path(f"predictions_{name}.csv"), table)
             metrics[name] = evaluate_split(split, table, films, calibration, args)
             predictions[name] = table
-        if not ending:
+        if views == 1:
             parameters = count_parameters(model)[1]
             metrics["model"] = {"parameters": parameters, "films_per_second": speed["test"]}
     run.write_json(CALIBRATION, calibrations)
@@ -277,22 +281,20 @@ def evaluate_split(split, predictions, films, calibration, args):
 
 
 def draw_run(run, history, predictions, films, args):
-    """Save the pictures of a run: history, a contact sheet of what training saw, and errors."""
+    """Save the pictures of a run: history, a contact sheet of what training saw, errors, and where
+    an attention model looks."""
     from util import plots
     from util.training import augmentation
 
-    sheet = make_batch(films, 32, args.seed, epoch=0, step=0, ranges=augmentation(args))
-    labels = [
-        f"{id} {'M' if sex > 0.5 else 'F'} {months:.0f} mo"
-        for id, sex, months in zip(sheet.ids, sheet.sex[:, 0], sheet.boneage[:, 0], strict=True)
-    ]
-    return [
-        plots.plot_history(history, run.path("plots", "history.png")),
-        plots.plot_contact_sheet(
-            sheet.image[..., 0], labels, run.path("plots", "augmented_films.png"), "augmented films"
-        ),
-        *plots.plot_errors(run.path("plots"), predictions["test"], "test", args.seed),
-    ]
+    sheet = make_batch(films["train"], 32, args.seed, epoch=0, step=0, ranges=augmentation(args))
+    labels = film_labels(sheet.ids, sheet.sex[:, 0], sheet.boneage[:, 0])
+    plots.plot_history(history, run.path("plots", "history.png"))
+    plots.plot_contact_sheet(
+        sheet.image[..., 0], labels, run.path("plots", "augmented_films.png"), "augmented films"
+    )
+    plots.plot_errors(run.path("plots"), predictions["test"], "test", args.seed)
+    if args.model_type in ATTENTION:
+        draw_attention(run, films["test"])
 
 
 def draw_attention(run, films):
@@ -305,8 +307,15 @@ def draw_attention(run, films):
     table, images = films.table.loc[rows], films.pixels[rows]
     sex = table["sex"].to_numpy(np.float32)[:, None]
     maps = attention_map(load_run_model(run), images[..., None], sex)
-    labels = [
-        f"{row.id} {'M' if row.sex else 'F'} {row.boneage:.0f} mo" for row in table.itertuples()
-    ]
+    labels = film_labels(table["id"], table["sex"], table["boneage"])
     path = run.path("plots", "attention.png")
     return plots.plot_attention(images, maps, labels, path, "attention over test films")
+
+
+def film_labels(ids, sexes, months):
+    """What stands over films in a picture, such as "1437 F 136 mo"; mixed films are of the sex that
+    weighs more."""
+    return [
+        f"{id} {'M' if sex > 0.5 else 'F'} {boneage:.0f} mo"
+        for id, sex, boneage in zip(ids, sexes, months, strict=True)
+    ]

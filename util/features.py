@@ -62,7 +62,9 @@ class ChangedFilms:
         streams = [random_stream(self.seed, 2, self.view, int(i)) for i in positions]
         return np.stack([augment(*pair, self.ranges) for pair in zip(films, streams, strict=True)])
 
-    def __repr__(self):
+    @property
+    def changes(self):
+        """What decides the changes, as text."""
         return f"{self.seed} {self.view} {self.ranges}" if self.ranges else "as they are"
 
 
@@ -160,7 +162,7 @@ def network_key(model, args):
 def view_key(network, films, view, args):
     """Name the features of a view by all that decides them: network, files, canvas and changes."""
     files = shard_path(films.table["path"], args.img_size, args.fit, "").stem
-    key = hashlib.sha256(f"{network} {files} {view}".encode())
+    key = hashlib.sha256(f"{network} {files} {view.changes}".encode())
     key.update(view[[0]].tobytes())  # tells when the code that changes films did
     return key.hexdigest()[:32]
 

@@ -86,7 +86,7 @@ def check_place(path):
 
 def check_writable(folder):
     if not os.access(folder, os.W_OK):
-        raise UserError(f"no right to write to the folder ({folder}). Choose another --out.")
+        raise UserError(f"no permission to write to the folder ({folder}). Choose another --out.")
 
 
 def new_folder(path):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from util.calibration import count_views, views_ending
 from util.ensemble import average_predictions, check_same_split, read_members, stored_predictions
 from util.errors import UserError
 from util.files import write_csv
@@ -99,9 +100,9 @@ def report_folds(run, folds, args):
     """Write and print the errors out of fold, those of the mean of the folds on the test split,
     and those of each fold. `run` is the folder of the folds, `folds` their run folders."""
     members = read_members(folds)
-    metrics = judge_folds(run, members, "", 1, args.seed)
-    if args.use_tta:
-        metrics |= judge_folds(run, members, "_tta", args.tta_steps, args.seed)
+    metrics = {}
+    for views in sorted({1, count_views(vars(args))}):
+        metrics |= judge_folds(run, members, views, args.seed)
     metrics["folds"] = [describe_fold(member) for member in members]
     run.write_json("metrics.json", metrics)
     views = f"means of {args.tta_steps} views"
@@ -119,8 +120,9 @@ def report_folds(run, folds, args):
     run.log(next_prediction(run.folder, args.model_type != "baseline"))
 
 
-def judge_folds(run, members, ending, views, seed):
+def judge_folds(run, members, views, seed):
     """Write what the folds predict together over so many views; returns its metrics by name."""
+    ending = views_ending(views)
     held_out = [stored_predictions(m, "val", views).assign(fold=m.options["fold"]) for m in members]
     out_of_fold = pd.concat(held_out, ignore_index=True)
     check_whole(out_of_fold, members)

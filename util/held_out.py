@@ -8,40 +8,43 @@ from util.runs import TRAINING_FILMS, fingerprint
 from util.tables import LABELS
 
 
-def split_notes(members, table, split):
-    """A note for each member of an ensemble that may have been trained on some of the films of a
-    split, `table`, where that is not its own validation or test split."""
-    these = fingerprint(table)
-    for member in members:
-        if split == "train" or these != member.config["data"][split]["fingerprint"]:
-            yield from training_notes([member], table)
-        elif started_from_other_films(member.config):
-            yield other_start_note(member)
+def held_out(ensemble, table):
+    """Which films `(n,)` of a table no part of an ensemble has learned from, and notes, a list, on
+    why its errors may come out too small on the others."""
+    trained = [trained_on(member, table) for member in ensemble.members]
+    fitted = fitted_to(ensemble, table)
+    notes = [
+        note
+        for member, known in zip(ensemble.members, trained, strict=True)
+        for note in training_notes(member, table, known)
+    ]
+    if fitted.any():
+        notes.append(
+            f"corrections and intervals of the model come from {fitted.sum()} of these films: their "
+            "errors may come out too small"
+        )
+    return ~np.any([fitted, *trained], axis=0), notes
 
 
-def training_notes(members, table):
-    """Notes on each member of an ensemble that was trained on films of a `table` from elsewhere, or
-    may have been: the same id, sex and label."""
-    for member in members:
-        if shared := trained_on(member, table).sum():
-            yield (
-                f"{member.run.folder} was trained on {shared} of these films: its errors come "
-                "out too small"
-            )
-        elif not (member.run.folder / TRAINING_FILMS).exists():
-            yield (
-                f"{member.run.folder} comes without a list of its training films: if some of these "
-                "are among them, its errors come out too small"
-            )
-        if started_from_other_films(member.config):
-            yield other_start_note(member)
-
-
-def other_start_note(member):
-    return (
-        f"{member.run.folder} started from a run that was trained on other films: if some of these are "
-        "among them, its errors come out too small"
-    )
+def training_notes(member, table, trained):
+    """What throws doubt on the errors of a member on the films of a table, of which it was trained
+    on those of the mask `trained`."""
+    folder, data = member.run.folder, member.config["data"]
+    its_own = fingerprint(table) in (data["val"]["fingerprint"], data["test"]["fingerprint"])
+    if trained.any():
+        yield (
+            f"{folder} was trained on {trained.sum()} of these films: its errors come out too small"
+        )
+    elif not its_own and not (folder / TRAINING_FILMS).exists():
+        yield (
+            f"{folder} comes without a list of its training films: if some of these are among them, "
+            "its errors come out too small"
+        )
+    if started_from_other_films(member.config):
+        yield (
+            f"{folder} started from a run that was trained on other films: if some of these are "
+            "among them, its errors come out too small"
+        )
 
 
 def are_among(table, films):
@@ -63,23 +66,13 @@ def started_from_other_films(config):
 def fitted_to(ensemble, table):
     """Which films `(n,)` of a table the corrections or the intervals of an ensemble were fitted to:
     those of --calibrate, and the validation films of its members."""
-    named = ensemble.calibration.get("films")
+    named = ensemble.calibration["films"]
     fitted = are_among(table, pd.DataFrame(named)) if named else np.zeros(len(table), bool)
     intervals = not named and ensemble.calibration["half_width"]
     for member in ensemble.members:
         if intervals or member.lines(ensemble.views):
             fitted |= validated_on(member, table)
     return fitted
-
-
-def fitted_note(fitted):
-    """What to say, in a list, where `fitted_to` found some of the films."""
-    if not fitted.any():
-        return []
-    return [
-        f"corrections and intervals of the model come from {fitted.sum()} of these films: their errors "
-        "may come out too small"
-    ]
 
 
 def validated_on(member, table):

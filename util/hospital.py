@@ -21,7 +21,7 @@ def new_calibration_path(folder, name):
     """The file of a new calibration; UserError when the name can't be one or is taken."""
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise UserError(
-            f"no name for a calibration ({name}). Use letters, digits, - and _ (--name)."
+            f"not a valid name for a calibration ({name}). Use letters, digits, - and _ (--name)."
         )
     path = Run(folder).folder / f"calibration_{name}.json"
     check_free(path)
@@ -35,7 +35,8 @@ def check_free(path):
 
 def calibrated_views(folder, name):
     """Over how many views of a film a calibration was made; UserError when there is none."""
-    return min(int(key.removeprefix("views_")) for key in read_named(folder, name))
+    (key,) = read_named(folder, name)
+    return int(key.removeprefix("views_"))
 
 
 def read_calibration(folder, name, views):
@@ -84,7 +85,7 @@ def check_enough_films(films, per_sex, csv):
         counts = {name: count_people(films[films["sex"] == sex]) for name, sex in SEXES.items()}
         found = ", ".join(f"{n} {name}" for name, n in counts.items())
         raise UserError(
-            f"films of too few children to calibrate on: {found} ({csv}). {FEWEST_OF_A_SEX} "
+            f"too few children to calibrate on: {found} ({csv}). {FEWEST_OF_A_SEX} "
             f"{'of each sex' if per_sex else 'in all'} are needed, as the errors of fewer hide a "
             f"bias: add {missing}."
         )

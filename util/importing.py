@@ -6,8 +6,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,26 +16,17 @@ import pandas as pd
 from tqdm import tqdm
 
 from preprocessing import SPLITS
+from util.data_folder import write_tables
 from util.dicom import is_dicom_file
 from util.errors import UserError
-from util.files import write_csv
-from util.parallel import cores
+from util.film_files import find_films, is_hidden, list_images
+from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, decode, read_bytes
 from util.stratify import spread_out
-from util.tables import (
-    NoLabels,
-    count_reasons,
-    find_films,
-    is_hidden,
-    list_images,
-    name_patients,
-    read_labels,
-    split_usable,
-)
+from util.tables import NoLabels, count_reasons, name_patients, read_labels, split_usable
 
 # what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 KIND = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?:(?:data)?set|data)?(?![a-z])")
-LEFT_OUT = "import_left_out.csv"
 # on a file system where that is the same file
 ALIKE = "its name differs from another film's in capital letters alone"
 
@@ -197,16 +187,21 @@ def read_sources(sources, csv, male_value):
             f"({', '.join(s.name for s in sources)}). "
             "Check that the table belongs to the films."
         )
-    known = set(films["path"])
-    unlabelled = [p for found in images for p in found if str(p) not in known]
-    extra = pd.DataFrame(
+    unlabelled = unlabelled_films([path for found in images for path in found], films["path"])
+    return usable, pd.concat([left_out, unlabelled], ignore_index=True)
+
+
+def unlabelled_films(images, labelled):
+    """The films, a list of paths, that no row has, as left out."""
+    labelled = set(labelled)
+    films = [path for path in images if str(path) not in labelled]
+    return pd.DataFrame(
         {
-            "id": [path.stem for path in unlabelled],
-            "filename": [path.name for path in unlabelled],
+            "id": [path.stem for path in films],
+            "filename": [path.name for path in films],
             "reason": "no label",
         }
     )
-    return usable, pd.concat([left_out, extra], ignore_index=True)
 
 
 def check_given_splits(films):
@@ -262,37 +257,6 @@ def assign_splits(films, shares, seed, test_ids=()):
 # ----------------------------------------------------------------------------------------- files
 
 
-@contextmanager
-def new_data_folder(data_dir):
-    """Give a working folder inside `data_dir`; what it holds moves in place at the end, and
-    nothing stays behind after a failure. Refuses a folder that holds data already."""
-    data_dir = Path(data_dir)
-    is_new = not data_dir.exists()
-    for name in (*(n for pair in SPLITS.values() for n in pair), LEFT_OUT):
-        path = data_dir / name
-        if path.is_file() or (path.is_dir() and any(path.iterdir())):
-            raise UserError(
-                f"there is data already ({path}). Choose another --data_dir, or move it away."
-            )
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".import-", dir=data_dir))
-    except OSError as error:
-        raise UserError(f"can't write: {error.strerror} ({data_dir}). Choose another.") from None
-    try:
-        (work / "ready").mkdir()
-        yield work
-        for path in (work / "ready").iterdir():
-            if (data_dir / path.name).is_dir():
-                (data_dir / path.name).rmdir()  # empty, else it would have been refused
-            path.replace(data_dir / path.name)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if is_new:
-            with suppress(OSError):  # it holds something, as after a success
-                data_dir.rmdir()
-
-
 def place_films(films, max_side, ready):
     """Bring films to `ready/<split folder>/<id><ending>` and write the tables of the splits.
 
@@ -308,7 +272,8 @@ def place_films(films, max_side, ready):
     for folder, _ in SPLITS.values():
         (ready / folder).mkdir()
 
-    def place(path, split, name, anew):
+    def place(film):
+        path, split, name, anew = film
         target = ready / SPLITS[split][0] / name
         try:
             if anew:
@@ -319,9 +284,8 @@ def place_films(films, max_side, ready):
             return error.reason
         return ""
 
-    with ThreadPoolExecutor(cores()) as pool:
-        results = pool.map(place, films["path"], films["split"], names, anew)
-        reasons = list(tqdm(results, total=len(films), desc="films", unit="film", disable=None))
+    rows = list(zip(films["path"], films["split"], names, anew, strict=True))
+    reasons = map_films(place, rows, "films", progress=True)
     failed = np.array([reason != "" for reason in reasons], bool)
     placed = films.assign(filename=names)[~failed]
     write_tables(placed, ready)
@@ -333,17 +297,6 @@ def place_films(films, max_side, ready):
         }
     )
     return placed, left_out[failed]
-
-
-def write_tables(films, folder):
-    """Write the tables of the native layout; whose a film is stands there where it was told."""
-    columns = ["id", "filename", "boneage", "sex", "gender"]
-    if (films["patient"] != "").any():
-        columns.append("patient")
-    gender = films["sex"].map({1.0: "male", 0.0: "female"})
-    films = films.assign(sex=films["sex"].astype(int), gender=gender)
-    for name, (_, table) in SPLITS.items():
-        write_csv(folder / table, films.loc[films["split"] == name, columns])
 
 
 def is_written_anew(path, max_side):

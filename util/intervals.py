@@ -62,7 +62,7 @@ def interval_bounds(months, half_width):
     return np.maximum(0, months - half), months + half
 
 
-def check_coverage(predictions, half_width):
+def measure_coverage(predictions, half_width):
     """How many labels lie in the interval, ready for JSON: for all films and by band of the
     prediction n, share covered with its 95 % interval, and mean half width in months."""
     half = half_widths_of(predictions["predicted"], half_width)
@@ -71,14 +71,14 @@ def check_coverage(predictions, half_width):
     rows = {"all": np.full(len(band), True)}
     rows |= {name: band == number for number, name in enumerate(AGE_BANDS)}
     parts = {
-        name: share(covered[r], half[r], count_people(predictions[r]))
+        name: coverage_row(covered[r], half[r], count_people(predictions[r]))
         for name, r in rows.items()
         if r.any()
     }
     return {"expected": COVERAGE, **parts}
 
 
-def share(covered, half, people):
+def coverage_row(covered, half, people):
     return {
         "n": len(covered),
         "covered": float(covered.mean()),
@@ -98,13 +98,13 @@ def share_interval(covered, n):
     return [float(low), float(high)]
 
 
-def evaluate_with_intervals(predictions, half_width, train_median=None, seed=42, check=None):
+def evaluate_with_intervals(predictions, half_width, train_median=None, seed=42, held_out=None):
     """`evaluate_predictions`, and under "intervals" their coverage; None without intervals. It is
-    that of the films `check` `(n,)` alone: nothing is learned from films that they were fitted to."""
+    that of the films of the mask `held_out` `(n,)`: films that intervals were fitted to say nothing."""
     metrics = evaluate_predictions(predictions, train_median, seed)
-    judged = predictions if check is None else predictions[check]
+    judged = predictions if held_out is None else predictions[held_out]
     metrics["intervals"] = (
-        check_coverage(judged, half_width) if half_width and len(judged) else None
+        measure_coverage(judged, half_width) if half_width and len(judged) else None
     )
     return metrics
 

@@ -37,7 +37,7 @@ def band_of(months):
 
 
 def people_of(predictions):
-    """Who each film is of `(n,)`; None where no child is known to have two."""
+    """Who each film is of `(n,)`; None where no child is known to have two films."""
     if "patient" not in predictions:
         return None
     people = name_patients(predictions)
@@ -70,7 +70,7 @@ def bootstrap_means(values, seed=42, n_boot=2000, people=None):
     return means
 
 
-def interval(values, seed=42, n_boot=2000, people=None):
+def bootstrap_interval(values, seed=42, n_boot=2000, people=None):
     """95 % percentile interval of the mean of `values`: [low, high]."""
     return np.percentile(bootstrap_means(values, seed, n_boot, people), [2.5, 97.5]).tolist()
 
@@ -91,7 +91,7 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
     return {
         **error_summary(predictions, seed),
         "rmse": float(np.sqrt(np.mean(error**2))),
-        "bias_ci95": interval(error, seed, people=people),
+        "bias_ci95": bootstrap_interval(error, seed, people=people),
         "median_abs_error": float(np.median(np.abs(error))),
         "r2": float(1 - np.sum(error**2) / spread) if spread > 0 else None,
         "correlation": float(np.corrcoef(boneage, predictions["predicted"])[0, 1])
@@ -110,7 +110,7 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
             "months": median,
             "source": "these films" if train_median is None else "training films",
             "mae": float(off.mean()),
-            "mae_ci95": interval(off, seed, people=people),
+            "mae_ci95": bootstrap_interval(off, seed, people=people),
         },
     }
 
@@ -123,7 +123,7 @@ def error_summary(predictions, seed):
     return {
         "n": len(error),
         "mae": float(np.abs(error).mean()),
-        "mae_ci95": interval(np.abs(error), seed, people=people_of(predictions)),
+        "mae_ci95": bootstrap_interval(np.abs(error), seed, people=people_of(predictions)),
         "bias": float(error.mean()),
     }
 
@@ -148,7 +148,7 @@ def compare_predictions(a, b, seed=42):
         "mae_a": float(errors_a.mean()),
         "mae_b": float(errors_b.mean()),
         "difference": float((errors_a - errors_b).mean()),
-        "difference_ci95": interval(errors_a - errors_b, seed, people=people_of(both)),
+        "difference_ci95": bootstrap_interval(errors_a - errors_b, seed, people=people_of(both)),
     }
 
 

@@ -8,16 +8,14 @@ from util.backbones import POOLED
 from util.phases import has_seen_films
 from util.runtimes import RUNTIMES
 
-ZERO_ASKS = ("male_value",)  # the 0 of all others asks for nothing
-
 
 class Rule(NamedTuple):
-    """Options that have no effect in a case that words name; `counts` tells of the options given
-    whether it is another."""
+    """`options` that have no effect in a case: `case` names it in the error, and
+    `has_effect(args)` is False in it."""
 
     options: tuple
     case: str
-    counts: Callable
+    has_effect: Callable
 
 
 class Given(dict):
@@ -113,11 +111,6 @@ RULES = (
         lambda args: not args.calibration,
     ),
     Rule(
-        ("male_value",),
-        "without --csv, whose sexes it reads",
-        lambda args: "sex" not in args or args.csv,  # predict.py alone has both
-    ),
-    Rule(
         ("fold",),
         "without --folds of that number or more",
         lambda args: args.fold <= (args.folds or 0),
@@ -167,9 +160,9 @@ def parse_effective(parser, argv=None):
     args = parser.parse_args(argv)
     typed = typed_options(parser, argv, vars(args))
     given = Given(vars(args))
-    for options, case, counts in RULES:
-        idle = [n for n in options if n in typed and (given[n] or n in ZERO_ASKS)]
-        if idle and not counts(given):
+    for options, case, has_effect in RULES:
+        idle = [n for n in options if n in typed and given[n]]
+        if idle and not has_effect(given):
             parser.error(f"--{idle[0]} has no effect {case}")
     return args
 

@@ -22,6 +22,8 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
     def _get_help_string(self, action):
         if action.default is None or action.default is False:
             return action.help
+        if isinstance(action.default, list):
+            return f"{action.help} (default: {' '.join(map(str, action.default))})"
         return super()._get_help_string(action)
 
 
@@ -140,15 +142,20 @@ def add_canvas_options(group):
     )
 
 
-def add_model_options(parser, model_type=None):
-    """Options of the model; a fixed `model_type` leaves out what would have no effect."""
+def add_model_options(parser, baseline=False):
+    """Options of the model; of `baseline` alone without those that would have no effect."""
     group = parser.add_argument_group("model")
-    if model_type is None:
+    if baseline:
+        parser.set_defaults(model_type="baseline", gender_units=None)
+    else:
         group.add_argument(
             "--model_type",
             choices=MODEL_TYPES,
             default="sex",
             help="baseline sees the film alone; the others get the sex as well, attn_* attend",
+        )
+        group.add_argument(
+            "--gender_units", type=count(1), default=32, help="width of the layer that sees the sex"
         )
     group.add_argument(
         "--backbone",
@@ -170,10 +177,6 @@ def add_model_options(parser, model_type=None):
         "--dropout_rate", type=number(0, 0.95), default=0.3, help="dropout before the output"
     )
     group.add_argument("--dense_units", type=count(1), default=500, help="width of the dense layer")
-    if model_type != "baseline":
-        group.add_argument(
-            "--gender_units", type=count(1), default=32, help="width of the layer that sees the sex"
-        )
 
 
 def add_backbones(parser, purpose):
@@ -189,7 +192,12 @@ def add_backbones(parser, purpose):
 
 
 def add_training_options(parser):
-    group = parser.add_argument_group("training")
+    add_phase_options(parser.add_argument_group("phases of training"))
+    add_step_options(parser.add_argument_group("steps of training"))
+    add_accelerators(parser)
+
+
+def add_phase_options(group):
     group.add_argument(
         "--epochs_frozen", type=count(0), default=5, help="epochs with a frozen backbone"
     )
@@ -212,6 +220,24 @@ def add_training_options(parser):
         "of full size: they learn from small films alone, or stay as the RUN of --weights left them",
     )
     group.add_argument(
+        "--patience",
+        type=count(0),
+        default=10,
+        help="end a phase after so many epochs without a better validation MAE, but not the phase of "
+        "small films; 0: never",
+    )
+    group.add_argument(
+        "--feature_views",
+        type=count(0, 3),
+        default=0,
+        metavar="0-3",
+        help="without --fine_tune: train the head on features of so many views of each film, "
+        "computed once, in place of a pass through the backbone in every epoch; 0 is off",
+    )
+
+
+def add_step_options(group):
+    group.add_argument(
         "--lr",
         type=number(0, 1, True),
         default=1e-3,
@@ -226,6 +252,9 @@ def add_training_options(parser):
         type=count(1),
         default=32,
         help="films in a training step",
+    )
+    group.add_argument(
+        "--augment", choices=STRENGTHS, default="moderate", help="strength of the augmentation"
     )
     group.add_argument(
         "--bn",
@@ -248,26 +277,7 @@ def add_training_options(parser):
         help="decay of the moving average of the weights, which is what is validated and saved; 0 is "
         "off",
     )
-    group.add_argument(
-        "--patience",
-        type=count(0),
-        default=10,
-        help="end a phase after so many epochs without a better validation MAE, but never that of "
-        "--epochs_small; 0 is never",
-    )
-    group.add_argument(
-        "--feature_views",
-        type=count(0, 3),
-        default=0,
-        metavar="0-3",
-        help="without --fine_tune: train the head on features of so many views of each film, "
-        "computed once, in place of a pass through the backbone in every epoch; 0 is off",
-    )
-    group.add_argument(
-        "--augment", choices=STRENGTHS, default="moderate", help="strength of the augmentation"
-    )
     add_seed(group)
-    add_accelerators(parser)
 
 
 def add_accelerators(parser):
@@ -364,18 +374,17 @@ def add_enhancement_options(parser):
 
 
 def add_views(parser):
-    """Of how many views a trained run tells the mean; None: see `choose_views` of
-    util/ensemble.py."""
+    """How many views of a film a finished run averages over; when none is typed, `choose_views` of
+    util/ensemble.py decides."""
     parser.add_argument(
         "--use_tta",
         action="store_true",
-        help=f"predict the mean over several views of a film, {TTA_STEPS} where the run has no "
-        "number of its own",
+        help=f"predict the mean over several views of a film: as many as in training, else {TTA_STEPS}",
     )
     parser.add_argument(
         "--tta_steps",
         type=count(1, len(VIEWS)),
-        help="views, 1 the film alone (default: as the run was trained; of runs that differ, 1)",
+        help="number of views, 1 for the film alone (default: as in training; 1 if the runs differ)",
     )
 
 
@@ -422,6 +431,10 @@ def add_calibration(group):
         metavar="NAME",
         help="correct months by a calibration that evaluate.py --calibrate stored beside the run",
     )
+
+
+def add_workers(parser):
+    parser.add_argument("--workers", type=count(1), help="films at once (default: all cores)")
 
 
 def add_evaluation_batch(group):

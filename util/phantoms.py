@@ -5,20 +5,17 @@ their order, epiphyses widen into caps, growth plates narrow and fuse, girls ahe
 (Greulich & Pyle 1959; Gilsanz & Ratib 2005 for the ages of onset). Nothing here is clinical.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from preprocessing import SPLITS
-from util.files import write_csv
-from util.importing import new_data_folder
-from util.parallel import cores
+from util.data_folder import new_data_folder, write_tables
+from util.parallel import map_films
 
+PALM = ((-0.12, 0.02), (-0.13, 0.35), (-0.04, 0.46), (0.10, 0.45), (0.17, 0.27), (0.11, 0.02))
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
 MIN_AGE, MAX_AGE = 12, 216  # months
 SUPERSAMPLING = 2  # drawn larger and shrunk, for smooth edges
@@ -148,9 +145,6 @@ def draw_carpals(hand, tissue, bone):
             cv2.circle(bone, centre, pixels, 215, max(1, round(0.004 * hand.scale)), cv2.LINE_AA)
 
 
-PALM = ((-0.12, 0.02), (-0.13, 0.35), (-0.04, 0.46), (0.10, 0.45), (0.17, 0.27), (0.11, 0.02))
-
-
 def long_bone(hand, bone, joint, other, width, onset, fusion):
     """A shaft from `other` to its growing end at `joint`, growth plate and epiphysis between.
 
@@ -228,30 +222,23 @@ def write_phantoms(data_dir, counts, height=256, seed=42):
     Returns the table of all films, with a column split. Raises UserError when `data_dir` holds
     data already.
     """
-    tables = []
-    with (
-        new_data_folder(data_dir) as work,
-        ThreadPoolExecutor(cores()) as pool,
-        tqdm(total=sum(counts.values()), desc="phantoms", unit="film", disable=None) as bar,
-    ):
-        first_id = 1
-        for split, (folder, csv) in SPLITS.items():
-            (work / "ready" / folder).mkdir()
-            write = partial(write_phantom, work / "ready" / folder, split, first_id, seed, height)
-            rows = []
-            for row in pool.map(write, range(counts[split])):
-                rows.append(row)
-                bar.update()
-            table = pd.DataFrame(rows, columns=["id", "filename", "boneage", "sex", "gender"])
-            write_csv(work / "ready" / csv, table)
-            tables.append(table.assign(split=split))
-            first_id += 100_000  # ids stay the same when another split grows
-    return pd.concat(tables, ignore_index=True)
+    with new_data_folder(data_dir) as work:
+        ready = work / "ready"
+        for folder, _ in SPLITS.values():
+            (ready / folder).mkdir()
+        films = [(split, number) for split in SPLITS for number in range(counts[split])]
+        rows = map_films(
+            lambda film: write_phantom(ready, *film, seed, height), films, "phantoms", progress=True
+        )
+        table = pd.DataFrame(rows, columns=["id", "filename", "boneage", "sex", "split"])
+        write_tables(table.assign(patient=""), ready)
+    return table
 
 
-def write_phantom(folder, split, first_id, seed, height, number):
+def write_phantom(ready, split, number, seed, height):
     """Draw and write one phantom; returns its row of the table."""
     film, boneage, sex = phantom(seed, split, number, height)
-    name = f"{first_id + number}.png"
-    (folder / name).write_bytes(cv2.imencode(".png", film)[1])
-    return first_id + number, name, boneage, sex, "male" if sex else "female"
+    id_ = 1 + 100_000 * SPLIT_NUMBERS[split] + number  # the same when another split grows
+    name = f"{id_}.png"
+    (ready / SPLITS[split][0] / name).write_bytes(cv2.imencode(".png", film)[1])
+    return id_, name, boneage, sex, split

@@ -5,16 +5,13 @@ import sys
 from pathlib import Path
 
 import cv2
-import matplotlib
-
-# no window is needed to save; a notebook that has pyplot already keeps its own way of drawing
-if "--show" not in sys.argv and "matplotlib.pyplot" not in sys.modules:
-    matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from util.files import write_atomically
-from util.metrics import AGE_BANDS, band_of, interval, people_of
+from util.metrics import AGE_BANDS, band_of, bootstrap_interval, people_of
 from util.runs import best_row
 
 # Okabe & Ito's palette, told apart by colour-blind readers too.
@@ -33,156 +30,163 @@ STYLE = {
 }
 
 
+def subplots(*grid, figsize, **options):
+    """`plt.subplots` without pyplot, which looks for a display."""
+    figure = Figure(figsize, layout="constrained")
+    return figure, figure.subplots(*grid, **options)
+
+
 def save(figure, path):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: figure.savefig(file, format="png", bbox_inches="tight"))
-    plt.close(figure)
     return Path(path)
 
 
+@rc_context(STYLE)
 def plot_history(history, path):
     """MAE in months and learning rate by epoch, all phases; the best epoch is marked, of those on
     films of full size."""
-    with plt.rc_context(STYLE):
-        figure, (top, bottom) = plt.subplots(
-            2, 1, figsize=(7, 5.5), sharex=True, height_ratios=[3, 1], layout="constrained"
-        )
-        epochs = history["epoch"]
-        top.plot(epochs, history["train_mae"], "o-", color=GREY, ms=3, label="training (augmented)")
-        top.plot(epochs, history["val_mae"], "o-", color=BLUE, ms=3, label="validation")
-        best = best_row(history)
-        top.plot(epochs[best], history["val_mae"][best], "*", color=ORANGE, ms=13, zorder=3)
-        top.annotate(
-            f"{history['val_mae'][best]:.2f}",
-            (epochs[best], history["val_mae"][best]),
+    figure, (top, bottom) = subplots(
+        2,
+        1,
+        figsize=(7, 5.5),
+        sharex=True,
+        height_ratios=[3, 1],
+    )
+    epochs = history["epoch"]
+    top.plot(epochs, history["train_mae"], "o-", color=GREY, ms=3, label="training (augmented)")
+    top.plot(epochs, history["val_mae"], "o-", color=BLUE, ms=3, label="validation")
+    best = best_row(history)
+    top.plot(epochs[best], history["val_mae"][best], "*", color=ORANGE, ms=13, zorder=3)
+    top.annotate(
+        f"{history['val_mae'][best]:.2f}",
+        (epochs[best], history["val_mae"][best]),
+        textcoords="offset points",
+        xytext=(0, 9),
+        ha="center",
+        color=ORANGE,
+    )
+    top.set(ylabel="MAE (months)", yscale="log", title="Training history")
+    top.yaxis.set_major_formatter(ScalarFormatter())
+    top.yaxis.set_minor_formatter(ScalarFormatter())
+    top.legend()
+    bottom.plot(epochs, history["lr"], "o-", color=GREY, ms=3)
+    bottom.set(ylabel="learning rate", xlabel="epoch")
+    bottom.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    starts = history.drop_duplicates("phase")[["phase", "epoch"]]
+    for name, epoch in starts[1:].itertuples(index=False):
+        for axis in (top, bottom):
+            axis.axvline(epoch - 0.5, color=GREY, ls="--", lw=1)
+        bottom.annotate(
+            PHASES[name],
+            (epoch - 0.5, 0.9),
+            xycoords=("data", "axes fraction"),
             textcoords="offset points",
-            xytext=(0, 9),
-            ha="center",
-            color=ORANGE,
+            xytext=(4, -4),
+            va="top",
+            color=GREY,
         )
-        top.set(ylabel="MAE (months)", yscale="log", title="Training history")
-        top.yaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
-        top.yaxis.set_minor_formatter(matplotlib.ticker.ScalarFormatter())
-        top.legend()
-        bottom.plot(epochs, history["lr"], "o-", color=GREY, ms=3)
-        bottom.set(ylabel="learning rate", xlabel="epoch")
-        bottom.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
-        starts = history.drop_duplicates("phase")[["phase", "epoch"]]
-        for name, epoch in starts[1:].itertuples(index=False):
-            for axis in (top, bottom):
-                axis.axvline(epoch - 0.5, color=GREY, ls="--", lw=1)
-            bottom.annotate(
-                PHASES[name],
-                (epoch - 0.5, 0.9),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                xytext=(4, -4),
-                va="top",
-                color=GREY,
-            )
-        return save(figure, path)
+    return save(figure, path)
 
 
+@rc_context(STYLE)
 def plot_lr_range(table, low, high, path):
     """Loss against learning rate in a range test, with the range in which it falls."""
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
-        axis.plot(table["lr"], table["loss"], ".", color=GREY, ms=3, alpha=0.6, label="each step")
-        axis.plot(table["lr"], table["smoothed"], color=BLUE, label="smoothed")
-        axis.axvspan(low, high, color=ORANGE, alpha=0.15, lw=0, label=f"{low:.1e} to {high:.1e}")
-        top = 1.3 * max(table["smoothed"][: len(table) // 2])
-        axis.set(
-            xlabel="learning rate",
-            ylabel="training loss",
-            xscale="log",
-            ylim=(0, top),
-            title="Range test of the learning rate",
-        )
-        axis.legend()
-        return save(figure, path)
+    figure, axis = subplots(figsize=(7, 4))
+    axis.plot(table["lr"], table["loss"], ".", color=GREY, ms=3, alpha=0.6, label="each step")
+    axis.plot(table["lr"], table["smoothed"], color=BLUE, label="smoothed")
+    axis.axvspan(low, high, color=ORANGE, alpha=0.15, lw=0, label=f"{low:.1e} to {high:.1e}")
+    top = 1.3 * max(table["smoothed"][: len(table) // 2])
+    axis.set(
+        xlabel="learning rate",
+        ylabel="training loss",
+        xscale="log",
+        ylim=(0, top),
+        title="Range test of the learning rate",
+    )
+    axis.legend()
+    return save(figure, path)
 
 
+@rc_context(STYLE)
 def plot_predicted_vs_true(predictions, path, title, seed=42):
     """Predicted against true bone age by sex, with the line of agreement and a band of 12 months."""
     error = predictions["error"].abs()
-    low, high = interval(error, seed=seed, people=people_of(predictions))
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(5.6, 5.6), layout="constrained")
-        ends = np.array([0, 12 * np.ceil(predictions[["boneage", "predicted"]].max().max() / 12)])
-        axis.fill_between(
-            ends, ends - 12, ends + 12, color=GREY, alpha=0.12, lw=0, label="12 months"
-        )
-        axis.plot(ends, ends, color=GREY, lw=1)
-        scatter_by_sex(axis, predictions, predictions["boneage"], predictions["predicted"])
-        axis.set(
-            xlabel="true bone age (months)",
-            ylabel="predicted bone age (months)",
-            title=f"{title}: MAE {error.mean():.2f} months [{low:.2f}, {high:.2f}], n = {len(error)}",
-            aspect="equal",
-        )
-        axis.set(xlim=ends, ylim=ends)
-        axis.legend(loc="upper left")
-        return save(figure, path)
+    low, high = bootstrap_interval(error, seed=seed, people=people_of(predictions))
+    figure, axis = subplots(figsize=(5.6, 5.6))
+    ends = np.array([0, 12 * np.ceil(predictions[["boneage", "predicted"]].max().max() / 12)])
+    axis.fill_between(ends, ends - 12, ends + 12, color=GREY, alpha=0.12, lw=0, label="12 months")
+    axis.plot(ends, ends, color=GREY, lw=1)
+    scatter_by_sex(axis, predictions, predictions["boneage"], predictions["predicted"])
+    axis.set(
+        xlabel="true bone age (months)",
+        ylabel="predicted bone age (months)",
+        title=f"{title}: MAE {error.mean():.2f} months [{low:.2f}, {high:.2f}], n = {len(error)}",
+        aspect="equal",
+    )
+    axis.set(xlim=ends, ylim=ends)
+    axis.legend(loc="upper left")
+    return save(figure, path)
 
 
+@rc_context(STYLE)
 def plot_bland_altman(predictions, path, title):
     """Difference against mean of predicted and true age, with the bias and the 95 % limits of
     agreement (Bland & Altman 1986)."""
     error = predictions["error"]
     bias, sd = error.mean(), error.std(ddof=1) if len(error) > 1 else 0.0
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(7, 4.6), layout="constrained")
-        middle = (predictions["predicted"] + predictions["boneage"]) / 2
-        scatter_by_sex(axis, predictions, middle, error)
-        lines = {"bias": bias, "+1.96 SD": bias + 1.96 * sd, "-1.96 SD": bias - 1.96 * sd}
-        for name, level in lines.items():
-            axis.axhline(level, color=GREY, lw=1, ls="-" if name == "bias" else "--")
-            axis.annotate(
-                f"{name}\n{level:+.1f}",
-                (1.01, level),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                fontsize=9,
-                color=GREY,
-            )
-        axis.set(
-            xlabel="mean of predicted and true bone age (months)",
-            ylabel="predicted - true (months)",
-            title=f"{title}: agreement, n = {len(error)}",
+    figure, axis = subplots(figsize=(7, 4.6))
+    middle = (predictions["predicted"] + predictions["boneage"]) / 2
+    scatter_by_sex(axis, predictions, middle, error)
+    lines = {"bias": bias, "+1.96 SD": bias + 1.96 * sd, "-1.96 SD": bias - 1.96 * sd}
+    for name, level in lines.items():
+        axis.axhline(level, color=GREY, lw=1, ls="-" if name == "bias" else "--")
+        axis.annotate(
+            f"{name}\n{level:+.1f}",
+            (1.01, level),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=9,
+            color=GREY,
         )
-        axis.legend(loc="upper left", ncols=2)
-        return save(figure, path)
+    axis.set(
+        xlabel="mean of predicted and true bone age (months)",
+        ylabel="predicted - true (months)",
+        title=f"{title}: agreement, n = {len(error)}",
+    )
+    axis.legend(loc="upper left", ncols=2)
+    return save(figure, path)
 
 
+@rc_context(STYLE)
 def plot_error_by_group(predictions, path, title, seed=42):
     """MAE with its 95 % interval by age band and sex, the number of films under each."""
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
-        for shift, (name, (sex, colour)) in zip((-0.17, 0.17), SEX_COLOURS.items(), strict=True):
-            films = predictions[predictions["sex"] == sex]
-            parts = dict(list(films.groupby(band_of(films["boneage"]))))
-            if not parts:
-                continue
-            places = np.array(list(parts)) + shift
-            mean = np.array([part["error"].abs().mean() for part in parts.values()])
-            bounds = [
-                interval(part["error"].abs(), seed=seed, people=people_of(part))
-                for part in parts.values()
-            ]
-            low, high = np.transpose(bounds)
-            reach = np.maximum(0, [mean - low, high - mean])
-            style = {"color": colour, "alpha": 0.75, "error_kw": {"lw": 1, "capsize": 3}}
-            axis.bar(places, mean, 0.3, yerr=reach, label=name, **style)
-            for place, part in zip(places, parts.values(), strict=True):
-                axis.text(place, 0, f"n={len(part)}", ha="center", va="bottom", fontsize=8)
-        overall = predictions["error"].abs().mean()
-        axis.axhline(overall, color=GREY, ls="--", lw=1, label=f"all films {overall:.2f}")
-        axis.set_xticks(range(len(AGE_BANDS)), AGE_BANDS)
-        axis.set(ylabel="MAE (months)", title=f"{title}: error by age and sex, 95 % intervals")
-        axis.set_xlim(-0.6, len(AGE_BANDS) - 0.4)
-        axis.legend(ncols=3, loc="upper center")
-        axis.margins(y=0.2)
-        return save(figure, path)
+    figure, axis = subplots(figsize=(7, 4.2))
+    for shift, (name, (sex, colour)) in zip((-0.17, 0.17), SEX_COLOURS.items(), strict=True):
+        films = predictions[predictions["sex"] == sex]
+        parts = dict(list(films.groupby(band_of(films["boneage"]))))
+        if not parts:
+            continue
+        places = np.array(list(parts)) + shift
+        mean = np.array([part["error"].abs().mean() for part in parts.values()])
+        bounds = [
+            bootstrap_interval(part["error"].abs(), seed=seed, people=people_of(part))
+            for part in parts.values()
+        ]
+        low, high = np.transpose(bounds)
+        reach = np.maximum(0, [mean - low, high - mean])
+        style = {"color": colour, "alpha": 0.75, "error_kw": {"lw": 1, "capsize": 3}}
+        axis.bar(places, mean, 0.3, yerr=reach, label=name, **style)
+        for place, part in zip(places, parts.values(), strict=True):
+            axis.text(place, 0, f"n={len(part)}", ha="center", va="bottom", fontsize=8)
+    overall = predictions["error"].abs().mean()
+    axis.axhline(overall, color=GREY, ls="--", lw=1, label=f"all films {overall:.2f}")
+    axis.set_xticks(range(len(AGE_BANDS)), AGE_BANDS)
+    axis.set(ylabel="MAE (months)", title=f"{title}: error by age and sex, 95 % intervals")
+    axis.set_xlim(-0.6, len(AGE_BANDS) - 0.4)
+    axis.legend(ncols=3, loc="upper center")
+    axis.margins(y=0.2)
+    return save(figure, path)
 
 
 def plot_errors(folder, predictions, title, seed=42):
@@ -197,29 +201,29 @@ def plot_errors(folder, predictions, title, seed=42):
     return list(files.values())
 
 
+@rc_context(STYLE)
 def plot_sweep(table, path, title):
     """Error on the test films, with its interval, against speed and parameters of each backbone."""
     axes_of = {"films_per_second": "films/s (prediction)", "parameters": "parameters"}
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
-        for axis, (column, label) in zip(axes, axes_of.items(), strict=True):
-            bars = [table["test_mae"] - table["ci95_low"], table["ci95_high"] - table["test_mae"]]
-            axis.errorbar(
-                table[column], table["test_mae"], yerr=bars, fmt="o", color=BLUE, ecolor=GREY, lw=1
+    figure, axes = subplots(1, 2, figsize=(11, 4.6), sharey=True)
+    for axis, (column, label) in zip(axes, axes_of.items(), strict=True):
+        bars = [table["test_mae"] - table["ci95_low"], table["ci95_high"] - table["test_mae"]]
+        axis.errorbar(
+            table[column], table["test_mae"], yerr=bars, fmt="o", color=BLUE, ecolor=GREY, lw=1
+        )
+        for row in table.itertuples():
+            axis.annotate(
+                row.backbone,
+                (getattr(row, column), row.test_mae),
+                textcoords="offset points",
+                xytext=(6, 4),
+                fontsize=8,
             )
-            for row in table.itertuples():
-                axis.annotate(
-                    row.backbone,
-                    (getattr(row, column), row.test_mae),
-                    textcoords="offset points",
-                    xytext=(6, 4),
-                    fontsize=8,
-                )
-            axis.set(xlabel=label, xscale="log")
-            axis.margins(x=0.25)
-        axes[0].set(ylabel="MAE on test films (months)")
-        figure.suptitle(f"{title}: backbones, n = {table['n'].iloc[0]:.0f}, 95 % intervals")
-        return save(figure, path)
+        axis.set(xlabel=label, xscale="log")
+        axis.margins(x=0.25)
+    axes[0].set(ylabel="MAE on test films (months)")
+    figure.suptitle(f"{title}: backbones, n = {table['n'].iloc[0]:.0f}, 95 % intervals")
+    return save(figure, path)
 
 
 def scatter_by_sex(axis, predictions, x, y):
@@ -230,43 +234,41 @@ def scatter_by_sex(axis, predictions, x, y):
             axis.scatter(x[rows], y[rows], s=size, color=colour, alpha=0.55, lw=0, label=name)
 
 
+@rc_context(STYLE | {"axes.grid": False})
 def plot_contact_sheet(images, labels, path, title, columns=8):
     """Films side by side, uint8 `(N, S, S)`, each under its label. They are put together into one
     picture first: a panel for each takes matplotlib seconds."""
     rows, side = -(-len(images) // columns), min(SHEET_SIDE, len(images[0]))
     down, right = side + side // 3, side + side // 16
     sheet = np.full((rows * down, columns * right), 255, np.uint8)
-    with plt.rc_context(STYLE | {"axes.grid": False}):
-        figure, axis = plt.subplots(figsize=(1.55 * columns, 1.95 * rows), layout="constrained")
-        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-            top, left = number // columns * down + side // 3, number % columns * right
-            small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-            sheet[top : top + side, left : left + side] = small
-            middle = left + side / 2, top - side / 24
-            axis.annotate(label, middle, fontsize=8, ha="center", va="bottom")
-        axis.imshow(sheet, cmap="gray", vmin=0, vmax=255)
-        axis.axis("off")
-        axis.set_title(title)
-        return save(figure, path)
+    figure, axis = subplots(figsize=(1.55 * columns, 1.95 * rows))
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        top, left = number // columns * down + side // 3, number % columns * right
+        small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+        sheet[top : top + side, left : left + side] = small
+        middle = left + side / 2, top - side / 24
+        axis.annotate(label, middle, fontsize=8, ha="center", va="bottom")
+    axis.imshow(sheet, cmap="gray", vmin=0, vmax=255)
+    axis.axis("off")
+    axis.set_title(title)
+    return save(figure, path)
 
 
+@rc_context(STYLE | {"axes.grid": False})
 def plot_attention(images, maps, labels, path, title):
     """Films, uint8 `(N, S, S)`, above the same films under the weights `(N, h, w)` of an attention
     model: the brighter, the more weight."""
     size = images.shape[1:]
-    with plt.rc_context(STYLE | {"axes.grid": False}):
-        figure, axes = plt.subplots(
-            2, len(images), figsize=(2 * len(images), 4.4), layout="constrained", squeeze=False
-        )
-        for (above, below), image, weights, label in zip(axes.T, images, maps, labels, strict=True):
-            above.imshow(image, cmap="gray", vmin=0, vmax=255)
-            above.set_title(label, fontsize=9)
-            below.imshow(image, cmap="gray", vmin=0, vmax=255)
-            below.imshow(cv2.resize(weights, size[::-1]), cmap="inferno", alpha=0.6, vmin=0)
-            above.axis("off")
-            below.axis("off")
-        figure.suptitle(title)
-        return save(figure, path)
+    figure, axes = subplots(2, len(images), figsize=(2 * len(images), 4.4), squeeze=False)
+    for (above, below), image, weights, label in zip(axes.T, images, maps, labels, strict=True):
+        above.imshow(image, cmap="gray", vmin=0, vmax=255)
+        above.set_title(label, fontsize=9)
+        below.imshow(image, cmap="gray", vmin=0, vmax=255)
+        below.imshow(cv2.resize(weights, size[::-1]), cmap="inferno", alpha=0.6, vmin=0)
+        above.axis("off")
+        below.axis("off")
+    figure.suptitle(title)
+    return save(figure, path)
 
 
 def show_plots(paths):
@@ -276,6 +278,8 @@ def show_plots(paths):
     ):
         print(f"no display to show the plots on; they are saved in {Path(paths[0]).parent}")
         return
+    import matplotlib.pyplot as plt
+
     for path in paths:
         figure, axis = plt.subplots(num=Path(path).name, layout="constrained")
         axis.imshow(plt.imread(path))

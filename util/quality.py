@@ -1,4 +1,4 @@
-"""What is wrong with a data folder: its tables, its films, and pictures that stand in it twice.
+"""What is wrong with a data folder: its tables, its films, and pictures that occur twice.
 
     audit = check_data(read_tables("Data"))
     audit.flags     # one row for each thing that is wrong: severity, check, split, row, id, ...
@@ -16,6 +16,7 @@ import pandas as pd
 
 from preprocessing import SPLITS, split_folder
 from util.errors import UserError
+from util.film_files import find_films, list_images
 from util.parallel import map_films
 from util.radiographs import (
     RadiographError,
@@ -29,12 +30,10 @@ from util.radiographs import (
 from util.same_pictures import difference_hash, same_pictures, thumbnail
 from util.tables import (
     MAX_MONTHS,
+    NoRows,
     count_gaps,
-    decode_text,
     find_columns,
-    find_films,
     labels_of,
-    list_images,
     look_like_years,
     read_table,
     split_usable,
@@ -169,16 +168,21 @@ def read_tables(data_dir, male_value=None):
     if not data_dir.is_dir():
         raise UserError(f"no data folder ({data_dir}). Name it with --data_dir.")
     paths = {split: data_dir / table for split, (_, table) in SPLITS.items()}
-    absent = [split for split, path in paths.items() if not path.exists()]
-    empty = [split for split, path in paths.items() if split not in absent and is_bare(path)]
-    there = [split for split in SPLITS if split not in (*absent, *empty)]
-    if not there:
+    absent, empty, parts = [], [], []
+    for split, path in paths.items():
+        if not path.exists():
+            absent.append(split)
+            continue
+        try:
+            parts.append(read_split(data_dir, split, male_value))
+        except NoRows:
+            empty.append(split)
+    if not parts:
         names = ", ".join(path.name for path in paths.values())
         raise UserError(
             f"none of {names} is there with rows ({data_dir}). Name the data folder with "
             "--data_dir, or make one with import_data.py (own films) or make_phantoms.py."
         )
-    parts = [read_split(data_dir, split, male_value) for split in there]
     rows, columns, unlabelled = (pd.concat(p, ignore_index=True) for p in zip(*parts, strict=True))
     flags = [
         *(
@@ -193,14 +197,6 @@ def read_tables(data_dir, male_value=None):
         *check_columns(columns),
     ]
     return Tables(data_dir.resolve(), rows, columns, unlabelled, flags)
-
-
-def is_bare(csv):
-    """Whether a table has a header and nothing else, as of a split that no film fell to."""
-    try:
-        return len(decode_text(csv.read_bytes()).strip().splitlines()) == 1
-    except (OSError, ValueError):  # what is wrong with it, read_table says
-        return False
 
 
 def read_split(data_dir, split, male_value):

@@ -30,7 +30,7 @@ CHECKED = (
 )
 MEANING = (
     "Serious: correct it before training. Look: may be right; judge with your eyes. "
-    "All flagged rows stand in flagged.csv, groups of the same picture in same_pictures.csv."
+    "All flagged rows are in flagged.csv, groups of the same picture in same_pictures.csv."
 )
 
 
@@ -76,7 +76,7 @@ def html_flags(flags):
     for check, part in flags.groupby("check", sort=False):
         rows = html_table(part.head(SHOWN_ROWS)[["split", "row", "id", "file", "detail"]])
         more = len(part) - SHOWN_ROWS
-        rest = f"<p>{more} more stand in flagged.csv.</p>" if more > 0 else ""
+        rest = f"<p>{more} more are in flagged.csv.</p>" if more > 0 else ""
         folded.append(f"<details><summary>{check}: {len(part)}</summary>{rows}{rest}</details>")
     return "\n".join([f"<p>{MEANING}</p>", *folded]) if folded else ""
 

@@ -1,10 +1,11 @@
 """The pictures of the quality report: ages, same pictures, and films beside their CLAHE."""
 
 import numpy as np
+from matplotlib import rc_context
 
 from clahe.enhance import apply_clahe
-from util.plots import BLUE, GREY, SEX_COLOURS, STYLE, plot_contact_sheet, plt, save
-from util.radiographs import decode, prepare, read_bytes, read_canvas, to_canvas
+from util.plots import BLUE, GREY, SEX_COLOURS, STYLE, plot_contact_sheet, save, subplots
+from util.radiographs import decode, prepare, read_bytes, read_radiograph, to_canvas
 
 SAMPLES = 4  # films shown of each split
 SHOWN_GROUPS = 6  # groups of the same picture that are shown
@@ -24,36 +25,35 @@ def draw_pictures(audit, folder, seed):
     return pictures
 
 
+@rc_context(STYLE)
 def plot_ages(usable, path):
     """How many boys and girls of each age, one panel for each split."""
     splits = list(usable["split"].unique())
     bins = np.arange(0, usable["boneage"].max() + 13, 12)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            ncols=len(splits),
-            figsize=(4 * len(splits), 3.2),
-            layout="constrained",
-            squeeze=False,
-        )
-        for axis, split in zip(axes.flat, splits, strict=True):
-            part = usable[usable["split"] == split]
-            for name, (sex, colour) in SEX_COLOURS.items():
-                ages = part.loc[part["sex"] == sex, "boneage"]
-                counts = np.histogram(ages, bins)[0]
-                axis.stairs(counts, bins, fill=True, color=colour, alpha=0.2)
-                axis.stairs(counts, bins, color=colour, lw=1.5, label=f"{len(ages)} {name}")
-            axis.set(xlabel="bone age (months)", ylabel="films", title=f"{split}, n = {len(part)}")
-            axis.set_xticks(np.arange(0, bins[-1] + 1, 48))
-            axis.yaxis.get_major_locator().set_params(integer=True)
-            axis.legend(loc="upper left", fontsize=8)
-            axis.margins(y=0.25)
-        return save(figure, path)
+    figure, axes = subplots(
+        ncols=len(splits),
+        figsize=(4 * len(splits), 3.2),
+        squeeze=False,
+    )
+    for axis, split in zip(axes.flat, splits, strict=True):
+        part = usable[usable["split"] == split]
+        for name, (sex, colour) in SEX_COLOURS.items():
+            ages = part.loc[part["sex"] == sex, "boneage"]
+            counts = np.histogram(ages, bins)[0]
+            axis.stairs(counts, bins, fill=True, color=colour, alpha=0.2)
+            axis.stairs(counts, bins, color=colour, lw=1.5, label=f"{len(ages)} {name}")
+        axis.set(xlabel="bone age (months)", ylabel="films", title=f"{split}, n = {len(part)}")
+        axis.set_xticks(np.arange(0, bins[-1] + 1, 48))
+        axis.yaxis.get_major_locator().set_params(integer=True)
+        axis.legend(loc="upper left", fontsize=8)
+        axis.margins(y=0.25)
+    return save(figure, path)
 
 
 def plot_same(same, path):
     """The first films of the first groups, side by side in pairs."""
     shown = same[same["group"] <= SHOWN_GROUPS].groupby("group").head(2)
-    images = [read_canvas(film, 256, "pad")[0] for film in shown["path"]]
+    images = [to_canvas(read_radiograph(film), 256, "pad") for film in shown["path"]]
     labels = [
         f"group {row.group}: {row.split} {row.id}\n{row.boneage:g} months"
         for row in shown.itertuples()
@@ -61,29 +61,28 @@ def plot_same(same, path):
     return plot_contact_sheet(images, labels, path, "The same picture, in pairs", columns=4)
 
 
+@rc_context(STYLE)
 def plot_samples(films, path):
     """Films as the models see them, original beside CLAHE, and the histograms of their pixels."""
     high = -(-len(films) // 2)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            nrows=high,
-            ncols=4,
-            figsize=(15, 2.9 * high),
-            width_ratios=[2, 1, 2, 1],
-            layout="constrained",
-            squeeze=False,
-        )
-        for axis in axes.flat:
-            axis.axis("off")
-        for (left, right), film in zip(axes.reshape(-1, 2), films.itertuples(), strict=False):
-            image = decode(read_bytes(film.path), film.path)
-            original, enhanced = prepare(image, film.path), prepare(apply_clahe(image), film.path)
-            both = np.hstack([to_canvas(shown, 256, "pad") for shown in (original, enhanced)])
-            left.imshow(both, cmap="gray", vmin=0, vmax=255)
-            sex = "boy" if film.sex == 1 else "girl"
-            left.set_title(f"{film.id}, {film.boneage:g} months, {sex}: original, CLAHE")
-            plot_levels(right, original, enhanced)
-        return save(figure, path)
+    figure, axes = subplots(
+        nrows=high,
+        ncols=4,
+        figsize=(15, 2.9 * high),
+        width_ratios=[2, 1, 2, 1],
+        squeeze=False,
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for (left, right), film in zip(axes.reshape(-1, 2), films.itertuples(), strict=False):
+        image = decode(read_bytes(film.path), film.path)
+        original, enhanced = prepare(image, film.path), prepare(apply_clahe(image), film.path)
+        both = np.hstack([to_canvas(shown, 256, "pad") for shown in (original, enhanced)])
+        left.imshow(both, cmap="gray", vmin=0, vmax=255)
+        sex = "boy" if film.sex == 1 else "girl"
+        left.set_title(f"{film.id}, {film.boneage:g} months, {sex}: original, CLAHE")
+        plot_levels(right, original, enhanced)
+    return save(figure, path)
 
 
 def plot_levels(axis, original, enhanced):

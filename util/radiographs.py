@@ -15,7 +15,7 @@ from hand_crop.localiser import find_hands
 from util.dicom import INSTALL, decode_dicom, is_dicom
 from util.errors import UserError
 
-READER_VERSION = 3  # raise it when the pixels of `read_canvas` change: caches are then rebuilt
+READER_VERSION = 3  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 UNREADABLE = "can't be read"  # by the file system
@@ -78,14 +78,6 @@ def read_canvases(paths, size, fit):
     for i, (film, cut) in zip(good, films, strict=True):
         results[i] = to_canvas(film, size, fit), cut
     return results
-
-
-def read_canvas(path, size, fit):
-    """The same of one film; raises its RadiographError."""
-    (result,) = read_canvases([path], size, fit)
-    if isinstance(result, RadiographError):
-        raise result
-    return result
 
 
 def read_or_error(path):

@@ -6,13 +6,10 @@ calibration.json  metrics.json  left_out.csv  plots/*.png  log.txt  state.npz
 
 import hashlib
 import json
-import platform
 import shutil
-import subprocess
 import sys
 import time
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
@@ -22,9 +19,9 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+from util.environment import environment
 from util.errors import UserError, first_line
 from util.files import remove_temporaries, write_json, write_new_json
-from util.parallel import cores
 from util.tables import LABELS
 
 STATE = "state.npz"  # of training, to resume from
@@ -35,7 +32,6 @@ CALIBRATION = "calibration.json"  # fitted to the validation films when the trai
 FREE_TO_CHANGE = {
     *("resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval"),
 }
-PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn")
 
 
 class Run:
@@ -248,49 +244,6 @@ def load_run_model(run):
         raise UserError(
             f"the model can't be loaded: {first_line(error)} ({path}). Train it again."
         ) from None
-
-
-def environment():
-    """Versions, code and hardware behind a result."""
-    return {
-        "started": datetime.now().isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "versions": {name: installed_version(name) for name in PACKAGES},
-        "git_commit": git_commit(),
-        "system": platform.platform(),
-        "processor": processor_name(),
-        "cores": cores(),
-    }
-
-
-def installed_version(package):
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def git_commit():
-    """The commit of this checkout, with "+" when files differ from it; None outside git."""
-
-    def git(*words):
-        return subprocess.run(
-            ["git", "-C", Path(__file__).parent, *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def processor_name():
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def fingerprint(table):

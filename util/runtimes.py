@@ -121,7 +121,7 @@ RUNTIMES = {
 PRECISIONS = tuple(dict.fromkeys(p for runtime in RUNTIMES.values() for p in runtime.precisions))
 
 
-def require(name, precision="f32"):
+def require_runtime(name, precision="f32"):
     """UserError when a runtime is not installed, or knows no such precision."""
     runtime = RUNTIMES[name]
     if precision not in runtime.precisions:
@@ -186,7 +186,7 @@ def hash_export(path, name):
 def check_export(folder, name, precision="f32"):
     """Path of a run's export that stands as it was checked, and is up to date; UserError with the
     command that makes it."""
-    require(name, precision)
+    require_runtime(name, precision)
     path = export_path(folder, name, precision)
     command = f"python -m inference_speed.export_model --model {folder} --format {name}"
     command += "" if precision == "f32" else f" --precision {precision}"

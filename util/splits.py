@@ -54,16 +54,25 @@ def read_splits(args, splits=tuple(SPLITS)):
 
 
 def load_split(args, split, clahe=False):
-    canvas_and_cache = args.img_size, args.fit, args.male_value, args.cache_dir
-    return load_films(args.data_dir, split, *canvas_and_cache, clahe, progress=args.verbose == 1)
+    return load_films(
+        args.data_dir,
+        split,
+        args.img_size,
+        args.fit,
+        male_value=args.male_value,
+        cache_dir=args.cache_dir,
+        clahe=clahe,
+        progress=args.verbose == 1,
+    )
 
 
-def load_trained_split(trained, data_dir, split, *canvas_and_cache):
+def load_trained_split(trained, data_dir, split, canvas, **reading):
     """Read a split as a run with the options `trained` (a dict) had it: the training and
-    validation films of a fold are those of `fold_films`. The rest goes to `load_films`."""
+    validation films of a fold are those of `fold_films`. `canvas` is (img_size, fit), and `reading`
+    goes to `load_films`."""
     if not trained.get("folds") or split == "test":
-        return load_films(data_dir, split, *canvas_and_cache)
-    parts = [load_films(data_dir, name, *canvas_and_cache) for name in ("train", "val")]
+        return load_films(data_dir, split, *canvas, **reading)
+    parts = [load_films(data_dir, name, *canvas, **reading) for name in ("train", "val")]
     return fold_films(*parts, trained["folds"], trained["fold"], trained["seed"])[split]
 
 

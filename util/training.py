@@ -10,8 +10,8 @@ the state holds weights, optimizer and history.
 import math
 import time
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import keras
 import pandas as pd
@@ -44,7 +44,8 @@ SMALLER_STEPS = "Start a new run with a lower --batch_size or --img_size"
 FEW_FILMS = 16  # on a device; fewer are too few for statistics of their own
 
 
-class Stage(NamedTuple):
+@dataclass
+class Stage:
     """What is trained on films of one size. A stage with a `head` trains that part of the model
     alone, and its films hold what the head takes in place of pixels."""
 
@@ -57,6 +58,11 @@ class Stage(NamedTuple):
     def trained(self):
         """What goes through `fit`."""
         return self.head or self.model
+
+    @cached_property
+    def predict(self):
+        """`predict(image, sex) -> months (N,)` with the weights of the moment."""
+        return compile_predictor(self.trained, in_training=True)
 
 
 def set_seeds(seed):
@@ -78,14 +84,11 @@ def train(stages, args, run):
     training goes on from there.
     """
     progress, state = read_state(run)
-    predictors = {
-        size: compile_predictor(stage.trained, in_training=True) for size, stage in stages.items()
-    }
     phases = plan_phases(args)
     for phase in phases:
         if progress["next_epoch"] >= phase.last:
             continue
-        stage, predict = stages[phase.img_size], predictors[phase.img_size]
+        stage = stages[phase.img_size]
         model = stage.trained
         if progress["img_size"] != phase.img_size:
             progress |= {"img_size": phase.img_size, "best_mae": math.inf, "best_epoch": 0}
@@ -100,7 +103,7 @@ def train(stages, args, run):
                 initial_epoch=progress["next_epoch"],
                 epochs=phase.last,
                 steps_per_epoch=steps_per_epoch(stage.films, args.batch_size),
-                callbacks=[EndOfEpoch(phase, bn, progress, stage, predict, args, run)],
+                callbacks=[EndOfEpoch(phase, bn, progress, stage, args, run)],
                 shuffle=False,
                 verbose=0,
             )
@@ -157,8 +160,13 @@ def compile_model(model, schedule, steps, films, args):
 
 def loss_of(args):
     """The loss function of the options."""
-    shapes = args.huber_delta, args.smooth_l1_sigma, args.wing_w, args.wing_epsilon
-    return get_loss_function(args.loss_type, *shapes)
+    return get_loss_function(
+        args.loss_type,
+        huber_delta=args.huber_delta,
+        smooth_l1_sigma=args.smooth_l1_sigma,
+        wing_w=args.wing_w,
+        wing_epsilon=args.wing_epsilon,
+    )
 
 
 def batchnorm_mode(args, devices=1):
@@ -261,10 +269,10 @@ def plain_batches(model, films, args, epoch):
 class EndOfEpoch(keras.callbacks.Callback):
     """Validates, keeps the best model, reports and saves the state after every epoch."""
 
-    def __init__(self, phase, bn, progress, stage, predict, args, run):
+    def __init__(self, phase, bn, progress, stage, args, run):
         super().__init__()
         self.phase, self.progress, self.args, self.run = phase, progress, args, run
-        self.bn, self.stage, self.predict = bn, stage, predict
+        self.bn, self.stage = bn, stage
         self.forward = compile_forward(stage.model)  # traced when it is needed
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -292,7 +300,9 @@ class EndOfEpoch(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.started
         with averaged_weights(self.model):
             self.measure_statistics(epoch)
-            table = predict_films(self.predict, self.stage.val_films, self.args.batch_size_eval)
+            table = predict_films(
+                self.stage.predict, self.stage.val_films, self.args.batch_size_eval
+            )
             val_mae = float(table["error"].abs().mean())
             better = val_mae < self.progress["best_mae"]
             if better:

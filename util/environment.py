@@ -1,0 +1,54 @@
+"""What a result depends on beside options and data: versions, code and hardware."""
+
+import platform
+import subprocess
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from util.parallel import cores
+
+PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn")
+
+
+def environment():
+    """Versions, code and hardware behind a result, ready for JSON."""
+    return {
+        "started": datetime.now().isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "versions": {name: installed_version(name) for name in PACKAGES},
+        "git_commit": git_commit(),
+        "system": platform.platform(),
+        "processor": processor_name(),
+        "cores": cores(),
+    }
+
+
+def installed_version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def git_commit():
+    """The commit of this checkout, with "+" when files differ from it; None outside git."""
+
+    def git(*words):
+        return subprocess.run(
+            ["git", "-C", Path(__file__).parent, *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def processor_name():
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

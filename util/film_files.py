@@ -1,0 +1,114 @@
+"""Films on disk: which files are films, and which of them belongs to a row of a table."""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+from util.dicom import is_dicom_file
+from util.errors import UserError
+from util.tables import IMAGE_ENDINGS, clean_id
+
+
+def find_films(labels, folder):
+    """`match_films` with the films in a folder and below."""
+    return match_films(labels, list_images(folder))
+
+
+def match_films(labels, films):
+    """Add two columns: path, the film of each row among `films`, a list of paths, and missing,
+    which says why there is none ("" where there is one).
+
+    Matched by the path that the table gives, by its name, by its name with any image ending, then by
+    id unless the name is that of an image, last without leading zeros. A name that several files
+    have is no match, and no film belongs to two ids: a row that names it better has it.
+    """
+    names = labels["filename"].str.replace("\\", "/", regex=False)
+    by_name, by_stem = group(films, lambda p: p.name), group(films, stem_of)
+    by_number = group(films, lambda p: without_zeros(stem_of(p)))
+    found, claimed = [[]] * len(labels), set()
+    for match in (
+        lambda name, _: match_path(name, by_name, by_stem),
+        lambda name, _: by_name.get(Path(name).name, []),
+        lambda name, _: by_stem.get(clean_id(name), []),
+        lambda name, id_: [] if is_image(name) else by_stem.get(id_, []),
+        lambda name, _: by_number.get(without_zeros(clean_id(name)), []),
+        lambda name, id_: [] if is_image(name) else by_number.get(without_zeros(id_), []),
+    ):
+        found = [
+            paths or [path for path in match(name, id_) if path not in claimed]
+            for paths, name, id_ in zip(found, names, labels["id"], strict=True)
+        ]
+        claimed = {path for paths in found for path in paths}
+    missing = {0: "no file", 1: ""}
+    return labels.assign(
+        path=[str(paths[0]) if len(paths) == 1 else "" for paths in found],
+        missing=[missing.get(len(paths), "several files of that name") for paths in found],
+    )
+
+
+def match_path(filename, by_name, by_stem):
+    """The files that lie where a row says, when it names a folder; with any image ending, where
+    there is none of its own."""
+    folder, slash, name = filename.removeprefix("./").lstrip("/").rpartition("/")
+    if not slash:
+        return []
+
+    def there(films):
+        return [p for p in films if f"/{p.parent.as_posix()}".endswith(f"/{folder}")]
+
+    return there(by_name.get(name, [])) or there(by_stem.get(clean_id(name), []))
+
+
+def without_zeros(stem):
+    return stem.lstrip("0") or stem
+
+
+def group(films, key):
+    """{key: paths} of films."""
+    groups = defaultdict(list)
+    for path in films:
+        groups[key(path)].append(path)
+    return groups
+
+
+def list_images(folder):
+    """All films in a folder and below, by name, without hidden ones and without the
+    `*_CLAHE` copies that stand beside their originals."""
+    folder = Path(folder).resolve()
+    found = []
+    for where, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not is_hidden(f) and not f.endswith("_CLAHE"))
+        found += [path for f in sorted(files) if is_film(path := Path(where) / f)]
+    return found
+
+
+def films_in(folder):
+    """The films in a folder itself, by name; UserError when there is none."""
+    films = sorted(path for path in Path(folder).glob("*") if is_film(path))
+    if not films:
+        raise UserError(f"no image in the folder ({folder}). Name the folder of the films.")
+    return films
+
+
+def is_image(name):
+    """Whether the name of a file is that of an image, and not hidden."""
+    return Path(name).suffix.lower() in IMAGE_ENDINGS and not is_hidden(name)
+
+
+def is_film(path):
+    """Whether a file is an image by its name, or DICOM whose name has no ending, as archives of
+    hospitals export it: IM000001, or a UID, numbers with dots between them."""
+    ending = path.suffix[1:]
+    if ending and not ending.isdigit():
+        return is_image(path.name)
+    return not is_hidden(path.name) and path.is_file() and is_dicom_file(path)
+
+
+def stem_of(film):
+    """The name of a film without its ending."""
+    return film.stem if is_image(film.name) else film.name
+
+
+def is_hidden(name):
+    """Whether a file or folder is hidden, or litter that macOS puts into zips."""
+    return name.startswith((".", "__MACOSX"))

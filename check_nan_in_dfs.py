@@ -10,6 +10,7 @@ flagged rows (flagged.csv), all findings (findings.json) and pictures. Nothing i
 is changed. The exit code is 1 when something is flagged.
 """
 
+import shlex
 from pathlib import Path
 
 from util.errors import run_command
@@ -46,7 +47,7 @@ def main(argv=None):
     if summary["flagged"]:
         print("next: open it, correct the serious ones (all are in flagged.csv), check again")
     else:
-        print(f"next: python train_advanced.py --data_dir {args.data_dir} --fine_tune")
+        print(f"next: python train_advanced.py --data_dir {shlex.quote(args.data_dir)} --fine_tune")
     if args.show:
         from util.plots import show_plots
 

@@ -13,6 +13,7 @@ possible.
 """
 
 import math
+import shlex
 from pathlib import Path
 
 from util.errors import run_command
@@ -71,7 +72,7 @@ def main(argv=None):
     unknown = test_ids[~test_ids.isin(films["id"])]
     if len(unknown):
         print(f"{len(unknown)} ids of --test_ids have no film, such as {unknown.iloc[0]}")
-    training = f"python train_advanced.py --data_dir {args.data_dir} --fine_tune"
+    training = f"python train_advanced.py --data_dir {shlex.quote(args.data_dir)} --fine_tune"
     print(f"\n{next_training(films['split'], training)}")
 
 

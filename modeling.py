@@ -121,7 +121,11 @@ def build_backbone(name, img_size, weights="imagenet"):
 
 def download_imagenet(builder, name, options):
     try:
-        return builder(weights="imagenet", **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # Keras has MobileNet's for few sizes, which does not matter
+            return builder(weights="imagenet", **options)
     except Exception as error:  # whatever the network, a proxy or the server raises
         raise UserError(
             f"can't download the ImageNet weights of {name} ({first_line(error)}). "

@@ -28,21 +28,26 @@ from util.options import (
     new_parser,
 )
 
-COLUMNS = ["filename", "path", "sex", "months", "low", "high"]  # of --out
+COLUMNS = ["filename", "path", "sex", "months", "low", "high", "problem"]  # of --out
 SHIPPED = Path(__file__).parent / "models" / "mobilenet_192"
 CHUNK = 256  # films at most that are read before they are predicted: memory is flat
 
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="film, or a folder of films")
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="film, or a folder of films, with all folders in it",
+    )
     parser.add_argument(
         "--model",
         nargs="+",
         metavar="RUN",
         help=f"folder of a trained run, or several (default: {SHIPPED.name}, which ships: models/)",
     )
-    parser.add_argument("--sex", type=str.upper, choices=("F", "M"), help="sex of all the films")
+    parser.add_argument("--sex", type=letter_of, choices=("F", "M"), help="sex of all the films")
     parser.add_argument("--csv", metavar="FILE", help="table with id (or filename) and sex instead")
     parser.add_argument(
         "--out", metavar="FILE", help=f"also write a CSV: {', '.join(COLUMNS)} (sex: 1 = male)"
@@ -60,6 +65,11 @@ def parse_args(argv=None):
     if args.male_value is not None and not args.csv:
         parser.error("--male_value has no effect without --csv, whose sexes it reads")
     return args
+
+
+def letter_of(sex):
+    """M or F for the words that a table may have as well."""
+    return {"MALE": "M", "FEMALE": "F"}.get(sex.upper(), sex.upper())
 
 
 def main(argv=None):
@@ -84,7 +94,7 @@ def main(argv=None):
     ensemble.load(args)
     for note in ensemble.notes:
         print(f"note: {note}", file=sys.stderr)
-    width = max(len(Path(path).name) for path in films["path"])
+    width = max(map(len, films["shown"]))
     # chunks of one size: a last one of few films would have a batch size, and a compilation, of its own
     chunks = np.array_split(np.arange(len(films)), -(-len(films) // CHUNK))
     results = []
@@ -100,22 +110,27 @@ def main(argv=None):
 
 
 def list_films(args, needs_sex):
-    """Return a frame of path and sex (1 = male, NaN unknown), in the order of the command line."""
+    """Return a frame of path, the name that is shown, sex (1 = male, NaN unknown) and problem, why
+    there is no sex, in the order of the command line."""
     from util.film_files import films_in
 
-    paths = []
-    for name in args.images:
-        if Path(name).is_dir():
-            paths += films_in(name)
+    rows = []
+    for name in map(Path, args.images):
+        if name.is_dir():
+            rows += [(path, str(path.relative_to(name))) for path in films_in(name)]
         else:
-            paths.append(Path(name))
-    films = pd.DataFrame({"path": [str(path) for path in paths], "sex": float("nan")})
+            rows.append((name, name.name))
+    paths, shown = zip(*rows, strict=True)
+    films = pd.DataFrame(
+        {"path": map(str, paths), "shown": shown, "sex": float("nan"), "problem": ""}
+    )
     if args.sex:
         return films.assign(sex=float(args.sex == "M"))
     if args.csv:
         # the folder resolved, not the film: a link has the name that the table knows
         whole = [path.parent.resolve() / path.name for path in paths]
-        return films.assign(sex=read_sex(args, whole))
+        sex, problem = zip(*read_sex(args, whole), strict=True)
+        return films.assign(sex=sex, problem=problem)
     if needs_sex:
         raise UserError(
             f"this model needs the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
@@ -124,17 +139,29 @@ def list_films(args, needs_sex):
 
 
 def read_sex(args, paths):
-    """The sex (1 = male, NaN unknown) of each of the films, from the table of --csv."""
-    from util.film_files import match_films
+    """The sex (1 = male, NaN unknown) of each of the films from the table of --csv, and why there is
+    none: a list of pairs."""
+    from util.film_files import SEVERAL, match_films, stem_of
     from util.tables import read_labels
 
     labels = read_labels(args.csv, male_value=args.male_value, need=("sex",))
-    known = {}
+    sexes, unclear = {}, set()
     for folder in {path.parent for path in paths}:  # films of one name may be in two folders
         found = match_films(labels, sorted({path for path in paths if path.parent == folder}))
-        sexes = found.dropna(subset="sex").groupby("path")["sex"]
-        known |= sexes.first()[sexes.nunique() == 1].to_dict()
-    return [known.get(str(path), float("nan")) for path in paths]
+        sexes |= {path: set(rows.dropna()) for path, rows in found.groupby("path")["sex"]}
+        unclear |= {(folder, id_) for id_ in found.loc[found["missing"] == SEVERAL, "id"]}
+
+    def sex_of(path):
+        if (path.parent, stem_of(path)) in unclear:
+            return float("nan"), f"{SEVERAL}, which have one row in {args.csv}"
+        if str(path) not in sexes:
+            return float("nan"), f"no row for it in {args.csv}"
+        told = sexes[str(path)]
+        if len(told) == 1:
+            return *told, ""
+        return float("nan"), f"{'two sexes' if told else 'no usable sex'} in {args.csv}"
+
+    return [sex_of(path) for path in paths]
 
 
 def predict_chunk(ensemble, films, args, width):
@@ -144,10 +171,7 @@ def predict_chunk(ensemble, films, args, width):
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
-        unknown = films.index[films["sex"].isna()]
-        failures = (
-            dict.fromkeys(unknown, f"no sex, or two different ones, in {args.csv}") | failures
-        )
+        failures = films["problem"][films["sex"].isna()].to_dict() | failures
     good = [i for i in films.index if i not in failures]
     table = pd.DataFrame(float("nan"), index=films.index, columns=["months", "low", "high"])
     whole, inverted = taken_whole(pixels), look_inverted(pixels)
@@ -155,11 +179,11 @@ def predict_chunk(ensemble, films, args, width):
         sex = films["sex"].fillna(0).to_numpy()[good]
         pixels = {canvas: part.keep(good) for canvas, part in pixels.items()}
         table.loc[good] = ensemble.predict(pixels, sex, args.batch_size_eval).round(2).to_numpy()
-    for i, path, sex in films[["path", "sex"]].itertuples():
+    for i, path, name, sex in films[["path", "shown", "sex"]].itertuples():
         if i in failures:
             print(f"error: {failures[i]} ({path})", file=sys.stderr)
             continue
-        print(f"{Path(path).name:{width}s}  {format_film(sex, *table.loc[i])}")
+        print(f"{name:{width}s}  {format_film(sex, *table.loc[i])}")
         if whole[i]:
             print(
                 f"note: no hand found for certain, the whole film is used ({path})", file=sys.stderr
@@ -170,8 +194,12 @@ def predict_chunk(ensemble, films, args, width):
                 f"a dark ground ({path})",
                 file=sys.stderr,
             )
-    names = [Path(path).name for path in films["path"]]
-    return pd.concat([films.assign(filename=names), table], axis=1)[COLUMNS]
+    films = films.assign(
+        filename=[Path(path).name for path in films["path"]],
+        sex=films["sex"].astype("Int64"),
+        problem=pd.Series(failures, dtype=object).reindex(films.index),
+    )
+    return pd.concat([films, table], axis=1)[COLUMNS]
 
 
 def format_film(sex, months, low, high):

@@ -15,7 +15,7 @@ import cv2
 from preprocessing import split_folder
 from util.errors import UserError
 from util.files import write_atomically, write_json
-from util.film_files import list_images
+from util.film_files import list_images, stem_of
 from util.parallel import map_films
 from util.radiographs import RadiographError, decode, read_bytes
 
@@ -145,7 +145,10 @@ def describe_settings(settings):
 def pair_names(films, source, target):
     """Return (film, enhanced copy) pairs, and failures: films whose copies would have one name, as
     those of a.png and a.jpg, for neither could be told from the other."""
-    pairs = [(film, (target / film.relative_to(source)).with_suffix(".png")) for film in films]
+    pairs = [
+        (film, target / film.relative_to(source).with_name(f"{stem_of(film)}.png"))
+        for film in films
+    ]
     count = Counter(copy for _, copy in pairs)
     failures = {
         str(film): f"its copy would have the name of another film's, {copy.name}"

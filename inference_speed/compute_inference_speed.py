@@ -10,6 +10,7 @@ is 1. The defaults take hours without a GPU.
 """
 
 import platform
+import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -141,7 +142,9 @@ def main(argv=None):
             path.unlink()
     failed = sum(row["status"] != "ok" for row in rows)
     print(f"\n{len(rows) - failed} of {len(rows)} timed, {failed} failed: {path}")
-    print(f"next: python -m inference_speed.analyze_inference_results --csv_file {path}")
+    print(
+        f"next: python -m inference_speed.analyze_inference_results --csv_file {shlex.quote(str(path))}"
+    )
     return 1 if failed else 0
 
 

@@ -65,7 +65,7 @@ def convert(model, runtime, precision, path, sample=None):
             CONVERTERS[runtime](model, precision, path, sample)
             return
         except Exception as error:  # each converter has its own kinds
-            reason = first_line(error, 200)
+            reason = first_line(error)
     raise UserError(f"the model can't be converted to {runtime}, {precision}: {reason}")
 
 

@@ -10,13 +10,20 @@ import pytest
 from conftest import SMALL_BACKBONE, epochs_trained, kill_training, read_history
 
 import train_advanced
+import train_advanced_streamlined
 from preprocessing import load_films
 from util.accelerators import single_precision
 from util.experiment import build_from
 from util.features import pooled_head
 from util.runs import Run
 from util.saved_state import read_state, restore, write_state
-from util.training import averaged_weights, batchnorm_mode, compile_model, make_optimizer
+from util.training import (
+    averaged_weights,
+    batchnorm_mode,
+    compile_model,
+    learning_rate,
+    make_optimizer,
+)
 
 TINY = [
     *("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "8"),
@@ -140,6 +147,19 @@ def test_half_precision_computes_the_months_of_the_saved_model(
     saved.save(tmp_path / "model.keras")
     assert "mixed" not in keras.models.load_model(tmp_path / "model.keras").to_json()
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_a_model_in_half_precision_is_saved_without_its_loss_and_its_schedule(films, monkeypatch):
+    """Loading them would need code of ours."""
+    words = ("--loss_type", "wing", "--use_cyclical_lr")
+    monkeypatch.setattr("util.accelerators.precision", lambda args: "mixed_bfloat16")
+    args = train_advanced_streamlined.parse_args([*TINY, *words])
+    model = build_from(films, args)
+    compile_model(model, learning_rate(args, 1e-3, 100, 10), 100, films, args)
+    saved = single_precision(model)
+    assert not saved.compiled
+    assert "wing" not in saved.to_json()
+    assert saved.dtype_policy.name == "float32"
 
 
 def test_scaled_losses_keep_averages_and_the_state(films, monkeypatch, tmp_path):

@@ -198,6 +198,15 @@ def test_mixup_blends_film_sex_and_label_by_one_share():
     assert np.allclose(np.minimum(share, 1 - share), np.minimum(share[0], 1 - share[0]), atol=1e-5)
 
 
+@pytest.mark.parametrize(("alpha", "low", "high"), [(1e6, 0.49, 0.5), (1e-3, 0, 0.01)])
+def test_alpha_says_how_even_the_shares_of_mixup_are(alpha, low, high):
+    images, sex, months = coded_batch()
+    sex = np.arange(len(sex), dtype=np.float32)[:, None] % 2
+    _, mixed, _ = mixup(images, sex, months, np.random.default_rng(2), alpha)
+    share = np.minimum(mixed, 1 - mixed)
+    assert low <= share.max() <= high
+
+
 def test_label_noise_has_its_sd_in_months_and_leaves_films_alone():
     images, sex, months = coded_batch(2000)
     ranges = replace(STILL, label_noise_std=3.0)

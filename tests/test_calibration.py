@@ -80,6 +80,16 @@ def test_a_film_is_corrected_without_its_own_label():
     assert not before["predicted"].equals(after["predicted"])
 
 
+def test_a_changed_copy_of_a_film_is_corrected_as_the_film_is():
+    """By lines that don't know its label, whatever films have copies and in whatever order."""
+    predictions = predict(films(60), noise=9, **BIASED)
+    copies = predictions[::-1][:40]
+    expected = cross_fit(predictions).set_index("id").loc[copies["id"], "predicted"]
+    got = cross_fit(predictions, copies=copies)
+    assert got["id"].tolist() == copies["id"].tolist()
+    assert got["predicted"].tolist() == expected.tolist()
+
+
 def test_few_films_of_one_sex_are_no_line():
     predictions = predict(films(200), noise=0, **BIASED)
     girls, boys = (predictions[predictions["sex"] == sex] for sex in (0, 1))
@@ -106,12 +116,15 @@ def test_test_films_are_corrected_by_the_lines_of_validation_films():
     """And validation films by lines that don't know them."""
     tables = {split: films(n, seed) for seed, (split, n) in enumerate((("val", 300), ("test", 90)))}
     months = {split: predict(table, 9, **BIASED)["predicted"] for split, table in tables.items()}
+    tables["val_clahe"], months["val_clahe"] = tables["val"], months["val"] + 3
     splits = {split: SimpleNamespace(table=table) for split, table in tables.items()}
     args = SimpleNamespace(model_type="sex", seed=42)
     calibration, predictions = calibrate_splits(splits, months, args)
     judged = label_predictions(tables["val"], months["val"])
     assert calibration["lines"] == fit_lines(judged)
     pd.testing.assert_frame_equal(predictions["val"], cross_fit(judged))
+    copies = label_predictions(tables["val"], months["val_clahe"])
+    pd.testing.assert_frame_equal(predictions["val_clahe"], cross_fit(judged, copies=copies))
     corrected = correct_months(months["test"], tables["test"]["sex"], calibration["lines"])
     pd.testing.assert_frame_equal(predictions["test"], label_predictions(tables["test"], corrected))
 
@@ -166,6 +179,14 @@ def test_every_band_has_the_width_of_its_own_errors():
     coverage = measure_coverage(draw(4000), half_width)
     assert coverage["0-4 years"]["covered"] == pytest.approx(0.9, abs=0.03)
     assert coverage["10-14 years"]["covered"] == pytest.approx(0.9, abs=0.03)
+
+
+def test_bands_are_those_of_the_prediction_for_a_new_film_has_no_label():
+    widths = fit_half_widths(with_errors(np.repeat(-120.0, 40), np.repeat(150.0, 40)))
+    assert {name: part["n"] for name, part in widths.items() if part["n"]} == {
+        "all": 40,
+        "0-4 years": 40,
+    }
 
 
 def test_a_band_of_few_films_takes_the_width_of_all():

@@ -19,6 +19,8 @@ from pydicom.uid import (  # noqa: E402
 
 import import_data  # noqa: E402
 import predict  # noqa: E402
+from clahe.enhance import enhance_folder  # noqa: E402
+from util.film_files import list_images  # noqa: E402
 from util.phantoms import draw_phantom  # noqa: E402
 from util.pixel_cache import read_pixels  # noqa: E402
 from util.radiographs import RadiographError, decode, image_kind, read_radiograph  # noqa: E402
@@ -188,3 +190,13 @@ def test_a_folder_of_dicom_films_is_predicted(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["a.dcm", "b.dcm", "c.png"]
     assert len({line.split(maxsplit=1)[1] for line in lines}) == 1
+
+
+def test_clahe_copies_of_films_without_an_ending_keep_their_names(tmp_path):
+    """A UID is numbers with dots between them, none of which begins an ending."""
+    names = ["1.2.840", "1.2.840.10", "1.2.840.11"]
+    (tmp_path / "films").mkdir()
+    for name in names:
+        write_dicom(tmp_path / "films" / name, values_of_12_bits())
+    assert enhance_folder(tmp_path / "films", tmp_path / "copies") == (3, 0, {})
+    assert sorted(path.stem for path in list_images(tmp_path / "copies")) == names

@@ -30,9 +30,10 @@ def test_opposite_errors_are_chosen_in_equal_parts():
 
 def test_weights_follow_from_how_often_a_model_is_chosen():
     boneage = np.linspace(10, 200, 50)
-    counts, mae = select_greedily([boneage + 2, boneage - 4], boneage)
-    assert counts.tolist() == [2, 1]
-    assert mae == pytest.approx(0)
+    for errors, expected in (((2, -4), [2, 1]), ((2, -3), [3, 2])):
+        counts, mae = select_greedily([boneage + error for error in errors], boneage)
+        assert counts.tolist() == expected
+        assert mae == pytest.approx(0)
 
 
 def test_a_model_that_no_other_can_help_stays_alone():
@@ -252,18 +253,25 @@ def test_weights_are_how_often_a_run_is_named(runs):
     assert average(members, [[30.0, 60.0], [60.0, 0.0]]).tolist() == [40, 40]
 
 
-def test_runs_of_different_splits_are_no_ensemble_on_a_split(runs, inside, tmp_path):
+@pytest.mark.parametrize(
+    ("fact", "message"),
+    [
+        ("fingerprint", "one may have been trained on those of the other"),
+        ("bytes", "have the same ids and labels, but are other files"),
+    ],
+)
+def test_runs_of_different_films_are_no_ensemble_on_a_split(runs, inside, tmp_path, fact, message):
     other = tmp_path / "other"
     other.mkdir()
     config = json.loads((runs["sex"] / "config.json").read_text())
-    config["data"]["test"]["fingerprint"] = "another"
+    config["data"]["test"][fact] = "another"
     (other / "config.json").write_text(json.dumps(config))
     for name in ("model.keras", "calibration.json"):
         (other / name).symlink_to(runs["sex"] / name)
     process = inside("evaluate.py", "--ensemble", runs["sex"], other)
     assert process.returncode == 2
     assert process.stderr.count("\n") == 1
-    assert "one may have been trained on those of the other" in process.stderr
+    assert message in process.stderr
 
 
 @pytest.mark.parametrize(

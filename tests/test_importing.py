@@ -133,6 +133,36 @@ def test_a_table_beside_a_zip(tmp_path):
     check_films(run(tmp_path / "Data", "--source", zipped(tmp_path / "films")), IDS)
 
 
+@pytest.mark.parametrize("name", ["films/labels.CSV", "films.CSV"])
+def test_the_ending_of_a_table_may_be_in_capitals(tmp_path, name):
+    source = make_source(tmp_path / "films")
+    (source / "labels.csv").rename(tmp_path / name)
+    check_films(run(tmp_path / "Data", "--source", source), IDS)
+
+
+def test_tables_in_a_zip_are_named_as_in_it(tmp_path):
+    source = make_source(tmp_path / "films")
+    make_table(source / "more.csv", IDS)
+    with pytest.raises(UserError) as error:
+        run(tmp_path / "Data", "--source", zipped(source))
+    archive = tmp_path / "films.zip"
+    assert f"{archive}/labels.csv, {archive}/more.csv. Choose one" in str(error.value)
+    assert "from the unpacked zip" in str(error.value)
+
+
+def test_films_that_one_row_may_mean_are_not_told_to_have_no_label(tmp_path):
+    source = make_source(tmp_path / "films")
+    save(source / "more" / "3.png", draw(3))
+    assert left_out(run(tmp_path / "Data", "--source", source)) == [
+        ("3", "", "several files of that name")
+    ]
+
+
+def test_the_next_command_can_be_pasted_whatever_the_folder(tmp_path, capsys):
+    run(tmp_path / "my Data", "--source", make_source(tmp_path / "films"))
+    assert f"--data_dir '{tmp_path}/my Data' --fine_tune" in capsys.readouterr().out
+
+
 def test_zips_inside_a_zip_are_unpacked_and_litter_is_not(tmp_path):
     make_films(tmp_path / "in" / "films", IDS)
     zipped(tmp_path / "in" / "films")
@@ -391,13 +421,13 @@ def test_files_without_label_and_rows_without_file_are_listed(tmp_path, capsys):
     data = run(tmp_path / "Data", "--source", source)
     assert sorted(left_out(data)) == [
         ("3", "", "no file"),
-        ("5", "", "duplicate id"),
+        ("5", "", "duplicate id, another age"),
         ("77", "77.png", "no label"),
-        ("88", "", "no age"),
+        ("88", "", "no usable age"),
     ]
     check_films(data, [n for n in range(1, 21) if n != 3])
     printed = capsys.readouterr().out
-    for reason in ("no file", "duplicate id", "no label", "no age"):
+    for reason in ("no file", "duplicate id", "no label", "no usable age"):
         assert f"1 {reason}" in printed
     assert str(data / "import_left_out.csv") in printed
 

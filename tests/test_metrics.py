@@ -9,6 +9,7 @@ import pytest
 from util.errors import UserError
 from util.metrics import (
     bootstrap_interval,
+    bootstrap_means,
     compare_predictions,
     evaluate_predictions,
     format_metrics,
@@ -129,6 +130,14 @@ def test_patients_stay_with_predictions_where_any_is_told(five):
     assert told["patient"].tolist() == ["a", "", "a", "", ""]
     assert people_of(told).nunique() == 4
     assert people_of(told.drop(index=2)) is None  # no child has two
+
+
+def test_a_child_of_many_films_is_drawn_with_all_of_them():
+    """A resample without that child has ten films of error 10; one with it a smaller mean."""
+    errors, people = np.repeat([0.0, 10.0], [9, 10]), [*("one",) * 9, *range(10)]
+    means = bootstrap_means(errors, people=people)
+    assert means.max() == 10
+    assert means.min() < 4
 
 
 def test_intervals_depend_on_the_seed_alone(five):

@@ -154,7 +154,7 @@ def test_labels_in_another_order_give_the_same_prediction_for_each_film(
     both = got.merge(read_predictions(evaluated[1]), on="id")
     np.testing.assert_allclose(both["predicted_x"], both["predicted_y"], atol=0.011)
     left_out = pd.read_csv(tmp_path / "out" / "left_out.csv", dtype=str)
-    assert sorted(left_out["reason"]) == ["no file", "no sex"]
+    assert sorted(left_out["reason"]) == ["no file", "no usable sex"]
     assert "1 no file" in process.stdout
 
 
@@ -282,23 +282,26 @@ def test_sex_of_one_film_unknown_to_the_table(trained, odd_films, inside, tmp_pa
     films = [odd_films / "8bit.png", odd_films / "16bit.png"]
     process = inside("predict.py", *films, "--model", trained[0], "--csv", tmp_path / "sexes.csv")
     assert process.returncode == 1
-    assert "no sex" in process.stderr
+    assert "no row for it in " in process.stderr
     assert "16bit.png" in process.stderr
     assert process.stdout.startswith("8bit.png")
 
 
-def test_the_table_is_matched_with_the_named_films_alone(trained, odd_films, inside, tmp_path):
-    """Another film of that name below the folder is none of them, nor is litter a film."""
+def test_a_folder_is_all_films_in_it_and_below_and_a_film_is_itself(
+    trained, odd_films, inside, tmp_path
+):
+    """Litter is no film, and a film of the same name in another folder has the same row."""
     (tmp_path / "films" / "old").mkdir(parents=True)
     for name in ("a.png", "old/a.png", "._a.png"):
         shutil.copy(odd_films / "8bit.png", tmp_path / "films" / name)
     (tmp_path / "sexes.csv").write_text("id,sex\na,M\n")
     words = ["--model", trained[0], "--csv", tmp_path / "sexes.csv"]
-    for film in (tmp_path / "films", tmp_path / "films" / "a.png"):
-        process = inside("predict.py", film, *words)
+    for named, expected in (("films", ["a.png", "old/a.png"]), ("films/a.png", ["a.png"])):
+        process = inside("predict.py", tmp_path / named, *words)
         assert process.returncode == 0, process.stderr
-        assert process.stdout.startswith("a.png  M")
-        assert process.stdout.count("\n") == 1
+        assert [line.split()[:2] for line in process.stdout.splitlines()] == [
+            [name, "M"] for name in expected
+        ]
 
 
 def test_a_film_of_two_sexes_is_not_predicted(trained, odd_films, inside, tmp_path):
@@ -308,11 +311,15 @@ def test_a_film_of_two_sexes_is_not_predicted(trained, odd_films, inside, tmp_pa
         shutil.copy(odd_films / "8bit.png", folder / f"{name}.png")
     rows = "twice,F\ntwice,M\nblank,F\nblank,\nonce,M\n"
     (tmp_path / "sexes.csv").write_text(f"id,sex\n{rows}")
-    process = inside("predict.py", folder, "--model", trained[0], "--csv", tmp_path / "sexes.csv")
+    words = ["--model", trained[0], "--csv", tmp_path / "sexes.csv", "--out", tmp_path / "out.csv"]
+    process = inside("predict.py", folder, *words)
     assert process.returncode == 1
+    table = pd.read_csv(tmp_path / "out.csv", index_col="filename")
+    assert "two sexes in " in table["problem"]["twice.png"]
+    assert table["problem"].count() == 1
     sexes = {line.split()[0]: line.split()[1] for line in process.stdout.splitlines()}
     assert sexes == {"blank.png": "F", "once.png": "M"}
-    assert "or two" in process.stderr
+    assert "error: two sexes in " in process.stderr
 
 
 def test_films_of_one_name_have_the_sexes_of_their_paths(trained, odd_films, inside, tmp_path):
@@ -489,7 +496,9 @@ def test_what_is_predicted_before_an_interruption_is_kept(
     process = inside("predict.py", *words, "--out", tmp_path / "part.csv")
     assert process.returncode == 130
     assert "only " in process.stderr
-    part, whole = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("part", "whole"))
+    part, whole = (
+        pd.read_csv(tmp_path / f"{name}.csv", dtype={"problem": str}) for name in ("part", "whole")
+    )
     assert 0 < len(part) < len(whole)
     pd.testing.assert_frame_equal(part, whole[: len(part)], atol=0.02)
 
@@ -539,13 +548,14 @@ def test_views_without_a_calibration_have_no_interval(trained, odd_films, inside
 
 @pytest.fixture(scope="module")
 def hospital(trained, tmp_path_factory):
-    """Films of another hospital, where readers say 12 months more of boys and 20 less of girls:
-    (labels to calibrate on, labels of other films, folder of films)."""
+    """Films of another hospital, whose readers say 12 months more of boys and 20 less of girls than
+    the run, more or less: (labels to calibrate on, labels of other films, folder of films)."""
     folder = tmp_path_factory.mktemp("hospital")
-    table = pd.read_csv(trained[1] / "df_test.csv", dtype={"id": str})[["id", "boneage", "sex"]]
-    table["boneage"] += np.where(table["sex"] == 1, 12, -20)
-    table["sex"] = table["sex"].map({1: "M", 0: "F"})
-    table["boneage"] = table["boneage"].clip(0)
+    table = pd.read_csv(trained[0] / "predictions_test_tta.csv", dtype={"id": str})
+    noise = np.random.default_rng(0).normal(0, 4, len(table))
+    said = table["predicted"] + np.where(table["sex"] == 1, 12, -20) + noise
+    sex = table["sex"].map({1: "M", 0: "F"})
+    table = pd.DataFrame({"id": table["id"], "boneage": said.clip(0).round(1), "sex": sex})
     table[:60].to_csv(folder / "some.csv", index=False)
     table[60:].to_csv(folder / "others.csv", index=False)
     return folder / "some.csv", folder / "others.csv", trained[1] / "test"
@@ -576,7 +586,7 @@ def test_a_calibration_of_a_hospital_gains_there_what_it_says(
         assert process.returncode == 0, process.stderr
         metrics = json.loads((tmp_path / name / "metrics.json").read_text())
         maes.append(metrics["mae"])
-    assert maes[1] - maes[0] < gain["difference"] / 3  # on 30 films, so roughly
+    assert maes[1] - maes[0] == pytest.approx(gain["difference"], rel=0.25)  # on 30 films
     assert metrics["intervals"]["all"]["covered"] > 0.7
 
 

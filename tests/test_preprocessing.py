@@ -1,5 +1,6 @@
 """Tables, pixel cache and batches: image, sex, label and id stay together."""
 
+import os
 import shutil
 
 import cv2
@@ -123,7 +124,12 @@ def test_left_out_rows_are_named_with_their_reason(coded_data):
     truncated.write_bytes(truncated.read_bytes()[:60])
     films = load(coded_data)
     reasons = dict(zip(films.left_out["id"], films.left_out["reason"], strict=True))
-    assert reasons == {"1": "no age", "2": "no sex", "3": "no file", "4": "truncated file"}
+    assert reasons == {
+        "1": "no usable age",
+        "2": "no usable sex",
+        "3": "no file",
+        "4": "truncated file",
+    }
     kept = list(range(5, N + 1))
     assert films.table["id"].astype(int).tolist() == kept
     assert [decode_film(image) for image in films.pixels[range(len(films))]] == kept
@@ -141,6 +147,20 @@ def test_a_damaged_cache_is_made_anew(coded_data, ending, damage):
     for _ in range(2):
         assert np.array_equal(load(coded_data).pixels[range(N)], expected)
     assert path.stat().st_size > 10
+
+
+def test_another_size_or_another_time_tells_that_a_film_was_replaced(tmp_path):
+    film = tmp_path / "film.png"
+
+    def key(data, time):
+        film.write_bytes(data)
+        os.utime(film, ns=(time, time))
+        return pixel_cache.shard_path([film], 64, "hand", tmp_path)
+
+    first = key(b"12", 0)
+    assert key(b"34", 5) != first
+    assert key(b"345", 0) != first
+    assert key(b"12", 0) == first
 
 
 def test_cache_is_used_and_rebuilt_only_for_what_changed(coded_data, monkeypatch):

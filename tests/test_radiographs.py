@@ -1,5 +1,7 @@
 """The one reader: every kind of file, and files that are broken."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -51,6 +53,27 @@ def test_16_bit_film_and_its_8_bit_twin_look_alike(tmp_path):
     a = read_radiograph(save(tmp_path / "deep.png", deep)).astype(int)
     b = read_radiograph(save(tmp_path / "shallow.png", shallow))
     assert np.abs(a - b).max() <= 3
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_tiff_whose_zero_is_white_is_turned(depth, order, tmp_path):
+    image = film(depth=depth)
+    light, dark = tmp_path / "light.tif", tmp_path / "dark.tif"
+    light.write_bytes(tiff(image, order, photometric=1))
+    dark.write_bytes(tiff(np.iinfo(depth).max - image, order, photometric=0))
+    assert np.array_equal(read_radiograph(light), read_radiograph(dark))
+
+
+def tiff(image, order, photometric):
+    """An uncompressed TIFF of one strip, grey `(H, W)`; `order` is that of its bytes."""
+    pixels = image.astype(image.dtype.newbyteorder(order)).tobytes()
+    bits, (height, width) = 8 * image.dtype.itemsize, image.shape
+    values = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: 8}
+    values |= {277: 1, 278: height, 279: len(pixels)}
+    header = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8 + len(pixels))
+    entries = [struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in values.items()]
+    return header + pixels + struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(4)
 
 
 def test_16_bit_film_in_a_narrow_range_keeps_its_detail(tmp_path):

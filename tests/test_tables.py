@@ -37,6 +37,17 @@ def films(tmp_path):
     return make
 
 
+def test_the_line_that_tells_excel_of_the_separator_is_skipped(read):
+    labels = read("sep=;\nid;boneage;sex\n1;120;M\n")
+    assert labels["boneage"].tolist() == [120]
+    assert labels.index.tolist() == [3]  # as a spreadsheet counts
+
+
+def test_ages_are_taken_from_the_column_that_names_months(read):
+    labels = read("id,months,boneage,boneage_months,sex\n1,99,10,120,M\n")
+    assert labels["boneage"].tolist() == [120]
+
+
 def test_a_film_goes_to_the_row_whose_path_it_is(read, films):
     folder = films("a/hand.png")
     labels = read("path,sex,boneage\nb/hand.png,F,10\na/hand.png,M,120\n")
@@ -329,7 +340,12 @@ def test_rows_left_out_have_their_reason(read, films):
     folder = films("1.png", "2.png", "3.png")
     usable, left_out = split_usable(find_films(labels, folder))
     assert usable[["id", "boneage"]].values.tolist() == [["1", 100]]
-    reasons = [["2", "no age"], ["3", "no sex"], ["4", "no file"], ["1", "duplicate id"]]
+    reasons = [
+        ["2", "no usable age"],
+        ["3", "no usable sex"],
+        ["4", "no file"],
+        ["1", "duplicate id, another age"],
+    ]
     assert left_out[["id", "reason"]].values.tolist() == [*reasons, ["", "no id"]]
 
 
@@ -382,7 +398,7 @@ def test_a_usable_row_is_no_duplicate_of_one_left_out(read, films):
     labels = read("id,boneage,male\n1,,True\n1,100,True\n")
     usable, left_out = split_usable(find_films(labels, films("1.png")))
     assert usable["boneage"].tolist() == [100]
-    assert left_out["reason"].tolist() == ["no age"]
+    assert left_out["reason"].tolist() == ["no usable age"]
 
 
 @pytest.mark.parametrize(

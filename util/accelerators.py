@@ -88,9 +88,10 @@ def single_precision(model):
 
     Layers note the policy they were built with; half precision is slow or missing elsewhere.
     """
+    plain = keras.Model(model.input, model.output, name=model.name)  # not compiled
     if model.dtype_policy.name == "float32":
-        return keras.Model(model.input, model.output, name=model.name)
-    text = model.to_json().replace(f'"{model.dtype_policy.name}"', '"float32"')
+        return plain
+    text = plain.to_json().replace(f'"{model.dtype_policy.name}"', '"float32"')
     copy = keras.models.model_from_json(text)
     put_weights(copy, model.get_weights())
     return copy

@@ -84,16 +84,22 @@ def correct_months(months, sex, lines):
     return slope * months + intercept
 
 
-def cross_fit(predictions, per_sex=True, seed=42):
+def cross_fit(predictions, per_sex=True, seed=42, copies=None):
     """Predictions corrected without their own labels: of ten parts, each is corrected by lines
-    fitted to the other nine (cross-validation, Stone 1974)."""
+    fitted to the other nine (cross-validation, Stone 1974).
+
+    With `copies`, predictions of changed copies of these films, those are what is corrected, each
+    by the lines that were fitted without its film.
+    """
     part = divide(predictions, PARTS, seed)
-    months = np.empty(len(predictions))
+    judged = predictions if copies is None else copies
+    judged_part = judged["id"].map(dict(zip(predictions["id"], part, strict=True)))
+    months = np.empty(len(judged))
     for number in range(PARTS):
-        films = predictions[part == number]
+        films = judged[judged_part == number]
         lines = fit_lines(predictions[part != number], per_sex)
-        months[part == number] = correct_months(films["predicted"], films["sex"], lines)
-    return label_predictions(predictions, months)
+        months[judged_part == number] = correct_months(films["predicted"], films["sex"], lines)
+    return label_predictions(judged, months)
 
 
 def measure_gain(corrected, predictions, seed=42):

@@ -193,12 +193,24 @@ def check_same_split(members, split):
     """UserError when the runs were trained on different splits: what is tested for one may have
     been training for another."""
     for member in members[1:]:
-        one, other = (m.config["data"][split]["fingerprint"] for m in (members[0], member))
-        if one != other:
+        one, other = (m.config["data"][split] for m in (members[0], member))
+        if one["fingerprint"] != other["fingerprint"]:
             raise UserError(
                 f"the {split} films of {members[0].run.folder} and {member.run.folder} are not the "
                 "same, so that one may have been trained on those of the other. Choose runs of one "
                 "split, or name other films by --csv and --images."
+            )
+
+
+def check_same_files(members, split):
+    """UserError when the runs had other files under the same ids, such as smaller ones: each
+    belongs to films as it knows them."""
+    for member in members[1:]:
+        one, other = (m.config["data"][split].get("bytes") for m in (members[0], member))
+        if None not in (one, other) and one != other:
+            raise UserError(
+                f"the {split} films of {members[0].run.folder} and {member.run.folder} have the same "
+                "ids and labels, but are other files. Say which to evaluate on: --data_dir."
             )
 
 

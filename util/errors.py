@@ -9,10 +9,11 @@ class UserError(Exception):
     """Wrong input or wrong usage: one line that says what is wrong, where, and what to do."""
 
 
-def first_line(error, most=120):
+def first_line(error, most=300):
     """The first line of what an exception says, cut to so many letters; its type when it says
     nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= most else f"{line[: most - 4]} ..."
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from util.calibration import fit_calibration
 from util.canvases import inverted_note, look_inverted, pixels_of, taken_whole
 from util.ensemble import (
     Ensemble,
+    check_same_files,
     check_same_split,
     choose_views,
     format_members,
@@ -35,6 +36,8 @@ def make_ensembles(args):
     views = choose_views(sum(members, []), groups[0], args)
     if not (args.csv or args.calibrate or args.data_dir):
         check_same_split(sum(members, []), args.split)
+        if args.ensemble:  # whose runs all get the same films
+            check_same_files(members[0], args.split)
     if args.greedy:  # of one ensemble
         members[0], choice = choose_greedily(members[0], views)
         print(choice)
@@ -87,7 +90,10 @@ def calibrate(ensemble, args):
     calibration, _ = fit_calibration(predictions, ensemble.sees_sex, always=True)
     hospital.store_calibration(path, calibration, first.table, ensemble.views)
     print(hospital.format_named(calibration, path))
-    print(next_prediction(folder, ensemble.sees_sex, f" --calibration {name}"))
+    if hospital.verdict_on(calibration["gain"]) == hospital.HELPS:
+        print(next_prediction(folder, ensemble.sees_sex, f" --calibration {name}"))
+    else:
+        print("next: predict without it, or name more films: months are not better for it")
 
 
 # ------------------------------------------------------------------------------------------ films

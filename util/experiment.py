@@ -11,6 +11,7 @@ from util.backbones import ATTENTION, check_backbone
 from util.calibration import (
     correct_months,
     count_views,
+    cross_fit,
     fit_calibration,
     format_calibration,
     views_ending,
@@ -31,6 +32,7 @@ from util.runs import (
 )
 from util.splits import load_splits, read_splits
 from util.start import check_start, check_start_films, note_start, read_start
+from util.weights import from_run
 
 
 def run_experiment(args):
@@ -80,6 +82,9 @@ def read_and_train(run, args):
         if not args.resume:
             run.discard()
         raise
+    except KeyboardInterrupt:
+        run.log(f"stopped; to go on: the same command with --resume --run_name {run.folder.name}")
+        raise
 
 
 def check_options(args):
@@ -87,11 +92,13 @@ def check_options(args):
     check_backbone(args.backbone, min(phase.img_size for phase in plan_phases(args)))
     check_start(args)
     import_tensorflow()
-    from modeling import check_activation
+    from modeling import build_backbone, check_activation
     from util.accelerators import make_strategy
 
     check_activation(args.activation)
     make_strategy(args)
+    if not from_run(args):
+        build_backbone(args.backbone, args.img_size, args.weights)  # its weights may be missing
 
 
 def find_learning_rates(args):
@@ -261,16 +268,20 @@ def warm_up(predict, part, batch_size):
 def calibrate_splits(films, months, args):
     """Fit the calibration to the validation films. Returns (calibration, predictions by split as
     it corrects them)."""
-    tables = {split: films[split].table for split in months}
-    judged = label_predictions(tables["val"], months["val"])
-    calibration, judged = fit_calibration(judged, args.model_type != "baseline", seed=args.seed)
+    tables = {split: label_predictions(films[split].table, m) for split, m in months.items()}
+    per_sex = args.model_type != "baseline"
+    calibration, judged = fit_calibration(tables["val"], per_sex, seed=args.seed)
+    lines = calibration["lines"]
     corrected = {
-        split: label_predictions(
-            table, correct_months(months[split], table["sex"], calibration["lines"])
-        )
+        split: label_predictions(table, correct_months(months[split], table["sex"], lines))
         for split, table in tables.items()
     }
-    return calibration, corrected | {"val": judged}
+    corrected["val"] = judged
+    if lines and "val_clahe" in tables:
+        corrected["val_clahe"] = cross_fit(
+            tables["val"], per_sex, args.seed, copies=tables["val_clahe"]
+        )
+    return calibration, corrected
 
 
 def evaluate_split(split, predictions, films, calibration, args):

@@ -8,6 +8,8 @@ from util.dicom import is_dicom_file
 from util.errors import UserError
 from util.tables import IMAGE_ENDINGS, clean_id
 
+SEVERAL = "several files of that name"
+
 
 def find_films(labels, folder):
     """`match_films` with the films in a folder and below."""
@@ -42,7 +44,7 @@ def match_films(labels, films):
     missing = {0: "no file", 1: ""}
     return labels.assign(
         path=[str(paths[0]) if len(paths) == 1 else "" for paths in found],
-        missing=[missing.get(len(paths), "several files of that name") for paths in found],
+        missing=[missing.get(len(paths), SEVERAL) for paths in found],
     )
 
 
@@ -83,11 +85,12 @@ def list_images(folder):
 
 
 def films_in(folder):
-    """The films in a folder itself, by name; UserError when there is none."""
-    films = sorted(path for path in Path(folder).glob("*") if is_film(path))
+    """`list_images`, as paths that begin with the folder as it was named; UserError when there is
+    none."""
+    films = list_images(folder)
     if not films:
         raise UserError(f"no image in the folder ({folder}). Name the folder of the films.")
-    return films
+    return [Path(folder) / film.relative_to(Path(folder).resolve()) for film in films]
 
 
 def is_image(name):

@@ -19,7 +19,7 @@ from preprocessing import SPLITS
 from util.data_folder import write_tables
 from util.dicom import is_dicom_file
 from util.errors import UserError
-from util.film_files import find_films, is_hidden, list_images
+from util.film_files import SEVERAL, find_films, is_hidden, list_images, stem_of
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, decode, read_bytes
 from util.stratify import spread_out
@@ -71,12 +71,17 @@ def unpack(path, folder):
         members = [m for m in archive.infolist() if not is_litter(m.filename)]
         for member in tqdm(members, desc=f"unpacking {path.name}", unit="file", disable=None):
             archive.extract(member, folder)  # never outside of `folder`
-    for inner in [path for path in folder.rglob("*.zip") if path.is_file()]:
+    for inner in files_ending(folder, ".zip"):
         target = inner.with_suffix("")
         if target.exists():  # its films would overwrite those of this folder
             target = Path(tempfile.mkdtemp(prefix=inner.stem, dir=inner.parent))
         unpack(inner, target)
         inner.unlink()
+
+
+def files_ending(folder, ending):
+    """The files in a folder and below whose names have an ending, in small or capital letters."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() == ending and p.is_file())
 
 
 def is_litter(name):
@@ -90,13 +95,19 @@ def find_tables(source):
     if all(path.is_file() for path in native):
         return native
     given = Path(source.name).resolve()
-    beside = dict.fromkeys([given.with_suffix(".csv"), given.parent / f"{given.name}.csv"])
+    beside = [
+        path
+        for path in sorted(given.parent.iterdir())
+        if path.suffix.lower() == ".csv"
+        and path.stem in (given.stem, given.name)
+        and path.is_file()
+    ]
     inside = [
         p
-        for p in sorted(source.folder.rglob("*.csv"))
+        for p in files_ending(source.folder, ".csv")
         if not is_litter(p.relative_to(source.folder))
     ]
-    return [*inside, *(path for path in beside if path.is_file())]
+    return [*inside, *beside]
 
 
 def read_source(source, tables, male_value, table_first=True):
@@ -114,19 +125,20 @@ def read_source(source, tables, male_value, table_first=True):
             names = (table.stem, source.name) if table_first else (source.name, table.stem)
             kind = kind_of(names[0]) or kind_of(names[1])
             labelled.append((table, kind, labels))
+    if problems and not labelled:
+        raise NoLabels(as_named(problems[0], source))
     if not labelled:
-        raise (
-            problems[0]
-            if problems
-            else NoLabels(
-                f"no CSV with labels in or beside the source (--source {source.name}). "
-                "Name it with --csv FILE."
-            )
+        raise NoLabels(
+            f"no CSV with labels in or beside the source (--source {source.name}). "
+            "Name it with --csv FILE."
         )
     kinds = [kind for _, kind, _ in labelled]
     if len(set(kinds)) < len(kinds):
-        names = ", ".join(str(table) for table, _, _ in labelled)
-        raise UserError(f"several tables with labels: {names}. Choose one with --csv FILE.")
+        names = ", ".join(as_named(table, source) for table, _, _ in labelled)
+        raise UserError(
+            f"several tables with labels: {names}. Choose one with --csv FILE"
+            + (", from the unpacked zip." if Path(source.name).is_file() else ".")
+        )
     parts = [
         find_films(labels, source.folder).assign(
             kind=kind, row=[f"{table}, {i}" for i in labels.index]
@@ -134,6 +146,11 @@ def read_source(source, tables, male_value, table_first=True):
         for table, kind, labels in labelled
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def as_named(words, source):
+    """Words that tell of a file of a source, which a zip has in a folder that will be gone."""
+    return str(words).replace(str(source.folder), source.name)
 
 
 def read_own_or_lent(source, own, lent, male_value):
@@ -187,18 +204,20 @@ def read_sources(sources, csv, male_value):
             f"({', '.join(s.name for s in sources)}). "
             "Check that the table belongs to the films."
         )
-    unlabelled = unlabelled_films([path for found in images for path in found], films["path"])
+    unlabelled = unlabelled_films([path for found in images for path in found], films)
     return usable, pd.concat([left_out, unlabelled], ignore_index=True)
 
 
-def unlabelled_films(images, labelled):
-    """The films, a list of paths, that no row has, as left out."""
-    labelled = set(labelled)
-    films = [path for path in images if str(path) not in labelled]
+def unlabelled_films(images, films):
+    """Of `images`, a list of paths, those that no row of `films` has, as left out; not those of
+    which a row does not tell which is its own."""
+    labelled = set(films["path"])
+    unclear = set(films.loc[films["missing"] == SEVERAL, "id"])
+    loose = [p for p in images if str(p) not in labelled and stem_of(p) not in unclear]
     return pd.DataFrame(
         {
-            "id": [path.stem for path in films],
-            "filename": [path.name for path in films],
+            "id": [stem_of(path) for path in loose],
+            "filename": [path.name for path in loose],
             "reason": "no label",
         }
     )

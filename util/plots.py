@@ -46,13 +46,7 @@ def save(figure, path):
 def plot_history(history, path):
     """MAE in months and learning rate by epoch, all phases; the best epoch is marked, of those on
     films of full size."""
-    figure, (top, bottom) = subplots(
-        2,
-        1,
-        figsize=(7, 5.5),
-        sharex=True,
-        height_ratios=[3, 1],
-    )
+    figure, (top, bottom) = subplots(2, 1, figsize=(7, 5.5), sharex=True, height_ratios=[3, 1])
     epochs = history["epoch"]
     top.plot(epochs, history["train_mae"], "o-", color=GREY, ms=3, label="training (augmented)")
     top.plot(epochs, history["val_mae"], "o-", color=BLUE, ms=3, label="validation")
@@ -62,10 +56,12 @@ def plot_history(history, path):
         f"{history['val_mae'][best]:.2f}",
         (epochs[best], history["val_mae"][best]),
         textcoords="offset points",
-        xytext=(0, 9),
+        xytext=(0, -9),
         ha="center",
+        va="top",
         color=ORANGE,
     )
+    top.margins(y=0.15)
     top.set(ylabel="MAE (months)", yscale="log", title="Training history")
     top.yaxis.set_major_formatter(ScalarFormatter())
     top.yaxis.set_minor_formatter(ScalarFormatter())
@@ -85,6 +81,7 @@ def plot_history(history, path):
             xytext=(4, -4),
             va="top",
             color=GREY,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
     return save(figure, path)
 
@@ -152,9 +149,9 @@ def plot_bland_altman(predictions, path, title):
     axis.set(
         xlabel="mean of predicted and true bone age (months)",
         ylabel="predicted - true (months)",
-        title=f"{title}: agreement, n = {len(error)}",
     )
-    axis.legend(loc="upper left", ncols=2)
+    axis.set_title(f"{title}: agreement, n = {len(error)}", loc="left")
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2)  # off the films
     return save(figure, path)
 
 

@@ -33,5 +33,6 @@ def import_tensorflow():
         import keras  # noqa: F401
         import tensorflow as tf
 
+        tf.get_logger().setLevel("ERROR")  # a model for each fold is no mistake of the user's
         gpus = tf.config.list_physical_devices("GPU")
     return [gpu.name for gpu in gpus] or [f"CPU, {cores()} cores"]

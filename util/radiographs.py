@@ -15,7 +15,7 @@ from hand_crop.localiser import find_hands
 from util.dicom import INSTALL, decode_dicom, is_dicom
 from util.errors import UserError
 
-READER_VERSION = 3  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
+READER_VERSION = 4  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 UNREADABLE = "can't be read"  # by the file system
@@ -145,7 +145,23 @@ def decode(data, path):
         raise RadiographError(path, "not a readable image (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
     if image.dtype not in (np.uint8, np.uint16):
         raise RadiographError(path, f"unsupported pixel type {image.dtype}")
+    if image.dtype == np.uint16 and has_white_zero(data):
+        image = 65535 - image  # OpenCV turns those of 8 bits alone
     return image
+
+
+def has_white_zero(data):
+    """Whether 0 is white in a TIFF: its tag 262, PhotometricInterpretation, is 0 (TIFF 6.0)."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if not order:
+        return False
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    (n,) = struct.unpack_from(f"{order}H", data, start)
+    tags = {}
+    for entry in range(n):
+        tag, value = struct.unpack_from(f"{order}H6xH", data, start + 2 + 12 * entry)
+        tags[tag] = value
+    return tags.get(262) == 0
 
 
 def image_kind(data):

@@ -6,6 +6,7 @@ calibration.json  metrics.json  left_out.csv  plots/*.png  log.txt  state.npz
 
 import hashlib
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -99,7 +100,7 @@ class Run:
 def next_prediction(model, sees_sex, words=""):
     """The last line of a script that made or changed a model: the command that predicts with it."""
     sex = " --sex F" if sees_sex else ""
-    return f"next: python predict.py FILM.png --model {model}{words}{sex}"
+    return f"next: python predict.py FILM.png --model {shlex.quote(str(model))}{words}{sex}"
 
 
 def open_run(args, name):

@@ -6,6 +6,7 @@ imports TensorFlow, nor a runtime before it is used.
 
 import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -143,7 +144,7 @@ def load_runtime(name, path):
         try:
             return runtime.load(path)
         except Exception as error:  # each runtime has its own kinds
-            reason = first_line(error, 200)
+            reason = first_line(error)
     raise UserError(f"{runtime.package} can't load the model: {reason} ({path}). Export it again.")
 
 
@@ -188,7 +189,9 @@ def check_export(folder, name, precision="f32"):
     command that makes it."""
     require_runtime(name, precision)
     path = export_path(folder, name, precision)
-    command = f"python -m inference_speed.export_model --model {folder} --format {name}"
+    command = (
+        f"python -m inference_speed.export_model --model {shlex.quote(str(folder))} --format {name}"
+    )
     command += "" if precision == "f32" else f" --precision {precision}"
     record = read_record(path)
     if record is None or not path.exists():

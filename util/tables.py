@@ -27,8 +27,9 @@ SYNONYMS = {
     "patient": PATIENT,
     "filename": FILENAME,
     "boneage": (
-        *("boneage", "boneagemonths", "groundtruthboneagemonths", "groundtruthboneage"),
-        *("boneageinmonths", "agemonths", "months"),
+        # those that name the unit first: beside them, boneage may be in years
+        *("boneagemonths", "boneageinmonths", "groundtruthboneagemonths"),
+        *("boneage", "groundtruthboneage", "agemonths", "months"),
     ),
     "sex": ("male", "sex", "gender", "sexmf", "gendermf"),
 }
@@ -90,7 +91,11 @@ def read_table(path):
         raise UserError(f"no such table ({path}). Check the path.")
     try:
         text = decode_text(path.read_bytes())
-        separator = max(",;\t", key=text.partition("\n")[0].count)
+        if text.lower().startswith(
+            "sep="
+        ):  # a word to Excel; the empty line keeps the numbers right
+            text = "\n" + text.partition("\n")[2]
+        separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.ParserWarning)  # a comma at the end of rows
             table = pd.read_csv(io.StringIO(text), dtype=str, sep=separator, index_col=False)
@@ -249,7 +254,7 @@ def split_usable(labels, need=("sex", "boneage")):
     """Split rows of `match_films` into (usable, left_out): left_out has id, filename and reason.
     Of several usable rows with one id the first is kept."""
     reasons = labels["missing"].where(labels["path"] == "", "")
-    for column, reason in (("sex", "no sex"), ("boneage", "no age")):
+    for column, reason in (("sex", "no usable sex"), ("boneage", "no usable age")):
         if column in need:
             reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
     reasons = reasons.mask(labels["id"] == "", "no id")
@@ -260,6 +265,10 @@ def split_usable(labels, need=("sex", "boneage")):
     ):
         usable = labels[reasons == ""]  # a row that is left out makes no other one a repetition
         reasons[usable.index[usable.duplicated(columns)]] = reason
+    repeats = labels[reasons == "duplicate id"]
+    kept = repeats["id"].map(labels[reasons == ""].set_index("id")["boneage"])
+    differs = (repeats["boneage"] - kept).abs() > 0
+    reasons[repeats.index[differs]] = "duplicate id, another age"
     bad = reasons != ""
     left_out = labels.loc[bad, ["id", "filename"]].assign(reason=reasons[bad])
     usable = labels[~bad].drop(columns="missing")
@@ -267,7 +276,7 @@ def split_usable(labels, need=("sex", "boneage")):
 
 
 def count_reasons(left_out):
-    """What was left out, in words: "3 no file, 1 no age"; "" when nothing was."""
+    """What was left out, in words: "3 no file, 1 no usable age"; "" when nothing was."""
     return ", ".join(f"{n} {reason}" for reason, n in left_out["reason"].value_counts().items())
 
 

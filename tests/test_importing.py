@@ -152,9 +152,9 @@ def test_tables_in_a_zip_are_named_as_in_it(tmp_path):
 
 def test_films_that_one_row_may_mean_are_not_told_to_have_no_label(tmp_path):
     source = make_source(tmp_path / "films")
-    save(source / "more" / "3.png", draw(3))
+    save(source / "more" / "103.png", draw(103))
     assert left_out(run(tmp_path / "Data", "--source", source)) == [
-        ("3", "", "several files of that name")
+        ("103", "", "several files of that name")
     ]
 
 

@@ -384,6 +384,16 @@ def test_a_run_without_a_name_of_its_own_can_be_resumed(train, inside, unbroken,
     assert process.returncode == 0, process.stderr
 
 
+def test_an_interrupted_training_says_how_to_go_on(train, inside, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "write_state", interrupted)
+    process, _ = train("interrupted", by=inside)
+    assert process.returncode == 130
+    assert "the same command with --resume --run_name interrupted" in process.stdout
+
+
 def test_a_resumed_run_is_kept_whatever_is_wrong(train, inside, unbroken, results):
     """Its data may be away for a while."""
     (results / "begun").mkdir()
@@ -401,6 +411,7 @@ def test_a_resumed_run_is_kept_whatever_is_wrong(train, inside, unbroken, result
     [
         (["--epochs_small", "1", "--img_size_small", "96"], "Lower --img_size_small"),
         (["--weights", "mistyped.h5"], "no such weights file"),
+        (["--weights", __file__], "not the include_top=False weights of mobilenet"),
         (["--backbone", "xception"], "Use 71 or more"),
     ],
 )

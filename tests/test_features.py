@@ -152,19 +152,21 @@ def test_other_features_have_other_files(words, new, read):
 
 
 def test_training_draws_among_the_views_and_validation_takes_films_as_they_are(read, films):
-    (model, train, val, head), _ = read("--feature_views", "3")
-    rows, views = np.arange(48), train.pixels.views
-    drawn = train.pixels.augmented(rows, np.random.default_rng(0), None)
+    stage, _ = read("--feature_views", "3")
+    train, features = stage.films.pixels, stage.val_films.pixels
+    rows, views = np.arange(48), train.views
+    drawn = train.augmented(rows, np.random.default_rng(0), None)
     where = [[np.array_equal(view[i], drawn[i]) for view in views] for i in rows]
     assert np.all(np.sum(where, axis=1) == 1)
     assert np.all(np.sum(where, axis=0) > 5)
     sex = films[1].table[["sex"]].to_numpy(np.float32)
-    whole = model([films[1].pixels[np.arange(12)][..., None], sex], training=False)
-    of_features = head([val.pixels[np.arange(12)], sex], training=False)
+    whole = stage.model([films[1].pixels[np.arange(12)][..., None], sex], training=False)
+    of_features = stage.head([features[np.arange(12)], sex], training=False)
     np.testing.assert_allclose(whole, of_features, atol=1e-2)
 
 
 def test_a_head_shares_its_layers_with_the_model(read):
-    model, *_, head = read("--feature_views", "1")[0]
+    stage, _ = read("--feature_views", "1")
+    model, head = stage.model, stage.head
     assert head.get_layer("dense") is model.get_layer("dense")
     assert head.count_params() == model.count_params() - backbone_of(model).count_params()

@@ -411,7 +411,6 @@ def test_a_resumed_run_is_kept_whatever_is_wrong(train, inside, unbroken, result
     [
         (["--epochs_small", "1", "--img_size_small", "96"], "Lower --img_size_small"),
         (["--weights", "mistyped.h5"], "no such weights file"),
-        (["--weights", __file__], "not the include_top=False weights of mobilenet"),
         (["--backbone", "xception"], "Use 71 or more"),
     ],
 )
@@ -419,6 +418,14 @@ def test_wrong_options_are_told_before_films_are_read(train, inside, tmp_path, w
     process, run = train("wrong", *words, data_dir=tmp_path / "nowhere", by=inside)
     assert process.returncode == 2
     assert reason in process.stderr
+    assert not run.exists()
+
+
+def test_weights_that_can_not_be_had_are_told_before_films_are_read(train, inside, monkeypatch):
+    monkeypatch.setattr("util.splits.load_films", None)
+    process, run = train("wrong", "--weights", __file__, by=inside)
+    assert process.returncode == 2
+    assert "not the include_top=False weights of mobilenet" in process.stderr
     assert not run.exists()
 
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import numpy as np
 
-from preprocessing import make_batch
+from preprocessing import SPLITS, make_batch, split_paths
 from util.backbones import ATTENTION, check_backbone
 from util.calibration import (
     correct_months,
@@ -97,6 +97,8 @@ def check_options(args):
 
     check_activation(args.activation)
     make_strategy(args)
+    for split in SPLITS:
+        split_paths(args.data_dir, split)
     if not from_run(args):
         build_backbone(args.backbone, args.img_size, args.weights)  # its weights may be missing
 

@@ -491,7 +491,7 @@ def test_what_is_predicted_before_an_interruption_is_kept(
             raise KeyboardInterrupt
         return usual(*args)
 
-    monkeypatch.setattr("predict.CHUNK", 2)
+    monkeypatch.setattr("util.film_ages.CHUNK", 2)
     monkeypatch.setattr(Ensemble, "predict", predict)
     process = inside("predict.py", *words, "--out", tmp_path / "part.csv")
     assert process.returncode == 130

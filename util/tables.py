@@ -91,9 +91,8 @@ def read_table(path):
         raise UserError(f"no such table ({path}). Check the path.")
     try:
         text = decode_text(path.read_bytes())
-        if text.lower().startswith(
-            "sep="
-        ):  # a word to Excel; the empty line keeps the numbers right
+        if text.lower().startswith("sep="):
+            # a word to Excel; an empty line in its place keeps the numbers of the others
             text = "\n" + text.partition("\n")[2]
         separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
         with warnings.catch_warnings():

@@ -36,9 +36,10 @@ def films(tmp_path_factory):
 
 
 def times_as_fast(ways, turns=3):
-    """How many times as fast as the first way each is, in the median of the turns."""
-    seconds = take_turns(ways, turns)
-    return np.median(seconds[:, :1] / seconds, axis=0)
+    """How many times as fast as the first way each is, by the best turn of each: what else a machine
+    does makes turns longer, never shorter."""
+    seconds = take_turns(ways, turns).min(axis=0)
+    return seconds[0] / seconds
 
 
 def test_films_are_prepared_no_slower_than_one_by_one(films, tmp_path):

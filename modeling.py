@@ -122,9 +122,7 @@ def build_backbone(name, img_size, weights="imagenet"):
 def download_imagenet(builder, name, options):
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Keras has MobileNet's for few sizes, which does not matter
+            warnings.simplefilter("ignore")  # MobileNet's are of few sizes, which does not matter
             return builder(weights="imagenet", **options)
     except Exception as error:  # whatever the network, a proxy or the server raises
         raise UserError(

@@ -47,7 +47,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="also write a CSV of path, sex (1 = male), months and interval",
+        help="also write a CSV of path, sex (1 = male), months, interval, and the problem if any",
     )
     add_calibration(parser)
     add_male_value(parser)

@@ -133,9 +133,8 @@ def change(film, boxes, rng):
 def add_frame(film, box, rng):
     """Paint a frame of one grey around a film, as wide as the joints allow."""
     left, top = (rng.uniform(0, np.clip(box[:2], 0, 0.2)) * FILM_SIDE).astype(int)
-    right, bottom = FILM_SIDE - (rng.uniform(0, np.clip(1 - box[2:], 0, 0.2)) * FILM_SIDE).astype(
-        int
-    )
+    margins = (rng.uniform(0, np.clip(1 - box[2:], 0, 0.2)) * FILM_SIDE).astype(int)
+    right, bottom = FILM_SIDE - margins
     framed = np.full_like(film, rng.choice([0, 60, 110, 255]))
     framed[top:bottom, left:right] = film[top:bottom, left:right]
     return framed

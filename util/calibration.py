@@ -123,6 +123,12 @@ def count_views(options):
     return options["tta_steps"] if options.get("use_tta") else 1
 
 
+def views_to_evaluate(options):
+    """The numbers of views that a training with the options (a dict) evaluates on: the film alone, and
+    the mean of `count_views` where that is another."""
+    return sorted({1, count_views(options)})
+
+
 def views_key(views):
     """The name of a number of views in calibration files."""
     return f"views_{views}"

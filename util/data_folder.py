@@ -14,8 +14,9 @@ LEFT_OUT = "import_left_out.csv"
 
 @contextmanager
 def new_data_folder(data_dir):
-    """Give a working folder inside `data_dir`; what it holds moves in place at the end, and
-    nothing stays behind after a failure. Refuses a folder that holds data already."""
+    """Give a working folder inside `data_dir`; what its folder `ready` holds, at first the empty folders
+    of the splits, moves in place at the end, and nothing stays behind after a failure. Refuses a
+    folder that holds data already."""
     data_dir = Path(data_dir)
     is_new = not data_dir.exists()
     for name in (*(n for pair in SPLITS.values() for n in pair), LEFT_OUT):
@@ -30,7 +31,8 @@ def new_data_folder(data_dir):
     except OSError as error:
         raise UserError(f"can't write: {error.strerror} ({data_dir}). Choose another.") from None
     try:
-        (work / "ready").mkdir()
+        for folder, _ in SPLITS.values():
+            (work / "ready" / folder).mkdir(parents=True)
         yield work
         for path in (work / "ready").iterdir():
             if (data_dir / path.name).is_dir():

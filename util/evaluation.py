@@ -90,7 +90,7 @@ def calibrate(ensemble, args):
     calibration, _ = fit_calibration(predictions, ensemble.sees_sex, always=True)
     hospital.store_calibration(path, calibration, first.table, ensemble.views)
     print(hospital.format_named(calibration, path))
-    if hospital.verdict_on(calibration["gain"]) == hospital.HELPS:
+    if hospital.helps(calibration):
         print(next_prediction(folder, ensemble.sees_sex, f" --calibration {name}"))
     else:
         print("next: predict without it, or name more films: months are not better for it")

@@ -10,12 +10,12 @@ from preprocessing import SPLITS, make_batch, split_paths
 from util.backbones import ATTENTION, check_backbone
 from util.calibration import (
     correct_months,
-    count_views,
     cross_fit,
     fit_calibration,
     format_calibration,
     views_ending,
     views_key,
+    views_to_evaluate,
 )
 from util.errors import UserError
 from util.files import write_csv
@@ -99,7 +99,7 @@ def check_options(args):
     make_strategy(args)
     for split in SPLITS:
         split_paths(args.data_dir, split)
-    if not from_run(args):
+    if args.weights != "none" and not from_run(args):
         build_backbone(args.backbone, args.img_size, args.weights)  # its weights may be missing
 
 
@@ -228,7 +228,7 @@ def evaluate_splits(films, args, run):
     predict = compile_predictor(model)
     warm_up(predict, films["test"], args.batch_size_eval)  # whose films a second are kept
     metrics, predictions, calibrations = {}, {}, {}
-    for views in sorted({1, count_views(vars(args))}):
+    for views in views_to_evaluate(vars(args)):
         over_views = test_time_augmentation(predict, views)
         months, speed = predict_splits(over_views, films, args.batch_size_eval)
         calibration, tables = calibrate_splits(films, months, args)

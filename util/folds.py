@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from util.calibration import count_views, views_ending
+from util.calibration import views_ending, views_to_evaluate
 from util.ensemble import average_predictions, check_same_split, read_members, stored_predictions
 from util.errors import UserError
 from util.files import write_csv
@@ -101,16 +101,16 @@ def report_folds(run, folds, args):
     and those of each fold. `run` is the folder of the folds, `folds` their run folders."""
     members = read_members(folds)
     metrics = {}
-    for views in sorted({1, count_views(vars(args))}):
+    for views in views_to_evaluate(vars(args)):
         metrics |= judge_folds(run, members, views, args.seed)
     metrics["folds"] = [describe_fold(member) for member in members]
     run.write_json("metrics.json", metrics)
-    views = f"means of {args.tta_steps} views"
+    over_views = f"means of {args.tta_steps} views"
     titles = {
         "out_of_fold": "\nout of fold",
         "test": f"\ntest, mean of {args.folds} folds",
-        "out_of_fold_tta": f"\nout of fold, {views}",
-        "test_tta": f"\ntest, mean of {args.folds} folds, {views}",
+        "out_of_fold_tta": f"\nout of fold, {over_views}",
+        "test_tta": f"\ntest, mean of {args.folds} folds, {over_views}",
     }
     for name, title in titles.items():
         if name in metrics:

@@ -16,8 +16,6 @@ from util.metrics import SEXES, count_people
 from util.runs import Run
 from util.tables import LABELS, LARGEST_YEARS, look_like_years
 
-HELPS = "it helps"
-
 
 def new_calibration_path(folder, name):
     """The file of a new calibration; UserError when the name can't be one or is taken."""
@@ -106,14 +104,15 @@ def check_months(predictions, csv):
         )
 
 
-def verdict_on(gain):
-    """What the interval of a calibration's gain says of it, in words."""
-    low, high = gain["difference_ci95"]
-    return HELPS if high < 0 else "it harms" if low > 0 else "no clear gain"
+def helps(calibration):
+    """Whether months are better for a calibration: the interval of its gain lies below zero."""
+    return calibration["gain"]["difference_ci95"][1] < 0
 
 
 def format_named(calibration, path):
     """A calibration of another hospital, for the terminal."""
+    harms = calibration["gain"]["difference_ci95"][0] > 0
+    verdict = "it helps" if helps(calibration) else "it harms" if harms else "no clear gain"
     lines = [
         f"{'boys' if sex == 'male' else 'girls'}: months = {line['slope']:.3f} x predicted "
         f"{line['intercept']:+.1f}"
@@ -121,7 +120,7 @@ def format_named(calibration, path):
     ]
     return "\n".join(
         [
-            f"calibration on {calibration['n']} films: {verdict_on(calibration['gain'])}",
+            f"calibration on {calibration['n']} films: {verdict}",
             f"  {format_gain(calibration['gain'])}",
             *(f"  {line}" for line in lines),
             f"  {LEVEL} interval: +-{calibration['half_width']['all']['months']:.1f} months",

@@ -288,8 +288,6 @@ def place_films(films, max_side, ready):
         ".png" if a else Path(p).suffix.lower() for a, p in zip(anew, films["path"], strict=True)
     ]
     names = films["id"] + endings
-    for folder, _ in SPLITS.values():
-        (ready / folder).mkdir()
 
     def place(film):
         path, split, name, anew = film

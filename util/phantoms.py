@@ -224,8 +224,6 @@ def write_phantoms(data_dir, counts, height=256, seed=42):
     """
     with new_data_folder(data_dir) as work:
         ready = work / "ready"
-        for folder, _ in SPLITS.values():
-            (ready / folder).mkdir()
         films = [(split, number) for split in SPLITS for number in range(counts[split])]
         rows = map_films(
             lambda film: write_phantom(ready, *film, seed, height), films, "phantoms", progress=True

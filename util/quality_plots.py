@@ -30,11 +30,7 @@ def plot_ages(usable, path):
     """How many boys and girls of each age, one panel for each split."""
     splits = list(usable["split"].unique())
     bins = np.arange(0, usable["boneage"].max() + 13, 12)
-    figure, axes = subplots(
-        ncols=len(splits),
-        figsize=(4 * len(splits), 3.2),
-        squeeze=False,
-    )
+    figure, axes = subplots(ncols=len(splits), figsize=(4 * len(splits), 3.2), squeeze=False)
     for axis, split in zip(axes.flat, splits, strict=True):
         part = usable[usable["split"] == split]
         for name, (sex, colour) in SEX_COLOURS.items():
@@ -66,11 +62,7 @@ def plot_samples(films, path):
     """Films as the models see them, original beside CLAHE, and the histograms of their pixels."""
     high = -(-len(films) // 2)
     figure, axes = subplots(
-        nrows=high,
-        ncols=4,
-        figsize=(15, 2.9 * high),
-        width_ratios=[2, 1, 2, 1],
-        squeeze=False,
+        high, 4, figsize=(15, 2.9 * high), width_ratios=[2, 1, 2, 1], squeeze=False
     )
     for axis in axes.flat:
         axis.axis("off")

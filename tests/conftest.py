@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,9 +25,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each, before TensorFlow is
 ROOT = Path(__file__).parent.parent
 SMALL_BACKBONE = ROOT / "tests" / "small_backbone.py"
 LONGEST = (
-    *("test_training", "test_modeling", "test_prediction", "test_inference_speed"),
-    *("test_runtimes", "test_hand_crop", "test_accelerators", "test_sweep", "test_features"),
-    "test_options",
+    *("test_training", "test_modeling", "test_prediction", "test_evaluation", "test_hospital"),
+    *("test_inference_speed", "test_runtimes", "test_hand_crop", "test_accelerators"),
+    *("test_sweep", "test_features", "test_options"),
 )
 
 
@@ -33,6 +35,21 @@ def pytest_collection_modifyitems(items):
     """The longest files first, so that both processes of `make test` end at about the same time."""
     place = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))  # stable
+
+
+def check_error_line(process, *words):
+    """Fail unless a command ended with exit code 2 and one error line, which holds these words."""
+    assert process.returncode == 2, process.stdout + process.stderr
+    assert process.stderr.startswith("error: "), process.stderr
+    assert process.stderr.count("\n") == 1, process.stderr
+    for word in words:
+        assert word in process.stderr
+
+
+def copy_data(folder, target):
+    """A copy of a data folder to write into or to spoil, without what was made from it."""
+    made = shutil.ignore_patterns("cache", "*_CLAHE")
+    return Path(shutil.copytree(folder, target, ignore=made))
 
 
 def read_history(run):
@@ -100,6 +117,29 @@ def trained(tmp_path_factory, command):
     )
     assert process.returncode == 0, process.stderr
     return folder / "run", folder / "Data"
+
+
+@pytest.fixture(scope="session")
+def evaluated(trained, inside, tmp_path_factory):
+    """evaluate.py on the test split, on the films alone: (process, output folder)."""
+    out = tmp_path_factory.mktemp("evaluated") / "out"
+    return inside("evaluate.py", trained[0], "--tta_steps", "1", "--out", out), out
+
+
+@pytest.fixture(scope="session")
+def odd_films(trained, tmp_path_factory):
+    """One film as 8 bits and as the 16 that these are cut from, and files that can't be used."""
+    folder = tmp_path_factory.mktemp("odd films")
+    source = next((trained[1] / "test").iterdir())
+    film = cv2.imread(str(source), cv2.IMREAD_GRAYSCALE)
+    shutil.copy(source, folder / "8bit.png")
+    lower_bits = np.random.default_rng(0).integers(0, 256, film.shape, np.uint16)
+    deep = film.astype(np.uint16) * 256 + lower_bits
+    cv2.imwrite(str(folder / "16bit.png"), deep)
+    cv2.imwrite(str(folder / "12bit.png"), deep // 16)
+    (folder / "truncated.png").write_bytes(source.read_bytes()[:1000])
+    (folder / "letter.jpg").write_text("Dear colleague")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,12 @@ download of weights.
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, copy_data
 
 SHRINK = "--weights none --img_size 72 --batch_size 8 --epochs_frozen 1"
 
@@ -22,7 +21,7 @@ SHRINK = "--weights none --img_size 72 --batch_size 8 --epochs_frozen 1"
 def data(phantoms, tmp_path_factory):
     """A data folder of this module alone: CLAHE copies are written into it."""
     folder = tmp_path_factory.mktemp("brief") / "Data"
-    return shutil.copytree(phantoms, folder, ignore=shutil.ignore_patterns("cache", "*_CLAHE"))
+    return copy_data(phantoms, folder)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from conftest import ROOT, check_error_line, copy_data
 
 from clahe.enhance import apply_clahe, complete_clahe, enhance_folder, made_with
 from preprocessing import load_films
@@ -16,15 +17,11 @@ from util import parallel
 from util.errors import UserError
 from util.radiographs import read_radiograph
 
-ROOT = Path(__file__).parent.parent
-
 
 @pytest.fixture
 def data(phantoms, tmp_path):
     """A data folder of our own, to spoil."""
-    return Path(
-        shutil.copytree(phantoms, tmp_path / "Data", ignore=shutil.ignore_patterns("cache"))
-    )
+    return copy_data(phantoms, tmp_path / "Data")
 
 
 def command(split, *options):
@@ -190,10 +187,7 @@ def test_copies_of_two_settings_are_not_used(data, monkeypatch):
 )
 def test_mistakes_end_in_one_line(options, words, inside):
     done = inside("clahe.apply_test", *options)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert words in done.stderr
+    check_error_line(done, words)
 
 
 def test_missing_copies_are_completed_with_the_settings_of_the_folder(data):

@@ -7,6 +7,7 @@ from argparse import Namespace
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import check_error_line
 
 from util.ensemble import Ensemble, Member, average, choose_views, read_members
 from util.errors import UserError
@@ -269,9 +270,7 @@ def test_runs_of_different_films_are_no_ensemble_on_a_split(runs, inside, tmp_pa
     for name in ("model.keras", "calibration.json"):
         (other / name).symlink_to(runs["sex"] / name)
     process = inside("evaluate.py", "--ensemble", runs["sex"], other)
-    assert process.returncode == 2
-    assert process.stderr.count("\n") == 1
-    assert message in process.stderr
+    check_error_line(process, message)
 
 
 @pytest.mark.parametrize(
@@ -287,9 +286,7 @@ def test_runs_of_different_films_are_no_ensemble_on_a_split(runs, inside, tmp_pa
 )
 def test_wrong_usage_is_one_line(inside, words, message):
     process = inside("evaluate.py", *words)
-    assert process.returncode == 2
-    assert process.stderr.count("\n") == 1
-    assert message in process.stderr
+    check_error_line(process, message)
 
 
 def test_greedy_selection_needs_common_validation_films(tmp_path):

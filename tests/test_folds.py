@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import check_error_line
 
 from preprocessing import load_films
 from util.splits import fold_films
@@ -151,8 +152,7 @@ def test_a_fold_is_evaluated_on_the_films_that_it_held_out(folds, inside, tmp_pa
     held_out, found = read(run / "predictions_val.csv"), read(tmp_path / "out" / "predictions.csv")
     assert found["id"].tolist() == held_out["id"].tolist()
     process = inside("evaluate.py", folds[2], "--split", "val")
-    assert process.returncode == 2
-    assert "one may have been trained on those of the other" in process.stderr
+    check_error_line(process, "one may have been trained on those of the other")
 
 
 def test_folds_are_neither_overwritten_nor_mixed(folds, train):
@@ -164,16 +164,13 @@ def test_folds_are_neither_overwritten_nor_mixed(folds, train):
         (["--resume", "--folds", "3"], "--folds 2 -> 3"),
     ):
         process, _ = train("cv", *words)
-        assert process.returncode == 2
-        assert process.stderr.count("\n") == 1
-        assert message in process.stderr
+        check_error_line(process, message)
     assert before == {p: p.stat().st_mtime_ns for p in folds[2].rglob("*")}
 
 
 def test_a_failed_start_leaves_no_folder(train, folds):
     process, folder = train("none", "--resume")
-    assert process.returncode == 2
-    assert "no run to resume" in process.stderr
+    check_error_line(process, "no run to resume")
     process, folder = train("failed", "--weights", "no_such_file.h5")
     assert process.returncode == 2
     assert not folder.exists()
@@ -185,8 +182,7 @@ def test_folds_do_not_go_into_the_folder_of_a_run(small_run, phantoms, inside):
         *("train_advanced.py", "--data_dir", phantoms, "--folds", 2),
         *("--results_dir", small_run.parent, "--run_name", small_run.name),
     )
-    assert process.returncode == 2
-    assert "no folder of folds" in process.stderr
+    check_error_line(process, "no folder of folds")
     assert sorted(small_run.iterdir()) == before
 
 

@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, check_error_line
 
 from inference_speed import analyze_inference_results as analyze
 from inference_speed import compute_inference_speed as compute
 from inference_speed import convert, routes, timing
 from inference_speed.comparison import compare, read_benchmark
 from util.backbones import BACKBONES
-from util.errors import run_command
 from util.runtimes import RUNTIMES
 
 TIMED = routes.DEFAULT_ROUTES[:3]  # predict, compiled, and the first runtime that is installed
@@ -476,18 +475,7 @@ def test_defaults_are_those_of_earlier_versions():
     assert compute.parse_args(["--img_height", "96", "--img_width", "96"]).img_size == 96
 
 
-def mistake(capsys, main, *words):
-    """The one error line of a command that ends with exit code 2."""
-    with pytest.raises(SystemExit) as end:
-        run_command(lambda: main([str(word) for word in words]))
-    out, err = capsys.readouterr()
-    assert end.value.code == 2, out + err
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1, err
-    return err
-
-
-def test_mistakes_of_the_benchmark_are_one_line_each(tmp_path, capsys, monkeypatch):
+def test_mistakes_of_the_benchmark_are_one_line_each(tmp_path, inside, monkeypatch):
     monkeypatch.setattr(compute, "run_case", lambda case: pytest.fail("a benchmark began"))
     monkeypatch.chdir(tmp_path)
     weights = tmp_path / "weights.h5"
@@ -509,8 +497,7 @@ def test_mistakes_of_the_benchmark_are_one_line_each(tmp_path, capsys, monkeypat
         (["--backbones", "vgg16", "--results_dir", weights], ["--results_dir", "weights.h5"]),
     ]
     for words, expected in cases:
-        line = mistake(capsys, compute.main, *words)
-        assert all(word in line for word in expected), line
+        check_error_line(inside("inference_speed.compute_inference_speed", *words), *expected)
     assert list(tmp_path.iterdir()) == [weights]
 
 
@@ -607,7 +594,7 @@ def test_a_comparison_that_cannot_be_made_again_is_kept(tmp_path):
     assert comparison.read_text() == "my own notes"
 
 
-def test_mistakes_of_the_analysis_are_one_line_each(tmp_path, capsys):
+def test_mistakes_of_the_analysis_are_one_line_each(tmp_path, inside):
     (tmp_path / "empty").mkdir()
     good, failed, short = (tmp_path / name for name in ("good.csv", "failed.csv", "short.csv"))
     table = write_benchmark(good, CASES)
@@ -630,6 +617,5 @@ def test_mistakes_of_the_analysis_are_one_line_each(tmp_path, capsys):
         (["--csv_file", good, "--results_dir", tmp_path], ["--results_dir"]),
     ]
     for words, expected in cases:
-        line = mistake(capsys, analyze.main, *words)
-        assert all(word in line for word in expected), line
+        check_error_line(inside("inference_speed.analyze_inference_results", *words), *expected)
     assert not (tmp_path / "speed_comparison.csv").exists()

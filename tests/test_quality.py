@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import check_error_line, copy_data
 
 import check_nan_in_dfs
 from preprocessing import SPLITS
@@ -21,7 +22,7 @@ from util.tables import count_gaps, read_table
 @pytest.fixture
 def folder(phantoms, tmp_path):
     """A data folder of its own: 48 training, 12 validation and 13 test phantoms."""
-    return shutil.copytree(phantoms, tmp_path / "Data", ignore=shutil.ignore_patterns("cache"))
+    return copy_data(phantoms, tmp_path / "Data")
 
 
 @pytest.fixture(scope="module")
@@ -338,6 +339,4 @@ def test_a_clean_folder_ends_with_0_and_no_report_is_overwritten(large_films, tm
 
 def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, command):
     process = command("check_nan_in_dfs.py", cwd=tmp_path)
-    assert process.returncode == 2
-    assert process.stderr.startswith("error: no data folder (Data)")
-    assert process.stderr.count("\n") == 1
+    check_error_line(process, "no data folder (Data)")

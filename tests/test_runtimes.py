@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, check_error_line
 
 import predict
 from inference_speed import export_model, parity
@@ -18,7 +18,7 @@ from preprocessing import SPLITS, load_films
 from util import runtimes
 from util.backbones import MODEL_TYPES
 from util.calibration import fit_calibration, views_key
-from util.errors import UserError, run_command
+from util.errors import UserError
 from util.prediction import compile_predictor, predict_films
 from util.runs import CALIBRATION
 from util.runtimes import RUNTIMES, check_export, export_path, load_quickest, load_runtime
@@ -117,14 +117,6 @@ def one_error(capsys):
     assert err.startswith("error: ")
     assert err.count("\n") == 1, err
     return err
-
-
-def mistake(capsys, main, *words):
-    """The one error line of a command that ends with exit code 2."""
-    with pytest.raises(SystemExit) as end:
-        run_command(lambda: main([str(word) for word in words]))
-    assert end.value.code == 2
-    return one_error(capsys)
 
 
 # ---------------------------------------------------------------------------------------- exports
@@ -389,44 +381,54 @@ def write_export(folder, name, ms, ms_keras=1000):
     runtimes.record_path(path).write_text(json.dumps(record))
 
 
-def test_mistakes_are_one_line_each(run_copy, tmp_path, capsys, monkeypatch):
+def test_mistakes_are_one_line_each(run_copy, tmp_path, inside, monkeypatch):
     forget_exports(run_copy)
     film = ROOT / "README.md"
-    predicting = [film, "--model", run_copy, "--sex", "F"]
-    exporting = ["--model", run_copy, "--format"]
+    predicting = ["predict.py", film, "--model", run_copy, "--sex", "F"]
+    export = ["inference_speed.export_model", "--model"]
+    exporting = [*export, run_copy, "--format"]
     (tmp_path / "mine.onnx").write_text("mine")
     cases = [
-        (predict.main, [*predicting, "--precision", "int8"], ["--precision", "--runtime"]),
-        (export_model.main, [*exporting, "onnx", "--precision", "f16"], ["onnx has no f16"]),
-        (export_model.main, [*exporting, "torch"], ["torch"]),
+        ([*predicting, "--precision", "int8"], ["--precision", "--runtime"]),
+        ([*exporting, "onnx", "--precision", "f16"], ["onnx has no f16"]),
+        ([*exporting, "torch"], ["torch"]),
     ]
     monkeypatch.setattr(runtimes, "find_spec", lambda module: None)
     for name, kind in RUNTIMES.items():
         words = [f"package {kind.package} is not installed", f"pip install {kind.package}"]
-        cases += [(predict.main, [*predicting, "--runtime", name], words)]
-        cases += [(export_model.main, [*exporting, name], words)]
-    for main, words, expected in cases:
-        line = mistake(capsys, main, *words)
-        assert all(word in line for word in expected), line
+        cases += [([*predicting, "--runtime", name], words)]
+        cases += [([*exporting, name], words)]
+    for words, expected in cases:
+        check_error_line(inside(*words), *expected)
 
     monkeypatch.setattr(runtimes, "find_spec", lambda module: True)
     command = f"python -m inference_speed.export_model --model {run_copy} --format"
     cases = [
-        (predict.main, [*predicting, "--runtime", "onnx"], [f"{command} onnx\n"]),
+        ([*predicting, "--runtime", "onnx"], [f"{command} onnx\n"]),
         (
-            predict.main,
             [*predicting, "--runtime", "litert", "--precision", "int8"],
             [f"{command} litert --precision int8\n"],
         ),
-        (predict.main, [*predicting, "--runtime", "onnx", "--precision", "f16"], ["no f16"]),
-        (export_model.main, ["--model", tmp_path, "--format", "onnx"], ["no trained run"]),
-        (export_model.main, [*exporting, "onnx", "--out", tmp_path / "m.xml"], [".onnx", "--out"]),
-        (export_model.main, [*exporting, "onnx", "--out", "/no/m.onnx"], ["no such folder"]),
-        (export_model.main, [*exporting, "onnx", "--out", tmp_path / "mine.onnx"], ["already"]),
+        ([*predicting, "--runtime", "onnx", "--precision", "f16"], ["no f16"]),
+        (
+            [*export, tmp_path, "--format", "onnx"],
+            ["no trained run"],
+        ),
+        (
+            [*exporting, "onnx", "--out", tmp_path / "m.xml"],
+            [".onnx", "--out"],
+        ),
+        (
+            [*exporting, "onnx", "--out", "/no/m.onnx"],
+            ["no such folder"],
+        ),
+        (
+            [*exporting, "onnx", "--out", tmp_path / "mine.onnx"],
+            ["already"],
+        ),
     ]
-    for main, words, expected in cases:
-        line = mistake(capsys, main, *words)
-        assert all(word in line for word in expected), line
+    for words, expected in cases:
+        check_error_line(inside(*words), *expected)
     assert (tmp_path / "mine.onnx").read_text() == "mine"
 
 

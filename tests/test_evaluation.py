@@ -1,0 +1,219 @@
+"""evaluate.py on a trained run: right months, right order, films that it learned from told of."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import check_error_line
+
+from util.ensemble import Member
+from util.held_out import trained_on, training_notes
+from util.metrics import read_predictions
+from util.runs import Run, read_run
+
+
+def test_a_small_model_beats_the_median_baseline_twofold(evaluated):
+    """Must hold 8: on phantoms that no epoch has seen."""
+    metrics = json.loads((evaluated[1] / "metrics.json").read_text())
+    assert metrics["n"] == 90
+    assert 2 * metrics["mae"] < metrics["baseline"]["mae"]
+
+
+def test_evaluation_repeats_what_the_run_says_of_its_test_split(trained, evaluated):
+    expected = pd.read_csv(trained[0] / "predictions_test.csv", dtype={"id": str})
+    pd.testing.assert_frame_equal(read_predictions(evaluated[1] / "predictions.csv"), expected)
+
+
+def test_evaluation_prints_months_and_leaves_pictures(evaluated):
+    process, out = evaluated
+    assert process.returncode == 0, process.stderr
+    for words in ("errors in months", "median baseline", "90", str(out)):
+        assert words in process.stdout
+    names = {path.name for path in (out / "plots").iterdir()}
+    assert any(name.startswith("bland_altman") for name in names)
+    assert len(names) == 3
+
+
+def test_views_are_averaged_film_by_film(trained, inside, tmp_path):
+    """S1, S2: the mean over views keeps its film, label and order; a run that was trained with
+    views is evaluated with as many."""
+    options = json.loads((trained[0] / "config.json").read_text())["options"]
+    assert (options["use_tta"], options["tta_steps"]) == (True, 4)
+    plain = pd.read_csv(trained[0] / "predictions_test.csv")
+    views = pd.read_csv(trained[0] / "predictions_test_tta.csv")
+    assert views[["id", "boneage"]].equals(plain[["id", "boneage"]])
+    assert np.corrcoef(plain["predicted"], views["predicted"])[0, 1] > 0.9
+    assert not np.allclose(plain["predicted"], views["predicted"], atol=0.1)
+    metrics = json.loads((trained[0] / "metrics.json").read_text())
+    assert metrics["test_tta"]["mae"] == pytest.approx(views["error"].abs().mean())
+    process = inside("evaluate.py", trained[0], "--out", tmp_path / "out")
+    assert process.returncode == 0, process.stderr
+    assert "mean of 4 views" in process.stdout
+    assert (
+        read_predictions(tmp_path / "out" / "predictions.csv")["predicted"].tolist()
+        == views["predicted"].tolist()
+    )
+
+
+def test_labels_in_another_order_give_the_same_prediction_for_each_film(
+    trained, evaluated, inside, tmp_path
+):
+    """A table of a stranger: shuffled, other headers, one film missing, one without sex."""
+    table = pd.read_csv(trained[1] / "df_test.csv", dtype={"id": str}).sample(40, random_state=5)
+    table["Sex"] = table["sex"].map({1: "M", 0: "F"})
+    table.loc[table.index[3], "Sex"] = None
+    usable = table["id"].drop(table.index[3]).tolist()
+    table.loc[len(table) + 1000, ["id", "boneage", "Sex"]] = ["unknown", 100, "F"]
+    table = table.rename(columns={"id": "Case ID", "boneage": "Bone Age (months)"})
+    table[["Case ID", "Sex", "Bone Age (months)"]].to_csv(tmp_path / "labels.csv", index=False)
+    process = inside(
+        *("evaluate.py", trained[0], "--csv", tmp_path / "labels.csv"),
+        *("--images", trained[1] / "test", "--tta_steps", "1", "--out", tmp_path / "out"),
+    )
+    assert process.returncode == 0, process.stderr
+    got = read_predictions(tmp_path / "out" / "predictions.csv")
+    assert got["id"].tolist() == usable  # in the order of the table
+    both = got.merge(read_predictions(evaluated[1] / "predictions.csv"), on="id")
+    np.testing.assert_allclose(both["predicted_x"], both["predicted_y"], atol=0.011)
+    left_out = pd.read_csv(tmp_path / "out" / "left_out.csv", dtype=str)
+    assert sorted(left_out["reason"]) == ["no file", "no usable sex"]
+    assert "1 no file" in process.stdout
+
+
+def test_evaluation_never_writes_over_another(trained, inside, evaluated):
+    before = (evaluated[1] / "predictions.csv").stat().st_mtime_ns
+    process = inside("evaluate.py", trained[0], "--out", evaluated[1])
+    assert process.returncode == 0
+    assert f"{evaluated[1]}_2" in process.stdout
+    assert (evaluated[1] / "predictions.csv").stat().st_mtime_ns == before
+
+
+def test_mistakes_of_evaluate_are_one_line_each(trained, inside, tmp_path):
+    run, data = trained
+    (tmp_path / "columns.csv").write_text("id,sex\n1,M\n")
+    (tmp_path / "empty.csv").write_text("")
+    films = ["--images", data / "test"]
+    cases = [
+        ([tmp_path / "nowhere"], ["no trained run", "nowhere"]),
+        ([run, "--data_dir", tmp_path / "nowhere"], ["no data folder", "nowhere"]),
+        ([run, "--csv", tmp_path / "none.csv", *films], ["no such table"]),
+        ([run, "--csv", tmp_path / "columns.csv", *films], ["no column for boneage"]),
+        ([run, "--csv", tmp_path / "empty.csv", *films], ["empty.csv"]),
+        ([run, "--csv", data / "df_test.csv", "--images", tmp_path / "no"], ["no image folder"]),
+        ([run, "--csv", data / "df_test.csv", "--images", data / "train"], ["no usable film"]),
+    ]
+    for words, expected in cases:
+        check_error_line(inside("evaluate.py", *words), *expected)
+
+
+def test_an_evaluation_says_when_films_were_not_held_out(trained, inside, tmp_path):
+    run, data = trained
+    process = inside("evaluate.py", run, "--out", tmp_path / "own", "--tta_steps", "1")
+    assert process.returncode == 0, process.stderr
+    assert "was trained on" not in process.stdout
+    (tmp_path / "Data").mkdir()
+    (tmp_path / "Data" / "test").symlink_to(data / "train")
+    (tmp_path / "Data" / "df_test.csv").symlink_to(data / "df_train.csv")
+    words = ["--data_dir", tmp_path / "Data", "--out", tmp_path / "other", "--tta_steps", "1"]
+    process = inside("evaluate.py", run, *words)
+    assert process.returncode == 0, process.stderr
+    note = f"{run} was trained on {len(pd.read_csv(data / 'df_train.csv'))} of these films"
+    assert f"note: {note}" in process.stdout
+    metrics = json.loads((tmp_path / "other" / "metrics.json").read_text())
+    assert metrics["notes"][0].startswith(note)
+    assert metrics["films"]["data_dir"] == str(tmp_path / "Data")
+
+
+def test_an_evaluation_on_training_films_says_so_and_tells_no_coverage(trained, inside, tmp_path):
+    words = ["--split", "train", "--out", tmp_path / "out", "--tta_steps", "1"]
+    process = inside("evaluate.py", trained[0], *words)
+    assert process.returncode == 0, process.stderr
+    assert f"note: {trained[0]} was trained on" in process.stdout
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["intervals"] is None
+
+
+def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
+    small_run, phantoms, inside, tmp_path
+):
+    trained, others = (pd.read_csv(phantoms / f"df_{s}.csv") for s in ("train", "val"))
+    films = [phantoms / "train" / f"{id}.png" for id in trained["id"][:3]]
+    films += [phantoms / "validation" / f"{id}.png" for id in others["id"][:4]]
+    (tmp_path / "films").mkdir()
+    for film in films:
+        (tmp_path / "films" / film.name).symlink_to(film)
+    labels = pd.concat([trained[:3], others[:4]])
+    labels.loc[labels.index[0], "boneage"] += 1  # the same id in another hospital
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--csv", tmp_path / "labels.csv", "--images", tmp_path / "films"]
+    process = inside("evaluate.py", small_run, *words, "--out", tmp_path / "out")
+    assert process.returncode == 0, process.stderr
+    assert f"note: {small_run} was trained on 2 of these films" in process.stdout
+
+
+def test_validation_films_of_a_fold_have_no_clahe_copies(small_run, phantoms, inside, tmp_path):
+    fold = shutil.copytree(small_run, tmp_path / "fold_1")
+    config = json.loads((fold / "config.json").read_text())
+    config["options"] |= {"folds": 5, "fold": 1}
+    (fold / "config.json").write_text(json.dumps(config))
+    process = inside("evaluate.py", fold, "--split", "val", "--use_clahe_val_test")
+    check_error_line(process, "have no CLAHE copies")
+    assert not (phantoms / "validation_CLAHE").exists()
+
+
+def test_an_evaluation_says_when_it_was_corrected_by_these_films(trained, inside, tmp_path):
+    process = inside("evaluate.py", trained[0], "--split", "val", "--out", tmp_path / "val")
+    assert process.returncode == 0, process.stderr
+    assert "corrections and intervals of the model come from 120 of these films" in process.stdout
+    assert "90 % intervals" not in process.stdout
+
+
+def test_so_it_says_of_some_of_them_in_another_order(trained, inside, tmp_path):
+    """And judges the intervals by the films that they were not fitted to."""
+    val, test = (
+        pd.read_csv(trained[1] / f"df_{s}.csv", dtype={"id": str}) for s in ("val", "test")
+    )
+    pd.concat([test[:20], val[:12:-1]]).to_csv(tmp_path / "labels.csv", index=False)
+    (tmp_path / "films").mkdir()
+    for split in ("validation", "test"):
+        for film in (trained[1] / split).iterdir():
+            (tmp_path / "films" / film.name).symlink_to(film)
+    words = ["--csv", tmp_path / "labels.csv", "--images", tmp_path / "films"]
+    process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / "out")
+    assert process.returncode == 0, process.stderr
+    assert "corrections and intervals of the model come from 107 of these films" in process.stdout
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["n"], metrics["intervals"]["all"]["n"]) == (127, 20)
+
+
+def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
+    def notes(member, table):
+        return training_notes(member, table, trained_on(member, table))
+
+    run, config = read_run(small_run)
+    films = pd.read_csv(small_run / "train_films.csv", dtype={"id": str})
+    other = films.assign(id="other " + films["id"])
+    assert list(notes(Member(run, config), other)) == []
+    start = {"data": {"train": {"fingerprint": "of another hospital"}}}
+    (note,) = notes(Member(run, config | {"start": start}), other)
+    assert "started from a run that was trained on other films" in note
+    shipped = Member(Run(tmp_path), config)  # without a list
+    (note,) = notes(shipped, films[1:])
+    assert "comes without a list of its training films" in note
+    (note,) = notes(shipped, films)
+    assert f"was trained on {len(films)} of these films" in note
+
+
+def test_a_run_stores_its_calibration_and_checks_it_on_test_films(trained, evaluated):
+    run = trained[0]
+    calibrations = json.loads((run / "calibration.json").read_text())
+    assert calibrations.keys() == {"views_1", "views_4"}  # it was trained with --use_tta
+    assert calibrations["views_1"]["n"] == 120
+    metrics = json.loads((run / "metrics.json").read_text())
+    for name in ("test", "test_tta"):
+        assert metrics[name]["intervals"]["all"]["n"] == 90
+        assert metrics[name]["intervals"]["all"]["covered"] > 0.75
+    again = json.loads((evaluated[1] / "metrics.json").read_text())
+    assert again["intervals"] == metrics["test"]["intervals"]
+    assert "90 % intervals" in evaluated[0].stdout

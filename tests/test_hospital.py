@@ -1,0 +1,172 @@
+"""Calibrations for another hospital, fitted by evaluate.py and used by it and by predict.py."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import check_error_line
+
+
+@pytest.fixture(scope="module")
+def hospital(trained, tmp_path_factory):
+    """Films of another hospital, whose readers say 12 months more of boys and 20 less of girls than
+    the run, more or less: (labels to calibrate on, labels of other films, folder of films)."""
+    folder = tmp_path_factory.mktemp("hospital")
+    table = pd.read_csv(trained[0] / "predictions_test_tta.csv", dtype={"id": str})
+    noise = np.random.default_rng(0).normal(0, 4, len(table))
+    said = table["predicted"] + np.where(table["sex"] == 1, 12, -20) + noise
+    sex = table["sex"].map({1: "M", 0: "F"})
+    table = pd.DataFrame({"id": table["id"], "boneage": said.clip(0).round(1), "sex": sex})
+    table[:60].to_csv(folder / "some.csv", index=False)
+    table[60:].to_csv(folder / "others.csv", index=False)
+    return folder / "some.csv", folder / "others.csv", trained[1] / "test"
+
+
+@pytest.fixture(scope="module")
+def calibrated(trained, hospital, inside):
+    """evaluate.py --calibrate on those films."""
+    words = ["--calibrate", hospital[0], "--images", hospital[2], "--name", "far"]
+    process = inside("evaluate.py", trained[0], *words)
+    assert process.returncode == 0, process.stderr
+    return process
+
+
+def test_ages_in_years_are_told_of_and_no_calibration(trained, hospital, inside, tmp_path):
+    table = pd.read_csv(hospital[0])
+    table.assign(boneage=table["boneage"] / 12).to_csv(tmp_path / "years.csv", index=False)
+    images = ["--images", hospital[2]]
+    words = ["--csv", tmp_path / "years.csv", *images, "--out", tmp_path / "out"]
+    process = inside("evaluate.py", trained[0], *words)
+    assert process.returncode == 0, process.stderr
+    assert "multiply them by 12 if they are years" in process.stdout
+    process = inside("evaluate.py", trained[0], "--calibrate", tmp_path / "years.csv", *images)
+    check_error_line(process, "the ages look like years", "Multiply them by 12")
+    assert not (trained[0] / "calibration_years.json").exists()
+
+
+def test_a_calibration_of_a_hospital_gains_there_what_it_says(
+    trained, hospital, calibrated, inside, tmp_path
+):
+    gain = json.loads((trained[0] / "calibration_far.json").read_text())["views_4"]["gain"]
+    assert gain["n"] == 60
+    assert gain["difference_ci95"][1] < 0
+    assert "it helps" in calibrated.stdout
+    maes = []
+    for name, words in (("plain", []), ("far", ["--calibration", "far"])):
+        process = inside(
+            *("evaluate.py", trained[0], "--csv", hospital[1], "--images", hospital[2]),
+            *("--out", tmp_path / name, *words),
+        )
+        assert process.returncode == 0, process.stderr
+        metrics = json.loads((tmp_path / name / "metrics.json").read_text())
+        maes.append(metrics["mae"])
+    assert maes[1] - maes[0] == pytest.approx(gain["difference"], rel=0.25)  # on 30 films
+    assert metrics["intervals"]["all"]["covered"] > 0.7
+
+
+def test_nothing_is_learned_from_films_that_a_calibration_was_fitted_to(
+    trained, hospital, calibrated, inside, tmp_path
+):
+    """Also where they are a part of what is evaluated."""
+    pd.concat([pd.read_csv(path) for path in hospital[:2]]).to_csv(tmp_path / "all.csv")
+    note = "corrections and intervals of the model come from 60 of these films"
+    for csv, told in ((tmp_path / "all.csv", True), (hospital[1], False)):
+        words = ["--csv", csv, "--images", hospital[2], "--calibration", "far"]
+        process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / "out")
+        assert process.returncode == 0, process.stderr
+        assert (note in process.stdout) == told
+
+
+def test_two_runs_are_compared_under_a_calibration_of_each(
+    trained, hospital, calibrated, inside, tmp_path
+):
+    """Also where a run has lines of its own, so that its validation films are known as well."""
+    a, b = (shutil.copytree(trained[0], tmp_path / name) for name in "ab")
+    lines = {sex: {"slope": 1.0, "intercept": 0.0} for sex in ("male", "female")}
+    stored = json.loads((a / "calibration.json").read_text())
+    stored = {views: calibration | {"lines": lines} for views, calibration in stored.items()}
+    (a / "calibration.json").write_text(json.dumps(stored))
+    words = ["--csv", hospital[1], "--images", hospital[2], "--calibration", "far"]
+    process = inside("evaluate.py", a, b, *words)
+    assert process.returncode == 0, process.stderr
+    assert "+0.00   difference, 95 % interval [+0.00, +0.00]" in process.stdout
+
+
+def test_runs_that_can_not_be_compared_are_told_of_before_either_is_evaluated(
+    trained, small_run, calibrated, inside, tmp_path
+):
+    a, b = (shutil.copytree(trained[0], tmp_path / name) for name in "ab")
+    (b / "calibration_far.json").unlink()
+    for words in ([a, b, "--calibration", "far"], [a, small_run]):
+        process = inside("evaluate.py", *words)
+        check_error_line(process, str(words[1]))
+        assert not list(a.glob("evaluation_*"))
+
+
+def test_a_calibration_on_training_films_says_so(small_run, phantoms, inside, tmp_path):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    tables = [pd.read_csv(phantoms / f"df_{split}.csv") for split in ("train", "val")]
+    pd.concat(tables).to_csv(tmp_path / "both.csv", index=False)
+    process = inside("evaluate.py", run, "--calibrate", tmp_path / "both.csv", "--images", phantoms)
+    assert process.returncode == 0, process.stderr
+    assert f"note: {run} was trained on 48 of these films" in process.stdout
+    assert (
+        f"note: corrections and intervals of the model come from {len(tables[1])} of these"
+        in process.stdout
+    )
+
+
+def test_predict_uses_a_calibration_on_request_alone(
+    trained, hospital, calibrated, inside, tmp_path
+):
+    words = [hospital[2], "--model", trained[0], "--csv", hospital[1]]
+    plain = inside("predict.py", *words, "--out", tmp_path / "plain.csv")
+    process = inside("predict.py", *words, "--calibration", "far", "--out", tmp_path / "far.csv")
+    assert "(90 %: " in process.stdout
+    both = pd.read_csv(tmp_path / "plain.csv").merge(
+        pd.read_csv(tmp_path / "far.csv"), on=["filename", "sex"], suffixes=("", "_far")
+    )
+    lines = json.loads((trained[0] / "calibration_far.json").read_text())["views_4"]["lines"]
+    for sex, line in ((1, lines["male"]), (0, lines["female"])):
+        films = both[both["sex"] == sex]
+        expected = line["slope"] * films["months"] + line["intercept"]
+        np.testing.assert_allclose(films["months_far"], expected, atol=0.02)
+    assert plain.returncode == process.returncode
+
+
+def test_mistakes_of_calibrating_are_one_line_each(
+    trained, hospital, calibrated, odd_films, inside, tmp_path
+):
+    few = pd.read_csv(hospital[0], dtype={"id": str})
+    girls = few["sex"] == "F"
+    pd.concat([few[~girls], few[girls][:7]]).to_csv(tmp_path / "few.csv", index=False)
+    run, film = trained[0], odd_films / "8bit.png"
+    before = (run / "calibration_far.json").read_text()
+    images = ["--images", hospital[2]]
+    predict = ["predict.py", film, "--model", run, "--sex", "F"]
+    cases = [
+        (
+            ["evaluate.py", run, "--calibrate", tmp_path / "few.csv", *images],
+            ["7 female", "add 13"],
+        ),
+        (
+            ["evaluate.py", run, "--calibrate", hospital[0], *images, "--name", "far"],
+            ["there is a calibration of that name", "--name"],
+        ),
+        (
+            ["evaluate.py", run, "--calibrate", hospital[0], *images, "--name", "a/b"],
+            ["not a valid name for a calibration"],
+        ),
+        ([*predict, "--calibration", "near"], ["no calibration near", "There is: far"]),
+        ([*predict, "--calibration", "far", "--tta_steps", "1"], ["--tta_steps"]),
+        *(
+            ([*predict[:4], run, *predict[4:], "--calibration", name], ["belongs to one run"])
+            for name in ("far", "near")
+        ),
+    ]
+    for words, expected in cases:
+        check_error_line(inside(*words), *expected)
+    assert (run / "calibration_far.json").read_text() == before
+    assert not (run / "calibration_few.json").exists()

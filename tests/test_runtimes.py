@@ -410,22 +410,10 @@ def test_mistakes_are_one_line_each(run_copy, tmp_path, inside, monkeypatch):
             [f"{command} litert --precision int8\n"],
         ),
         ([*predicting, "--runtime", "onnx", "--precision", "f16"], ["no f16"]),
-        (
-            [*export, tmp_path, "--format", "onnx"],
-            ["no trained run"],
-        ),
-        (
-            [*exporting, "onnx", "--out", tmp_path / "m.xml"],
-            [".onnx", "--out"],
-        ),
-        (
-            [*exporting, "onnx", "--out", "/no/m.onnx"],
-            ["no such folder"],
-        ),
-        (
-            [*exporting, "onnx", "--out", tmp_path / "mine.onnx"],
-            ["already"],
-        ),
+        ([*export, tmp_path, "--format", "onnx"], ["no trained run"]),
+        ([*exporting, "onnx", "--out", tmp_path / "m.xml"], [".onnx", "--out"]),
+        ([*exporting, "onnx", "--out", "/no/m.onnx"], ["no such folder"]),
+        ([*exporting, "onnx", "--out", tmp_path / "mine.onnx"], ["already"]),
     ]
     for words, expected in cases:
         check_error_line(inside(*words), *expected)

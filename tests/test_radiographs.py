@@ -6,7 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from util.radiographs import FITS, RadiographError, read_canvases, read_radiograph, to_canvas
+from util.radiographs import (
+    FITS,
+    RadiographError,
+    prepare,
+    read_canvases,
+    read_radiograph,
+    to_canvas,
+)
 
 
 def film(height=120, width=90, depth=np.uint8):
@@ -20,6 +27,10 @@ def film(height=120, width=90, depth=np.uint8):
 def save(path, image):
     path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
     return path
+
+
+# NewSubfileType in a TIFF: a page of several, and a smaller copy of another page
+PAGE, THUMBNAIL = (struct.pack("<HHII", 254, 4, 1, kind) for kind in (2, 1))
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".tiff", ".bmp"])
@@ -74,6 +85,21 @@ def tiff(image, order, photometric):
     header = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8 + len(pixels))
     entries = [struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in values.items()]
     return header + pixels + struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("second", "pages"), [(PAGE, 2), (THUMBNAIL, 1)], ids=["pages", "thumbnail"]
+)
+def test_a_tiff_of_several_pages_is_no_film_but_may_have_a_thumbnail(tmp_path, second, pages):
+    path = tmp_path / "film.tif"
+    cv2.imwritemulti(str(path), [film(), film()])
+    before, page, after = path.read_bytes().rpartition(PAGE)
+    path.write_bytes(before + second + after)
+    if pages == 1:
+        assert np.array_equal(read_radiograph(path), prepare(film()))
+    else:
+        with pytest.raises(RadiographError, match="TIFF of 2 pages, where one is expected"):
+            read_radiograph(path)
 
 
 def test_16_bit_film_in_a_narrow_range_keeps_its_detail(tmp_path):

@@ -15,7 +15,7 @@ from hand_crop.localiser import find_hands
 from util.dicom import INSTALL, decode_dicom, is_dicom
 from util.errors import UserError
 
-READER_VERSION = 4  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
+READER_VERSION = 5  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 UNREADABLE = "can't be read"  # by the file system
@@ -28,6 +28,10 @@ KINDS = {  # first bytes of a file: its kind
     b"MM\0*": "TIFF",
     b"BM": "BMP",
 }
+# of TIFF 6.0: tags, and values of theirs
+SUBFILE, REDUCED_OR_MASK = 254, 0b101
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+TIFF_LONG = 4
 
 # OpenCV's own complaints about bad files would come beside our one line that names the file.
 (cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # OpenCV 5 moved it
@@ -145,23 +149,35 @@ def decode(data, path):
         raise RadiographError(path, "not a readable image (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
     if image.dtype not in (np.uint8, np.uint16):
         raise RadiographError(path, f"unsupported pixel type {image.dtype}")
-    if image.dtype == np.uint16 and has_white_zero(data):
+    pages = [page for page in tiff_pages(data) if not page.get(SUBFILE, 0) & REDUCED_OR_MASK]
+    if len(pages) > 1:
+        raise RadiographError(path, f"TIFF of {len(pages)} pages, where one is expected")
+    if image.dtype == np.uint16 and pages and pages[0].get(PHOTOMETRIC) == WHITE_IS_ZERO:
         image = 65535 - image  # OpenCV turns those of 8 bits alone
     return image
 
 
-def has_white_zero(data):
-    """Whether 0 is white in a TIFF: its tag 262, PhotometricInterpretation, is 0 (TIFF 6.0)."""
+def tiff_pages(data):
+    """The pages of a TIFF in order, each as {tag: its value, where that is one number} (TIFF 6.0,
+    section 2); none for other kinds of file."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
-    if not order:
-        return False
-    (start,) = struct.unpack_from(f"{order}I", data, 4)
-    (n,) = struct.unpack_from(f"{order}H", data, start)
-    tags = {}
-    for entry in range(n):
-        tag, value = struct.unpack_from(f"{order}H6xH", data, start + 2 + 12 * entry)
-        tags[tag] = value
-    return tags.get(262) == 0
+    pages, starts = [], set()
+    try:
+        (start,) = struct.unpack_from(f"{order}I", data, 4) if order else (0,)
+        while start and start not in starts:
+            starts.add(start)
+            (n,) = struct.unpack_from(f"{order}H", data, start)
+            pages.append(dict(tiff_tag(data, start + 2 + 12 * i, order) for i in range(n)))
+            (start,) = struct.unpack_from(f"{order}I", data, start + 2 + 12 * n)
+    except struct.error:  # the list of pages is damaged: what was read of it is there
+        pass
+    return pages
+
+
+def tiff_tag(data, at, order):
+    tag, kind = struct.unpack_from(f"{order}HH", data, at)
+    (value,) = struct.unpack_from(f"{order}{'I' if kind == TIFF_LONG else 'H'}", data, at + 8)
+    return tag, value
 
 
 def image_kind(data):

@@ -78,7 +78,7 @@ def main(argv=None):
 
 def report(films):
     """Print how many films came in, by split, sex and age."""
-    from preprocessing import SPLITS
+    from util.data_folder import SPLITS
     from util.split_table import describe_labels, format_splits
 
     parts = {split: films[films["split"] == split] for split in SPLITS}

@@ -16,16 +16,11 @@ import numpy as np
 import pandas as pd
 
 from util.augmentation import augment_labels
+from util.data_folder import cache_path, split_paths
 from util.errors import UserError
 from util.film_files import find_films
 from util.pixel_cache import Pixels, read_pixels
 from util.tables import count_reasons, read_labels, split_usable
-
-SPLITS = {  # name of a split: (image folder, table)
-    "train": ("train", "df_train.csv"),
-    "val": ("validation", "df_val.csv"),
-    "test": ("test", "df_test.csv"),
-}
 
 
 @dataclass
@@ -62,31 +57,11 @@ def load_films(
     bar on a terminal."""
     folder, table = split_paths(data_dir, split, clahe)
     usable, left_out = read_labelled_folder(table, folder, male_value)
-    cache_dir = cache_dir or Path(data_dir) / "cache"
-    return read_films(usable, left_out, img_size, fit, cache_dir, split if progress else None)
-
-
-def split_folder(data_dir, split, clahe=False):
-    """The folder of a split's films, or the one of their CLAHE-enhanced copies."""
-    name = SPLITS[split][0]
-    return Path(data_dir) / (f"{name}_CLAHE" if clahe else name)
-
-
-def split_paths(data_dir, split, clahe=False):
-    """Return (image folder, table) of a split; UserError when either is missing."""
-    folder, table = split_folder(data_dir, split, clahe), Path(data_dir) / SPLITS[split][1]
-    if not Path(data_dir).is_dir():
-        raise UserError(
-            f"no data folder ({data_dir}). Name it with --data_dir, or make one with "
-            "import_data.py (own films) or make_phantoms.py (synthetic hands)."
-        )
-    for path in (table, folder):
-        if not path.exists():
-            raise UserError(
-                f"{path.name} is missing ({path}). "
-                "Make the data folder with import_data.py, or see Data/README.md."
-            )
-    return folder, table
+    return read_films(
+        *(usable, left_out, img_size, fit),
+        cache_dir=cache_path(data_dir, cache_dir),
+        label=split if progress else None,
+    )
 
 
 def read_labelled_folder(csv, folder, male_value=None):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.films import add_turns
 from util.backbones import BACKBONES
+from util.data_folder import cache_path
 from util.errors import run_command
 from util.options import count, new_parser
 from util.turns import format_turns, take_turns
@@ -48,7 +49,7 @@ def whole_run(data, views, args):
     names = numbers()
 
     def run():
-        shutil.rmtree(data / "cache" / "features", ignore_errors=True)
+        shutil.rmtree(cache_path(data) / "features", ignore_errors=True)
         options = {
             "data_dir": data,
             "results_dir": data.parent / f"results_{views}",

@@ -3,7 +3,7 @@
 import sys
 
 from clahe.enhance import CLIP_LIMIT, TILE_GRID, enhance_folder
-from preprocessing import split_folder
+from util.data_folder import split_folder
 from util.options import add_workers, count, new_parser, number
 
 

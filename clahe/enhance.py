@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 
-from preprocessing import split_folder
+from util.data_folder import split_folder
 from util.errors import UserError
 from util.files import write_atomically, write_json
 from util.film_files import list_images, stem_of

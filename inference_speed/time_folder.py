@@ -31,12 +31,11 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.calibration import count_views, describe_views
     from util.film_files import films_in
     from util.prediction import load_predictor
     from util.quiet import import_tensorflow
     from util.runs import load_run_model, read_run
-    from util.tta import test_time_augmentation
+    from util.tta import count_views, describe_views, test_time_augmentation
     from util.turns import format_turns, take_turns
 
     run, config = read_run(args.model)

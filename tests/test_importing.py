@@ -11,8 +11,8 @@ import pytest
 from conftest import check_error_line
 
 import import_data
-from preprocessing import SPLITS
 from util import importing
+from util.data_folder import SPLITS
 from util.errors import UserError
 from util.importing import link_or_copy
 from util.radiographs import UNREADABLE, RadiographError
@@ -76,7 +76,7 @@ def left_out(data_dir):
 
 
 def film_path(data_dir, row):
-    return data_dir / SPLITS[row.split][0] / row.filename
+    return data_dir / SPLITS[row.split].folder / row.filename
 
 
 def check_films(data_dir, numbers):

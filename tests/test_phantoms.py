@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preprocessing import SPLITS, read_labelled_folder
+from preprocessing import read_labelled_folder
+from util.data_folder import SPLITS
 from util.errors import UserError
 from util.phantoms import MAX_AGE, MIN_AGE, draw_phantom, maturity_of, phantom, write_phantoms
 
@@ -91,7 +92,7 @@ def test_a_written_film_is_the_phantom_of_its_row(tmp_path):
     for split, part in table.groupby("split"):
         for number, row in enumerate(part.itertuples()):
             film, boneage, sex = phantom(4, split, number, HEIGHT)
-            path = tmp_path / "Data" / SPLITS[split][0] / row.filename
+            path = tmp_path / "Data" / SPLITS[split].folder / row.filename
             assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), film)
             assert (row.boneage, row.sex) == (boneage, sex)
 

@@ -11,8 +11,8 @@ import pytest
 from conftest import check_error_line, copy_data
 
 import check_nan_in_dfs
-from preprocessing import SPLITS
 from util import same_pictures
+from util.data_folder import SPLITS
 from util.errors import UserError
 from util.phantoms import write_phantoms
 from util.quality import check_data, read_tables
@@ -46,7 +46,7 @@ def edit(folder, split, **cells):
 def film(folder, split, row):
     """The path of the film of a row."""
     table = pd.read_csv(folder / f"df_{split}.csv", dtype=str)
-    return folder / SPLITS[split][0] / table["filename"][row]
+    return folder / SPLITS[split].folder / table["filename"][row]
 
 
 def found(folder, **options):

@@ -14,15 +14,17 @@ from conftest import ROOT, check_error_line
 import predict
 from inference_speed import export_model, parity
 from inference_speed.convert import NEEDED, convert
-from preprocessing import SPLITS, load_films
+from preprocessing import load_films
 from util import runtimes
 from util.backbones import MODEL_TYPES
-from util.calibration import fit_calibration, views_key
+from util.calibration import fit_calibration
+from util.data_folder import SPLITS
 from util.errors import UserError
 from util.prediction import compile_predictor, predict_films
 from util.runs import CALIBRATION
 from util.runtimes import RUNTIMES, check_export, export_path, load_quickest, load_runtime
 from util.splits import split_facts
+from util.tta import views_key
 
 SIZE = 32
 INSTALLED = [name for name, kind in RUNTIMES.items() if find_spec(kind.module)]

@@ -115,34 +115,6 @@ def measure_gain(corrected, predictions, seed=42):
     }
 
 
-# ------------------------------------------------------------------------------------------ views
-
-
-def count_views(options):
-    """Over how many views of a film the options (a dict) average; 1 is plain prediction."""
-    return options["tta_steps"] if options.get("use_tta") else 1
-
-
-def views_to_evaluate(options):
-    """The numbers of views that a training with the options (a dict) evaluates on: the film alone, and
-    the mean of `count_views` where that is another."""
-    return sorted({1, count_views(options)})
-
-
-def views_key(views):
-    """The name of a number of views in calibration files."""
-    return f"views_{views}"
-
-
-def views_ending(views):
-    """What files and figures of means over several views have behind their names."""
-    return "" if views == 1 else "_tta"
-
-
-def describe_views(views):
-    return "single views" if views == 1 else f"means of {views} views"
-
-
 # ------------------------------------------------------------------------------------------ words
 
 

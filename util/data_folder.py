@@ -1,15 +1,57 @@
-"""A new data folder: nothing in it is ever overwritten, and it is whole or not there."""
+"""The data folder: where its films and tables are, and how a new one is made, whole or not at all;
+nothing in it is ever overwritten."""
 
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
-from preprocessing import SPLITS
 from util.errors import UserError
 from util.files import write_csv
 
+
+class Place(NamedTuple):
+    """The names of a split's image folder and of its table."""
+
+    folder: str
+    table: str
+
+
+SPLITS = {
+    "train": Place("train", "df_train.csv"),
+    "val": Place("validation", "df_val.csv"),
+    "test": Place("test", "df_test.csv"),
+}
 LEFT_OUT = "import_left_out.csv"
+
+
+def split_folder(data_dir, split, clahe=False):
+    """The folder of a split's films, or the one of their CLAHE-enhanced copies."""
+    name = SPLITS[split].folder
+    return Path(data_dir) / (f"{name}_CLAHE" if clahe else name)
+
+
+def split_paths(data_dir, split, clahe=False):
+    """Return (image folder, table) of a split; UserError when either is missing."""
+    folder, table = split_folder(data_dir, split, clahe), Path(data_dir) / SPLITS[split].table
+    if not Path(data_dir).is_dir():
+        raise UserError(
+            f"no data folder ({data_dir}). Name it with --data_dir, or make one with "
+            "import_data.py (own films) or make_phantoms.py (synthetic hands)."
+        )
+    for path in (table, folder):
+        if not path.exists():
+            raise UserError(
+                f"{path.name} is missing ({path}). "
+                "Make the data folder with import_data.py, or see Data/README.md."
+            )
+    return folder, table
+
+
+def cache_path(data_dir, cache_dir=None):
+    """Where what is made of the films is kept: the folder of --cache_dir, or one among the data."""
+    return Path(cache_dir or Path(data_dir) / "cache")
 
 
 @contextmanager
@@ -19,7 +61,7 @@ def new_data_folder(data_dir):
     folder that holds data already."""
     data_dir = Path(data_dir)
     is_new = not data_dir.exists()
-    for name in (*(n for pair in SPLITS.values() for n in pair), LEFT_OUT):
+    for name in (*(name for place in SPLITS.values() for name in place), LEFT_OUT):
         path = data_dir / name
         if path.is_file() or (path.is_dir() and any(path.iterdir())):
             raise UserError(
@@ -31,8 +73,8 @@ def new_data_folder(data_dir):
     except OSError as error:
         raise UserError(f"can't write: {error.strerror} ({data_dir}). Choose another.") from None
     try:
-        for folder, _ in SPLITS.values():
-            (work / "ready" / folder).mkdir(parents=True)
+        for place in SPLITS.values():
+            (work / "ready" / place.folder).mkdir(parents=True)
         yield work
         for path in (work / "ready").iterdir():
             if (data_dir / path.name).is_dir():
@@ -52,5 +94,5 @@ def write_tables(films, folder):
         columns.append("patient")
     gender = films["sex"].map({1.0: "male", 0.0: "female"})
     films = films.assign(sex=films["sex"].astype(int), gender=gender)
-    for name, (_, table) in SPLITS.items():
-        write_csv(folder / table, films.loc[films["split"] == name, columns])
+    for name, place in SPLITS.items():
+        write_csv(folder / place.table, films.loc[films["split"] == name, columns])

@@ -12,13 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hand_crop.localiser import localiser_version
-from util.calibration import (
-    correct_months,
-    count_views,
-    describe_views,
-    views_ending,
-    views_key,
-)
+from util.calibration import correct_months
 from util.canvases import pixels_of
 from util.errors import UserError
 from util.hospital import calibrated_views, read_calibration
@@ -26,7 +20,14 @@ from util.intervals import fit_half_widths, interval_bounds
 from util.metrics import compare_predictions, label_predictions, read_predictions
 from util.runs import CALIBRATION, Run, find_folds, read_run
 from util.tables import LABELS
-from util.tta import TTA_STEPS, test_time_augmentation
+from util.tta import (
+    TTA_STEPS,
+    count_views,
+    describe_views,
+    test_time_augmentation,
+    views_ending,
+    views_key,
+)
 
 
 @dataclass

@@ -6,17 +6,10 @@ from contextlib import closing
 
 import numpy as np
 
-from preprocessing import SPLITS, make_batch, split_paths
+from preprocessing import make_batch
 from util.backbones import ATTENTION, check_backbone
-from util.calibration import (
-    correct_months,
-    cross_fit,
-    fit_calibration,
-    format_calibration,
-    views_ending,
-    views_key,
-    views_to_evaluate,
-)
+from util.calibration import correct_months, cross_fit, fit_calibration, format_calibration
+from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
 from util.files import write_csv
 from util.folds import run_folds
@@ -32,6 +25,7 @@ from util.runs import (
 )
 from util.splits import load_splits, read_splits
 from util.start import check_start, check_start_films, note_start, read_start
+from util.tta import views_ending, views_key, views_to_evaluate
 from util.weights import from_run
 
 

@@ -8,7 +8,6 @@ whole model, which is what a run keeps.
 
 import hashlib
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from modeling import backbone_of, input_scaling
 from preprocessing import Films, random_stream
 from util.augmentation import STRENGTHS, augment
+from util.data_folder import cache_path
 from util.errors import enough_memory
 from util.files import write_atomically
 from util.pixel_cache import cache_folder, shard_path
@@ -99,7 +99,7 @@ def training_views(films, args):
 
 def features_of(films, views, read, network, args):
     """The same films with their features in `views`; each view is kept beside the pixel cache."""
-    folder, parts = Path(args.cache_dir or Path(args.data_dir) / "cache") / "features", []
+    folder, parts = cache_path(args.data_dir, args.cache_dir) / "features", []
     for number, view in enumerate(views, start=1):
         path = folder / f"{view_key(network, films, view, args)}.npy"
         features = load_features(path)

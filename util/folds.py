@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from util.calibration import views_ending, views_to_evaluate
 from util.ensemble import average_predictions, check_same_split, read_members, stored_predictions
 from util.errors import UserError
 from util.files import write_csv
@@ -34,6 +33,7 @@ from util.runs import (
     next_prediction,
     with_time,
 )
+from util.tta import views_ending, views_to_evaluate
 
 
 def run_folds(args, train_run):

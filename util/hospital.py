@@ -2,19 +2,14 @@
 
 import re
 
-from util.calibration import (
-    FEWEST_OF_A_SEX,
-    count_missing,
-    describe_views,
-    format_gain,
-    views_key,
-)
+from util.calibration import FEWEST_OF_A_SEX, count_missing, format_gain
 from util.errors import UserError
 from util.files import write_json
 from util.intervals import LEVEL
 from util.metrics import SEXES, count_people
 from util.runs import Run
 from util.tables import LABELS, LARGEST_YEARS, look_like_years
+from util.tta import describe_views, views_key, views_of
 
 
 def new_calibration_path(folder, name):
@@ -36,7 +31,7 @@ def check_free(path):
 def calibrated_views(folder, name):
     """Over how many views of a film a calibration was made; UserError when there is none."""
     (key,) = read_named(folder, name)
-    return int(key.removeprefix("views_"))
+    return views_of(key)
 
 
 def read_calibration(folder, name, views):

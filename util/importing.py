@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from preprocessing import SPLITS
-from util.data_folder import write_tables
+from util.data_folder import SPLITS, write_tables
 from util.dicom import is_dicom_file
 from util.errors import UserError
 from util.film_files import SEVERAL, find_films, is_hidden, list_images, stem_of
@@ -91,7 +90,7 @@ def is_litter(name):
 def find_tables(source):
     """The tables of a source in the native layout, otherwise all CSV files in it, and the one beside
     it that has its name."""
-    native = [source.folder / table for _, table in SPLITS.values()]
+    native = [source.folder / place.table for place in SPLITS.values()]
     if all(path.is_file() for path in native):
         return native
     given = Path(source.name).resolve()
@@ -291,7 +290,7 @@ def place_films(films, max_side, ready):
 
     def place(film):
         path, split, name, anew = film
-        target = ready / SPLITS[split][0] / name
+        target = ready / SPLITS[split].folder / name
         try:
             if anew:
                 write_png(path, target, max_side)

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from preprocessing import SPLITS
-from util.data_folder import new_data_folder, write_tables
+from util.data_folder import SPLITS, new_data_folder, write_tables
 from util.parallel import map_films
 
 PALM = ((-0.12, 0.02), (-0.13, 0.35), (-0.04, 0.46), (0.10, 0.45), (0.17, 0.27), (0.11, 0.02))
@@ -238,5 +237,5 @@ def write_phantom(ready, split, number, seed, height):
     film, boneage, sex = phantom(seed, split, number, height)
     id_ = 1 + 100_000 * SPLIT_NUMBERS[split] + number  # the same when another split grows
     name = f"{id_}.png"
-    (ready / SPLITS[split][0] / name).write_bytes(cv2.imencode(".png", film)[1])
+    (ready / SPLITS[split].folder / name).write_bytes(cv2.imencode(".png", film)[1])
     return id_, name, boneage, sex, split

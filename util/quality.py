@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from preprocessing import SPLITS, split_folder
+from util.data_folder import SPLITS, split_folder
 from util.errors import UserError
 from util.film_files import find_films, list_images
 from util.parallel import map_films
@@ -167,7 +167,7 @@ def read_tables(data_dir, male_value=None):
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
         raise UserError(f"no data folder ({data_dir}). Name it with --data_dir.")
-    paths = {split: data_dir / table for split, (_, table) in SPLITS.items()}
+    paths = {split: data_dir / place.table for split, place in SPLITS.items()}
     absent, empty, parts = [], [], []
     for split, path in paths.items():
         if not path.exists():
@@ -201,13 +201,13 @@ def read_tables(data_dir, male_value=None):
 
 def read_split(data_dir, split, male_value):
     """Read one split: its rows with their films, its columns, and its films without a row."""
-    csv, folder = data_dir / SPLITS[split][1], split_folder(data_dir, split).resolve()
+    csv, folder = data_dir / SPLITS[split].table, split_folder(data_dir, split).resolve()
     table = read_table(csv)
     rows = find_films(labels_of(table, csv, male_value), folder)
     text = {name: find_columns(table, name)[0] for name in ("boneage", "sex")}
 
     def shorten(path):
-        name = f"{SPLITS[split][0]}/{path.removeprefix(f'{folder}/')}"
+        name = f"{SPLITS[split].folder}/{path.removeprefix(f'{folder}/')}"
         return os.fsencode(name).decode("utf-8", "backslashreplace")  # names need not be Unicode
 
     rows = rows.assign(

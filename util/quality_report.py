@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from preprocessing import SPLITS
+from util.data_folder import SPLITS
 from util.files import write_atomically, write_csv, write_json
 from util.quality import CHECKS, LOOK, SERIOUS
 from util.quality_page import html_page

@@ -1,6 +1,6 @@
 """The table of splits that people read: how many films, of which sex and age."""
 
-from preprocessing import SPLITS
+from util.data_folder import SPLITS
 from util.metrics import AGE_BANDS, band_of
 
 

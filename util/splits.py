@@ -8,7 +8,8 @@ import pandas as pd
 
 from clahe.enhance import complete_clahe
 from hand_crop.localiser import localiser_version
-from preprocessing import SPLITS, Films, load_films
+from preprocessing import Films, load_films
+from util.data_folder import SPLITS
 from util.errors import UserError
 from util.files import write_csv
 from util.runs import TRAINING_FILMS, add_to_config, fingerprint

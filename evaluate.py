@@ -14,7 +14,7 @@ beside the run, which --calibration NAME uses.
 """
 
 from util.errors import run_command
-from util.option_rules import parse_effective
+from util.option_rules import EVALUATION_RULES, parse_effective
 from util.options import (
     add_cache_dir,
     add_calibration,
@@ -58,7 +58,7 @@ def parse_args(argv=None):
     add_runtime(parser, auto=False)
     add_evaluation_batch(parser)
     add_show(parser)
-    args = parse_effective(parser, argv)
+    args = parse_effective(parser, EVALUATION_RULES, argv)
     check_together(parser, args)
     return args
 

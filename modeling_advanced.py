@@ -65,8 +65,8 @@ def attn_sex_model(backbone, img_size, head, *, weights, activation, gender_unit
     """The project's first attention: a mask over positions weighs the features before pooling.
 
     Three 1 x 1 convolutions give a score for each position; its softmax over all positions is
-    the mask, so that the pooled vector is a weighted mean. (A sigmoid mask divided by its own
-    sum is the same idea, but divides by nearly nothing when the mask is dark.)
+    the mask, so that the pooled vector is a weighted mean. (Earlier versions divided by the sum of
+    a tanh mask, which can be nearly nothing.)
     """
     image, feature_map = image_features(backbone, img_size, weights)
     tokens = flatten_positions(feature_map)

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from util.errors import run_command
-from util.option_rules import parse_effective
+from util.option_rules import RUN_RULES, parse_effective
 from util.options import (
     add_calibration,
     add_evaluation_batch,
@@ -54,7 +54,7 @@ def parse_args(argv=None):
     add_views(parser)
     add_runtime(parser, auto=True)
     add_evaluation_batch(parser)
-    args = parse_effective(parser, argv)
+    args = parse_effective(parser, RUN_RULES, argv)
     if not args.images:  # argparse can't tell a film behind --model from one run more
         parser.error("no IMAGE: name the films first, before --model and its runs")
     if args.sex and args.csv:
@@ -80,15 +80,15 @@ def main(argv=None):
         )
     from util.ensemble import Ensemble, choose_views, read_members
     from util.files import check_new_file
-    from util.film_ages import list_films, print_ages
+    from util.film_ages import add_sexes, list_named, print_ages
 
     members = read_members(args.model)
     views = choose_views(members, args.model, args)
     ensemble = Ensemble(members, args.model, views, args.calibration)
     if args.out:
         check_new_file(args.out)
-    films = list_films(args, ensemble.sees_sex)
-    ensemble.load(args)
+    films = add_sexes(list_named(args.images), args, ensemble.sees_sex)
+    ensemble.load(args.runtime, args.precision)
     for note in ensemble.notes:
         print(f"note: {note}", file=sys.stderr)
     ages = print_ages(ensemble, films, args)

@@ -18,7 +18,7 @@ import pandas as pd
 from util.augmentation import augment_labels
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
-from util.film_files import find_films
+from util.film_files import list_films, match_films
 from util.pixel_cache import Pixels, read_pixels
 from util.tables import count_reasons, read_labels, split_usable
 
@@ -26,7 +26,8 @@ from util.tables import count_reasons, read_labels, split_usable
 @dataclass
 class Films:
     """Films of one split: `table` (id, filename, path, sex, boneage in months), `pixels` of the
-    same rows, and `left_out` (id, filename, reason) of the rows that could not be used."""
+    same rows, and `left_out` (id, filename, reason) of the rows that could not be used. In place of
+    Pixels may be what has a length, `[positions]` and `augmented` as they have: Features."""
 
     table: pd.DataFrame
     pixels: Pixels
@@ -37,8 +38,8 @@ class Films:
 
 
 class Batch(NamedTuple):
-    """Films that belong together: ids `(N,)`, image uint8 `(N, S, S, 1)`, sex and boneage
-    (months) float32 `(N, 1)`."""
+    """Films that belong together: ids `(N,)`, image uint8 `(N, S, S, 1)`, or features float32
+    `(N, C, 1)` in its place, sex and boneage (months) float32 `(N, 1)`."""
 
     ids: np.ndarray
     image: np.ndarray
@@ -68,7 +69,7 @@ def read_labelled_folder(csv, folder, male_value=None):
     """Join a table of labels with the films of a folder. Returns (usable, left_out)."""
     if not Path(folder).is_dir():
         raise UserError(f"no image folder ({folder}). Check the path.")
-    labels = find_films(read_labels(csv, male_value), folder)
+    labels = match_films(read_labels(csv, male_value), list_films(folder))
     usable, left_out = split_usable(labels)
     if usable.empty:
         raise UserError(
@@ -87,7 +88,11 @@ def read_films(usable, left_out, img_size, fit, cache_dir=None, label="films"):
     pixels, failures = read_pixels(usable["path"].tolist(), img_size, fit, cache_dir, label)
     good = np.array([i not in failures for i in range(len(usable))], bool)
     if not good.any():
-        raise UserError(f"none of {len(usable)} files is readable: {next(iter(failures.values()))}")
+        path, reason = usable["path"].iloc[0], failures[0]
+        raise UserError(
+            f"none of {len(usable)} films is readable; the first: {reason} ({path}). "
+            "Open it in another program, or name the right films."
+        )
     bad = usable.loc[~good, ["id", "filename"]].assign(reason=list(failures.values()))
     return Films(
         table=usable[good].reset_index(drop=True),
@@ -136,8 +141,8 @@ def random_stream(seed, purpose, epoch, step):
     return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, step, epoch]))
 
 
-def training_dataset(films, batch_size, seed, first_epoch, last_epoch, ranges=None):
-    """Batches of epochs first..last - 1 as a tf.data.Dataset of ({"image", "sex"}, boneage), made
+def training_dataset(films, batch_size, seed, start_epoch, end_epoch, ranges=None):
+    """Batches of the epochs `range(start_epoch, end_epoch)` as a tf.data.Dataset of ({"image", "sex"}, boneage), made
     in parallel and ahead of the training step, in the same order every time."""
     import tensorflow as tf
 
@@ -147,7 +152,7 @@ def training_dataset(films, batch_size, seed, first_epoch, last_epoch, ranges=No
         epoch, step = divmod(int(number), steps)
         return make_batch(films, batch_size, seed, epoch, step, ranges)[1:]  # without ids
 
-    example = make_batch(films, batch_size, seed, first_epoch, 0)[1:]  # not augmented: quicker
+    example = make_batch(films, batch_size, seed, start_epoch, 0)[1:]  # not augmented: quicker
     kinds = [tf.TensorSpec(part.shape, part.dtype) for part in example]
 
     def shaped(number):
@@ -155,6 +160,6 @@ def training_dataset(films, batch_size, seed, first_epoch, last_epoch, ranges=No
         image, sex, boneage = map(tf.ensure_shape, parts, [kind.shape for kind in kinds])
         return {"image": image, "sex": sex}, boneage
 
-    numbers = tf.data.Dataset.range(first_epoch * steps, last_epoch * steps)
+    numbers = tf.data.Dataset.range(start_epoch * steps, end_epoch * steps)
     batches = numbers.map(shaped, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.prefetch(4)

@@ -29,7 +29,7 @@ CHOSEN = "chosen by the sweep: use --backbones and --sweep"
 NOT_IN_A_SWEEP = {
     "--backbone": CHOSEN,
     "--run_name": CHOSEN,
-    "--resume": CHOSEN,
+    "--resume": "not needed: the same command goes on where a sweep was stopped",
     "--show": "not for a sweep, which would wait for you: open the pictures in the folders",
     "--folds": "not for a sweep, which trains one run a backbone: use train_advanced.py",
 }

@@ -12,7 +12,7 @@ minutes:
 """
 
 from util.errors import run_command
-from util.option_rules import parse_effective
+from util.option_rules import TRAINING_RULES, parse_effective
 from util.options import (
     add_data_options,
     add_model_options,
@@ -30,7 +30,7 @@ def parse_args(argv=None):
     add_training_options(parser)
     add_run_options(parser)
     parser.set_defaults(**enhancement_defaults())
-    return parse_effective(parser, argv)
+    return parse_effective(parser, TRAINING_RULES, argv)
 
 
 def main(argv=None):

@@ -6,7 +6,7 @@ import pandas as pd
 
 from preprocessing import read_films
 from util.errors import UserError
-from util.film_files import list_images
+from util.film_files import list_films
 from util.options import count
 from util.phantoms import write_phantoms
 
@@ -32,7 +32,7 @@ def films_to_time(args, folder):
     else:
         write_phantoms(folder, {"train": args.films, "val": 0, "test": 0}, HEIGHT)
         folder = folder / "train"
-    paths = list_images(folder) if folder.is_dir() else []
+    paths = list_films(folder) if folder.is_dir() else []
     if not paths:
         raise UserError(f"no films to time (--images {args.images}). Name a folder of images.")
     return folder.resolve(), paths

@@ -15,7 +15,7 @@ import cv2
 from util.data_folder import split_folder
 from util.errors import UserError
 from util.files import write_atomically, write_json
-from util.film_files import list_images, stem_of
+from util.film_files import list_films, stem_of
 from util.parallel import map_films
 from util.radiographs import RadiographError, decode, read_bytes
 
@@ -60,7 +60,7 @@ def enhance_folder(
     is not set.
     """
     source, target = Path(source).resolve(), Path(target).resolve()
-    films = list_images(source)
+    films = list_films(source)
     if not films:
         raise UserError(f"no films to enhance ({source}). Check --data_dir.")
     settings = {"clip_limit": clip_limit, "tile_grid": tile_grid}
@@ -95,7 +95,7 @@ def complete_clahe(data_dir, split, progress=False):
             f"the folder holds films {describe_settings(settings)} ({target}). "
             f"Make all anew: python -m clahe.apply_{source.name} --data_dir {data_dir} --overwrite"
         )
-    if settings is not None or not (target.exists() and list_images(target)):
+    if settings is not None or not (target.exists() and list_films(target)):
         *_, failures = enhance_folder(source, target, progress=progress, **(settings or {}))
         settings = made_with(target)
     failed = f", {len(failures)} films without a copy" if failures else ""
@@ -112,7 +112,9 @@ def made_with(target):
         settings = json.loads(noted.read_text())
         if settings == UNFINISHED or settings.keys() == {"clip_limit", "tile_grid"}:
             return settings
-    raise UserError(f"no settings of CLAHE ({noted}). Move the folder away and make it anew.")
+    raise UserError(
+        f"not the settings of CLAHE copies ({noted}). Move the folder away and make it anew."
+    )
 
 
 def claim_folder(target, settings, overwrite):
@@ -122,7 +124,7 @@ def claim_folder(target, settings, overwrite):
     before the first film of a new one, and come last where all films are made anew.
     """
     known = made_with(target)
-    if known != settings and target.exists() and list_images(target):
+    if known != settings and target.exists() and list_films(target):
         if not overwrite:
             raise UserError(
                 f"the folder holds films {describe_settings(known)} ({target}). "

@@ -13,7 +13,7 @@ from hand_crop import localiser
 from preprocessing import random_stream
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError
-from util.film_files import find_films
+from util.film_files import list_films, match_films
 from util.pixel_cache import read_pixels
 from util.tables import clean_id, read_table
 
@@ -38,7 +38,7 @@ def read_boxes(table, folder):
     if boxes[CORNERS].isna().any(axis=None):
         raise UserError(f"a corner that is no number ({table}). Correct or remove its row.")
     labels = pd.DataFrame({"id": boxes["id"].unique(), "filename": ""})
-    found = find_films(labels, folder).query("path != ''")
+    found = match_films(labels, list_films(folder)).query("path != ''")
     if len(found) < FOLDS:
         raise UserError(
             f"{len(found)} films of the table ({table}) are in the folder ({folder}), {FOLDS} or more "

@@ -18,7 +18,7 @@ from pathlib import Path
 from inference_speed.routes import DEFAULT_ROUTES, ROUTES
 from util.backbones import MODEL_TYPES
 from util.errors import UserError, run_command
-from util.option_rules import parse_effective
+from util.option_rules import BENCHMARK_RULES, parse_effective
 from util.options import add_backbones, count, new_parser
 from util.parallel import cores
 from util.processes import ProcessFailed, run_alone
@@ -88,7 +88,7 @@ def parse_args(argv=None):
         help="weights of the backbone; they do not change the speed",
     )
     parser.add_argument("--results_dir", default="inference_results", help="folder of the CSV")
-    args = parse_effective(parser, argv)
+    args = parse_effective(parser, BENCHMARK_RULES, argv)
     for name in ("backbones", "routes", "batch_sizes"):
         setattr(args, name, list(dict.fromkeys(getattr(args, name))))
     args.img_size = canvas_side(args.img_size, args.img_height, args.img_width)

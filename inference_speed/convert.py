@@ -66,7 +66,10 @@ def convert(model, runtime, precision, path, sample=None):
             return
         except Exception as error:  # each converter has its own kinds
             reason = first_line(error)
-    raise UserError(f"the model can't be converted to {runtime}, {precision}: {reason}")
+    raise UserError(
+        f"the model can't be converted to {runtime}, {precision}: {reason}. "
+        "Compare the packages installed with requirements-optional.txt."
+    )
 
 
 def to_openvino(model, precision, path, sample):

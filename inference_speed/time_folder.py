@@ -9,7 +9,7 @@ the ratios, turn by turn.
 """
 
 from util.errors import UserError, run_command
-from util.option_rules import parse_effective
+from util.option_rules import RUNTIME_RULES, parse_effective
 from util.options import add_evaluation_batch, add_runtime, count, new_parser
 from util.tta import VIEWS
 
@@ -26,12 +26,12 @@ def parse_args(argv=None):
     )
     add_runtime(parser, auto=True)
     add_evaluation_batch(parser)
-    return parse_effective(parser, argv)
+    return parse_effective(parser, RUNTIME_RULES, argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.film_files import films_in
+    from util.film_files import films_or_error
     from util.prediction import load_predictor
     from util.quiet import import_tensorflow
     from util.runs import load_run_model, read_run
@@ -39,7 +39,7 @@ def main(argv=None):
     from util.turns import format_turns, take_turns
 
     run, config = read_run(args.model)
-    paths = films_in(args.folder)
+    paths = films_or_error(args.folder)
     views = args.tta_steps or count_views(config["options"])
     predict = test_time_augmentation(load_predictor(run, args.runtime, args.precision), views)
     import_tensorflow()

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from util.calibration import correct_months, count_missing, cross_fit, fit_calibration, fit_lines
-from util.experiment import calibrate_splits
+from util.final_evaluation import calibrate_splits
 from util.intervals import fit_half_widths, format_range, interval_bounds, measure_coverage
 from util.metrics import band_of, label_predictions
 

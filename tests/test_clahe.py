@@ -203,7 +203,7 @@ def test_missing_copies_are_completed_with_the_settings_of_the_folder(data):
 def test_settings_that_are_none_are_named(data, text):
     (data / "test_CLAHE").mkdir()
     (data / "test_CLAHE" / "clahe.json").write_text(text)
-    with pytest.raises(UserError, match="no settings of CLAHE .*clahe.json"):
+    with pytest.raises(UserError, match="not the settings of CLAHE copies .*clahe.json"):
         complete_clahe(data, "test")
 
 

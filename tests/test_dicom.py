@@ -20,7 +20,7 @@ from pydicom.uid import (  # noqa: E402
 import import_data  # noqa: E402
 import predict  # noqa: E402
 from clahe.enhance import enhance_folder  # noqa: E402
-from util.film_files import list_images  # noqa: E402
+from util.film_files import list_films  # noqa: E402
 from util.phantoms import draw_phantom  # noqa: E402
 from util.pixel_cache import read_pixels  # noqa: E402
 from util.radiographs import RadiographError, decode, image_kind, read_radiograph  # noqa: E402
@@ -199,4 +199,4 @@ def test_clahe_copies_of_films_without_an_ending_keep_their_names(tmp_path):
     for name in names:
         write_dicom(tmp_path / "films" / name, values_of_12_bits())
     assert enhance_folder(tmp_path / "films", tmp_path / "copies") == (3, 0, {})
-    assert sorted(path.stem for path in list_images(tmp_path / "copies")) == names
+    assert sorted(path.stem for path in list_films(tmp_path / "copies")) == names

@@ -15,7 +15,7 @@ from util.runs import Run, read_run
 
 
 def test_a_small_model_beats_the_median_baseline_twofold(evaluated):
-    """Must hold 8: on phantoms that no epoch has seen."""
+    """On phantoms that no epoch has seen."""
     metrics = json.loads((evaluated[1] / "metrics.json").read_text())
     assert metrics["n"] == 90
     assert 2 * metrics["mae"] < metrics["baseline"]["mae"]

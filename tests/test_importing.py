@@ -370,6 +370,15 @@ def test_every_split_has_the_same_sexes_and_ages(many_films):
     assert max(girls, boys) < 3
 
 
+@pytest.mark.parametrize(("given", "drawn"), [("val", "test"), ("test", "val")])
+def test_shares_count_the_given_films(many_films, given, drawn):
+    many_films.loc[:299, "kind"] = given
+    many_films.loc[300:, "kind"] = "train"
+    split = importing.assign_splits(many_films, (0.8, 0.1, 0.1), seed=1)
+    assert split.value_counts().to_dict() == {"train": 600, given: 300, drawn: 100}
+    assert (split[:300] == given).all()
+
+
 def summary(films):
     """Share of boys, and the mean age of all, of girls and of boys."""
     by_sex = films.groupby("sex")["boneage"].mean()

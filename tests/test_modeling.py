@@ -34,8 +34,8 @@ from modeling_advanced import (
 from preprocessing import load_films
 from util.backbones import BACKBONES, MODEL_TYPES
 from util.errors import UserError
-from util.experiment import draw_attention
 from util.prediction import inputs_of
+from util.run_pictures import draw_attention
 from util.runs import Run
 
 SIZE = 64
@@ -61,7 +61,7 @@ def films(n=4, size=SIZE):
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_scaling_is_that_of_the_family(name, monkeypatch):
-    """Must hold 4: what reaches the backbone."""
+    """What reaches the backbone."""
     monkeypatch.setattr(modeling, "build_backbone", lambda *_: keras.layers.Identity())
     grey = films()[0]
     assert hasattr(keras.applications, BACKBONES[name].builder)
@@ -126,7 +126,7 @@ def changed(before, after):
     ],
 )
 def test_what_a_phase_trains(phase, bn, kernels_train, statistics_move, tiny_mobilenet):
-    """Must hold 3: measured through `fit`, which overrules `training=False` of nested networks."""
+    """Measured through `fit`, which overrules `training=False` of nested networks."""
     with tiny_mobilenet():
         model = model_of(size=32)
     enliven(model)
@@ -199,7 +199,7 @@ def test_sex_reaches_the_prediction(model_type):
 
 
 def test_saved_models_load_with_keras_alone(small_run, tiny_mobilenet, tmp_path):
-    """Must hold 6: a new process, default arguments, safe mode on, the same months; of each model
+    """A new process, default arguments, safe mode on, the same months; of each model
     type and of a model that training has saved."""
     image, sex = films()
     np.savez(tmp_path / "films.npz", image=image, sex=sex)

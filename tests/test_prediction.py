@@ -38,7 +38,6 @@ def by_hand(trained):
 
 @pytest.mark.parametrize("batch_size", [1, 7, 32, 500])
 def test_predictions_are_in_file_order_and_whole_whatever_the_batch(trained, by_hand, batch_size):
-    """Must hold 2."""
     predict, films, alone = by_hand
     first, second = (predict_films(predict, films, batch_size) for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
@@ -75,7 +74,6 @@ def test_out_of_memory_in_a_prediction_is_a_user_error():
 
 
 def test_deep_film_and_its_8_bit_twin_have_the_same_age(trained, odd_films, inside, tmp_path):
-    """Must hold 7, first half."""
     names = [odd_films / f"{bits}bit.png" for bits in (8, 16, 12)]
     out = tmp_path / "ages.csv"
     process = inside("predict.py", *names, "--model", trained[0], "--sex", "F", "--out", out)
@@ -86,7 +84,6 @@ def test_deep_film_and_its_8_bit_twin_have_the_same_age(trained, odd_films, insi
 
 
 def test_bad_files_are_named_and_the_rest_is_done(trained, odd_films, command, tmp_path):
-    """Must hold 7, second half."""
     names = ["truncated.png", "8bit.png", "letter.jpg", "none.png", "16bit.png"]
     paths = [odd_films / name for name in names]
     out = tmp_path / "ages.csv"

@@ -62,7 +62,7 @@ GREY_ONLY = Augmentation(rotation=0, zoom=0, aspect=0, shift=0.01, shear=1, flip
 
 @pytest.mark.parametrize("missing", [[], [3, 17, 18, 40]])
 def test_sex_label_and_id_stay_with_their_image(coded_data, missing):
-    """Must hold 1: after shuffling and augmentation, also when files are missing."""
+    """After shuffling and augmentation, also when files are missing."""
     for number in missing:
         (coded_data / "train" / f"{number}.png").unlink()
     films = load(coded_data)

@@ -46,6 +46,12 @@ def test_there_are_commands():
     assert not [page for page in PAGES if not python_commands(page)]
 
 
+def test_the_page_on_the_library_names_every_module():
+    page = (ROOT / "util" / "README.md").read_text()
+    modules = [path.name for path in (ROOT / "util").glob("*.py") if path.stem != "__init__"]
+    assert [name for name in modules if f"`{name}`" not in page] == []
+
+
 def test_what_the_page_on_attention_imports_is_there():
     (block,) = blocks_of("ADVANCED_ATTENTION_README.md", "python")
     exec("\n".join(line for line in block.splitlines() if line.startswith("from ")), {})

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from conftest import ROOT, check_error_line
 
-import predict
 from inference_speed import export_model, parity
 from inference_speed.convert import NEEDED, convert
 from preprocessing import load_films
@@ -470,7 +469,7 @@ def test_views_are_averaged_in_every_runtime(exported, phantoms):
     views = {}
     for runtime in ("keras", name):
         ensemble = Ensemble(read_members([folder]), [folder], views=5)
-        ensemble.load(predict.parse_args([str(phantoms), "--runtime", runtime]))
+        ensemble.load(runtime)
         views[runtime] = ensemble.predictors[0](image, sex)
     np.testing.assert_allclose(views[name], views["keras"], atol=0.05)
     assert not np.allclose(views["keras"], keras_months(folder, image, sex), atol=0.05)

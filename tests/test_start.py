@@ -55,7 +55,7 @@ def test_it_starts_where_the_run_ended(go_on, small_run, phantoms, tmp_path):
 
 
 def test_at_another_size_it_changes_kernels_and_no_frozen_statistics(go_on, small_run):
-    """Must hold 3, from one saved model to the next."""
+    """From one saved model to the next."""
     process, run = go_on("--lr_finetune", "1e-2", "--img_size", 96)
     assert process.returncode == 0, process.stderr
     assert "other films" not in process.stdout

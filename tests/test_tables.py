@@ -7,7 +7,7 @@ import pytest
 
 from preprocessing import read_labelled_folder
 from util.errors import UserError
-from util.film_files import find_films, list_images
+from util.film_files import list_films, match_films
 from util.tables import read_labels, split_usable
 
 
@@ -70,7 +70,7 @@ def test_rows_name_films_of_one_name_by_their_paths(start, read, films):
 def found(labels, folder):
     """The film of each row, by its path inside the folder."""
     root = str(folder.resolve()) + "/"
-    return [path.removeprefix(root) for path in find_films(labels, folder)["path"]]
+    return [path.removeprefix(root) for path in match_films(labels, list_films(folder))["path"]]
 
 
 def labels_of(*ids, filename=""):
@@ -310,7 +310,7 @@ def test_films_of_one_name_are_told_by_folder_whatever_their_ending(films):
 
 def test_a_row_that_is_left_out_makes_no_other_one_a_repetition(films):
     labels = labels_of("1", "2", "2", filename=["x.png", "x.png", "y.png"])
-    usable, left_out = split_usable(find_films(labels, films("x.png", "y.png")))
+    usable, left_out = split_usable(match_films(labels, list_films(films("x.png", "y.png"))))
     assert usable["filename"].tolist() == ["x.png", "y.png"]
     assert left_out["reason"].tolist() == ["same file as another row"]
 
@@ -330,7 +330,7 @@ def test_images_are_listed_without_hidden_ones_and_other_files(films):
         *("b.png", "a/c.TIFF", "a.csv", ".hidden.png", "._b.png"),
         *("__MACOSX/b.png", ".cache/b.png"),
     )
-    assert [path.name for path in list_images(folder)] == ["b.png", "c.TIFF"]
+    assert [path.name for path in list_films(folder)] == ["b.png", "c.TIFF"]
 
 
 def test_rows_left_out_have_their_reason(read, films):
@@ -338,7 +338,7 @@ def test_rows_left_out_have_their_reason(read, films):
         "id,boneage,male\n1,100,True\n2,,True\n3,100,\n4,100,True\n1,90,True\n,100,True\n"
     )
     folder = films("1.png", "2.png", "3.png")
-    usable, left_out = split_usable(find_films(labels, folder))
+    usable, left_out = split_usable(match_films(labels, list_films(folder)))
     assert usable[["id", "boneage"]].values.tolist() == [["1", 100]]
     reasons = [
         ["2", "no usable age"],
@@ -350,7 +350,7 @@ def test_rows_left_out_have_their_reason(read, films):
 
 
 def test_what_is_not_needed_leaves_no_row_out(read, films):
-    labels = find_films(read("id,boneage,male\n1,,\n", need=()), films("1.png"))
+    labels = match_films(read("id,boneage,male\n1,,\n", need=()), list_films(films("1.png")))
     assert split_usable(labels, need=())[0]["id"].tolist() == ["1"]
 
 
@@ -378,7 +378,9 @@ def test_a_decimal_comma_is_read(read):
 
 
 def test_one_film_never_belongs_to_two_rows(films):
-    usable, left_out = split_usable(find_films(labels_of("7", "007"), films("007.png")))
+    usable, left_out = split_usable(
+        match_films(labels_of("7", "007"), list_films(films("007.png")))
+    )
     assert usable["id"].tolist() == ["007"]
     assert left_out["id"].tolist() == ["7"]
 
@@ -396,7 +398,7 @@ def test_a_dot_in_a_name_without_ending_is_part_of_it(films):
 
 def test_a_usable_row_is_no_duplicate_of_one_left_out(read, films):
     labels = read("id,boneage,male\n1,,True\n1,100,True\n")
-    usable, left_out = split_usable(find_films(labels, films("1.png")))
+    usable, left_out = split_usable(match_films(labels, list_films(films("1.png"))))
     assert usable["boneage"].tolist() == [100]
     assert left_out["reason"].tolist() == ["no usable age"]
 
@@ -405,5 +407,5 @@ def test_a_usable_row_is_no_duplicate_of_one_left_out(read, films):
     ("ids", "filename"), [(("7", "0007"), ""), (("1", "2"), "007.png")], ids=["zeros", "filename"]
 )
 def test_one_film_is_given_to_one_id_only(films, ids, filename):
-    labels = find_films(labels_of(*ids, filename=filename), films("007.png"))
+    labels = match_films(labels_of(*ids, filename=filename), list_films(films("007.png")))
     assert len(split_usable(labels)[0]) < 2

@@ -76,7 +76,7 @@ def stopped_after(epochs):
 
     def write_and_stop(model, progress, run):
         write(model, progress, run)
-        if progress["next_epoch"] == epochs:
+        if progress.next_epoch == epochs:
             raise Stopped
 
     with pytest.MonkeyPatch.context() as patch:
@@ -160,7 +160,7 @@ def test_layers_are_held_on_films_of_full_size_alone(train_small, unbroken):
 
 
 def test_another_seed_gives_another_history(train_small, unbroken, results):
-    """Must hold 5: that the same seed gives the same one is seen in the resumed runs below."""
+    """That the same seed gives the same one is seen in the resumed runs below."""
     with stopped_after(1):
         train_small("other", "--seed", "7")
     loss = read_history(results / "other")["loss"]
@@ -169,7 +169,7 @@ def test_another_seed_gives_another_history(train_small, unbroken, results):
 
 @pytest.mark.full
 def test_mobilenet_learns_the_same_every_time(train, inside):
-    """Must hold 5, with all layers of a real backbone."""
+    """With all layers of a real backbone."""
     runs = [train(name, by=inside)[1] for name in ("first", "second")]
     pd.testing.assert_frame_equal(*map(read_history, runs))
 
@@ -196,7 +196,7 @@ FULL = pytest.mark.full
 def test_a_killed_run_resumes_to_the_same_end(
     phantoms, results, train, train_small, unbroken, rows
 ):
-    """Must hold 5: killed between two phases, between two sizes and inside fine-tuning, as soon as
+    """Killed between two phases, between two sizes and inside fine-tuning, as soon as
     that many epochs are saved; what comes before and after the kill is as in the unbroken run.
     From the state of small films the larger model goes on as from the small model itself."""
     name = f"killed{rows}"
@@ -220,7 +220,7 @@ def test_a_run_stopped_between_two_sizes_goes_on_to_the_same_end(train_small, un
 
 
 def test_validation_and_test_labels_change_no_weight(train_small, phantoms, unbroken, tmp_path):
-    """Must hold 9: the months scale and all training come from the training split alone."""
+    """The months scale and all training come from the training split alone."""
     for folder in ("train", "validation", "test"):
         (tmp_path / folder).symlink_to(phantoms / folder)
     (tmp_path / "df_train.csv").symlink_to(phantoms / "df_train.csv")

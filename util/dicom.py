@@ -38,7 +38,7 @@ def decode_dicom(data):
         import pydicom
         from pydicom.pixels import apply_modality_lut, apply_voi_lut
     except ImportError:
-        raise ValueError(f"DICOM needs pydicom 3: {INSTALL}") from None
+        raise NotInstalled(f"DICOM needs pydicom 3: {INSTALL}") from None
     # of many odd files, for which there is nothing to do; several threads read, so for all of them
     warnings.filterwarnings("ignore", module=r"pydicom|util\.dicom")
     try:
@@ -61,6 +61,10 @@ class Unusable(ValueError):
     """A sound DICOM file that holds no film that can be read."""
 
 
+class NotInstalled(Unusable):
+    """A film that can be read once a package is installed."""
+
+
 def check_frame(film):
     """Raise Unusable when a dataset is not one grey frame that an installed decoder reads."""
     if "PixelData" not in film:
@@ -71,7 +75,7 @@ def check_frame(film):
         raise Unusable(f"DICOM file in colour ({film.PhotometricInterpretation})")
     syntax = film.file_meta.TransferSyntaxUID
     if syntax.is_compressed and not can_decode(syntax):
-        raise Unusable(f"DICOM file compressed as {syntax.name}: {INSTALL}")
+        raise NotInstalled(f"DICOM file compressed as {syntax.name}: {INSTALL}")
 
 
 def drop_blanks(film):

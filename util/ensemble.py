@@ -81,14 +81,13 @@ class Ensemble:
         self.notes = notes + localiser_notes(members)
         self.predictors = []
 
-    def load(self, args):
-        """Load the models; nothing before needs them."""
+    def load(self, runtime="keras", precision="f32"):
+        """Load the models, which predicting needs and nothing before; `runtime` and `precision` as in
+        `load_predictor`."""
         from util.prediction import load_predictor
 
         self.predictors = [
-            test_time_augmentation(
-                load_predictor(member.run, args.runtime, args.precision), self.views
-            )
+            test_time_augmentation(load_predictor(member.run, runtime, precision), self.views)
             for member in self.members
         ]
 
@@ -279,7 +278,7 @@ def stored_predictions(member, split, views=1):
     if views not in (1, count_views(member.options)) or not path.exists():
         raise UserError(
             f"the run has no predictions of its {split} films over {describe_views(views)} "
-            f"({member.run.folder})"
+            f"({member.run.folder}). Leave out --tta_steps, or name runs that were trained with it."
         )
     return read_predictions(path)
 

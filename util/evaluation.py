@@ -54,7 +54,7 @@ def evaluate(ensemble, args):
         name += f"_{args.runtime}_{args.precision}"
     out = args.out or default_folder(ensemble.folders, name)
     check_place(out)
-    ensemble.load(args)
+    ensemble.load(args.runtime, args.precision)
     predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
     metrics = compute_metrics(ensemble, predictions, films, args)
     if comparison:
@@ -84,7 +84,7 @@ def calibrate(ensemble, args):
     notes += inverted_note(inverted, len(first))
     for note in localiser_notes(ensemble.members) + notes:
         print(f"note: {note}")
-    ensemble.load(args)
+    ensemble.load(args.runtime, args.precision)
     predictions, _ = ensemble.predict_labelled(films, args.batch_size_eval)
     hospital.check_months(predictions, args.calibrate)
     calibration, _ = fit_calibration(predictions, ensemble.sees_sex, always=True)

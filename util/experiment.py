@@ -1,32 +1,26 @@
 """From options to a finished run: what every training script does, in the order of the README."""
 
-import time
 from argparse import Namespace
 from contextlib import closing
 
-import numpy as np
-
-from preprocessing import make_batch
-from util.backbones import ATTENTION, check_backbone
-from util.calibration import correct_months, cross_fit, fit_calibration, format_calibration
+from util.backbones import check_backbone
+from util.calibration import format_calibration
 from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
-from util.files import write_csv
+from util.final_evaluation import evaluate_splits
 from util.folds import run_folds
-from util.intervals import evaluate_with_intervals, format_with_intervals
-from util.metrics import label_predictions
+from util.intervals import format_with_intervals
 from util.phases import plan_phases
 from util.quiet import import_tensorflow
+from util.run_pictures import draw_run
 from util.runs import (
     CALIBRATION,
-    load_run_model,
     next_prediction,
     open_run,
 )
 from util.splits import load_splits, read_splits
 from util.start import check_start, check_start_films, note_start, read_start
-from util.tta import views_ending, views_key, views_to_evaluate
-from util.weights import from_run
+from util.weights import starts_from_run
 
 
 def run_experiment(args):
@@ -93,7 +87,7 @@ def check_options(args):
     make_strategy(args)
     for split in SPLITS:
         split_paths(args.data_dir, split)
-    if args.weights != "none" and not from_run(args):
+    if args.weights != "none" and not starts_from_run(args):
         build_backbone(args.backbone, args.img_size, args.weights)  # its weights may be missing
 
 
@@ -208,121 +202,3 @@ def build_from(films, args):
     if start:
         put_weights(model, start.weights)
     return model
-
-
-def evaluate_splits(films, args, run):
-    """Predict everything but the training films with the best model, under --use_tta also over
-    several views; calibrate on validation. Returns (metrics, predictions) by split, "test_tta"
-    being "test" with views."""
-    from modeling import count_parameters
-    from util.prediction import compile_predictor
-    from util.tta import test_time_augmentation
-
-    model = load_run_model(run)
-    predict = compile_predictor(model)
-    warm_up(predict, films["test"], args.batch_size_eval)  # whose films a second are kept
-    metrics, predictions, calibrations = {}, {}, {}
-    for views in views_to_evaluate(vars(args)):
-        over_views = test_time_augmentation(predict, views)
-        months, speed = predict_splits(over_views, films, args.batch_size_eval)
-        calibration, tables = calibrate_splits(films, months, args)
-        calibrations[views_key(views)] = calibration
-        for split, table in tables.items():
-            name = split + views_ending(views)
-            write_csv(run.path(f"predictions_{name}.csv"), table)
-            metrics[name] = evaluate_split(split, table, films, calibration, args)
-            predictions[name] = table
-        if views == 1:
-            parameters = count_parameters(model)[1]
-            metrics["model"] = {"parameters": parameters, "films_per_second": speed["test"]}
-    run.write_json(CALIBRATION, calibrations)
-    return metrics, predictions
-
-
-def predict_splits(predict, films, batch_size):
-    """Months of all films but those for training, and films a second, by split."""
-    from util.prediction import predict_months
-
-    months, speed = {}, {}
-    for split, part in films.items():
-        if split != "train":
-            started = time.perf_counter()
-            months[split] = predict_months(predict, part.pixels, part.table["sex"], batch_size)
-            speed[split] = len(part) / (time.perf_counter() - started)
-    return months, speed
-
-
-def warm_up(predict, part, batch_size):
-    """Predict a batch of the shape that those of a split have: the time of the next ones is without
-    compiling."""
-    from util.prediction import predict_months
-
-    first = np.arange(min(batch_size, len(part)))
-    predict_months(predict, part.pixels.keep(first), part.table["sex"][first], batch_size)
-
-
-def calibrate_splits(films, months, args):
-    """Fit the calibration to the validation films. Returns (calibration, predictions by split as
-    it corrects them)."""
-    tables = {split: label_predictions(films[split].table, m) for split, m in months.items()}
-    per_sex = args.model_type != "baseline"
-    calibration, judged = fit_calibration(tables["val"], per_sex, seed=args.seed)
-    lines = calibration["lines"]
-    corrected = {
-        split: label_predictions(table, correct_months(months[split], table["sex"], lines))
-        for split, table in tables.items()
-    }
-    corrected["val"] = judged
-    if lines and "val_clahe" in tables:
-        corrected["val_clahe"] = cross_fit(
-            tables["val"], per_sex, args.seed, copies=tables["val_clahe"]
-        )
-    return calibration, corrected
-
-
-def evaluate_split(split, predictions, films, calibration, args):
-    """The errors of a split, and the coverage of the intervals where they were not fitted to it."""
-    median = float(films["train"].table["boneage"].median())
-    half_width = calibration["half_width"] if split.startswith("test") else None
-    return evaluate_with_intervals(predictions, half_width, median, args.seed)
-
-
-def draw_run(run, history, predictions, films, args):
-    """Save the pictures of a run: history, a contact sheet of what training saw, errors, and where
-    an attention model looks."""
-    from util import plots
-    from util.training import augmentation
-
-    sheet = make_batch(films["train"], 32, args.seed, epoch=0, step=0, ranges=augmentation(args))
-    labels = film_labels(sheet.ids, sheet.sex[:, 0], sheet.boneage[:, 0])
-    plots.plot_history(history, run.path("plots", "history.png"))
-    plots.plot_contact_sheet(
-        sheet.image[..., 0], labels, run.path("plots", "augmented_films.png"), "augmented films"
-    )
-    plots.plot_errors(run.path("plots"), predictions["test"], "test", args.seed)
-    if args.model_type in ATTENTION:
-        draw_attention(run, films["test"])
-
-
-def draw_attention(run, films):
-    """Save where the run's attention model looks on four films, from the youngest to the oldest."""
-    from modeling_advanced import attention_map
-    from util import plots
-
-    by_age = films.table["boneage"].sort_values(kind="stable").index
-    rows = by_age[np.linspace(0, len(by_age) - 1, min(4, len(by_age))).astype(int)]
-    table, images = films.table.loc[rows], films.pixels[rows]
-    sex = table["sex"].to_numpy(np.float32)[:, None]
-    maps = attention_map(load_run_model(run), images[..., None], sex)
-    labels = film_labels(table["id"], table["sex"], table["boneage"])
-    path = run.path("plots", "attention.png")
-    return plots.plot_attention(images, maps, labels, path, "attention over test films")
-
-
-def film_labels(ids, sexes, months):
-    """What stands over films in a picture, such as "1437 F 136 mo"; mixed films are of the sex that
-    weighs more."""
-    return [
-        f"{id} {'M' if sex > 0.5 else 'F'} {boneage:.0f} mo"
-        for id, sex, boneage in zip(ids, sexes, months, strict=True)
-    ]

@@ -8,17 +8,12 @@ from util.dicom import is_dicom_file
 from util.errors import UserError
 from util.tables import IMAGE_ENDINGS, clean_id
 
-SEVERAL = "several files of that name"
-
-
-def find_films(labels, folder):
-    """`match_films` with the films in a folder and below."""
-    return match_films(labels, list_images(folder))
+NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
 
 
 def match_films(labels, films):
-    """Add two columns: path, the film of each row among `films`, a list of paths, and missing,
-    which says why there is none ("" where there is one).
+    """Add two columns: path, the film of each row among `films`, a list of paths as of `list_films`,
+    and missing, which says why there is none ("" where there is one).
 
     Matched by the path that the table gives, by its name, by its name with any image ending, then by
     id unless the name is that of an image, last without leading zeros. A name that several files
@@ -31,7 +26,7 @@ def match_films(labels, films):
     for match in (
         lambda name, _: match_path(name, by_name, by_stem),
         lambda name, _: by_name.get(Path(name).name, []),
-        lambda name, _: by_stem.get(clean_id(name), []),
+        lambda name, _: by_stem.get(clean_id(name), []),  # with any image ending
         lambda name, id_: [] if is_image(name) else by_stem.get(id_, []),
         lambda name, _: by_number.get(without_zeros(clean_id(name)), []),
         lambda name, id_: [] if is_image(name) else by_number.get(without_zeros(id_), []),
@@ -41,7 +36,7 @@ def match_films(labels, films):
             for paths, name, id_ in zip(found, names, labels["id"], strict=True)
         ]
         claimed = {path for paths in found for path in paths}
-    missing = {0: "no file", 1: ""}
+    missing = {0: NO_FILE, 1: ""}
     return labels.assign(
         path=[str(paths[0]) if len(paths) == 1 else "" for paths in found],
         missing=[missing.get(len(paths), SEVERAL) for paths in found],
@@ -73,7 +68,7 @@ def group(films, key):
     return groups
 
 
-def list_images(folder):
+def list_films(folder):
     """All films in a folder and below, by name, without hidden ones and without the
     `*_CLAHE` copies that stand beside their originals."""
     folder = Path(folder).resolve()
@@ -84,10 +79,10 @@ def list_images(folder):
     return found
 
 
-def films_in(folder):
-    """`list_images`, as paths that begin with the folder as it was named; UserError when there is
+def films_or_error(folder):
+    """`list_films`, as paths that begin with the folder as it was named; UserError when there is
     none."""
-    films = list_images(folder)
+    films = list_films(folder)
     if not films:
         raise UserError(f"no image in the folder ({folder}). Name the folder of the films.")
     return [Path(folder) / film.relative_to(Path(folder).resolve()) for film in films]

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from util.data_folder import SPLITS, write_tables
 from util.dicom import is_dicom_file
 from util.errors import UserError
-from util.film_files import SEVERAL, find_films, is_hidden, list_images, stem_of
+from util.film_files import SEVERAL, is_hidden, list_films, match_films, stem_of
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, decode, read_bytes
 from util.stratify import spread_out
@@ -110,7 +110,7 @@ def find_tables(source):
 
 
 def read_source(source, tables, male_value, table_first=True):
-    """Read the labelled films of a source: frame as of `find_films`, and `kind`: the split that
+    """Read the labelled films of a source: frame as of `match_films`, and `kind`: the split that
     names tell ("train", "val", "test"), "" when they tell none, and `row`: the table and the line
     in it. The name of the table counts first, unless it is one for several sources. UserError when
     a table is no usable one; one that only lacks a column, or rows, is none of labels."""
@@ -139,7 +139,7 @@ def read_source(source, tables, male_value, table_first=True):
             + (", from the unpacked zip." if Path(source.name).is_file() else ".")
         )
     parts = [
-        find_films(labels, source.folder).assign(
+        match_films(labels, list_films(source.folder)).assign(
             kind=kind, row=[f"{table}, {i}" for i in labels.index]
         )
         for table, kind, labels in labelled
@@ -177,7 +177,7 @@ def read_sources(sources, csv, male_value):
     them to those that have none. Raises UserError when there is no usable film or when an id is in
     two given splits.
     """
-    images = [list_images(s.folder) for s in sources]
+    images = [list_films(s.folder) for s in sources]
     with_films = [s for s, found in zip(sources, images, strict=True) if found] or sources
     if csv:
         parts = [read_source(s, [Path(csv)], male_value, table_first=False) for s in with_films]
@@ -242,9 +242,9 @@ def check_given_splits(films):
 
 
 def assign_splits(films, shares, seed, test_ids=()):
-    """Return the split of each film: a given one is kept, the others are drawn by `shares`
-    (train, val, test) of the patients, stratified by sex and age. All films of a patient are in
-    one split; those of `test_ids` always go to test. UserError when none is left to train on."""
+    """Return the split of each film: a given one is kept, the others are drawn, stratified by sex and
+    age. `shares` (train, val, test) are of all patients. All films of a patient are in one split;
+    those of `test_ids` always go to test. UserError when none is left to train on."""
     patient, split = name_patients(films), films["kind"].copy()
     wanted = dict(zip(SPLITS, shares, strict=True))
     if (split != "").any():  # what is given is whole: only missing splits are drawn
@@ -254,16 +254,12 @@ def assign_splits(films, shares, seed, test_ids=()):
     settled = split[split != ""].groupby(patient).first()
     people = films[~patient.isin(settled.index) & ~patient.duplicated()]
     order = np.array(spread_out(people, seed))
-    settled_test = (settled == "test").sum()
-    pool = len(order) + settled_test
-    start = 0
     rest = next(name for name, share in zip(SPLITS, shares, strict=True) if share)
     drawn = pd.Series(rest, index=people.index)
     for name in ("test", "val"):
-        count = round(wanted[name] * pool) - (settled_test if name == "test" else 0)
-        chosen = order[start : start + max(0, count)]
+        count = round(wanted[name] * (len(people) + len(settled))) - (settled == name).sum()
+        chosen, order = np.split(order, [max(0, count)])
         drawn[chosen] = name
-        start += len(chosen)
     if shares[0] and not (drawn == "train").any():
         raise UserError(
             f"none of {len(films)} films is for training: all are given to validation or test. "

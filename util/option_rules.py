@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from util.backbones import POOLED
-from util.phases import has_seen_films
+from util.phases import can_hold_layers
 from util.runtimes import RUNTIMES
 
 
@@ -18,13 +18,12 @@ class Rule(NamedTuple):
     has_effect: Callable
 
 
-class Given(dict):
-    """Options by name, as attributes too; None for those that a script does not have."""
-
-    __getattr__ = dict.get
-
-
-RULES = (
+SINGLE_VIEW = Rule(
+    ("use_tta", "tta_steps"),
+    "with --use_tta on a single view: give --tta_steps 2 or more",
+    lambda args: args.tta_steps != 1 or not args.use_tta,
+)
+TRAINING_RULES = (
     Rule(
         ("lr", "feature_views"), "without --epochs_frozen above 0", lambda args: args.epochs_frozen
     ),
@@ -62,7 +61,7 @@ RULES = (
     Rule(
         ("hold_layers",),
         "without --epochs_small above 0, or the folder of a run as --weights",
-        has_seen_films,
+        can_hold_layers,
     ),
     Rule(
         ("gender_units",),
@@ -91,36 +90,11 @@ RULES = (
         lambda args: args.clr_mode == "exp_range",
     ),
     Rule(
-        ("precision",),
-        f"without --runtime {', '.join(RUNTIMES)}",
-        lambda args: args.runtime in RUNTIMES,
-    ),
-    Rule(
-        ("tta_steps",),
-        "without --use_tta",  # which only a training asks for: a finished run has views of its own
-        lambda args: args.epochs_frozen is None or args.use_tta,
-    ),
-    Rule(
-        ("use_tta", "tta_steps"),
-        "with --use_tta on a single view: give --tta_steps 2 or more",
-        lambda args: args.tta_steps != 1 or not args.use_tta,
-    ),
-    Rule(
-        ("use_tta",),
-        "with --calibration, which brings its number of views",
-        lambda args: not args.calibration,
-    ),
-    Rule(
         ("fold",),
         "without --folds of that number or more",
         lambda args: args.fold <= (args.folds or 0),
     ),
     Rule(("fold",), "without --run_name, the folder of all folds", lambda args: args.run_name),
-    Rule(
-        ("backbones", "model_type", "img_size", "img_height", "img_width", "weights"),
-        "with --model",
-        lambda args: args.model is None,
-    ),
     Rule(
         ("use_clahe_val_test",),
         "with --folds: training films have no CLAHE copies",
@@ -140,6 +114,28 @@ RULES = (
         lambda args: not args.find_lr or args.fine_tune,
     ),
     Rule(("show",), "with --folds", lambda args: args.folds is None),
+    Rule(("tta_steps",), "without --use_tta", lambda args: args.use_tta),
+    SINGLE_VIEW,
+)
+RUNTIME_RULES = (
+    Rule(
+        ("precision",),
+        f"without --runtime {', '.join(RUNTIMES)}",
+        lambda args: args.runtime in RUNTIMES,
+    ),
+)
+# of a finished run, which has a number of views of its own
+RUN_RULES = (
+    *RUNTIME_RULES,
+    SINGLE_VIEW,
+    Rule(
+        ("use_tta",),
+        "with --calibration, which brings its number of views",
+        lambda args: not args.calibration,
+    ),
+)
+EVALUATION_RULES = (
+    *RUN_RULES,
     Rule(("greedy",), "without --ensemble", lambda args: args.ensemble),
     Rule(("name",), "without --calibrate", lambda args: args.calibrate),
     Rule(
@@ -153,16 +149,23 @@ RULES = (
         lambda args: args.csv is None and args.calibrate is None,
     ),
 )
+BENCHMARK_RULES = (
+    Rule(
+        ("backbones", "model_type", "img_size", "img_height", "img_width", "weights"),
+        "with --model",
+        lambda args: args.model is None,
+    ),
+)
 
 
-def parse_effective(parser, argv=None):
+def parse_effective(parser, rules, argv=None):
     """Parse the options; one that was typed but would have no effect is an error (exit code 2)."""
     args = parser.parse_args(argv)
     typed = typed_options(parser, argv, vars(args))
-    given = Given(vars(args))
-    for options, case, has_effect in RULES:
-        idle = [n for n in options if n in typed and given[n]]
-        if idle and not has_effect(given):
+    for options, case, has_effect in rules:
+        # a value that switches off what has no effect, such as 0, does no harm
+        idle = [name for name in options if name in typed and getattr(args, name)]
+        if idle and not has_effect(args):
             parser.error(f"--{idle[0]} has no effect {case}")
     return args
 

@@ -241,7 +241,7 @@ def add_step_options(group):
         "--lr",
         type=number(0, 1, True),
         default=1e-3,
-        help="highest learning rate of the frozen epochs",
+        help="highest learning rate of the frozen epochs; with --use_cyclical_lr the lowest",
     )
     group.add_argument(
         "--lr_finetune", type=number(0, 1, True), default=3e-4, help="the same for fine-tuning"
@@ -444,7 +444,7 @@ def add_evaluation_batch(group):
         "--batch_size_test",
         type=count(1),
         default=32,
-        help="films predicted at once; changes speed, not results",
+        help="films predicted at once, by the last of these names; changes speed, not results",
     )
 
 

@@ -3,24 +3,24 @@
 from dataclasses import dataclass
 
 from util.errors import UserError
-from util.weights import from_run
+from util.weights import starts_from_run
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Epochs `first` .. `last` - 1, counted over the whole run, on films of `img_size` pixels.
+    """The epochs `range(start, end)` of a run, on films of `img_size` pixels.
 
-    The learning rate, at most `lr`, has one schedule over the epochs `schedule_first` ..
-    `schedule_last` - 1: that of fine-tuning goes on from small films to large ones.
+    The learning rate, at most `lr`, has one schedule over `range(schedule_start, schedule_end)`:
+    that of fine-tuning goes on from small films to large ones.
     """
 
     name: str
-    first: int
-    last: int
+    start: int
+    end: int
     img_size: int
     lr: float
-    schedule_first: int
-    schedule_last: int
+    schedule_start: int
+    schedule_end: int
 
 
 def plan_phases(args):
@@ -37,16 +37,17 @@ def plan_phases(args):
             f"small films of {first_size} pixels are larger than the others ({args.img_size}). "
             "Lower --img_size_small."
         )
-    small = args.epochs_frozen
-    full = small + args.epochs_small
-    end = full + args.epochs_finetune
-    phases = [Phase("frozen", 0, small, first_size, args.lr, 0, small)]
+    small_start = args.epochs_frozen
+    full_start = small_start + args.epochs_small
+    end = full_start + args.epochs_finetune
+    head, fine = (0, small_start), (small_start, end)  # schedules of the learning rate
+    phases = [Phase("frozen", 0, small_start, first_size, args.lr, *head)]
     if args.fine_tune:
         phases += [
-            Phase("small", small, full, first_size, args.lr_finetune, small, end),
-            Phase("finetune", full, end, args.img_size, args.lr_finetune, small, end),
+            Phase("small", small_start, full_start, first_size, args.lr_finetune, *fine),
+            Phase("finetune", full_start, end, args.img_size, args.lr_finetune, *fine),
         ]
-    phases = [phase for phase in phases if phase.last > phase.first]
+    phases = [phase for phase in phases if phase.end > phase.start]
     if not phases:
         raise UserError("nothing to train (--epochs_frozen 0). Raise it or add --fine_tune.")
     if args.clr_max_lr:
@@ -55,10 +56,10 @@ def plan_phases(args):
     return phases
 
 
-def has_seen_films(args):
-    """Whether the backbone trained on films before those of full size: on small ones, or in the run
-    that it starts from."""
-    return bool(args.epochs_small or from_run(args))
+def can_hold_layers(args):
+    """Whether --hold_layers has layers to hold: the backbone trained on films before those of full
+    size, on small ones or in the run that it starts from."""
+    return bool(args.epochs_small or starts_from_run(args))
 
 
 def check_rise(base_lr, max_lr):

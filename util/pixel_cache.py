@@ -21,7 +21,7 @@ from util.augmentation import augment_films
 from util.errors import UserError
 from util.files import write_atomically, write_json
 from util.parallel import cores
-from util.radiographs import READER_VERSION, RadiographError, may_pass, read_canvases
+from util.radiographs import READER_VERSION, RadiographError, read_canvases
 
 SHARD_FILMS = 256  # films in one file of the cache
 READ_TOGETHER = 8  # films that are in memory at their own size, for each core
@@ -72,8 +72,8 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
     killed build goes on where it was, and two builds at once do no harm.
     """
     parts = [paths[i : i + SHARD_FILMS] for i in range(0, len(paths), SHARD_FILMS)]
-    names = [cache_dir and shard_path(part, img_size, fit, cache_dir) for part in parts]
-    kept = [name and load_shard(name) for name in names]
+    names = [shard_path(part, img_size, fit, cache_dir) if cache_dir else None for part in parts]
+    kept = [load_shard(name) for name in names]
     todo = sum(len(part) for part, known in zip(parts, kept, strict=True) if not known)
     shards, failures, whole = [], {}, np.zeros(len(paths), bool)
     with (
@@ -87,13 +87,12 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
         ) as bar,
     ):
         for number, (part, name, known) in enumerate(zip(parts, names, kept, strict=True)):
-            known = known or (name and load_shard(name))  # another process may have made it by now
+            known = known or load_shard(name)  # another process may have made it by now
             if known:
                 shard, notes = known
             else:
-                shard, notes = read_shard(part, img_size, fit, pool, bar)
-                reasons = notes["failures"].values()
-                if name and not any(map(may_pass, reasons)):
+                shard, notes, lasting = read_shard(part, img_size, fit, pool, bar)
+                if name and lasting:
                     shard = save_shard(shard, notes, name)
             shards.append(shard)
             first = number * SHARD_FILMS
@@ -103,10 +102,11 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
 
 
 def read_shard(paths, img_size, fit, pool, bar):
-    """Read films into one array `(n, size, size)`. Returns it and notes ready for JSON: "failures"
-    {position: reason}, and "whole", the positions of films on which no hand was found."""
+    """Read films into one array `(n, size, size)`. Returns it, notes ready for JSON ("failures"
+    {position: reason}, and "whole", the positions of films on which no hand was found), and whether
+    this lasts: False where a film may be read another time."""
     shard = np.zeros((len(paths), img_size, img_size), np.uint8)
-    notes = {"failures": {}, "whole": []}
+    notes, lasting = {"failures": {}, "whole": []}, True
 
     def read_some(first):
         return read_canvases(paths[first : first + READ_TOGETHER], img_size, fit)
@@ -115,12 +115,13 @@ def read_shard(paths, img_size, fit, pool, bar):
     for i, result in enumerate(results):
         if isinstance(result, RadiographError):
             notes["failures"][str(i)] = result.reason
+            lasting = lasting and not result.may_pass
         else:
             shard[i], cut = result
             if not cut:
                 notes["whole"].append(i)
         bar.update()
-    return shard, notes
+    return shard, notes, lasting
 
 
 def shard_path(paths, img_size, fit, cache_dir):
@@ -137,7 +138,10 @@ def shard_path(paths, img_size, fit, cache_dir):
 
 
 def load_shard(path):
-    """A shard of the cache, memory-mapped, and its notes; None when it isn't there, or damaged."""
+    """A shard of the cache, memory-mapped, and its notes; None without a path, or when it isn't
+    there, or damaged."""
+    if path is None:
+        return None
     try:
         return np.load(path, mmap_mode="r"), json.loads(notes_path(path).read_text())
     except (OSError, ValueError, EOFError):

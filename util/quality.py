@@ -16,9 +16,15 @@ import pandas as pd
 
 from util.data_folder import SPLITS, split_folder
 from util.errors import UserError
-from util.film_files import find_films, list_images
+from util.film_files import NO_FILE, SEVERAL, list_films, match_films
 from util.parallel import map_films
 from util.radiographs import (
+    EMPTY,
+    NO_CONTRAST,
+    NO_IMAGE,
+    TOO_SMALL,
+    TRUNCATED,
+    UNREADABLE,
     RadiographError,
     count_levels,
     decode,
@@ -58,15 +64,15 @@ CHECKS = {  # what can be wrong: (severity, what to do)
     "unlikely age": (LOOK, "Look it up: bone age is above 0 and ends at about 19 years."),
     "unknown sex": (SERIOUS, "Write M or F. Training leaves the row out."),
     "infinite values": (LOOK, "Correct the column if you use it; training doesn't."),
-    "no file": (SERIOUS, "Bring the film in or remove the row. Training leaves it out."),
-    "several files of that name": (SERIOUS, "Say which one in a column filename: folder/name."),
+    NO_FILE: (SERIOUS, "Bring the film in or remove the row. Training leaves it out."),
+    SEVERAL: (SERIOUS, "Say which one in a column filename: folder/name."),
     "same file for two rows": (SERIOUS, "Give each row its own film."),
-    "can't be read": (SERIOUS, "Check the rights of the file and the disk."),
-    "empty file": (SERIOUS, FILE_ADVICE),
-    "truncated file": (SERIOUS, FILE_ADVICE),
-    "not a readable image": (SERIOUS, FILE_ADVICE),
-    "no contrast": (SERIOUS, FILE_ADVICE),
-    "too small": (SERIOUS, FILE_ADVICE),
+    UNREADABLE: (SERIOUS, "Check the rights of the file and the disk."),
+    EMPTY: (SERIOUS, FILE_ADVICE),
+    TRUNCATED: (SERIOUS, FILE_ADVICE),
+    NO_IMAGE: (SERIOUS, FILE_ADVICE),
+    NO_CONTRAST: (SERIOUS, FILE_ADVICE),
+    TOO_SMALL: (SERIOUS, FILE_ADVICE),
     "unusable film": (SERIOUS, FILE_ADVICE),
     "films look inverted": (LOOK, "Invert them if bones are dark on a light ground."),
     "hardly any contrast": (LOOK, "Look whether it shows a hand; training uses it."),
@@ -202,8 +208,8 @@ def read_tables(data_dir, male_value=None):
 def read_split(data_dir, split, male_value):
     """Read one split: its rows with their films, its columns, and its films without a row."""
     csv, folder = data_dir / SPLITS[split].table, split_folder(data_dir, split).resolve()
-    table = read_table(csv)
-    rows = find_films(labels_of(table, csv, male_value), folder)
+    table, films = read_table(csv), list_films(folder)
+    rows = match_films(labels_of(table, csv, male_value), films)
     text = {name: find_columns(table, name)[0] for name in ("boneage", "sex")}
 
     def shorten(path):
@@ -217,7 +223,7 @@ def read_split(data_dir, split, male_value):
         age_text=table[text["boneage"]].fillna("").str.strip(),
         sex_text=table[text["sex"]].fillna("").str.strip().replace("", "nothing"),
     )
-    loose = sorted(set(map(str, list_images(folder))) - set(rows["path"]))
+    loose = sorted(set(map(str, films)) - set(rows["path"]))
     unlabelled = pd.DataFrame({"split": split, "file": [shorten(path) for path in loose]})
     columns = count_gaps(table).assign(rows=len(table))
     columns.insert(0, "split", split)
@@ -238,7 +244,7 @@ def check_folders(rows, data_dir):
             yield flag("no image folder", pd.DataFrame({"split": [split]}), detail)
             continue
         named = part[(part["id"] != "") | (part["filename"] != "")]
-        for check in ("no file", "several files of that name"):
+        for check in (NO_FILE, SEVERAL):
             yield flag(check, named[(named["path"] == "") & (named["missing"] == check)])
 
 

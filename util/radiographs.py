@@ -12,13 +12,15 @@ import cv2
 import numpy as np
 
 from hand_crop.localiser import find_hands
-from util.dicom import INSTALL, decode_dicom, is_dicom
+from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError
 
 READER_VERSION = 5  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
-UNREADABLE = "can't be read"  # by the file system
+# why a file is no radiograph, as a reason begins; the first is the file system's word
+UNREADABLE, EMPTY, TRUNCATED = "can't be read", "empty file", "truncated file"
+NO_IMAGE, TOO_SMALL, NO_CONTRAST = "not a readable image", "too small", "no contrast"
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
 INVERTED = 20  # grey levels; 10 of 12,000 real films, cut to the hand, look so, and none is
 KINDS = {  # first bytes of a file: its kind
@@ -38,15 +40,17 @@ TIFF_LONG = 4
 
 
 class RadiographError(UserError):
-    """A file that can't be used as a radiograph: `path` and `reason` say which and why."""
+    """A file that can't be used as a radiograph: `path` and `reason` say which and why, `may_pass`
+    whether it may be read another time, as it is."""
 
-    def __init__(self, path, reason):
+    def __init__(self, path, reason, may_pass=False):
         super().__init__(f"{reason} ({path}). Replace the file or leave it out.")
         self.path = str(path)
         self.reason = reason
+        self.may_pass = may_pass
 
-    def __reduce__(self):  # exceptions with two arguments don't survive pickling by default
-        return type(self), (self.path, self.reason)
+    def __reduce__(self):  # exceptions with several arguments don't survive pickling by default
+        return type(self), (self.path, self.reason, self.may_pass)
 
 
 def read_radiograph(path):
@@ -62,9 +66,9 @@ def prepare(image, path="bytes"):
     """Stretch a decoded image `(H, W)` to uint8, 0-255; RadiographError when it is too small for a
     radiograph or without contrast."""
     if min(image.shape) < MIN_SIDE:
-        raise RadiographError(path, f"too small: {image.shape[1]} x {image.shape[0]} pixels")
+        raise RadiographError(path, f"{TOO_SMALL}: {image.shape[1]} x {image.shape[0]} pixels")
     if image.min() == image.max():
-        raise RadiographError(path, f"no contrast: every pixel is {image.min()}")
+        raise RadiographError(path, f"{NO_CONTRAST}: every pixel is {image.min()}")
     return stretch_contrast(image)
 
 
@@ -116,12 +120,8 @@ def read_bytes(path):
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise RadiographError(path, f"{UNREADABLE}: {os.strerror(error.errno)}") from None
-
-
-def may_pass(reason):
-    """Whether a film that can't be used for a reason may be read another time, as it is."""
-    return reason.startswith(UNREADABLE) or INSTALL in reason
+        reason = f"{UNREADABLE}: {os.strerror(error.errno)}"
+        raise RadiographError(path, reason, may_pass=True) from None
 
 
 def decode(data, path):
@@ -131,14 +131,14 @@ def decode(data, path):
     see `decode_dicom`.
     """
     if not data:
-        raise RadiographError(path, "empty file")
+        raise RadiographError(path, EMPTY)
     if is_truncated(data):
-        raise RadiographError(path, "truncated file")
+        raise RadiographError(path, TRUNCATED)
     if is_dicom(data):
         try:
             return decode_dicom(data)
         except ValueError as error:
-            raise RadiographError(path, str(error)) from None
+            raise RadiographError(path, str(error), isinstance(error, NotInstalled)) from None
     try:
         image = cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
@@ -146,7 +146,7 @@ def decode(data, path):
     except cv2.error:  # a header that promises more pixels than OpenCV takes
         image = None
     if image is None:
-        raise RadiographError(path, "not a readable image (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
+        raise RadiographError(path, f"{NO_IMAGE} (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
     if image.dtype not in (np.uint8, np.uint16):
         raise RadiographError(path, f"unsupported pixel type {image.dtype}")
     pages = [page for page in tiff_pages(data) if not page.get(SUBFILE, 0) & REDUCED_OR_MASK]

@@ -5,6 +5,7 @@ import json
 import math
 import zipfile
 import zlib
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -15,10 +16,22 @@ from util.runs import STATE
 VERSION = 3  # raise it when a training can't go on from the state of the version before
 
 
+@dataclass
+class Progress:
+    """Where a training is. Epochs count from 0 over the whole run; the best one is that of films of
+    `img_size` pixels, by its validation MAE (months); `history` has a row, a dict, for each epoch."""
+
+    next_epoch: int = 0
+    img_size: int | None = None
+    best_mae: float = math.inf
+    best_epoch: int = 0
+    history: list = field(default_factory=list)
+
+
 def write_state(model, progress, run):
-    """Save where a training is; `progress` is ready for JSON."""
+    """Save a model, its optimizer and the Progress of its training."""
     arrays = state_of(model)
-    text = np.array(json.dumps(progress | {"version": VERSION}))
+    text = np.array(json.dumps(asdict(progress) | {"version": VERSION}))
     write_atomically(run.path(STATE), lambda file: np.savez(file, progress=text, **arrays))
 
 
@@ -29,12 +42,11 @@ def state_of(model):
 
 
 def read_state(run):
-    """Return (progress, arrays) of a run; a fresh start and None when there is no state. UserError
+    """Return (Progress, arrays) of a run; a fresh start and None when there is no state. UserError
     for one that is damaged, or of an earlier version."""
     path = run.path(STATE)
     if not path.exists():
-        fresh = {"next_epoch": 0, "img_size": None, "best_mae": math.inf, "best_epoch": 0}
-        return fresh | {"history": []}, None
+        return Progress(), None
     try:
         with np.load(path) as file:
             arrays = dict(file)
@@ -43,12 +55,12 @@ def read_state(run):
         raise UserError(
             f"the saved state is damaged ({path}). Start a new run under another --run_name."
         ) from None
-    if progress.get("version") != VERSION:
+    if progress.pop("version", None) != VERSION:
         raise UserError(
             f"an earlier version of BoneAge began this run, and this one can't go on with it ({path}). "
             "Start a new run under another --run_name."
         )
-    return progress, arrays
+    return Progress(**progress), arrays
 
 
 def restore(model, arrays, with_optimizer):

@@ -7,7 +7,7 @@ from util.errors import UserError
 from util.held_out import are_among, started_from_other_films
 from util.metrics import read_predictions
 from util.runs import TRAINING_FILMS, add_to_config, load_run_model, read_run
-from util.weights import check_weights, from_run
+from util.weights import check_weights, starts_from_run
 
 # share of films: of two hospitals that count ids from 1, some 3 % agree in sex and age
 BY_CHANCE = 0.1
@@ -27,7 +27,7 @@ def check_start(args):
     """UserError when --weights names nothing, or a run with another model than that of the
     options."""
     check_weights(args.weights)
-    if not from_run(args):
+    if not starts_from_run(args):
         return
     trained, now = read_run(args.weights)[1]["options"], vars(args)
     if trained["model_type"] != now["model_type"]:
@@ -46,7 +46,7 @@ def check_start(args):
 def read_start(args):
     """The Start that --weights names; None when that is no folder. UserError as of `check_start`."""
     check_start(args)
-    if not from_run(args):
+    if not starts_from_run(args):
         return None
     model = load_run_model(read_run(args.weights)[0])
     months = model.get_layer("months")
@@ -57,7 +57,7 @@ def check_start_films(films, args):
     """UserError when the run to start from was trained on validation or test films of this one:
     their errors would be those of films that the model knows."""
     path = Path(args.weights) / TRAINING_FILMS
-    if not from_run(args) or not path.exists():  # of a model that was shipped
+    if not starts_from_run(args) or not path.exists():  # of a model that was shipped
         return
     trained = read_predictions(path)
     for split in ("val", "test"):
@@ -72,7 +72,7 @@ def check_start_films(films, args):
 
 def note_start(run, args):
     """Say which run this one starts from, if any, and keep its config.json in that of this one."""
-    if not from_run(args):
+    if not starts_from_run(args):
         return
     _, start = read_run(args.weights)
     known = run.read_json("config.json").get("start", start)

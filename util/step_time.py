@@ -18,13 +18,13 @@ def estimate(**options):
     args = Namespace(**options)
     from util.phases import plan_phases
     from util.quiet import import_tensorflow
-    from util.weights import from_run
+    from util.weights import starts_from_run
 
     import_tensorflow()
     from util.training import batchnorm_mode
 
     args.bn = batchnorm_mode(args)  # which goes by the weights
-    if not from_run(args):
+    if not starts_from_run(args):
         args.weights = "none"  # they change nothing else of the time
     if args.feature_views:
         seconds = feature_seconds(args)
@@ -43,7 +43,7 @@ def phase_seconds(phase, args):
     args = Namespace(**vars(args) | {"img_size": phase.img_size})
     films = load_split(args, "train")
     model = build_from(films, args)
-    steps = steps_per_epoch(films, args.batch_size) * (phase.last - phase.first)
+    steps = steps_per_epoch(films, args.batch_size) * (phase.end - phase.start)
     choose_trainable(model, phase, args)
     compile_model(model, phase.lr, steps, films, args)
     batches = training_batches(model, films, args, 0, 1).repeat()

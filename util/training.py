@@ -1,10 +1,10 @@
-"""The one training loop: a frozen phase, then fine-tuning, for every script and model; both can
-begin on small films.
+"""The one training loop, for every script and model: a frozen phase, then fine-tuning, which can
+begin on small films, as the frozen phase then does too.
 
-`model.fit` does the work. One callback validates in months, keeps the best weights over both
-phases, shows progress and saves a state from which a killed run goes on as if nothing had
-happened: batches depend on (seed, epoch, step) alone, dropout is seeded anew at every epoch, and
-the state holds weights, optimizer and history.
+`model.fit` does the work. One callback validates in months, keeps the best epoch on films of full
+size, shows progress and saves a state from which a killed run goes on as if nothing had happened:
+batches depend on (seed, epoch, step) alone, dropout is seeded anew at every epoch, and the state
+holds weights, optimizer and history.
 """
 
 import math
@@ -34,7 +34,7 @@ from util.cyclical_lr import CyclicalLearningRate
 from util.errors import UserError, enough_memory
 from util.files import write_atomically, write_csv
 from util.loss_functions import get_loss_function
-from util.phases import has_seen_films, plan_phases
+from util.phases import can_hold_layers, plan_phases
 from util.prediction import compile_predictor, inputs_of, predict_films
 from util.saved_state import read_state, restore, state_of, write_state
 
@@ -83,45 +83,45 @@ def train(stages, args, run):
     validation MAE (months), is the run's `model.keras`. With a saved state in the run folder,
     training goes on from there.
     """
-    progress, state = read_state(run)
+    progress, carried = read_state(run)  # from before a stop; then from phase to phase
     phases = plan_phases(args)
     for phase in phases:
-        if progress["next_epoch"] >= phase.last:
+        if progress.next_epoch >= phase.end:
             continue
         stage = stages[phase.img_size]
         model = stage.trained
-        if progress["img_size"] != phase.img_size:
-            progress |= {"img_size": phase.img_size, "best_mae": math.inf, "best_epoch": 0}
+        if progress.img_size != phase.img_size:
+            progress.img_size, progress.best_mae, progress.best_epoch = phase.img_size, math.inf, 0
         bn = prepare_phase(stage, phase, args, run)
-        if state:
-            goes_on = progress["next_epoch"] > phase.schedule_first
-            restore(model, state, with_optimizer=goes_on)
-            state = None  # which is as large as the model and its optimizer
+        if carried:
+            goes_on = progress.next_epoch > phase.schedule_start
+            restore(model, carried, with_optimizer=goes_on)
+            carried = None  # which is as large as the model and its optimizer
         with enough_memory(args.batch_size, phase.img_size, SMALLER_STEPS):
             model.fit(
-                training_batches(model, stage.films, args, progress["next_epoch"], phase.last),
-                initial_epoch=progress["next_epoch"],
-                epochs=phase.last,
+                training_batches(model, stage.films, args, progress.next_epoch, phase.end),
+                initial_epoch=progress.next_epoch,
+                epochs=phase.end,
                 steps_per_epoch=steps_per_epoch(stage.films, args.batch_size),
                 callbacks=[EndOfEpoch(phase, bn, progress, stage, args, run)],
                 shuffle=False,
                 verbose=0,
             )
         if phase is not phases[-1]:
-            state = state_of(model)
-    return pd.DataFrame(progress["history"])
+            carried = state_of(model)
+    return pd.DataFrame(progress.history)
 
 
 def prepare_phase(stage, phase, args, run):
     """Choose what trains and compile it for a phase; returns how BatchNorm works in it."""
     steps_an_epoch = steps_per_epoch(stage.films, args.batch_size)
-    steps = steps_an_epoch * (phase.schedule_last - phase.schedule_first)  # of the learning rate
+    steps = steps_an_epoch * (phase.schedule_end - phase.schedule_start)  # of the learning rate
     bn = choose_trainable(stage.model, phase, args)
     schedule = learning_rate(args, phase.lr, steps, steps_an_epoch)
     compile_model(stage.trained, schedule, steps, stage.films, args)
     trainable, total = count_parameters(stage.model)
     run.log(
-        f"{phase.name}: {phase.last - phase.first} epochs of {steps_an_epoch} steps at "
+        f"{phase.name}: {phase.end - phase.start} epochs of {steps_an_epoch} steps at "
         f"{phase.img_size} pixels, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
         + (f", the first {held:.0%} of layers held" if (held := share_held(phase, args)) else "")
     )
@@ -142,16 +142,17 @@ def choose_trainable(model, phase, args):
 
 def share_held(phase, args):
     """The share of the backbone's layers that a phase leaves as earlier films left them."""
-    return args.hold_layers if phase.name == "finetune" and has_seen_films(args) else 0
+    return args.hold_layers if phase.name == "finetune" and can_hold_layers(args) else 0
 
 
 def compile_model(model, schedule, steps, films, args):
-    """Compile with the loss of the options and AdamW at the learning rates of `schedule`."""
+    """Compile with the loss of the options, over the SD of the labels of `films`, and AdamW at the
+    learning rates of `schedule`; its moving average of the weights spans a share of `steps`."""
     with model.distribute_strategy.scope():
         model.compile(
             optimizer=make_optimizer(args, schedule, steps, devices_of(model)),
             loss=loss_of(args),
-            # months over the SD of the training labels: the rate means the same for any data
+            # months over the SD of the labels: the rate means the same for any data
             loss_weights=[1 / label_sd(films)],
             metrics=["mae"],
             jit_compile=args.jit_compile,
@@ -247,10 +248,10 @@ def label_sd(films):
     return float(films.table["boneage"].std(ddof=0)) or 1.0
 
 
-def training_batches(model, films, args, first_epoch, last_epoch):
-    """Augmented batches of ((inputs of the model), months) for the epochs first .. last - 1."""
+def training_batches(model, films, args, start_epoch, end_epoch):
+    """Augmented batches of ((inputs of the model), months) for `range(start_epoch, end_epoch)`."""
     batches = training_dataset(
-        films, args.batch_size, args.seed, first_epoch, last_epoch, augmentation(args)
+        films, args.batch_size, args.seed, start_epoch, end_epoch, augmentation(args)
     )
     return batches.map(lambda inputs, boneage: (inputs_of(model, **inputs), boneage))
 
@@ -280,7 +281,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.started = time.perf_counter()
         self.bar = tqdm(
             total=self.params["steps"] * min(self.args.batch_size, len(self.stage.films)),
-            desc=f"{self.phase.name} {epoch + 1}/{self.phase.last}",
+            desc=f"{self.phase.name} {epoch + 1}/{self.phase.end}",
             unit="film",
             leave=False,
             disable=None if self.args.verbose == 1 else True,
@@ -300,16 +301,8 @@ class EndOfEpoch(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.started
         with averaged_weights(self.model):
             self.measure_statistics(epoch)
-            table = predict_films(
-                self.stage.predict, self.stage.val_films, self.args.batch_size_eval
-            )
-            val_mae = float(table["error"].abs().mean())
-            better = val_mae < self.progress["best_mae"]
-            if better:
-                self.progress |= {"best_mae": val_mae, "best_epoch": epoch}
-                if self.phase.img_size == self.args.img_size:
-                    save_model(self.stage.model, self.run)
-        self.progress["history"].append(
+            val_mae, better = self.validate(epoch)
+        self.progress.history.append(
             {
                 "epoch": epoch + 1,
                 "phase": self.phase.name,
@@ -323,38 +316,53 @@ class EndOfEpoch(keras.callbacks.Callback):
         )
         self.stop_or_go_on(epoch)
         self.report(epoch, logs, val_mae, better, seconds)
-        write_csv(self.run.path("history.csv"), pd.DataFrame(self.progress["history"]))
-        if self.progress["next_epoch"] == self.phase.last:
-            # `fit` ends with the averaged weights, so the next phase starts from them
-            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
-        write_state(self.model, self.progress, self.run)
+        self.save()
 
     def measure_statistics(self, epoch):
         """BatchNorm statistics for these weights; training itself uses none."""
         if self.bn == "train":
-            batches = plain_batches(self.model, self.stage.films, self.args, epoch)
-            measure_statistics(self.forward, batchnorm_layers(self.model), batches)
+            model = self.stage.model
+            batches = plain_batches(model, self.stage.films, self.args, epoch)
+            measure_statistics(self.forward, batchnorm_layers(model), batches)
+
+    def validate(self, epoch):
+        """Return the validation MAE in months, and whether it is the best on films of this size; the
+        best model on those of full size is saved."""
+        table = predict_films(self.stage.predict, self.stage.val_films, self.args.batch_size_eval)
+        val_mae = float(table["error"].abs().mean())
+        better = val_mae < self.progress.best_mae
+        if better:
+            self.progress.best_mae, self.progress.best_epoch = val_mae, epoch
+            if self.phase.img_size == self.args.img_size:
+                save_model(self.stage.model, self.run)
+        return val_mae, better
 
     def stop_or_go_on(self, epoch):
         """End the phase when `--patience` epochs of it brought nothing better; never that of small
         films, in the middle of a schedule of the learning rate."""
-        since = epoch - max(self.progress["best_epoch"], self.phase.first - 1)
-        ends = self.phase.last == self.phase.schedule_last
+        since = epoch - max(self.progress.best_epoch, self.phase.start - 1)
+        ends = self.phase.end == self.phase.schedule_end
         stop = ends and self.args.patience and since >= self.args.patience
-        self.progress["next_epoch"] = self.phase.last if stop else epoch + 1
+        self.progress.next_epoch = self.phase.end if stop else epoch + 1
         self.model.stop_training = bool(stop)
 
     def report(self, epoch, logs, val_mae, better, seconds):
         films = self.params["steps"] * min(self.args.batch_size, len(self.stage.films))
-        left = (self.phase.last - self.progress["next_epoch"]) * (
-            time.perf_counter() - self.started
-        )
+        left = (self.phase.end - self.progress.next_epoch) * (time.perf_counter() - self.started)
         self.run.log(
-            f"{self.phase.name:8s} epoch {epoch + 1:3d}/{self.phase.last}  "
+            f"{self.phase.name:8s} epoch {epoch + 1:3d}/{self.phase.end}  "
             f"train {logs['mae']:6.2f}  validation {val_mae:6.2f} months{'*' if better else ' '}  "
             f"{films / seconds:5.1f} films/s  {left / 60:.0f} min left in this phase"
             + ("  stops early" if self.model.stop_training else "")
         )
+
+    def save(self):
+        """Write the history and the state that a stopped training goes on from."""
+        write_csv(self.run.path("history.csv"), pd.DataFrame(self.progress.history))
+        if self.progress.next_epoch == self.phase.end:
+            # `fit` ends with the averaged weights, so the next phase starts from them
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        write_state(self.model, self.progress, self.run)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ def weights_option(text):
     return "none" if text == "None" else text
 
 
-def from_run(args):
+def starts_from_run(args):
     """Whether --weights names a folder; a file holds weights of a backbone."""
     return args.weights not in NAMED_WEIGHTS and Path(args.weights).is_dir()
 

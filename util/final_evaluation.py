@@ -1,0 +1,90 @@
+"""What a run says of itself when its training has ended: errors on validation and test films, and a
+calibration fitted to those of validation."""
+
+import time
+
+import numpy as np
+
+from util.calibration import correct_months, cross_fit, fit_calibration
+from util.files import write_csv
+from util.intervals import evaluate_with_intervals
+from util.metrics import label_predictions
+from util.runs import CALIBRATION, load_run_model
+from util.tta import views_ending, views_key, views_to_evaluate
+
+
+def evaluate_splits(films, args, run):
+    """Predict everything but the training films with the best model, under --use_tta also over
+    several views; calibrate on validation. Returns (metrics, predictions) by split, "test_tta"
+    being "test" with views."""
+    from modeling import count_parameters
+    from util.prediction import compile_predictor
+    from util.tta import test_time_augmentation
+
+    model = load_run_model(run)
+    predict = compile_predictor(model)
+    warm_up(predict, films["test"], args.batch_size_eval)  # whose films a second are kept
+    metrics, predictions, calibrations = {}, {}, {}
+    for views in views_to_evaluate(vars(args)):
+        over_views = test_time_augmentation(predict, views)
+        months, speed = predict_splits(over_views, films, args.batch_size_eval)
+        calibration, tables = calibrate_splits(films, months, args)
+        calibrations[views_key(views)] = calibration
+        for split, table in tables.items():
+            name = split + views_ending(views)
+            write_csv(run.path(f"predictions_{name}.csv"), table)
+            metrics[name] = evaluate_split(split, table, films, calibration, args)
+            predictions[name] = table
+        if views == 1:
+            parameters = count_parameters(model)[1]
+            metrics["model"] = {"parameters": parameters, "films_per_second": speed["test"]}
+    run.write_json(CALIBRATION, calibrations)
+    return metrics, predictions
+
+
+def predict_splits(predict, films, batch_size):
+    """Months of all films but those for training, and films a second, by split."""
+    from util.prediction import predict_months
+
+    months, speed = {}, {}
+    for split, part in films.items():
+        if split != "train":
+            started = time.perf_counter()
+            months[split] = predict_months(predict, part.pixels, part.table["sex"], batch_size)
+            speed[split] = len(part) / (time.perf_counter() - started)
+    return months, speed
+
+
+def warm_up(predict, part, batch_size):
+    """Predict a batch of the shape that those of a split have: the time of the next ones is without
+    compiling."""
+    from util.prediction import predict_months
+
+    first = np.arange(min(batch_size, len(part)))
+    predict_months(predict, part.pixels.keep(first), part.table["sex"][first], batch_size)
+
+
+def calibrate_splits(films, months, args):
+    """Fit the calibration to the validation films. Returns (calibration, predictions by split as
+    it corrects them)."""
+    tables = {split: label_predictions(films[split].table, m) for split, m in months.items()}
+    per_sex = args.model_type != "baseline"
+    calibration, judged = fit_calibration(tables["val"], per_sex, seed=args.seed)
+    lines = calibration["lines"]
+    corrected = {
+        split: label_predictions(table, correct_months(months[split], table["sex"], lines))
+        for split, table in tables.items()
+    }
+    corrected["val"] = judged
+    if lines and "val_clahe" in tables:
+        corrected["val_clahe"] = cross_fit(
+            tables["val"], per_sex, args.seed, copies=tables["val_clahe"]
+        )
+    return calibration, corrected
+
+
+def evaluate_split(split, predictions, films, calibration, args):
+    """The errors of a split, and the coverage of the intervals where they were not fitted to it."""
+    median = float(films["train"].table["boneage"].median())
+    half_width = calibration["half_width"] if split.startswith("test") else None
+    return evaluate_with_intervals(predictions, half_width, median, args.seed)

@@ -1,0 +1,48 @@
+"""The pictures of a run: its history, what training saw, its errors, where an attention model looks."""
+
+import numpy as np
+
+from preprocessing import make_batch
+from util.backbones import ATTENTION
+from util.runs import load_run_model
+
+
+def draw_run(run, history, predictions, films, args):
+    """Save the pictures of a run: history, a contact sheet of what training saw, errors, and where
+    an attention model looks."""
+    from util import plots
+    from util.training import augmentation
+
+    sheet = make_batch(films["train"], 32, args.seed, epoch=0, step=0, ranges=augmentation(args))
+    labels = film_labels(sheet.ids, sheet.sex[:, 0], sheet.boneage[:, 0])
+    plots.plot_history(history, run.path("plots", "history.png"))
+    plots.plot_contact_sheet(
+        sheet.image[..., 0], labels, run.path("plots", "augmented_films.png"), "augmented films"
+    )
+    plots.plot_errors(run.path("plots"), predictions["test"], "test", args.seed)
+    if args.model_type in ATTENTION:
+        draw_attention(run, films["test"])
+
+
+def draw_attention(run, films):
+    """Save where the run's attention model looks on four films, from the youngest to the oldest."""
+    from modeling_advanced import attention_map
+    from util import plots
+
+    by_age = films.table["boneage"].sort_values(kind="stable").index
+    rows = by_age[np.linspace(0, len(by_age) - 1, min(4, len(by_age))).astype(int)]
+    table, images = films.table.loc[rows], films.pixels[rows]
+    sex = table["sex"].to_numpy(np.float32)[:, None]
+    maps = attention_map(load_run_model(run), images[..., None], sex)
+    labels = film_labels(table["id"], table["sex"], table["boneage"])
+    path = run.path("plots", "attention.png")
+    return plots.plot_attention(images, maps, labels, path, "attention over test films")
+
+
+def film_labels(ids, sexes, months):
+    """What stands over films in a picture, such as "1437 F 136 mo"; mixed films are of the sex that
+    weighs more."""
+    return [
+        f"{id} {'M' if sex > 0.5 else 'F'} {boneage:.0f} mo"
+        for id, sex, boneage in zip(ids, sexes, months, strict=True)
+    ]

@@ -69,7 +69,7 @@ def main(argv=None):
     for note in years_note(films, "all films"):
         print(f"note: {note}")
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
-    unknown = test_ids[~test_ids.isin(films["id"])]
+    unknown = test_ids[~importing.are_named(test_ids, films["id"])]
     if len(unknown):
         print(f"{len(unknown)} ids of --test_ids have no film, such as {unknown.iloc[0]}")
     training = f"python train_advanced.py --data_dir {shlex.quote(args.data_dir)} --fine_tune"

@@ -48,6 +48,27 @@ def test_a_model_that_is_not_told_the_sex_has_one_line_for_both():
     assert lines["male"] == lines["female"]
 
 
+def test_films_of_few_ages_tell_of_a_shift_alone():
+    """A line through them would draw every child to their middle."""
+    table = films(4000)
+    predictions = predict(table, noise=9, shift=(5, 5))
+    lines = fit_lines(predictions[table["boneage"].between(108, 132)])
+    for line in lines.values():
+        assert line["slope"] == 1
+        assert line["intercept"] == pytest.approx(5, abs=3)
+
+
+def test_beyond_the_films_of_a_calibration_its_shift_stays():
+    table = films(400)
+    predictions = predict(table, noise=0, **BIASED)
+    lines = fit_lines(predictions[table["boneage"].between(60, 160)])
+    girls, line = np.zeros(3), lines["female"]
+    low, high = correct_months(np.array([line["low"], line["high"]]), girls[:2], lines)
+    assert low == pytest.approx(1.1 * line["low"] - 12, abs=0.1)
+    months = correct_months(np.array([line["low"] - 30, line["high"] + 20, 100]), girls, lines)
+    np.testing.assert_allclose(months, [low - 30, high + 20, 98], atol=0.1)
+
+
 def test_the_gain_is_what_new_films_gain():
     calibration, judged = fit_calibration(predict(films(600), noise=9, **BIASED))
     new = predict(films(3000, seed=1), noise=9, seed=1, **BIASED)

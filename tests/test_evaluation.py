@@ -9,7 +9,7 @@ import pytest
 from conftest import check_error_line
 
 from util.ensemble import Member
-from util.held_out import trained_on, training_notes
+from util.held_out import are_among, trained_on, training_notes
 from util.metrics import read_predictions
 from util.runs import Run, read_run
 
@@ -150,6 +150,7 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     process = inside("evaluate.py", small_run, *words, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     assert f"note: {small_run} was trained on 2 of these films" in process.stdout
+    assert "note: 1 of these films have id and sex of training films" in process.stdout
 
 
 def test_validation_films_of_a_fold_have_no_clahe_copies(small_run, phantoms, inside, tmp_path):
@@ -195,6 +196,7 @@ def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
     films = pd.read_csv(small_run / "train_films.csv", dtype={"id": str})
     other = films.assign(id="other " + films["id"])
     assert list(notes(Member(run, config), other)) == []
+    assert trained_on(Member(run, config), films.assign(id="00" + films["id"])).all()
     start = {"data": {"train": {"fingerprint": "of another hospital"}}}
     (note,) = notes(Member(run, config | {"start": start}), other)
     assert "started from a run that was trained on other films" in note
@@ -203,6 +205,21 @@ def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
     assert "comes without a list of its training films" in note
     (note,) = notes(shipped, films)
     assert f"was trained on {len(films)} of these films" in note
+
+
+def test_films_of_children_that_were_trained_on_are_told():
+    trained = pd.DataFrame({"id": ["1", "2"], "sex": 1, "boneage": 90, "patient": ["a", ""]})
+    later = pd.DataFrame({"id": ["7", "8"], "sex": 1, "boneage": 99, "patient": ["a", ""]})
+    assert are_among(later, trained).tolist() == [True, False]
+    assert are_among(later.drop(columns="patient"), trained).tolist() == [False, False]
+
+
+def test_films_that_chose_the_epoch_are_not_held_out(small_run, phantoms, inside, tmp_path):
+    """Also where no interval and no line comes from them: over views that were not validated."""
+    words = [small_run, "--split", "val", "--tta_steps", "3", "--out", tmp_path / "out"]
+    process = inside("evaluate.py", *words)
+    assert process.returncode == 0, process.stderr
+    assert "12 of these films" in process.stdout
 
 
 def test_a_run_stores_its_calibration_and_checks_it_on_test_films(trained, evaluated):

@@ -263,7 +263,7 @@ def test_only_the_split_that_is_missing_is_drawn(tmp_path):
     validation = make_source(tmp_path / "validation", range(201, 211))
     rows = read(run(tmp_path / "Data", "--source", training, validation))
     assert (rows["split"] == "val").equals(rows.index.to_series().astype(int) > 200)
-    assert (rows["split"] == "test").sum() == 4
+    assert (rows["split"] == "test").sum() == 5  # of all 50
 
 
 def test_given_splits_without_training_films_are_an_error(tmp_path):
@@ -406,6 +406,14 @@ def test_named_films_go_to_the_test_split(tmp_path):
         assert set(tested) >= {str(n) for n in numbers}
         assert len(tested) == max(4, len(numbers))
         assert (rows["split"] == "val").sum() == 4
+
+
+def test_films_are_named_with_zeros_or_without(tmp_path, capsys):
+    source = make_source(tmp_path / "films")
+    (tmp_path / "test.csv").write_text("id\n000103\n9999\n")
+    rows = read(run(tmp_path / "Data", "--source", source, "--test_ids", tmp_path / "test.csv"))
+    assert rows.loc["103", "split"] == "test"
+    assert "1 ids of --test_ids have no film, such as 9999" in capsys.readouterr().out
 
 
 def test_shares_are_kept_and_must_sum_to_one(tmp_path, capsys):
@@ -706,6 +714,30 @@ def test_a_lent_table_leaves_the_splits_that_sources_are_named_after(tmp_path):
 def test_a_source_may_be_the_folder_one_is_in(tmp_path, monkeypatch):
     monkeypatch.chdir(make_source(tmp_path / "films"))
     check_films(run(tmp_path / "Data", "--source", "."), IDS)
+
+
+def test_one_table_for_two_sources_names_the_film_of_the_right_one(tmp_path):
+    for name in "AB":
+        make_films(tmp_path / name, [1, 2, *IDS])
+    rows = [f"{id_},A/{id_}.png,100,F" for id_ in IDS]
+    rows += ["11,B/1.png,136,F", "12,B/3.png,120,M"]  # there is none of the latter
+    (tmp_path / "labels.csv").write_text("id,filename,boneage,sex\n" + "\n".join(rows) + "\n")
+    sources = [tmp_path / "A", tmp_path / "B"]
+    data = run(tmp_path / "Data", "--source", *sources, "--csv", tmp_path / "labels.csv")
+    films = read(data)
+    assert sorted(films.index) == sorted(["11", *map(str, IDS)])
+    film = next(data.glob("t*/11.png"), None) or next(data.glob("validation/11.png"))
+    assert film.read_bytes() == (tmp_path / "B" / "1.png").read_bytes()
+
+
+def test_films_of_one_name_in_two_sources_are_left_out(tmp_path):
+    for name in "AB":
+        make_films(tmp_path / name, [1, *(IDS if name == "A" else [])])
+    make_table(tmp_path / "labels.csv", [1, *IDS])
+    sources = [tmp_path / "A", tmp_path / "B"]
+    data = run(tmp_path / "Data", "--source", *sources, "--csv", tmp_path / "labels.csv")
+    left_out = pd.read_csv(data / "import_left_out.csv", dtype=str)
+    assert left_out["reason"].tolist() == ["several files of that name"]
 
 
 def test_a_table_that_cannot_be_understood_is_not_passed_over(tmp_path):

@@ -12,11 +12,13 @@ from util.metrics import (
     bootstrap_means,
     compare_predictions,
     evaluate_predictions,
+    format_comparison,
     format_metrics,
     format_years,
     label_predictions,
     people_of,
     read_predictions,
+    seem_years,
 )
 
 
@@ -101,6 +103,34 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     bounds = [bootstrap_interval(rng.gamma(2, 5, 80), seed=i, n_boot=400) for i in range(300)]
     covered = np.mean([low <= 10 <= high for low, high in bounds])
     assert 0.89 < covered < 0.98
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+def test_intervals_of_few_values_are_wide_enough(n):
+    rng = np.random.default_rng(n)
+    bounds = [bootstrap_interval(rng.normal(10, 3, n), seed=i, n_boot=400) for i in range(400)]
+    assert np.mean([low <= 10 <= high for low, high in bounds]) > 0.9
+
+
+def test_one_film_has_no_interval_and_tells_no_difference(many):
+    one, other = many[:1], many[:1].assign(error=many["error"][:1] + 1)
+    metrics = evaluate_predictions(one)
+    assert metrics["mae_ci95"] is None
+    assert " - " in format_metrics(metrics, "test")
+    assert "tells nothing" in format_comparison(compare_predictions(one, other), "ab")
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "seem"),
+    [
+        ([9, 11.5, 10], [110, 130, 115], True),
+        ([9, 11, 120], [110, 130, 115], True),  # one in months
+        ([3, 9, 14], [25, 30, 34], False),  # infants
+        ([100, 120, 90], [110, 130, 115], False),
+    ],
+)
+def test_years_are_seen_beside_months(labels, predicted, seem):
+    assert seem_years(pd.DataFrame({"boneage": labels, "predicted": predicted})) == seem
 
 
 def test_two_films_of_a_patient_count_as_one_in_intervals(many):
@@ -198,7 +228,7 @@ def test_the_table_for_the_terminal(five):
     assert rows["median baseline"][:2] == ["4", "60.00"]
     assert "always 120, the median of the training films" in text
     assert rows["male"][:2] == ["3", "9.00"]
-    assert rows["female"] == ["1", "5.00", "[5.00,", "5.00]", "-5.00"]
+    assert rows["female"] == ["1", "5.00", "-", "-5.00"]  # one film has no interval
     assert "within 6 months 75%, within 12 months 75%, within 24 months 100%" in text
 
 

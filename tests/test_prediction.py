@@ -204,6 +204,18 @@ def test_films_of_one_name_have_the_sexes_of_their_paths(trained, odd_films, ins
     assert [line.split()[1] for line in process.stdout.splitlines()] == ["F", "M"]
 
 
+def test_a_row_of_another_folder_tells_no_sex(trained, odd_films, inside, tmp_path):
+    films = [tmp_path / part / "hand.png" for part in ("p1", "p2")]
+    for film in films:
+        film.parent.mkdir()
+        shutil.copy(odd_films / "8bit.png", film)
+    (tmp_path / "sexes.csv").write_text("path,sex\np1/hand.png,F\n")
+    words = [*films, "--model", trained[0], "--csv", tmp_path / "sexes.csv"]
+    process = inside("predict.py", *words)
+    assert len(process.stdout.splitlines()) == 1
+    assert f"error: no row for it in {tmp_path / 'sexes.csv'} ({films[1]})" in process.stderr
+
+
 def test_a_name_that_is_not_unicode_is_printed(trained, odd_films, inside, tmp_path):
     film = os.fsencode(tmp_path) + b"/film_\xe9.png"
     shutil.copy(odd_films / "8bit.png", film)

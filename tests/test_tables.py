@@ -116,6 +116,23 @@ def test_files_of_spreadsheets_are_read(read, encoding, separator):
     assert labels[["id", "sex", "boneage"]].values.tolist() == [["1377", 0, 180]]
 
 
+def test_fields_beyond_the_header_are_no_table_unless_blank(read):
+    with pytest.raises(UserError, match="more fields than the header: 1,M,11,5"):
+        read("id,sex,boneage\n1,M,11,5\n2,F,9,0\n")
+    assert read("id,sex,boneage\n1,M,11,\n2,F,9,\n")["boneage"].tolist() == [11, 9]
+
+
+def test_quotes_may_stand_behind_a_space(read):
+    labels = read('id, boneage, male\n1, "100", "t"\n2, "90", "f"\n')
+    assert labels[["sex", "boneage"]].values.tolist() == [[1, 100], [0, 90]]
+
+
+@pytest.mark.parametrize("age", ["age_months", "months"])
+def test_an_age_that_may_be_that_in_the_passport_is_no_bone_age(read, age):
+    with pytest.raises(UserError, match="no column for boneage"):
+        read(f"id,sex,{age},bone_age_years\n1,M,120,9\n")
+
+
 @pytest.mark.parametrize("scaled", ["boneage_zscore", "boneage/240", "bone age (years)"])
 def test_scaled_ages_are_never_read_as_months(read, scaled):
     with pytest.raises(UserError, match="no column for boneage") as error:
@@ -295,6 +312,31 @@ def test_a_row_whose_film_is_missing_takes_no_other_one(films):
     folder = films("1.png", "2.png")
     assert found(labels, folder) == ["", "1.png"]
     assert found(labels[:1], folder) == [""]
+
+
+def test_a_row_takes_no_film_of_another_folder(films):
+    folder = films("P1/scan.png", "P2/scan.png", "P9/scan.png", "P9/other.png")
+    names = ["P1/scan.png", "P2/scan.png", "P3/scan.png", "P3/other.png"]
+    labels = labels_of(*"1234", filename=names)
+    assert found(labels, folder) == ["P1/scan.png", "P2/scan.png", "", ""]
+
+
+@pytest.mark.parametrize(("id_", "name"), [("img_2", "IMG_2.PNG"), ("12.0", "12.0.png")])
+def test_names_match_in_spite_of_capitals_and_floats(films, id_, name):
+    assert found(labels_of(id_), films(name)) == [name]
+
+
+def test_accents_match_as_macos_writes_them(films):
+    assert found(labels_of("\u00e9"), films("e\u0301.png")) == ["e\u0301.png"]
+
+
+def test_films_of_one_name_have_ids_of_their_folders(read, films):
+    folder = films("P1/scan.png", "P2/scan.png", "P2/hand.png")
+    labels = read("path,sex,boneage\nP1/scan.png,F,10\nP2\\scan.png,M,120\nP2/hand.png,M,9\n")
+    assert labels["id"].tolist() == ["P1_scan", "P2_scan", "hand"]
+    assert found(labels, folder) == ["P1/scan.png", "P2/scan.png", "P2/hand.png"]
+    labels = read("id,sex,boneage\nP1/scan,F,10\nP2/scan,M,120\n")
+    assert found(labels, folder) == ["P1/scan.png", "P2/scan.png"]
 
 
 def test_a_row_without_id_has_no_film(films):

@@ -2,7 +2,7 @@
 interval around each prediction.
 
 A calibration is a dict ready for JSON: `n` films, `lines` {"male", "female": {"slope",
-"intercept"}} or None, `gain` (what the lines are worth, None where there are too few films), and
+"intercept", and "low" and "high", the months between which it was fitted}} or None, `gain` (what the lines are worth, None where there are too few films), and
 `half_width` of the intervals by age band of the prediction, None where there are too few films.
 calibration.json of a run is fitted to its validation films, calibration_NAME.json to films of
 another hospital; each holds one calibration for each number of views that were averaged.
@@ -21,6 +21,9 @@ FEWEST_OF_A_SEX = 20  # of another hospital, on request
 # rule of `fit_calibration` costs up to 0.14 months with 20 films of a sex, 0.04 with 50.
 FEWEST_UNASKED = 50
 PARTS = 10  # of cross-fitting
+# Where predictions hardly differ a line would draw all children to the middle of those few: a shift
+# alone is fitted. All films of the challenge have an SD of 40 months, those of one school year of 10.
+NARROW = 20  # months, SD of predictions
 
 
 def fit_calibration(predictions, per_sex=True, always=False, seed=42):
@@ -60,28 +63,35 @@ def fit_lines(predictions, per_sex=True):
     This is what Deeplasia subtracts, a line of the error over the prediction (Rassmann et al.
     2024, Pediatric Radiology 54). It is fitted over the prediction, not over the true age: every
     good predictor is too high for the youngest and too low for the oldest (regression to the
-    mean), and removing that would raise the error.
+    mean), and removing that would raise the error. Films of a NARROW range of ages tell of a shift
+    alone.
     """
     from sklearn.linear_model import LinearRegression
 
     lines = {}
     for name, sex in SEXES.items():
         films = predictions[predictions["sex"] == sex] if per_sex else predictions
-        line = LinearRegression().fit(films[["predicted"]], films["boneage"])
-        lines[name] = {"slope": float(line.coef_[0]), "intercept": float(line.intercept_)}
+        months = films["predicted"]
+        slope, intercept = 1.0, -float(films["error"].mean())
+        if months.std() >= NARROW:
+            line = LinearRegression().fit(films[["predicted"]], films["boneage"])
+            slope, intercept = float(line.coef_[0]), float(line.intercept_)
+        ends = {"low": float(months.min()), "high": float(months.max())}
+        lines[name] = {"slope": slope, "intercept": intercept, **ends}
     return lines
 
 
 def correct_months(months, sex, lines):
-    """Months `(n,)` after the lines of their sex `(n,)`, 1 = male; unchanged without lines."""
+    """Months `(n,)` after the lines of their sex `(n,)`, 1 = male; unchanged without lines. Beyond the
+    months between which a line was fitted the shift is that of its end."""
     if lines is None:
         return months
     male = np.asarray(sex) == SEXES["male"]
-    slope, intercept = (
-        np.where(male, lines["male"][part], lines["female"][part])
-        for part in ("slope", "intercept")
+    slope, intercept, low, high = (
+        np.where(male, *(lines[name].get(part, other) for name in ("male", "female")))
+        for part, other in {"slope": 1, "intercept": 0, "low": -np.inf, "high": np.inf}.items()
     )
-    return slope * months + intercept
+    return months + (slope - 1) * np.clip(months, low, high) + intercept
 
 
 def cross_fit(predictions, per_sex=True, seed=42, copies=None):

@@ -181,10 +181,12 @@ def format_members(rows):
     """The members of an ensemble as a table for the terminal."""
     lines = ["  each run alone: times counted, MAE, what the mean changes [95 % interval]"]
     for row in rows:
-        low, high = row["difference_ci95"]
+        interval = "-"
+        if row["difference_ci95"]:
+            interval = "[{:+.2f}, {:+.2f}]".format(*row["difference_ci95"])
         lines.append(
             f"  {row['weight']:3d} x {row['mae']:8.2f} {row['difference']:+8.2f} "
-            f"[{low:+.2f}, {high:+.2f}]   {row['run']}"
+            f"{interval}   {row['run']}"
         )
     return "\n".join(lines)
 

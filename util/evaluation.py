@@ -20,11 +20,12 @@ from util.errors import UserError
 from util.files import check_place, new_folder, write_csv, write_json
 from util.held_out import held_out
 from util.intervals import evaluate_with_intervals, format_with_intervals
+from util.metrics import seem_years
 from util.plots import plot_errors, show_plots
 from util.runs import next_prediction
 from util.selection import choose_greedily
 from util.splits import load_trained_split
-from util.tables import report_left_out, years_note
+from util.tables import report_left_out
 
 
 def make_ensembles(args):
@@ -150,8 +151,9 @@ def compute_metrics(ensemble, predictions, films, args):
         *ensemble.notes,
         *doubts,
         *inverted_note(inverted, len(table)),
-        *years_note(table, args.csv or args.split),
     ]
+    if seem_years(predictions):
+        notes.append("the ages look like years: multiply them by 12 if they are years")
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
         "views": ensemble.views,
         "whole": whole,

@@ -55,10 +55,13 @@ def look_up_sexes(paths, csv, male_value):
     """The sex (1 = male, NaN unknown) of each film in a table, and why there is none: a list of
     pairs."""
     labels = read_labels(csv, male_value=male_value, need=("sex",))
-    sexes, unclear = {}, set()
-    for folder in {path.parent for path in paths}:  # films of one name may be in two folders
-        found = match_films(labels, sorted({path for path in paths if path.parent == folder}))
-        sexes |= {path: set(rows.dropna()) for path, rows in found.groupby("path")["sex"]}
+    found = match_films(labels, sorted(set(paths)))
+    sexes, unclear = sexes_by_film(found), set()
+    # films of one name in two folders have the row that names no folder
+    shared = labels[(found["missing"] == SEVERAL) & ~labels["filename"].str.contains(r"[/\\]")]
+    for folder in {path.parent for path in paths} if len(shared) else ():
+        found = match_films(shared, sorted({path for path in paths if path.parent == folder}))
+        sexes = sexes_by_film(found) | sexes
         unclear |= {(folder, id_) for id_ in found.loc[found["missing"] == SEVERAL, "id"]}
 
     def sex_of(path):
@@ -72,6 +75,12 @@ def look_up_sexes(paths, csv, male_value):
         return float("nan"), f"{'two sexes' if found else 'no usable sex'} in {csv}"
 
     return [sex_of(path) for path in paths]
+
+
+def sexes_by_film(found):
+    """{path: set of sexes} of the rows of `match_films`."""
+    found = found[found["path"] != ""]
+    return {path: set(rows.dropna()) for path, rows in found.groupby("path")["sex"]}
 
 
 def print_ages(ensemble, films, args):

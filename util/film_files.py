@@ -1,12 +1,13 @@
 """Films on disk: which files are films, and which of them belongs to a row of a table."""
 
 import os
-from collections import defaultdict
+import unicodedata
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from util.dicom import is_dicom_file
 from util.errors import UserError
-from util.tables import IMAGE_ENDINGS, clean_id
+from util.tables import IMAGE_ENDINGS, clean_id, without_float
 
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
 
@@ -16,24 +17,28 @@ def match_films(labels, films):
     and missing, which says why there is none ("" where there is one).
 
     Matched by the path that the table gives, by its name, by its name with any image ending, then by
-    id unless the name is that of an image, last without leading zeros. A name that several files
-    have is no match, and no film belongs to two ids: a row that names it better has it.
+    id unless the name is that of an image, last by `loose_name`. A name that several files have is no
+    match, and no film belongs to two ids: a row that names it better has it. A row that names a
+    folder has a film of another one only where the folders of the table are not ours at all, and no
+    other row names a film so.
     """
-    names = labels["filename"].str.replace("\\", "/", regex=False)
+    names = labels["filename"].str.replace("\\", "/", regex=False).map(trim_path)
     by_name, by_stem = group(films, lambda p: p.name), group(films, stem_of)
-    by_number = group(films, lambda p: without_zeros(stem_of(p)))
-    found, claimed = [[]] * len(labels), set()
+    by_loose = group(films, lambda p: loose_name(stem_of(p)))
+    found = [match_path(name, by_name, by_stem) for name in names]
+    claimed = {path for paths in found for path in paths}
+    times = Counter(Path(name).name for name in set(names))
+    settled = ["/" in name and (claimed or times[Path(name).name] > 1) for name in names]
     for match in (
-        lambda name, _: match_path(name, by_name, by_stem),
         lambda name, _: by_name.get(Path(name).name, []),
         lambda name, _: by_stem.get(clean_id(name), []),  # with any image ending
         lambda name, id_: [] if is_image(name) else by_stem.get(id_, []),
-        lambda name, _: by_number.get(without_zeros(clean_id(name)), []),
-        lambda name, id_: [] if is_image(name) else by_number.get(without_zeros(id_), []),
+        lambda name, _: by_loose.get(loose_name(clean_id(name)), []),
+        lambda name, id_: [] if is_image(name) else by_loose.get(loose_name(id_), []),
     ):
         found = [
-            paths or [path for path in match(name, id_) if path not in claimed]
-            for paths, name, id_ in zip(found, names, labels["id"], strict=True)
+            paths if paths or done else [path for path in match(name, id_) if path not in claimed]
+            for paths, done, name, id_ in zip(found, settled, names, labels["id"], strict=True)
         ]
         claimed = {path for paths in found for path in paths}
     missing = {0: NO_FILE, 1: ""}
@@ -44,9 +49,9 @@ def match_films(labels, films):
 
 
 def match_path(filename, by_name, by_stem):
-    """The files that lie where a row says, when it names a folder; with any image ending, where
+    """The files that lie where a row says, when it names a folder by `trim_path`; with any image ending, where
     there is none of its own."""
-    folder, slash, name = filename.removeprefix("./").lstrip("/").rpartition("/")
+    folder, slash, name = filename.rpartition("/")
     if not slash:
         return []
 
@@ -56,8 +61,15 @@ def match_path(filename, by_name, by_stem):
     return there(by_name.get(name, [])) or there(by_stem.get(clean_id(name), []))
 
 
-def without_zeros(stem):
-    return stem.lstrip("0") or stem
+def trim_path(filename):
+    return filename.removeprefix("./").lstrip("/")
+
+
+def loose_name(stem):
+    """A name that is the same with leading zeros or without, with the ".0" of a float, in capital
+    letters, and with accents as macOS writes them."""
+    name = unicodedata.normalize("NFC", without_float(stem)).casefold()
+    return name.lstrip("0") or name
 
 
 def group(films, key):

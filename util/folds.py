@@ -116,6 +116,10 @@ def report_folds(run, folds, args):
         if name in metrics:
             run.log(format_with_intervals(metrics[name], title))
     run.log(format_folds(metrics["folds"]))
+    run.log(
+        "note: each fold chose its best epoch on the films that it held out, so that errors out of "
+        "fold are a little too small; those on test films are not"
+    )
     run.log(f"\nfolder of the folds {run.folder}")
     run.log(next_prediction(run.folder, args.model_type != "baseline"))
 

@@ -3,16 +3,16 @@
 import numpy as np
 import pandas as pd
 
+from util.film_files import loose_name
 from util.metrics import read_predictions
 from util.runs import TRAINING_FILMS, fingerprint
-from util.tables import LABELS
 
 
 def held_out(ensemble, table):
     """Which films `(n,)` of a table no part of an ensemble has learned from, and notes, a list, on
     why its errors may come out too small on the others."""
     trained = [trained_on(member, table) for member in ensemble.members]
-    fitted = fitted_to(ensemble, table)
+    fitted, chosen = fitted_to(ensemble, table), chosen_on(ensemble, table)
     notes = [
         note
         for member, known in zip(ensemble.members, trained, strict=True)
@@ -23,22 +23,35 @@ def held_out(ensemble, table):
             f"corrections and intervals of the model come from {fitted.sum()} of these films: their "
             "errors may come out too small"
         )
-    return ~np.any([fitted, *trained], axis=0), notes
+    if (chosen & ~fitted).any():
+        notes.append(
+            f"the best epoch was chosen on {(chosen & ~fitted).sum()} of these films: their errors "
+            "may come out too small"
+        )
+    return ~np.any([fitted, chosen, *trained], axis=0), notes
 
 
 def training_notes(member, table, trained):
     """What throws doubt on the errors of a member on the films of a table, of which it was trained
-    on those of the mask `trained`."""
+    on those of the mask `trained`, or on others of the same children."""
     folder, data = member.run.folder, member.config["data"]
     its_own = fingerprint(table) in (data["val"]["fingerprint"], data["test"]["fingerprint"])
     if trained.any():
+        same = ", or on others of the same children" if "patient" in table else ""
         yield (
-            f"{folder} was trained on {trained.sum()} of these films: its errors come out too small"
+            f"{folder} was trained on {trained.sum()} of these films{same}: its errors come out too "
+            "small"
         )
     elif not its_own and not (folder / TRAINING_FILMS).exists():
         yield (
             f"{folder} comes without a list of its training films: if some of these are among them, "
             "its errors come out too small"
+        )
+    namesakes = are_films_of(member, "train", TRAINING_FILMS, table, label=False) & ~trained
+    if namesakes.any():
+        yield (
+            f"{namesakes.sum()} of these films have id and sex of training films of {folder}, but "
+            "another age: if they are the same films, its errors come out too small"
         )
     if started_from_other_films(member.config):
         yield (
@@ -47,10 +60,16 @@ def training_notes(member, table, trained):
         )
 
 
-def are_among(table, films):
-    """Which films `(n,)` of a table are among others: by id, sex and label."""
-    both = table[LABELS].merge(films[LABELS].drop_duplicates(), how="left", indicator=True)
-    return (both["_merge"] == "both").to_numpy(copy=True)
+def are_among(table, films, label=True):
+    """Which films `(n,)` of a table are among others, or of the same children: by id, leading zeros
+    aside, sex and label, or without the label; and by patient where both tell it."""
+    keys = ["id", "sex", "boneage"] if label else ["id", "sex"]
+    one, other = (part.assign(id=part["id"].map(loose_name))[keys] for part in (table, films))
+    both = one.merge(other.drop_duplicates(), how="left", indicator=True)
+    among = (both["_merge"] == "both").to_numpy(copy=True)
+    if label and "patient" in table and "patient" in films:
+        among |= table["patient"].isin(set(films["patient"].dropna()) - {""}).to_numpy()
+    return among
 
 
 def started_from_other_films(config):
@@ -75,8 +94,13 @@ def fitted_to(ensemble, table):
     return fitted
 
 
+def chosen_on(ensemble, table):
+    """Which films `(n,)` of a table chose the best epoch of a member, or which members count."""
+    return np.any([validated_on(member, table) for member in ensemble.members], axis=0)
+
+
 def validated_on(member, table):
-    """Which films `(n,)` of a table chose the best epoch of a member."""
+    """Which films `(n,)` of a table are validation films of a member."""
     return are_films_of(member, "val", "predictions_val.csv", table)
 
 
@@ -85,11 +109,11 @@ def trained_on(member, table):
     return are_films_of(member, "train", TRAINING_FILMS, table)
 
 
-def are_films_of(member, split, name, table):
-    """Which films `(n,)` of a table are of a split of a member, by the list of that name. A model
-    that was shipped comes without: then all are, or none."""
+def are_films_of(member, split, name, table, label=True):
+    """Which films `(n,)` of a table are of a split of a member, by the list of that name, see
+    `are_among`. A model that was shipped comes without: then all are, or none."""
     path = member.run.folder / name
     if path.exists():
-        return are_among(table, read_predictions(path))
+        return are_among(table, read_predictions(path), label)
     same = member.config["data"][split]["fingerprint"] == fingerprint(table)
     return np.full(len(table), same)

@@ -6,9 +6,9 @@ from util.calibration import FEWEST_OF_A_SEX, count_missing, format_gain
 from util.errors import UserError
 from util.files import write_json
 from util.intervals import LEVEL
-from util.metrics import SEXES, count_people
+from util.metrics import SEXES, count_people, seem_years
 from util.runs import Run
-from util.tables import LABELS, LARGEST_YEARS, look_like_years
+from util.tables import label_columns
 from util.tta import describe_views, views_key, views_of
 
 
@@ -69,7 +69,10 @@ def store_calibration(path, calibration, table, views):
     are is kept with it, as nothing is learned from how it does on them. UserError when another
     process has taken the name meanwhile."""
     check_free(path)
-    write_json(path, {views_key(views): calibration | {"films": table[LABELS].to_dict("list")}})
+    write_json(
+        path,
+        {views_key(views): calibration | {"films": table[label_columns(table)].to_dict("list")}},
+    )
 
 
 def check_enough_films(films, per_sex, csv):
@@ -87,13 +90,10 @@ def check_enough_films(films, per_sex, csv):
 
 
 def check_months(predictions, csv):
-    """UserError when labels look like years beside months that are predicted far above them."""
-    if (
-        look_like_years(predictions["boneage"])
-        and predictions["predicted"].median() > LARGEST_YEARS
-    ):
+    """UserError when labels look like years beside the months that are predicted."""
+    if seem_years(predictions):
         raise UserError(
-            f"the ages look like years: all are {predictions['boneage'].max():g} or less, where "
+            f"the ages look like years: their median is {predictions['boneage'].median():g}, where "
             f"{predictions['predicted'].median():.0f} months are predicted ({csv}). Multiply them by "
             "12."
         )
@@ -110,7 +110,7 @@ def format_named(calibration, path):
     verdict = "it helps" if helps(calibration) else "it harms" if harms else "no clear gain"
     lines = [
         f"{'boys' if sex == 'male' else 'girls'}: months = {line['slope']:.3f} x predicted "
-        f"{line['intercept']:+.1f}"
+        f"{line['intercept']:+.1f}, fitted from {line['low']:.0f} to {line['high']:.0f} months"
         for sex, line in calibration["lines"].items()
     ]
     return "\n".join(

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from tqdm import tqdm
 from util.data_folder import SPLITS, write_tables
 from util.dicom import is_dicom_file
 from util.errors import UserError
-from util.film_files import SEVERAL, is_hidden, list_films, match_films, stem_of
+from util.film_files import SEVERAL, is_hidden, list_films, loose_name, match_films, stem_of
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, decode, read_bytes
 from util.stratify import spread_out
@@ -109,59 +108,69 @@ def find_tables(source):
     return [*inside, *beside]
 
 
-def read_source(source, tables, male_value, table_first=True):
-    """Read the labelled films of a source: frame as of `match_films`, and `kind`: the split that
-    names tell ("train", "val", "test"), "" when they tell none, and `row`: the table and the line
-    in it. The name of the table counts first, unless it is one for several sources. UserError when
-    a table is no usable one; one that only lacks a column, or rows, is none of labels."""
+def read_films(sources, tables, male_value, table_first=True):
+    """Read the labelled films of sources that have these tables in common: frame as of
+    `match_films`, and `kind`: the split that names tell ("train", "val", "test"), "" when they tell
+    none, and `row`: the table and the line in it. The name of a film's table counts before that of its source, unless `table_first` is
+    False. UserError when a table is no usable one; one that only lacks a column, or rows, is none of
+    labels."""
     labelled, problems = [], []
     for table in tables:
         try:
-            labels = read_labels(table, male_value)
+            labelled.append((table, read_labels(table, male_value)))
         except NoLabels as error:
             problems.append(error)
-        else:
-            names = (table.stem, source.name) if table_first else (source.name, table.stem)
-            kind = kind_of(names[0]) or kind_of(names[1])
-            labelled.append((table, kind, labels))
     if problems and not labelled:
-        raise NoLabels(as_named(problems[0], source))
+        raise NoLabels(as_named(problems[0], sources))
     if not labelled:
         raise NoLabels(
-            f"no CSV with labels in or beside the source (--source {source.name}). "
-            "Name it with --csv FILE."
+            "no CSV with labels in or beside the source "
+            f"(--source {' '.join(s.name for s in sources)}). Name it with --csv FILE."
         )
-    kinds = [kind for _, kind, _ in labelled]
+
+    def kind(table, source):
+        names = (table.stem, source.name) if table_first else (source.name, table.stem)
+        return kind_of(names[0]) or kind_of(names[1])
+
+    kinds = [kind(table, sources[0]) for table, _ in labelled]
     if len(set(kinds)) < len(kinds):
-        names = ", ".join(as_named(table, source) for table, _, _ in labelled)
+        names = ", ".join(as_named(table, sources) for table, _ in labelled)
         raise UserError(
             f"several tables with labels: {names}. Choose one with --csv FILE"
-            + (", from the unpacked zip." if Path(source.name).is_file() else ".")
+            + (", from the unpacked zip." if Path(sources[0].name).is_file() else ".")
         )
-    parts = [
-        match_films(labels, list_films(source.folder)).assign(
-            kind=kind, row=[f"{table}, {i}" for i in labels.index]
-        )
-        for table, kind, labels in labelled
-    ]
+    source_of = {str(path): s for s in sources for path in list_films(s.folder)}
+    images, parts = [Path(path) for path in source_of], []
+    for table, labels in labelled:
+        films = match_films(labels, images)
+        kinds = [kind(table, source_of.get(path, sources[0])) for path in films["path"]]
+        parts.append(films.assign(kind=kinds, row=[f"{table}, {i}" for i in labels.index]))
     return pd.concat(parts, ignore_index=True)
 
 
-def as_named(words, source):
+def as_named(words, sources):
     """Words that tell of a file of a source, which a zip has in a folder that will be gone."""
-    return str(words).replace(str(source.folder), source.name)
+    for source in sources:
+        words = str(words).replace(str(source.folder), source.name)
+    return words
 
 
-def read_own_or_lent(source, own, lent, male_value):
-    """`read_source` with the tables of a source, or those of another where it has none of labels."""
-    if not own:
-        return read_source(source, lent, male_value, len(lent) > 1)
-    try:
-        return read_source(source, own, male_value)
-    except NoLabels as error:
-        with suppress(NoLabels):
-            return read_source(source, lent, male_value, len(lent) > 1)
-        raise error
+def read_with_tables(sources, lent, male_value):
+    """`read_films` of each source with its own tables, and of those that have none of labels with
+    what others lend."""
+    parts, borrowers, problem = [], [], None
+    for source in sources:
+        try:
+            parts.append(read_films([source], find_tables(source), male_value))
+        except NoLabels as error:
+            borrowers.append(source)
+            problem = problem or error
+    if borrowers:
+        try:
+            parts.append(read_films(borrowers, lent, male_value, len(lent) > 1))
+        except NoLabels:
+            raise problem from None
+    return pd.concat(parts, ignore_index=True)
 
 
 def kind_of(name):
@@ -180,19 +189,15 @@ def read_sources(sources, csv, male_value):
     images = [list_films(s.folder) for s in sources]
     with_films = [s for s, found in zip(sources, images, strict=True) if found] or sources
     if csv:
-        parts = [read_source(s, [Path(csv)], male_value, table_first=False) for s in with_films]
+        films = read_films(with_films, [Path(csv)], male_value, table_first=False)
     else:
         lent = [table for s in sources if s not in with_films for table in find_tables(s)]
-        own = [find_tables(s) for s in with_films]
-        parts = [
-            read_own_or_lent(s, tables, lent, male_value)
-            for s, tables in zip(with_films, own, strict=True)
-        ]
-    films = pd.concat(parts, ignore_index=True)
-    # one table for several sources: a row needs its film in one of them
+        films = read_with_tables(with_films, lent, male_value)
+    # one folder may be a source beside its parent: a row needs its film in one of them
     elsewhere = films["row"].isin(films.loc[films["path"] != "", "row"])
-    repeated = films.duplicated("row")
-    films = films[(films["path"] != "") | ~(elsewhere | repeated)].reset_index(drop=True)
+    films = films[(films["path"] != "") | ~(elsewhere | films.duplicated("row"))].reset_index(
+        drop=True
+    )
     if films["kind"].nunique() == 1:  # a name alone, such as "training", splits nothing
         films["kind"] = ""
     check_given_splits(films)
@@ -250,7 +255,7 @@ def assign_splits(films, shares, seed, test_ids=()):
     if (split != "").any():  # what is given is whole: only missing splits are drawn
         wanted = {name: 0 if (split == name).any() else s for name, s in wanted.items()}
         split[split == "train"] = ""
-    split[patient.isin(patient[films["id"].isin(test_ids)])] = "test"
+    split[patient.isin(patient[are_named(films["id"], test_ids)])] = "test"
     settled = split[split != ""].groupby(patient).first()
     people = films[~patient.isin(settled.index) & ~patient.duplicated()]
     order = np.array(spread_out(people, seed))
@@ -266,6 +271,14 @@ def assign_splits(films, shares, seed, test_ids=()):
             "Add the training films to --source, or rename a source that is no given split."
         )
     return patient.map(pd.concat([settled, drawn.set_axis(patient[people.index])]))
+
+
+def are_named(ids, named):
+    """Which of `ids` (a column) are among the ids `named`; 001405 names 1405, unless there are
+    both."""
+    exact, loose = ids.isin(named), ids.map(loose_name)
+    others = {loose_name(id_) for id_ in named if id_ not in set(ids)}
+    return exact | (loose.isin(others) & ~loose.duplicated(keep=False))
 
 
 # ----------------------------------------------------------------------------------------- files

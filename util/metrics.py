@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError
-from util.tables import LABELS, name_patients
+from util.tables import LARGEST_YEARS, label_columns, name_patients
 
 SEXES = {"male": 1, "female": 0}
 AGE_BANDS = {  # label: months, from (included) to (excluded)
@@ -24,11 +24,17 @@ def label_predictions(table, months):
     """The frame of predictions of labelled films: `months` `(n,)` are those of its rows. Rounded to
     0.01 months, as single precision depends a little on the size of a batch.
     """
-    told = "patient" in table and (table["patient"] != "").any()
-    table = table[[*LABELS, "patient"] if told else LABELS].astype({"sex": int})
+    table = table[label_columns(table)].astype({"sex": int})
     table["predicted"] = np.round(np.asarray(months, float), 2)
     table["error"] = (table["predicted"] - table["boneage"]).round(2)
     return table
+
+
+def seem_years(predictions):
+    """Whether labels look like years beside the months that are predicted: 12 times as many, more or
+    less. Infants, of whom too much is predicted, don't."""
+    label, predicted = predictions["boneage"].median(), predictions["predicted"].median()
+    return label <= LARGEST_YEARS and predicted > max(36, 6 * label)
 
 
 def band_of(months):
@@ -71,8 +77,21 @@ def bootstrap_means(values, seed=42, n_boot=2000, people=None):
 
 
 def bootstrap_interval(values, seed=42, n_boot=2000, people=None):
-    """95 % percentile interval of the mean of `values`: [low, high]."""
-    return np.percentile(bootstrap_means(values, seed, n_boot, people), [2.5, 97.5]).tolist()
+    """95 % percentile interval of the mean of `values`: [low, high]; None for those of one child.
+
+    Of few it would be too narrow: it is widened about the mean as Student's interval is against the
+    normal one (Hesterberg 2015, American Statistician 69:371). Of 100 values that is 2 %.
+    """
+    from scipy.stats import norm, t
+
+    n = len(values) if people is None else len(set(people))
+    if n < 2:
+        return None
+    low, high = np.percentile(bootstrap_means(values, seed, n_boot, people), [2.5, 97.5])
+    mean = np.mean(values)
+    wider = t.ppf(0.975, n - 1) / norm.ppf(0.975) * np.sqrt(n / (n - 1))
+    low, high = mean - wider * (mean - low), mean + wider * (high - mean)
+    return [float(max(low, 0) if np.min(values) >= 0 else low), float(high)]
 
 
 def evaluate_predictions(predictions, train_median=None, seed=42):
@@ -177,15 +196,17 @@ def format_metrics(metrics, title):
 
 def format_comparison(comparison, names):
     """The comparison of two runs in words, the first against the second."""
-    low, high = comparison["difference_ci95"]
-    verdict = "no clear difference" if low <= 0 <= high else "a clear difference"
+    verdict = "one film, or one child, tells nothing"
+    if comparison["difference_ci95"]:
+        low, high = comparison["difference_ci95"]
+        word = "no" if low <= 0 <= high else "a"
+        verdict = f"95 % interval [{low:+.2f}, {high:+.2f}]: {word} clear difference"
     return "\n".join(
         [
             f"on the same {comparison['n']} films, MAE in months:",
             f"  {comparison['mae_a']:8.2f}   {names[0]}",
             f"  {comparison['mae_b']:8.2f}   {names[1]}",
-            f"  {comparison['difference']:+8.2f}   difference, 95 % interval "
-            f"[{low:+.2f}, {high:+.2f}]: {verdict}",
+            f"  {comparison['difference']:+8.2f}   difference, {verdict}",
         ]
     )
 
@@ -198,7 +219,7 @@ def format_row(name, row):
 
 
 def format_interval(bounds):
-    return f"[{bounds[0]:.2f}, {bounds[1]:.2f}]"
+    return f"[{bounds[0]:.2f}, {bounds[1]:.2f}]" if bounds else "-"
 
 
 def format_years(months):

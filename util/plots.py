@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from util.files import write_atomically
-from util.metrics import AGE_BANDS, band_of, bootstrap_interval, people_of
+from util.metrics import AGE_BANDS, band_of, bootstrap_interval, format_interval, people_of
 from util.runs import best_row
 
 # Okabe & Ito's palette, told apart by colour-blind readers too.
@@ -109,7 +109,7 @@ def plot_lr_range(table, low, high, path):
 def plot_predicted_vs_true(predictions, path, title, seed=42):
     """Predicted against true bone age by sex, with the line of agreement and a band of 12 months."""
     error = predictions["error"].abs()
-    low, high = bootstrap_interval(error, seed=seed, people=people_of(predictions))
+    interval = format_interval(bootstrap_interval(error, seed, people=people_of(predictions)))
     figure, axis = subplots(figsize=(5.6, 5.6))
     ends = np.array([0, 12 * np.ceil(predictions[["boneage", "predicted"]].max().max() / 12)])
     axis.fill_between(ends, ends - 12, ends + 12, color=GREY, alpha=0.12, lw=0, label="12 months")
@@ -118,7 +118,7 @@ def plot_predicted_vs_true(predictions, path, title, seed=42):
     axis.set(
         xlabel="true bone age (months)",
         ylabel="predicted bone age (months)",
-        title=f"{title}: MAE {error.mean():.2f} months [{low:.2f}, {high:.2f}], n = {len(error)}",
+        title=f"{title}: MAE {error.mean():.2f} months {interval}, n = {len(error)}",
         aspect="equal",
     )
     axis.set(xlim=ends, ylim=ends)
@@ -168,6 +168,7 @@ def plot_error_by_group(predictions, path, title, seed=42):
         mean = np.array([part["error"].abs().mean() for part in parts.values()])
         bounds = [
             bootstrap_interval(part["error"].abs(), seed=seed, people=people_of(part))
+            or (np.nan, np.nan)  # one film: no bar
             for part in parts.values()
         ]
         low, high = np.transpose(bounds)

@@ -14,7 +14,7 @@ from util.errors import UserError
 from util.files import write_csv
 from util.runs import TRAINING_FILMS, add_to_config, fingerprint
 from util.stratify import divide
-from util.tables import LABELS, count_reasons, name_patients, years_note
+from util.tables import count_reasons, label_columns, name_patients, years_note
 
 
 def load_splits(args, run):
@@ -38,7 +38,8 @@ def load_splits(args, run):
     if any(len(part.left_out) for part in films.values()):
         run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
     note_data(run, {split: split_facts(part) for split, part in films.items()})
-    write_csv(run.path(TRAINING_FILMS), films["train"].table[LABELS])
+    trained = films["train"].table
+    write_csv(run.path(TRAINING_FILMS), trained[label_columns(trained)])
     if args.fit == "hand":
         note_hand_crop(run, whole)
     return films

@@ -29,7 +29,7 @@ SYNONYMS = {
     "boneage": (
         # those that name the unit first: beside them, boneage may be in years
         *("boneagemonths", "boneageinmonths", "groundtruthboneagemonths"),
-        *("boneage", "groundtruthboneage", "agemonths", "months"),
+        *("boneage", "groundtruthboneage"),
     ),
     "sex": ("male", "sex", "gender", "sexmf", "gendermf"),
 }
@@ -66,17 +66,18 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
                 f"no column for {name} among {', '.join(map(str, table.columns))} ({path}). "
                 f"Name it like one of: {', '.join(SYNONYMS[name])}."
             )
-    ids = table[columns["id"][0]].map(clean_id)
     has_names, has_ages, has_patients = (
         columns[name] for name in ("filename", "boneage", "patient")
     )
+    names = clean_text(table[(has_names or columns["id"])[0]])
+    if not has_names:
+        names = names.where(names.str.contains(r"[/\\]"), "")  # an id may be a path
+    patients = clean_text(table[has_patients[0]]).map(without_float) if has_patients else ""
     return pd.DataFrame(
         {
-            "id": ids,
-            "patient": clean_text(table[has_patients[0]]).map(without_float)
-            if has_patients
-            else "",
-            "filename": clean_text(table[has_names[0]]) if has_names else "",
+            "id": ids_of(table[columns["id"][0]]),
+            "patient": patients,
+            "filename": names,
             "sex": read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan,
             "boneage": read_months(table[has_ages[0]]) if has_ages else np.nan,
         }
@@ -95,9 +96,11 @@ def read_table(path):
             # a word to Excel; an empty line in its place keeps the numbers of the others
             text = "\n" + text.partition("\n")[2]
         separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
+        options = {"sep": separator, "skipinitialspace": True}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # a comma at the end of rows
-            table = pd.read_csv(io.StringIO(text), dtype=str, sep=separator, index_col=False)
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # see check_widths
+            table = pd.read_csv(io.StringIO(text), dtype=str, index_col=False, **options)
+        check_widths(text, separator, len(table.columns))
     except (ValueError, csv.Error, OSError) as error:  # pandas' own errors are ValueErrors
         reason = first_line(error)
         raise UserError(
@@ -107,6 +110,14 @@ def read_table(path):
         raise NoRows(f"the table has no rows ({path}). Check the file.")
     table.index = line_numbers(text, len(table))
     return table
+
+
+def check_widths(text, separator, n):
+    """ValueError when a row has more than `n` fields that are not blank: pandas would leave out what
+    is too much, such as the decimals of 11,5 in a table with commas between its columns."""
+    for row in csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True):
+        if any(field.strip() for field in row[n:]):
+            raise ValueError(f"a row has more fields than the header: {separator.join(row)[:60]}")
 
 
 def line_numbers(text, n):
@@ -150,6 +161,14 @@ def clean_id(value):
     return stem if f"{dot}{ending.lower()}" in IMAGE_ENDINGS else without_float(name)
 
 
+def ids_of(column):
+    """Ids of a column of ids, names or paths; of different paths with one name, of folder and name:
+    P000/IM0001.png is P000_IM0001."""
+    ids, paths = column.map(clean_id), clean_text(column).str.replace("\\", "/", regex=False)
+    shared = paths.str.contains("/") & (paths.groupby(ids).transform("nunique") > 1)
+    return ids.mask(shared, paths.str.strip("/").str.replace("/", "_").map(clean_id))
+
+
 def clean_text(column):
     return column.fillna("").str.strip()
 
@@ -175,6 +194,12 @@ def years_note(films, where):
     ]
 
 
+def label_columns(films):
+    """The columns that tell the films of a table: LABELS, and patient where one is told."""
+    told = "patient" in films and (films["patient"].fillna("") != "").any()
+    return [*LABELS, "patient"] if told else LABELS
+
+
 def name_patients(films):
     """Who each film is of: the patient that the table tells, else one with this film alone."""
     patient = films["patient"].fillna("")
@@ -195,7 +220,7 @@ def read_sex(table, columns, male_value, path):
     for column in columns:
         text = table[column].str.strip().str.lower()
         if is_male(column):
-            text = text.replace({"yes": "1", "y": "1", "no": "0", "n": "0"})
+            text = text.replace({"yes": "1", "y": "1", "t": "1", "no": "0", "n": "0"})  # f: female
         check_numbers_of_sex(text, column, path)
         numbers = text.map(NUMBERS)
         words = text.map({**dict.fromkeys(MALE, 1.0), **dict.fromkeys(FEMALE, 0.0)})

@@ -10,7 +10,6 @@ flagged rows (flagged.csv), all findings (findings.json) and pictures. Nothing i
 is changed. The exit code is 1 when something is flagged.
 """
 
-import shlex
 from pathlib import Path
 
 from util.errors import run_command
@@ -32,7 +31,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.files import check_place, new_folder
+    from util.files import check_place, new_folder, quote
     from util.quality import check_data, read_tables
     from util.quality_report import format_summary, write_report
 
@@ -47,7 +46,7 @@ def main(argv=None):
     if summary["flagged"]:
         print("next: open it, correct the serious ones (all are in flagged.csv), check again")
     else:
-        print(f"next: python train_advanced.py --data_dir {shlex.quote(args.data_dir)} --fine_tune")
+        print(f"next: python train_advanced.py --data_dir {quote(args.data_dir)} --fine_tune")
     if args.show:
         from util.plots import show_plots
 

@@ -13,7 +13,6 @@ possible.
 """
 
 import math
-import shlex
 from pathlib import Path
 
 from util.errors import run_command
@@ -53,7 +52,7 @@ def main(argv=None):
 
     from util import importing
     from util.data_folder import LEFT_OUT, new_data_folder
-    from util.files import write_csv
+    from util.files import quote, write_csv
     from util.split_table import next_training
     from util.tables import read_labels, report_left_out, years_note
 
@@ -72,7 +71,7 @@ def main(argv=None):
     unknown = test_ids[~importing.are_named(test_ids, films["id"])]
     if len(unknown):
         print(f"{len(unknown)} ids of --test_ids have no film, such as {unknown.iloc[0]}")
-    training = f"python train_advanced.py --data_dir {shlex.quote(args.data_dir)} --fine_tune"
+    training = f"python train_advanced.py --data_dir {quote(args.data_dir)} --fine_tune"
     print(f"\n{next_training(films['split'], training)}")
 
 

@@ -5,8 +5,6 @@ real films.
     python make_phantoms.py --data_dir demo/Data --train 3000 --height 192
 """
 
-import shlex
-
 from util.errors import UserError, run_command
 from util.options import add_seed, count, new_parser
 
@@ -37,8 +35,10 @@ def main(argv=None):
             f"{split:6s}{len(part):6d} phantoms, {part['sex'].mean():.0%} boys, "
             f"{ages.min()}-{ages.max()} months, mean {ages.mean():.0f}"
         )
+    from util.files import quote
+
     training = (
-        f"python train_advanced.py --data_dir {shlex.quote(args.data_dir)} --backbone mobilenet --weights none "
+        f"python train_advanced.py --data_dir {quote(args.data_dir)} --backbone mobilenet --weights none "
         "--img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune --epochs_finetune 4 "
         "--lr_finetune 2e-3"
     )

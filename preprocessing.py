@@ -7,6 +7,7 @@ One rule holds everything together: row i of `films.table` belongs to image i of
 Sex, label and id are always taken from the same row numbers as the image.
 """
 
+import weakref
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -147,10 +148,11 @@ def training_dataset(films, batch_size, seed, start_epoch, end_epoch, ranges=Non
     import tensorflow as tf
 
     steps = steps_per_epoch(films, batch_size)
+    weak = weakref.ref(films)  # TensorFlow keeps `load` for the life of the process
 
     def load(number):
         epoch, step = divmod(int(number), steps)
-        return make_batch(films, batch_size, seed, epoch, step, ranges)[1:]  # without ids
+        return make_batch(weak(), batch_size, seed, epoch, step, ranges)[1:]  # without ids
 
     example = make_batch(films, batch_size, seed, start_epoch, 0)[1:]  # not augmented: quicker
     kinds = [tf.TensorSpec(part.shape, part.dtype) for part in example]
@@ -162,4 +164,6 @@ def training_dataset(films, batch_size, seed, start_epoch, end_epoch, ranges=Non
 
     numbers = tf.data.Dataset.range(start_epoch * steps, end_epoch * steps)
     batches = numbers.map(shaped, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batches.prefetch(4)
+    batches = batches.prefetch(4)
+    batches.films = films  # for as long as there are batches
+    return batches

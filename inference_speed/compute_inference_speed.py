@@ -10,7 +10,6 @@ is 1. The defaults take hours without a GPU.
 """
 
 import platform
-import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from inference_speed.routes import DEFAULT_ROUTES, ROUTES
 from util.backbones import MODEL_TYPES
 from util.errors import UserError, run_command
+from util.files import quote
 from util.option_rules import BENCHMARK_RULES, parse_effective
 from util.options import add_backbones, count, new_parser
 from util.parallel import cores
@@ -142,9 +142,7 @@ def main(argv=None):
             path.unlink()
     failed = sum(row["status"] != "ok" for row in rows)
     print(f"\n{len(rows) - failed} of {len(rows)} timed, {failed} failed: {path}")
-    print(
-        f"next: python -m inference_speed.analyze_inference_results --csv_file {shlex.quote(str(path))}"
-    )
+    print(f"next: python -m inference_speed.analyze_inference_results --csv_file {quote(path)}")
     return 1 if failed else 0
 
 

@@ -7,19 +7,28 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL_BACKBONE, check_error_line, epochs_trained, kill_training, read_history
+from conftest import (
+    ROOT,
+    SMALL_BACKBONE,
+    check_error_line,
+    epochs_trained,
+    kill_training,
+    read_history,
+)
 
 import train_advanced
 import train_advanced_streamlined
 from preprocessing import load_films
 from util.accelerators import single_precision
+from util.errors import UserError
 from util.experiment import build_from
 from util.features import pooled_head
 from util.runs import Run
-from util.saved_state import read_state, restore, write_state
+from util.saved_state import Progress, read_state, restore, write_state
 from util.training import (
     averaged_weights,
     batchnorm_mode,
+    check_precision,
     compile_model,
     learning_rate,
     make_optimizer,
@@ -171,12 +180,51 @@ def test_scaled_losses_keep_averages_and_the_state(films, monkeypatch, tmp_path)
         np.testing.assert_array_equal(got, average)
     assert any(not np.array_equal(a, c) for a, c in zip(averages, current, strict=True))
     run = Run(tmp_path)
-    write_state(head, {"next_epoch": 1}, run)
+    write_state(head, Progress(next_epoch=1), run)
     other, _ = fitted_head(films, monkeypatch, steps=0)
     restore(other, read_state(run)[1], with_optimizer=True)
     for part in ("weights", "optimizer.variables"):
         for a, b in zip(get(head, part), get(other, part), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+OVERFLOW = """
+import util
+import tensorflow as tf
+processor = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(processor, 2 * [tf.config.LogicalDeviceConfiguration()])
+import keras
+import numpy as np
+from util.accelerators import scale_loss
+keras.config.set_dtype_policy("mixed_float16")
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    film = keras.Input((2,))
+    months = keras.layers.Dense(1, dtype="float32")(keras.layers.Dense(3)(film))
+    model = keras.Model(film, months)
+    model.compile(scale_loss(keras.optimizers.Adam(), model), "mae")
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.dynamic_scale.assign(2.0**60)
+counts = np.array([0, 0, 1, 1])  # only the second device has a gradient, and it is too large
+before = model.get_weights()
+model.fit(np.ones((4, 2)), np.ones(4), batch_size=4, sample_weight=counts, verbose=0)
+assert all(np.array_equal(*pair) for pair in zip(before, model.get_weights()))
+assert float(model.optimizer.dynamic_scale.numpy()) == 2.0**59
+"""
+
+
+def test_a_step_that_overflows_on_one_of_two_devices_is_skipped(command, tmp_path):
+    (tmp_path / "overflow.py").write_text(OVERFLOW)
+    process = command(tmp_path / "overflow.py", PYTHONPATH=str(ROOT))
+    assert process.returncode == 0, process.stderr
+
+
+def test_a_run_goes_on_in_its_precision_alone(films, monkeypatch):
+    model, _ = build(films, "mixed_bfloat16", monkeypatch)
+    progress = Progress()
+    check_precision(progress, model)
+    check_precision(progress, model)
+    with pytest.raises(UserError, match="began in mixed_float16.*Go on where it began, with a GPU"):
+        check_precision(Progress(precision="mixed_float16"), model)
 
 
 def fitted_head(films, monkeypatch, steps=3):

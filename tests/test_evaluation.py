@@ -9,7 +9,7 @@ import pytest
 from conftest import check_error_line
 
 from util.ensemble import Member
-from util.held_out import are_among, trained_on, training_notes
+from util.held_out import of_children, trained_on, training_notes
 from util.metrics import read_predictions
 from util.runs import Run, read_run
 
@@ -210,8 +210,8 @@ def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
 def test_films_of_children_that_were_trained_on_are_told():
     trained = pd.DataFrame({"id": ["1", "2"], "sex": 1, "boneage": 90, "patient": ["a", ""]})
     later = pd.DataFrame({"id": ["7", "8"], "sex": 1, "boneage": 99, "patient": ["a", ""]})
-    assert are_among(later, trained).tolist() == [True, False]
-    assert are_among(later.drop(columns="patient"), trained).tolist() == [False, False]
+    assert of_children(later, trained).tolist() == [True, False]
+    assert of_children(later.drop(columns="patient"), trained).tolist() == [False, False]
 
 
 def test_films_that_chose_the_epoch_are_not_held_out(small_run, phantoms, inside, tmp_path):

@@ -1,7 +1,9 @@
 """Tables, pixel cache and batches: image, sex, label and id stay together."""
 
+import gc
 import os
 import shutil
+import weakref
 
 import cv2
 import numpy as np
@@ -77,6 +79,17 @@ def test_sex_label_and_id_stay_with_their_image(coded_data, missing):
             assert sex[:, 0].tolist() == [n % 2 for n in numbers]
             seen.update(numbers)
     assert len(seen) > 0.9 * len(films)
+
+
+def test_films_are_let_go_with_their_batches(phantoms, tmp_path):
+    """Those of ten folds would be too many files at once."""
+    films = load_films(phantoms, "train", 32, "pad", cache_dir=tmp_path)
+    seen, batches = weakref.ref(films), training_dataset(films, 8, 7, 0, 1)
+    del films
+    next(iter(batches))
+    del batches
+    gc.collect()
+    assert seen() is None
 
 
 def test_the_dataset_gives_the_batches_of_the_pure_function_in_order(coded_data):

@@ -60,10 +60,10 @@ def test_runs_without_a_name_that_start_together_have_folders_of_their_own(tmp_p
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
-    for name in (".node-12-state.npz", "state.npz", ".node-12-model.keras", ".node-12-log.txt"):
+    for name in (".node-12-state.npz", "state.npz", ".my-node-12-history.csv", ".hidden"):
         (tmp_path / name).touch()
-    remove_temporaries(tmp_path, ("state.npz", "model.keras"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".node-12-log.txt", "state.npz"]
+    remove_temporaries(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "state.npz"]
 
 
 def test_a_folder_that_holds_anything_is_not_written_into(tmp_path):

@@ -21,6 +21,7 @@ from conftest import (
 
 import train_advanced
 from util import runs, training
+from util.child import STARTED_BY_A_SWEEP
 from util.errors import UserError
 from util.runs import Run, open_run
 from util.saved_state import read_state
@@ -381,14 +382,25 @@ def test_a_run_without_a_name_of_its_own_can_be_resumed(train, inside, unbroken,
     assert process.returncode == 0, process.stderr
 
 
-def test_an_interrupted_training_says_how_to_go_on(train, inside, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "words", "in_a_sweep", "told"),
+    [
+        ("interrupted", [], "", "--resume --run_name interrupted"),
+        ("interrupted_folds", ["--folds", "2"], "", "--run_name interrupted_folds"),
+        ("interrupted_sweep", [], "1", "the same command of the sweep"),
+    ],
+)
+def test_an_interrupted_training_says_how_to_go_on(
+    train, inside, monkeypatch, name, words, in_a_sweep, told
+):
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "write_state", interrupted)
-    process, _ = train("interrupted", by=inside)
+    monkeypatch.setenv(STARTED_BY_A_SWEEP, in_a_sweep)
+    process, _ = train(name, *words, by=inside)
     assert process.returncode == 130
-    assert "the same command with --resume --run_name interrupted" in process.stdout
+    assert f"{told}\n" in process.stdout
 
 
 def test_a_resumed_run_is_kept_whatever_is_wrong(train, inside, unbroken, results):

@@ -14,10 +14,14 @@ import time
 from pathlib import Path
 
 CHECKED = 0.5  # seconds
+STARTED_BY_A_SWEEP = "BONEAGE_SWEEP"  # an environment variable
 
 
 def end_with(parent):
-    """From now on end this process as soon as `parent` isn't its parent any more."""
+    """From now on end this process as soon as `parent` isn't its parent any more; not on Windows, where
+    a process keeps its parent's number, and that of a venv is its launcher's."""
+    if os.name == "nt":
+        return
 
     def watch():
         while os.getppid() == parent:
@@ -39,6 +43,7 @@ def why_it_failed(process):
 
 def main():
     parent, sys.argv = int(sys.argv[1]), sys.argv[2:]
+    os.environ[STARTED_BY_A_SWEEP] = "1"
     sys.path[0] = str(Path(sys.argv[0]).parent)
     end_with(parent)
     runpy.run_path(sys.argv[0], run_name="__main__")

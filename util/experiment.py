@@ -1,10 +1,12 @@
 """From options to a finished run: what every training script does, in the order of the README."""
 
+import os
 from argparse import Namespace
 from contextlib import closing
 
 from util.backbones import check_backbone
 from util.calibration import format_calibration
+from util.child import STARTED_BY_A_SWEEP
 from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
 from util.final_evaluation import evaluate_splits
@@ -61,7 +63,7 @@ def read_and_train(run, args):
     try:
         check_options(args)
         films = load_splits(args, run)
-        check_start_films(films, args)
+        check_start_films(films, args, run)
         stages = prepare_stages(films, args, run)
         from util.training import train
 
@@ -71,8 +73,16 @@ def read_and_train(run, args):
             run.discard()
         raise
     except KeyboardInterrupt:
-        run.log(f"stopped; to go on: the same command with --resume --run_name {run.folder.name}")
+        run.log(f"stopped; to go on: {how_to_resume(run, args)}")
         raise
+
+
+def how_to_resume(run, args):
+    """What to type after a training was stopped."""
+    if os.environ.get(STARTED_BY_A_SWEEP):
+        return "the same command of the sweep"
+    folder = run.folder.parent if args.folds else run.folder
+    return f"the same command with --resume --run_name {folder.name}"
 
 
 def check_options(args):

@@ -8,6 +8,7 @@ whole model, which is what a run keeps.
 
 import hashlib
 import time
+import weakref
 
 import keras
 import numpy as np
@@ -134,10 +135,11 @@ def feature_reader(model):
 def compute_features(read, pixels, batch_size, shown=None):
     """Pooled features float32 `(n, C)` of films, in batches of one shape that are made ahead."""
     n, size = len(pixels), min(batch_size, len(pixels))
+    weak = weakref.ref(pixels)  # TensorFlow keeps `load` for the life of the process
 
     def load(start):
         rows = np.minimum(np.arange(start, start + size), n - 1)  # filled up with the last film
-        return pixels[rows][..., None]
+        return weak()[rows][..., None]
 
     shape = load(0).shape
 

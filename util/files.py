@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import shlex
+import subprocess
 from pathlib import Path
 
 from util.errors import UserError
@@ -18,16 +20,27 @@ def write_atomically(path, write, give_name=Path.replace):
     temporary = path.with_name(f".{platform.node()}-{os.getpid()}-{path.name}")
     try:
         write(temporary)
+        flush_to_disk(temporary)
         give_name(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def remove_temporaries(folder, names):
-    """Remove what killed processes left of files of these names, which nobody else may write now."""
-    for name in names:
-        for temporary in Path(folder).glob(f".*-*-{name}"):
-            temporary.unlink(missing_ok=True)
+def flush_to_disk(path):
+    """Have a file on the disk before it gets its name, so that it is whole even if the power fails."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def remove_temporaries(folder):
+    """Remove what killed processes left in a folder that nobody else may write into now."""
+    for temporary in Path(folder).glob(".*-*-*"):
+        temporary.unlink(missing_ok=True)
+
+
+def quote(path):
+    """A path as it is typed into the shell of this system."""
+    return subprocess.list2cmdline([path]) if os.name == "nt" else shlex.quote(str(path))
 
 
 def check_new_file(path):

@@ -61,15 +61,19 @@ def training_notes(member, table, trained):
 
 
 def are_among(table, films, label=True):
-    """Which films `(n,)` of a table are among others, or of the same children: by id, leading zeros
-    aside, sex and label, or without the label; and by patient where both tell it."""
+    """Which films `(n,)` of a table are among others: by id, leading zeros aside, sex and label, or
+    without the label."""
     keys = ["id", "sex", "boneage"] if label else ["id", "sex"]
     one, other = (part.assign(id=part["id"].map(loose_name))[keys] for part in (table, films))
     both = one.merge(other.drop_duplicates(), how="left", indicator=True)
-    among = (both["_merge"] == "both").to_numpy(copy=True)
-    if label and "patient" in table and "patient" in films:
-        among |= table["patient"].isin(set(films["patient"].dropna()) - {""}).to_numpy()
-    return among
+    return (both["_merge"] == "both").to_numpy(copy=True)
+
+
+def of_children(table, films):
+    """Which films `(n,)` of a table are of the children of others, where both tell the patients."""
+    if "patient" not in table or "patient" not in films:
+        return np.zeros(len(table), bool)
+    return table["patient"].isin(set(films["patient"].dropna()) - {""}).to_numpy()
 
 
 def started_from_other_films(config):
@@ -86,7 +90,10 @@ def fitted_to(ensemble, table):
     """Which films `(n,)` of a table the corrections or the intervals of an ensemble were fitted to:
     those of --calibrate, and the validation films of its members."""
     named = ensemble.calibration["films"]
-    fitted = are_among(table, pd.DataFrame(named)) if named else np.zeros(len(table), bool)
+    fitted = np.zeros(len(table), bool)
+    if named:
+        films = pd.DataFrame(named)
+        fitted = are_among(table, films) | of_children(table, films)
     intervals = not named and ensemble.calibration["half_width"]
     for member in ensemble.members:
         if intervals or member.lines(ensemble.views):
@@ -111,9 +118,10 @@ def trained_on(member, table):
 
 def are_films_of(member, split, name, table, label=True):
     """Which films `(n,)` of a table are of a split of a member, by the list of that name, see
-    `are_among`. A model that was shipped comes without: then all are, or none."""
+    `are_among`, or of its children. A model that was shipped comes without: then all are, or none."""
     path = member.run.folder / name
     if path.exists():
-        return are_among(table, read_predictions(path), label)
+        films = read_predictions(path)
+        return are_among(table, films, label) | of_children(table, films)
     same = member.config["data"][split]["fingerprint"] == fingerprint(table)
     return np.full(len(table), same)

@@ -153,11 +153,13 @@ def notes_path(shard):
 
 
 def save_shard(shard, notes, path):
-    """Write a shard and its notes atomically; returns it memory-mapped."""
+    """Write a shard and its notes atomically; returns it memory-mapped. One that another process has
+    written meanwhile stays: a network folder may not replace what that process has mapped."""
     with cache_folder(path.parent):
-        # the notes go first: whoever sees the shard must find them
-        write_json(notes_path(path), notes)
-        write_atomically(path, lambda file: np.save(file, shard))
+        if not load_shard(path):
+            # the notes go first: whoever sees the shard must find them
+            write_json(notes_path(path), notes)
+            write_atomically(path, lambda file: np.save(file, shard))
     return np.load(path, mmap_mode="r")
 
 

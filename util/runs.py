@@ -6,7 +6,6 @@ calibration.json  metrics.json  left_out.csv  plots/*.png  log.txt  state.npz
 
 import hashlib
 import json
-import shlex
 import shutil
 import sys
 import time
@@ -22,7 +21,7 @@ except ImportError:  # Windows
 
 from util.environment import environment
 from util.errors import UserError, first_line
-from util.files import remove_temporaries, write_json, write_new_json
+from util.files import quote, remove_temporaries, write_json, write_new_json
 from util.tables import LABELS
 
 STATE = "state.npz"  # of training, to resume from
@@ -100,7 +99,7 @@ class Run:
 def next_prediction(model, sees_sex, words=""):
     """The last line of a script that made or changed a model: the command that predicts with it."""
     sex = " --sex F" if sees_sex else ""
-    return f"next: python predict.py FILM.png --model {shlex.quote(str(model))}{words}{sex}"
+    return f"next: python predict.py FILM.png --model {quote(model)}{words}{sex}"
 
 
 def open_run(args, name):
@@ -117,9 +116,7 @@ def open_run(args, name):
         check_started(run.folder, started)
         check_same_options(started["options"], options)
         run.lock()
-        remove_temporaries(
-            run.folder, (STATE, "model.keras", "config.json")
-        )  # of a process that was killed
+        remove_temporaries(run.folder)  # of a process that was killed
         return run
     content = {"options": options, "command": sys.argv, **environment()}
     check_free(run.folder)

@@ -6,7 +6,6 @@ imports TensorFlow, nor a runtime before it is used.
 
 import hashlib
 import json
-import shlex
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from util.errors import UserError, first_line
+from util.files import quote
 from util.parallel import cores
 from util.quiet import quiet_stderr
 
@@ -189,9 +189,7 @@ def check_export(folder, name, precision="f32"):
     command that makes it."""
     require_runtime(name, precision)
     path = export_path(folder, name, precision)
-    command = (
-        f"python -m inference_speed.export_model --model {shlex.quote(str(folder))} --format {name}"
-    )
+    command = f"python -m inference_speed.export_model --model {quote(folder)} --format {name}"
     command += "" if precision == "f32" else f" --precision {precision}"
     record = read_record(path)
     if record is None or not path.exists():

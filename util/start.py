@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from util.errors import UserError
-from util.held_out import are_among, started_from_other_films
+from util.held_out import are_among, of_children, started_from_other_films
 from util.metrics import read_predictions
 from util.runs import TRAINING_FILMS, add_to_config, load_run_model, read_run
 from util.weights import check_weights, starts_from_run
@@ -53,21 +53,25 @@ def read_start(args):
     return Start(model.get_weights(), months.offset, months.scale)
 
 
-def check_start_films(films, args):
-    """UserError when the run to start from was trained on validation or test films of this one:
-    their errors would be those of films that the model knows."""
+def check_start_films(films, args, run):
+    """UserError when the run to start from was trained on validation or test films of this one, or on
+    others of the same children: their errors would be those of films that the model knows. What may
+    be so by chance, as ids of two hospitals can be the same, is noted."""
     path = Path(args.weights) / TRAINING_FILMS
     if not starts_from_run(args) or not path.exists():  # of a model that was shipped
         return
     trained = read_predictions(path)
     for split in ("val", "test"):
         table = films[split].table
-        known = are_among(table, trained).sum()
-        if known > max(1, BY_CHANCE * len(table)):
+        known, children = are_among(table, trained).sum(), of_children(table, trained).sum()
+        told = f"the run to start from was trained on {known or children} of {len(table)} {split} films"
+        if children or known > max(1, BY_CHANCE * len(table)):
             raise UserError(
-                f"the run to start from was trained on {known} of {len(table)} {split} films (--weights "
-                f"{args.weights}). Start from another, or keep its split: the errors would be too small."
+                f"{told}{'' if known else ', or their children'} (--weights {args.weights}). "
+                "Start from another, or keep its split: the errors would be too small."
             )
+        if known:
+            run.log(f"note: {told}, by their ids, sexes and ages, which may be chance")
 
 
 def note_start(run, args):

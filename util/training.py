@@ -27,7 +27,7 @@ from modeling import (
     unfreeze_backbone,
 )
 from preprocessing import Films, make_batch, steps_per_epoch, training_dataset
-from util.accelerators import devices_of, single_precision
+from util.accelerators import devices_of, scale_loss, single_precision
 from util.augmentation import STRENGTHS
 from util.batchnorm import compile_forward, measure_statistics
 from util.cyclical_lr import CyclicalLearningRate
@@ -90,6 +90,7 @@ def train(stages, args, run):
             continue
         stage = stages[phase.img_size]
         model = stage.trained
+        check_precision(progress, model)
         if progress.img_size != phase.img_size:
             progress.img_size, progress.best_mae, progress.best_epoch = phase.img_size, math.inf, 0
         bn = prepare_phase(stage, phase, args, run)
@@ -110,6 +111,19 @@ def train(stages, args, run):
         if phase is not phases[-1]:
             carried = state_of(model)
     return pd.DataFrame(progress.history)
+
+
+def check_precision(progress, model):
+    """Note the precision that a training computes in; UserError when it began in another one, as
+    --mixed_precision means another on a GPU than on a processor."""
+    precision = model.dtype_policy.name
+    if progress.precision not in (None, precision):
+        raise UserError(
+            f"this run began in {progress.precision}, and here --mixed_precision is {precision}. Go on "
+            f"where it began, {'with' if 'float16' in progress.precision.split('_') else 'without'} "
+            "a GPU."
+        )
+    progress.precision = precision
 
 
 def prepare_phase(stage, phase, args, run):
@@ -150,7 +164,7 @@ def compile_model(model, schedule, steps, films, args):
     learning rates of `schedule`; its moving average of the weights spans a share of `steps`."""
     with model.distribute_strategy.scope():
         model.compile(
-            optimizer=make_optimizer(args, schedule, steps, devices_of(model)),
+            optimizer=scale_loss(make_optimizer(args, schedule, steps, devices_of(model)), model),
             loss=loss_of(args),
             # months over the SD of the labels: the rate means the same for any data
             loss_weights=[1 / label_sd(films)],

@@ -25,7 +25,7 @@ from util.options import (
     new_parser,
 )
 
-SHIPPED = Path(__file__).parent / "models" / "mobilenet_192"
+SHIPPED = Path(__file__).parent / "models" / "mobilenet_256"
 
 
 def parse_args(argv=None):

@@ -108,12 +108,14 @@ def find_tables(source):
     return [*inside, *beside]
 
 
-def read_films(sources, tables, male_value, table_first=True):
+def read_labelled_films(sources, tables, male_value, table_first=True):
     """Read the labelled films of sources that have these tables in common: frame as of
     `match_films`, and `kind`: the split that names tell ("train", "val", "test"), "" when they tell
-    none, and `row`: the table and the line in it. The name of a film's table counts before that of its source, unless `table_first` is
-    False. UserError when a table is no usable one; one that only lacks a column, or rows, is none of
-    labels."""
+    none, and `row`: the table and the line in it.
+
+    The name of a film's table counts before that of its source, unless `table_first` is False.
+    UserError when a table is no usable one; one that only lacks a column, or rows, is none of labels.
+    """
     labelled, problems = [], []
     for table in tables:
         try:
@@ -156,18 +158,18 @@ def as_named(words, sources):
 
 
 def read_with_tables(sources, lent, male_value):
-    """`read_films` of each source with its own tables, and of those that have none of labels with
+    """`read_labelled_films` of each source with its own tables, and of those that have none of labels with
     what others lend."""
     parts, borrowers, problem = [], [], None
     for source in sources:
         try:
-            parts.append(read_films([source], find_tables(source), male_value))
+            parts.append(read_labelled_films([source], find_tables(source), male_value))
         except NoLabels as error:
             borrowers.append(source)
             problem = problem or error
     if borrowers:
         try:
-            parts.append(read_films(borrowers, lent, male_value, len(lent) > 1))
+            parts.append(read_labelled_films(borrowers, lent, male_value, len(lent) > 1))
         except NoLabels:
             raise problem from None
     return pd.concat(parts, ignore_index=True)
@@ -189,7 +191,7 @@ def read_sources(sources, csv, male_value):
     images = [list_films(s.folder) for s in sources]
     with_films = [s for s, found in zip(sources, images, strict=True) if found] or sources
     if csv:
-        films = read_films(with_films, [Path(csv)], male_value, table_first=False)
+        films = read_labelled_films(with_films, [Path(csv)], male_value, table_first=False)
     else:
         lent = [table for s in sources if s not in with_films for table in find_tables(s)]
         films = read_with_tables(with_films, lent, male_value)

@@ -180,7 +180,7 @@ def format_metrics(metrics, title):
         f"  {'':16s}{'n':>6s}{'MAE':>8s}   {'95 % interval':16s}{'bias':>7s}",
         format_row("all films", metrics),
         f"  {'median baseline':16s}{metrics['n']:6d}{baseline['mae']:8.2f}   "
-        f"{format_interval(baseline['mae_ci95'])}   "
+        f"{format_interval(baseline['mae_ci95']):13s}   "
         f"always {baseline['months']:.0f}, the median of {source}",
         *(format_row(name, row) for name, row in metrics["by_sex"].items() if row["n"]),
         *(format_row(name, row) for name, row in metrics["by_age"].items() if row["n"]),

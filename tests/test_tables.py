@@ -54,6 +54,12 @@ def test_a_film_goes_to_the_row_whose_path_it_is(read, films):
     assert found(labels, folder) == ["", "a/hand.png"]
 
 
+def test_a_table_written_elsewhere_names_films_by_their_last_folders(films):
+    folder = films("P1/scan.png", "P2/scan.png", "P3/hand.png")
+    names = [f"C:\\old\\films\\{name}" for name in ("P1\\scan.png", "P2\\scan.png", "P9\\hand.png")]
+    assert found(labels_of(*"123", filename=names), folder) == ["P1/scan.png", "P2/scan.png", ""]
+
+
 @pytest.mark.parametrize("start", ["", "./", "{folder}/", "C:\\data\\"])
 def test_rows_name_films_of_one_name_by_their_paths(start, read, films):
     folder = films("p1/hand.png", "p2/hand.png", "C:/data/p1/hand.png", "C:/data/p2/hand.png")

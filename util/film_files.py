@@ -25,7 +25,7 @@ def match_films(labels, films):
     names = labels["filename"].str.replace("\\", "/", regex=False).map(trim_path)
     by_name, by_stem = group(films, lambda p: p.name), group(films, stem_of)
     by_loose = group(films, lambda p: loose_name(stem_of(p)))
-    found = [match_path(name, by_name, by_stem) for name in names]
+    found = match_paths(names, by_name, by_stem)
     claimed = {path for paths in found for path in paths}
     times = Counter(Path(name).name for name in set(names))
     settled = ["/" in name and (claimed or times[Path(name).name] > 1) for name in names]
@@ -46,6 +46,16 @@ def match_films(labels, films):
         path=[str(paths[0]) if len(paths) == 1 else "" for paths in found],
         missing=[missing.get(len(paths), SEVERAL) for paths in found],
     )
+
+
+def match_paths(names, by_name, by_stem):
+    """`match_path` for each row; where no row is matched the table may have been written elsewhere, and
+    its paths are tried without their first folders, of as few as it takes."""
+    found = [[] for _ in names]
+    while not any(found) and any("/" in name for name in names):
+        found = [match_path(name, by_name, by_stem) for name in names]
+        names = [name.partition("/")[2] or name for name in names]
+    return found
 
 
 def match_path(filename, by_name, by_stem):

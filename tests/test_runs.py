@@ -62,6 +62,8 @@ def test_runs_without_a_name_that_start_together_have_folders_of_their_own(tmp_p
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     for name in (".node-12-state.npz", "state.npz", ".my-node-12-history.csv", ".hidden"):
         (tmp_path / name).touch()
+    remove_temporaries(tmp_path, older=60)
+    assert len(list(tmp_path.iterdir())) == 4
     remove_temporaries(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "state.npz"]
 

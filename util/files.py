@@ -5,6 +5,8 @@ import os
 import platform
 import shlex
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from util.errors import UserError
@@ -32,10 +34,13 @@ def flush_to_disk(path):
         os.fsync(file.fileno())
 
 
-def remove_temporaries(folder):
-    """Remove what killed processes left in a folder that nobody else may write into now."""
+def remove_temporaries(folder, older=0):
+    """Remove what killed processes left in a folder: all of it where nobody else may write now, else
+    what is `older` than so many seconds."""
     for temporary in Path(folder).glob(".*-*-*"):
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process may do the same
+            if time.time() - temporary.stat().st_mtime >= older:
+                temporary.unlink()
 
 
 def quote(path):

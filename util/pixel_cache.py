@@ -19,11 +19,12 @@ from tqdm import tqdm
 from hand_crop.localiser import localiser_version
 from util.augmentation import augment_films
 from util.errors import UserError
-from util.files import write_atomically, write_json
+from util.files import remove_temporaries, write_atomically, write_json
 from util.parallel import cores
 from util.radiographs import READER_VERSION, RadiographError, read_canvases
 
 SHARD_FILMS = 256  # films in one file of the cache
+DAY = 24 * 3600  # seconds
 READ_TOGETHER = 8  # films that are in memory at their own size, for each core
 
 
@@ -168,6 +169,7 @@ def cache_folder(folder):
     """Make a folder of the cache; UserError when that, or writing within the block, fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_temporaries(folder, older=DAY)
         yield
     except OSError as error:
         raise UserError(

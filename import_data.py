@@ -53,6 +53,7 @@ def main(argv=None):
     from util import importing
     from util.data_folder import LEFT_OUT, new_data_folder
     from util.files import quote, write_csv
+    from util.film_files import loose_name
     from util.split_table import next_training
     from util.tables import read_labels, report_left_out, years_note
 
@@ -68,9 +69,12 @@ def main(argv=None):
     for note in years_note(films, "all films"):
         print(f"note: {note}")
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
-    unknown = test_ids[~importing.are_named(test_ids, films["id"])]
+    tested = films["id"][films["split"] == "test"].map(loose_name)
+    unknown = test_ids[~test_ids.map(loose_name).isin(tested)]
     if len(unknown):
-        print(f"{len(unknown)} ids of --test_ids have no film, such as {unknown.iloc[0]}")
+        print(
+            f"{len(unknown)} ids of --test_ids are of no film, or not of one alone, such as {unknown.iloc[0]}"
+        )
     training = f"python train_advanced.py --data_dir {quote(args.data_dir)} --fine_tune"
     print(f"\n{next_training(films['split'], training)}")
 

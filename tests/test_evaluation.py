@@ -211,6 +211,8 @@ def test_films_of_children_that_were_trained_on_are_told():
     trained = pd.DataFrame({"id": ["1", "2"], "sex": 1, "boneage": 90, "patient": ["a", ""]})
     later = pd.DataFrame({"id": ["7", "8"], "sex": 1, "boneage": 99, "patient": ["a", ""]})
     assert of_children(later, trained).tolist() == [True, False]
+    namesake = later.assign(sex=0)  # a patient of that name in another hospital
+    assert of_children(namesake, trained).tolist() == [False, False]
     assert of_children(later.drop(columns="patient"), trained).tolist() == [False, False]
 
 

@@ -413,7 +413,10 @@ def test_films_are_named_with_zeros_or_without(tmp_path, capsys):
     (tmp_path / "test.csv").write_text("id\n000103\n9999\n")
     rows = read(run(tmp_path / "Data", "--source", source, "--test_ids", tmp_path / "test.csv"))
     assert rows.loc["103", "split"] == "test"
-    assert "1 ids of --test_ids have no film, such as 9999" in capsys.readouterr().out
+    assert (
+        "1 ids of --test_ids are of no film, or not of one alone, such as 9999"
+        in capsys.readouterr().out
+    )
 
 
 def test_shares_are_kept_and_must_sum_to_one(tmp_path, capsys):
@@ -648,7 +651,10 @@ def test_a_test_id_that_no_film_has_is_told(tmp_path, capsys):
     (tmp_path / "test.csv").write_text("id,note\n103,x\n999,x\n")
     words = ["--source", make_source(tmp_path / "films"), "--test_ids", tmp_path / "test.csv"]
     data = run(tmp_path / "Data", *words)
-    assert "1 ids of --test_ids have no film, such as 999" in capsys.readouterr().out
+    assert (
+        "1 ids of --test_ids are of no film, or not of one alone, such as 999"
+        in capsys.readouterr().out
+    )
     assert read(data).loc["103", "split"] == "test"
 
 

@@ -14,7 +14,9 @@ from util.start import note_start
 def test_one_of_two_runs_that_start_at_once_gets_the_folder(tmp_path):
     args = Namespace(resume=False, run_name="a", results_dir=tmp_path, verbose=0, data_dir=".")
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / ".node-1-config.json").touch()  # of a process that was killed meanwhile
+    (
+        tmp_path / "a" / ".boneage-node-1-config.json"
+    ).touch()  # of a process that was killed meanwhile
     open_run(args, "").close()
     with pytest.raises(UserError, match="there is a run already"):
         open_run(args, "")
@@ -60,12 +62,12 @@ def test_runs_without_a_name_that_start_together_have_folders_of_their_own(tmp_p
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
-    for name in (".node-12-state.npz", "state.npz", ".my-node-12-history.csv", ".hidden"):
+    for name in (".boneage-a-12-state.npz", "state.npz", ".boneage-b-7-log.txt", ".my-own-notes"):
         (tmp_path / name).touch()
     remove_temporaries(tmp_path, older=60)
     assert len(list(tmp_path.iterdir())) == 4
     remove_temporaries(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "state.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".my-own-notes", "state.npz"]
 
 
 def test_a_folder_that_holds_anything_is_not_written_into(tmp_path):

@@ -58,6 +58,8 @@ def test_a_table_written_elsewhere_names_films_by_their_last_folders(films):
     folder = films("P1/scan.png", "P2/scan.png", "P3/hand.png")
     names = [f"C:\\old\\films\\{name}" for name in ("P1\\scan.png", "P2\\scan.png", "P9\\hand.png")]
     assert found(labels_of(*"123", filename=names), folder) == ["P1/scan.png", "P2/scan.png", ""]
+    names = ["h1/P1/scan.png", "h2/P1/scan.png"]  # it may be of either
+    assert found(labels_of(*"12", filename=names), folder) == ["", ""]
 
 
 @pytest.mark.parametrize("start", ["", "./", "{folder}/", "C:\\data\\"])
@@ -126,6 +128,12 @@ def test_fields_beyond_the_header_are_no_table_unless_blank(read):
     with pytest.raises(UserError, match="more fields than the header: 1,M,11,5"):
         read("id,sex,boneage\n1,M,11,5\n2,F,9,0\n")
     assert read("id,sex,boneage\n1,M,11,\n2,F,9,\n")["boneage"].tolist() == [11, 9]
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_lines_may_end_as_on_other_systems(read, end):
+    labels = read(end.join(["id,sex,boneage", "1,M,11", "2,F,9", ""]))
+    assert labels["boneage"].tolist() == [11, 9]
 
 
 def test_quotes_may_stand_behind_a_space(read):

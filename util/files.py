@@ -19,7 +19,7 @@ def write_atomically(path, write, give_name=Path.replace):
     """
     path = Path(path)
     # another machine that shares the folder may have a process of the same number
-    temporary = path.with_name(f".{platform.node()}-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".boneage-{platform.node()}-{os.getpid()}-{path.name}")
     try:
         write(temporary)
         flush_to_disk(temporary)
@@ -37,7 +37,7 @@ def flush_to_disk(path):
 def remove_temporaries(folder, older=0):
     """Remove what killed processes left in a folder: all of it where nobody else may write now, else
     what is `older` than so many seconds."""
-    for temporary in Path(folder).glob(".*-*-*"):
+    for temporary in Path(folder).glob(".boneage-*"):
         with suppress(FileNotFoundError):  # another process may do the same
             if time.time() - temporary.stat().st_mtime >= older:
                 temporary.unlink()

@@ -50,12 +50,17 @@ def match_films(labels, films):
 
 def match_paths(names, by_name, by_stem):
     """`match_path` for each row; where no row is matched the table may have been written elsewhere, and
-    its paths are tried without their first folders, of as few as it takes."""
-    found = [[] for _ in names]
-    while not any(found) and any("/" in name for name in names):
-        found = [match_path(name, by_name, by_stem) for name in names]
-        names = [name.partition("/")[2] or name for name in names]
-    return found
+    its paths are tried without their first folders, of as few as it takes. A film that is then that of
+    different paths is of none."""
+    found, ours = [[] for _ in names], list(names)
+    while not any(found) and any("/" in name for name in ours):
+        found = [match_path(name, by_name, by_stem) for name in ours]
+        ours = [name.partition("/")[2] or name for name in ours]
+    rows = defaultdict(set)
+    for name, paths in zip(names, found, strict=True):
+        for path in paths:
+            rows[path].add(name)
+    return [[] if any(len(rows[path]) > 1 for path in paths) else paths for paths in found]
 
 
 def match_path(filename, by_name, by_stem):

@@ -7,6 +7,8 @@ from util.film_files import loose_name
 from util.metrics import read_predictions
 from util.runs import TRAINING_FILMS, fingerprint
 
+SAME_CHILDREN = 0.9  # share of children whose sexes agree; by chance half of them do
+
 
 def held_out(ensemble, table):
     """Which films `(n,)` of a table no part of an ensemble has learned from, and notes, a list, on
@@ -70,10 +72,15 @@ def are_among(table, films, label=True):
 
 
 def of_children(table, films):
-    """Which films `(n,)` of a table are of the children of others, where both tell the patients."""
+    """Which films `(n,)` of a table are of the children of others, where both tell the patients. Two
+    hospitals may have patients of one name: they are the same children where their sexes agree."""
+    none = np.zeros(len(table), bool)
     if "patient" not in table or "patient" not in films:
-        return np.zeros(len(table), bool)
-    return table["patient"].isin(set(films["patient"].dropna()) - {""}).to_numpy()
+        return none
+    sex = films[films["patient"].fillna("") != ""].groupby("patient")["sex"].first()
+    shared = table["patient"].isin(sex.index)
+    agree = table["sex"][shared] == table["patient"][shared].map(sex)
+    return shared.to_numpy() if agree.mean() >= SAME_CHILDREN else none
 
 
 def started_from_other_films(config):

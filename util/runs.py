@@ -148,7 +148,7 @@ def check_free(folder):
     """UserError when there is more than what a run leaves that was killed in its first moment: a
     folder, with a temporary file at most."""
     if folder.exists() and not (
-        folder.is_dir() and all(p.match(".*-*-config.json") for p in folder.iterdir())
+        folder.is_dir() and all(p.match(".boneage-*-config.json") for p in folder.iterdir())
     ):
         raise UserError(
             f"there is a run already ({folder}). Continue it with --resume, "

@@ -63,11 +63,11 @@ def check_start_films(films, args, run):
     trained = read_predictions(path)
     for split in ("val", "test"):
         table = films[split].table
-        known, children = are_among(table, trained).sum(), of_children(table, trained).sum()
-        told = f"the run to start from was trained on {known or children} of {len(table)} {split} films"
-        if children or known > max(1, BY_CHANCE * len(table)):
+        known = (are_among(table, trained) | of_children(table, trained)).sum()
+        told = f"the run to start from was trained on {known} of {len(table)} {split} films"
+        if known > max(1, BY_CHANCE * len(table)):
             raise UserError(
-                f"{told}{'' if known else ', or their children'} (--weights {args.weights}). "
+                f"{told}, or on their children (--weights {args.weights}). "
                 "Start from another, or keep its split: the errors would be too small."
             )
         if known:

@@ -210,9 +210,9 @@ def format_table(done):
         f"{'parameters':>12s}{'films/s':>9s}{'minutes':>9s}",
     ]
     for row in done.itertuples():
+        bounds = None if pd.isna(row.ci95_low) else (row.ci95_low, row.ci95_high)
         lines.append(
-            f"  {row.backbone:20s}{row.test_mae:7.2f}   "
-            f"{format_interval((row.ci95_low, row.ci95_high)):16s}{row.bias:+7.2f}"
+            f"  {row.backbone:20s}{row.test_mae:7.2f}   {format_interval(bounds):16s}{row.bias:+7.2f}"
             f"{row.val_mae:12.2f}{row.parameters / 1e6:11.1f}M{row.films_per_second:9.1f}"
             f"{row.training_minutes:9.1f}"
         )

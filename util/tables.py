@@ -115,7 +115,9 @@ def read_table(path):
 def check_widths(text, separator, n):
     """ValueError when a row has more than `n` fields that are not blank: pandas would leave out what
     is too much, such as the decimals of 11,5 in a table with commas between its columns."""
-    for row in csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True):
+    for row in csv.reader(
+        io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True
+    ):
         if any(field.strip() for field in row[n:]):
             raise ValueError(f"a row has more fields than the header: {separator.join(row)[:60]}")
 

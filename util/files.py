@@ -12,8 +12,9 @@ from pathlib import Path
 from util.errors import UserError
 
 
-def write_atomically(path, write, give_name=Path.replace):
-    """Write a file under a temporary name and rename it: readers see all of it or nothing.
+def write_atomically(path, write, give_name=Path.replace, flush=False):
+    """Write a file under a temporary name and rename it: readers see all of it or nothing, with
+    `flush` even when the power fails, which waits for the disk.
 
     `write` gets the temporary path, in the same folder and with the same ending.
     """
@@ -22,14 +23,15 @@ def write_atomically(path, write, give_name=Path.replace):
     temporary = path.with_name(f".boneage-{platform.node()}-{os.getpid()}-{path.name}")
     try:
         write(temporary)
-        flush_to_disk(temporary)
+        if flush:
+            flush_to_disk(temporary)
         give_name(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def flush_to_disk(path):
-    """Have a file on the disk before it gets its name, so that it is whole even if the power fails."""
+    """Wait until a file is on the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

@@ -34,7 +34,9 @@ def write_state(model, progress, run):
     """Save a model, its optimizer and the Progress of its training."""
     arrays = state_of(model)
     text = np.array(json.dumps(asdict(progress) | {"version": VERSION}))
-    write_atomically(run.path(STATE), lambda file: np.savez(file, progress=text, **arrays))
+    write_atomically(
+        run.path(STATE), lambda file: np.savez(file, progress=text, **arrays), flush=True
+    )
 
 
 def state_of(model):

@@ -404,4 +404,4 @@ def seed_dropout(model, seed, epoch):
 
 def save_model(model, run):
     """Save the model in float32 and without its compile state: loading it needs no code of ours."""
-    write_atomically(run.path("model.keras"), single_precision(model).save)
+    write_atomically(run.path("model.keras"), single_precision(model).save, flush=True)

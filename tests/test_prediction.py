@@ -193,27 +193,29 @@ def test_a_film_of_two_sexes_is_not_predicted(trained, odd_films, inside, tmp_pa
     assert "error: two sexes in " in process.stderr
 
 
-def test_films_of_one_name_have_the_sexes_of_their_paths(trained, odd_films, inside, tmp_path):
+@pytest.fixture
+def namesakes(odd_films, tmp_path):
+    """Two films of one name, in folders p1 and p2."""
     films = [tmp_path / part / "hand.png" for part in ("p1", "p2")]
     for film in films:
         film.parent.mkdir()
         shutil.copy(odd_films / "8bit.png", film)
+    return films
+
+
+def test_films_of_one_name_have_the_sexes_of_their_paths(trained, namesakes, inside, tmp_path):
     (tmp_path / "sexes.csv").write_text("path,sex\np1/hand.png,F\np2/hand.png,M\n")
-    words = [*films, "--model", trained[0], "--csv", tmp_path / "sexes.csv"]
+    words = [*namesakes, "--model", trained[0], "--csv", tmp_path / "sexes.csv"]
     process = inside("predict.py", *words)
     assert [line.split()[1] for line in process.stdout.splitlines()] == ["F", "M"]
 
 
-def test_a_row_of_another_folder_tells_no_sex(trained, odd_films, inside, tmp_path):
-    films = [tmp_path / part / "hand.png" for part in ("p1", "p2")]
-    for film in films:
-        film.parent.mkdir()
-        shutil.copy(odd_films / "8bit.png", film)
+def test_a_row_of_another_folder_tells_no_sex(trained, namesakes, inside, tmp_path):
     (tmp_path / "sexes.csv").write_text("path,sex\np1/hand.png,F\n")
-    words = [*films, "--model", trained[0], "--csv", tmp_path / "sexes.csv"]
+    words = [*namesakes, "--model", trained[0], "--csv", tmp_path / "sexes.csv"]
     process = inside("predict.py", *words)
     assert len(process.stdout.splitlines()) == 1
-    assert f"error: no row for it in {tmp_path / 'sexes.csv'} ({films[1]})" in process.stderr
+    assert f"error: no row for it in {tmp_path / 'sexes.csv'} ({namesakes[1]})" in process.stderr
 
 
 def test_a_name_that_is_not_unicode_is_printed(trained, odd_films, inside, tmp_path):

@@ -11,7 +11,13 @@ another hospital; each holds one calibration for each number of views that were 
 import numpy as np
 
 from util.intervals import LEVEL, MIN_FILMS, fit_half_widths
-from util.metrics import SEXES, compare_predictions, count_people, label_predictions
+from util.metrics import (
+    SEXES,
+    compare_predictions,
+    count_people,
+    format_interval,
+    label_predictions,
+)
 from util.stratify import divide
 
 # A line is two numbers: from 20 films whose errors spread by 9 months (SD) its level is known to
@@ -130,10 +136,10 @@ def measure_gain(corrected, predictions, seed=42):
 
 def format_gain(gain):
     """What a linear correction is worth, in one line."""
-    low, high = gain["difference_ci95"]
+    interval = format_interval(gain["difference_ci95"], sign="+")
     return (
         f"MAE {gain['mae_without']:.2f} without and {gain['mae_with']:.2f} with it, cross-fitted "
-        f"on {gain['n']} films: difference {gain['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
+        f"on {gain['n']} films: difference {gain['difference']:+.2f} {interval}"
     )
 
 

@@ -17,7 +17,12 @@ from util.canvases import pixels_of
 from util.errors import UserError
 from util.hospital import calibrated_views, read_calibration
 from util.intervals import fit_half_widths, interval_bounds
-from util.metrics import compare_predictions, label_predictions, read_predictions
+from util.metrics import (
+    compare_predictions,
+    format_interval,
+    label_predictions,
+    read_predictions,
+)
 from util.runs import CALIBRATION, Run, find_folds, read_run
 from util.tables import LABELS
 from util.tta import (
@@ -181,12 +186,9 @@ def format_members(rows):
     """The members of an ensemble as a table for the terminal."""
     lines = ["  each run alone: times counted, MAE, what the mean changes [95 % interval]"]
     for row in rows:
-        interval = "-"
-        if row["difference_ci95"]:
-            interval = "[{:+.2f}, {:+.2f}]".format(*row["difference_ci95"])
         lines.append(
             f"  {row['weight']:3d} x {row['mae']:8.2f} {row['difference']:+8.2f} "
-            f"{interval}   {row['run']}"
+            f"{format_interval(row['difference_ci95'], sign='+')}   {row['run']}"
         )
     return "\n".join(lines)
 

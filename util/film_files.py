@@ -64,8 +64,8 @@ def match_paths(names, by_name, by_stem):
 
 
 def match_path(filename, by_name, by_stem):
-    """The files that lie where a row says, when it names a folder by `trim_path`; with any image ending, where
-    there is none of its own."""
+    """The files that lie where a row says, by its `trim_path`, when it names a folder; with any image
+    ending, where there is none of its own."""
     folder, slash, name = filename.rpartition("/")
     if not slash:
         return []

@@ -200,7 +200,8 @@ def format_comparison(comparison, names):
     if comparison["difference_ci95"]:
         low, high = comparison["difference_ci95"]
         word = "no" if low <= 0 <= high else "a"
-        verdict = f"95 % interval [{low:+.2f}, {high:+.2f}]: {word} clear difference"
+        interval = format_interval((low, high), sign="+")
+        verdict = f"95 % interval {interval}: {word} clear difference"
     return "\n".join(
         [
             f"on the same {comparison['n']} films, MAE in months:",
@@ -218,8 +219,9 @@ def format_row(name, row):
     )
 
 
-def format_interval(bounds):
-    return f"[{bounds[0]:.2f}, {bounds[1]:.2f}]" if bounds else "-"
+def format_interval(bounds, sign=""):
+    """An interval in months, "-" for None; that of a difference with `sign="+"`."""
+    return f"[{bounds[0]:{sign}.2f}, {bounds[1]:{sign}.2f}]" if bounds else "-"
 
 
 def format_years(months):

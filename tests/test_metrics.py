@@ -66,6 +66,9 @@ def test_groups_are_those_of_their_films_and_sum_to_n(five):
         **{"0-4 years": 1, "5-9 years": 2, "10-14 years": 1, "15+ years": 1}
     }
     assert by_age["5-9 years"]["mae"] == pytest.approx(5.5)
+    both = metrics["by_sex_and_age"]
+    assert [row["n"] for row in both["male"].values()] == [1, 0, 1, 1]
+    assert both["female"]["5-9 years"]["bias"] == pytest.approx(-5.5)
 
 
 def test_every_film_is_in_one_age_band_also_on_its_edge():
@@ -92,6 +95,7 @@ def test_intervals_agree_with_the_normal_approximation(many):
         (metrics["bias_ci95"], error),
         (metrics["baseline"]["mae_ci95"], off),
         (metrics["by_sex"]["male"]["mae_ci95"], np.abs(error[1::2])),
+        (metrics["by_sex"]["male"]["bias_ci95"], error[1::2]),
     ):
         deviation = values.std() / np.sqrt(len(values))
         expected = values.mean() + 1.96 * deviation * np.array([-1, 1])
@@ -183,7 +187,9 @@ def test_metrics_are_fit_for_json_also_where_there_is_nothing_to_measure(five):
         assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
     assert metrics["r2"] is None
     assert metrics["correlation"] is None
-    assert metrics["by_age"]["15+ years"] == {"n": 0, "mae": None, "mae_ci95": None, "bias": None}
+    assert metrics["by_age"]["15+ years"] == {"n": 0} | dict.fromkeys(
+        ("mae", "mae_ci95", "bias", "bias_ci95")
+    )
 
 
 def test_no_predictions_are_an_error(five):

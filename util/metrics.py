@@ -105,12 +105,13 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
     error, boneage = (predictions[c].to_numpy(float) for c in ("error", "boneage"))
     spread = np.sum((boneage - boneage.mean()) ** 2)
     varies = spread > 0 and predictions["predicted"].std(ddof=0) > 0
+    of_sex = {name: predictions["sex"] == sex for name, sex in SEXES.items()}
+    of_band = {name: band_of(boneage) == number for number, name in enumerate(AGE_BANDS)}
     median = float(np.median(boneage)) if train_median is None else float(train_median)
     off, people = np.abs(boneage - median), people_of(predictions)
     return {
         **error_summary(predictions, seed),
         "rmse": float(np.sqrt(np.mean(error**2))),
-        "bias_ci95": bootstrap_interval(error, seed, people=people),
         "median_abs_error": float(np.median(np.abs(error))),
         "r2": float(1 - np.sum(error**2) / spread) if spread > 0 else None,
         "correlation": float(np.corrcoef(boneage, predictions["predicted"])[0, 1])
@@ -118,12 +119,17 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
         else None,
         **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in (6, 12, 24)},
         "by_sex": {
-            name: error_summary(predictions[predictions["sex"] == sex], seed)
-            for name, sex in SEXES.items()
+            name: error_summary(predictions[films], seed) for name, films in of_sex.items()
         },
         "by_age": {
-            name: error_summary(predictions[band_of(boneage) == number], seed)
-            for number, name in enumerate(AGE_BANDS)
+            name: error_summary(predictions[films], seed) for name, films in of_band.items()
+        },
+        "by_sex_and_age": {
+            sex: {
+                band: error_summary(predictions[films & of_age], seed)
+                for band, of_age in of_band.items()
+            }
+            for sex, films in of_sex.items()
         },
         "baseline": {
             "months": median,
@@ -135,15 +141,17 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
 
 
 def error_summary(predictions, seed):
-    """n, MAE with interval, and bias of some predictions in months; None where there is no film."""
+    """n, and MAE and bias with intervals, of some predictions in months; None where there is no
+    film."""
     if predictions.empty:
-        return {"n": 0, "mae": None, "mae_ci95": None, "bias": None}
-    error = predictions["error"].to_numpy(float)
+        return {"n": 0} | dict.fromkeys(("mae", "mae_ci95", "bias", "bias_ci95"))
+    error, people = predictions["error"].to_numpy(float), people_of(predictions)
     return {
         "n": len(error),
         "mae": float(np.abs(error).mean()),
-        "mae_ci95": bootstrap_interval(np.abs(error), seed, people=people_of(predictions)),
+        "mae_ci95": bootstrap_interval(np.abs(error), seed, people=people),
         "bias": float(error.mean()),
+        "bias_ci95": bootstrap_interval(error, seed, people=people),
     }
 
 

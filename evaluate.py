@@ -100,16 +100,15 @@ def check_together(parser, args):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.evaluation import calibrate, evaluate, make_ensembles
-    from util.metrics import compare_predictions, format_comparison
+    from util.evaluation import calibrate, compare, evaluate, make_ensembles
 
     ensembles = make_ensembles(args)
     if args.calibrate:
         calibrate(ensembles[0], args)
         return
-    predictions = [evaluate(ensemble, args) for ensemble in ensembles]
-    if len(predictions) == 2:
-        print(f"\n{format_comparison(compare_predictions(*predictions), args.runs)}")
+    evaluations = [evaluate(ensemble, args) for ensemble in ensembles]
+    if len(evaluations) == 2:
+        compare(evaluations, args)
 
 
 if __name__ == "__main__":

@@ -210,19 +210,16 @@ def facts_of(model):
     import tensorflow as tf
 
     from modeling import count_parameters
+    from util.environment import gpu_names
 
     trainable, total = count_parameters(model)
-    gpus = [
-        tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
     return {
         "total_params": total,
         "trainable_params": trainable,
         "non_trainable_params": total - trainable,
         "tensorflow_version": tf.__version__,
         "keras_version": keras.__version__,
-        "gpu_info": ", ".join(gpus) or "no GPU",
+        "gpu_info": ", ".join(gpu_names()) or "no GPU",
     }
 
 

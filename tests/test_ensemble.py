@@ -216,6 +216,9 @@ def test_two_runs_are_compared_on_the_same_films(runs, inside, tmp_path):
     assert abs(maes[0] - maes[1]) > 0.05
     assert "on the same 13 films" in process.stdout
     assert difference in process.stdout
+    kept = json.loads((tmp_path / "sex" / "evaluation_test" / "comparison.json").read_text())
+    assert kept["difference"] == pytest.approx(maes[0] - maes[1])
+    assert kept["runs"] == [str(tmp_path / name) for name in ("sex", "alone")]
 
 
 def test_predict_tells_the_same_mean(runs, phantoms, inside, tmp_path):

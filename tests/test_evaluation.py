@@ -12,6 +12,7 @@ from util.ensemble import Member
 from util.held_out import of_children, trained_on, training_notes
 from util.metrics import read_predictions
 from util.runs import Run, read_run
+from util.runtimes import hash_file
 
 
 def test_a_small_model_beats_the_median_baseline_twofold(evaluated):
@@ -24,6 +25,14 @@ def test_a_small_model_beats_the_median_baseline_twofold(evaluated):
 def test_evaluation_repeats_what_the_run_says_of_its_test_split(trained, evaluated):
     expected = pd.read_csv(trained[0] / "predictions_test.csv", dtype={"id": str})
     pd.testing.assert_frame_equal(read_predictions(evaluated[1] / "predictions.csv"), expected)
+
+
+def test_an_evaluation_says_what_it_was_made_with(trained, evaluated):
+    metrics = json.loads((evaluated[1] / "metrics.json").read_text())
+    config = json.loads((trained[0] / "config.json").read_text())
+    assert metrics["films"]["fingerprint"] == config["data"]["test"]["fingerprint"]
+    assert metrics["models"] == [hash_file(trained[0] / "model.keras")]
+    assert metrics["environment"]["versions"] == config["versions"]
 
 
 def test_evaluation_prints_months_and_leaves_pictures(evaluated):

@@ -2,7 +2,9 @@
 
 import fcntl
 import json
+import os
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import cv2
 import keras
@@ -109,7 +111,9 @@ def test_a_run_says_what_it_was_made_with(unbroken):
     config = json.loads((unbroken / "config.json").read_text())
     assert config["versions"]["keras"] == keras.__version__
     assert config["options"]["seed"] == 42
-    assert {"git_commit", "processor", "python", "command"} <= config.keys()
+    assert {"git_commit", "processor", "python", "command", "devices"} <= config.keys()
+    assert config["variables"]["TF_ENABLE_ONEDNN_OPTS"] == os.environ["TF_ENABLE_ONEDNN_OPTS"]
+    assert "resumed" not in config
     assert all(len(part["fingerprint"]) == 16 for part in config["data"].values())
 
 
@@ -214,7 +218,11 @@ def test_a_killed_run_resumes_to_the_same_end(
 def test_a_run_stopped_between_two_sizes_goes_on_to_the_same_end(train_small, unbroken):
     with stopped_after(2):
         train_small("stopped")
-    run = train_small("stopped", "--resume")
+    with patch.dict(os.environ, {"ONEDNN_DEFAULT_FPMATH_MODE": "BF16"}):  # oneDNN has read it
+        run = train_small("stopped", "--resume")
+    (resumed,) = json.loads((run / "config.json").read_text())["resumed"]
+    assert resumed["changed"]["variables"]["ONEDNN_DEFAULT_FPMATH_MODE"] == "BF16"
+    assert "note: the run began with other variables (config.json)" in (run / "log.txt").read_text()
     assert epochs_trained(run) == 4
     pd.testing.assert_frame_equal(read_history(run), read_history(unbroken))
     pd.testing.assert_frame_equal(predictions(run), predictions(unbroken))

@@ -1,5 +1,6 @@
 """What a result depends on beside options and data: versions, code and hardware."""
 
+import os
 import platform
 import subprocess
 from datetime import datetime
@@ -9,6 +10,13 @@ from pathlib import Path
 from util.parallel import cores
 
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn")
+VARIABLES = (  # of the environment, that decide how TensorFlow rounds
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "NVIDIA_TF32_OVERRIDE",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+)
 
 
 def environment():
@@ -21,6 +29,7 @@ def environment():
         "system": platform.platform(),
         "processor": processor_name(),
         "cores": cores(),
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
 
 
@@ -43,6 +52,16 @@ def git_commit():
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def gpu_names():
+    """The names of the GPUs that TensorFlow sees."""
+    import tensorflow as tf
+
+    return [
+        tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
 
 
 def processor_name():

@@ -1,5 +1,6 @@
 """What evaluate.py does with finished runs: it judges them on labelled films, or calibrates one."""
 
+import sys
 from pathlib import Path
 
 from clahe.enhance import complete_clahe
@@ -16,13 +17,15 @@ from util.ensemble import (
     localiser_notes,
     read_members,
 )
+from util.environment import environment
 from util.errors import UserError
 from util.files import check_place, new_folder, write_csv, write_json
 from util.held_out import held_out
 from util.intervals import evaluate_with_intervals, format_with_intervals
-from util.metrics import seem_years
+from util.metrics import compare_predictions, format_comparison, seem_years
 from util.plots import plot_errors, show_plots
-from util.runs import next_prediction
+from util.runs import fingerprint, next_prediction
+from util.runtimes import hash_file
 from util.selection import choose_greedily
 from util.splits import load_trained_split
 from util.tables import report_left_out
@@ -49,7 +52,7 @@ def make_ensembles(args):
 
 def evaluate(ensemble, args):
     """Evaluate a run, or the mean of several; print and write what was found. Returns the
-    predictions."""
+    predictions and the folder that they are in."""
     films, name = read_films_to_evaluate(args, ensemble)
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
@@ -68,7 +71,16 @@ def evaluate(ensemble, args):
     print(f"\npredictions, metrics and plots: {out}")
     if args.show:
         show_plots(plots)
-    return predictions
+    return predictions, out
+
+
+def compare(evaluations, args):
+    """Compare two runs, each evaluated by `evaluate` on the same films; print the difference, and
+    write it beside the evaluation of the first."""
+    (first, out), (second, _) = evaluations
+    comparison = compare_predictions(first, second)
+    print(f"\n{format_comparison(comparison, args.runs)}")
+    write_json(out / "comparison.json", {"runs": args.runs} | comparison)
 
 
 def calibrate(ensemble, args):
@@ -159,11 +171,14 @@ def compute_metrics(ensemble, predictions, films, args):
         "whole": whole,
         "inverted": inverted,
         "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
-        "films": describe_films(ensemble, args),
+        "models": [hash_file(member.run.folder / "model.keras") for member in ensemble.members],
+        "films": describe_films(ensemble, args) | {"fingerprint": fingerprint(table)},
         "calibration": args.calibration,
         "runtime": args.runtime,
         "precision": args.precision,
         "notes": notes,
+        "command": sys.argv,
+        "environment": environment(),
     }
 
 

@@ -18,6 +18,7 @@ from util.run_pictures import draw_run
 from util.runs import (
     CALIBRATION,
     next_prediction,
+    note_environment,
     open_run,
 )
 from util.splits import load_splits, read_splits
@@ -61,7 +62,7 @@ def read_and_train(run, args):
     """Returns the films, {split: Films}, and the history; a new run that can't be trained leaves no
     folder behind."""
     try:
-        check_options(args)
+        note_environment(run, check_options(args))
         films = load_splits(args, run)
         check_start_films(films, args, run)
         stages = prepare_stages(films, args, run)
@@ -86,10 +87,11 @@ def how_to_resume(run, args):
 
 
 def check_options(args):
-    """UserError, before a film is read, for options that can't be trained."""
+    """UserError, before a film is read, for options that can't be trained. Returns the names of the
+    devices."""
     check_backbone(args.backbone, min(phase.img_size for phase in plan_phases(args)))
     check_start(args)
-    import_tensorflow()
+    devices = import_tensorflow()
     from modeling import build_backbone, check_activation
     from util.accelerators import make_strategy
 
@@ -99,6 +101,7 @@ def check_options(args):
         split_paths(args.data_dir, split)
     if args.weights != "none" and not starts_from_run(args):
         build_backbone(args.backbone, args.img_size, args.weights)  # its weights may be missing
+    return devices
 
 
 def find_learning_rates(args):
@@ -110,7 +113,7 @@ def find_learning_rates(args):
 def find_rates(run, args):
     """Fill the folder of a range test, and print the rates to train with."""
     try:
-        check_options(args)
+        note_environment(run, check_options(args))
         films = load_splits(args, run)
         model = new_model(films["train"], args, run)
         from util import plots

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 
+from util.environment import gpu_names
 from util.parallel import cores
 
 
@@ -28,11 +29,12 @@ def quiet_stderr():
 
 def import_tensorflow():
     """Import TensorFlow and Keras for the first time without a screen of notes about oneDNN and
-    missing CUDA drivers, which come before any log level counts. Returns the devices by name."""
+    missing CUDA drivers, which come before any log level counts. Returns the names of the devices:
+    the GPUs, or else the processor."""
     with quiet_stderr():
         import keras  # noqa: F401
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")  # a model for each fold is no mistake of the user's
-        gpus = tf.config.list_physical_devices("GPU")
-    return [gpu.name for gpu in gpus] or [f"CPU, {cores()} cores"]
+        gpus = gpu_names()
+    return gpus or [f"CPU, {cores()} cores"]

@@ -118,7 +118,7 @@ def open_run(args, name):
         run.lock()
         remove_temporaries(run.folder)  # of a process that was killed
         return run
-    content = {"options": options, "command": sys.argv, **environment()}
+    content = {"options": options, "command": sys.argv}
     check_free(run.folder)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -132,6 +132,25 @@ def open_run(args, name):
         ) from None
     run.lock()
     return run
+
+
+def note_environment(run, devices):
+    """Keep in config.json what a training is computed with, `devices` (names) included; where a run
+    goes on with something else, say so."""
+    known, now = run.read_json("config.json"), environment() | {"devices": devices}
+    if "started" not in known:
+        add_to_config(run, now)
+        return
+    started = now.pop("started")
+    changed = {name: value for name, value in now.items() if known.get(name, value) != value}
+    add_to_config(
+        run, {"resumed": [*known.get("resumed", []), {"started": started, "changed": changed}]}
+    )
+    if changed:
+        run.log(
+            f"note: the run began with other {', '.join(changed)} (config.json): its months may "
+            "differ a little from those of an unbroken run"
+        )
 
 
 def check_resume(args):

@@ -48,6 +48,11 @@ def parse_args(argv=None):
         "--split", choices=("train", "val", "test"), default="test", help="films to evaluate"
     )
     parser.add_argument("--data_dir", help="data folder (default: the one of the run)")
+    parser.add_argument(
+        "--held_out",
+        action="store_true",
+        help="leave out films that the runs were trained on, chosen on or calibrated on",
+    )
     add_clahe(parser, "evaluate on the CLAHE copies of the split's films (made when missing)")
     add_other_films(parser)
     add_calibration(parser)

@@ -23,12 +23,16 @@ from util.film_files import list_films, match_films
 from util.pixel_cache import Pixels, read_pixels
 from util.tables import count_reasons, read_labels, split_usable
 
+ORDER, AUGMENT, VIEWS = 0, 1, 2  # purposes of random streams
 
-@dataclass
+
+@dataclass(frozen=True)
 class Films:
     """Films of one split: `table` (id, filename, path, sex, boneage in months), `pixels` of the
-    same rows, and `left_out` (id, filename, reason) of the rows that could not be used. In place of
-    Pixels may be what has a length, `[positions]` and `augmented` as they have: Features."""
+    same rows, and `left_out` (id, filename, reason) of the rows that could not be used.
+
+    `pixels` are Pixels or Features: both have a length, `[positions]` and `augmented`.
+    """
 
     table: pd.DataFrame
     pixels: Pixels
@@ -36,6 +40,11 @@ class Films:
 
     def __len__(self):
         return len(self.table)
+
+    def keep(self, rows):
+        """The films of a mask `(n,)`, with the same `left_out`."""
+        table = self.table[rows].reset_index(drop=True)
+        return Films(table, self.pixels.keep(np.flatnonzero(rows)), self.left_out)
 
 
 class Batch(NamedTuple):
@@ -59,11 +68,9 @@ def load_films(
     bar on a terminal."""
     folder, table = split_paths(data_dir, split, clahe)
     usable, left_out = read_labelled_folder(table, folder, male_value)
-    return read_films(
-        *(usable, left_out, img_size, fit),
-        cache_dir=cache_path(data_dir, cache_dir),
-        label=split if progress else None,
-    )
+    cache_dir = cache_path(data_dir, cache_dir)
+    label = split if progress else None
+    return read_films(usable, left_out, img_size, fit, cache_dir, label)
 
 
 def read_labelled_folder(csv, folder, male_value=None):
@@ -123,7 +130,7 @@ def make_batch(films, batch_size, seed, epoch, step, ranges=None):
     sex, boneage = (table[[name]].to_numpy(np.float32) for name in ("sex", "boneage"))
     if ranges is None:
         return Batch(ids, films.pixels[rows][..., None], sex, boneage)
-    rng = random_stream(seed, 1, epoch, step)
+    rng = random_stream(seed, AUGMENT, epoch, step)
     image = films.pixels.augmented(rows, rng, ranges)
     image, sex, boneage = augment_labels(image, sex, boneage, rng, ranges)
     return Batch(ids, image[..., None], sex, boneage)
@@ -132,7 +139,7 @@ def make_batch(films, batch_size, seed, epoch, step, ranges=None):
 @lru_cache(maxsize=4)
 def epoch_order(n, seed, epoch):
     """The order of `n` films in an epoch."""
-    return random_stream(seed, 0, epoch, 0).permutation(n)
+    return random_stream(seed, ORDER, epoch, 0).permutation(n)
 
 
 def random_stream(seed, purpose, epoch, step):
@@ -143,8 +150,9 @@ def random_stream(seed, purpose, epoch, step):
 
 
 def training_dataset(films, batch_size, seed, start_epoch, end_epoch, ranges=None):
-    """Batches of the epochs `range(start_epoch, end_epoch)` as a tf.data.Dataset of ({"image", "sex"}, boneage), made
-    in parallel and ahead of the training step, in the same order every time."""
+    """Batches of the epochs `range(start_epoch, end_epoch)` as a tf.data.Dataset of
+    ({"image", "sex"}, boneage), made in parallel and ahead of the training step, in the same order
+    every time."""
     import tensorflow as tf
 
     steps = steps_per_epoch(films, batch_size)

@@ -1,8 +1,8 @@
 """A trained run made small enough to ship: python -m inference_speed.ship_model RUN --out models/NAME
 
 Kernels are stored in half precision, which Keras reads like any other model, and the months of the
-run's validation films must stay the same. Nothing of the machine it was trained on goes along. Keras
-reads it from version 3.8 on.
+run's validation films must stay the same. Of films and labels hashes go along, and nothing of the
+machine it was trained on. Keras reads it from version 3.8 on.
 """
 
 import io
@@ -35,7 +35,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.runs import CALIBRATION, Run, read_run
+    from util.files import write_csv
+    from util.runs import CALIBRATION, FILM_HASHES, Run, read_run
 
     run, config = read_run(args.run)
     out = Path(args.out)
@@ -53,6 +54,7 @@ def main(argv=None):
             )
         shipped.write_json("config.json", portable(config))
         shipped.write_json(CALIBRATION, run.read_json(CALIBRATION))
+        write_csv(shipped.path(FILM_HASHES), hash_splits(run))
         shipped.folder.rename(out)
     size = (out / "model.keras").stat().st_size / 1e6
     print(f"{out}: {size:.2f} MB, {films} up to {largest:.3f} months off")
@@ -69,6 +71,21 @@ def portable(config):
     if "start" in kept:
         kept["start"] = portable(kept["start"])
     return kept
+
+
+def hash_splits(run):
+    """The films of a run's splits as hashes, split and film, in the order of the hashes: they tell
+    whether a film of another table was trained on, and no label."""
+    import pandas as pd
+
+    from util.metrics import read_predictions
+    from util.runs import FILM_LISTS, hash_films
+
+    parts = []
+    for split, name in FILM_LISTS.items():
+        films = hash_films(read_predictions(run.folder / name)).sort_values()
+        parts.append(pd.DataFrame({"split": split, "film": films}))
+    return pd.concat(parts)
 
 
 def halve(source, target):

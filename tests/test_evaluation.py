@@ -146,9 +146,9 @@ def test_an_evaluation_on_training_films_says_so_and_tells_no_coverage(trained, 
 def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     small_run, phantoms, inside, tmp_path
 ):
-    trained, others = (pd.read_csv(phantoms / f"df_{s}.csv") for s in ("train", "val"))
+    trained, others = (pd.read_csv(phantoms / f"df_{s}.csv") for s in ("train", "test"))
     films = [phantoms / "train" / f"{id}.png" for id in trained["id"][:3]]
-    films += [phantoms / "validation" / f"{id}.png" for id in others["id"][:4]]
+    films += [phantoms / "test" / f"{id}.png" for id in others["id"][:4]]
     (tmp_path / "films").mkdir()
     for film in films:
         (tmp_path / "films" / film.name).symlink_to(film)
@@ -160,6 +160,19 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     assert process.returncode == 0, process.stderr
     assert f"note: {small_run} was trained on 2 of these films" in process.stdout
     assert "note: 1 of these films have id and sex of training films" in process.stdout
+    process = inside("evaluate.py", small_run, *words, "--held_out", "--out", tmp_path / "new")
+    assert process.returncode == 0, process.stderr
+    assert "2 of 7 films are left out: the model has learned from them" in process.stdout
+    assert "was trained on" not in process.stdout
+    evaluated = read_predictions(tmp_path / "new" / "predictions.csv")["id"]
+    assert set(evaluated) == {str(trained["id"][0]), *others["id"][:4].astype(str)}
+
+
+def test_no_film_held_out_is_one_line(small_run, inside, tmp_path):
+    words = ["--split", "train", "--held_out", "--out", tmp_path / "out"]
+    process = inside("evaluate.py", small_run, *words)
+    check_error_line(process, "the model has learned from all of")
+    assert not (tmp_path / "out").exists()
 
 
 def test_validation_films_of_a_fold_have_no_clahe_copies(small_run, phantoms, inside, tmp_path):

@@ -3,10 +3,15 @@
 import json
 import zipfile
 
+import pandas as pd
 import pytest
 
 from inference_speed import ship_model
+from util.ensemble import Member
 from util.errors import UserError
+from util.held_out import trained_on
+from util.metrics import read_predictions
+from util.runs import read_run
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +43,21 @@ def test_no_path_of_the_machine_goes_along(shipped, phantoms):
     assert str(phantoms.parent) not in json.dumps(config)
     assert config["options"]["data_dir"] == phantoms.name
     assert "command" not in config
+
+
+def test_it_knows_its_films_without_their_labels(shipped, small_run):
+    """By hashes, of which the test split of another table may hold some."""
+    hashes = pd.read_csv(shipped / "film_hashes.csv", dtype=str)
+    assert hashes.columns.tolist() == ["split", "film"]
+    member, original = (Member(*read_run(folder)) for folder in (shipped, small_run))
+    films = pd.concat(
+        read_predictions(small_run / name) for name in ("train_films.csv", "predictions_test.csv")
+    ).reset_index(drop=True)
+    assert trained_on(member, films).tolist() == trained_on(original, films).tolist()
+    assert 0 < trained_on(member, films).sum() < len(films)
+    padded = films.assign(id="00" + films["id"], boneage=films["boneage"].astype(float))
+    assert trained_on(member, padded).tolist() == trained_on(original, films).tolist()
+    assert not trained_on(member, films.assign(boneage=films["boneage"] + 1)).any()
 
 
 def test_settings_that_older_versions_of_keras_refuse_are_left_out(shipped):

@@ -54,6 +54,8 @@ def evaluate(ensemble, args):
     """Evaluate a run, or the mean of several; print and write what was found. Returns the
     predictions and the folder that they are in."""
     films, name = read_films_to_evaluate(args, ensemble)
+    if args.held_out:
+        films = keep_held_out(films, ensemble)
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
     out = args.out or default_folder(ensemble.folders, name)
@@ -146,6 +148,18 @@ def read_split_to_evaluate(args, ensemble):
         canvas: load_trained_split(trained, data_dir, args.split, canvas, **reading)
         for canvas in ensemble.canvases
     }
+
+
+def keep_held_out(films, ensemble):
+    """Those of the films, {canvas: Films}, that no part of an ensemble has learned from; UserError
+    when there is none."""
+    new, _ = held_out(ensemble, films[ensemble.canvases[0]].table)
+    if not new.any():
+        raise UserError(
+            f"the model has learned from all of {len(new)} films (--held_out). Name others."
+        )
+    print(f"{(~new).sum()} of {len(new)} films are left out: the model has learned from them")
+    return {canvas: part.keep(new) for canvas, part in films.items()}
 
 
 # -------------------------------------------------------------------------------------- judgement

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from modeling import backbone_of, input_scaling
-from preprocessing import Films, random_stream
+from preprocessing import VIEWS, Films, random_stream
 from util.augmentation import STRENGTHS, augment
 from util.data_folder import cache_path
 from util.errors import enough_memory
@@ -60,7 +60,7 @@ class ChangedFilms:
         films = self.pixels[positions]
         if self.ranges is None:
             return films
-        streams = [random_stream(self.seed, 2, self.view, int(i)) for i in positions]
+        streams = [random_stream(self.seed, VIEWS, self.view, int(i)) for i in positions]
         return np.stack([augment(*pair, self.ranges) for pair in zip(films, streams, strict=True)])
 
     @property
@@ -74,7 +74,7 @@ def on_features(stage, args, run):
     views of each training film, and of validation films as they are. Its head is what trains."""
     started = time.perf_counter()
     read, network = feature_reader(stage.model), network_key(stage.model, args)
-    films = features_of(stage.films, training_views(stage.films, args), read, network, args)
+    films = features_of(stage.films, training_views(stage.films.pixels, args), read, network, args)
     val_films = features_of(
         stage.val_films, [ChangedFilms(stage.val_films.pixels)], read, network, args
     )
@@ -89,13 +89,10 @@ def on_features(stage, args, run):
     return Stage(stage.model, films, val_films, pooled_head(stage.model))
 
 
-def training_views(films, args):
+def training_views(pixels, args):
     """The views of training films that the options ask for."""
     ranges = STRENGTHS[args.augment]
-    return [
-        ChangedFilms(films.pixels, args.seed, number, ranges)
-        for number in range(args.feature_views)
-    ]
+    return [ChangedFilms(pixels, args.seed, number, ranges) for number in range(args.feature_views)]
 
 
 def features_of(films, views, read, network, args):

@@ -5,7 +5,7 @@ import pandas as pd
 
 from util.film_files import loose_name
 from util.metrics import read_predictions
-from util.runs import TRAINING_FILMS, fingerprint
+from util.runs import FILM_HASHES, FILM_LISTS, fingerprint, hash_films
 
 SAME_CHILDREN = 0.9  # share of children whose sexes agree; by chance half of them do
 
@@ -38,18 +38,19 @@ def training_notes(member, table, trained):
     on those of the mask `trained`, or on others of the same children."""
     folder, data = member.run.folder, member.config["data"]
     its_own = fingerprint(table) in (data["val"]["fingerprint"], data["test"]["fingerprint"])
+    listed = any((folder / name).exists() for name in (FILM_LISTS["train"], FILM_HASHES))
     if trained.any():
         same = ", or on others of the same children" if "patient" in table else ""
         yield (
             f"{folder} was trained on {trained.sum()} of these films{same}: its errors come out too "
             "small"
         )
-    elif not its_own and not (folder / TRAINING_FILMS).exists():
+    elif not its_own and not listed:
         yield (
             f"{folder} comes without a list of its training films: if some of these are among them, "
             "its errors come out too small"
         )
-    namesakes = are_films_of(member, "train", TRAINING_FILMS, table, label=False) & ~trained
+    namesakes = are_films_of(member.run, data, "train", table, label=False) & ~trained
     if namesakes.any():
         yield (
             f"{namesakes.sum()} of these films have id and sex of training films of {folder}, but "
@@ -115,20 +116,28 @@ def chosen_on(ensemble, table):
 
 def validated_on(member, table):
     """Which films `(n,)` of a table are validation films of a member."""
-    return are_films_of(member, "val", "predictions_val.csv", table)
+    return are_films_of(member.run, member.config["data"], "val", table)
 
 
 def trained_on(member, table):
     """Which films `(n,)` of a table a member was trained on."""
-    return are_films_of(member, "train", TRAINING_FILMS, table)
+    return are_films_of(member.run, member.config["data"], "train", table)
 
 
-def are_films_of(member, split, name, table, label=True):
-    """Which films `(n,)` of a table are of a split of a member, by the list of that name, see
-    `are_among`, or of its children. A model that was shipped comes without: then all are, or none."""
-    path = member.run.folder / name
+def are_films_of(run, data, split, table, label=True):
+    """Which films `(n,)` of a table are films of a split of a run, see `are_among`, or show the same
+    children.
+
+    A run that was shipped has hashes in place of lists, which tell of id, sex and label together
+    alone. One that has neither is known by its `data`, of config.json: all films are its own, or
+    none.
+    """
+    path, hashes = run.folder / FILM_LISTS[split], run.folder / FILM_HASHES
     if path.exists():
         films = read_predictions(path)
         return are_among(table, films, label) | of_children(table, films)
-    same = member.config["data"][split]["fingerprint"] == fingerprint(table)
-    return np.full(len(table), same)
+    if hashes.exists():
+        known = pd.read_csv(hashes, dtype=str)
+        known = known["film"][known["split"] == split]
+        return hash_films(table).isin(known).to_numpy() if label else np.zeros(len(table), bool)
+    return np.full(len(table), data[split]["fingerprint"] == fingerprint(table))

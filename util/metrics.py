@@ -118,9 +118,7 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
         if varies
         else None,
         **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in (6, 12, 24)},
-        "by_sex": {
-            name: error_summary(predictions[films], seed) for name, films in of_sex.items()
-        },
+        "by_sex": {name: error_summary(predictions[films], seed) for name, films in of_sex.items()},
         "by_age": {
             name: error_summary(predictions[films], seed) for name, films in of_band.items()
         },

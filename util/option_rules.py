@@ -139,7 +139,7 @@ EVALUATION_RULES = (
     Rule(("greedy",), "without --ensemble", lambda args: args.ensemble),
     Rule(("name",), "without --calibrate", lambda args: args.calibrate),
     Rule(
-        ("csv", "ensemble", "calibration", "out", "show"),
+        ("csv", "ensemble", "calibration", "held_out", "out", "show"),
         "with --calibrate",
         lambda args: args.calibrate is None,
     ),

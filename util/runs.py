@@ -22,10 +22,16 @@ except ImportError:  # Windows
 from util.environment import environment
 from util.errors import UserError, first_line
 from util.files import quote, remove_temporaries, write_json, write_new_json
+from util.film_files import loose_name
 from util.tables import LABELS
 
 STATE = "state.npz"  # of training, to resume from
-TRAINING_FILMS = "train_films.csv"
+FILM_LISTS = {  # id, sex and label of the films of each split
+    "train": "train_films.csv",
+    "val": "predictions_val.csv",
+    "test": "predictions_test.csv",
+}
+FILM_HASHES = "film_hashes.csv"  # in their place in a run that is shipped: split, film
 LOCK_TRIES, LOCK_PAUSE = 10, 0.3  # seconds: a training whose sweep was killed takes one to end
 CALIBRATION = "calibration.json"  # fitted to the validation films when the training ended
 # Options that may differ when a run goes on: none of them changes a result.
@@ -261,6 +267,16 @@ def load_run_model(run):
         raise UserError(
             f"the model can't be loaded: {first_line(error)} ({path}). Train it again."
         ) from None
+
+
+def hash_films(table):
+    """A hash of the id, leading zeros aside, the sex and the label of each film of a table, 8
+    hexadecimal digits, which tells films of one table in another without their labels."""
+    films = zip(table["id"], table["sex"], table["boneage"], strict=True)
+    texts = [f"{loose_name(id_)} {int(sex)} {float(months):.2f}" for id_, sex, months in films]
+    return pd.Series(
+        [hashlib.sha256(text.encode()).hexdigest()[:8] for text in texts], table.index, str
+    )
 
 
 def fingerprint(table):

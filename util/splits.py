@@ -3,7 +3,6 @@
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from clahe.enhance import complete_clahe
@@ -12,7 +11,7 @@ from preprocessing import Films, load_films
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.files import write_csv
-from util.runs import TRAINING_FILMS, add_to_config, fingerprint
+from util.runs import FILM_LISTS, add_to_config, fingerprint
 from util.stratify import divide
 from util.tables import count_reasons, label_columns, name_patients, years_note
 
@@ -39,7 +38,7 @@ def load_splits(args, run):
         run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
     note_data(run, {split: split_facts(part) for split, part in films.items()})
     trained = films["train"].table
-    write_csv(run.path(TRAINING_FILMS), trained[label_columns(trained)])
+    write_csv(run.path(FILM_LISTS["train"]), trained[label_columns(trained)])
     if args.fit == "hand":
         note_hand_crop(run, whole)
     return films
@@ -91,13 +90,10 @@ def fold_films(train, val, folds, fold, seed):
             "Use fewer (--folds)."
         )
     held_out = divide(table, folds, seed) == fold - 1
-
-    def part(rows, left_out):
-        return Films(
-            table[rows].reset_index(drop=True), pixels.keep(np.flatnonzero(rows)), left_out
-        )
-
-    return {"train": part(~held_out, train.left_out), "val": part(held_out, val.left_out)}
+    return {
+        "train": Films(table, pixels, train.left_out).keep(~held_out),
+        "val": Films(table, pixels, val.left_out).keep(held_out),
+    }
 
 
 def load_clahe(args, run):

@@ -1,12 +1,10 @@
 """Training that goes on from the model of a trained run: `--weights RUN`."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 from util.errors import UserError
-from util.held_out import are_among, of_children, started_from_other_films
-from util.metrics import read_predictions
-from util.runs import TRAINING_FILMS, add_to_config, load_run_model, read_run
+from util.held_out import are_films_of, started_from_other_films
+from util.runs import add_to_config, load_run_model, read_run
 from util.weights import check_weights, starts_from_run
 
 # share of films: of two hospitals that count ids from 1, some 3 % agree in sex and age
@@ -57,13 +55,12 @@ def check_start_films(films, args, run):
     """UserError when the run to start from was trained on validation or test films of this one, or on
     others of the same children: their errors would be those of films that the model knows. What may
     be so by chance, as ids of two hospitals can be the same, is noted."""
-    path = Path(args.weights) / TRAINING_FILMS
-    if not starts_from_run(args) or not path.exists():  # of a model that was shipped
+    if not starts_from_run(args):
         return
-    trained = read_predictions(path)
+    start, config = read_run(args.weights)
     for split in ("val", "test"):
         table = films[split].table
-        known = (are_among(table, trained) | of_children(table, trained)).sum()
+        known = are_films_of(start, config["data"], "train", table).sum()
         told = f"the run to start from was trained on {known} of {len(table)} {split} films"
         if known > max(1, BY_CHANCE * len(table)):
             raise UserError(

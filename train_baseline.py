@@ -18,7 +18,7 @@ from util.options import (
     add_model_options,
     add_run_options,
     add_training_options,
-    enhancement_defaults,
+    leave_out_enhancements,
     new_parser,
 )
 
@@ -29,7 +29,7 @@ def parse_args(argv=None):
     add_model_options(parser, baseline=True)
     add_training_options(parser)
     add_run_options(parser)
-    parser.set_defaults(**enhancement_defaults())
+    leave_out_enhancements(parser)
     return parse_effective(parser, TRAINING_RULES, argv)
 
 

@@ -30,7 +30,12 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 class Parser(argparse.ArgumentParser):
     """Wrong usage ends in one line, without the screen of options before it."""
 
+    streamlined = frozenset()  # options that train_advanced_streamlined.py has and this script lacks
+
     def error(self, message):
+        for word in message.removeprefix("unrecognized arguments:").split():
+            if word.partition("=")[0] in self.streamlined:
+                message = f"{word} is an option of train_advanced_streamlined.py, not of {self.prog}"
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")
 
 
@@ -241,7 +246,7 @@ def add_step_options(group):
         "--lr",
         type=number(0, 1, True),
         default=1e-3,
-        help="highest learning rate of the frozen epochs; with --use_cyclical_lr the lowest",
+        help="highest learning rate of the frozen epochs",
     )
     group.add_argument(
         "--lr_finetune", type=number(0, 1, True), default=3e-4, help="the same for fine-tuning"
@@ -302,8 +307,12 @@ def add_accelerators(parser):
 
 def add_enhancement_options(parser):
     """Options of train_advanced_streamlined.py; the other scripts keep their defaults."""
-    positive = number(0, open_low=True)
-    group = parser.add_argument_group("augmentation")
+    add_view_options(parser.add_argument_group("augmentation"))
+    add_loss_options(parser.add_argument_group("loss"))
+    add_cycle_options(parser.add_argument_group("cyclical learning rate"))
+
+
+def add_view_options(group):
     group.add_argument(
         "--mixup_alpha",
         type=number(0),
@@ -324,7 +333,9 @@ def add_enhancement_options(parser):
         help=f"views, the film itself among them: 1-{len(VIEWS)}",
     )
 
-    group = parser.add_argument_group("loss")
+
+def add_loss_options(group):
+    positive = number(0, open_low=True)
     group.add_argument(
         "--loss_type",
         choices=LOSS_TYPES,
@@ -347,7 +358,8 @@ def add_enhancement_options(parser):
         "--wing_epsilon", type=positive, default=2.0, help="months: curvature of wing, less is more"
     )
 
-    group = parser.add_argument_group("cyclical learning rate")
+
+def add_cycle_options(group):
     group.add_argument(
         "--use_cyclical_lr", action="store_true", help="cycles instead of warm-up and cosine decay"
     )
@@ -388,11 +400,14 @@ def add_views(parser):
     )
 
 
-def enhancement_defaults():
-    """The defaults of `add_enhancement_options`, for scripts that don't offer them."""
-    parser = argparse.ArgumentParser(add_help=False)
-    add_enhancement_options(parser)
-    return vars(parser.parse_args([]))
+def leave_out_enhancements(parser):
+    """Give a script the defaults of `add_enhancement_options` without the options: one that is typed
+    is an error that names the script that has it."""
+    full = argparse.ArgumentParser(add_help=False)
+    add_enhancement_options(full)
+    defaults = vars(full.parse_args([]))
+    parser.set_defaults(**defaults)
+    parser.streamlined = {f"--{name}" for name in (*defaults, "preset")}
 
 
 def add_run_options(parser):

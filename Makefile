@@ -25,9 +25,7 @@ $(DEMO)/Data/df_test.csv: | .venv/ready
 
 $(DEMO)/results/demo/metrics.json: | $(DEMO)/Data/df_test.csv
 	@$(BIN)/python train_advanced_streamlined.py --data_dir $(DEMO)/Data \
-	  --results_dir $(DEMO)/results --run_name demo --backbone mobilenet --weights none \
-	  --img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune --epochs_finetune 4 \
-	  --lr_finetune 2e-3 --augment light \
+	  --results_dir $(DEMO)/results --run_name demo --preset demo \
 	  $(if $(wildcard $(DEMO)/results/demo/config.json),--resume)
 
 $(DEMO)/evaluation/metrics.json: | $(DEMO)/results/demo/metrics.json

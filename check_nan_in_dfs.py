@@ -31,9 +31,10 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.files import check_place, new_folder, quote
+    from util.files import check_place, new_folder
     from util.quality import check_data, read_tables
     from util.quality_report import format_summary, write_report
+    from util.split_table import training_command
 
     tables = read_tables(args.data_dir, args.male_value)
     out = args.out or Path(args.data_dir) / "quality_report"
@@ -46,7 +47,7 @@ def main(argv=None):
     if summary["flagged"]:
         print("next: open it, correct the serious ones (all are in flagged.csv), check again")
     else:
-        print(f"next: python train_advanced.py --data_dir {quote(args.data_dir)} --fine_tune")
+        print(f"next: {training_command(args.data_dir)}")
     if args.show:
         from util.plots import show_plots
 

@@ -52,9 +52,9 @@ def main(argv=None):
 
     from util import importing
     from util.data_folder import LEFT_OUT, new_data_folder
-    from util.files import quote, write_csv
+    from util.files import write_csv
     from util.film_files import loose_name
-    from util.split_table import next_training
+    from util.split_table import next_training, print_splits, training_command
     from util.tables import read_labels, report_left_out, years_note
 
     test_ids = read_labels(args.test_ids, need=())["id"] if args.test_ids else pd.Series(dtype=str)
@@ -65,7 +65,7 @@ def main(argv=None):
         films, failed = importing.place_films(films, args.max_side, work / "ready")
         left_out = pd.concat([left_out, failed])
         write_csv(work / "ready" / LEFT_OUT, left_out)
-    report(films)
+    print_splits(films)
     for note in years_note(films, "all films"):
         print(f"note: {note}")
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
@@ -75,18 +75,7 @@ def main(argv=None):
         print(
             f"{len(unknown)} ids of --test_ids are of no film, or not of one alone, such as {unknown.iloc[0]}"
         )
-    training = f"python train_advanced.py --data_dir {quote(args.data_dir)} --fine_tune"
-    print(f"\n{next_training(films['split'], training)}")
-
-
-def report(films):
-    """Print how many films came in, by split, sex and age."""
-    from util.data_folder import SPLITS
-    from util.split_table import describe_labels, format_splits
-
-    parts = {split: films[films["split"] == split] for split in SPLITS}
-    rows = {split: {"films": len(part), **describe_labels(part)} for split, part in parts.items()}
-    print("\n".join(format_splits(rows, "films")))
+    print(f"\n{next_training(films['split'], training_command(args.data_dir))}")
 
 
 if __name__ == "__main__":

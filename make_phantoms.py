@@ -22,27 +22,17 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    from util.files import quote
     from util.phantoms import write_phantoms
-    from util.split_table import next_training
+    from util.split_table import next_training, print_splits
 
     counts = {"train": args.train, "val": args.val, "test": args.test}
     if not any(counts.values()):
         raise UserError("no film asked for (--train 0 --val 0 --test 0). Raise one of them.")
     table = write_phantoms(args.data_dir, counts, args.height, args.seed)
-    for split, part in table.groupby("split", sort=False):
-        ages = part["boneage"]
-        print(
-            f"{split:6s}{len(part):6d} phantoms, {part['sex'].mean():.0%} boys, "
-            f"{ages.min()}-{ages.max()} months, mean {ages.mean():.0f}"
-        )
-    from util.files import quote
-
-    training = (
-        f"python train_advanced.py --data_dir {quote(args.data_dir)} --backbone mobilenet --weights none "
-        "--img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune --epochs_finetune 4 "
-        "--lr_finetune 2e-3"
-    )
-    print(f"\n{next_training(table['split'], training)}")
+    print_splits(table)
+    demo = f"python train_advanced_streamlined.py --preset demo --data_dir {quote(args.data_dir)}"
+    print(f"\n{next_training(table['split'], demo)}")
 
 
 if __name__ == "__main__":

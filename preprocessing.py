@@ -41,6 +41,16 @@ class Films:
     def __len__(self):
         return len(self.table)
 
+    @property
+    def label_mean(self):
+        """Mean of the labels in months."""
+        return float(self.table["boneage"].mean())
+
+    @property
+    def label_sd(self):
+        """SD of the labels in months; 1 when they are all alike."""
+        return float(self.table["boneage"].std(ddof=0)) or 1.0
+
     def keep(self, rows):
         """The films of a mask `(n,)`, with the same `left_out`."""
         table = self.table[rows].reset_index(drop=True)

@@ -1,13 +1,6 @@
 """Train any model type on any backbone: bone age from the film and the sex.
 
-    python train_advanced.py --backbone xception --epochs_frozen 20 --fine_tune
-
-On a laptop, with synthetic hands (python make_phantoms.py --data_dir demo/Data --train 3000), two
-minutes:
-
-    python train_advanced.py --data_dir demo/Data --backbone mobilenet --weights none \\
-        --img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune --epochs_finetune 4 \\
-        --lr_finetune 2e-3
+python train_advanced.py --backbone xception --epochs_frozen 20 --fine_tune
 """
 
 from util.errors import run_command

@@ -1,14 +1,8 @@
 """Train any model type on any backbone, with every enhancement of the toolkit on offer.
 
-    python train_advanced_streamlined.py --backbone xception --fine_tune --loss_type huber
-    python train_advanced_streamlined.py --preset cpu    # the recipe for two cores
-
-On a laptop, with synthetic hands (python make_phantoms.py --data_dir demo/Data --train 3000), two
-minutes:
-
-    python train_advanced_streamlined.py --data_dir demo/Data --backbone mobilenet --weights none \\
-        --img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune --epochs_finetune 4 \\
-        --lr_finetune 2e-3 --loss_type huber --augment light
+python train_advanced_streamlined.py --backbone xception --fine_tune --loss_type huber
+python train_advanced_streamlined.py --preset cpu    # the recipe for two cores
+python train_advanced_streamlined.py --preset demo --data_dir demo/Data    # synthetic hands
 """
 
 from util.errors import run_command

@@ -1,14 +1,7 @@
 """Train the baseline: bone age from the film alone, without sex.
 
-    python train_baseline.py
-    python train_baseline.py --backbone mobilenet --img_size 224 --fine_tune
-
-On a laptop, with synthetic hands (python make_phantoms.py --data_dir demo/Data --train 3000), two
-minutes:
-
-    python train_baseline.py --data_dir demo/Data --backbone mobilenet --weights none \\
-        --img_size 64 --batch_size 16 --epochs_frozen 0 --fine_tune --epochs_finetune 4 \\
-        --lr_finetune 2e-3
+python train_baseline.py
+python train_baseline.py --backbone mobilenet --img_size 224 --fine_tune
 """
 
 from util.errors import run_command

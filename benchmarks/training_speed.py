@@ -89,8 +89,9 @@ def ours(films, args):
     """The same by this toolkit: a turn on all films, and one on one batch over and over."""
     from train_advanced import parse_args
     from util.experiment import build_from
+    from util.optimizer import compile_model
     from util.phases import plan_phases
-    from util.training import choose_trainable, compile_model, training_batches
+    from util.training import choose_trainable, training_batches
 
     words = f"--backbone {args.backbone} --weights none --img_size {args.img_size} --fine_tune"
     options = parse_args([*words.split(), "--batch_size", str(args.batch_size)])

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from util.backbones import sees_sex
 from util.errors import UserError, run_command
 from util.files import check_folder_of
 from util.options import new_parser
@@ -73,8 +74,8 @@ def main(argv=None):
     print(f"exported: {out}")
     if not args.out:
         opted = "" if args.precision == "f32" else f" --precision {args.precision}"
-        sees_sex = config["options"]["model_type"] != "baseline"
-        print(next_prediction(run.folder, sees_sex, f" --runtime {args.format}{opted}"))
+        told = sees_sex(config["options"]["model_type"])
+        print(next_prediction(run.folder, told, f" --runtime {args.format}{opted}"))
     return 0
 
 

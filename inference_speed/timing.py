@@ -4,6 +4,7 @@
 """
 
 import time
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from inference_speed.parity import (
 from inference_speed.routes import ROUTES
 from util.errors import UserError
 from util.processes import answer, run_alone
+from util.turns import take_turns
 
 WARM_UP_CALLS = 2  # after the first call, which traces
 CHECKED_FILMS = 32  # on which the routes of a run must say the months of Keras
@@ -162,12 +164,12 @@ def call_in_turns(predictors, image, sex, num_runs):
     return {name: seconds[name] for name in routes if name not in failures}, failures
 
 
-def ms_a_film(predictors, films, num_runs=10):
-    """Median milliseconds that each of the predictors takes for the first film of a Sample, in turns."""
+def ms_a_film(predictors, films):
+    """Median milliseconds that each of the predictors takes for the first film of a Sample, in
+    ten turns."""
     image, sex = films.pixels[:1, ..., None], films.sex[:1, None]
-    seconds, _ = call_in_turns(dict(enumerate(predictors)), image, sex, num_runs)
-    medians = [statistics(runs, 1)["median_inference_time_s"] for runs in seconds.values()]
-    return [round(1000 * median, 3) for median in medians]
+    seconds = take_turns([partial(predict, image, sex) for predict in predictors], turns=10)
+    return (1000 * np.median(seconds, axis=0)).round(3).tolist()
 
 
 def check_months(months, n):

@@ -20,19 +20,14 @@ import train_advanced
 import train_advanced_streamlined
 from preprocessing import load_films
 from util.accelerators import single_precision
+from util.epoch_end import averaged_weights
 from util.errors import UserError
 from util.experiment import build_from
 from util.features import pooled_head
+from util.optimizer import compile_model, learning_rate, make_optimizer
 from util.runs import Run
 from util.saved_state import Progress, read_state, restore, write_state
-from util.training import (
-    averaged_weights,
-    batchnorm_mode,
-    check_precision,
-    compile_model,
-    learning_rate,
-    make_optimizer,
-)
+from util.training import batchnorm_mode, check_precision
 
 TINY = [
     *("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "8"),

@@ -17,8 +17,8 @@ from util.batchnorm import (
     measure_statistics,
     use_statistics,
 )
+from util.epoch_end import plain_batches
 from util.runs import Run, load_run_model
-from util.training import plain_batches
 
 
 @pytest.mark.parametrize("scale", [True, False])  # Inception networks have no scale

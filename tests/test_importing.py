@@ -161,7 +161,7 @@ def test_films_that_one_row_may_mean_are_not_told_to_have_no_label(tmp_path):
 
 def test_the_next_command_can_be_pasted_whatever_the_folder(tmp_path, capsys):
     run(tmp_path / "my Data", "--source", make_source(tmp_path / "films"))
-    assert f"--data_dir '{tmp_path}/my Data' --fine_tune" in capsys.readouterr().out
+    assert f"--data_dir '{tmp_path}/my Data'\n" in capsys.readouterr().out
 
 
 def test_zips_inside_a_zip_are_unpacked_and_litter_is_not(tmp_path):
@@ -500,7 +500,10 @@ def test_the_report_counts_what_came_in(command, tmp_path):
         figures = [len(part), boys, len(part) - boys, *ages]
         assert lines[name] == [*map(str, figures), f"{part['boneage'].mean():.1f}"]
     assert "left out: 1 no file" in process.stdout
-    assert f"next: python train_advanced.py --data_dir {tmp_path / 'Data'}" in process.stdout
+    assert (
+        f"next: python train_advanced_streamlined.py --preset cpu --data_dir {tmp_path / 'Data'}"
+        in process.stdout
+    )
 
     again = command(*words)  # a second time: one line, nothing overwritten
     check_error_line(again, "there is data already")

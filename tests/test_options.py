@@ -14,10 +14,11 @@ import train_baseline
 from inference_speed import compute_inference_speed
 from preprocessing import load_films
 from util.experiment import build_from
+from util.optimizer import compile_model, learning_rate
 from util.phases import plan_phases
 from util.presets import PRESETS
 from util.runs import open_run
-from util.training import choose_trainable, compile_model, learning_rate, training_batches
+from util.training import choose_trainable, training_batches
 
 TINY = ("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "4")
 FINE = ("--fine_tune",)

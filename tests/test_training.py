@@ -22,7 +22,7 @@ from conftest import (
 )
 
 import train_advanced
-from util import runs, training
+from util import epoch_end, runs
 from util.child import STARTED_BY_A_SWEEP
 from util.errors import UserError
 from util.runs import Run, open_run
@@ -75,7 +75,7 @@ class Stopped(BaseException):
 @contextmanager
 def stopped_after(epochs):
     """Trainings within the block stop when the state of so many epochs is saved."""
-    write = training.write_state
+    write = epoch_end.write_state
 
     def write_and_stop(model, progress, run):
         write(model, progress, run)
@@ -83,7 +83,7 @@ def stopped_after(epochs):
             raise Stopped
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "write_state", write_and_stop)
+        patch.setattr(epoch_end, "write_state", write_and_stop)
         with pytest.raises(Stopped):
             yield
 
@@ -404,7 +404,7 @@ def test_an_interrupted_training_says_how_to_go_on(
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "write_state", interrupted)
+    monkeypatch.setattr(epoch_end, "write_state", interrupted)
     monkeypatch.setenv(STARTED_BY_A_SWEEP, in_a_sweep)
     process, _ = train(name, *words, by=inside)
     assert process.returncode == 130

@@ -69,6 +69,11 @@ BACKBONES = {
 FIRST_FIFTEEN = list(BACKBONES)[:15]  # up to convnext_large: those of earlier versions
 
 
+def sees_sex(model_type):
+    """Whether models of a type get the sex beside the film."""
+    return model_type != "baseline"
+
+
 def check_backbone(name, img_size):
     """UserError for a name that is not in the table, or films too small for the network."""
     if name not in BACKBONES:

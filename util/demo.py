@@ -13,7 +13,7 @@ NEXT = """\
 Your own films (a folder or zip of images and a CSV with id, boneage in months, sex):
 
   .venv/bin/python import_data.py --source films/ --csv labels.csv
-  .venv/bin/python train_advanced.py --backbone mobilenet --img_size 224 --fine_tune"""
+  .venv/bin/python train_advanced_streamlined.py --preset cpu"""
 
 
 def main():

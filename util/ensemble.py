@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hand_crop.localiser import localiser_version
+from util.backbones import sees_sex
 from util.calibration import correct_months
 from util.canvases import pixels_of
 from util.errors import UserError
@@ -54,7 +55,7 @@ class Member:
 
     @property
     def sees_sex(self):
-        return self.options["model_type"] != "baseline"
+        return sees_sex(self.options["model_type"])
 
     def lines(self, views):
         """Its linear correction, fitted on validation: for this number of views, else for one."""

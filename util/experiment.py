@@ -4,7 +4,7 @@ import os
 from argparse import Namespace
 from contextlib import closing
 
-from util.backbones import check_backbone
+from util.backbones import check_backbone, sees_sex
 from util.calibration import format_calibration
 from util.child import STARTED_BY_A_SWEEP
 from util.data_folder import SPLITS, split_paths
@@ -150,7 +150,7 @@ def report(run, metrics, args):
         if name in metrics:
             run.log(format_with_intervals(metrics[name], title))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
-    run.log(next_prediction(run.folder, args.model_type != "baseline"))
+    run.log(next_prediction(run.folder, sees_sex(args.model_type)))
 
 
 def prepare_stages(films, args, run):
@@ -194,7 +194,7 @@ def build_from(films, args):
     from modeling import put_weights
     from modeling_advanced import build_model
     from util.accelerators import accelerated
-    from util.training import label_mean, label_sd, set_seeds
+    from util.training import set_seeds
 
     start = read_start(args)
     set_seeds(args.seed)
@@ -204,8 +204,8 @@ def build_from(films, args):
             args.backbone,
             args.img_size,
             weights="none" if start else args.weights,
-            label_mean=start.label_mean if start else label_mean(films),
-            label_sd=start.label_sd if start else label_sd(films),
+            label_mean=start.label_mean if start else films.label_mean,
+            label_sd=start.label_sd if start else films.label_sd,
             activation=args.activation,
             dropout_rate=args.dropout_rate,
             dense_units=args.dense_units,

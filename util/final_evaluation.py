@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 
+from util.backbones import sees_sex
 from util.calibration import correct_months, cross_fit, fit_calibration
 from util.files import write_csv
 from util.intervals import evaluate_with_intervals
@@ -68,7 +69,7 @@ def calibrate_splits(films, months, args):
     """Fit the calibration to the validation films. Returns (calibration, predictions by split as
     it corrects them)."""
     tables = {split: label_predictions(films[split].table, m) for split, m in months.items()}
-    per_sex = args.model_type != "baseline"
+    per_sex = sees_sex(args.model_type)
     calibration, judged = fit_calibration(tables["val"], per_sex, seed=args.seed)
     lines = calibration["lines"]
     corrected = {

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from util.backbones import sees_sex
 from util.ensemble import average_predictions, check_same_split, read_members, stored_predictions
 from util.errors import UserError
 from util.files import write_csv
@@ -121,7 +122,7 @@ def report_folds(run, folds, args):
         "fold are a little too small; those on test films are not"
     )
     run.log(f"\nfolder of the folds {run.folder}")
-    run.log(next_prediction(run.folder, args.model_type != "baseline"))
+    run.log(next_prediction(run.folder, sees_sex(args.model_type)))
 
 
 def judge_folds(run, members, views, seed):

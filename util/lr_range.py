@@ -14,8 +14,9 @@ from keras import ops
 from preprocessing import steps_per_epoch
 from util.errors import UserError, enough_memory
 from util.files import write_csv
+from util.optimizer import compile_model
 from util.phases import plan_phases
-from util.training import SMALLER_STEPS, choose_trainable, compile_model, training_batches
+from util.training import SMALLER_STEPS, choose_trainable, training_batches
 
 LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the first and the last step
 STEPS = 200

@@ -183,7 +183,7 @@ def format_metrics(metrics, title):
     source = baseline["source"].replace("training", "the training")
     lines = [
         f"{title}: {metrics['n']} films, errors in months",
-        f"  {'':16s}{'n':>6s}{'MAE':>8s}   {'95 % interval':16s}{'bias':>7s}",
+        f"  {'':16s}{'n':>6s}{'MAE':>8s}   {'95 % interval':17s}{'bias':>7s}   95 % interval",
         format_row("all films", metrics),
         f"  {'median baseline':16s}{metrics['n']:6d}{baseline['mae']:8.2f}   "
         f"{format_interval(baseline['mae_ci95']):13s}   "
@@ -220,8 +220,8 @@ def format_comparison(comparison, names):
 
 def format_row(name, row):
     return (
-        f"  {name:16s}{row['n']:6d}{row['mae']:8.2f}   {format_interval(row['mae_ci95']):16s}"
-        f"{row['bias']:+7.2f}"
+        f"  {name:16s}{row['n']:6d}{row['mae']:8.2f}   {format_interval(row['mae_ci95']):17s}"
+        f"{row['bias']:+7.2f}   {format_interval(row['bias_ci95'], sign='+')}"
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
-from util.backbones import POOLED
+from util.backbones import POOLED, sees_sex
 from util.phases import can_hold_layers
 from util.runtimes import RUNTIMES
 
@@ -66,7 +66,7 @@ TRAINING_RULES = (
     Rule(
         ("gender_units",),
         "with --model_type baseline, which is not told the sex",
-        lambda args: args.model_type != "baseline",
+        lambda args: sees_sex(args.model_type),
     ),
     Rule(("huber_delta",), "without --loss_type huber", lambda args: args.loss_type == "huber"),
     Rule(

@@ -30,12 +30,16 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 class Parser(argparse.ArgumentParser):
     """Wrong usage ends in one line, without the screen of options before it."""
 
-    streamlined = frozenset()  # options that train_advanced_streamlined.py has and this script lacks
+    streamlined = (
+        frozenset()
+    )  # options that train_advanced_streamlined.py has and this script lacks
 
     def error(self, message):
         for word in message.removeprefix("unrecognized arguments:").split():
             if word.partition("=")[0] in self.streamlined:
-                message = f"{word} is an option of train_advanced_streamlined.py, not of {self.prog}"
+                message = (
+                    f"{word} is an option of train_advanced_streamlined.py, not of {self.prog}"
+                )
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")
 
 

@@ -11,7 +11,8 @@ class Phase:
     """The epochs `range(start, end)` of a run, on films of `img_size` pixels.
 
     The learning rate, at most `lr`, has one schedule over `range(schedule_start, schedule_end)`:
-    that of fine-tuning goes on from small films to large ones.
+    that of fine-tuning goes on from small films to large ones. The first layers of the backbone, a
+    share `held` of them, stay as earlier films left them.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Phase:
     lr: float
     schedule_start: int
     schedule_end: int
+    held: float = 0
 
 
 def plan_phases(args):
@@ -41,11 +43,12 @@ def plan_phases(args):
     full_start = small_start + args.epochs_small
     end = full_start + args.epochs_finetune
     head, fine = (0, small_start), (small_start, end)  # schedules of the learning rate
+    held = args.hold_layers if can_hold_layers(args) else 0
     phases = [Phase("frozen", 0, small_start, first_size, args.lr, *head)]
     if args.fine_tune:
         phases += [
             Phase("small", small_start, full_start, first_size, args.lr_finetune, *fine),
-            Phase("finetune", full_start, end, args.img_size, args.lr_finetune, *fine),
+            Phase("finetune", full_start, end, args.img_size, args.lr_finetune, *fine, held),
         ]
     phases = [phase for phase in phases if phase.end > phase.start]
     if not phases:

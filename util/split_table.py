@@ -1,6 +1,7 @@
 """The table of splits that people read: how many films, of which sex and age."""
 
 from util.data_folder import SPLITS
+from util.files import quote
 from util.metrics import AGE_BANDS, band_of
 
 
@@ -38,6 +39,18 @@ def format_splits(splits, *counts):
         ages = "".join(f"{row[band]:13d}" for band in AGE_BANDS)
         mean = "-" if row["mean_age"] is None else f"{row['mean_age']:.1f}"
         yield f"{split:8s}{numbers}{ages}   {mean}"
+
+
+def print_splits(films):
+    """Print how many films a frame has, by its split, by sex and by age."""
+    parts = {split: films[films["split"] == split] for split in SPLITS}
+    rows = {split: {"films": len(part), **describe_labels(part)} for split, part in parts.items()}
+    print("\n".join(format_splits(rows, "films")))
+
+
+def training_command(data_dir):
+    """The command that trains on a data folder where nothing is known of the machine."""
+    return f"python train_advanced_streamlined.py --preset cpu --data_dir {quote(data_dir)}"
 
 
 def next_training(splits, command):

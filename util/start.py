@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from util.backbones import sees_sex
 from util.errors import UserError
 from util.held_out import are_films_of, started_from_other_films
 from util.runs import add_to_config, load_run_model, read_run
@@ -33,7 +34,7 @@ def check_start(args):
             f"the run to start from is of another type, {trained['model_type']} "
             f"(--weights {args.weights}). Train that one: train_advanced.py --model_type."
         )
-    for name in SAME if now["model_type"] == "baseline" else SAME_WITH_SEX:
+    for name in SAME_WITH_SEX if sees_sex(now["model_type"]) else SAME:
         if trained.get(name) != now.get(name):
             raise UserError(
                 f"the run to start from has another model (--weights {args.weights}). "

@@ -37,8 +37,9 @@ def phase_seconds(phase, args):
     """Seconds that all epochs of a phase take, without validation."""
     from preprocessing import steps_per_epoch
     from util.experiment import build_from
+    from util.optimizer import compile_model
     from util.splits import load_split
-    from util.training import choose_trainable, compile_model, training_batches
+    from util.training import choose_trainable, training_batches
 
     args = Namespace(**vars(args) | {"img_size": phase.img_size})
     films = load_split(args, "train")

@@ -1,0 +1,159 @@
+"""What happens after each epoch of a training: BatchNorm statistics, validation in months, the best
+model, a line of progress, and a state to go on from."""
+
+import math
+import time
+from contextlib import contextmanager
+
+import keras
+import pandas as pd
+import tensorflow as tf
+from tqdm import tqdm
+
+from modeling import backbone_of, batchnorm_layers
+from preprocessing import make_batch, steps_per_epoch
+from util.accelerators import single_precision
+from util.batchnorm import compile_forward, measure_statistics
+from util.errors import UserError
+from util.files import write_atomically, write_csv
+from util.prediction import inputs_of, predict_films
+from util.saved_state import write_state
+
+STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
+
+
+class EndOfEpoch(keras.callbacks.Callback):
+    """Validates, keeps the best model, reports and saves the state after every epoch."""
+
+    def __init__(self, phase, bn, progress, stage, args, run):
+        super().__init__()
+        self.phase, self.progress, self.args, self.run = phase, progress, args, run
+        self.bn, self.stage = bn, stage
+        self.forward = compile_forward(stage.model)  # traced when it is needed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        seed_dropout(self.stage.model, self.args.seed, epoch)
+        self.started = time.perf_counter()
+        self.bar = tqdm(
+            total=self.params["steps"] * min(self.args.batch_size, len(self.stage.films)),
+            desc=f"{self.phase.name} {epoch + 1}/{self.phase.end}",
+            unit="film",
+            leave=False,
+            disable=None if self.args.verbose == 1 else True,
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise UserError(
+                f"training diverged: the loss is {logs['loss']} ({self.phase.name}). "
+                "Lower --lr or --lr_finetune."
+            )
+        self.bar.set_postfix_str(f"train MAE {logs['mae']:.1f} months", refresh=False)
+        self.bar.update(min(self.args.batch_size, len(self.stage.films)))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.bar.close()
+        seconds = time.perf_counter() - self.started
+        with averaged_weights(self.model):
+            self.measure_statistics(epoch)
+            val_mae, better = self.validate(epoch)
+        self.progress.history.append(
+            {
+                "epoch": epoch + 1,
+                "phase": self.phase.name,
+                "img_size": self.phase.img_size,
+                "loss": logs["loss"],
+                "train_mae": logs["mae"],
+                "val_mae": val_mae,
+                "lr": float(self.model.optimizer.learning_rate.numpy()),
+                "seconds": round(seconds, 2),
+            }
+        )
+        self.stop_or_go_on(epoch)
+        self.report(epoch, logs, val_mae, better, seconds)
+        self.save()
+
+    def measure_statistics(self, epoch):
+        """BatchNorm statistics for these weights; training itself uses none."""
+        if self.bn == "train":
+            model = self.stage.model
+            batches = plain_batches(model, self.stage.films, self.args, epoch)
+            measure_statistics(self.forward, batchnorm_layers(model), batches)
+
+    def validate(self, epoch):
+        """Return the validation MAE in months, and whether it is the best on films of this size; the
+        best model on those of full size is saved."""
+        table = predict_films(self.stage.predict, self.stage.val_films, self.args.batch_size_eval)
+        val_mae = float(table["error"].abs().mean())
+        better = val_mae < self.progress.best_mae
+        if better:
+            self.progress.best_mae, self.progress.best_epoch = val_mae, epoch
+            if self.phase.img_size == self.args.img_size:
+                save_model(self.stage.model, self.run)
+        return val_mae, better
+
+    def stop_or_go_on(self, epoch):
+        """End the phase when `--patience` epochs of it brought nothing better; never that of small
+        films, in the middle of a schedule of the learning rate."""
+        since = epoch - max(self.progress.best_epoch, self.phase.start - 1)
+        ends = self.phase.end == self.phase.schedule_end
+        stop = ends and self.args.patience and since >= self.args.patience
+        self.progress.next_epoch = self.phase.end if stop else epoch + 1
+        self.model.stop_training = bool(stop)
+
+    def report(self, epoch, logs, val_mae, better, seconds):
+        films = self.params["steps"] * min(self.args.batch_size, len(self.stage.films))
+        left = (self.phase.end - self.progress.next_epoch) * (time.perf_counter() - self.started)
+        self.run.log(
+            f"{self.phase.name:8s} epoch {epoch + 1:3d}/{self.phase.end}  "
+            f"train {logs['mae']:6.2f}  validation {val_mae:6.2f} months{'*' if better else ' '}  "
+            f"{films / seconds:5.1f} films/s  {left / 60:.0f} min left in this phase"
+            + ("  stops early" if self.model.stop_training else "")
+        )
+
+    def save(self):
+        """Write the history and the state that a stopped training goes on from."""
+        write_csv(self.run.path("history.csv"), pd.DataFrame(self.progress.history))
+        if self.progress.next_epoch == self.phase.end:
+            # `fit` ends with the averaged weights, so the next phase starts from them
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        write_state(self.model, self.progress, self.run)
+
+
+@contextmanager
+def averaged_weights(model):
+    """Within the block the trainable weights are their moving average, afterwards the old ones."""
+    # loss scaling wraps the optimizer that knows of averages
+    if not getattr(model.optimizer, "inner_optimizer", model.optimizer).use_ema:
+        yield
+        return
+    current = [variable.numpy() for variable in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, current, strict=True):
+            variable.assign(value)
+
+
+def seed_dropout(model, seed, epoch):
+    """Let dropout masks depend on (seed, epoch) alone, not on what ran before."""
+    for number, layer in enumerate([*model.layers, *backbone_of(model).layers]):
+        if hasattr(layer, "seed_generator"):
+            layer.seed_generator.state.assign([seed * 1000 + number, epoch * 1_000_000])
+
+
+def save_model(model, run):
+    """Save the model in float32 and without its compile state: loading it needs no code of ours."""
+    write_atomically(run.path("model.keras"), single_precision(model).save, flush=True)
+
+
+def plain_batches(model, films, args, epoch):
+    """Inputs of the model: the first STATISTICS_FILMS films of an epoch, as they are."""
+    steps = min(
+        math.ceil(STATISTICS_FILMS / args.batch_size), steps_per_epoch(films, args.batch_size)
+    )
+    for step in range(steps):
+        batch = make_batch(films, args.batch_size, args.seed, epoch, step)
+        image, sex = (tf.constant(values, tf.float32) for values in (batch.image, batch.sex))
+        yield inputs_of(model, image=image, sex=sex)

@@ -1,0 +1,82 @@
+"""What a training minimises, and how: the loss, AdamW with a moving average of the weights, and the
+schedules of its learning rate."""
+
+import math
+
+import keras
+
+from util.accelerators import devices_of, scale_loss
+from util.cyclical_lr import CyclicalLearningRate
+from util.loss_functions import get_loss_function
+
+WARM_UP = 0.05  # share of a schedule in which the learning rate rises
+
+
+def compile_model(model, schedule, steps, films, args):
+    """Compile with the loss of the options, over the SD of the labels of `films`, and AdamW at the
+    learning rates of `schedule`; its moving average of the weights spans a share of `steps`."""
+    loss = get_loss_function(
+        args.loss_type,
+        huber_delta=args.huber_delta,
+        smooth_l1_sigma=args.smooth_l1_sigma,
+        wing_w=args.wing_w,
+        wing_epsilon=args.wing_epsilon,
+    )
+    with model.distribute_strategy.scope():
+        model.compile(
+            optimizer=scale_loss(make_optimizer(args, schedule, steps, devices_of(model)), model),
+            loss=loss,
+            # months over the SD of the labels: the rate means the same for any data
+            loss_weights=[1 / films.label_sd],
+            metrics=["mae"],
+            jit_compile=args.jit_compile,
+        )
+
+
+def average_decay(decay, steps):
+    """Decay of a moving average that spans at most a tenth of `steps`.
+
+    With the long memory of a long training, a short one would be judged by the weights of its
+    start.
+    """
+    return min(decay, 1 - 10 / steps) if steps > 10 else 0.0
+
+
+def learning_rate(args, lr, steps, steps_an_epoch):
+    """The schedule of `steps` steps with peak or base learning rate `lr`: warm-up and
+    cosine decay, or cycles."""
+    if args.use_cyclical_lr:
+        return CyclicalLearningRate(
+            base_lr=lr,
+            max_lr=args.clr_max_lr or 4 * lr,
+            step_size=args.clr_step_size or 2 * steps_an_epoch,
+            mode=args.clr_mode,
+            gamma=args.clr_gamma,
+        )
+    warm_up = math.ceil(WARM_UP * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=lr / 100,
+        warmup_target=lr,
+        warmup_steps=warm_up,
+        decay_steps=max(1, steps - warm_up),
+        alpha=0.01,
+    )
+
+
+def make_optimizer(args, schedule, steps, devices=1):
+    """AdamW (Loshchilov & Hutter 2019) with clipping of the gradient norm and a moving average of
+    the weights.
+
+    Keras clips on each device, before the gradients are added up: each gets its share of the norm,
+    so that the sum keeps to it.
+    """
+    ema = average_decay(args.ema, steps)
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=args.weight_decay,
+        global_clipnorm=args.gradient_clip_norm / devices or None,
+        use_ema=ema > 0,
+        ema_momentum=ema,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

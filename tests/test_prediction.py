@@ -137,6 +137,8 @@ def test_mistakes_of_predict_are_one_line_each(trained, odd_films, inside, tmp_p
     cases = [
         ([film, "--model", run], ["--sex F or M"]),
         ([film, "--model", tmp_path, "--sex", "F"], ["no trained run", str(tmp_path)]),
+        ([film, "--model", run / "model.keras", "--sex", "F"], ["Name the folder it is in"]),
+        ([tmp_path / "no_films", "--model", run, "--sex", "F"], ["no such film or folder"]),
         ([film, "--model", run, "--csv", tmp_path / "no.csv"], ["no such table", "no.csv"]),
         ([film, "--model", run, "--csv", tmp_path / "no_sex.csv"], ["no column for sex"]),
         ([film, "--model", run, "--sex", "F", "--out", tmp_path / "there.csv"], ["--out"]),

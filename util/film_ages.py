@@ -24,7 +24,9 @@ CHUNK = 256  # films at most that are read before they are predicted: memory is 
 
 def list_named(images):
     """The films that the command line names, in its order, those of a folder by name: a frame of
-    `path` and `shown`, the name that is printed."""
+    `path` and `shown`, the name that is printed. UserError when nothing of it is there."""
+    if not any(Path(name).exists() for name in images):
+        raise UserError(f"no such film or folder ({' '.join(images)}). Check the path.")
     rows = []
     for name in map(Path, images):
         if name.is_dir():

@@ -52,7 +52,8 @@ def open_source(name, work):
         unpack(path, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError):
         raise UserError(
-            f"not a zip, or a damaged one (--source {name}). Download it again."
+            f"neither a folder nor a whole zip (--source {name}). Name the folder of the films, or "
+            "download the zip again."
         ) from None
     except NotImplementedError:
         raise UserError(

@@ -273,8 +273,9 @@ def check_ages(rows):
     yield flag("impossible age", rows[unknown & number.notna() & ~infinite], text + " months")
     unlikely = (rows["boneage"] == 0) | (rows["boneage"] > ADULT_MONTHS)
     yield flag("unlikely age", rows[unlikely], text + " months")
+    everywhere = look_like_years(rows["boneage"])  # also where splits are small
     for split, ages in rows.groupby("split", sort=False)["boneage"]:
-        if look_like_years(ages):
+        if everywhere or look_like_years(ages):
             detail = f"all {ages.count()} ages are {ages.max():g} or less"
             yield flag("ages look like years", pd.DataFrame({"split": [split]}), detail)
 

@@ -49,6 +49,12 @@ def parse_args(argv=None):
         metavar="FILE",
         help="also write a CSV of path, sex (1 = male), months, interval, and the problem if any",
     )
+    parser.add_argument(
+        "--explain",
+        metavar="DIR",
+        help="also draw, for each film, by how many months its prediction changes when a part of it "
+        "is hidden; takes as long as 122 films",
+    )
     add_calibration(parser)
     add_male_value(parser)
     add_views(parser)
@@ -81,17 +87,22 @@ def main(argv=None):
     from util.ensemble import Ensemble, choose_views, read_members
     from util.files import check_new_file
     from util.film_ages import add_sexes, list_named, print_ages
+    from util.occlusion import check_explained, explain_films
 
     members = read_members(args.model)
     views = choose_views(members, args.model, args)
     ensemble = Ensemble(members, args.model, views, args.calibration)
     if args.out:
         check_new_file(args.out)
+    if args.explain:
+        check_explained(args.explain)
     films = add_sexes(list_named(args.images), args, ensemble.sees_sex)
     ensemble.load(args.runtime, args.precision)
     for note in ensemble.notes:
         print(f"note: {note}", file=sys.stderr)
     ages = print_ages(ensemble, films, args)
+    if args.explain:
+        explain_films(ensemble, ages, args.explain, args.batch_size_eval)
     return int(ages["months"].isna().any())
 
 

@@ -214,7 +214,9 @@ def read_run(folder):
     """Open a finished run for evaluation or prediction. Returns (run, config). UserError when the
     folder holds none, or one whose training has not ended."""
     if Path(folder).is_file():
-        raise UserError(f"a run is a folder, and that is a file ({folder}). Name the folder it is in.")
+        raise UserError(
+            f"a run is a folder, and that is a file ({folder}). Name the folder it is in."
+        )
     run = Run(folder)
     config = run.read_json("config.json")
     if config is None or not (run.folder / "model.keras").exists():

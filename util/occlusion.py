@@ -1,0 +1,98 @@
+"""Where the months of a film come from: by how many they change when a part of it is hidden.
+
+Occlusion (Zeiler & Fergus 2014, ECCV). A part is hidden by a blurred copy of the film, which keeps
+the level of grey and takes the bones away. What is computed is the change of what predict.py says,
+whatever the model is.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from util.canvases import read_on_canvases
+from util.errors import UserError
+from util.files import check_place
+from util.film_files import stem_of
+
+PARTS = 11  # places of the hidden part in each direction
+SIDE = 6  # it is a sixth of the film wide, and moves by half of that
+BLUR = 1 / 16  # SD of the blur, as a share of the side of the film
+
+
+def part_of(number, size):
+    """The rows and columns, two slices, of hidden part `number` (0 .. PARTS ** 2 - 1) of a canvas."""
+    places = np.linspace(0, size - size // SIDE, PARTS).astype(int)
+    return tuple(slice(places[k], places[k] + size // SIDE) for k in divmod(number, PARTS))
+
+
+def hide_parts(image):
+    """A film uint8 `(S, S)` as it is, and behind it once for each part that is hidden:
+    `(1 + PARTS ** 2, S, S)`."""
+    blurred = cv2.GaussianBlur(image, None, BLUR * len(image))
+    films = np.repeat(image[None], 1 + PARTS**2, axis=0)
+    for number in range(PARTS**2):
+        part = part_of(number, len(image))
+        films[1 + number][part] = blurred[part]
+    return films
+
+
+def occlusion_map(predict, canvases, size):
+    """By how many months a prediction changes when the surroundings of a pixel are hidden: float
+    `(size, size)`, the mean over all hidden parts that hold the pixel.
+
+    `predict({canvas: films (n, S, S)}) -> months (n,)`, and `canvases` {canvas: film (S, S)} holds
+    one film on each canvas that it takes.
+    """
+    months = predict({canvas: hide_parts(image) for canvas, image in canvases.items()})
+    total, times = np.zeros((2, size, size))
+    for number, change in enumerate(months[1:] - months[0]):
+        part = part_of(number, size)
+        total[part] += change
+        times[part] += 1
+    return total / times
+
+
+def check_explained(folder):
+    """UserError, before any work, when the pictures of --explain can't go to a folder, or would go
+    among other files."""
+    check_place(folder)
+    if Path(folder).exists() and not (Path(folder).is_dir() and not any(Path(folder).iterdir())):
+        raise UserError(f"there is something already ({folder}). Choose another --explain.")
+
+
+def explain_films(ensemble, ages, folder, batch_size):
+    """Draw where the months of films come from, a picture for each row of `print_ages` that has
+    months."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    films = ages[ages["months"].notna()]
+    for film in tqdm(films.itertuples(), "explaining", len(films), unit="film", disable=None):
+        explain_film(ensemble, film, new_name(folder, Path(film.path)), batch_size)
+    print(f"where the months come from: {folder}")
+
+
+def explain_film(ensemble, film, picture, batch_size):
+    """Draw the map of one row of `print_ages` over its film."""
+    from util.plots import plot_occlusion
+
+    sex = np.full(1 + PARTS**2, 0.0 if pd.isna(film.sex) else film.sex)
+    pixels, _ = read_on_canvases(ensemble.canvases, [film.path])
+    canvases = {canvas: part[[0]][0] for canvas, part in pixels.items()}
+    image = canvases[ensemble.canvases[0]]
+    change = occlusion_map(
+        lambda films: ensemble.predict(films, sex, batch_size)["months"].to_numpy(),
+        canvases,
+        len(image),
+    )
+    plot_occlusion(image, change, f"{film.filename}: {film.months:.1f} months", picture)
+
+
+def new_name(folder, path):
+    """A path in a folder for the picture of a film, with a number behind a name that is taken."""
+    name, number = stem_of(path), 1
+    while (picture := folder / f"{name}{f'_{number}' if number > 1 else ''}.png").exists():
+        number += 1
+    return picture

@@ -273,13 +273,14 @@ def plot_attention(images, maps, labels, path, title):
 def plot_occlusion(image, change, title, path):
     """A film, uint8 `(S, S)`, and beside it the same under the change in months `(S, S)` of what is
     predicted when the surroundings of each pixel are hidden: blue where it falls, red where it
-    rises."""
+    rises, plain where nothing changes."""
     most = max(1.0, np.abs(change).max())
     figure, (left, right) = subplots(1, 2, figsize=(8, 4.2))
     for axis in (left, right):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255)
         axis.axis("off")
-    shown = right.imshow(change, cmap="RdBu_r", vmin=-most, vmax=most, alpha=0.5)
+    alpha = 0.7 * np.abs(change) / most
+    shown = right.imshow(change, cmap="RdBu_r", vmin=-most, vmax=most, alpha=alpha)
     figure.colorbar(shown, ax=right, shrink=0.85, label="change when hidden (months)")
     figure.suptitle(title)
     return save(figure, path)

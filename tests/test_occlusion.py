@@ -1,0 +1,58 @@
+"""Where months come from: parts of a film are hidden, and what then changes is drawn where it lay."""
+
+import numpy as np
+import pytest
+from conftest import check_error_line
+
+from util.occlusion import PARTS, hide_parts, occlusion_map
+
+SIZE = 48
+
+
+@pytest.fixture
+def film():
+    """A dark film with a bright spot in its upper right corner."""
+    film = np.full((SIZE, SIZE), 20, np.uint8)
+    film[4:8, 40:44] = 220
+    return film
+
+
+def test_each_part_is_hidden_once_and_nothing_else_changes(film):
+    plain, *hidden = hide_parts(film)
+    assert np.array_equal(plain, film)
+    assert len(hidden) == PARTS**2
+    rows, columns = np.nonzero(np.any([image != film for image in hidden], axis=0))
+    assert rows.max() < SIZE // 2 < columns.min()  # the rest is even: blurred it is the same
+    side = SIZE // 6
+    for image in hidden:
+        rows, columns = np.nonzero(image != film)
+        assert not len(rows) or max(np.ptp(rows), np.ptp(columns)) < side
+
+
+def test_the_change_is_drawn_where_its_cause_lies(film):
+    def brightest(films):
+        return films["canvas"].max(axis=(1, 2)).astype(float)
+
+    change = occlusion_map(brightest, {"canvas": film}, SIZE)
+    assert change.shape == (SIZE, SIZE)
+    row, column = np.unravel_index(change.argmin(), change.shape)
+    assert row < 12
+    assert column >= 36
+    assert change[row, column] < -50  # months fall when the spot is hidden
+    assert not change[SIZE // 2 :].any()
+
+
+def test_predict_draws_a_picture_for_each_film_and_never_into_a_full_folder(
+    small_run, phantoms, inside, tmp_path
+):
+    films = sorted((phantoms / "test").glob("*.png"))[:2]
+    (tmp_path / "bad.png").write_text("no film")
+    words = [*films, tmp_path / "bad.png", "--model", small_run, "--sex", "F"]
+    process = inside("predict.py", *words, "--explain", tmp_path / "maps")
+    assert process.returncode == 1  # one film can't be read
+    names = [film.name for film in films]
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == names
+    check_error_line(
+        inside("predict.py", *words, "--explain", tmp_path / "maps"), "there is something already"
+    )
+    assert len(list((tmp_path / "maps").iterdir())) == 2

@@ -90,7 +90,7 @@ def main(argv=None):
     from util.occlusion import check_explained, explain_films
 
     members = read_members(args.model)
-    views = choose_views(members, args.model, args)
+    views = choose_views(members, args.model, args.use_tta, args.tta_steps, args.calibration)
     ensemble = Ensemble(members, args.model, views, args.calibration)
     if args.out:
         check_new_file(args.out)

@@ -16,9 +16,6 @@ from util.metrics import label_predictions
 from util.runs import Run
 from util.selection import choose_greedily, select_greedily
 
-PLAIN = Namespace(calibration=None, use_tta=False, tta_steps=None)
-
-
 # ---------------------------------------------------------------------------------------- choice
 
 
@@ -136,8 +133,7 @@ def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):
 )
 def test_views_are_those_of_the_training_unless_typed(trained, typed, views):
     members = [Namespace(options={"use_tta": n > 1, "tta_steps": n}) for n in trained]
-    args = Namespace(**vars(PLAIN) | typed)
-    assert choose_views(members, ["run"], args) == views
+    assert choose_views(members, ["run"], **typed) == views
 
 
 def test_runs_are_chosen_on_as_many_views_as_are_told(tmp_path):

@@ -93,6 +93,7 @@ SMALL = {
     "epoch_memory": "--films 32 --img_size 64 --n 40",
     "feature_heads": "--films 32 --img_size 32 --epochs_frozen 1 --turns 1",
     "input_speed": "--films 32 --img_size 64 --turns 1",
+    "stress": f"{SHIPPED} --csv {{data}}/df_test.csv --images {{data}}/test --films 4 --tta_steps 1",
     "training_speed": "--films 32 --img_size 64 --batch_size 16 --steps 1 --turns 1",
 }
 
@@ -104,8 +105,9 @@ def test_all_benchmarks_are_here():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_benchmark_runs_to_its_end(name):
-    command = [sys.executable, "-m", f"benchmarks.{name}", *SMALL[name].split()]
+def test_a_benchmark_runs_to_its_end(name, phantoms):
+    words = SMALL[name].format(data=phantoms).split()
+    command = [sys.executable, "-m", f"benchmarks.{name}", *words]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert process.stdout.count("\n") >= 3

@@ -131,21 +131,21 @@ class Ensemble:
         return correct_months(months, sex, self.calibration["lines"])
 
 
-def choose_views(members, folders, args):
+def choose_views(members, folders, use_tta=False, tta_steps=None, calibration=None):
     """Over how many views of a film the options average: --tta_steps, else as many as --calibration
     was made with, else as many as the runs were trained with. Where these differ it is the film
     alone, and under --use_tta 5. UserError for a calibration of several runs."""
-    if args.calibration and len(folders) > 1:
+    if calibration and len(folders) > 1:
         raise UserError(
-            f"a calibration belongs to one run (--calibration {args.calibration}). Name one run."
+            f"a calibration belongs to one run (--calibration {calibration}). Name one run."
         )
-    if args.tta_steps:
-        return args.tta_steps
-    if args.calibration:
-        return calibrated_views(folders[0], args.calibration)
+    if tta_steps:
+        return tta_steps
+    if calibration:
+        return calibrated_views(folders[0], calibration)
     trained = {count_views(member.options) for member in members}
     views = trained.pop() if len(trained) == 1 else 1
-    return TTA_STEPS if args.use_tta and views == 1 else views
+    return TTA_STEPS if use_tta and views == 1 else views
 
 
 def localiser_notes(members):

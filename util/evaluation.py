@@ -37,7 +37,9 @@ def make_ensembles(args):
     a split are not the same for all."""
     groups = [args.runs] if args.ensemble else [[folder] for folder in args.runs]
     members = [read_members(folders) for folders in groups]
-    views = choose_views(sum(members, []), groups[0], args)
+    views = choose_views(
+        sum(members, []), groups[0], args.use_tta, args.tta_steps, args.calibration
+    )
     if not (args.csv or args.calibrate or args.data_dir):
         check_same_split(sum(members, []), args.split)
         if args.ensemble:  # whose runs all get the same films

@@ -279,7 +279,7 @@ def plot_occlusion(image, change, title, path):
     for axis in (left, right):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255)
         axis.axis("off")
-    alpha = 0.7 * np.abs(change) / most
+    alpha = 0.8 * np.sqrt(np.abs(change) / most)  # what is weak is seen too
     shown = right.imshow(change, cmap="RdBu_r", vmin=-most, vmax=most, alpha=alpha)
     figure.colorbar(shown, ax=right, shrink=0.85, label="change when hidden (months)")
     figure.suptitle(title)

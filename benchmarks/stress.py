@@ -1,0 +1,182 @@
+"""How far do months move when films are not as a model knows them? Each film of a labelled folder is
+changed before it is read, as a hospital, a scanner or a mistake would, and predicted again.
+
+    python -m benchmarks.stress RUN --csv labels.csv --images films/
+
+Prints, for each change: MAE, and its difference to plain films, with paired 95 % intervals; the mean
+by which months move to either side; and the shares of films on which no hand was found for certain
+and of which predict.py says that they look inverted.
+"""
+
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+
+from preprocessing import read_labelled_folder
+from util.canvases import look_inverted, read_on_canvases, taken_whole
+from util.ensemble import Ensemble, choose_views, read_members
+from util.errors import UserError, run_command
+from util.metrics import (
+    bootstrap_interval,
+    compare_predictions,
+    format_interval,
+    label_predictions,
+    people_of,
+)
+from util.options import (
+    add_evaluation_batch,
+    add_male_value,
+    add_seed,
+    add_views,
+    count,
+    new_parser,
+)
+from util.parallel import map_films
+from util.radiographs import border_level, read_radiograph
+
+
+def turn(image, degrees):
+    """The film turned about its middle, on a ground of its border's level, with nothing cut off."""
+    height, width = image.shape
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
+    cos, sin = np.abs(matrix[0, :2])
+    size = int(np.ceil(height * sin + width * cos)), int(np.ceil(height * cos + width * sin))
+    matrix[:, 2] += [(size[0] - width) / 2, (size[1] - height) / 2]
+    return cv2.warpAffine(image, matrix, size, borderValue=border_level(image))
+
+
+def scale(image, across, down):
+    height, width = image.shape
+    size = max(1, round(width * across)), max(1, round(height * down))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def gamma(image, power):
+    levels = 255 * (np.arange(256) / 255) ** power
+    return cv2.LUT(image, levels.round().astype(np.uint8))
+
+
+def frame(image, level, share):
+    """The film in a frame of a grey level, as wide as a share of its longer side."""
+    width = round(share * max(image.shape))
+    return cv2.copyMakeBorder(image, *4 * [width], cv2.BORDER_CONSTANT, value=level)
+
+
+def blur(image, share):
+    return cv2.GaussianBlur(image, None, share * max(image.shape))
+
+
+def noise(image, sd):
+    grains = np.random.default_rng(image.size).normal(0, sd, image.shape)
+    return np.clip(image + grains, 0, 255).round().astype(np.uint8)
+
+
+def compress(image, quality):
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+
+
+def mark(image):
+    """A white plate with a letter in the lower right corner."""
+    height, width = image.shape
+    side = min(image.shape) // 6
+    plate = np.full((side, side), 235, np.uint8)
+    cv2.putText(plate, "R", (side // 5, side * 4 // 5), 0, side / 30, 20, max(1, side // 12))
+    image = image.copy()
+    image[height - side :, width - side :] = plate
+    return image
+
+
+CHANGES = {  # of a film uint8 (H, W), 0-255
+    "plain": lambda image: image,
+    "turned by 10 degrees": partial(turn, degrees=10),
+    "turned by 30 degrees": partial(turn, degrees=30),
+    "turned by 90 degrees": partial(turn, degrees=90),
+    "upside down": partial(turn, degrees=180),
+    "mirrored, as a right hand": lambda image: np.ascontiguousarray(image[:, ::-1]),
+    "squeezed to 85 % across": partial(scale, across=0.85, down=1),
+    "at half the resolution": partial(scale, across=0.5, down=0.5),
+    "darker (gamma 1.5)": partial(gamma, power=1.5),
+    "lighter (gamma 0.67)": partial(gamma, power=0.67),
+    "blurred (SD 0.4 %)": partial(blur, share=0.004),
+    "grainy (SD 10 of 255)": partial(noise, sd=10),
+    "JPEG of quality 20": partial(compress, quality=20),
+    "in a black frame of 15 %": partial(frame, level=0, share=0.15),
+    "in a white frame of 5 %": partial(frame, level=255, share=0.05),
+    "with a second marker": mark,
+    "inverted": lambda image: 255 - image,
+}
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    parser.add_argument("run", metavar="RUN", help="folder of a trained run")
+    parser.add_argument(
+        "--csv", required=True, metavar="FILE", help="id, sex, boneage of the films"
+    )
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of the films")
+    parser.add_argument("--films", type=count(2), help="how many, by chance (default: all)")
+    add_seed(parser)
+    add_male_value(parser)
+    add_views(parser)
+    add_evaluation_batch(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    members = read_members([args.run])
+    views = choose_views(members, [args.run], args.use_tta, args.tta_steps)
+    ensemble = Ensemble(members, [args.run], views)
+    films, _ = read_labelled_folder(args.csv, args.images, args.male_value)
+    if args.films:
+        films = films.sample(min(args.films, len(films)), random_state=args.seed, ignore_index=True)
+    ensemble.load()
+    print(f"{args.run}, {len(films)} films, mean of {ensemble.views} views, months")
+    print(f"  {'':27s}{'MAE':>6s}   {'difference':27s}{'moved by':>20s}{'whole':>9s}{'warned':>8s}")
+    plain = None
+    for name, change in CHANGES.items():
+        predictions, whole, inverted = predict_changed(ensemble, films, change, args)
+        plain = predictions if plain is None else plain
+        print(format_change(name, predictions, plain, whole, inverted, args.seed), flush=True)
+
+
+def predict_changed(ensemble, films, change, args):
+    """The predictions of labelled films after a change, and which of them `(n,)` were taken whole and
+    look inverted."""
+    with TemporaryDirectory() as folder:
+        paths = [str(Path(folder) / f"{number}.png") for number in range(len(films))]
+
+        def write(pair):
+            source, target = pair
+            if not cv2.imwrite(target, change(read_radiograph(source))):
+                raise UserError(f"can't write to the temporary folder ({folder}). Make room.")
+
+        map_films(write, list(zip(films["path"], paths, strict=True)), "films")
+        pixels, failures = read_on_canvases(ensemble.canvases, paths)
+    if failures:
+        raise UserError(f"a changed film can't be read: {next(iter(failures.values()))}.")
+    months = ensemble.predict(pixels, films["sex"].to_numpy(), args.batch_size_eval)["months"]
+    return label_predictions(films, months), taken_whole(pixels), look_inverted(pixels)
+
+
+def format_change(name, predictions, plain, whole, inverted, seed):
+    """One line of the table."""
+    line = f"  {name:27s}{predictions['error'].abs().mean():6.2f}   "
+    if predictions is plain:
+        told = f"{'':47s}"
+    else:
+        comparison = compare_predictions(predictions, plain, seed)
+        moved = predictions["predicted"] - plain["predicted"]
+        interval = bootstrap_interval(moved, seed, people=people_of(plain))
+        difference = format_interval(comparison["difference_ci95"], sign="+")
+        told = f"{comparison['difference']:+6.2f} {difference:20s}"
+        told += f"{moved.mean():+6.2f} {format_interval(interval, sign='+')}".rjust(20)
+    return f"{line}{told}{whole.mean():9.0%}{inverted.mean():8.0%}"
+
+
+if __name__ == "__main__":
+    run_command(main)

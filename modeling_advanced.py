@@ -56,8 +56,8 @@ def sex_model(backbone, img_size, head, *, weights, activation, gender_units):
     challenge 2017 did (Halabi et al. 2019)."""
     image, feature_map = image_features(backbone, img_size, weights)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
-    sex, told = sex_features(gender_units, activation)
-    features = layers.Concatenate(name="fused")([pooled, told])
+    sex, sex_units = sex_features(gender_units, activation)
+    features = layers.Concatenate(name="fused")([pooled, sex_units])
     return keras.Model([image, sex], head(features), name="sex_model")
 
 
@@ -76,8 +76,8 @@ def attn_sex_model(backbone, img_size, head, *, weights, activation, gender_unit
     mask = layers.Softmax(axis=1, dtype="float32", name="attention")(scores)
     pooled = layers.Dot(axes=1, name="masked_sum")([mask, tokens])
     pooled = layers.Flatten(name="pooled")(pooled)
-    sex, told = sex_features(gender_units, activation)
-    features = layers.Concatenate(name="fused")([pooled, told])
+    sex, sex_units = sex_features(gender_units, activation)
+    features = layers.Concatenate(name="fused")([pooled, sex_units])
     return keras.Model([image, sex], head(features), name="attn_sex_model")
 
 
@@ -91,26 +91,26 @@ def attn_sex_model_improved(backbone, img_size, head, *, weights, activation, ge
     training starts from `sex_model` and leaves it only for what makes the error smaller.
     """
     image, feature_map = image_features(backbone, img_size, weights)
-    sex, told = sex_features(gender_units, activation)
+    sex, sex_units = sex_features(gender_units, activation)
     tokens = layers.Conv2D(TOKEN_UNITS, 1, name="tokens")(feature_map)
-    where = layers.DepthwiseConv2D(3, padding="same", name="where")(tokens)
-    tokens = flatten_positions(layers.Add(name="placed_tokens")([tokens, where]))
+    positions = layers.DepthwiseConv2D(3, padding="same", name="where")(tokens)
+    tokens = flatten_positions(layers.Add(name="placed_tokens")([tokens, positions]))
     tokens = layers.LayerNormalization(name="tokens_norm")(tokens)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
-    asked = layers.Concatenate(name="query_input")([pooled, told])
-    query = layers.Dense(TOKEN_UNITS, name="query")(asked)
+    query_input = layers.Concatenate(name="query_input")([pooled, sex_units])
+    query = layers.Dense(TOKEN_UNITS, name="query")(query_input)
     query = layers.Reshape((1, TOKEN_UNITS), name="query_token")(query)
     attended, _ = layers.MultiHeadAttention(HEADS, TOKEN_UNITS // HEADS, name="attention")(
         query, tokens, return_attention_scores=True
     )
     attended = layers.Flatten(name="attended")(attended)
-    gate = layers.Concatenate(name="gate_input")([attended, asked])
+    gate = layers.Concatenate(name="gate_input")([attended, query_input])
     gate = layers.Dense(TOKEN_UNITS, "sigmoid", name="gate")(gate)
     gated = layers.Multiply(name="gated")([gate, attended])
     channels = pooled.shape[-1]
     added = layers.Dense(channels, kernel_initializer="zeros", name="added")(gated)
     features = layers.Add(name="features")([pooled, added])
-    features = layers.Concatenate(name="fused")([features, told])
+    features = layers.Concatenate(name="fused")([features, sex_units])
     return keras.Model([image, sex], head(features), name="attn_sex_model_improved")
 
 
@@ -143,7 +143,7 @@ def attention_map(model, images, sex):
     images `(N, S, S, 1)` 0-255, sex `(N, 1)`. For cross-attention the mean over its heads.
     Raises UserError for a model without attention.
     """
-    output = layer_of(model, "attention", "attention").output
+    output = layer_of(model, "attention").output
     weights = output[1] if isinstance(output, (list, tuple)) else output
     _, height, width, _ = backbone_of(model).output.shape
     reader = keras.Model(model.inputs, weights)
@@ -160,14 +160,14 @@ def fusion_gate(model, images, sex):
 
     Raises UserError for other models.
     """
-    reader = keras.Model(model.inputs, layer_of(model, "gate", "gate").output)
+    reader = keras.Model(model.inputs, layer_of(model, "gate").output)
     return keras.ops.convert_to_numpy(reader([images, sex], training=False))
 
 
-def layer_of(model, name, what):
+def layer_of(model, name):
     try:
         return model.get_layer(name)
     except ValueError:
         raise UserError(
-            f"this model has no {what} ({model.name}). Train with --model_type attn_sex_improved."
+            f"this model has no {name} ({model.name}). Train with --model_type attn_sex_improved."
         ) from None

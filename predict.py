@@ -23,6 +23,7 @@ from util.options import (
     add_runtime,
     add_views,
     new_parser,
+    number,
 )
 
 SHIPPED = Path(__file__).parent / "models" / "mobilenet_256"
@@ -43,11 +44,23 @@ def parse_args(argv=None):
         help=f"folder of a trained run, or several (default: {SHIPPED.name}, which ships: models/)",
     )
     parser.add_argument("--sex", type=letter_of, choices=("F", "M"), help="sex of all the films")
-    parser.add_argument("--csv", metavar="FILE", help="table with id (or filename) and sex instead")
+    parser.add_argument(
+        "--age_months",
+        type=number(3, 204),
+        metavar="MONTHS",
+        help="age of the child when the films were taken, 3 to 204 (girls 192): also say how far the "
+        "bone age is from it, in SDs of healthy children",
+    )
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="table with id (or filename), sex and, if you like, age_months instead",
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="also write a CSV of path, sex (1 = male), months, interval, and the problem if any",
+        help="also write a CSV: filename, path, sex (1 = male), age_months, months, low, high (the "
+        "interval), sd_score, problem",
     )
     parser.add_argument(
         "--explain",
@@ -63,8 +76,8 @@ def parse_args(argv=None):
     args = parse_effective(parser, RUN_RULES, argv)
     if not args.images:  # argparse can't tell a film behind --model from one run more
         parser.error("no IMAGE: name the films first, before --model and its runs")
-    if args.sex and args.csv:
-        parser.error("give --sex or --csv, not both")
+    if args.csv and (args.sex or args.age_months is not None):
+        parser.error("give --csv, or --sex and --age_months, not both")
     if args.male_value is not None and not args.csv:
         parser.error("--male_value has no effect without --csv, whose sexes it reads")
     return args
@@ -86,7 +99,7 @@ def main(argv=None):
         )
     from util.ensemble import Ensemble, choose_views, read_members
     from util.files import check_new_file
-    from util.film_ages import add_sexes, list_named, print_ages
+    from util.film_ages import add_children, list_named, print_ages
     from util.occlusion import check_explained, explain_films
 
     members = read_members(args.model)
@@ -96,7 +109,7 @@ def main(argv=None):
         check_new_file(args.out)
     if args.explain:
         check_explained(args.explain)
-    films = add_sexes(list_named(args.images), args, ensemble.sees_sex)
+    films = add_children(list_named(args.images), args, ensemble.sees_sex)
     ensemble.load(args.runtime, args.precision)
     for note in ensemble.notes:
         print(f"note: {note}", file=sys.stderr)

@@ -117,6 +117,27 @@ def test_predict_agrees_with_evaluate_film_by_film(trained, evaluated, inside, t
     np.testing.assert_allclose(both["months"], both["predicted"], atol=0.011)
 
 
+def test_the_age_of_the_child_is_read_from_the_table_or_typed(
+    small_run, phantoms, inside, tmp_path
+):
+    films = sorted((phantoms / "test").iterdir())[:3]
+    table = {"id": [film.stem for film in films], "sex": ["M", "F", "F"]}
+    pd.DataFrame(table | {"age_months": [100, 60, None]}).to_csv(tmp_path / "c.csv", index=False)
+    words = ["--model", small_run, "--csv", tmp_path / "c.csv", "--out", tmp_path / "ages.csv"]
+    process = inside("predict.py", *films, *words)
+    assert process.returncode == 0, process.stderr
+    ages = pd.read_csv(tmp_path / "ages.csv")
+    assert ages["age_months"].tolist()[:2] == [100, 60]
+    scores = [(ages["months"][0] - 100) / (9.10 - 0.10 / 3), (ages["months"][1] - 60) / 11.65]
+    assert ages["sd_score"][:2].tolist() == pytest.approx(scores, abs=0.01)
+    assert ages.loc[2, ["age_months", "sd_score"]].isna().all()
+    lines = process.stdout.splitlines()
+    assert lines[0].endswith(f"{scores[0]:+.1f} SD at 8 y 4 mo")
+    assert "SD" not in lines[2]
+    typed = inside("predict.py", films[1], *words[:2], "--sex", "F", "--age_months", "60")
+    assert typed.stdout.splitlines() == [lines[1]]
+
+
 def test_model_keras_in_a_program_of_ones_own_says_the_same(small_run, phantoms, inside):
     """What README.md promises: films as read_pixels prepares them, and Keras alone."""
     film = next((phantoms / "test").iterdir())

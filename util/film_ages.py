@@ -10,11 +10,15 @@ from util.canvases import look_inverted, read_on_canvases, taken_whole
 from util.errors import UserError
 from util.files import write_csv
 from util.film_files import SEVERAL, films_or_error, match_films, stem_of
+from util.growth import sd_score
 from util.intervals import format_range
 from util.metrics import format_years
 from util.tables import read_labels
 
-COLUMNS = ["filename", "path", "sex", "months", "low", "high", "problem"]  # of --out
+COLUMNS = [  # of --out
+    *("filename", "path", "sex", "age_months"),
+    *("months", "low", "high", "sd_score", "problem"),
+]
 WHOLE = "no hand found for certain, the whole film is used"
 INVERTED = (
     "the film looks inverted, its months are wrong if it is: bones must be light on a dark ground"
@@ -36,57 +40,63 @@ def list_named(images):
     return pd.DataFrame(rows, columns=["path", "shown"])
 
 
-def add_sexes(films, args, needs_sex):
-    """Add `sex` (1 = male, NaN unknown) and `problem`, why there is none, to the films of
-    `list_named`; UserError when a model needs the sex and the options tell of none."""
-    if args.sex:
-        return films.assign(sex=float(args.sex == "M"), problem="")
+def add_children(films, args, needs_sex):
+    """Add `sex` (1 = male) and `age_months` of the child to the films of `list_named`, NaN where
+    unknown, and `problem`, why there is no sex; UserError when a model needs the sex and the
+    options tell of none."""
     if args.csv:
         # the folder resolved, not the film: a link has the name that the table knows
         paths = [path.parent.resolve() / path.name for path in map(Path, films["path"])]
-        sex, problem = zip(*look_up_sexes(paths, args.csv, args.male_value), strict=True)
-        return films.assign(sex=sex, problem=problem)
-    if needs_sex:
+        children = look_up_children(paths, args.csv, args.male_value)
+        sex, age, problem = zip(*children, strict=True)
+        return films.assign(sex=sex, age_months=age, problem=problem)
+    if needs_sex and not args.sex:
         raise UserError(
             f"this model needs the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
         )
-    return films.assign(sex=float("nan"), problem="")
+    sex = float(args.sex == "M") if args.sex else np.nan
+    age = np.nan if args.age_months is None else args.age_months
+    return films.assign(sex=sex, age_months=age, problem="")
 
 
-def look_up_sexes(paths, csv, male_value):
-    """The sex (1 = male, NaN unknown) of each film in a table, and why there is none: a list of
-    pairs."""
+def look_up_children(paths, csv, male_value):
+    """What a table says of the child on each film: a list of sex (1 = male, NaN unknown), age
+    (months, NaN unknown), and why there is no sex."""
     labels = read_labels(csv, male_value=male_value, need=("sex",))
     found = match_films(labels, sorted(set(paths)))
-    sexes, unclear = sexes_by_film(found), set()
+    told, unclear = told_of_films(found), set()
     # films of one name in two folders have the row that names no folder
     shared = labels[(found["missing"] == SEVERAL) & ~labels["filename"].str.contains(r"[/\\]")]
     for folder in {path.parent for path in paths} if len(shared) else ():
         found = match_films(shared, sorted({path for path in paths if path.parent == folder}))
-        sexes = sexes_by_film(found) | sexes
+        told = told_of_films(found) | told
         unclear |= {(folder, id_) for id_ in found.loc[found["missing"] == SEVERAL, "id"]}
 
-    def sex_of(path):
+    def child_on(path):
         if (path.parent, stem_of(path)) in unclear:
-            return float("nan"), f"{SEVERAL}, which have one row in {csv}"
-        if str(path) not in sexes:
-            return float("nan"), f"no row for it in {csv}"
-        found = sexes[str(path)]
-        if len(found) == 1:
-            return *found, ""
-        return float("nan"), f"{'two sexes' if found else 'no usable sex'} in {csv}"
+            return np.nan, np.nan, f"{SEVERAL}, which have one row in {csv}"
+        if str(path) not in told:
+            return np.nan, np.nan, f"no row for it in {csv}"
+        sexes, ages = told[str(path)]
+        age = next(iter(ages)) if len(ages) == 1 else np.nan
+        if len(sexes) == 1:
+            return next(iter(sexes)), age, ""
+        return np.nan, age, f"{'two sexes' if sexes else 'no usable sex'} in {csv}"
 
-    return [sex_of(path) for path in paths]
+    return [child_on(path) for path in paths]
 
 
-def sexes_by_film(found):
-    """{path: set of sexes} of the rows of `match_films`."""
+def told_of_films(found):
+    """{path: (set of sexes, set of ages)} of the rows of `match_films`."""
     found = found[found["path"] != ""]
-    return {path: set(rows.dropna()) for path, rows in found.groupby("path")["sex"]}
+    return {
+        path: tuple(set(rows[name].dropna()) for name in ("sex", "age"))
+        for path, rows in found.groupby("path")
+    }
 
 
 def print_ages(ensemble, films, args):
-    """Predict the films of `add_sexes`, printing a line for each; returns them with COLUMNS, as
+    """Predict the films of `add_children`, printing a line for each; returns them with COLUMNS, as
     --out gets them."""
     width = max(map(len, films["shown"]))
     # chunks of one size: a last one of few films would have a batch size, and a compilation, of its own
@@ -106,14 +116,15 @@ def print_ages(ensemble, films, args):
 
 
 def predict_chunk(ensemble, films, batch_size):
-    """Predict some films: adds filename, months, low and high, NaN where `problem` says why, and
-    whether a film was taken `whole` or looks `inverted`."""
+    """Predict some films: adds filename, months, low and high, NaN where `problem` says why,
+    sd_score, NaN where the age of the child is unknown, and whether a film was taken `whole` or
+    looks `inverted`."""
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
         failures = films["problem"][films["sex"].isna()].to_dict() | failures
     good = [i for i in films.index if i not in failures]
-    ages = pd.DataFrame(float("nan"), index=films.index, columns=["months", "low", "high"])
+    ages = pd.DataFrame(np.nan, index=films.index, columns=["months", "low", "high"])
     if good:
         sex = films["sex"].fillna(0).to_numpy()[good]
         readable = {canvas: part.keep(good) for canvas, part in pixels.items()}
@@ -125,7 +136,9 @@ def predict_chunk(ensemble, films, batch_size):
         whole=taken_whole(pixels),
         inverted=look_inverted(pixels),
     )
-    return pd.concat([films, ages], axis=1)
+    films = pd.concat([films, ages], axis=1)
+    scores = [sd_score(film.months, film.age_months, film.sex) for film in films.itertuples()]
+    return films.assign(sd_score=np.round(scores, 2))
 
 
 def print_films(ages, width):
@@ -135,14 +148,19 @@ def print_films(ages, width):
         if not pd.isna(film.problem):
             print(f"error: {film.problem} ({film.path})", file=sys.stderr)
             continue
-        print(f"{film.shown:{width}s}  {format_film(film.sex, film.months, film.low, film.high)}")
+        print(f"{film.shown:{width}s}  {format_film(film)}")
         for told, note in ((film.whole, WHOLE), (film.inverted, INVERTED)):
             if told:
                 print(f"note: {note} ({film.path})", file=sys.stderr)
 
 
-def format_film(sex, months, low, high):
-    """What is printed of a film, behind its name: "F   136.2 months  11 y 4 mo (90 %: ...)"."""
-    letter = "-" if pd.isna(sex) else "FM"[sex]
-    interval = "" if pd.isna(low) else f" ({format_range(low, high)})"
-    return f"{letter}  {months:6.1f} months  {format_years(months)}{interval}"
+def format_film(film):
+    """What is printed of a film, behind its name: "F   136.2 months  11 y 4 mo (90 %: ...)", and how
+    far from the age of the child that is."""
+    letter = "-" if pd.isna(film.sex) else "FM"[film.sex]
+    text = f"{letter}  {film.months:6.1f} months  {format_years(film.months)}"
+    if not pd.isna(film.low):
+        text += f" ({format_range(film.low, film.high)})"
+    if not pd.isna(film.sd_score):
+        text += f", {film.sd_score:+.1f} SD at {format_years(film.age_months)}"
+    return text

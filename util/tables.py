@@ -32,6 +32,8 @@ SYNONYMS = {
         *("boneage", "groundtruthboneage"),
     ),
     "sex": ("male", "sex", "gender", "sexmf", "gendermf"),
+    # of the child, when the film was taken; an age without its unit may be in years
+    "age": ("chronologicalagemonths", "chronologicalageinmonths", "agemonths", "ageinmonths"),
 }
 MALE = {"m", "male", "boy"}
 FEMALE = {"f", "female", "girl"}
@@ -48,7 +50,8 @@ class NoRows(NoLabels):
 
 def read_labels(path, male_value=None, need=("sex", "boneage")):
     """Read a table of labels: frame of id (str), patient (str, "" if none), filename (str, "" if
-    none), sex and boneage (months), one row for each row of the file, in its order.
+    none), sex, boneage and age, that of the child (both months), one row for each row of the file,
+    in its order.
 
     What can't be understood becomes NaN; `split_usable` counts it. `male_value` (0 or 1) says
     which number is male where a column of sex or gender holds numbers. Raises UserError when the
@@ -66,9 +69,7 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
                 f"no column for {name} among {', '.join(map(str, table.columns))} ({path}). "
                 f"Name it like one of: {', '.join(SYNONYMS[name])}."
             )
-    has_names, has_ages, has_patients = (
-        columns[name] for name in ("filename", "boneage", "patient")
-    )
+    has_names, has_patients = columns["filename"], columns["patient"]
     names = clean_text(table[(has_names or columns["id"])[0]])
     if not has_names:
         names = names.where(names.str.contains(r"[/\\]"), "")  # an id may be a path
@@ -79,7 +80,10 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
             "patient": patients,
             "filename": names,
             "sex": read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan,
-            "boneage": read_months(table[has_ages[0]]) if has_ages else np.nan,
+            **{
+                name: read_months(table[columns[name][0]]) if columns[name] else np.nan
+                for name in ("boneage", "age")
+            },
         }
     )
 

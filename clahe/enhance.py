@@ -11,13 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from util.data_folder import split_folder
 from util.errors import UserError
 from util.files import write_atomically, write_json
 from util.film_files import list_films, stem_of
 from util.parallel import map_films
-from util.radiographs import RadiographError, decode, read_bytes
+from util.radiographs import RadiographError, decode, read_bytes, stretch_contrast
 
 CLIP_LIMIT = 2.0
 TILE_GRID = 8  # tiles along each side; 64, as earlier versions had it, boosts noise
@@ -30,16 +31,20 @@ PNG = [
 ]
 if hasattr(cv2, "IMWRITE_PNG_FILTER"):
     PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+DEPTH_BYTE = 24  # of a PNG file: behind its signature, length and name of IHDR, width and height
 SETTINGS = "clahe.json"  # in a folder of enhanced films: what they were made with
 UNFINISHED = {"unfinished": True}  # stands there while all are made anew with other settings
 
 
 def apply_clahe(image, clip_limit=CLIP_LIMIT, tile_grid=TILE_GRID):
-    """Enhance a grey film `(H, W)`, uint8 or uint16; returns the same shape and depth.
+    """Enhance a grey film `(H, W)`, uint8 or uint16; returns uint8 of the same shape.
 
     `clip_limit`: how far the histogram of a tile may rise above an even one; `tile_grid`: tiles
     along each side.
     """
+    if image.dtype == np.uint16:
+        # of 65,536 levels a tile has about one pixel each: OpenCV's limit would then clip nearly all
+        image = stretch_contrast(image)
     return cv2.createCLAHE(clip_limit, (tile_grid, tile_grid)).apply(image)
 
 
@@ -54,7 +59,7 @@ def enhance_folder(
 ):
     """Write an enhanced PNG of every film in `source` under the same name into `target`.
 
-    A film is up to date, and skipped, when its enhanced copy bears the time of the original.
+    A film is up to date, and skipped, see `is_up_to_date`.
     Returns (written, skipped, failures): two numbers of films, and {path: reason}. Raises
     UserError when `source` has no films, or `target` holds films made otherwise and `overwrite`
     is not set.
@@ -161,14 +166,22 @@ def pair_names(films, source, target):
 
 
 def is_up_to_date(film, copy):
+    """Whether a copy bears the time of its film, and has 8 bits: those of 16 are of versions that
+    hardly enhanced films of 16 bits."""
     try:
-        return copy.stat().st_mtime_ns == film.stat().st_mtime_ns
+        return copy.stat().st_mtime_ns == film.stat().st_mtime_ns and png_depth(copy) == 8
     except OSError:
         return False
 
 
+def png_depth(path):
+    """The bits of a grey level in a PNG file, 8 or 16 for films; 0 when it ends before that."""
+    with path.open("rb") as file:
+        return next(iter(file.read(DEPTH_BYTE + 1)[DEPTH_BYTE:]), 0)
+
+
 def enhance_film(film, copy, clip_limit, tile_grid):
-    """Write the enhanced copy of a film, 8 or 16 bit like the film, with the film's time."""
+    """Write the enhanced copy of a film, of 8 bits, with the film's time."""
     image = apply_clahe(decode(read_bytes(film), film), clip_limit, tile_grid)
     copy.parent.mkdir(parents=True, exist_ok=True)
 

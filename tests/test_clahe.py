@@ -1,4 +1,4 @@
-"""CLAHE: equal to OpenCV's, 16 bit stays 16 bit, only validation and test, nothing lost."""
+"""CLAHE: films of any depth alike, only validation and test, nothing lost."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from clahe.enhance import apply_clahe, complete_clahe, enhance_folder, made_with
 from preprocessing import load_films
 from util import parallel
 from util.errors import UserError
-from util.radiographs import read_radiograph
+from util.radiographs import prepare, read_radiograph
 
 
 @pytest.fixture
@@ -33,13 +33,37 @@ def command(split, *options):
     )
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_film_is_what_opencv_makes_of_it(kind):
-    top = np.iinfo(kind).max
-    image = np.random.default_rng(1).integers(0, top // 4, (90, 70)).astype(kind)
-    enhanced = apply_clahe(image, clip_limit=3.0, tile_grid=4)
-    assert enhanced.dtype == kind
-    np.testing.assert_array_equal(enhanced, cv2.createCLAHE(3.0, (4, 4)).apply(image))
+def hand(depth=np.uint8):
+    """A light hand on a dark ground, with faint stripes of one level in 40 across it, that uses the
+    whole range of its depth."""
+    y, x = np.mgrid[:300, :240]
+    light = 0.9 * np.exp(-(((y - 150) / 110) ** 2) - ((x - 120) / 70) ** 2)
+    light += 0.025 * (x // 6 % 2) + np.random.default_rng(1).normal(0, 0.004, x.shape)
+    light = (light - light.min()) / np.ptp(light)
+    return np.rint(light * np.iinfo(depth).max).astype(depth)
+
+
+def contrast(image):
+    """Light stripes against dark ones where the ground is flat, in shares of the range."""
+    image, stripe = prepare(image) / 255, np.arange(240) // 6 % 2 == 1
+    flat = image[120:180]
+    return flat[:, stripe].mean() - flat[:, ~stripe].mean()
+
+
+@pytest.mark.parametrize("film", [hand(), hand(np.uint16), hand(np.uint16) >> 4], ids=str)
+def test_faint_stripes_are_seen_better(film):
+    enhanced = apply_clahe(film)
+    assert enhanced.dtype == np.uint8
+    assert enhanced.shape == film.shape
+    assert contrast(enhanced) > 1.5 * contrast(film)
+    assert contrast(apply_clahe(film, clip_limit=4)) > 1.2 * contrast(enhanced)
+
+
+@pytest.mark.parametrize("lost", [0, 4], ids=["16 bits", "12 bits"])
+def test_a_film_of_16_bits_is_enhanced_as_its_twin_of_8(lost):
+    enhanced, deep = apply_clahe(hand()).astype(int), apply_clahe(hand(np.uint16) >> lost)
+    assert np.abs(enhanced - deep).mean() < 4
+    assert np.abs(enhanced - hand()).mean() > 12
 
 
 def test_commands_enhance_validation_and_test_only(data):
@@ -127,16 +151,37 @@ def test_other_settings_need_overwrite(data):
     assert enhance_folder(source, target, clip_limit=40.0)[0] == 0
 
 
-def test_a_film_keeps_its_bits_and_its_place(tmp_path):
+def test_a_deep_film_keeps_its_levels_and_its_place(tmp_path):
     (tmp_path / "films" / "deep").mkdir(parents=True)
-    image = np.random.default_rng(1).integers(0, 40_000, (64, 64)).astype(np.uint16)
-    cv2.imwrite(str(tmp_path / "films" / "deep" / "a.png"), image)
-    cv2.imwrite(str(tmp_path / "films" / "b.jpg"), (image >> 8).astype(np.uint8))
+    film = hand(np.uint16) >> 4  # of 12 bits: cut to the higher 8 it would have 16 levels
+    cv2.imwrite(str(tmp_path / "films" / "deep" / "a.png"), film)
+    cv2.imwrite(str(tmp_path / "films" / "b.jpg"), hand())
     enhance_folder(tmp_path / "films", tmp_path / "out")
     deep = cv2.imread(str(tmp_path / "out" / "deep" / "a.png"), cv2.IMREAD_UNCHANGED)
-    assert deep.dtype == np.uint16
-    assert deep.max() > 255
+    assert deep.dtype == np.uint8
+    assert len(np.unique(deep)) > 200
     assert (tmp_path / "out" / "b.png").exists()  # never a second loss by JPEG
+
+
+def test_copies_of_16_bits_are_made_anew(data):
+    """They are of earlier versions. Those of 8 bits were right, and stay."""
+    source, target = data / "test", data / "test_CLAHE"
+    films = sorted(source.iterdir())
+    for film in films[:2]:
+        cv2.imwrite(str(film), hand(np.uint16))
+    enhance_folder(source, target)
+    for film, depth in zip(films, (np.uint16, np.uint8), strict=False):
+        copy, time = target / film.name, film.stat().st_mtime_ns
+        cv2.imwrite(str(copy), hand(depth))
+        os.utime(copy, ns=(time, time))
+    assert enhance_folder(source, target) == (1, len(films) - 1, {})
+    copy = cv2.imread(str(target / films[0].name), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(copy, apply_clahe(hand(np.uint16)))
+
+
+def test_a_deep_film_without_contrast_has_a_copy_without():
+    """As one of 8 bits: the reader of both says what is wrong."""
+    assert np.ptp(apply_clahe(np.full((90, 70), 700, np.uint16))) == 0
 
 
 def test_unreadable_films_are_listed_and_the_rest_is_done(data, inside):

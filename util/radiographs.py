@@ -211,7 +211,8 @@ def stretch_contrast(image):
     high = int(np.searchsorted(shares, HIGH_PERCENTILE / 100))
     if high <= low:  # nearly every pixel is alike: what differs is in the tails
         low, high = int(image.min()), int(image.max())
-    ramp = (np.arange(levels, dtype=np.float32) - low) * (255 / (high - low))
+    span = max(high - low, 1)  # of a film of one grey level, which is black then
+    ramp = (np.arange(levels, dtype=np.float32) - low) * (255 / span)
     table = np.clip(np.rint(ramp), 0, 255).astype(np.uint8)
     return cv2.LUT(image, table) if levels == 256 else table[image]
 

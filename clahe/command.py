@@ -2,7 +2,7 @@
 
 import sys
 
-from clahe.enhance import CLIP_LIMIT, TILE_GRID, enhance_folder
+from clahe.enhance import CLIP_LIMIT, FINEST_GRID, TILE_GRID, enhance_folder
 from util.data_folder import split_folder
 from util.options import add_workers, count, new_parser, number
 
@@ -18,7 +18,10 @@ def run_clahe(split, description, argv=None):
         help="how far the histogram of a tile may rise above an even one",
     )
     parser.add_argument(
-        "--tile_grid", type=count(1), default=TILE_GRID, help="tiles along each side"
+        "--tile_grid",
+        type=count(1, FINEST_GRID),
+        default=TILE_GRID,
+        help="tiles along each side",
     )
     add_workers(parser)
     parser.add_argument(

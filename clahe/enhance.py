@@ -22,6 +22,7 @@ from util.radiographs import RadiographError, decode, read_bytes, stretch_contra
 
 CLIP_LIMIT = 2.0
 TILE_GRID = 8  # tiles along each side; 64, as earlier versions had it, boosts noise
+FINEST_GRID = 256  # tiles of a few pixels, a lookup table each: 16 MB for a film
 # quicker than OpenCV's default and a tenth smaller; older versions choose the filter
 PNG = [
     cv2.IMWRITE_PNG_COMPRESSION,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, check_error_line, copy_data
 
-from clahe.enhance import apply_clahe, complete_clahe, enhance_folder, made_with
+from clahe.enhance import FINEST_GRID, apply_clahe, complete_clahe, enhance_folder, made_with
 from preprocessing import load_films
 from util import parallel
 from util.errors import UserError
@@ -50,7 +50,9 @@ def contrast(image):
     return flat[:, stripe].mean() - flat[:, ~stripe].mean()
 
 
-@pytest.mark.parametrize("film", [hand(), hand(np.uint16), hand(np.uint16) >> 4], ids=str)
+@pytest.mark.parametrize(
+    "film", [hand(), hand(np.uint16), hand(np.uint16) >> 4], ids=["8 bits", "16 bits", "12 bits"]
+)
 def test_faint_stripes_are_seen_better(film):
     enhanced = apply_clahe(film)
     assert enhanced.dtype == np.uint8
@@ -228,11 +230,17 @@ def test_copies_of_two_settings_are_not_used(data, monkeypatch):
         (("--data_dir", "nowhere"), "nowhere/test). Check --data_dir"),
         (("--clip_limit", "0"), "--clip_limit: 0 is not allowed: must be above 0"),
         (("--tile_grid", "0"), "--tile_grid: 0 is too small"),
+        (("--tile_grid", "300000"), "--tile_grid: 300000 is too large: 256 or less"),
     ],
 )
 def test_mistakes_end_in_one_line(options, words, inside):
     done = inside("clahe.apply_test", *options)
     check_error_line(done, words)
+
+
+@pytest.mark.parametrize("shape", [(300, 240), (17, 16)])
+def test_the_finest_grid_is_no_error(shape):
+    assert apply_clahe(hand()[: shape[0], : shape[1]], tile_grid=FINEST_GRID).shape == shape
 
 
 def test_missing_copies_are_completed_with_the_settings_of_the_folder(data):

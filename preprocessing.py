@@ -8,7 +8,7 @@ Sex, label and id are always taken from the same row numbers as the image.
 """
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -74,13 +74,32 @@ def load_films(
     data_dir, split, img_size, fit, male_value=None, cache_dir=None, clahe=False, progress=True
 ):
     """Read one split of the native layout, its pixels through the cache in `cache_dir`
-    (default `<data_dir>/cache`); with `clahe` the enhanced copies of its films. `progress` shows a
-    bar on a terminal."""
+    (default `<data_dir>/cache`); with `clahe` the enhanced copies of the films that are read without.
+    `progress` shows a bar on a terminal."""
     folder, table = split_paths(data_dir, split, clahe)
     usable, left_out = read_labelled_folder(table, folder, male_value)
-    cache_dir = cache_path(data_dir, cache_dir)
+    cache = cache_path(data_dir, cache_dir)
     label = split if progress else None
-    return read_films(usable, left_out, img_size, fit, cache_dir, label)
+    films = read_films(usable, left_out, img_size, fit, cache, label)
+    if clahe:
+        reading = {"male_value": male_value, "cache_dir": cache_dir, "progress": progress}
+        films = keep_copies(films, load_films(data_dir, split, img_size, fit, **reading), folder)
+    return films
+
+
+def keep_copies(copies, plain, folder):
+    """Of the CLAHE copies in a folder those whose plain film is read too: figures of both are then
+    of the same films. UserError when there is none."""
+    rows = (pd.MultiIndex.from_frame(films.table[["id", "filename"]]) for films in (copies, plain))
+    known = next(rows).isin(next(rows))
+    if not known.any():
+        raise UserError(
+            f"none of {len(copies)} CLAHE copies has its plain film beside it ({folder}). "
+            "Move the folder away and make it anew."
+        )
+    alone = copies.table.loc[~known, ["id", "filename"]].assign(reason="no plain film")
+    left_out = pd.concat([copies.left_out, alone], ignore_index=True)
+    return replace(copies.keep(known), left_out=left_out)
 
 
 def read_labelled_folder(csv, folder, male_value=None):

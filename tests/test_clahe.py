@@ -268,9 +268,14 @@ def test_a_folder_of_another_program_is_left_as_it_is(data):
     assert before == {path.name: path.stat().st_mtime_ns for path in target.iterdir()}
 
 
+def load_both(data):
+    """The test films of a data folder, and their copies."""
+    return [load_films(data, "test", 64, "pad", clahe=clahe) for clahe in (False, True)]
+
+
 def test_enhanced_splits_keep_their_labels(data):
     complete_clahe(data, "test")
-    plain, enhanced = (load_films(data, "test", 64, "pad", clahe=clahe) for clahe in (False, True))
+    plain, enhanced = load_both(data)
     columns = ["id", "sex", "boneage"]
     assert plain.table[columns].equals(enhanced.table[columns])
     row = 3
@@ -278,3 +283,31 @@ def test_enhanced_splits_keep_their_labels(data):
     assert enhanced.table["path"][row] == str(path)
     assert not np.array_equal(plain.pixels[[row]], enhanced.pixels[[row]])
     assert read_radiograph(path).shape == read_radiograph(plain.table["path"][row]).shape
+
+
+@pytest.mark.parametrize("spoil", ["remove", "damage"])
+def test_a_copy_without_its_film_is_not_evaluated(data, spoil):
+    """The errors on copies would be of other films than those on plain ones. Copies of another
+    program are there for films that can't be read as well."""
+    complete_clahe(data, "test")
+    (data / "test_CLAHE" / "clahe.json").unlink()
+    first, second = sorted((data / "test").iterdir())[:2]
+    first.unlink() if spoil == "remove" else first.write_bytes(first.read_bytes()[:200])
+    complete_clahe(data, "test")
+    plain, enhanced = load_both(data)
+    assert first.stem not in set(enhanced.table["id"])
+    assert enhanced.table["id"].tolist() == plain.table["id"].tolist()
+    assert len(enhanced.pixels) == len(enhanced)
+    left_out = enhanced.left_out.set_index("id")["reason"]
+    assert left_out.to_dict() == {first.stem: "no plain film"}
+    (data / "test_CLAHE" / second.name).unlink()
+    _, enhanced = load_both(data)
+    assert enhanced.left_out.set_index("id")["reason"][second.stem] == "no file"
+
+
+def test_copies_that_are_none_of_the_films_are_an_error(data):
+    films = sorted((data / "test").iterdir())
+    (data / "test_CLAHE").mkdir()
+    films[0].replace(data / "test_CLAHE" / films[0].name)
+    with pytest.raises(UserError, match="none of 1 CLAHE copies has its plain film .*test_CLAHE"):
+        load_both(data)

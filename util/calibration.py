@@ -105,12 +105,14 @@ def cross_fit(predictions, per_sex=True, seed=42, copies=None):
     fitted to the other nine (cross-validation, Stone 1974).
 
     With `copies`, predictions of changed copies of these films, those are what is corrected, each
-    by the lines that were fitted without its film.
+    by the lines that were fitted without its film. One whose film is not among them is new to all
+    lines, and corrected by those that are fitted to all.
     """
     part = divide(predictions, PARTS, seed)
     judged = predictions if copies is None else copies
     judged_part = judged["id"].map(dict(zip(predictions["id"], part, strict=True)))
-    months = np.empty(len(judged))
+    lines = fit_lines(predictions, per_sex)
+    months = np.array(correct_months(judged["predicted"], judged["sex"], lines), float)
     for number in range(PARTS):
         films = judged[judged_part == number]
         lines = fit_lines(predictions[part != number], per_sex)

@@ -146,13 +146,62 @@ def test_missing_pydicom_is_asked_for_until_it_is_there(tmp_path, monkeypatch):
     assert not read_pixels(paths, 32, "pad", tmp_path / "cache")[1]
 
 
+def padded(values, level):
+    """The same film with a frame of one stored value, which is 20 % of it."""
+    framed = np.full_like(values, level)
+    framed[6:-6, 6:-6] = values[6:-6, 6:-6]
+    return framed
+
+
+WINDOW = {"WindowCenter": 2047.5, "WindowWidth": MAX12 + 1}
+
+
+@pytest.mark.parametrize(
+    ("level", "elements"),
+    [
+        (MAX12, {"PixelPaddingValue": MAX12}),
+        (MAX12, {"PixelPaddingValue": MAX12} | WINDOW),
+        (MAX12, {"PixelPaddingValue": 4090, "PixelPaddingRangeLimit": 4095}),
+        (MAX12, {"PixelPaddingValue": 4095, "PixelPaddingRangeLimit": 4090}),
+        (0, {"PixelPaddingValue": 0}),
+        (63536, {"PixelPaddingValue": 63536, "BitsStored": 16, "HighBit": 15}),
+    ],
+    ids=["high", "with a window", "range", "range downwards", "low", "far"],
+)
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_is_dark_and_counts_for_nothing(tmp_path, level, elements, photometric):
+    values = values_of_12_bits()
+    inside = values[6:-6, 6:-6]
+    light = padded(values, inside.min())
+    if photometric == "MONOCHROME1":
+        values = MAX12 - values
+    dicom = write_dicom(tmp_path / "1.dcm", padded(values, level), photometric, **elements)
+    assert shows_the_same(dicom, write_png(tmp_path / "film.png", light))
+
+
+def test_padding_with_the_other_sign_is_known(tmp_path):
+    values = padded(values_of_12_bits(), 63536)
+    dicom = write_dicom(tmp_path / "1.dcm", values, BitsStored=16, HighBit=15)
+    dataset = pydicom.dcmread(dicom)
+    dataset.add_new("PixelPaddingValue", "SS", 63536 - 2**16)
+    dataset.save_as(dicom)
+    light = padded(values, values.min())
+    assert shows_the_same(dicom, write_png(tmp_path / "film.png", light))
+
+
+def test_a_film_that_is_padding_alone_is_not_believed(tmp_path, png):
+    whole = {"PixelPaddingValue": 0, "PixelPaddingRangeLimit": MAX12}
+    assert shows_the_same(write_dicom(tmp_path / "1.dcm", values_of_12_bits(), **whole), png)
+
+
 def test_blank_elements_and_a_window_of_no_width_say_nothing(tmp_path, png, recwarn):
-    blank = {"RescaleSlope": None, "RescaleIntercept": None}
+    blank = {"RescaleSlope": None, "RescaleIntercept": None, "PixelPaddingValue": None}
     none = {"WindowCenter": 9, "WindowWidth": 0}
+    functions = [WINDOW | {"VOILUTFunction": function} for function in ("", "linear", "CUBIC")]
     table = Dataset()
     table.LUTDescriptor = [MAX12 + 1, 0, 16]
     table.LUTData = (16 * np.arange(MAX12 + 1)).astype("<u2").tobytes()
-    for elements in (blank, none, blank | none, {"VOILUTSequence": [table]}):
+    for elements in (blank, none, blank | none, *functions, {"VOILUTSequence": [table]}):
         dicom = write_dicom(tmp_path / "film.dcm", values_of_12_bits(), **elements)
         assert shows_the_same(dicom, png)
     assert not recwarn

@@ -11,6 +11,13 @@ from util.errors import first_line
 
 INSTALL = "pip install pydicom python-gdcm"  # the second for compressed films
 
+# elements that say nothing where they are blank
+BLANK = (
+    *("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit"),
+)
+FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # of a window (DICOM PS3.3, C.11.2.1.3)
+
 
 def is_dicom(data):
     """Tell a DICOM file by its bytes: 128 of any kind, then the letters DICM (DICOM PS3.10, 7.1)."""
@@ -31,8 +38,8 @@ def decode_dicom(data):
 
     Values go through the modality table, then the display's table or window, and are turned once
     where small ones are white (MONOCHROME1), in this order (DICOM PS3.4, N.2); then they are
-    spread over 0-65535. Raises ValueError with the reason when there is no such frame, or when
-    what is needed to decode it is not installed.
+    spread over 0-65535. What pads the film is dark and counts for nothing. Raises ValueError with
+    the reason when there is no such frame, or when what is needed to decode it is not installed.
     """
     try:
         import pydicom
@@ -45,6 +52,7 @@ def decode_dicom(data):
         film = pydicom.dcmread(BytesIO(data))
         check_frame(film)
         drop_blanks(film)
+        padded = find_padding(film)
         values = apply_voi_lut(apply_modality_lut(film.pixel_array, film), film)
     except Unusable:
         raise
@@ -53,8 +61,24 @@ def decode_dicom(data):
     values = np.asarray(values, np.float64)
     if film.PhotometricInterpretation == "MONOCHROME1":
         values = -values
+    values[padded] = values[~padded].min()
     span = np.ptp(values) or 1.0
     return np.rint((values - values.min()) * (65535 / span)).astype(np.uint16)
+
+
+def find_padding(film):
+    """Which pixels `(H, W)` of a dataset are no part of the picture: those that hold the value, or
+    lie in the range, that the file names for padding (DICOM PS3.3, C.7.5.1.1.2). A file that calls
+    the whole picture so is not believed."""
+    stored = film.pixel_array
+    if "PixelPaddingValue" not in film:
+        return np.zeros(stored.shape, bool)
+    ends = [film.PixelPaddingValue, film.get("PixelPaddingRangeLimit", film.PixelPaddingValue)]
+    # some files write it signed where the pixels aren't, or the other way
+    sign = np.int16 if stored.dtype.kind == "i" else np.uint16
+    low, high = np.sort(np.array(ends, np.int64).astype(sign))
+    padded = (stored >= low) & (stored <= high)
+    return padded & ~padded.all()
 
 
 class Unusable(ValueError):
@@ -79,10 +103,13 @@ def check_frame(film):
 
 
 def drop_blanks(film):
-    """Remove what is there and says nothing of the display: blank elements, a window of no width."""
-    for name in ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"):
+    """Remove what is there and says nothing of the display: blank elements, a window of no width, and
+    a function that there isn't, or blank: the window is then linear."""
+    for name in BLANK:
         if name in film and film[name].is_empty:
             delattr(film, name)
+    if str(film.get("VOILUTFunction", "LINEAR")).upper() not in FUNCTIONS:
+        del film.VOILUTFunction
     if "WindowWidth" in film and np.min(film.WindowWidth) < 1:
         del film.WindowWidth
 

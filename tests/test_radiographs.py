@@ -9,6 +9,7 @@ import pytest
 from util.radiographs import (
     FITS,
     RadiographError,
+    image_kind,
     prepare,
     read_canvases,
     read_radiograph,
@@ -68,23 +69,39 @@ def test_16_bit_film_and_its_8_bit_twin_look_alike(tmp_path):
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-def test_a_tiff_whose_zero_is_white_is_turned(depth, order, tmp_path):
+@pytest.mark.parametrize("big", [False, True], ids=["classic", "big"])
+def test_a_tiff_whose_zero_is_white_is_turned(depth, order, big, tmp_path):
     image = film(depth=depth)
     light, dark = tmp_path / "light.tif", tmp_path / "dark.tif"
-    light.write_bytes(tiff(image, order, photometric=1))
-    dark.write_bytes(tiff(np.iinfo(depth).max - image, order, photometric=0))
+    light.write_bytes(tiff([image], order, 1, big))
+    dark.write_bytes(tiff([np.iinfo(depth).max - image], order, 0, big))
     assert np.array_equal(read_radiograph(light), read_radiograph(dark))
+    assert image_kind(dark.read_bytes()) == "TIFF"
 
 
-def tiff(image, order, photometric):
-    """An uncompressed TIFF of one strip, grey `(H, W)`; `order` is that of its bytes."""
-    pixels = image.astype(image.dtype.newbyteorder(order)).tobytes()
-    bits, (height, width) = 8 * image.dtype.itemsize, image.shape
-    values = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: 8}
-    values |= {277: 1, 278: height, 279: len(pixels)}
-    header = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8 + len(pixels))
-    entries = [struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in values.items()]
-    return header + pixels + struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(4)
+def tiff(images, order="<", photometric=1, big=False):
+    """An uncompressed TIFF, or BigTIFF, of grey `(H, W)` pages of one strip each; `order` is that
+    of its bytes."""
+    start = {"<": b"II", ">": b"MM"}[order]
+    data = start + (struct.pack(f"{order}3H", 43, 8, 0) if big else struct.pack(f"{order}H", 42))
+    offset, number, entry = (f"{order}{form}" for form in (("Q", "Q", "HHQHHI") if big else "IHH"))
+    entry = entry if big else f"{order}HHIHH"
+    for image in images:
+        pixels = image.astype(image.dtype.newbyteorder(order)).tobytes()
+        at, (height, width) = len(data) + struct.calcsize(offset), image.shape
+        tags = {256: width, 257: height, 258: 8 * image.dtype.itemsize, 259: 1, 262: photometric}
+        tags |= {273: at, 277: 1, 278: height, 279: len(pixels)}
+        entries = [struct.pack(entry, tag, 3, 1, v, *(0, 0)[: 1 + big]) for tag, v in tags.items()]
+        data += struct.pack(offset, at + len(pixels)) + pixels
+        data += struct.pack(number, len(tags)) + b"".join(entries)
+    return data + bytes(struct.calcsize(offset))
+
+
+def test_a_big_tiff_of_several_pages_is_no_film(tmp_path):
+    path = tmp_path / "film.tif"
+    path.write_bytes(tiff([film(), film()], big=True))
+    with pytest.raises(RadiographError, match="TIFF of 2 pages, where one is expected"):
+        read_radiograph(path)
 
 
 @pytest.mark.parametrize(

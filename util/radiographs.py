@@ -15,7 +15,7 @@ from hand_crop.localiser import find_hands
 from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError
 
-READER_VERSION = 5  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
+READER_VERSION = 6  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 # why a file is no radiograph, as a reason begins; the first is the file system's word
@@ -28,9 +28,14 @@ KINDS = {  # first bytes of a file: its kind
     b"\xff\xd8": "JPEG",
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
     b"BM": "BMP",
 }
-# of TIFF 6.0: tags, and values of theirs
+# of TIFF 6.0, and of BigTIFF, which has 43, a plus, where that has 42: where the first page is told,
+# formats of an offset and of the number of tags, bytes of a tag, where its value stands among them
+TIFF_LAYOUT, BIG_LAYOUT = (4, "I", "H", 12, 8), (8, "Q", "Q", 20, 12)
+# tags, and values of theirs
 SUBFILE, REDUCED_OR_MASK = 254, 0b101
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 TIFF_LONG = 4
@@ -159,24 +164,30 @@ def decode(data, path):
 
 def tiff_pages(data):
     """The pages of a TIFF in order, each as {tag: its value, where that is one number} (TIFF 6.0,
-    section 2); none for other kinds of file."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    section 2, or BigTIFF); none for other kinds of file."""
+    if image_kind(data) != "TIFF":
+        return []
+    order = "<" if data.startswith(b"II") else ">"
+    at, offset, number, length, value = BIG_LAYOUT if b"+" in data[:4] else TIFF_LAYOUT
     pages, starts = [], set()
     try:
-        (start,) = struct.unpack_from(f"{order}I", data, 4) if order else (0,)
+        (start,) = struct.unpack_from(order + offset, data, at)
         while start and start not in starts:
             starts.add(start)
-            (n,) = struct.unpack_from(f"{order}H", data, start)
-            pages.append(dict(tiff_tag(data, start + 2 + 12 * i, order) for i in range(n)))
-            (start,) = struct.unpack_from(f"{order}I", data, start + 2 + 12 * n)
-    except struct.error:  # the list of pages is damaged: what was read of it is there
+            (n,) = struct.unpack_from(order + number, data, start)
+            first = start + struct.calcsize(number)
+            tags = (tiff_tag(data, first + length * i, value, order) for i in range(n))
+            pages.append(dict(tags))
+            (start,) = struct.unpack_from(order + offset, data, first + length * n)
+    except (struct.error, OverflowError):  # the list of pages is damaged: what was read is there
         pass
     return pages
 
 
-def tiff_tag(data, at, order):
+def tiff_tag(data, at, value_at, order):
     tag, kind = struct.unpack_from(f"{order}HH", data, at)
-    (value,) = struct.unpack_from(f"{order}{'I' if kind == TIFF_LONG else 'H'}", data, at + 8)
+    form = "I" if kind == TIFF_LONG else "H"
+    (value,) = struct.unpack_from(order + form, data, at + value_at)
     return tag, value
 
 

@@ -136,6 +136,34 @@ def test_truncated_file_is_named(tmp_path, ending, share):
     assert error.value.path == str(path)
 
 
+JPEGS = {  # ways to write one
+    "plain": (),
+    "progressive": (cv2.IMWRITE_JPEG_PROGRESSIVE, 1),  # of several scans
+    "restarts": (cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
+}
+
+
+def jpeg(image, *options):
+    return cv2.imencode(".jpg", image, options)[1].tobytes()
+
+
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+def test_a_jpeg_ends_where_its_picture_does(tmp_path, options):
+    """Neither with the thumbnail in its header, nor with what a vendor writes behind it."""
+    path, bare, small = tmp_path / "film.jpg", jpeg(film(), *options), jpeg(film(32, 24))
+    thumbnail = b"\xff\xe1" + struct.pack(">H", len(small) + 2) + small
+    whole = bare[:2] + thumbnail + bare[2:]
+    path.write_bytes(bare)
+    expected = read_radiograph(path)
+    for behind in (b"", b"\0\xff\xda vendor", small[:-2]):
+        path.write_bytes(whole + behind)
+        assert np.array_equal(read_radiograph(path), expected)
+    for end in (len(thumbnail) + 2, len(thumbnail) + 3, len(whole) // 2, -2, -1):
+        path.write_bytes(whole[:end])
+        with pytest.raises(RadiographError, match="truncated"):
+            read_radiograph(path)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -5,6 +5,7 @@ looks at films goes through these or their parts, so that all see the same pixel
 """
 
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -32,6 +33,8 @@ KINDS = {  # first bytes of a file: its kind
     b"MM\0+": "TIFF",
     b"BM": "BMP",
 }
+# begins a segment of a JPEG, or is its end; neither one that stands among pixels (ITU T.81, B.1.1)
+JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])")
 # of TIFF 6.0, and of BigTIFF, which has 43, a plus, where that has 42: where the first page is told,
 # formats of an offset and of the number of tags, bytes of a tag, where its value stands among them
 TIFF_LAYOUT, BIG_LAYOUT = (4, "I", "H", 12, 8), (8, "Q", "Q", 20, 12)
@@ -205,10 +208,20 @@ def is_truncated(data):
     if data.startswith(b"\x89PNG"):
         return data.rfind(b"IEND\xaeB`\x82") < 0
     if data.startswith(b"\xff\xd8"):
-        # the end of image must follow the last start of scan: a thumbnail has its own
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+        return not has_jpeg_end(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return len(data) < 8 + struct.unpack("<I", data[4:8])[0]
+    return False
+
+
+def has_jpeg_end(data):
+    """Whether a JPEG comes to its end of image, from segment to segment: a thumbnail within one has
+    an end of its own, and anything may stand behind."""
+    at = 2
+    while marker := JPEG_MARKER.search(data, at):
+        if marker[1] == b"\xd9":
+            return True
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
     return False
 
 

@@ -73,8 +73,8 @@ class Batch(NamedTuple):
 def load_films(
     data_dir, split, img_size, fit, male_value=None, cache_dir=None, clahe=False, progress=True
 ):
-    """Read one split of the native layout, its pixels through the cache in `cache_dir`
-    (default `<data_dir>/cache`); with `clahe` the enhanced copies of the films that are read without.
+    """Read one split of the native layout, its pixels through the cache in `cache_dir` (default
+    `<data_dir>/cache`); with `clahe` the enhanced copies of the films that are read without.
     `progress` shows a bar on a terminal."""
     folder, table = split_paths(data_dir, split, clahe)
     usable, left_out = read_labelled_folder(table, folder, male_value)

@@ -1,6 +1,6 @@
-"""What it takes to train heads on a frozen backbone: films through the backbone in every epoch, beside
-`--feature_views`, which computes the features of a few views once. Whole runs of train_advanced.py on
-phantoms, evaluation included.
+"""What it takes to train heads on a frozen backbone: films through the backbone in every epoch,
+beside `--feature_views`, which computes the features of a few views once. Whole runs of
+train_advanced.py on phantoms, evaluation included.
 
     python -m benchmarks.feature_heads
     python -m benchmarks.feature_heads --backbone mobilenet_v2 --epochs_frozen 20 --views 3

@@ -5,8 +5,8 @@ augmentation, beside what a script without this toolkit would do with the same f
     python -m benchmarks.input_speed --images films/ --img_size 500
 
 The other ways: a loop over films, one by one; tf.data, which decodes and resizes only; and Keras's
-ImageDataGenerator as earlier versions of this toolkit set it up (PNG and JPEG files), which makes three
-channels of each film, and with the one that it has.
+ImageDataGenerator as earlier versions of this toolkit set it up (PNG and JPEG files), which makes
+three channels of each film, and with the one that it has.
 """
 
 import tempfile

@@ -1,11 +1,11 @@
-"""How far do months move when films are not as a model knows them? Each film of a labelled folder is
-changed before it is read, as a hospital, a scanner or a mistake would, and predicted again.
+"""How far do months move when films are not as a model knows them? Each film of a labelled folder
+is changed before it is read, as a hospital, a scanner or a mistake would, and predicted again.
 
     python -m benchmarks.stress RUN --csv labels.csv --images films/
 
-Prints, for each change: MAE, and its difference to plain films, with paired 95 % intervals; the mean
-by which months move to either side; and the shares of films on which no hand was found for certain
-and of which predict.py says that they look inverted.
+Prints, for each change: MAE, and its difference to plain films, with paired 95 % intervals; the
+mean by which months move to either side; and the shares of films on which no hand was found for
+certain and of which predict.py says that they look inverted.
 """
 
 from functools import partial
@@ -145,8 +145,8 @@ def main(argv=None):
 
 
 def predict_changed(ensemble, films, change, args):
-    """The predictions of labelled films after a change, and which of them `(n,)` were taken whole and
-    look inverted."""
+    """The predictions of labelled films after a change, and which of them `(n,)` were taken whole
+    and look inverted."""
     with TemporaryDirectory() as folder:
         paths = [str(Path(folder) / f"{number}.png") for number in range(len(films))]
 

@@ -1,8 +1,9 @@
-"""A training script as in tutorials, for `training_speed` to be compared with: `compile` and `fit` of
-Keras on batches of ImageDataGenerator, with the defaults of both and nothing of this toolkit.
+"""A training script as in tutorials, for `training_speed` to be compared with: `compile` and `fit`
+of Keras on batches of ImageDataGenerator, with the defaults of both and nothing of this toolkit.
 
-Runs as a process of its own, as TensorFlow's defaults are decided when it is imported. The first line
-of its input is the job as JSON; every other one is a turn. Each is answered by a line when it is done.
+Runs as a process of its own, as TensorFlow's defaults are decided when it is imported. The first
+line of its input is the job as JSON; every other one is a turn. Each is answered by a line when it
+is done.
 """
 
 import json
@@ -20,7 +21,8 @@ CHANGES = {  # what earlier versions of the toolkit asked of ImageDataGenerator
 
 
 def keras_generator(paths, ages, size, batch_size, color_mode="rgb"):
-    """Batches of films, in three channels by default: decoded, changed and scaled in every epoch."""
+    """Batches of films, in three channels by default: decoded, changed and scaled in every
+    epoch."""
     import pandas as pd
     import tensorflow as tf
 

@@ -1,6 +1,6 @@
-"""How many films a second a training takes, all layers training: this toolkit on all films, on one batch
-over and over (what reading and augmenting cost is the difference), and a textbook Keras script with
-the same backbone, batch and canvas, in a process of its own.
+"""How many films a second a training takes, all layers training: this toolkit on all films, on one
+batch over and over (what reading and augmenting cost is the difference), and a textbook Keras
+script with the same backbone, batch and canvas, in a process of its own.
 
     python -m benchmarks.training_speed
     python -m benchmarks.training_speed --backbone mobilenet_v2 --img_size 192 --batch_size 32

@@ -44,7 +44,7 @@ def apply_clahe(image, clip_limit=CLIP_LIMIT, tile_grid=TILE_GRID):
     along each side.
     """
     if image.dtype == np.uint16:
-        # of 65,536 levels a tile has about one pixel each: OpenCV's limit would then clip nearly all
+        # a tile has about one pixel of each of 65,536 levels: OpenCV's limit would clip nearly all
         image = stretch_contrast(image)
     return cv2.createCLAHE(clip_limit, (tile_grid, tile_grid)).apply(image)
 

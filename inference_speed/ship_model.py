@@ -1,4 +1,6 @@
-"""A trained run made small enough to ship: python -m inference_speed.ship_model RUN --out models/NAME
+"""A trained run made small enough to ship.
+
+    python -m inference_speed.ship_model RUN --out models/NAME
 
 Kernels are stored in half precision, which Keras reads like any other model, and the months of the
 run's validation films must stay the same. Of films and labels hashes go along, and nothing of the

@@ -1,4 +1,5 @@
-"""Films in DICOM files: light bones whatever the file says is white, and reasons for what is no film."""
+"""Films in DICOM files: light bones whatever the file says is white, and reasons for what is no
+film."""
 
 import sys
 

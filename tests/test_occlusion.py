@@ -1,4 +1,5 @@
-"""Where months come from: parts of a film are hidden, and what then changes is drawn where it lay."""
+"""Where months come from: parts of a film are hidden, and what then changes is drawn where it
+lay."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
-"""Slow-downs by far: each job takes turns with a plain script that does the same, on the same files.
-The ratios asked for are far from those measured (docs/RESULTS.md), as tests share a machine. And all
-benchmarks run, on next to nothing."""
+"""Slow-downs by far: each job takes turns with a plain script that does the same, on the same
+files. The ratios asked for are far from those measured (docs/RESULTS.md), as tests share a machine.
+And all benchmarks run, on next to nothing."""
 
 import subprocess
 import sys
@@ -36,8 +36,8 @@ def films(tmp_path_factory):
 
 
 def times_as_fast(ways, turns=3):
-    """How many times as fast as the first way each is, by the best turn of each: what else a machine
-    does makes turns longer, never shorter."""
+    """How many times as fast as the first way each is, by the best turn of each: what else a
+    machine does makes turns longer, never shorter."""
     seconds = take_turns(ways, turns).min(axis=0)
     return seconds[0] / seconds
 

@@ -131,7 +131,8 @@ def test_the_kept_model_is_the_best_of_those_that_saw_films_of_full_size(unbroke
 
 
 def test_the_kept_model_is_the_best_over_both_phases(train_small):
-    """All on films of one size. Fine-tuning at such a rate spoils it: the frozen epoch is the best."""
+    """All on films of one size. Fine-tuning at such a rate spoils it: the frozen epoch is the
+    best."""
     run = train_small(
         "spoiled", "--img_size", "32", "--lr_finetune", "1", "--ema", "0", "--lr", "0.01"
     )

@@ -65,8 +65,8 @@ def mirrored():
 
 
 class LossScaleOnDevices(keras.optimizers.LossScaleOptimizer):
-    """Keras's loss scaling asks the first of several devices alone whether gradients overflowed; here
-    all of them skip a step that overflowed on one."""
+    """Keras's loss scaling asks the first of several devices alone whether gradients overflowed;
+    here all of them skip a step that overflowed on one."""
 
     def check_finite(self, grads):
         overflows = tf.cast(tf.logical_not(super().check_finite(grads)), tf.float32)
@@ -75,8 +75,8 @@ class LossScaleOnDevices(keras.optimizers.LossScaleOptimizer):
 
 
 def scale_loss(optimizer, model):
-    """The optimizer, with loss scaling where a model needs one for its devices; Keras wraps that of a
-    single device itself."""
+    """The optimizer, with loss scaling where a model needs one for its devices; Keras wraps that of
+    a single device itself."""
     needed = model.dtype_policy.name == "mixed_float16" and devices_of(model) > 1
     return LossScaleOnDevices(optimizer) if needed else optimizer
 

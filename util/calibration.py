@@ -1,9 +1,14 @@
 """Months made honest by labelled films that no weight was trained on: a linear correction, and an
 interval around each prediction.
 
-A calibration is a dict ready for JSON: `n` films, `lines` {"male", "female": {"slope",
-"intercept", and "low" and "high", the months between which it was fitted}} or None, `gain` (what the lines are worth, None where there are too few films), and
-`half_width` of the intervals by age band of the prediction, None where there are too few films.
+A calibration is a dict ready for JSON:
+
+- `n`: how many films it was fitted to;
+- `lines`: {"male", "female": {"slope", "intercept", "low", "high"}}, low and high being the months
+  between which the line was fitted; None where months are not corrected;
+- `gain`: what the lines are worth; None where there are too few films;
+- `half_width`: of the intervals, by age band of the prediction; None where there are too few films.
+
 calibration.json of a run is fitted to its validation films, calibration_NAME.json to films of
 another hospital; each holds one calibration for each number of views that were averaged.
 """
@@ -28,7 +33,7 @@ FEWEST_OF_A_SEX = 20  # of another hospital, on request
 FEWEST_UNASKED = 50
 PARTS = 10  # of cross-fitting
 # Where predictions hardly differ a line would draw all children to the middle of those few: a shift
-# alone is fitted. All films of the challenge have an SD of 40 months, those of one school year of 10.
+# alone is fitted. All films of the challenge have an SD of 40 months, one school year has 10.
 NARROW = 20  # months, SD of predictions
 
 
@@ -88,8 +93,8 @@ def fit_lines(predictions, per_sex=True):
 
 
 def correct_months(months, sex, lines):
-    """Months `(n,)` after the lines of their sex `(n,)`, 1 = male; unchanged without lines. Beyond the
-    months between which a line was fitted the shift is that of its end."""
+    """Months `(n,)` after the lines of their sex `(n,)`, 1 = male; unchanged without lines. Beyond
+    the months between which a line was fitted the shift is that of its end."""
     if lines is None:
         return months
     male = np.asarray(sex) == SEXES["male"]

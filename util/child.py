@@ -18,8 +18,8 @@ STARTED_BY_A_SWEEP = "BONEAGE_SWEEP"  # an environment variable
 
 
 def end_with(parent):
-    """From now on end this process as soon as `parent` isn't its parent any more; not on Windows, where
-    a process keeps its parent's number, and that of a venv is its launcher's."""
+    """From now on end this process as soon as `parent` isn't its parent any more; not on Windows,
+    where a process keeps its parent's number, and that of a venv is its launcher's."""
     if os.name == "nt":
         return
 

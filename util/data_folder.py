@@ -56,9 +56,9 @@ def cache_path(data_dir, cache_dir=None):
 
 @contextmanager
 def new_data_folder(data_dir):
-    """Give a working folder inside `data_dir`; what its folder `ready` holds, at first the empty folders
-    of the splits, moves in place at the end, and nothing stays behind after a failure. Refuses a
-    folder that holds data already."""
+    """Give a working folder inside `data_dir`; what its folder `ready` holds, at first the empty
+    folders of the splits, moves in place at the end, and nothing stays behind after a failure.
+    Refuses a folder that holds data already."""
     data_dir = Path(data_dir)
     is_new = not data_dir.exists()
     for name in (*(name for place in SPLITS.values() for name in place), LEFT_OUT):

@@ -1,5 +1,5 @@
-"""Films in DICOM files: their pixels as grey with light bones. pydicom does the work; it is optional
-and asked for where a film needs it."""
+"""Films in DICOM files: their pixels as grey with light bones. pydicom does the work; it is
+optional and asked for where a film needs it."""
 
 import warnings
 from io import BytesIO
@@ -20,7 +20,8 @@ FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # of a window (DICOM PS3.3, C
 
 
 def is_dicom(data):
-    """Tell a DICOM file by its bytes: 128 of any kind, then the letters DICM (DICOM PS3.10, 7.1)."""
+    """Tell a DICOM file by its bytes: 128 of any kind, then the letters DICM (DICOM PS3.10,
+    7.1)."""
     return data[128:132] == b"DICM"
 
 
@@ -103,8 +104,8 @@ def check_frame(film):
 
 
 def drop_blanks(film):
-    """Remove what is there and says nothing of the display: blank elements, a window of no width, and
-    a function that there isn't, or blank: the window is then linear."""
+    """Remove what is there and says nothing of the display: blank elements, a window of no width,
+    and a function that there isn't, or blank: the window is then linear."""
     for name in BLANK:
         if name in film and film[name].is_empty:
             delattr(film, name)

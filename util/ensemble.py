@@ -88,8 +88,8 @@ class Ensemble:
         self.predictors = []
 
     def load(self, runtime="keras", precision="f32"):
-        """Load the models, which predicting needs and nothing before; `runtime` and `precision` as in
-        `load_predictor`."""
+        """Load the models, which predicting needs and nothing before; `runtime` and `precision` as
+        in `load_predictor`."""
         from util.prediction import load_predictor
 
         self.predictors = [

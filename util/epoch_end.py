@@ -81,8 +81,8 @@ class EndOfEpoch(keras.callbacks.Callback):
             measure_statistics(self.forward, batchnorm_layers(model), batches)
 
     def validate(self, epoch):
-        """Return the validation MAE in months, and whether it is the best on films of this size; the
-        best model on those of full size is saved."""
+        """Return the validation MAE in months, and whether it is the best on films of this size;
+        the best model on those of full size is saved."""
         table = predict_films(self.stage.predict, self.stage.val_films, self.args.batch_size_eval)
         val_mae = float(table["error"].abs().mean())
         better = val_mae < self.progress.best_mae

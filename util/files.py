@@ -37,8 +37,8 @@ def flush_to_disk(path):
 
 
 def remove_temporaries(folder, older=0):
-    """Remove what killed processes left in a folder: all of it where nobody else may write now, else
-    what is `older` than so many seconds."""
+    """Remove what killed processes left in a folder: all of it where nobody else may write now,
+    else what is `older` than so many seconds."""
     for temporary in Path(folder).glob(".boneage-*"):
         with suppress(FileNotFoundError):  # another process may do the same
             if time.time() - temporary.stat().st_mtime >= older:

@@ -1,4 +1,5 @@
-"""What predict.py does: it lists films, finds the sex of each, predicts, and prints a line for each."""
+"""What predict.py does: it lists films, finds the sex of each, predicts, and prints a line for
+each."""
 
 import sys
 from pathlib import Path
@@ -99,7 +100,7 @@ def print_ages(ensemble, films, args):
     """Predict the films of `add_children`, printing a line for each; returns them with COLUMNS, as
     --out gets them."""
     width = max(map(len, films["shown"]))
-    # chunks of one size: a last one of few films would have a batch size, and a compilation, of its own
+    # chunks of one size: a last one of few films would need a compilation of its own
     chunks = np.array_split(np.arange(len(films)), -(-len(films) // CHUNK))
     results = []
     try:
@@ -155,8 +156,8 @@ def print_films(ages, width):
 
 
 def format_film(film):
-    """What is printed of a film, behind its name: "F   136.2 months  11 y 4 mo (90 %: ...)", and how
-    far from the age of the child that is."""
+    """What is printed of a film, behind its name: "F   136.2 months  11 y 4 mo (90 %: ...)", and
+    how far from the age of the child that is."""
     letter = "-" if pd.isna(film.sex) else "FM"[film.sex]
     text = f"{letter}  {film.months:6.1f} months  {format_years(film.months)}"
     if not pd.isna(film.low):

@@ -13,14 +13,14 @@ NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no f
 
 
 def match_films(labels, films):
-    """Add two columns: path, the film of each row among `films`, a list of paths as of `list_films`,
-    and missing, which says why there is none ("" where there is one).
+    """Add two columns: path, the film of each row among `films`, a list of paths as of
+    `list_films`, and missing, which says why there is none ("" where there is one).
 
-    Matched by the path that the table gives, by its name, by its name with any image ending, then by
-    id unless the name is that of an image, last by `loose_name`. A name that several files have is no
-    match, and no film belongs to two ids: a row that names it better has it. A row that names a
-    folder has a film of another one only where the folders of the table are not ours at all, and no
-    other row names a film so.
+    A row has the film that it names by the first of these that matches: its path; its file name;
+    that name with any image ending; its id, unless the name is that of an image; name or id without
+    leading zeros (`loose_name`). A rule sees only rows that no earlier one matched, and films that
+    none has taken. A name that several files have is no match. A row that names a folder has a film
+    of another one only where no folder of the table is ours, and no other row names a film so.
     """
     names = labels["filename"].str.replace("\\", "/", regex=False).map(trim_path)
     by_name, by_stem = group(films, lambda p: p.name), group(films, stem_of)
@@ -49,9 +49,9 @@ def match_films(labels, films):
 
 
 def match_paths(names, by_name, by_stem):
-    """`match_path` for each row; where no row is matched the table may have been written elsewhere, and
-    its paths are tried without their first folders, of as few as it takes. A film that is then that of
-    different paths is of none."""
+    """`match_path` for each row; where no row is matched the table may have been written elsewhere,
+    and its paths are tried without their first folders, of as few as it takes. A film that is then
+    that of different paths is of none."""
     found, ours = [[] for _ in names], list(names)
     while not any(found) and any("/" in name for name in ours):
         found = [match_path(name, by_name, by_stem) for name in ours]
@@ -64,8 +64,8 @@ def match_paths(names, by_name, by_stem):
 
 
 def match_path(filename, by_name, by_stem):
-    """The files that lie where a row says, by its `trim_path`, when it names a folder; with any image
-    ending, where there is none of its own."""
+    """The files that lie where a row says, by its `trim_path`, when it names a folder; with any
+    image ending, where there is none of its own."""
     folder, slash, name = filename.rpartition("/")
     if not slash:
         return []

@@ -1,4 +1,5 @@
-"""Were the films of an evaluation held out from what is evaluated? What to say where they were not."""
+"""Were the films of an evaluation held out from what is evaluated? What to say where they were
+not."""
 
 import numpy as np
 import pandas as pd
@@ -73,8 +74,9 @@ def are_among(table, films, label=True):
 
 
 def of_children(table, films):
-    """Which films `(n,)` of a table are of the children of others, where both tell the patients. Two
-    hospitals may have patients of one name: they are the same children where their sexes agree."""
+    """Which films `(n,)` of a table are of the children of others, where both tell the patients.
+    Two hospitals may have patients of one name: they are the same children where their sexes
+    agree."""
     none = np.zeros(len(table), bool)
     if "patient" not in table or "patient" not in films:
         return none
@@ -125,8 +127,8 @@ def trained_on(member, table):
 
 
 def are_films_of(run, data, split, table, label=True):
-    """Which films `(n,)` of a table are films of a split of a run, see `are_among`, or show the same
-    children.
+    """Which films `(n,)` of a table are films of a split of a run, see `are_among`, or show the
+    same children.
 
     A run that was shipped has hashes in place of lists, which tell of id, sex and label together
     alone. One that has neither is known by its `data`, of config.json: all films are its own, or

@@ -88,8 +88,8 @@ def is_litter(name):
 
 
 def find_tables(source):
-    """The tables of a source in the native layout, otherwise all CSV files in it, and the one beside
-    it that has its name."""
+    """The tables of a source in the native layout, otherwise all CSV files in it, and the one
+    beside it that has its name."""
     native = [source.folder / place.table for place in SPLITS.values()]
     if all(path.is_file() for path in native):
         return native
@@ -115,7 +115,8 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
     none, and `row`: the table and the line in it.
 
     The name of a film's table counts before that of its source, unless `table_first` is False.
-    UserError when a table is no usable one; one that only lacks a column, or rows, is none of labels.
+    Tables that lack a needed column or have no rows are skipped; NoLabels when none is left.
+    UserError for a file that is no table, and for two tables of one split.
     """
     labelled, problems = [], []
     for table in tables:
@@ -159,8 +160,8 @@ def as_named(words, sources):
 
 
 def read_with_tables(sources, lent, male_value):
-    """`read_labelled_films` of each source with its own tables, and of those that have none of labels with
-    what others lend."""
+    """Read each source with the tables found in it. Those without a table of labels are read with
+    `lent`, the tables of sources that hold no films."""
     parts, borrowers, problem = [], [], None
     for source in sources:
         try:
@@ -250,9 +251,9 @@ def check_given_splits(films):
 
 
 def assign_splits(films, shares, seed, test_ids=()):
-    """Return the split of each film: a given one is kept, the others are drawn, stratified by sex and
-    age. `shares` (train, val, test) are of all patients. All films of a patient are in one split;
-    those of `test_ids` always go to test. UserError when none is left to train on."""
+    """Return the split of each film: a given one is kept, the others are drawn, stratified by sex
+    and age. `shares` (train, val, test) are of all patients. All films of a patient are in one
+    split; those of `test_ids` always go to test. UserError when none is left to train on."""
     patient, split = name_patients(films), films["kind"].copy()
     wanted = dict(zip(SPLITS, shares, strict=True))
     if (split != "").any():  # what is given is whole: only missing splits are drawn
@@ -290,8 +291,8 @@ def are_named(ids, named):
 def place_films(films, max_side, ready):
     """Bring films to `ready/<split folder>/<id><ending>` and write the tables of the splits.
 
-    Files are hard-linked where the file system can, else copied; with `max_side` (pixels) they
-    are written anew, shrunk to it, and so are DICOM files, which name the patient. Returns (films in
+    Files are hard-linked where the file system can, else copied; with `max_side` (pixels) they are
+    written anew, shrunk to it, and so are DICOM files, which name the patient. Returns (films in
     place, rows that failed with reasons).
     """
     anew = [is_written_anew(path, max_side) for path in films["path"]]

@@ -1,4 +1,5 @@
-"""Intervals around predictions that hold 90 % of bone ages (split-conformal), and whether they do."""
+"""Intervals around predictions that hold 90 % of bone ages (split-conformal), and whether they
+do."""
 
 import math
 
@@ -88,8 +89,8 @@ def coverage_row(covered, half, people):
 
 
 def share_interval(covered, n):
-    """Exact 95 % interval of a share (Clopper & Pearson 1934), films being of n children. All films of
-    one count as one, as if they were alike: rather too wide than too narrow."""
+    """Exact 95 % interval of a share (Clopper & Pearson 1934), films being of n children. All films
+    of one count as one, as if they were alike: rather too wide than too narrow."""
     from scipy.stats import beta
 
     inside = covered.mean() * n
@@ -100,7 +101,8 @@ def share_interval(covered, n):
 
 def evaluate_with_intervals(predictions, half_width, train_median=None, seed=42, held_out=None):
     """`evaluate_predictions`, and under "intervals" their coverage; None without intervals. It is
-    that of the films of the mask `held_out` `(n,)`: films that intervals were fitted to say nothing."""
+    that of the films of the mask `held_out` `(n,)`: films that intervals were fitted to say
+    nothing."""
     metrics = evaluate_predictions(predictions, train_median, seed)
     judged = predictions if held_out is None else predictions[held_out]
     metrics["intervals"] = (

@@ -31,8 +31,8 @@ def label_predictions(table, months):
 
 
 def seem_years(predictions):
-    """Whether labels look like years beside the months that are predicted: 12 times as many, more or
-    less. Infants, of whom too much is predicted, don't."""
+    """Whether labels look like years beside the months that are predicted: 12 times as many, more
+    or less. Infants, of whom too much is predicted, don't."""
     label, predicted = predictions["boneage"].median(), predictions["predicted"].median()
     return label <= LARGEST_YEARS and predicted > max(36, 6 * label)
 

@@ -23,7 +23,8 @@ BLUR = 1 / 16  # SD of the blur, as a share of the side of the film
 
 
 def part_of(number, size):
-    """The rows and columns, two slices, of hidden part `number` (0 .. PARTS ** 2 - 1) of a canvas."""
+    """The rows and columns, two slices, of hidden part `number` (0 .. PARTS ** 2 - 1) of a
+    canvas."""
     places = np.linspace(0, size - size // SIDE, PARTS).astype(int)
     return tuple(slice(places[k], places[k] + size // SIDE) for k in divmod(number, PARTS))
 

@@ -154,8 +154,8 @@ def notes_path(shard):
 
 
 def save_shard(shard, notes, path):
-    """Write a shard and its notes atomically; returns it memory-mapped. One that another process has
-    written meanwhile stays: a network folder may not replace what that process has mapped."""
+    """Write a shard and its notes atomically; returns it memory-mapped. One that another process
+    has written meanwhile stays: a network folder may not replace what that process has mapped."""
     with cache_folder(path.parent):
         if not load_shard(path):
             # the notes go first: whoever sees the shard must find them

@@ -107,7 +107,8 @@ def plot_lr_range(table, low, high, path):
 
 @rc_context(STYLE)
 def plot_predicted_vs_true(predictions, path, title, seed=42):
-    """Predicted against true bone age by sex, with the line of agreement and a band of 12 months."""
+    """Predicted against true bone age by sex, with the line of agreement and a band of 12
+    months."""
     error = predictions["error"].abs()
     interval = format_interval(bootstrap_interval(error, seed, people=people_of(predictions)))
     figure, axis = subplots(figsize=(5.6, 5.6))

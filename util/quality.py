@@ -99,9 +99,9 @@ class Tables:
 
 @dataclass
 class Audit:
-    """All that was found: the `tables`, `flags` of them and of films, `usable` (the rows that training
-    would take), `films` (kind, depth in bits, width and height in pixels, reason "" or why it is
-    unusable) and `same` (films by group of the same picture)."""
+    """All that was found: the `tables`, `flags` of them and of films, `usable` (the rows that
+    training would take), `films` (kind, depth in bits, width and height in pixels, reason "" or why
+    it is unusable) and `same` (films by group of the same picture)."""
 
     tables: Tables
     flags: pd.DataFrame

@@ -1,7 +1,7 @@
 """The one reader of radiographs: a file of any supported kind becomes uint8 grey, 0-255.
 
-`read_radiograph` gives a film in its own size, `read_canvases` the squares that models see. All that
-looks at films goes through these or their parts, so that all see the same pixels.
+`read_radiograph` gives a film in its own size, `read_canvases` the squares that models see. All
+that looks at films goes through these or their parts, so that all see the same pixels.
 """
 
 import os
@@ -35,8 +35,9 @@ KINDS = {  # first bytes of a file: its kind
 }
 # begins a segment of a JPEG, or is its end; neither one that stands among pixels (ITU T.81, B.1.1)
 JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])")
-# of TIFF 6.0, and of BigTIFF, which has 43, a plus, where that has 42: where the first page is told,
-# formats of an offset and of the number of tags, bytes of a tag, where its value stands among them
+# of TIFF 6.0, and of BigTIFF, which has 43, a plus, where that has 42: where the first page is
+# told, formats of an offset and of the number of tags, bytes of a tag, where its value stands among
+# them
 TIFF_LAYOUT, BIG_LAYOUT = (4, "I", "H", 12, 8), (8, "Q", "Q", 20, 12)
 # tags, and values of theirs
 SUBFILE, REDUCED_OR_MASK = 254, 0b101
@@ -242,8 +243,8 @@ def stretch_contrast(image):
 
 
 def looks_inverted(image):
-    """Whether a film or canvas `(H, W)`, 0-255, seems to show dark bones on a light ground, as one of
-    DICOM's MONOCHROME1 does when its converter did not turn it: the middle is darker than the
+    """Whether a film or canvas `(H, W)`, 0-255, seems to show dark bones on a light ground, as one
+    of DICOM's MONOCHROME1 does when its converter did not turn it: the middle is darker than the
     median corner, by more than INVERTED grey levels. White frames and two hands deceive it."""
     height, width = image.shape
     rows, columns = height // 8, width // 8

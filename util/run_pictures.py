@@ -1,4 +1,5 @@
-"""The pictures of a run: its history, what training saw, its errors, where an attention model looks."""
+"""The pictures of a run: its history, what training saw, its errors, where an attention model
+looks."""
 
 import numpy as np
 

@@ -1,4 +1,5 @@
-"""Films that show the same picture, also when it was saved anew in another size, kind or brightness.
+"""Films that show the same picture, also when it was saved anew in another size, kind or
+brightness.
 
 A hash of 256 bits finds the candidates among all pairs, a small picture of the details decides.
 Crops, mirrored and inverted copies are not found.

@@ -19,8 +19,8 @@ VERSION = 3  # raise it when a training can't go on from the state of the versio
 @dataclass
 class Progress:
     """Where a training is. Epochs count from 0 over the whole run; the best one is that of films of
-    `img_size` pixels, by its validation MAE (months); `history` has a row, a dict, for each epoch, and
-    `precision` is the dtype policy of Keras."""
+    `img_size` pixels, by its validation MAE (months); `history` has a row, a dict, for each epoch,
+    and `precision` is the dtype policy of Keras."""
 
     next_epoch: int = 0
     img_size: int | None = None

@@ -43,7 +43,8 @@ def check_start(args):
 
 
 def read_start(args):
-    """The Start that --weights names; None when that is no folder. UserError as of `check_start`."""
+    """The Start that --weights names; None when that is no folder. UserError as of
+    `check_start`."""
     check_start(args)
     if not starts_from_run(args):
         return None
@@ -53,9 +54,9 @@ def read_start(args):
 
 
 def check_start_films(films, args, run):
-    """UserError when the run to start from was trained on validation or test films of this one, or on
-    others of the same children: their errors would be those of films that the model knows. What may
-    be so by chance, as ids of two hospitals can be the same, is noted."""
+    """UserError when the run to start from was trained on validation or test films of this one, or
+    on others of the same children: their errors would be those of films that the model knows. What
+    may be so by chance, as ids of two hospitals can be the same, is noted."""
     if not starts_from_run(args):
         return
     start, config = read_run(args.weights)

@@ -117,8 +117,8 @@ def read_table(path):
 
 
 def check_widths(text, separator, n):
-    """ValueError when a row has more than `n` fields that are not blank: pandas would leave out what
-    is too much, such as the decimals of 11,5 in a table with commas between its columns."""
+    """ValueError when a row has more than `n` fields that are not blank: pandas would leave out
+    what is too much, such as the decimals of 11,5 in a table with commas between its columns."""
     for row in csv.reader(
         io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True
     ):
@@ -219,9 +219,9 @@ def read_months(column):
 
 
 def read_sex(table, columns, male_value, path):
-    """Sex of each row from the columns that hold it: words decide, then numbers, and true and false,
-    where it is known which is male; UserError where it isn't, or when two columns contradict each
-    other."""
+    """Sex of each row from the columns that hold it: words decide, then numbers, and true and
+    false, where it is known which is male; UserError where it isn't, or when two columns contradict
+    each other."""
     sex, coded = pd.Series(np.nan, index=table.index), []
     for column in columns:
         text = table[column].str.strip().str.lower()

@@ -60,8 +60,8 @@ def count_views(options):
 
 
 def views_to_evaluate(options):
-    """The numbers of views that a training with the options (a dict) evaluates on: the film alone, and
-    the mean of `count_views` where that is another."""
+    """The numbers of views that a training with the options (a dict) evaluates on: the film alone,
+    and the mean of `count_views` where that is another."""
     return sorted({1, count_views(options)})
 
 

@@ -1,4 +1,5 @@
-"""What `--weights` may name: weights known by name, a file of a backbone's, or the folder of a run."""
+"""What `--weights` may name: weights known by name, a file of a backbone's, or the folder of a
+run."""
 
 from pathlib import Path
 

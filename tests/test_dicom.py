@@ -22,9 +22,10 @@ import import_data  # noqa: E402
 import predict  # noqa: E402
 from clahe.enhance import enhance_folder  # noqa: E402
 from util.film_files import list_films  # noqa: E402
+from util.image_kinds import image_kind  # noqa: E402
 from util.phantoms import draw_phantom  # noqa: E402
 from util.pixel_cache import read_pixels  # noqa: E402
-from util.radiographs import RadiographError, decode, image_kind, read_radiograph  # noqa: E402
+from util.radiographs import RadiographError, decode, read_radiograph  # noqa: E402
 
 MAX12 = 4095
 

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from util.image_kinds import image_kind
 from util.radiographs import (
     FITS,
     RadiographError,
-    image_kind,
     prepare,
     read_canvases,
     read_radiograph,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from util.dicom import is_dicom_file
 from util.errors import UserError
-from util.tables import IMAGE_ENDINGS, clean_id, without_float
+from util.image_kinds import IMAGE_ENDINGS
+from util.tables import clean_id, without_float
 
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
 

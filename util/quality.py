@@ -17,6 +17,7 @@ import pandas as pd
 from util.data_folder import SPLITS, split_folder
 from util.errors import UserError
 from util.film_files import NO_FILE, SEVERAL, list_films, match_films
+from util.image_kinds import image_kind
 from util.parallel import map_films
 from util.radiographs import (
     EMPTY,
@@ -28,7 +29,6 @@ from util.radiographs import (
     RadiographError,
     count_levels,
     decode,
-    image_kind,
     looks_inverted,
     prepare,
     read_bytes,

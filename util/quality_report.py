@@ -8,6 +8,7 @@ import pandas as pd
 
 from util.data_folder import SPLITS
 from util.files import write_atomically, write_csv, write_json
+from util.image_kinds import ENDINGS
 from util.quality import CHECKS, LOOK, SERIOUS
 from util.quality_page import html_page
 from util.quality_plots import draw_pictures
@@ -15,13 +16,6 @@ from util.same_pictures import COPY_BITS, COPY_CORRELATION, HASH_BITS
 from util.split_table import describe_labels, format_splits
 
 LONGEST = 70  # letters of an example
-ENDINGS = {  # kind of a file: the endings that fit
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg"),
-    "WebP": (".webp",),
-    "TIFF": (".tif", ".tiff"),
-    "BMP": (".bmp",),
-}
 
 
 def write_report(audit, out, seed=42):
@@ -133,7 +127,7 @@ def describe_notes(audit):
     films = audit.films[audit.films["depth"] > 0]
     endings = films["path"].map(lambda path: Path(path).suffix.lower())
     odd = [
-        end not in ENDINGS.get(kind, {end})
+        kind != "DICOM" and end not in ENDINGS.get(kind, {end})  # which often have none
         for end, kind in zip(endings, films["kind"], strict=True)
     ]
     if any(odd):

@@ -5,8 +5,6 @@ that looks at films goes through these or their parts, so that all see the same 
 """
 
 import os
-import re
-import struct
 from pathlib import Path
 
 import cv2
@@ -15,6 +13,7 @@ import numpy as np
 from hand_crop.localiser import find_hands
 from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError
+from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, is_truncated, tiff_pages
 
 READER_VERSION = 6  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
@@ -24,26 +23,6 @@ UNREADABLE, EMPTY, TRUNCATED = "can't be read", "empty file", "truncated file"
 NO_IMAGE, TOO_SMALL, NO_CONTRAST = "not a readable image", "too small", "no contrast"
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
 INVERTED = 20  # grey levels; 10 of 12,000 real films, cut to the hand, look so, and none is
-KINDS = {  # first bytes of a file: its kind
-    b"\x89PNG": "PNG",
-    b"\xff\xd8": "JPEG",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"MM\0+": "TIFF",
-    b"BM": "BMP",
-}
-# begins a segment of a JPEG, or is its end; neither one that stands among pixels (ITU T.81, B.1.1)
-JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])")
-# of TIFF 6.0, and of BigTIFF, which has 43, a plus, where that has 42: where the first page is
-# told, formats of an offset and of the number of tags, bytes of a tag, where its value stands among
-# them
-TIFF_LAYOUT, BIG_LAYOUT = (4, "I", "H", 12, 8), (8, "Q", "Q", 20, 12)
-# tags, and values of theirs
-SUBFILE, REDUCED_OR_MASK = 254, 0b101
-PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
-TIFF_LONG = 4
-
 # OpenCV's own complaints about bad files would come beside our one line that names the file.
 (cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # OpenCV 5 moved it
 
@@ -158,72 +137,12 @@ def decode(data, path):
         raise RadiographError(path, f"{NO_IMAGE} (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
     if image.dtype not in (np.uint8, np.uint16):
         raise RadiographError(path, f"unsupported pixel type {image.dtype}")
-    pages = [page for page in tiff_pages(data) if not page.get(SUBFILE, 0) & REDUCED_OR_MASK]
+    pages = tiff_pages(data)
     if len(pages) > 1:
         raise RadiographError(path, f"TIFF of {len(pages)} pages, where one is expected")
     if image.dtype == np.uint16 and pages and pages[0].get(PHOTOMETRIC) == WHITE_IS_ZERO:
         image = 65535 - image  # OpenCV turns those of 8 bits alone
     return image
-
-
-def tiff_pages(data):
-    """The pages of a TIFF in order, each as {tag: its value, where that is one number} (TIFF 6.0,
-    section 2, or BigTIFF); none for other kinds of file."""
-    if image_kind(data) != "TIFF":
-        return []
-    order = "<" if data.startswith(b"II") else ">"
-    at, offset, number, length, value = BIG_LAYOUT if b"+" in data[:4] else TIFF_LAYOUT
-    pages, starts = [], set()
-    try:
-        (start,) = struct.unpack_from(order + offset, data, at)
-        while start and start not in starts:
-            starts.add(start)
-            (n,) = struct.unpack_from(order + number, data, start)
-            first = start + struct.calcsize(number)
-            tags = (tiff_tag(data, first + length * i, value, order) for i in range(n))
-            pages.append(dict(tags))
-            (start,) = struct.unpack_from(order + offset, data, first + length * n)
-    except (struct.error, OverflowError):  # the list of pages is damaged: what was read is there
-        pass
-    return pages
-
-
-def tiff_tag(data, at, value_at, order):
-    tag, kind = struct.unpack_from(f"{order}HH", data, at)
-    form = "I" if kind == TIFF_LONG else "H"
-    (value,) = struct.unpack_from(order + form, data, at + value_at)
-    return tag, value
-
-
-def image_kind(data):
-    """The kind of an image file by its first bytes: "PNG", "JPEG", ...; "unknown" for others."""
-    if data[8:12] == b"WEBP":
-        return "WebP"
-    if is_dicom(data):
-        return "DICOM"
-    return next((kind for start, kind in KINDS.items() if data.startswith(start)), "unknown")
-
-
-def is_truncated(data):
-    """Tell whether a PNG, JPEG or WebP lacks its end; decoders may fill the gap with grey."""
-    if data.startswith(b"\x89PNG"):
-        return data.rfind(b"IEND\xaeB`\x82") < 0
-    if data.startswith(b"\xff\xd8"):
-        return not has_jpeg_end(data)
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return len(data) < 8 + struct.unpack("<I", data[4:8])[0]
-    return False
-
-
-def has_jpeg_end(data):
-    """Whether a JPEG comes to its end of image, from segment to segment: a thumbnail within one has
-    an end of its own, and anything may stand behind."""
-    at = 2
-    while marker := JPEG_MARKER.search(data, at):
-        if marker[1] == b"\xd9":
-            return True
-        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-    return False
 
 
 def stretch_contrast(image):

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError, first_line
+from util.image_kinds import IMAGE_ENDINGS
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".dcm")
 LABELS = ["id", "sex", "boneage"]  # what tells a labelled film from others
 MAX_MONTHS = 300  # no bone age is above 25 years: such a number is in another unit
 LARGEST_YEARS = 22  # a table whose ages all lie below is as a rule in years

@@ -1,0 +1,98 @@
+"""Kinds of image files, told by their first bytes: whether they are whole, and the pages of a TIFF.
+
+Decoding is OpenCV's work; here is what it does not tell.
+"""
+
+import re
+import struct
+
+from util.dicom import is_dicom
+
+ENDINGS = {  # of file names, by kind
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "WebP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "DICOM": (".dcm",),
+}
+IMAGE_ENDINGS = tuple(ending for endings in ENDINGS.values() for ending in endings)
+FIRST_BYTES = {  # of a file: its kind
+    b"\x89PNG": "PNG",
+    b"\xff\xd8": "JPEG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"BM": "BMP",
+}
+# begins a segment of a JPEG, or is its end; neither one that stands among pixels (ITU T.81, B.1.1)
+JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])")
+# of TIFF 6.0, and of BigTIFF, which has 43, a plus, where that has 42: where the first page is
+# told, formats of an offset and of the number of tags, bytes of a tag, where its value stands among
+# them
+TIFF_LAYOUT, BIG_LAYOUT = (4, "I", "H", 12, 8), (8, "Q", "Q", 20, 12)
+# tags, and values of theirs
+SUBFILE, REDUCED_OR_MASK = 254, 0b101
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+TIFF_LONG = 4
+
+
+def image_kind(data):
+    """The kind of an image file by its first bytes: "PNG", "JPEG", ...; "unknown" for others."""
+    if data[8:12] == b"WEBP":
+        return "WebP"
+    if is_dicom(data):
+        return "DICOM"
+    return next((kind for start, kind in FIRST_BYTES.items() if data.startswith(start)), "unknown")
+
+
+def is_truncated(data):
+    """Tell whether a PNG, JPEG or WebP lacks its end; decoders may fill the gap with grey."""
+    if data.startswith(b"\x89PNG"):
+        return data.rfind(b"IEND\xaeB`\x82") < 0
+    if data.startswith(b"\xff\xd8"):
+        return not has_jpeg_end(data)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return len(data) < 8 + struct.unpack("<I", data[4:8])[0]
+    return False
+
+
+def has_jpeg_end(data):
+    """Whether a JPEG comes to its end of image, from segment to segment: a thumbnail within one has
+    an end of its own, and anything may stand behind."""
+    at = 2
+    while marker := JPEG_MARKER.search(data, at):
+        if marker[1] == b"\xd9":
+            return True
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return False
+
+
+def tiff_pages(data):
+    """The pages of a TIFF in order, without thumbnails and masks, each as {tag: its value, where
+    that is one number} (TIFF 6.0, section 2, or BigTIFF); none for other kinds of file."""
+    if image_kind(data) != "TIFF":
+        return []
+    order = "<" if data.startswith(b"II") else ">"
+    at, offset, number, length, value = BIG_LAYOUT if b"+" in data[:4] else TIFF_LAYOUT
+    pages, starts = [], set()
+    try:
+        (start,) = struct.unpack_from(order + offset, data, at)
+        while start and start not in starts:
+            starts.add(start)
+            (n,) = struct.unpack_from(order + number, data, start)
+            first = start + struct.calcsize(number)
+            tags = (tiff_tag(data, first + length * i, value, order) for i in range(n))
+            pages.append(dict(tags))
+            (start,) = struct.unpack_from(order + offset, data, first + length * n)
+    except (struct.error, OverflowError):  # the list of pages is damaged: what was read is there
+        pass
+    return [page for page in pages if not page.get(SUBFILE, 0) & REDUCED_OR_MASK]
+
+
+def tiff_tag(data, at, value_at, order):
+    tag, kind = struct.unpack_from(f"{order}HH", data, at)
+    form = "I" if kind == TIFF_LONG else "H"
+    (value,) = struct.unpack_from(order + form, data, at + value_at)
+    return tag, value

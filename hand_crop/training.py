@@ -23,12 +23,13 @@ FOLDS = 4
 CHANGES = Augmentation(rotation=25, zoom=0.25, aspect=0.2, shift=0.12, gamma=0.6, contrast=0.2)
 FRAMED = 0.3  # share of films that get a frame
 WHOLE = np.array([0, 0, 1, 1])
+BEYOND = 0.01  # of the film's side: so far may a box reach out of it
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]
 
 
 def read_boxes(table, folder):
     """Read films uint8 `(n, 160, 160)`, and for each its joint boxes `(k, 4)`: left, top, right,
-    bottom as shares of the film. UserError when there are too few."""
+    bottom as shares of the film. UserError when there are too few, or boxes are none."""
     boxes = read_table(table)
     missing = [column for column in ("id", *CORNERS) if column not in boxes]
     if missing:
@@ -37,6 +38,7 @@ def read_boxes(table, folder):
     boxes[CORNERS] = boxes[CORNERS].apply(pd.to_numeric, errors="coerce")
     if boxes[CORNERS].isna().any(axis=None):
         raise UserError(f"a corner that is no number ({table}). Correct or remove its row.")
+    check_shares(boxes[CORNERS], table)
     labels = pd.DataFrame({"id": boxes["id"].unique(), "filename": ""})
     found = match_films(labels, list_films(folder)).query("path != ''")
     if len(found) < FOLDS:
@@ -49,6 +51,17 @@ def read_boxes(table, folder):
     by_id = dict(list(boxes.groupby("id")))
     joints = [by_id[id_][CORNERS].to_numpy() for id_ in found["id"].iloc[good]]
     return pixels[good], joints
+
+
+def check_shares(corners, table):
+    """UserError when boxes are no shares of the film, as those in pixels, or their ends are swapped."""
+    low, high = corners[["xmin", "ymin"]].to_numpy(), corners[["xmax", "ymax"]].to_numpy()
+    bad = ((low < -BEYOND) | (high > 1 + BEYOND) | (low >= high)).any(axis=1)
+    if bad.any():
+        raise UserError(
+            f"{bad.sum()} boxes are no shares of the film's sides, 0 <= min < max <= 1 ({table}, line "
+            f"{corners.index[bad][0]}). Divide pixels by the sides of the film, or correct the rows."
+        )
 
 
 def cross_validate(films, joints, steps, seed):

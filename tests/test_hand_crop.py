@@ -262,6 +262,26 @@ def test_a_localiser_is_tested_trained_and_written(boxed, phantoms, tmp_path, ca
 
 
 @pytest.mark.parametrize(
+    ("corner", "value"), [("xmax", 40), ("ymin", -0.1), ("ymax", 0.2), ("xmin", 0.7)]
+)
+def test_boxes_that_are_no_shares_are_named(boxed, phantoms, corner, value):
+    """In pixels, out of the film, empty, and the wrong way round."""
+    boxes = pd.read_csv(boxed[1])
+    boxes.loc[3, corner] = value  # from 0.5 to 0.7 and from 0.6 to 0.8, in line 5 of the file
+    boxes.to_csv(boxed[1], index=False)
+    with pytest.raises(UserError, match="1 boxes are no shares of the film's sides.* line 5"):
+        training.read_boxes(boxed[1], phantoms / "test")
+
+
+def test_a_box_may_reach_a_little_out_of_the_film(boxed, phantoms):
+    boxes = pd.read_csv(boxed[1])
+    boxes.loc[3, ["xmin", "xmax"]] = [-0.005, 1.005]
+    boxes.to_csv(boxed[1], index=False)
+    _, joints = training.read_boxes(boxed[1], phantoms / "test")
+    assert joints[1][1].tolist() == [-0.005, 0.6, 1.005, 0.8]
+
+
+@pytest.mark.parametrize(
     ("out", "reason"),
     [
         ("there.npz", "the file is there already"),

@@ -40,6 +40,7 @@ def main(argv=None):
 
     run, config = read_run(args.model)
     paths = films_or_error(args.folder)
+    check_kinds(paths)
     views = args.tta_steps or count_views(config["options"])
     predict = test_time_augmentation(load_predictor(run, args.runtime, args.precision), views)
     import_tensorflow()
@@ -52,6 +53,16 @@ def main(argv=None):
     )
     names = ["imread and model.predict", f"predict.py, {args.runtime}, {describe_views(views)}"]
     print(format_turns(names, take_turns(ways, args.num_runs), len(paths), "films"))
+
+
+def check_kinds(paths):
+    """UserError when one of the films is DICOM, which OpenCV, and so the plain loop, does not read."""
+    from util.dicom import is_dicom_file
+
+    if dicom := [path for path in paths if is_dicom_file(path)]:
+        raise UserError(
+            f"the plain loop reads no DICOM ({dicom[0]}). Leave it out, or convert it to PNG."
+        )
 
 
 def check_readable(paths, size, fit):

@@ -6,6 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from conftest import check_error_line
 from test_radiographs import film
 
 pydicom = pytest.importorskip("pydicom")
@@ -241,6 +242,14 @@ def test_a_folder_of_dicom_films_is_predicted(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["a.dcm", "b.dcm", "c.png"]
     assert len({line.split(maxsplit=1)[1] for line in lines}) == 1
+
+
+def test_a_plain_loop_is_not_timed_on_dicom(tmp_path, inside):
+    """OpenCV gives nothing for it."""
+    write_png(tmp_path / "a.png", values_of_12_bits())
+    write_dicom(tmp_path / "b.dcm", values_of_12_bits())
+    process = inside("inference_speed.time_folder", tmp_path, "--model", predict.SHIPPED)
+    check_error_line(process, "reads no DICOM", "b.dcm")
 
 
 def test_clahe_copies_of_films_without_an_ending_keep_their_names(tmp_path):

@@ -54,13 +54,13 @@ def read_boxes(table, folder):
 
 
 def check_shares(corners, table):
-    """UserError when boxes are no shares of the film, as those in pixels, or their ends are swapped."""
+    """UserError when boxes are no shares of the film, as those in pixels, or are empty."""
     low, high = corners[["xmin", "ymin"]].to_numpy(), corners[["xmax", "ymax"]].to_numpy()
     bad = ((low < -BEYOND) | (high > 1 + BEYOND) | (low >= high)).any(axis=1)
     if bad.any():
         raise UserError(
-            f"{bad.sum()} boxes are no shares of the film's sides, 0 <= min < max <= 1 ({table}, line "
-            f"{corners.index[bad][0]}). Divide pixels by the sides of the film, or correct the rows."
+            f"{bad.sum()} boxes are no shares of the film's sides, 0 <= min < max <= 1 ({table}, "
+            f"line {corners.index[bad][0]}). Divide pixels by the film's sides, or correct rows."
         )
 
 

@@ -56,7 +56,7 @@ def main(argv=None):
 
 
 def check_kinds(paths):
-    """UserError when one of the films is DICOM, which OpenCV, and so the plain loop, does not read."""
+    """UserError when a film is DICOM, which OpenCV, and so the plain loop, does not read."""
     from util.dicom import is_dicom_file
 
     if dicom := [path for path in paths if is_dicom_file(path)]:

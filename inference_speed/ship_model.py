@@ -3,8 +3,8 @@
     python -m inference_speed.ship_model RUN --out models/NAME
 
 Kernels are stored in half precision, which Keras reads like any other model, and the months of the
-run's validation films must stay the same. Of films and labels hashes go along, and nothing of the
-machine it was trained on. Keras reads it from version 3.8 on.
+run's validation films must stay the same. The run's calibration and errors go along, of films and
+labels hashes, and nothing of the machine it was trained on. Keras reads it from version 3.8 on.
 """
 
 import io
@@ -25,7 +25,15 @@ NEWER = {  # settings of layers since Keras 3.8: what they are where nothing was
     **{"quantization_config": None, "input_axes": None, "output_axes": None},
     **{"renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99},
 }
-KEPT = ("options", "data", "hand_crop", "start", "versions", "git_commit")  # of config.json
+KEPT = (
+    "options",
+    "data",
+    "hand_crop",
+    "start",
+    "versions",
+    "git_commit",
+    "variables",
+)  # of config.json
 
 
 def parse_args(argv=None):
@@ -55,7 +63,9 @@ def main(argv=None):
                 f"{LARGEST_DIFFERENCE} ({args.run}). Ship the run as it is."
             )
         shipped.write_json("config.json", portable(config))
-        shipped.write_json(CALIBRATION, run.read_json(CALIBRATION))
+        for name in (CALIBRATION, "metrics.json"):
+            if content := run.read_json(name):
+                shipped.write_json(name, content)
         write_csv(shipped.path(FILM_HASHES), hash_splits(run))
         shipped.folder.rename(out)
     size = (out / "model.keras").stat().st_size / 1e6

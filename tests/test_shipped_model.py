@@ -1,11 +1,14 @@
 """The model that ships: it predicts without being named, always the same, and its card is of it."""
 
 import hashlib
+import json
 
+import pandas as pd
 import pytest
 from conftest import ROOT
 
 from predict import SHIPPED
+from util.metrics import format_interval
 
 FILM = ROOT / "tests" / "phantom.png"  # a drawn girl's hand of 137 months, no real film
 MONTHS = 147.3  # what the model says of it; it can't show that the model is good
@@ -37,6 +40,27 @@ def test_it_is_no_more_than_8_mb():
 def test_the_card_is_of_this_model():
     digest = hashlib.sha256((SHIPPED / "model.keras").read_bytes()).hexdigest()
     assert digest in (SHIPPED.parent / "README.md").read_text()
+
+
+def test_the_errors_on_the_card_are_those_of_the_run():
+    metrics = json.loads((SHIPPED / "metrics.json").read_text())
+    found = metrics["test_tta"]
+    rows = {"all": found, "all, the film alone": metrics["test"]}
+    rows |= {"boys": found["by_sex"]["male"], "girls": found["by_sex"]["female"]}
+    for sex, name in (("male", "boys"), ("female", "girls")):
+        for band, row in found["by_sex_and_age"][sex].items():
+            rows |= {band: found["by_age"][band], f"{name}, {band}": row}
+    card = (SHIPPED.parent / "README.md").read_text().replace("**", "")
+    for name, row in rows.items():
+        interval, bias = format_interval(row["mae_ci95"]), f"{row['bias']:+.2f}"
+        assert f"| {name} | {row['n']} | {row['mae']:.2f} | {interval} | {bias} |" in card
+
+
+def test_it_knows_which_films_it_was_trained_on():
+    hashes = pd.read_csv(SHIPPED / "film_hashes.csv", dtype=str)
+    films = hashes["split"].value_counts().to_dict()
+    data = json.loads((SHIPPED / "config.json").read_text())["data"]
+    assert films == {split: facts["n"] for split, facts in data.items()}
 
 
 def test_nothing_of_the_training_machine_ships():

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from modeling import batchnorm_layers
+from modeling import batchnorm_layers, hold_first_layers, unfreeze_backbone
+from modeling_advanced import build_model
 from preprocessing import load_films
 from util.batchnorm import (
     call_with_batch_statistics,
@@ -53,10 +54,40 @@ def test_statistics_are_those_of_all_batches():
     model = keras.Sequential([keras.Input((9, 9, 3)), layer])
     use_statistics([layer], "train")
     measure_statistics(
-        compile_forward(model), [layer], tf.constant(np.split(features, 3), tf.float32)
+        compile_forward(model, [layer]), [layer], tf.constant(np.split(features, 3), tf.float32)
     )
     np.testing.assert_allclose(layer.moving_mean, features.mean((0, 1, 2)), rtol=1e-4)
     np.testing.assert_allclose(layer.moving_variance, features.var((0, 1, 2)), rtol=1e-2)
+
+
+def test_statistics_are_those_of_a_network_without_dropout():
+    """As the saved model has none; EfficientNet leaves out whole blocks in training."""
+    features = np.random.default_rng(0).normal(3, 1, (32, 8, 8, 3)).astype("float32")
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Dropout(0.5, noise_shape=(None, 1, 1, 1))(image)
+    outputs = keras.layers.BatchNormalization()(x)
+    model = keras.Model(image, outputs)
+    layer = model.layers[-1]
+    use_statistics([layer], "train")
+    forward = compile_forward(model, [layer])
+    measure_statistics(forward, [layer], tf.constant(np.split(features, 2)))
+    np.testing.assert_allclose(layer.moving_mean, features.mean((0, 1, 2)), rtol=1e-3)
+    np.testing.assert_allclose(layer.moving_variance, features.var((0, 1, 2)), rtol=1e-2)
+
+
+def test_measuring_leaves_the_layers_as_they_were(tiny):
+    """Training goes on with them: held ones by their moving statistics, which are not measured."""
+    model = build_model("sex", "mobilenet", 32, weights="none", label_mean=0.0, label_sd=1.0)
+    unfreeze_backbone(model, "train")
+    hold_first_layers(model, 0.4)
+    layers = batchnorm_layers(model)
+    calls = [layer.call for layer in layers]
+    films = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 1)).astype("float32")
+    inputs = [tf.constant(films), tf.ones((4, 1))]
+    measure_statistics(compile_forward(model, layers), layers, [inputs])
+    assert [layer.call for layer in layers] == calls
+    measured = [bool((layer.moving_mean.numpy() != 0).any()) for layer in layers]
+    assert measured == [False, True, True]
 
 
 def test_a_run_is_saved_with_statistics_of_plain_films(small_run, phantoms):
@@ -69,7 +100,7 @@ def test_a_run_is_saved_with_statistics_of_plain_films(small_run, phantoms):
     saved = [layer.moving_mean.numpy() for layer in layers]
     use_statistics(layers, "train")
     measure_statistics(
-        compile_forward(model), layers, plain_batches(model, films, args, best_epoch)
+        compile_forward(model, layers), layers, plain_batches(model, films, args, best_epoch)
     )
     for layer, mean in zip(layers, saved, strict=True):
         np.testing.assert_allclose(layer.moving_mean, mean, rtol=1e-3, atol=1e-3)

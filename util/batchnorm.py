@@ -6,6 +6,7 @@ weights that have changed since. Here they are measured on plain training films,
 that are saved ("precise BatchNorm", Wu & Johnson 2021, 'Rethinking "Batch" in BatchNorm').
 """
 
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -55,14 +56,34 @@ def call_with_batch_statistics(layer, inputs, training=None, mask=None):
     return outputs
 
 
-def compile_forward(model):
-    """Return `forward(inputs)`, a compiled call of the model as in training."""
+def compile_forward(model, layers):
+    """Return `forward(inputs)`, a compiled call of the model in which BatchNorm `layers` do what they
+    do in training, and everything else what it does outside of it: dropout, stochastic depth
+    included, would add a variance that the saved model doesn't have."""
 
     @tf.function
     def forward(inputs):
-        return model(inputs, training=True)
+        with in_training(layers):  # while the call is traced
+            return model(inputs, training=False)
 
     return forward
+
+
+@contextmanager
+def in_training(layers):
+    """Within the block the `call` of BatchNorm layers is that of training, whatever the model's."""
+    calls = [layer.call for layer in layers]
+    for layer, call in zip(layers, calls, strict=True):
+        layer.call = partial(call_in_training, call)
+    try:
+        yield
+    finally:
+        for layer, call in zip(layers, calls, strict=True):
+            layer.call = call
+
+
+def call_in_training(call, inputs, training=None, mask=None):
+    return call(inputs, True, mask)
 
 
 def measure_statistics(forward, layers, batches):

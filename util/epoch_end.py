@@ -29,7 +29,8 @@ class EndOfEpoch(keras.callbacks.Callback):
         super().__init__()
         self.phase, self.progress, self.args, self.run = phase, progress, args, run
         self.bn, self.stage = bn, stage
-        self.forward = compile_forward(stage.model)  # traced when it is needed
+        # traced when it is needed
+        self.forward = compile_forward(stage.model, batchnorm_layers(stage.model))
 
     def on_epoch_begin(self, epoch, logs=None):
         seed_dropout(self.stage.model, self.args.seed, epoch)

@@ -19,7 +19,7 @@ from util.backbones import MODEL_TYPES
 from util.errors import UserError, run_command
 from util.files import quote
 from util.option_rules import BENCHMARK_RULES, parse_effective
-from util.options import add_backbones, count, new_parser
+from util.options import CANVAS, add_backbones, count, new_parser
 from util.parallel import cores
 from util.processes import ProcessFailed, run_alone
 from util.weights import NAMED_WEIGHTS, check_weights, weights_option
@@ -74,11 +74,13 @@ def parse_args(argv=None):
         "--num_runs", type=count(1), default=10, help="timed calls of each route, after a warm-up"
     )
     parser.add_argument(
-        "--img_size", type=count(32), help=f"side of the canvas, pixels (default: {DEFAULT_SIZE})"
+        "--img_size",
+        type=count(*CANVAS),
+        help=f"side of the canvas, pixels (default: {DEFAULT_SIZE})",
     )
     for name in ("--img_height", "--img_width"):
         parser.add_argument(
-            name, type=count(32), help="other names of --img_size: give both, and equal"
+            name, type=count(*CANVAS), help="other names of --img_size: give both, and equal"
         )
     parser.add_argument(
         "--weights",

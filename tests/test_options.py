@@ -318,3 +318,10 @@ def test_a_number_is_finite(capsys):
     with pytest.raises(SystemExit):
         train_advanced_streamlined.parse_args(["--gradient_clip_norm", "inf"])
     assert "inf is not allowed: must be finite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--img_size", "--img_size_small"])
+def test_a_canvas_has_a_largest_size(option, capsys):
+    with pytest.raises(SystemExit):
+        train_advanced_streamlined.parse_args([option, "200000"])
+    assert "200000 is too large: 4096 or less" in capsys.readouterr().err

@@ -402,14 +402,35 @@ def test_a_run_without_a_name_of_its_own_can_be_resumed(train, inside, unbroken,
 def test_an_interrupted_training_says_how_to_go_on(
     train, inside, monkeypatch, name, words, in_a_sweep, told
 ):
-    def interrupted(*_):
+    def interrupted(*of_run):
+        write_state(*of_run)
         raise KeyboardInterrupt
 
+    write_state = epoch_end.write_state
     monkeypatch.setattr(epoch_end, "write_state", interrupted)
     monkeypatch.setenv(STARTED_BY_A_SWEEP, in_a_sweep)
     process, _ = train(name, *words, by=inside)
     assert process.returncode == 130
     assert f"{told}\n" in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyboardInterrupt(), "interrupted"),
+        (MemoryError("no 9 GiB"), "error: out of memory (no 9 GiB)"),
+    ],
+)
+def test_a_run_without_a_state_leaves_no_folder(train, inside, tiny, monkeypatch, error, told):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(training, "write_state", fail)
+    process, run = train("stateless", by=inside)
+    assert process.stderr.startswith(told)
+    assert process.stderr.count("\n") == 1
+    assert "--resume" not in process.stdout
+    assert not run.exists()
 
 
 def test_a_resumed_run_is_kept_whatever_is_wrong(train, inside, unbroken, results):

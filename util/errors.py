@@ -55,6 +55,13 @@ def run_command(main):
             file=sys.stderr,
         )
         code = 2
+    except MemoryError as error:
+        print(
+            f"error: out of memory ({first_line(error)}). "
+            "Free some, or take smaller films, or fewer at once.",
+            file=sys.stderr,
+        )
+        code = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130

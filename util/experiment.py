@@ -59,8 +59,8 @@ def fill_run(run, args):
 
 
 def read_and_train(run, args):
-    """Returns the films, {split: Films}, and the history; a new run that can't be trained leaves no
-    folder behind."""
+    """Returns the films, {split: Films}, and the history; a new run that ends before it has a state to
+    go on from leaves no folder behind."""
     try:
         note_environment(run, check_options(args))
         films = load_splits(args, run)
@@ -69,12 +69,11 @@ def read_and_train(run, args):
         from util.training import train
 
         return films, train(stages, args, run)
-    except UserError:
+    except BaseException as error:
         if not args.resume:
             run.discard()
-        raise
-    except KeyboardInterrupt:
-        run.log(f"stopped; to go on: {how_to_resume(run, args)}")
+        if isinstance(error, KeyboardInterrupt) and run.folder.exists():
+            run.log(f"stopped; to go on: {how_to_resume(run, args)}")
         raise
 
 

@@ -13,6 +13,7 @@ from util.weights import weights_option
 
 LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
 CLR_MODES = ("triangular", "triangular2", "exp_range")
+CANVAS = (32, 4096)  # pixels: the least that a network takes, and more than films have as a rule
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -30,16 +31,14 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 class Parser(argparse.ArgumentParser):
     """Wrong usage ends in one line, without the screen of options before it."""
 
-    streamlined = (
-        frozenset()
-    )  # options that train_advanced_streamlined.py has and this script lacks
+    # options that train_advanced_streamlined.py has and this script lacks
+    streamlined = frozenset()
 
     def error(self, message):
         for word in message.removeprefix("unrecognized arguments:").split():
             if word.partition("=")[0] in self.streamlined:
-                message = (
-                    f"{word} is an option of train_advanced_streamlined.py, not of {self.prog}"
-                )
+                script = "train_advanced_streamlined.py"
+                message = f"{word} is an option of {script}, not of {self.prog}"
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")
 
 
@@ -132,7 +131,7 @@ def add_male_value(group):
 
 def add_canvas_options(group):
     group.add_argument(
-        "--img_size", type=count(32), default=500, help="side of the square canvas, in pixels"
+        "--img_size", type=count(*CANVAS), default=500, help="side of the square canvas, in pixels"
     )
     fit = group.add_mutually_exclusive_group()
     fit.add_argument(
@@ -219,7 +218,7 @@ def add_phase_options(group):
         help="epochs of fine-tuning on small films before those; the frozen epochs see them too",
     )
     group.add_argument(
-        "--img_size_small", type=count(32), default=128, help="side of small films, in pixels"
+        "--img_size_small", type=count(*CANVAS), default=128, help="side of small films, in pixels"
     )
     group.add_argument(
         "--hold_layers",

@@ -3,16 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import check_error_line
 
 import train_advanced_streamlined
 from util import lr_range
 from util.errors import UserError
+from util.experiment import options_of_test
 from util.phases import plan_phases
+from util.plots import plot_lr_range
+
+SEEDS = 300
 
 
-def losses(falls_from, falls_to, noise=0.01):
+def losses(falls_from, falls_to, noise=0.01, seed=1):
     """Loss 1.0, falling to 0.4 between two learning rates, then exploding."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     rates = np.geomspace(lr_range.LOWEST, lr_range.HIGHEST, lr_range.STEPS)
     share = np.clip(np.log(rates / falls_from) / np.log(falls_to / falls_from), 0, 1)
     values = 1 - 0.6 * share + rng.normal(0, noise, len(rates))
@@ -28,17 +33,37 @@ def test_the_range_is_where_the_loss_falls():
     assert 3e-3 < high < 1.1e-2
 
 
-def test_a_flat_loss_has_no_range():
-    table = lr_range.smooth(losses(1e-4, 1e-2, noise=3.0)[:100])
-    with pytest.raises(UserError, match="no learning rate"):
-        lr_range.falling_range(table)
+def test_a_fall_is_found_in_noise():
+    found = count_falls(losses(1e-4, 1e-2, noise=0.2, seed=seed) for seed in range(SEEDS))
+    assert found > 0.95 * SEEDS
+
+
+@pytest.mark.parametrize("steps", [60, 100, lr_range.STEPS])
+@pytest.mark.parametrize("noise", ["normal", "lognormal"])
+def test_noise_is_no_fall(noise, steps):
+    """Of many windows the lowest is low by chance."""
+    draws = (np.random.default_rng(seed) for seed in range(SEEDS))
+    assert count_falls(getattr(rng, noise)(1, 0.3, steps) for rng in draws) <= 0.02 * SEEDS
+
+
+@pytest.mark.parametrize("noise", [0, 0.002, 0.02])
+def test_a_loss_that_rises_from_the_start_has_no_range(noise):
+    rise = 1 + 0.01 * np.arange(60)
+    draws = (np.random.default_rng(seed) for seed in range(SEEDS))
+    assert count_falls(rise + rng.normal(0, noise, 60) for rng in draws) == 0
+
+
+def count_falls(tests):
+    """In how many of the tests, each a list of losses, a falling range is found."""
+    found = [lr_range.falling_range(lr_range.smooth(values)) for values in tests]
+    return sum(low < high for low, high in filter(None, found))
 
 
 @pytest.mark.parametrize("values", [[], [3.0]])
-def test_a_loss_that_is_no_number_from_the_start_has_no_range(values):
+def test_a_loss_that_is_no_number_from_the_start_has_no_range(values, tmp_path):
     table = lr_range.smooth([*values, float("nan"), float("nan")])
-    with pytest.raises(UserError, match="no learning rate"):
-        lr_range.falling_range(table)
+    assert lr_range.falling_range(table) is None
+    plot_lr_range(table, None, tmp_path / "curve.png")
 
 
 def test_the_rate_rises_by_one_factor_from_step_to_step():
@@ -78,3 +103,50 @@ def test_find_lr_tests_instead_of_training(
     assert table["lr"].is_monotonic_increasing
     assert (run / "plots" / "lr_range.png").stat().st_size > 10_000
     assert not (run / "model.keras").exists()
+
+
+SMALL = ["--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "16"]
+
+
+@pytest.mark.parametrize("rates", [None, (1e-3, 1e-2)])
+def test_a_test_that_found_nothing_keeps_its_curve(
+    rates, inside, tiny, phantoms, tmp_path, monkeypatch
+):
+    """It may have taken hours."""
+    monkeypatch.setattr(lr_range, "STEPS", 3)
+    monkeypatch.setattr(lr_range, "falling_range", lambda _: rates)
+    where = ["--data_dir", phantoms, "--results_dir", tmp_path, "--run_name", "range"]
+    process = inside("train_advanced_streamlined.py", *where, *SMALL, "--find_lr")
+    curve = tmp_path / "range" / "plots" / "lr_range.png"
+    assert curve.exists()
+    assert len(pd.read_csv(tmp_path / "range" / "lr_range.csv")) == 3
+    if rates:
+        assert process.returncode == 0, process.stderr
+    else:
+        check_error_line(process, "no learning rate", str(curve))
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), KeyboardInterrupt(), UserError("no")])
+def test_a_test_that_fails_leaves_no_folder(error, inside, tiny, phantoms, tmp_path, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(lr_range, "fit_steps", fail)
+    where = ["--data_dir", phantoms, "--results_dir", tmp_path, "--run_name", "range"]
+    process = inside("train_advanced_streamlined.py", *where, *SMALL, "--find_lr")
+    assert process.returncode in (2, 130)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_tested_phase_has_no_small_films_and_holds_what_has_learned(tmp_path):
+    """Those of a preset come before it in the training, which is not tested."""
+    cpu = ["--preset", "cpu", "--find_lr"]
+    args = options_of_test(train_advanced_streamlined.parse_args(cpu))
+    assert [(phase.name, phase.img_size) for phase in plan_phases(args)] == [
+        ("frozen", 192),
+        ("finetune", 192),
+    ]
+    assert args.hold_layers == 0
+    started = [*cpu, "--weights", str(tmp_path), "--hold_layers", "0.5"]
+    args = options_of_test(train_advanced_streamlined.parse_args(started))
+    assert (args.epochs_small, args.hold_layers) == (0, 0.5)

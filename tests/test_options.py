@@ -229,6 +229,10 @@ def test_every_option_has_a_case():
         ("--tta_steps 1 --preset cpu", "with --use_tta on a single view"),
         ("--resume --find_lr --run_name x", "with --find_lr"),
         ("--lr_finetune 0.1 --find_lr --fine_tune", "with --find_lr"),
+        (
+            "--hold_layers 0.3 --find_lr --fine_tune --preset cpu",
+            "with --find_lr, unless --weights is the folder of a run",
+        ),
         ("--lr 0.1 --find_lr", "with --find_lr, unless the head is trained first (--fine_tune)"),
         ("--show --folds 5", "with --folds"),
         ("--feature_views 2 --augment none", "above 1 with --augment none"),

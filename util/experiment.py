@@ -105,12 +105,21 @@ def check_options(args):
 
 def find_learning_rates(args):
     """Run the range test of the learning rate in place of a training, and say what it found."""
+    args = options_of_test(args)
     with closing(open_run(args, f"find_lr_{args.model_type}_{args.backbone}")) as run:
         find_rates(run, args)
 
 
+def options_of_test(args):
+    """The options of a range test. It sees films of full size alone, so that no layer has learned from
+    small ones (of a preset) before it is held; layers of a run to start from have."""
+    held = args.hold_layers if starts_from_run(args) else 0
+    return Namespace(**vars(args) | {"epochs_small": 0, "hold_layers": held})
+
+
 def find_rates(run, args):
-    """Fill the folder of a range test, and print the rates to train with."""
+    """Fill the folder of a range test, and print the rates to train with. Of a test that did not come
+    to its end nothing stays; UserError when the loss falls at no rate."""
     try:
         note_environment(run, check_options(args))
         films = load_splits(args, run)
@@ -119,11 +128,17 @@ def find_rates(run, args):
         from util.lr_range import falling_range, range_test
 
         table = range_test(model, films["train"], args, run)
-        low, high = falling_range(table)
-    except UserError:
+    except BaseException:
         run.discard()
         raise
-    plot = plots.plot_lr_range(table, low, high, run.path("plots", "lr_range.png"))
+    falling = falling_range(table)
+    plot = plots.plot_lr_range(table, falling, run.path("plots", "lr_range.png"))
+    if not falling:
+        raise UserError(
+            f"in {len(table)} steps the loss falls at no learning rate by more than its noise "
+            f"({plot}). Raise --batch_size, start from pretrained --weights, or check the labels."
+        )
+    low, high = falling
     run.log(f"the loss falls at learning rates from {low:.1e} to {high:.1e}: {plot}")
     feet = {"--lr": args.epochs_frozen, "--lr_finetune": args.fine_tune}
     rates = " ".join(f"{option} {low:.1e}" for option, trains in feet.items() if trains)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from util.backbones import POOLED, sees_sex
 from util.phases import can_hold_layers
 from util.runtimes import RUNTIMES
+from util.weights import starts_from_run
 
 
 class Rule(NamedTuple):
@@ -103,10 +104,15 @@ TRAINING_RULES = (
     Rule(
         (
             *("folds", "patience", "use_tta", "use_cyclical_lr", "use_clahe_val_test", "resume"),
-            *("lr_finetune", "epochs_finetune", "epochs_small", "img_size_small", "hold_layers"),
+            *("lr_finetune", "epochs_finetune", "epochs_small", "img_size_small"),
         ),
         "with --find_lr",
         lambda args: not args.find_lr,
+    ),
+    Rule(
+        ("hold_layers",),
+        "with --find_lr, unless --weights is the folder of a run",
+        lambda args: not args.find_lr or starts_from_run(args),
     ),
     Rule(
         ("lr",),

@@ -87,13 +87,16 @@ def plot_history(history, path):
 
 
 @rc_context(STYLE)
-def plot_lr_range(table, low, high, path):
-    """Loss against learning rate in a range test, with the range in which it falls."""
+def plot_lr_range(table, falling, path):
+    """Loss against learning rate in a range test, with the range (low, high) in which it falls, if
+    any."""
     figure, axis = subplots(figsize=(7, 4))
     axis.plot(table["lr"], table["loss"], ".", color=GREY, ms=3, alpha=0.6, label="each step")
     axis.plot(table["lr"], table["smoothed"], color=BLUE, label="smoothed")
-    axis.axvspan(low, high, color=ORANGE, alpha=0.15, lw=0, label=f"{low:.1e} to {high:.1e}")
-    top = 1.3 * max(table["smoothed"][: len(table) // 2])
+    if falling:
+        label = "{:.1e} to {:.1e}".format(*falling)
+        axis.axvspan(*falling, color=ORANGE, alpha=0.15, lw=0, label=label)
+    top = 1.3 * max(table["smoothed"][: (len(table) + 1) // 2], default=1)
     axis.set(
         xlabel="learning rate",
         ylabel="training loss",

@@ -56,12 +56,18 @@ def months_head(label_mean, label_sd, activation, dropout_rate, dense_units, see
 
 
 def check_activation(name):
+    """UserError when Keras has no activation of that name, or one that needs more than features
+    `(N, C)`, or returns others than so many."""
+    features = ops.ones((1, 4))
     try:
-        keras.activations.get(name)
-    except ValueError:
+        fits = keras.activations.get(name)(features).shape == features.shape
+    except Exception:  # of a function with more arguments, or what else has a name in Keras
+        fits = False
+    if not fits:
         raise UserError(
-            f"unknown activation (--activation {name}). Use a name of Keras, such as relu or tanh."
-        ) from None
+            f"not the activation of a dense layer (--activation {name}). "
+            "Use a name of Keras, such as relu or tanh."
+        )
 
 
 def image_features(backbone, img_size, weights):

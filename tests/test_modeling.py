@@ -350,6 +350,8 @@ def test_weights_file_is_loaded_and_a_wrong_one_refused(tmp_path):
         ({"backbone": "xception", "size": 64}, "--img_size 64.*71"),
         ({"model_type": "attention"}, "unknown model type.*attn_sex"),
         ({"activation": "relu7"}, "--activation relu7"),
+        ({"activation": "glu"}, "--activation glu"),  # half as many features
+        ({"activation": "threshold"}, "--activation threshold"),  # needs more than features
     ],
 )
 def test_wrong_choices_are_named(options, message):

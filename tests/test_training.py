@@ -3,7 +3,8 @@
 import fcntl
 import json
 import os
-from contextlib import contextmanager
+from argparse import Namespace
+from contextlib import contextmanager, nullcontext
 from unittest.mock import patch
 
 import cv2
@@ -27,6 +28,7 @@ from util.child import STARTED_BY_A_SWEEP
 from util.errors import UserError
 from util.runs import Run, open_run
 from util.saved_state import read_state
+from util.splits import check_splits_apart
 from util.training import batchnorm_mode
 
 TINY = [
@@ -338,6 +340,25 @@ def test_a_film_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):
     (tmp_path / "df_test.csv").symlink_to(phantoms / "df_train.csv")
     process, _ = train("leak", data_dir=tmp_path, by=inside)
     check_error_line(process, "both train and test")
+
+
+@pytest.mark.parametrize(
+    ("id_", "months", "told"),
+    [
+        ("00123", 60.0, "1 ids are in both train and test, such as 00123. Each"),
+        ("00123", 61.0, None),  # of another child, as two hospitals may number theirs
+        ("123", 61.0, "1 ids are in both train and test, such as 123. Each"),
+        ("124", 60.0, None),
+    ],
+)
+def test_leading_zeros_make_no_other_film(id_, months, told):
+    def split(id_, months):
+        row = {"id": [id_], "patient": "", "sex": 1.0, "boneage": months}
+        return Namespace(table=pd.DataFrame(row))
+
+    films = {"train": split(id_, months), "test": split("123", 60.0)}
+    with pytest.raises(UserError, match=told) if told else nullcontext():
+        check_splits_apart(films)
 
 
 def test_a_patient_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):

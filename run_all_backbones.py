@@ -6,10 +6,10 @@
 
 Every option of train_advanced.py is passed on, {backbone} in it stands for the name. Each run is a
 process of its own, in backbone_results/<sweep>/<backbone>/; one that fails does not end the sweep,
-and the same command goes on where it was stopped. A table, summary.csv, <backbone>_performance.json
-and backbones.png compare errors in months, speed and parameters. The exit code is 1 when a run
-failed. Without --fine_tune heads of sex and baseline models are trained on features of 3 views
-(--feature_views): util/README.md.
+and the same command goes on where it was stopped; other options need another --sweep. A table,
+summary.csv, <backbone>_performance.json and backbones.png compare errors in months, speed and
+parameters. The exit code is 1 when a run failed. Without --fine_tune heads of sex and baseline
+models are trained on features of 3 views (--feature_views): util/README.md.
 
 On several machines or GPUs, by Ray or as an array of SLURM jobs (docs/SCALE.md):
 
@@ -106,6 +106,7 @@ def main(argv=None):
     if args.summarise:
         sweep.check_sweep(folder)
     else:
+        sweep.check_data(mine)
         sweep.report_plan(mine)
         if not args.no_estimate:
             sweep.report_estimate(mine)

@@ -13,14 +13,24 @@ from subprocess import CompletedProcess
 
 import pandas as pd
 import pytest
-from conftest import ROOT, check_error_line
+from conftest import ROOT, check_error_line, copy_data
 
+import util.sweep
 from train_advanced import parse_args
 from util.child import why_it_failed
 from util.errors import UserError
+from util.processes import ProcessFailed
 from util.ray_sweep import check_ray
 from util.runs import best_row
-from util.sweep import add_feature_views, format_time, options_of, plan_runs, share_of
+from util.sweep import (
+    add_feature_views,
+    format_time,
+    options_of,
+    plan_runs,
+    report_estimate,
+    share_of,
+    summarise,
+)
 
 OPTIONS = ("--weights", "none", "--img_size", "64", "--epochs_frozen", "1", "--batch_size", "8")
 
@@ -88,6 +98,56 @@ def test_other_options_are_no_part_of_the_same_sweep(first, sweep, inside):
     check_error_line(process, "--lr 0.001 -> 0.5")
 
 
+def test_another_backbone_needs_the_options_of_the_others(first, sweep, inside):
+    """One table ranks them all; what holds for each of them alone may differ."""
+    more = {"backbones": ["vgg16"], "by": inside}
+    process, folder = sweep("--lr", "0.5", "--dry_run", **more)
+    check_error_line(process, "mobilenet of this sweep was started", "--lr 0.001 -> 0.5")
+    config = folder / "mobilenet" / "config.json"
+    known = config.read_text()
+    started = json.loads(known)
+    started["options"]["weights"] = "w/mobilenet.h5"
+    config.write_text(json.dumps(started))
+    process, _ = sweep("--weights", "w/{backbone}.h5", "--dry_run", **more)
+    config.write_text(known)
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["--dry_run"], ["--dry_run", "--no_estimate"]])
+def test_a_wrong_data_folder_is_told_once(words, inside, tmp_path):
+    where = ["--data_dir", tmp_path / "away", "--results_dir", tmp_path / "results"]
+    process = inside("run_all_backbones.py", *where, *words)
+    check_error_line(process, "no data folder", "away")
+    assert not process.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_without_ages_is_told_before_anything_starts(phantoms, inside, tmp_path):
+    folder = copy_data(phantoms, tmp_path / "Data")
+    (folder / "df_val.csv").write_text("id,sex\n1,M\n")
+    process = inside("run_all_backbones.py", "--data_dir", folder, "--results_dir", tmp_path)
+    check_error_line(process, "no column for boneage", "df_val.csv")
+    assert not process.stdout
+
+
+def test_without_an_estimate_there_is_no_total(monkeypatch, capsys, tmp_path):
+    def fail(*_, **__):
+        raise ProcessFailed("error: no")
+
+    monkeypatch.setattr(util.sweep, "run_alone", fail)
+    report_estimate(plan_runs(tmp_path, ["vgg16"], [], parse_args))
+    assert capsys.readouterr().out == "vgg16                error: no\n"
+
+
+def test_a_failure_that_another_job_removes_is_none(monkeypatch, tmp_path):
+    [run] = plan_runs(tmp_path, ["vgg16"], [], parse_args)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", lambda _: True)  # as it was a moment ago
+        assert summarise(run, None)["status"] == "to do"
+    run.fail("films too small")
+    assert summarise(run, None)["reason"] == "films too small"
+
+
 def test_a_dry_run_writes_nothing(sweep, inside):
     backbones = ["mobilenet", "vgg16"]
     process, folder = sweep("--dry_run", name="dry", backbones=backbones, by=inside)
@@ -99,7 +159,7 @@ def test_a_dry_run_writes_nothing(sweep, inside):
 
 def test_the_name_of_the_backbone_goes_into_options(sweep, inside):
     words = ["--dry_run", "--weights", "w/{backbone}.h5"]
-    process, _ = sweep(*words, backbones=["vgg16"], by=inside)
+    process, _ = sweep(*words, name="named", backbones=["vgg16"], by=inside)
     assert "--weights w/vgg16.h5" in process.stdout
 
 
@@ -121,13 +181,13 @@ def test_heads_are_trained_on_features_where_nothing_else_trains(words, added):
     assert add_feature_views(words.split(), args) == [*words.split(), *added]
 
 
-def test_options_of_a_sweep_hold_for_its_first_backbone(tmp_path, inside):
+def test_options_of_a_sweep_hold_for_its_first_backbone(tmp_path, phantoms, inside):
     """Also where they count only for the folder of a run."""
     (tmp_path / "small_vgg16").mkdir()
     words = ["--fine_tune", "--hold_layers", "0.3", "--weights", f"{tmp_path}/small_{{backbone}}"]
     assert options_of("vgg16", words)[-1] == f"{tmp_path}/small_vgg16"
     sweep = ["--backbones", "vgg16", "--results_dir", tmp_path, "--dry_run", "--no_estimate"]
-    process = inside("run_all_backbones.py", *sweep, *words)
+    process = inside("run_all_backbones.py", *sweep, "--data_dir", phantoms, *words)
     assert process.returncode == 0, process.stderr
     assert f"--weights {tmp_path}/small_vgg16" in process.stdout
 
@@ -177,19 +237,21 @@ def test_the_smallest_validation_error_comes_first(first, sweep, inside):
 
 
 def test_a_backbone_more_keeps_the_rows_of_the_others(first, sweep, inside):
-    """And a table of runs with other test films says so."""
+    """And a table of runs with other films says so."""
     for backbone in ("mobilenet", "mobilenet_v2"):
         folder = first[1].with_name("more") / backbone
         shutil.copytree(first[1] / "mobilenet", folder)
         config = json.loads((folder / "config.json").read_text())
-        config["options"]["backbone"] = config["data"]["test"]["fingerprint"] = backbone
+        config["options"]["backbone"] = backbone
+        for split in ("val", "test"):
+            config["data"][split]["fingerprint"] = backbone
         (folder / "config.json").write_text(json.dumps(config))
     one, folder = sweep("--summarise", name="more", backbones=["mobilenet"], by=inside)
     two, _ = sweep("--summarise", name="more", backbones=["mobilenet_v2"], by=inside)
     table = pd.read_csv(folder / "summary.csv")
     assert sorted(table["backbone"]) == ["mobilenet", "mobilenet_v2"]
-    assert "test films changed between these runs" in two.stdout
-    assert "test films changed" not in one.stdout
+    assert "note: val, test films changed between these runs" in two.stdout
+    assert "films changed" not in one.stdout
 
 
 def test_a_mistyped_sweep_is_not_summarised(inside, tmp_path):

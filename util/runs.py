@@ -195,14 +195,20 @@ def lasting_options(args):
 
 def check_same_options(started, now):
     """UserError when a run was started with other options than those of now."""
-    keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE)
-    keys = [key for key in keys if started.get(key) != now.get(key)]
-    if keys:
-        changes = ", ".join(f"--{key} {started.get(key)} -> {now.get(key)}" for key in keys)
+    changes = changed_options(started, now)
+    if changes:
         raise UserError(
             f"the run was started with other options ({changes}). "
             "Resume with the same ones, or start a new run."
         )
+
+
+def changed_options(started, now):
+    """Which options of those that decide a result are not what they were when a run was started, in
+    words; "" when all are."""
+    keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE)
+    keys = [key for key in keys if started.get(key) != now.get(key)]
+    return ", ".join(f"--{key} {started.get(key)} -> {now.get(key)}" for key in keys)
 
 
 def add_to_config(run, content):

@@ -10,13 +10,15 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from util.backbones import POOLED
+from preprocessing import read_labelled_folder
+from util.backbones import BACKBONES, POOLED
 from util.child import why_it_failed
+from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
 from util.files import write_atomically, write_csv, write_json
 from util.metrics import format_interval
 from util.processes import ROOT, ProcessFailed, run_alone
-from util.runs import Run, best_row, check_same_options, lasting_options
+from util.runs import Run, best_row, changed_options, lasting_options
 
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
 
@@ -40,6 +42,14 @@ class SweepRun:
         """Holds why the last attempt at the run failed, for all jobs that work on the sweep."""
         return self.folder.with_name(f"{self.backbone}_failure.txt")
 
+    @property
+    def failure(self):
+        """What `failure_file` holds; "" where there is none."""
+        try:
+            return self.failure_file.read_text()
+        except FileNotFoundError:  # a job that tries again may remove it at any moment
+            return ""
+
     def fail(self, reason):
         """Print and keep the reason of a failure."""
         print(reason, file=sys.stderr, flush=True)
@@ -49,19 +59,43 @@ class SweepRun:
 
 def plan_runs(folder, backbones, options, parse_training_args):
     """The runs of a sweep, in the order asked for; {backbone} in an option stands for its name.
-    Raises UserError when a run in the folder was started with other options; wrong options end
-    the command."""
-    runs = []
-    for backbone in dict.fromkeys(backbones):
-        where = ["--backbone", backbone, "--results_dir", str(folder), "--run_name", backbone]
-        typed = [*options_of(backbone, options), *where]
-        args = parse_training_args(typed)
-        run = SweepRun(backbone, folder / backbone, typed, args)
-        started = Run(run.folder).read_json("config.json")
-        if started:
-            check_same_options(started["options"], lasting_options(args))
-        runs.append(run)
-    return runs
+    Raises UserError when a run in the folder was started with other options, as one table compares
+    all that are there; wrong options end the command."""
+    asked = list(dict.fromkeys(backbones))
+    started = [name for name in BACKBONES if (folder / name / "config.json").exists()]
+    others = [name for name in started if name not in asked]
+    runs = [plan_run(folder, name, options, parse_training_args) for name in asked + others]
+    for run in runs:
+        check_started_alike(run)
+    return runs[: len(asked)]
+
+
+def plan_run(folder, backbone, options, parse_training_args):
+    """The run of one backbone in the folder of a sweep."""
+    where = ["--backbone", backbone, "--results_dir", str(folder), "--run_name", backbone]
+    typed = [*options_of(backbone, options), *where]
+    return SweepRun(backbone, folder / backbone, typed, parse_training_args(typed))
+
+
+def check_started_alike(run):
+    """UserError when a run was started with other options than those of the sweep now."""
+    started = Run(run.folder).read_json("config.json")
+    changes = started and changed_options(started["options"], lasting_options(run.args))
+    if changes:
+        raise UserError(
+            f"{run.backbone} of this sweep was started with other options ({changes}). "
+            "Use the same ones, or name another --sweep."
+        )
+
+
+def check_data(runs):
+    """UserError, before a process starts, when runs that are to do would find no films: folders and
+    tables of all splits are read once."""
+    places = {(run.args.data_dir, run.args.male_value) for run in runs if not run.metrics}
+    for data_dir, male_value in sorted(places, key=str):
+        for split in SPLITS:
+            folder, table = split_paths(data_dir, split)
+            read_labelled_folder(table, folder, male_value)
 
 
 def options_of(backbone, options):
@@ -104,7 +138,7 @@ def report_estimate(runs):
         except ProcessFailed as reason:
             unknown.append(run.backbone)
             print(f"{run.backbone:20s} {reason}")
-    if todo:
+    if len(unknown) < len(todo):
         note = f", without {', '.join(unknown)}" if unknown else ""
         print(f"in all about {format_time(seconds)}{note}, one by one here\n", flush=True)
 
@@ -160,7 +194,7 @@ def summarise(run, metrics):
     is None for a run that isn't finished."""
     row = {"backbone": run.backbone, "model_type": run.args.model_type}
     if not metrics:
-        reason = run.failure_file.read_text() if run.failure_file.exists() else ""
+        reason = run.failure
         status = "failed" if reason else "to do"
         return row | {"status": status, "val_mae": float("nan"), "reason": reason}
     test, history = metrics["test"], pd.read_csv(run.folder / "history.csv")
@@ -169,7 +203,7 @@ def summarise(run, metrics):
     return row | {
         "status": "done",
         "n": test["n"],
-        "test_films": config["data"]["test"]["fingerprint"],
+        **{f"{split}_films": config["data"][split]["fingerprint"] for split in SPLITS},
         "test_mae": test["mae"],
         **dict(zip(("ci95_low", "ci95_high"), test["mae_ci95"] or 2 * [float("nan")], strict=True)),
         "bias": test["bias"],
@@ -193,12 +227,20 @@ def report_results(folder, table):
         print(f"\n{format_table(done)}")
         plot = plot_sweep(done, folder / "backbones.png", folder.name)
         print(f"\nsummary {folder / 'summary.csv'}, picture {plot}")
-        if "test_films" in done and done["test_films"].nunique() > 1:
-            print("note: test films changed between these runs: their errors can't be compared")
+        if changed := changed_splits(done):
+            films = f"{', '.join(changed)} films"
+            print(f"note: {films} changed between these runs: their errors can't be compared")
     for row in failed.itertuples():
         print(f"error: {row.backbone} failed: {row.reason.removeprefix('error: ')}")
     if len(to_do):
         print(f"to do: {', '.join(to_do['backbone'])}")
+
+
+def changed_splits(done):
+    """The splits whose films or labels are not the same in all finished runs, as far as their rows
+    tell: those of earlier versions hold the fingerprint of test films alone."""
+    columns = {split: f"{split}_films" for split in SPLITS}
+    return [s for s, column in columns.items() if column in done and done[column].nunique() > 1]
 
 
 def format_table(done):

@@ -446,7 +446,7 @@ def test_a_run_without_a_state_leaves_no_folder(train, inside, tiny, monkeypatch
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(training, "write_state", fail)
+    monkeypatch.setattr(epoch_end, "write_state", fail)
     process, run = train("stateless", by=inside)
     assert process.stderr.startswith(told)
     assert process.stderr.count("\n") == 1

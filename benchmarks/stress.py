@@ -5,7 +5,7 @@ is changed before it is read, as a hospital, a scanner or a mistake would, and p
 
 Prints, for each change: MAE, and its difference to plain films, with paired 95 % intervals; the
 mean by which months move to either side; and the shares of films on which no hand was found for
-certain and of which predict.py says that they look inverted.
+certain, and of which predict.py says that they look inverted or turned.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from preprocessing import read_labelled_folder
-from util.canvases import look_inverted, read_on_canvases, taken_whole
+from util.canvases import look_inverted, look_turned, read_on_canvases, taken_whole
 from util.ensemble import Ensemble, choose_views, read_members
 from util.errors import UserError, run_command
 from util.metrics import (
@@ -139,14 +139,14 @@ def main(argv=None):
     print(f"  {'':27s}{'MAE':>6s}   {'difference':27s}{'moved by':>20s}{'whole':>9s}{'warned':>8s}")
     plain = None
     for name, change in CHANGES.items():
-        predictions, whole, inverted = predict_changed(ensemble, films, change, args)
+        predictions, whole, odd = predict_changed(ensemble, films, change, args)
         plain = predictions if plain is None else plain
-        print(format_change(name, predictions, plain, whole, inverted, args.seed), flush=True)
+        print(format_change(name, predictions, plain, whole, odd, args.seed), flush=True)
 
 
 def predict_changed(ensemble, films, change, args):
-    """The predictions of labelled films after a change, and which of them `(n,)` were taken whole
-    and look inverted."""
+    """The predictions of labelled films after a change, and which of them `(n,)` were taken whole,
+    and look inverted or turned."""
     with TemporaryDirectory() as folder:
         paths = [str(Path(folder) / f"{number}.png") for number in range(len(films))]
 
@@ -160,10 +160,11 @@ def predict_changed(ensemble, films, change, args):
     if failures:
         raise UserError(f"a changed film can't be read: {next(iter(failures.values()))}.")
     months = ensemble.predict(pixels, films["sex"].to_numpy(), args.batch_size_eval)["months"]
-    return label_predictions(films, months), taken_whole(pixels), look_inverted(pixels)
+    odd = look_inverted(pixels) | (look_turned(pixels) > 0)
+    return label_predictions(films, months), taken_whole(pixels), odd
 
 
-def format_change(name, predictions, plain, whole, inverted, seed):
+def format_change(name, predictions, plain, whole, odd, seed):
     """One line of the table."""
     line = f"  {name:27s}{predictions['error'].abs().mean():6.2f}   "
     if predictions is plain:
@@ -175,7 +176,7 @@ def format_change(name, predictions, plain, whole, inverted, seed):
         difference = format_interval(comparison["difference_ci95"], sign="+")
         told = f"{comparison['difference']:+6.2f} {difference:20s}"
         told += f"{moved.mean():+6.2f} {format_interval(interval, sign='+')}".rjust(20)
-    return f"{line}{told}{whole.mean():9.0%}{inverted.mean():8.0%}"
+    return f"{line}{told}{whole.mean():9.0%}{odd.mean():8.0%}"
 
 
 if __name__ == "__main__":

@@ -121,6 +121,13 @@ def test_an_infinite_value_beside_the_age_is_flagged(folder):
     assert found(folder) == {"infinite values": ["test"]}
 
 
+def test_a_film_that_is_turned_is_flagged(folder):
+    path = film(folder, "test", 1)
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(path), cv2.rotate(image, cv2.ROTATE_180))
+    assert found(folder) == {"film looks turned": [("test", 1)]}
+
+
 def test_ages_in_years_are_told(folder):
     table = pd.read_csv(folder / "df_train.csv")
     table.assign(boneage=table["boneage"] / 12).to_csv(folder / "df_train.csv", index=False)

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from hand_crop.localiser import shrink
+from hand_crop.orientation import degrees_turned
 from util.pixel_cache import read_pixels
 from util.radiographs import looks_inverted
 
-FEW_INVERTED = 0.01  # share of films: white frames make a few look so
+FEW_ODD = 0.01  # share of films: white frames make a few look inverted
 
 
 def read_on_canvases(canvases, paths):
@@ -37,11 +39,21 @@ def look_inverted(pixels):
     )
 
 
-def inverted_note(inverted, n):
-    """What to say, in a list, where so many of n films look inverted."""
-    if inverted <= max(1, FEW_INVERTED * n):
-        return []
+def look_turned(pixels):
+    """By how many degrees films look turned, `(n,)`, see `degrees_turned`; `pixels` is
+    {canvas: Pixels}, of which the first counts."""
+    canvas = next(iter(pixels.values()))
+    return degrees_turned([shrink(canvas[[i]][0]) for i in range(len(canvas))])
+
+
+def odd_notes(inverted, turned):
+    """What to say, in a list, where more than a few of n films look inverted or turned, `(n,)`."""
+    wrongs = (
+        (inverted, "inverted", "bones must be light on a dark ground"),
+        (turned > 0, "turned", "fingers must point up"),
+    )
     return [
-        f"{inverted} films look inverted, and months are wrong if they are: bones must be light on a "
-        "dark ground"
+        f"{odd.sum()} films look {word}, and months are wrong if they are: {rule}"
+        for odd, word, rule in wrongs
+        if odd.sum() > max(1, FEW_ODD * len(odd))
     ]

@@ -7,7 +7,7 @@ from clahe.enhance import complete_clahe
 from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
-from util.canvases import inverted_note, look_inverted, pixels_of, taken_whole
+from util.canvases import look_inverted, look_turned, odd_notes, pixels_of, taken_whole
 from util.ensemble import (
     Ensemble,
     check_same_files,
@@ -96,9 +96,9 @@ def calibrate(ensemble, args):
     first = films[ensemble.canvases[0]]
     hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
     report_left_out(first.left_out)
-    inverted = look_inverted(pixels_of(films)).sum()
+    pixels = pixels_of(films)
     _, notes = held_out(ensemble, first.table)
-    notes += inverted_note(inverted, len(first))
+    notes += odd_notes(look_inverted(pixels), look_turned(pixels))
     for note in localiser_notes(ensemble.members) + notes:
         print(f"note: {note}")
     ensemble.load(args.runtime, args.precision)
@@ -171,21 +171,22 @@ def compute_metrics(ensemble, predictions, films, args):
     """What is found and known of an evaluation, for metrics.json. The coverage of intervals is that
     on films that are new to the model alone."""
     table, pixels = films[ensemble.canvases[0]].table, pixels_of(films)
-    inverted, whole = int(look_inverted(pixels).sum()), int(taken_whole(pixels).sum())
+    inverted, turned = look_inverted(pixels), look_turned(pixels)
     new, doubts = held_out(ensemble, table)
     median = ensemble.members[0].config["data"]["train"]["median"]
     half_width = ensemble.calibration["half_width"]
     notes = [
         *ensemble.notes,
         *doubts,
-        *inverted_note(inverted, len(table)),
+        *odd_notes(inverted, turned),
     ]
     if seem_years(predictions):
         notes.append("the ages look like years: multiply them by 12 if they are years")
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
         "views": ensemble.views,
-        "whole": whole,
-        "inverted": inverted,
+        "whole": int(taken_whole(pixels).sum()),
+        "inverted": int(inverted.sum()),
+        "turned": int((turned > 0).sum()),
         "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
         "models": [hash_file(member.run.folder / "model.keras") for member in ensemble.members],
         "films": describe_films(ensemble, args) | {"fingerprint": fingerprint(table)},

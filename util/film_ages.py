@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from util.canvases import look_inverted, read_on_canvases, taken_whole
+from util.canvases import look_inverted, look_turned, read_on_canvases, taken_whole
 from util.errors import UserError
 from util.files import write_csv
 from util.film_files import SEVERAL, films_or_error, match_films, stem_of
@@ -24,6 +24,7 @@ WHOLE = "no hand found for certain, the whole film is used"
 INVERTED = (
     "the film looks inverted, its months are wrong if it is: bones must be light on a dark ground"
 )
+TURNED = "the film looks turned by {} degrees, its months are wrong if it is: fingers must point up"
 CHUNK = 256  # films at most that are read before they are predicted: memory is flat
 
 
@@ -118,8 +119,8 @@ def print_ages(ensemble, films, args):
 
 def predict_chunk(ensemble, films, batch_size):
     """Predict some films: adds filename, months, low and high, NaN where `problem` says why,
-    sd_score, NaN where the age of the child is unknown, and whether a film was taken `whole` or
-    looks `inverted`."""
+    sd_score, NaN where the age of the child is unknown, whether a film was taken `whole` or looks
+    `inverted`, and by how many degrees it looks `turned`."""
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
@@ -136,6 +137,7 @@ def predict_chunk(ensemble, films, batch_size):
         problem=pd.Series(failures, dtype=object).reindex(films.index),
         whole=taken_whole(pixels),
         inverted=look_inverted(pixels),
+        turned=look_turned(pixels),
     )
     films = pd.concat([films, ages], axis=1)
     scores = [sd_score(film.months, film.age_months, film.sex) for film in films.itertuples()]
@@ -150,9 +152,9 @@ def print_films(ages, width):
             print(f"error: {film.problem} ({film.path})", file=sys.stderr)
             continue
         print(f"{film.shown:{width}s}  {format_film(film)}")
-        for told, note in ((film.whole, WHOLE), (film.inverted, INVERTED)):
+        for told, note in ((film.whole, WHOLE), (film.inverted, INVERTED), (film.turned, TURNED)):
             if told:
-                print(f"note: {note} ({film.path})", file=sys.stderr)
+                print(f"note: {note.format(told)} ({film.path})", file=sys.stderr)
 
 
 def format_film(film):

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hand_crop.localiser import shrink
+from hand_crop.orientation import degrees_turned
 from util.data_folder import SPLITS, split_folder
 from util.errors import UserError
 from util.film_files import NO_FILE, SEVERAL, list_films, match_films
@@ -75,6 +77,7 @@ CHECKS = {  # what can be wrong: (severity, what to do)
     TOO_SMALL: (SERIOUS, FILE_ADVICE),
     "unusable film": (SERIOUS, FILE_ADVICE),
     "films look inverted": (LOOK, "Invert them if bones are dark on a light ground."),
+    "film looks turned": (LOOK, "Turn it if fingers don't point up: models have seen no others."),
     "hardly any contrast": (LOOK, "Look whether it shows a hand; training uses it."),
     "same picture in two splits": (SERIOUS, "Keep it in one split: this flatters the test error."),
     "same picture twice in a split": (LOOK, "Keep one, the one with the right label."),
@@ -120,6 +123,7 @@ class Film:
     height: int = 0
     levels: int = 0
     inverted: bool = False
+    small: np.ndarray = None
     reason: str = ""
     digest: bytes = b""
     bits: np.ndarray = None
@@ -133,6 +137,9 @@ def check_data(tables, workers=None, progress=False):
     films = map_films(read_film, shown["path"], "checking films", workers, progress)
     facts = ["kind", "depth", "width", "height", "levels", "inverted", "reason"]
     frame = shown.assign(**{name: [getattr(film, name) for film in films] for name in facts})
+    readable = (frame["reason"] == "").to_numpy()
+    frame["turned"] = 0
+    frame.loc[readable, "turned"] = degrees_turned([f.small for f in films if not f.reason])
     same = same_pictures(shown, films)
     usable = [split_usable(part)[0] for _, part in rows.groupby("split", sort=False)]
     usable = pd.concat(usable, ignore_index=True)
@@ -314,6 +321,7 @@ def read_film(path):
     film.levels, film.inverted = count_levels(stretched), looks_inverted(stretched)
     film.digest = hashlib.blake2b(image.tobytes(), salt=f"{image.shape}".encode()[:16]).digest()
     film.bits, film.thumbnail = difference_hash(stretched), thumbnail(stretched)
+    film.small = shrink(stretched)
     return film
 
 
@@ -325,6 +333,8 @@ def check_films(films):
         yield flag(check, part, reason.removeprefix(check).strip(": "))
     flat = films[(films["reason"] == "") & (films["levels"] < LEAST_LEVELS)]
     yield flag("hardly any contrast", flat, flat["levels"].astype(str) + " grey levels")
+    turned = films[films["turned"] > 0]
+    yield flag("film looks turned", turned, "by " + turned["turned"].astype(str) + " degrees")
     for split, inverted in films.groupby("split", sort=False)["inverted"]:
         if inverted.sum() >= 5 and inverted.mean() > MANY_INVERTED:
             detail = (

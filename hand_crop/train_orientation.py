@@ -1,0 +1,146 @@
+"""Train what tells whether a film is turned, on films with fingers up, and say how good it is.
+
+    python -m hand_crop.train_orientation --images Data/train
+
+A quarter of the films is held out, turned by 0, 90, 180 and 270 degrees, and judged by a network
+that never saw them. Then a network is trained on all films and written to --out.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hand_crop.localiser import save_layers, shrink
+from hand_crop.orientation import CERTAIN, FROM_MIRROR, turn_chances
+from hand_crop.train_localiser import check_out
+from util.augmentation import Augmentation, random_affine, random_grey_table, warp
+from util.errors import UserError, run_command
+from util.options import add_seed, count, new_parser
+
+SIDE = 128  # pixels of a film that is changed at random before it is shrunk for the network
+BATCH = 64
+LEAST = 8  # films
+CHANGES = Augmentation(
+    rotation=20, zoom=0.2, aspect=0.2, shift=0.1, gamma=0.6, contrast=0.2, flip=0
+)
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of upright films")
+    parser.add_argument("--steps", type=count(20), default=3000, help="training steps a network")
+    parser.add_argument("--out", metavar="FILE", help="write the network's weights (.npz) here")
+    add_seed(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    if args.out:
+        check_out(Path(args.out))
+    from util.quiet import import_tensorflow
+
+    import_tensorflow()
+    films = read_turned(args.images)
+    order = np.random.default_rng(args.seed).permutation(len(films))
+    unseen, seen = np.split(order, [len(order) // 4])
+    report(films[unseen], train(films[seen], args.steps, args.seed))
+    if args.out:
+        save_layers(train(films, args.steps, args.seed), args.out)
+        print(f"weights: {args.out}")
+
+
+def read_turned(folder):
+    """Read the upright films of a folder, each turned by 0, 90, 180 and 270 degrees before it is cut
+    to the hand, as that may go wrong then, and whole: uint8 `(n, 2, 4, SIDE, SIDE)`."""
+    from util.film_files import films_or_error
+    from util.parallel import map_films
+
+    paths = films_or_error(Path(folder))
+    films = [
+        film for film in map_films(turn_film, paths, "films", progress=True) if film is not None
+    ]
+    if len(films) < LEAST:
+        raise UserError(f"{len(films)} readable films, {LEAST} or more are needed ({folder}).")
+    return np.stack(films)
+
+
+def turn_film(path):
+    """One film of `read_turned`: uint8 `(2, 4, SIDE, SIDE)`; None when it can't be read."""
+    from util.radiographs import (
+        RadiographError,
+        cut_to_hands,
+        decode,
+        prepare,
+        read_bytes,
+        to_canvas,
+    )
+
+    try:
+        image = decode(read_bytes(path), path)
+        turned = [np.ascontiguousarray(np.rot90(image, turns)) for turns in range(4)]
+        pairs = [(film, prepare(film, path)) for film in turned]
+    except RadiographError:
+        return None
+    cut, whole = [film for film, _ in cut_to_hands(pairs)], [film for _, film in pairs]
+    return np.stack([[to_canvas(film, SIDE, "hand") for film in kind] for kind in (cut, whole)])
+
+
+def train(films, steps, seed):
+    """Train a network for some steps; returns its layers as `localiser.network` takes them."""
+    import keras
+    import tensorflow as tf
+
+    from hand_crop.training import build_network
+
+    def draw():
+        rng = np.random.default_rng(seed)
+        while True:
+            pairs = [draw_turned(films, rng) for _ in range(BATCH)]
+            images, turns = zip(*pairs, strict=True)
+            yield np.stack(images)[..., None], np.array(turns)
+
+    keras.utils.set_random_seed(seed)
+    model = build_network()
+    side = model.input_shape[1]
+    shapes = tf.TensorSpec((BATCH, side, side, 1), tf.uint8), tf.TensorSpec((BATCH,), tf.int64)
+    batches = tf.data.Dataset.from_generator(draw, output_signature=shapes).prefetch(4)
+    schedule = keras.optimizers.schedules.CosineDecay(2e-3, steps)
+    model.compile(
+        keras.optimizers.AdamW(schedule, use_ema=True, ema_momentum=0.99),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+    weights = model.get_weights()
+    return list(zip(weights[::2], weights[1::2], strict=True))
+
+
+def draw_turned(films, rng):
+    """A film of `read_turned`, turned by some quarters and changed at random, as the network sees
+    it, and the quarters."""
+    turns = rng.integers(4)
+    film = films[rng.integers(len(films)), rng.integers(2), turns]
+    if rng.random() < 0.5:
+        film, turns = np.ascontiguousarray(film[:, ::-1]), FROM_MIRROR[turns]
+    film = warp(film, random_affine(SIDE, rng, CHANGES))
+    return shrink(cv2.LUT(film, random_grey_table(rng, CHANGES))), turns
+
+
+def report(films, layers):
+    """Print how a network judges films of `read_turned` that it has not seen."""
+    for kind, name in enumerate(("cut to the hand", "whole")):
+        print(f"{len(films)} films, {name}, by a network that never saw them")
+        for turns in range(4):
+            small = np.stack([shrink(film) for film in films[:, kind, turns]])
+            chances = turn_chances(small, layers)
+            told = np.where(chances.max(axis=1) >= CERTAIN, chances.argmax(axis=1), 0)
+            print(
+                f"  turned by {90 * turns:3d} degrees: told so {np.mean(told == turns):6.1%}, "
+                f"another turn {np.mean((told != turns) & (told != 0)):5.1%}"
+            )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -41,6 +41,14 @@ def test_a_folder_of_something_hidden_is_no_place_for_a_run(tmp_path):
         open_run(args, "")
 
 
+def test_a_file_that_another_job_removes_is_none(tmp_path, monkeypatch):
+    (tmp_path / "model.keras").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.exists", lambda _: True)  # as it was a moment ago
+        assert Run(tmp_path / "a").read_json("config.json") is None
+        assert Run(tmp_path / "model.keras").read_json("config.json") is None  # no folder
+
+
 def test_a_damaged_file_of_a_run_is_named(tmp_path):
     (tmp_path / "config.json").touch()
     with pytest.raises(UserError, match="damaged file of the run"):

@@ -65,7 +65,9 @@ class Run:
         """Read a JSON file of the run; None when there is none."""
         path = self.folder / name
         try:
-            return json.loads(path.read_text()) if path.exists() else None
+            return json.loads(path.read_text())
+        except (FileNotFoundError, NotADirectoryError):  # a job beside this one may discard the run
+            return None
         except ValueError:
             raise UserError(f"a damaged file of the run ({path}). Train it again.") from None
 

@@ -184,8 +184,8 @@ def check_free(folder):
 
 
 def with_time(name):
-    """A name with the time of now, to the millisecond: jobs of an array start in one second."""
-    return f"{name}_{datetime.now():%Y%m%d_%H%M%S_%f}"[:-3]
+    """A name with the time of now, to the microsecond: jobs of an array start at once."""
+    return f"{name}_{datetime.now():%Y%m%d_%H%M%S_%f}"
 
 
 def lasting_options(args):

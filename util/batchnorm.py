@@ -57,8 +57,8 @@ def call_with_batch_statistics(layer, inputs, training=None, mask=None):
 
 
 def compile_forward(model, layers):
-    """Return `forward(inputs)`, a compiled call of the model in which BatchNorm `layers` do what they
-    do in training, and everything else what it does outside of it: dropout, stochastic depth
+    """Return `forward(inputs)`, a compiled call of the model in which BatchNorm `layers` do what
+    they do in training, and everything else what it does outside of it: dropout, stochastic depth
     included, would add a variance that the saved model doesn't have."""
 
     @tf.function

@@ -59,8 +59,8 @@ def fill_run(run, args):
 
 
 def read_and_train(run, args):
-    """Returns the films, {split: Films}, and the history; a new run that ends before it has a state to
-    go on from leaves no folder behind."""
+    """Returns the films, {split: Films}, and the history; a new run that ends before it has a state
+    to go on from leaves no folder behind."""
     try:
         note_environment(run, check_options(args))
         films = load_splits(args, run)
@@ -111,15 +111,15 @@ def find_learning_rates(args):
 
 
 def options_of_test(args):
-    """The options of a range test. It sees films of full size alone, so that no layer has learned from
-    small ones (of a preset) before it is held; layers of a run to start from have."""
+    """The options of a range test. It sees films of full size alone, so that no layer has learned
+    from small ones (of a preset) before it is held; layers of a run to start from have."""
     held = args.hold_layers if starts_from_run(args) else 0
     return Namespace(**vars(args) | {"epochs_small": 0, "hold_layers": held})
 
 
 def find_rates(run, args):
-    """Fill the folder of a range test, and print the rates to train with. Of a test that did not come
-    to its end nothing stays; UserError when the loss falls at no rate."""
+    """Fill the folder of a range test, and print the rates to train with. Of a test that did not
+    come to its end nothing stays; UserError when the loss falls at no rate."""
     try:
         note_environment(run, check_options(args))
         films = load_splits(args, run)

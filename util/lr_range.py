@@ -107,9 +107,9 @@ def smooth(losses):
 
 
 def falling_range(table):
-    """The rates at which the smoothed loss of a `range_test` has done a tenth and nine tenths of its
-    fall, which goes from the mean of its first window to the lowest of the others; None when it
-    does not fall by more than noise does by itself.
+    """The rates at which the smoothed loss of a `range_test` has done a tenth and nine tenths of
+    its fall, which goes from the mean of its first window to the lowest of the others; None when
+    it does not fall by more than noise does by itself.
     """
     loss, half = table["loss"], WINDOW // 2
     first = loss[:WINDOW].mean()
@@ -123,6 +123,6 @@ def falling_range(table):
 
 
 def step_noise(loss):
-    """The SD of the noise of single steps, from the differences of one to the next in two windows: a
-    rise or a fall that takes many steps adds little to them."""
+    """The SD of the noise of single steps, from the differences of one to the next in two windows:
+    a rise or a fall that takes many steps adds little to them."""
     return math.sqrt((loss[: 2 * WINDOW].diff() ** 2).mean() / 2)

@@ -1,7 +1,7 @@
 """Train one backbone after the other by train_advanced.py, and compare them.
 
     python run_all_backbones.py
-    python run_all_backbones.py --backbones mobilenet resnet50 convnext_tiny --img_size 224 --fine_tune
+    python run_all_backbones.py --backbones mobilenet resnet50 convnext_tiny --img_size 224
     python run_all_backbones.py --dry_run --epochs_frozen 20 --weights "weights/{backbone}.h5"
 
 Every option of train_advanced.py is passed on, {backbone} in it stands for the name. Each run is a
@@ -14,7 +14,7 @@ models are trained on features of 3 views (--feature_views): util/README.md.
 On several machines or GPUs, by Ray or as an array of SLURM jobs (docs/SCALE.md):
 
     python run_all_backbones.py --fine_tune --ray
-    python run_all_backbones.py --fine_tune --shard $SLURM_ARRAY_TASK_ID/4    # in sbatch --array=1-4
+    python run_all_backbones.py --fine_tune --shard $SLURM_ARRAY_TASK_ID/4  # in sbatch --array=1-4
     python run_all_backbones.py --fine_tune --summarise
 """
 

@@ -1,6 +1,7 @@
 """Which way up a film is: a small network that tells films turned by 90, 180 or 270 degrees.
 
-It is built as the localiser is, trained by `hand_crop.train_orientation`, and computed by numpy alone.
+It is built as the localiser is, trained by `hand_crop.train_orientation`, and computed by numpy
+alone.
 """
 
 from pathlib import Path

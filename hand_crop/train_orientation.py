@@ -52,8 +52,8 @@ def main(argv=None):
 
 
 def read_turned(folder):
-    """Read the upright films of a folder, each turned by 0, 90, 180 and 270 degrees before it is cut
-    to the hand, as that may go wrong then, and whole: uint8 `(n, 2, 4, SIDE, SIDE)`."""
+    """Read the upright films of a folder, each turned by 0, 90, 180 and 270 degrees before it is
+    cut to the hand, as that may go wrong then, and whole: uint8 `(n, 2, 4, SIDE, SIDE)`."""
     from util.film_files import films_or_error
     from util.parallel import map_films
 

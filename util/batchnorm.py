@@ -1,4 +1,5 @@
-"""BatchNorm in fine-tuning: how its layers normalise, and the statistics that a model is saved with.
+"""BatchNorm in fine-tuning: how its layers normalise, and the statistics that a model is saved
+with.
 
 In training the layers go by the statistics of the batch; a saved model needs statistics of its own.
 The usual moving average is one of augmented films, which are warped and a little blurred, and of

@@ -93,7 +93,8 @@ class LossOfSteps(keras.callbacks.Callback):
 
 
 def smooth(losses):
-    """A frame of step, lr, loss and its mean over a window; losses that aren't finite are left out."""
+    """A frame of step, lr, loss and its mean over a window; losses that aren't finite are left
+    out."""
     losses = pd.Series([loss for loss in losses if math.isfinite(loss)])
     steps = np.arange(len(losses))
     return pd.DataFrame(

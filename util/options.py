@@ -404,8 +404,8 @@ def add_views(parser):
 
 
 def leave_out_enhancements(parser):
-    """Give a script the defaults of `add_enhancement_options` without the options: one that is typed
-    is an error that names the script that has it."""
+    """Give a script the defaults of `add_enhancement_options` without the options: one that is
+    typed is an error that names the script that has it."""
     full = argparse.ArgumentParser(add_help=False)
     add_enhancement_options(full)
     defaults = vars(full.parse_args([]))

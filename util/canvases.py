@@ -40,10 +40,11 @@ def look_inverted(pixels):
 
 
 def look_turned(pixels):
-    """By how many degrees films look turned, `(n,)`, see `degrees_turned`; `pixels` is
-    {canvas: Pixels}, of which the first counts."""
+    """By how many degrees films look turned, `(n,)`, see `degrees_turned`; none of those that look
+    inverted, which it does not know. `pixels` is {canvas: Pixels}, of which the first counts."""
     canvas = next(iter(pixels.values()))
-    return degrees_turned([shrink(canvas[[i]][0]) for i in range(len(canvas))])
+    degrees = degrees_turned([shrink(canvas[[i]][0]) for i in range(len(canvas))])
+    return np.where(look_inverted(pixels), 0, degrees)
 
 
 def odd_notes(inverted, turned):

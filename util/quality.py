@@ -333,7 +333,7 @@ def check_films(films):
         yield flag(check, part, reason.removeprefix(check).strip(": "))
     flat = films[(films["reason"] == "") & (films["levels"] < LEAST_LEVELS)]
     yield flag("hardly any contrast", flat, flat["levels"].astype(str) + " grey levels")
-    turned = films[films["turned"] > 0]
+    turned = films[(films["turned"] > 0) & ~films["inverted"]]
     yield flag("film looks turned", turned, "by " + turned["turned"].astype(str) + " degrees")
     for split, inverted in films.groupby("split", sort=False)["inverted"]:
         if inverted.sum() >= 5 and inverted.mean() > MANY_INVERTED:

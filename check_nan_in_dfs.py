@@ -44,10 +44,11 @@ def main(argv=None):
     summary, pictures = write_report(audit, out, args.seed)
     print(format_summary(summary))
     print(f"\nreport: {out / 'report.html'}")
-    if summary["flagged"]:
+    if summary["serious"]:
         print("next: open it, correct the serious ones (all are in flagged.csv), check again")
     else:
-        print(f"next: {training_command(args.data_dir)}")
+        look = "look at them (flagged.csv), then " if summary["flagged"] else ""
+        print(f"next: {look}{training_command(args.data_dir)}")
     if args.show:
         from util.plots import show_plots
 

@@ -111,7 +111,7 @@ def main(argv=None):
     if args.calibrate:
         calibrate(ensembles[0], args)
         return
-    evaluations = [evaluate(ensemble, args) for ensemble in ensembles]
+    evaluations = [evaluate(ensemble, ensembles, args) for ensemble in ensembles]
     if len(evaluations) == 2:
         compare(evaluations, args)
 

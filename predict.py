@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from util.errors import run_command
+from util.growth import LAST_AGE
 from util.option_rules import RUN_RULES, parse_effective
 from util.options import (
     add_calibration,
@@ -78,6 +79,10 @@ def parse_args(argv=None):
         parser.error("no IMAGE: name the films first, before --model and its runs")
     if args.csv and (args.sex or args.age_months is not None):
         parser.error("give --csv, or --sex and --age_months, not both")
+    if args.age_months is not None and not args.sex:
+        parser.error("--age_months has no effect without --sex")
+    if args.sex == "F" and (args.age_months or 0) > LAST_AGE[0]:
+        parser.error(f"--age_months: the SDs of girls end at {LAST_AGE[0]} months")
     if args.male_value is not None and not args.csv:
         parser.error("--male_value has no effect without --csv, whose sexes it reads")
     return args
@@ -108,7 +113,7 @@ def main(argv=None):
     if args.out:
         check_new_file(args.out)
     if args.explain:
-        check_explained(args.explain)
+        check_explained(args.explain, ensemble.canvases)
     films = add_children(list_named(args.images), args, ensemble.sees_sex)
     ensemble.load(args.runtime, args.precision)
     for note in ensemble.notes:

@@ -35,7 +35,7 @@ from util.options import (
     new_parser,
 )
 from util.parallel import map_films
-from util.radiographs import border_level, read_radiograph
+from util.radiographs import RadiographError, border_level, read_or_error, read_radiograph
 
 
 def turn(image, degrees):
@@ -132,6 +132,10 @@ def main(argv=None):
     views = choose_views(members, [args.run], args.use_tta, args.tta_steps)
     ensemble = Ensemble(members, [args.run], views)
     films, _ = read_labelled_folder(args.csv, args.images, args.male_value)
+    readable = [not isinstance(read_or_error(path), RadiographError) for path in films["path"]]
+    films = films[readable].reset_index(drop=True)
+    if films.empty:
+        raise UserError(f"no film can be read (--images {args.images}). Name others.")
     if args.films:
         films = films.sample(min(args.films, len(films)), random_state=args.seed, ignore_index=True)
     ensemble.load()

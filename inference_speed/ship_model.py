@@ -3,8 +3,10 @@
     python -m inference_speed.ship_model RUN --out models/NAME
 
 Kernels are stored in half precision, which Keras reads like any other model, and the months of the
-run's validation films must stay the same. The run's calibration and errors go along, of films and
-labels hashes, and nothing of the machine it was trained on. Keras reads it from version 3.8 on.
+run's validation films must stay the same. The run's calibration and errors go along, and nothing of
+its films or of the machine it was trained on; with --film_hashes a hash of id, sex and label of
+each film, by which evaluate.py knows films that the model has learned from. Who knows the ids can
+guess the labels by them: use it where films are public. Keras reads the model from version 3.8 on.
 """
 
 import io
@@ -40,16 +42,22 @@ def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("run", metavar="RUN", help="folder of a finished run")
     parser.add_argument("--out", required=True, metavar="DIR", help="new folder to ship")
+    parser.add_argument(
+        "--film_hashes", action="store_true", help="hashes of the films too, where these are public"
+    )
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
     from util.files import write_csv
-    from util.runs import CALIBRATION, FILM_HASHES, Run, read_run
+    from util.runs import CALIBRATION, FILM_HASHES, FILM_LISTS, Run, read_run
 
     run, config = read_run(args.run)
     out = Path(args.out)
+    lists = [run.folder / name for name in FILM_LISTS.values()]
+    if args.film_hashes and not all(path.exists() for path in lists):
+        raise UserError(f"the run has no lists of its films ({args.run}). Leave out --film_hashes.")
     if out.exists():
         raise UserError(f"the folder is there already ({out}). Choose another --out.")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +74,8 @@ def main(argv=None):
         for name in (CALIBRATION, "metrics.json"):
             if content := run.read_json(name):
                 shipped.write_json(name, content)
-        write_csv(shipped.path(FILM_HASHES), hash_splits(run))
+        if args.film_hashes:
+            write_csv(shipped.path(FILM_HASHES), hash_splits(run))
         shipped.folder.rename(out)
     size = (out / "model.keras").stat().st_size / 1e6
     print(f"{out}: {size:.2f} MB, {films} up to {largest:.3f} months off")
@@ -86,8 +95,7 @@ def portable(config):
 
 
 def hash_splits(run):
-    """The films of a run's splits as hashes, split and film, in the order of the hashes: they tell
-    whether a film of another table was trained on, and no label."""
+    """The films of a run's splits as hashes, split and film, in the order of the hashes."""
     import pandas as pd
 
     from util.metrics import read_predictions

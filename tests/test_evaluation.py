@@ -162,16 +162,40 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     assert "note: 1 of these films have id and sex of training films" in process.stdout
     process = inside("evaluate.py", small_run, *words, "--held_out", "--out", tmp_path / "new")
     assert process.returncode == 0, process.stderr
-    assert "2 of 7 films are left out: the model has learned from them" in process.stdout
+    assert "left out: 2 a model has learned from it" in process.stdout
     assert "was trained on" not in process.stdout
     evaluated = read_predictions(tmp_path / "new" / "predictions.csv")["id"]
     assert set(evaluated) == {str(trained["id"][0]), *others["id"][:4].astype(str)}
 
 
+def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
+    small_run, phantoms, inside, tmp_path
+):
+    for name in ("one", "other"):
+        shutil.copytree(small_run, tmp_path / name)
+    trained = pd.read_csv(small_run / "train_films.csv", dtype={"id": str})
+    trained[5:].to_csv(tmp_path / "other" / "train_films.csv", index=False)
+    table = pd.read_csv(phantoms / "df_test.csv", dtype=str)
+    labels = pd.concat([pd.read_csv(phantoms / "df_train.csv", dtype=str)[:8], table])
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    (tmp_path / "films").mkdir()
+    for folder in ("train", "test"):
+        for film in (phantoms / folder).iterdir():
+            (tmp_path / "films" / film.name).symlink_to(film)
+    runs = [tmp_path / name for name in ("one", "other")]
+    words = ["--csv", tmp_path / "labels.csv", "--images", tmp_path / "films", "--held_out"]
+    process = inside("evaluate.py", *runs, *words)
+    assert process.returncode == 0, process.stderr
+    assert f"on the same {len(table)} films" in process.stdout
+    out = tmp_path / "one" / "evaluation_labels_held_out"
+    assert json.loads((out / "metrics.json").read_text())["films"]["held_out"]
+    assert len(pd.read_csv(out / "left_out.csv")) == 8
+
+
 def test_no_film_held_out_is_one_line(small_run, inside, tmp_path):
     words = ["--split", "train", "--held_out", "--out", tmp_path / "out"]
     process = inside("evaluate.py", small_run, *words)
-    check_error_line(process, "the model has learned from all of")
+    check_error_line(process, "a model has learned from all of")
     assert not (tmp_path / "out").exists()
 
 

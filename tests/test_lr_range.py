@@ -38,6 +38,14 @@ def test_a_fall_is_found_in_noise():
     assert found > 0.95 * SEEDS
 
 
+def test_noise_at_the_start_is_not_the_lower_end():
+    expected, _ = lr_range.falling_range(lr_range.smooth(losses(1e-3, 1e-1)))
+    tests = (lr_range.smooth(losses(1e-3, 1e-1, noise=0.2, seed=seed)) for seed in range(SEEDS))
+    lows = np.array([found[0] for found in map(lr_range.falling_range, tests) if found])
+    assert len(lows) > 0.95 * SEEDS
+    assert np.mean(np.abs(np.log(lows / expected)) < np.log(3)) > 0.9
+
+
 @pytest.mark.parametrize("steps", [60, 100, lr_range.STEPS])
 @pytest.mark.parametrize("noise", ["normal", "lognormal"])
 def test_noise_is_no_fall(noise, steps):

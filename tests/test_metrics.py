@@ -238,6 +238,15 @@ def test_the_table_for_the_terminal(five):
     assert "within 6 months 75%, within 12 months 75%, within 24 months 100%" in text
 
 
+def test_metrics_of_the_version_before_are_still_shown(five):
+    """A finished run that is resumed tells its figures again."""
+    metrics = evaluate_predictions(five)
+    for row in (*metrics["by_sex"].values(), *metrics["by_age"].values()):
+        del row["bias_ci95"]
+    text = format_metrics(metrics, "an old run")
+    assert any(line.split()[:1] == ["male"] and line.endswith(" -") for line in text.splitlines())
+
+
 def test_groups_without_films_have_no_row(five):
     text = format_metrics(evaluate_predictions(five[:1]), "one film")
     assert "0-4 years" in text

@@ -165,6 +165,8 @@ def test_mistakes_of_predict_are_one_line_each(trained, odd_films, inside, tmp_p
         ([film, "--model", run, "--sex", "F", "--out", tmp_path / "there.csv"], ["--out"]),
         ([tmp_path / "empty", "--model", run, "--sex", "F"], ["no image in the folder"]),
         (["--model", run, film, "--sex", "F"], ["name the films first"]),
+        ([film, "--model", run, "--age_months", "90"], ["no effect without --sex"]),
+        ([film, "--sex", "F", "--age_months", "200"], ["girls end at 192 months"]),
     ]
     for words, expected in cases:
         check_error_line(inside("predict.py", *words), *expected)

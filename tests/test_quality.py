@@ -136,6 +136,8 @@ def test_ages_in_years_are_told(folder):
         table = pd.read_csv(folder / f"df_{split}.csv")
         table.assign(boneage=table["boneage"] / 12).to_csv(folder / f"df_{split}.csv", index=False)
     assert found(folder) == {"ages look like years": ["train", "val", "test"]}
+    table.assign(boneage="").to_csv(folder / "df_test.csv", index=False)
+    assert found(folder)["ages look like years"] == ["train", "val"]
 
 
 def test_films_that_are_mostly_inverted_are_told(folder):

@@ -19,7 +19,7 @@ def shipped(small_run, tmp_path_factory):
     out = tmp_path_factory.mktemp("shipped") / "model"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ship_model, "SMALL", 10_000)  # or all arrays of this model were small
-        ship_model.main([str(small_run), "--out", str(out)])
+        ship_model.main([str(small_run), "--out", str(out), "--film_hashes"])
     return out
 
 
@@ -45,8 +45,11 @@ def test_no_path_of_the_machine_goes_along(shipped, phantoms):
     assert "command" not in config
 
 
-def test_it_knows_its_films_without_their_labels(shipped, small_run):
-    """By hashes, of which the test split of another table may hold some."""
+def test_it_knows_its_films_by_hashes_where_these_are_asked_for(shipped, small_run, tmp_path):
+    ship_model.main([str(small_run), "--out", str(tmp_path / "plain")])
+    assert not (tmp_path / "plain" / "film_hashes.csv").exists()
+    with pytest.raises(UserError, match="no lists of its films"):
+        ship_model.main([str(shipped), "--out", str(tmp_path / "again"), "--film_hashes"])
     hashes = pd.read_csv(shipped / "film_hashes.csv", dtype=str)
     assert hashes.columns.tolist() == ["split", "film"]
     member, original = (Member(*read_run(folder)) for folder in (shipped, small_run))

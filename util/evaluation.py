@@ -1,7 +1,11 @@
 """What evaluate.py does with finished runs: it judges them on labelled films, or calibrates one."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from clahe.enhance import complete_clahe
 from preprocessing import read_films, read_labelled_folder
@@ -52,12 +56,12 @@ def make_ensembles(args):
     ]
 
 
-def evaluate(ensemble, args):
-    """Evaluate a run, or the mean of several; print and write what was found. Returns the
+def evaluate(ensemble, ensembles, args):
+    """Evaluate one of the ensembles that are compared; print and write what was found. Returns the
     predictions and the folder that they are in."""
     films, name = read_films_to_evaluate(args, ensemble)
     if args.held_out:
-        films = keep_held_out(films, ensemble)
+        films, name = keep_held_out(films, ensembles), f"{name}_held_out"
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
     out = args.out or default_folder(ensemble.folders, name)
@@ -152,16 +156,20 @@ def read_split_to_evaluate(args, ensemble):
     }
 
 
-def keep_held_out(films, ensemble):
-    """Those of the films, {canvas: Films}, that no part of an ensemble has learned from; UserError
-    when there is none."""
-    new, _ = held_out(ensemble, films[ensemble.canvases[0]].table)
+def keep_held_out(films, ensembles):
+    """Those of the films, {canvas: Films}, that no part of any ensemble has learned from; the
+    others are left out. UserError when all are."""
+    table = next(iter(films.values())).table
+    new = np.all([held_out(ensemble, table)[0] for ensemble in ensembles], axis=0)
     if not new.any():
         raise UserError(
-            f"the model has learned from all of {len(new)} films (--held_out). Name others."
+            f"a model has learned from all of {len(new)} films (--held_out). Name others."
         )
-    print(f"{(~new).sum()} of {len(new)} films are left out: the model has learned from them")
-    return {canvas: part.keep(new) for canvas, part in films.items()}
+    known = table.loc[~new, ["id", "filename"]].assign(reason="a model has learned from it")
+    return {
+        canvas: replace(part.keep(new), left_out=pd.concat([part.left_out, known]))
+        for canvas, part in films.items()
+    }
 
 
 # -------------------------------------------------------------------------------------- judgement
@@ -189,7 +197,8 @@ def compute_metrics(ensemble, predictions, films, args):
         "turned": int((turned > 0).sum()),
         "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
         "models": [hash_file(member.run.folder / "model.keras") for member in ensemble.members],
-        "films": describe_films(ensemble, args) | {"fingerprint": fingerprint(table)},
+        "films": describe_films(ensemble, args)
+        | {"held_out": args.held_out, "fingerprint": fingerprint(table)},
         "calibration": args.calibration,
         "runtime": args.runtime,
         "precision": args.precision,

@@ -21,6 +21,7 @@ SDS = {  # months, by sex (1 = male)
         *(10.23, 9.64, 10.23, 10.74, 11.73, 11.94, 10.24, 10.67, 11.30, 9.23, 7.31),
     ),
 }
+LAST_AGE = {sex: MONTHS[len(sds) - 1] for sex, sds in SDS.items()}
 
 
 def bone_age_sd(age, sex):

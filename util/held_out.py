@@ -39,17 +39,22 @@ def training_notes(member, table, trained):
     on those of the mask `trained`, or on others of the same children."""
     folder, data = member.run.folder, member.config["data"]
     its_own = fingerprint(table) in (data["val"]["fingerprint"], data["test"]["fingerprint"])
-    listed = any((folder / name).exists() for name in (FILM_LISTS["train"], FILM_HASHES))
+    listed, hashed = ((folder / name).exists() for name in (FILM_LISTS["train"], FILM_HASHES))
     if trained.any():
-        same = ", or on others of the same children" if "patient" in table else ""
+        same = ", or on others of the same children" if "patient" in table and listed else ""
         yield (
             f"{folder} was trained on {trained.sum()} of these films{same}: its errors come out too "
             "small"
         )
-    elif not its_own and not listed:
+    elif not (its_own or listed or hashed):
         yield (
             f"{folder} comes without a list of its training films: if some of these are among them, "
             "its errors come out too small"
+        )
+    if hashed and not its_own:
+        yield (
+            f"{folder} knows its training films by id, sex and label together: other films of the "
+            "same children, or films that were read anew, pass as new"
         )
     namesakes = are_films_of(member.run, data, "train", table, label=False) & ~trained
     if namesakes.any():

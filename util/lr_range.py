@@ -118,8 +118,10 @@ def falling_range(table):
     fall = first - table["smoothed"][whole].min()
     if not fall > LEAST_FALL * step_noise(loss) / math.sqrt(WINDOW):  # nor is it without a loss
         return None
-    fallen = (first - table["smoothed"]) / fall
-    low, high = (float(table["lr"][(fallen >= share).idxmax()]) for share in (0.1, 0.9))
+    # from the lowest window back: what went down before and came up again was noise
+    fallen = ((first - table["smoothed"]) / fall)[: table["smoothed"][whole].idxmin() + 1]
+    steps = [np.flatnonzero(fallen < share).max(initial=-1) + 1 for share in (0.1, 0.9)]
+    low, high = (float(table["lr"][step]) for step in steps)
     return (low, high) if low < high else None
 
 

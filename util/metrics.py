@@ -221,7 +221,7 @@ def format_comparison(comparison, names):
 def format_row(name, row):
     return (
         f"  {name:16s}{row['n']:6d}{row['mae']:8.2f}   {format_interval(row['mae_ci95']):17s}"
-        f"{row['bias']:+7.2f}   {format_interval(row['bias_ci95'], sign='+')}"
+        f"{row['bias']:+7.2f}   {format_interval(row.get('bias_ci95'), sign='+')}"
     )
 
 

@@ -56,9 +56,11 @@ def occlusion_map(predict, canvases, size):
     return total / times
 
 
-def check_explained(folder):
+def check_explained(folder, canvases):
     """UserError, before any work, when the pictures of --explain can't go to a folder, or would go
-    among other files."""
+    among other files, or when `canvases` (img_size, fit) don't show the same part of a film."""
+    if len({fit for _, fit in canvases}) > 1:
+        raise UserError("the runs see different parts of a film (--explain). Explain each alone.")
     check_place(folder)
     if Path(folder).exists() and not (Path(folder).is_dir() and not any(Path(folder).iterdir())):
         raise UserError(f"there is something already ({folder}). Choose another --explain.")

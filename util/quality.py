@@ -282,7 +282,7 @@ def check_ages(rows):
     yield flag("unlikely age", rows[unlikely], text + " months")
     everywhere = look_like_years(rows["boneage"])  # also where splits are small
     for split, ages in rows.groupby("split", sort=False)["boneage"]:
-        if everywhere or look_like_years(ages):
+        if ages.count() and (everywhere or look_like_years(ages)):
             detail = f"all {ages.count()} ages are {ages.max():g} or less"
             yield flag("ages look like years", pd.DataFrame({"split": [split]}), detail)
 

@@ -37,6 +37,7 @@ CALIBRATION = "calibration.json"  # fitted to the validation films when the trai
 # Options that may differ when a run goes on: none of them changes a result.
 FREE_TO_CHANGE = {
     *("resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval"),
+    "preset",  # all that it sets is compared
 }
 
 
@@ -283,7 +284,8 @@ def load_run_model(run):
 
 def hash_films(table):
     """A hash of the id, leading zeros aside, the sex and the label of each film of a table, 8
-    hexadecimal digits, which tells films of one table in another without their labels."""
+    hexadecimal digits, which tells films of one table in another. Who knows an id can guess sex and
+    label by it."""
     films = zip(table["id"], table["sex"], table["boneage"], strict=True)
     texts = [f"{loose_name(id_)} {int(sex)} {float(months):.2f}" for id_, sex, months in films]
     return pd.Series(

@@ -66,6 +66,16 @@ def test_every_range_changes_something(film, name):
     assert any(not np.array_equal(image, film) for image in draws(film, ranges, 20))
 
 
+def test_grain_is_noise_of_at_most_its_sd_in_half_of_the_films():
+    grey = np.full((64, 64), 128, np.uint8)
+    sds = np.array([image.std() for image in draws(grey, replace(STILL, grain=12.0))])
+    assert 70 < np.count_nonzero(sds == 0) < 130
+    assert 10 < sds.max() < 13
+    assert 4 < sds[sds > 0].mean() < 8
+    means = [image.mean() for image in draws(grey, replace(STILL, grain=12.0))]
+    assert means == pytest.approx([128] * len(means), abs=1)
+
+
 def test_a_flip_is_an_exact_mirror(film):
     for image in draws(film, replace(STILL, flip=1), 20):
         assert np.array_equal(image, film[:, ::-1])

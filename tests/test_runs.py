@@ -7,7 +7,7 @@ import pytest
 
 from util.errors import UserError
 from util.files import check_place, new_folder, remove_temporaries, write_new_json
-from util.runs import Run, open_run
+from util.runs import Run, changed_options, open_run
 from util.start import note_start
 
 
@@ -21,6 +21,15 @@ def test_one_of_two_runs_that_start_at_once_gets_the_folder(tmp_path):
     with pytest.raises(UserError, match="there is a run already"):
         open_run(args, "")
     assert Run(tmp_path / "a").read_json("config.json")["options"]["data_dir"]
+
+
+def test_an_option_that_is_newer_than_a_run_counts_where_it_is_not_off():
+    started = {"lr": 0.1, "preset": None}
+    assert changed_options(started, {"lr": 0.1, "preset": "demo", "grain": 0.0}) == ""
+    assert changed_options(started, {"lr": 0.1, "preset": None, "grain": 12.0}).startswith(
+        "--grain"
+    )
+    assert changed_options(started, {"lr": 0.2, "preset": None}) == "--lr 0.1 -> 0.2"
 
 
 @pytest.mark.parametrize("links", [True, False])

@@ -27,6 +27,7 @@ class Augmentation:
     gamma: float = 0.25  # exponent between 1 / (1 + gamma) and 1 + gamma
     contrast: float = 0.15  # share
     brightness: float = 12.0  # grey levels of 0-255
+    grain: float = 0.0  # largest SD of noise in grey levels; 0 is off
     mixup_alpha: float = 0.0  # of the Beta distribution of shares; 0 is off
     label_noise_std: float = 0.0  # months
 
@@ -76,7 +77,16 @@ def augment(image, rng, ranges):
     """Return one randomly changed copy of a square film, uint8 `(size, size)`."""
     matrix = random_affine(image.shape[0], rng, ranges)
     table = random_grey_table(rng, ranges)
-    return cv2.LUT(warp(image, matrix), table)
+    film = cv2.LUT(warp(image, matrix), table)
+    return add_grain(film, rng, ranges.grain) if ranges.grain else film
+
+
+def add_grain(film, rng, largest):
+    """Add normal noise with an SD of 0 to `largest` grey levels to half of the films, by chance."""
+    if rng.random() >= 0.5:
+        return film
+    grain = rng.standard_normal(film.shape, np.float32) * np.float32(rng.uniform(0, largest))
+    return np.clip(np.rint(film + grain), 0, 255).astype(np.uint8)
 
 
 def warp(image, matrix):

@@ -328,6 +328,13 @@ def add_view_options(group):
         default=0.0,
         help="SD in months of noise added to training labels; 0 is off",
     )
+    group.add_argument(
+        "--grain",
+        type=number(0, 100),
+        default=0.0,
+        help="largest SD in grey levels (0-255) of noise that half of the training films get, so that "
+        "months change less on grainy, blurred or compressed films: 12 is a good choice; 0 is off",
+    )
     add_switch(group, "use_tta", "predict the mean over several views of a film")
     group.add_argument(
         "--tta_steps",

@@ -37,7 +37,6 @@ CALIBRATION = "calibration.json"  # fitted to the validation films when the trai
 # Options that may differ when a run goes on: none of them changes a result.
 FREE_TO_CHANGE = {
     *("resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval"),
-    "preset",  # all that it sets is compared
 }
 
 
@@ -208,9 +207,11 @@ def check_same_options(started, now):
 
 def changed_options(started, now):
     """Which options of those that decide a result are not what they were when a run was started, in
-    words; "" when all are."""
-    keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE)
+    words; "" when all are. One that there was not yet counts where it is not off; a preset doesn't,
+    as all that it sets does."""
+    keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
     keys = [key for key in keys if started.get(key) != now.get(key)]
+    keys = [key for key in keys if key in started or now[key]]
     return ", ".join(f"--{key} {started.get(key)} -> {now.get(key)}" for key in keys)
 
 

@@ -161,6 +161,7 @@ def augmentation(args):
         STRENGTHS[args.augment],
         mixup_alpha=args.mixup_alpha,
         label_noise_std=args.label_noise_std,
+        grain=args.grain,
     )
 
 

@@ -113,14 +113,13 @@ def test_a_benchmark_runs_to_its_end(name, phantoms):
     assert process.stdout.count("\n") >= 3
 
 
-def test_turned_films_are_the_hardest_and_are_warned_of(phantoms):
+def test_films_under_stress_are_told_of_where_they_are_turned(phantoms):
     words = SMALL["stress"].format(data=phantoms).split()
     command = [sys.executable, "-m", "benchmarks.stress", *words]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     rows = {line[2:29].strip(): line[29:].split() for line in process.stdout.splitlines()[2:]}
-    assert rows["plain"][1:] == ["0%", "0%"]
-    assert rows["upside down"][-1] == "100%"
-    assert float(rows["upside down"][1]) > float(rows["mirrored, as a right hand"][1])
+    assert rows["plain"][-1] == "0%"
+    assert int(rows["upside down"][-1].rstrip("%")) >= 75  # of four drawn hands
 
 
 def test_a_folder_is_timed(films, capsys):

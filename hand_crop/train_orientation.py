@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hand_crop.localiser import SIDE as LOCALISER_SIDE
 from hand_crop.localiser import save_layers, shrink
 from hand_crop.orientation import CERTAIN, FROM_MIRROR, turn_chances
 from hand_crop.train_localiser import check_out
@@ -92,7 +93,7 @@ def train(films, steps, seed):
     import keras
     import tensorflow as tf
 
-    from hand_crop.training import build_network
+    from hand_crop.training import fit_network
 
     def draw():
         rng = np.random.default_rng(seed)
@@ -101,20 +102,13 @@ def train(films, steps, seed):
             images, turns = zip(*pairs, strict=True)
             yield np.stack(images)[..., None], np.array(turns)
 
-    keras.utils.set_random_seed(seed)
-    model = build_network()
-    side = model.input_shape[1]
-    shapes = tf.TensorSpec((BATCH, side, side, 1), tf.uint8), tf.TensorSpec((BATCH,), tf.int64)
-    batches = tf.data.Dataset.from_generator(draw, output_signature=shapes).prefetch(4)
-    schedule = keras.optimizers.schedules.CosineDecay(2e-3, steps)
-    model.compile(
-        keras.optimizers.AdamW(schedule, use_ema=True, ema_momentum=0.99),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,
+    shapes = (
+        tf.TensorSpec((BATCH, LOCALISER_SIDE, LOCALISER_SIDE, 1), tf.uint8),
+        tf.TensorSpec((BATCH,), tf.int64),
     )
-    model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
-    weights = model.get_weights()
-    return list(zip(weights[::2], weights[1::2], strict=True))
+    batches = tf.data.Dataset.from_generator(draw, output_signature=shapes).prefetch(4)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return fit_network(batches, loss, steps, seed)
 
 
 def draw_turned(films, rng):

@@ -94,12 +94,18 @@ def report(found, hulls):
 def train(films, joints, steps, seed):
     """Train a network on films for some steps; returns its layers as `localiser.network` takes
     them."""
+    return fit_network(batches(films, joints, seed), "mae", steps, seed)
+
+
+def fit_network(batches, loss, steps, seed):
+    """Train a new `build_network` on batches for some steps; returns its layers as
+    `localiser.network` takes them."""
     keras.utils.set_random_seed(seed)
     network = build_network()
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     optimizer = keras.optimizers.AdamW(schedule, use_ema=True, ema_momentum=0.99)
-    network.compile(optimizer, "mae", jit_compile=False)
-    network.fit(batches(films, joints, seed), steps_per_epoch=steps, shuffle=False, verbose=0)
+    network.compile(optimizer, loss, jit_compile=False)
+    network.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
     weights = network.get_weights()
     return list(zip(weights[::2], weights[1::2], strict=True))
 

@@ -31,20 +31,17 @@ def taken_whole(pixels):
     return np.any([part.whole for part in pixels.values()], axis=0)
 
 
-def look_inverted(pixels):
-    """Which films `(n,)` look inverted on some canvas; `pixels` is {canvas: Pixels}."""
-    return np.any(
+def look_odd(pixels):
+    """Which films `(n,)` look inverted on some canvas, and by how many degrees they look turned on
+    the first, `(n,)`, see `degrees_turned`, which does not know inverted films: of those 0.
+    `pixels` is {canvas: Pixels}."""
+    inverted = np.any(
         [[looks_inverted(part[[i]][0]) for i in range(len(part))] for part in pixels.values()],
         axis=0,
     )
-
-
-def look_turned(pixels):
-    """By how many degrees films look turned, `(n,)`, see `degrees_turned`; none of those that look
-    inverted, which it does not know. `pixels` is {canvas: Pixels}, of which the first counts."""
     canvas = next(iter(pixels.values()))
     degrees = degrees_turned([shrink(canvas[[i]][0]) for i in range(len(canvas))])
-    return np.where(look_inverted(pixels), 0, degrees)
+    return inverted, np.where(inverted, 0, degrees)
 
 
 def odd_notes(inverted, turned):

@@ -11,7 +11,7 @@ from clahe.enhance import complete_clahe
 from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
-from util.canvases import look_inverted, look_turned, odd_notes, pixels_of, taken_whole
+from util.canvases import look_odd, odd_notes, pixels_of, taken_whole
 from util.ensemble import (
     Ensemble,
     check_same_files,
@@ -102,7 +102,7 @@ def calibrate(ensemble, args):
     report_left_out(first.left_out)
     pixels = pixels_of(films)
     _, notes = held_out(ensemble, first.table)
-    notes += odd_notes(look_inverted(pixels), look_turned(pixels))
+    notes += odd_notes(*look_odd(pixels))
     for note in localiser_notes(ensemble.members) + notes:
         print(f"note: {note}")
     ensemble.load(args.runtime, args.precision)
@@ -179,7 +179,7 @@ def compute_metrics(ensemble, predictions, films, args):
     """What is found and known of an evaluation, for metrics.json. The coverage of intervals is that
     on films that are new to the model alone."""
     table, pixels = films[ensemble.canvases[0]].table, pixels_of(films)
-    inverted, turned = look_inverted(pixels), look_turned(pixels)
+    inverted, turned = look_odd(pixels)
     new, doubts = held_out(ensemble, table)
     median = ensemble.members[0].config["data"]["train"]["median"]
     half_width = ensemble.calibration["half_width"]

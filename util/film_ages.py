@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from util.canvases import look_inverted, look_turned, read_on_canvases, taken_whole
+from util.canvases import look_odd, read_on_canvases, taken_whole
 from util.errors import UserError
 from util.files import write_csv
 from util.film_files import SEVERAL, films_or_error, match_films, stem_of
@@ -131,13 +131,14 @@ def predict_chunk(ensemble, films, batch_size):
         sex = films["sex"].fillna(0).to_numpy()[good]
         readable = {canvas: part.keep(good) for canvas, part in pixels.items()}
         ages.loc[good] = ensemble.predict(readable, sex, batch_size).round(2).to_numpy()
+    inverted, turned = look_odd(pixels)
     films = films.assign(
         filename=[Path(path).name for path in films["path"]],
         sex=films["sex"].astype("Int64"),
         problem=pd.Series(failures, dtype=object).reindex(films.index),
         whole=taken_whole(pixels),
-        inverted=look_inverted(pixels),
-        turned=look_turned(pixels),
+        inverted=inverted,
+        turned=turned,
     )
     films = pd.concat([films, ages], axis=1)
     scores = [sd_score(film.months, film.age_months, film.sex) for film in films.itertuples()]

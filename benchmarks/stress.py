@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from preprocessing import read_labelled_folder
-from util.canvases import look_odd, read_on_canvases, taken_whole
+from util.canvases import look_inverted, look_turned, read_on_canvases, taken_whole
 from util.ensemble import Ensemble, choose_views, read_members
 from util.errors import UserError, run_command
 from util.metrics import (
@@ -140,12 +140,12 @@ def main(argv=None):
         films = films.sample(min(args.films, len(films)), random_state=args.seed, ignore_index=True)
     ensemble.load()
     print(f"{args.run}, {len(films)} films, mean of {ensemble.views} views, months")
-    print(f"  {'':27s}{'MAE':>6s}   {'difference':27s}{'moved by':>20s}{'whole':>9s}{'warned':>8s}")
+    print(f"  {'':27s}{'MAE':>6s}   {'difference':27s}{'moved by':>20s}{'whole':>9s}{'noted':>8s}")
     plain = None
     for name, change in CHANGES.items():
-        predictions, whole, odd = predict_changed(ensemble, films, change, args)
+        predictions, whole, noted = predict_changed(ensemble, films, change, args)
         plain = predictions if plain is None else plain
-        print(format_change(name, predictions, plain, whole, odd, args.seed), flush=True)
+        print(format_change(name, predictions, plain, whole, noted, args.seed), flush=True)
 
 
 def predict_changed(ensemble, films, change, args):
@@ -164,11 +164,11 @@ def predict_changed(ensemble, films, change, args):
     if failures:
         raise UserError(f"a changed film can't be read: {next(iter(failures.values()))}.")
     months = ensemble.predict(pixels, films["sex"].to_numpy(), args.batch_size_eval)["months"]
-    inverted, turned = look_odd(pixels)
-    return label_predictions(films, months), taken_whole(pixels), inverted | (turned > 0)
+    noted = look_inverted(pixels) | (look_turned(pixels) > 0)
+    return label_predictions(films, months), taken_whole(pixels), noted
 
 
-def format_change(name, predictions, plain, whole, odd, seed):
+def format_change(name, predictions, plain, whole, noted, seed):
     """One line of the table."""
     line = f"  {name:27s}{predictions['error'].abs().mean():6.2f}   "
     if predictions is plain:
@@ -180,7 +180,7 @@ def format_change(name, predictions, plain, whole, odd, seed):
         difference = format_interval(comparison["difference_ci95"], sign="+")
         told = f"{comparison['difference']:+6.2f} {difference:20s}"
         told += f"{moved.mean():+6.2f} {format_interval(interval, sign='+')}".rjust(20)
-    return f"{line}{told}{whole.mean():9.0%}{odd.mean():8.0%}"
+    return f"{line}{told}{whole.mean():9.0%}{noted.mean():8.0%}"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ It is built as the localiser is, trained by `hand_crop.train_orientation`, and c
 alone.
 """
 
+import hashlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,12 @@ WEIGHTS = Path(__file__).with_name("orientation.npz")
 CERTAIN = 0.98  # probability from which a film is said to be turned: of 1,200 upright ones none is
 FROM_MIRROR = [0, 3, 2, 1]  # quarter turns of a film, by those of its mirror image
 CHUNK = 32  # films at once: what they take stays in the cache of the processor
+
+
+@cache
+def orientation_version():
+    """What decides which films are turned, as a short hash: caches of films are named by it."""
+    return hashlib.sha256(WEIGHTS.read_bytes() + repr(CERTAIN).encode()).hexdigest()[:16]
 
 
 def degrees_turned(films):

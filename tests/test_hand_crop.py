@@ -125,11 +125,11 @@ def test_the_canvas_shows_the_hand_stretched_by_its_own_greys(tmp_path):
         cv2.imwrite(str(tmp_path / f"{name}.png"), film)
     paths = [tmp_path / "plain.png", tmp_path / "marked.png"]
     plain, marked = read_canvases(paths, 96, "hand")
-    assert plain[1]
-    assert marked[1]
-    assert np.abs(plain[0].astype(float) - marked[0]).mean() < 8
-    ((whole, _),) = read_canvases(paths[:1], 96, "stretch")
-    assert np.mean(plain[0] > 100) > 1.5 * np.mean(whole > 100)
+    assert not plain.whole
+    assert not marked.whole
+    assert np.abs(plain.image.astype(float) - marked.image).mean() < 8
+    (whole,) = read_canvases(paths[:1], 96, "stretch")
+    assert np.mean(plain.image > 100) > 1.5 * np.mean(whole.image > 100)
 
 
 def test_films_that_are_taken_whole_are_counted_and_named(
@@ -196,9 +196,9 @@ def test_what_is_found_but_is_no_hand_leaves_the_film_whole(tmp_path):
     film = np.full((300, 300), 40, np.uint8)
     film[5:9, 5:9] = 255
     cv2.imwrite(str(tmp_path / "film.png"), film)
-    ((canvas, cut),) = read_canvases([tmp_path / "film.png"], 96, "hand")
-    assert not cut
-    assert canvas.max() > 150
+    (canvas,) = read_canvases([tmp_path / "film.png"], 96, "hand")
+    assert canvas.whole
+    assert canvas.image.max() > 150
 
 
 @pytest.mark.parametrize(

@@ -215,4 +215,4 @@ def test_stretch_fills_the_square():
 def test_canvas_is_square_for_any_film(tmp_path):
     path = save(tmp_path / "film.png", film(200, 33))
     for fit in FITS:
-        assert read_canvases([path], 64, fit)[0][0].shape == (64, 64)
+        assert read_canvases([path], 64, fit)[0].image.shape == (64, 64)

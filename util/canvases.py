@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from hand_crop.localiser import shrink
-from hand_crop.orientation import degrees_turned
 from util.pixel_cache import read_pixels
 from util.radiographs import looks_inverted
 
@@ -31,27 +29,37 @@ def taken_whole(pixels):
     return np.any([part.whole for part in pixels.values()], axis=0)
 
 
-def look_odd(pixels):
-    """Which films `(n,)` look inverted on some canvas, and by how many degrees they look turned on
-    the first, `(n,)`, see `degrees_turned`, which does not know inverted films: of those 0.
-    `pixels` is {canvas: Pixels}."""
-    inverted = np.any(
+def sets_upright(canvases):
+    """Whether films that look turned are set upright on all of these canvases."""
+    return all(fit == "hand" for _, fit in canvases)
+
+
+def look_turned(pixels):
+    """By how many degrees each film `(n,)` looks turned, or did before it was set upright, the same
+    on all canvases; `pixels` is {canvas: Pixels}."""
+    return next(iter(pixels.values())).turned
+
+
+def look_inverted(pixels):
+    """Which films `(n,)` look inverted on some canvas; `pixels` is {canvas: Pixels}."""
+    return np.any(
         [[looks_inverted(part[[i]][0]) for i in range(len(part))] for part in pixels.values()],
         axis=0,
     )
-    canvas = next(iter(pixels.values()))
-    degrees = degrees_turned([shrink(canvas[[i]][0]) for i in range(len(canvas))])
-    return inverted, np.where(inverted, 0, degrees)
 
 
-def odd_notes(inverted, turned):
-    """What to say, in a list, where more than a few of n films look inverted or turned, `(n,)`."""
-    wrongs = (
-        (inverted, "inverted", "bones must be light on a dark ground"),
-        (turned > 0, "turned", "fingers must point up"),
-    )
-    return [
-        f"{odd.sum()} films look {word}, and months are wrong if they are: {rule}"
-        for odd, word, rule in wrongs
-        if odd.sum() > max(1, FEW_ODD * len(odd))
-    ]
+def odd_notes(pixels):
+    """What to say, in a list, of films that look inverted or turned; `pixels` is {canvas: Pixels}.
+    Where nothing was done about them, a few are no reason to say it."""
+    inverted, turned = look_inverted(pixels).sum(), (look_turned(pixels) > 0).sum()
+    few = max(1, FEW_ODD * len(next(iter(pixels.values()))))
+    wrong = "films look {}, and months are wrong if they are: {}"
+    notes = []
+    if inverted > few:
+        rule = "bones must be light on a dark ground"
+        notes.append(f"{inverted} {wrong.format('inverted', rule)}")
+    if turned and sets_upright(pixels):
+        notes.append(f"films that looked turned and were set upright: {turned}")
+    elif turned > few:
+        notes.append(f"{turned} {wrong.format('turned', 'fingers must point up')}")
+    return notes

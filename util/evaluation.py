@@ -11,7 +11,13 @@ from clahe.enhance import complete_clahe
 from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
-from util.canvases import look_odd, odd_notes, pixels_of, taken_whole
+from util.canvases import (
+    look_inverted,
+    look_turned,
+    odd_notes,
+    pixels_of,
+    taken_whole,
+)
 from util.ensemble import (
     Ensemble,
     check_same_files,
@@ -102,7 +108,7 @@ def calibrate(ensemble, args):
     report_left_out(first.left_out)
     pixels = pixels_of(films)
     _, notes = held_out(ensemble, first.table)
-    notes += odd_notes(*look_odd(pixels))
+    notes += odd_notes(pixels)
     for note in localiser_notes(ensemble.members) + notes:
         print(f"note: {note}")
     ensemble.load(args.runtime, args.precision)
@@ -179,22 +185,21 @@ def compute_metrics(ensemble, predictions, films, args):
     """What is found and known of an evaluation, for metrics.json. The coverage of intervals is that
     on films that are new to the model alone."""
     table, pixels = films[ensemble.canvases[0]].table, pixels_of(films)
-    inverted, turned = look_odd(pixels)
     new, doubts = held_out(ensemble, table)
     median = ensemble.members[0].config["data"]["train"]["median"]
     half_width = ensemble.calibration["half_width"]
     notes = [
         *ensemble.notes,
         *doubts,
-        *odd_notes(inverted, turned),
+        *odd_notes(pixels),
     ]
     if seem_years(predictions):
         notes.append("the ages look like years: multiply them by 12 if they are years")
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
         "views": ensemble.views,
         "whole": int(taken_whole(pixels).sum()),
-        "inverted": int(inverted.sum()),
-        "turned": int((turned > 0).sum()),
+        "inverted": int(look_inverted(pixels).sum()),
+        "turned": int((look_turned(pixels) > 0).sum()),
         "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
         "models": [hash_file(member.run.folder / "model.keras") for member in ensemble.members],
         "films": describe_films(ensemble, args)

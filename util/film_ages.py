@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from util.canvases import look_odd, read_on_canvases, taken_whole
+from util.canvases import (
+    look_inverted,
+    look_turned,
+    read_on_canvases,
+    sets_upright,
+    taken_whole,
+)
 from util.errors import UserError
 from util.files import write_csv
 from util.film_files import SEVERAL, films_or_error, match_films, stem_of
@@ -25,6 +31,7 @@ INVERTED = (
     "the film looks inverted, its months are wrong if it is: bones must be light on a dark ground"
 )
 TURNED = "the film looks turned by {} degrees, its months are wrong if it is: fingers must point up"
+UPRIGHT = "the film looked turned by {} degrees against the clock and was set upright"
 CHUNK = 256  # films at most that are read before they are predicted: memory is flat
 
 
@@ -107,7 +114,7 @@ def print_ages(ensemble, films, args):
     try:
         for rows in chunks:
             ages = predict_chunk(ensemble, films.iloc[rows], args.batch_size_eval)
-            print_films(ages, width)
+            print_films(ages, width, sets_upright(ensemble.canvases))
             results.append(ages[COLUMNS])
     finally:  # what is done isn't lost when the rest is not
         if args.out and results:
@@ -120,7 +127,8 @@ def print_ages(ensemble, films, args):
 def predict_chunk(ensemble, films, batch_size):
     """Predict some films: adds filename, months, low and high, NaN where `problem` says why,
     sd_score, NaN where the age of the child is unknown, whether a film was taken `whole` or looks
-    `inverted`, and by how many degrees it looks `turned`."""
+    `inverted`, and by how many degrees it looks `turned`, or did before it was set
+    upright."""
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
@@ -131,29 +139,29 @@ def predict_chunk(ensemble, films, batch_size):
         sex = films["sex"].fillna(0).to_numpy()[good]
         readable = {canvas: part.keep(good) for canvas, part in pixels.items()}
         ages.loc[good] = ensemble.predict(readable, sex, batch_size).round(2).to_numpy()
-    inverted, turned = look_odd(pixels)
     films = films.assign(
         filename=[Path(path).name for path in films["path"]],
         sex=films["sex"].astype("Int64"),
         problem=pd.Series(failures, dtype=object).reindex(films.index),
         whole=taken_whole(pixels),
-        inverted=inverted,
-        turned=turned,
+        inverted=look_inverted(pixels),
+        turned=look_turned(pixels),
     )
     films = pd.concat([films, ages], axis=1)
     scores = [sd_score(film.months, film.age_months, film.sex) for film in films.itertuples()]
     return films.assign(sd_score=np.round(scores, 2))
 
 
-def print_films(ages, width):
+def print_films(ages, width, upright):
     """Print the films of `predict_chunk`, their names `width` letters wide; what is wrong with one
-    goes to the standard error."""
+    goes to the standard error. `upright`: turned ones were set upright."""
+    turned = UPRIGHT if upright else TURNED
     for film in ages.itertuples():
         if not pd.isna(film.problem):
             print(f"error: {film.problem} ({film.path})", file=sys.stderr)
             continue
         print(f"{film.shown:{width}s}  {format_film(film)}")
-        for told, note in ((film.whole, WHOLE), (film.inverted, INVERTED), (film.turned, TURNED)):
+        for told, note in ((film.whole, WHOLE), (film.inverted, INVERTED), (film.turned, turned)):
             if told:
                 print(f"note: {note.format(told)} ({film.path})", file=sys.stderr)
 

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from hand_crop.localiser import localiser_version
+from hand_crop.orientation import orientation_version
 from util.augmentation import augment_films
 from util.errors import UserError
 from util.files import remove_temporaries, write_atomically, write_json
@@ -31,19 +32,22 @@ READ_TOGETHER = 8  # films that are in memory at their own size, for each core
 class Pixels:
     """Films of one size as if in one uint8 array `(n, size, size)`, held in shards that may be
     memory-mapped files: only what is asked for is read. `whole` tells of each film whether it was
-    taken whole because `fit="hand"` found no hand for certain."""
+    taken whole because `fit="hand"` found no hand for certain, `turned` by how many degrees it
+    looks turned, or did before `fit="hand"` set it upright."""
 
-    def __init__(self, shards, rows, whole):
+    def __init__(self, shards, rows, whole, turned):
         self.shards = shards
         self.rows = np.asarray(rows)
         self.whole = np.asarray(whole, bool)
+        self.turned = np.asarray(turned, int)
 
     def __len__(self):
         return len(self.rows)
 
     def keep(self, positions):
         """The same films, only those at `positions`, in that order."""
-        return Pixels(self.shards, self.rows[positions], self.whole[positions])
+        facts = self.whole[positions], self.turned[positions]
+        return Pixels(self.shards, self.rows[positions], *facts)
 
     def join(self, other):
         """These films and behind them those of `other`."""
@@ -52,6 +56,7 @@ class Pixels:
             [*self.shards, *other.shards],
             np.concatenate([self.rows, rows]),
             np.concatenate([self.whole, other.whole]),
+            np.concatenate([self.turned, other.turned]),
         )
 
     def __getitem__(self, positions):
@@ -76,7 +81,8 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
     names = [shard_path(part, img_size, fit, cache_dir) if cache_dir else None for part in parts]
     kept = [load_shard(name) for name in names]
     todo = sum(len(part) for part, known in zip(parts, kept, strict=True) if not known)
-    shards, failures, whole = [], {}, np.zeros(len(paths), bool)
+    shards, failures = [], {}
+    whole, turned = np.zeros(len(paths), bool), np.zeros(len(paths), int)
     with (
         ThreadPoolExecutor(cores()) as pool,
         threadpool_limits(1, "blas"),  # else each thread of the pool starts as many of its own
@@ -99,15 +105,17 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
             first = number * SHARD_FILMS
             failures |= {first + int(i): reason for i, reason in notes["failures"].items()}
             whole[[first + i for i in notes["whole"]]] = True
-    return Pixels(shards, np.arange(len(paths)), whole), failures
+            for i, degrees in notes["turned"].items():
+                turned[first + int(i)] = degrees
+    return Pixels(shards, np.arange(len(paths)), whole, turned), failures
 
 
 def read_shard(paths, img_size, fit, pool, bar):
     """Read films into one array `(n, size, size)`. Returns it, notes ready for JSON ("failures"
-    {position: reason}, and "whole", the positions of films on which no hand was found), and whether
-    this lasts: False where a film may be read another time."""
+    {position: reason}, "whole", the positions of films on which no hand was found, and "turned"
+    {position: degrees}), and whether this lasts: False where a film may be read another time."""
     shard = np.zeros((len(paths), img_size, img_size), np.uint8)
-    notes, lasting = {"failures": {}, "whole": []}, True
+    notes, lasting = {"failures": {}, "whole": [], "turned": {}}, True
 
     def read_some(first):
         return read_canvases(paths[first : first + READ_TOGETHER], img_size, fit)
@@ -118,17 +126,19 @@ def read_shard(paths, img_size, fit, pool, bar):
             notes["failures"][str(i)] = result.reason
             lasting = lasting and not result.may_pass
         else:
-            shard[i], cut = result
-            if not cut:
+            shard[i] = result.image
+            if result.whole:
                 notes["whole"].append(i)
+            if result.turned:
+                notes["turned"][str(i)] = result.turned
         bar.update()
     return shard, notes, lasting
 
 
 def shard_path(paths, img_size, fit, cache_dir):
     """Name a shard by all that decides its pixels: files (size, time), reader and canvas."""
-    reader = localiser_version() if fit == "hand" else ""
-    key = hashlib.sha256(f"{READER_VERSION} {reader} {cv2.__version__} {img_size} {fit}".encode())
+    networks = orientation_version() + (localiser_version() if fit == "hand" else "")
+    key = hashlib.sha256(f"{READER_VERSION} {networks} {cv2.__version__} {img_size} {fit}".encode())
     for path in paths:
         try:
             stat = Path(path).stat()

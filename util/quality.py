@@ -77,7 +77,10 @@ CHECKS = {  # what can be wrong: (severity, what to do)
     TOO_SMALL: (SERIOUS, FILE_ADVICE),
     "unusable film": (SERIOUS, FILE_ADVICE),
     "films look inverted": (LOOK, "Invert them if bones are dark on a light ground."),
-    "film looks turned": (LOOK, "Turn it if fingers don't point up: models have seen no others."),
+    "film looks turned": (
+        LOOK,
+        "Look whether fingers point up; --fit hand sets it upright, the other canvases don't.",
+    ),
     "hardly any contrast": (LOOK, "Look whether it shows a hand; training uses it."),
     "same picture in two splits": (SERIOUS, "Keep it in one split: this flatters the test error."),
     "same picture twice in a split": (LOOK, "Keep one, the one with the right label."),

@@ -6,16 +6,18 @@ that looks at films goes through these or their parts, so that all see the same 
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from hand_crop.localiser import find_hands
+from hand_crop.localiser import find_hands, shrink
+from hand_crop.orientation import degrees_turned
 from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError
 from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, is_truncated, tiff_pages
 
-READER_VERSION = 6  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
+READER_VERSION = 7  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 # why a file is no radiograph, as a reason begins; the first is the file system's word
@@ -60,9 +62,18 @@ def prepare(image, path="bytes"):
     return stretch_contrast(image)
 
 
+class Canvas(NamedTuple):
+    """A film as the models see it: uint8 `(size, size)`, 0-255; whether it is `whole` though it
+    should be cut to the hand; and by how many degrees it looks `turned` against the clock, or did
+    before `fit="hand"` set it upright."""
+
+    image: np.ndarray
+    whole: bool
+    turned: int
+
+
 def read_canvases(paths, size, fit):
-    """Read films onto the square canvas of the models. Returns for each, in order, the canvas,
-    uint8 `(size, size)`, 0-255, and False when it should have been cut to the hand but is whole; or
+    """Read films onto the square canvas of the models. Returns for each, in order, its Canvas, or
     the RadiographError that tells why there is none.
 
     A few films at once are quicker than one by one (see `find_hands`); all are held in memory.
@@ -70,9 +81,13 @@ def read_canvases(paths, size, fit):
     results = [read_or_error(path) for path in paths]
     good = [i for i, result in enumerate(results) if not isinstance(result, RadiographError)]
     pairs = [results[i] for i in good]
-    films = cut_to_hands(pairs) if fit == "hand" else [(film, True) for _, film in pairs]
-    for i, (film, cut) in zip(good, films, strict=True):
-        results[i] = to_canvas(film, size, fit), cut
+    turned = look_turned([film for _, film in pairs])
+    if fit == "hand":
+        films = cut_to_hands([set_upright(*args) for args in zip(pairs, turned, strict=True)])
+    else:
+        films = [(film, True) for _, film in pairs]
+    for i, (film, cut), degrees in zip(good, films, turned, strict=True):
+        results[i] = Canvas(to_canvas(film, size, fit), not cut, degrees)
     return results
 
 
@@ -83,6 +98,21 @@ def read_or_error(path):
         return image, prepare(image, path)
     except RadiographError as error:
         return error
+
+
+def look_turned(films):
+    """By how many degrees each film of a list looks turned (see `degrees_turned`); 0 where it looks
+    inverted, as what tells turned films knows none of those."""
+    turned = degrees_turned([shrink(film) for film in films]).tolist()
+    return [
+        0 if degrees and looks_inverted(film) else degrees
+        for film, degrees in zip(films, turned, strict=True)
+    ]
+
+
+def set_upright(pair, degrees):
+    """Turn a film, as decoded and after `prepare`, back by `degrees`: 0, 90, 180 or 270."""
+    return [np.ascontiguousarray(np.rot90(image, -degrees // 90)) for image in pair]
 
 
 def cut_to_hands(films):

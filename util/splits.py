@@ -26,13 +26,18 @@ def load_splits(args, run):
     left_out = [part.left_out.assign(split=split) for split, part in films.items()]
     write_csv(run.path("left_out.csv"), pd.concat(left_out))
     whole = {split: int(part.pixels.whole.sum()) for split, part in films.items()}
+    turned = {split: int((part.pixels.turned > 0).sum()) for split, part in films.items()}
     for split, part in films.items():
-        reasons = count_reasons(part.left_out)
-        run.log(
-            f"{split:10s} {len(part):6d} films"
-            + (f", {whole[split]} whole: no hand found for certain" if whole[split] else "")
-            + (f", left out: {reasons}" if reasons else "")
-        )
+        facts = [f"{split:10s} {len(part):6d} films"]
+        if whole[split]:
+            facts.append(f"{whole[split]} whole: no hand found for certain")
+        if turned[split]:
+            facts.append(
+                f"{turned[split]} {'set upright' if args.fit == 'hand' else 'look turned'}"
+            )
+        if len(part.left_out):
+            facts.append(f"left out: {count_reasons(part.left_out)}")
+        run.log(", ".join(facts))
         for note in years_note(part.table, split):
             run.log(f"note: {note}")
     if any(len(part.left_out) for part in films.values()):
@@ -41,7 +46,7 @@ def load_splits(args, run):
     trained = films["train"].table
     write_csv(run.path(FILM_LISTS["train"]), trained[label_columns(trained)])
     if args.fit == "hand":
-        note_hand_crop(run, whole)
+        note_hand_crop(run, whole, turned)
     return films
 
 
@@ -125,9 +130,10 @@ def differs(now, known):
     return any(known.get(name, value) != value for name, value in now.items())
 
 
-def note_hand_crop(run, whole):
-    """Note what found the hand, and on how many films of each split it did not (`whole`);
-    UserError when a resumed run would go on with films that are cut otherwise."""
+def note_hand_crop(run, whole, turned):
+    """Note what found the hand, on how many films of each split it did not (`whole`), and how many
+    were set upright before (`turned`); UserError when a resumed run would go on with films that are
+    cut otherwise."""
     version = localiser_version()
     known = run.read_json("config.json").get("hand_crop")
     if known and known["localiser"] != version:
@@ -135,7 +141,7 @@ def note_hand_crop(run, whole):
             f"what finds the hand (hand_crop/) changed since the run was started ({run.folder}). "
             "Bring it back, or start a new run."
         )
-    add_to_config(run, {"hand_crop": {"localiser": version, "whole": whole}})
+    add_to_config(run, {"hand_crop": {"localiser": version, "whole": whole, "turned": turned}})
 
 
 def check_splits_apart(films):

@@ -333,7 +333,7 @@ def add_view_options(group):
         type=number(0, 100),
         default=0.0,
         help="largest SD in grey levels (0-255) of noise that half of the training films get, so that "
-        "months change less on grainy, blurred or compressed films: 12 is a good choice; 0 is off",
+        "months change less on grainy or compressed films: 12 is a good choice; 0 is off",
     )
     add_switch(group, "use_tta", "predict the mean over several views of a film")
     group.add_argument(

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from preprocessing import read_labelled_folder
-from util.canvases import look_inverted, look_turned, read_on_canvases, taken_whole
+from util.canvases import look_inverted, read_on_canvases, taken_whole, turned_by
 from util.ensemble import Ensemble, choose_views, read_members
 from util.errors import UserError, run_command
 from util.metrics import (
@@ -164,7 +164,7 @@ def predict_changed(ensemble, films, change, args):
     if failures:
         raise UserError(f"a changed film can't be read: {next(iter(failures.values()))}.")
     months = ensemble.predict(pixels, films["sex"].to_numpy(), args.batch_size_eval)["months"]
-    noted = look_inverted(pixels) | (look_turned(pixels) > 0)
+    noted = look_inverted(pixels) | (turned_by(pixels) > 0)
     return label_predictions(films, months), taken_whole(pixels), noted
 
 

@@ -34,7 +34,7 @@ def sets_upright(canvases):
     return all(fit == "hand" for _, fit in canvases)
 
 
-def look_turned(pixels):
+def turned_by(pixels):
     """By how many degrees each film `(n,)` looks turned, or did before it was set upright, the same
     on all canvases; `pixels` is {canvas: Pixels}."""
     return next(iter(pixels.values())).turned
@@ -51,7 +51,7 @@ def look_inverted(pixels):
 def odd_notes(pixels):
     """What to say, in a list, of films that look inverted or turned; `pixels` is {canvas: Pixels}.
     Where nothing was done about them, a few are no reason to say it."""
-    inverted, turned = look_inverted(pixels).sum(), (look_turned(pixels) > 0).sum()
+    inverted, turned = look_inverted(pixels).sum(), (turned_by(pixels) > 0).sum()
     few = max(1, FEW_ODD * len(next(iter(pixels.values()))))
     wrong = "films look {}, and months are wrong if they are: {}"
     notes = []

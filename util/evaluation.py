@@ -13,10 +13,10 @@ from util import hospital
 from util.calibration import fit_calibration
 from util.canvases import (
     look_inverted,
-    look_turned,
     odd_notes,
     pixels_of,
     taken_whole,
+    turned_by,
 )
 from util.ensemble import (
     Ensemble,
@@ -199,7 +199,7 @@ def compute_metrics(ensemble, predictions, films, args):
         "views": ensemble.views,
         "whole": int(taken_whole(pixels).sum()),
         "inverted": int(look_inverted(pixels).sum()),
-        "turned": int((look_turned(pixels) > 0).sum()),
+        "turned": int((turned_by(pixels) > 0).sum()),
         "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
         "models": [hash_file(member.run.folder / "model.keras") for member in ensemble.members],
         "films": describe_films(ensemble, args)

@@ -9,10 +9,10 @@ import pandas as pd
 
 from util.canvases import (
     look_inverted,
-    look_turned,
     read_on_canvases,
     sets_upright,
     taken_whole,
+    turned_by,
 )
 from util.errors import UserError
 from util.files import write_csv
@@ -145,7 +145,7 @@ def predict_chunk(ensemble, films, batch_size):
         problem=pd.Series(failures, dtype=object).reindex(films.index),
         whole=taken_whole(pixels),
         inverted=look_inverted(pixels),
-        turned=look_turned(pixels),
+        turned=turned_by(pixels),
     )
     films = pd.concat([films, ages], axis=1)
     scores = [sd_score(film.months, film.age_months, film.sex) for film in films.itertuples()]

@@ -12,8 +12,11 @@ from conftest import check_error_line, copy_data
 from hand_crop import localiser, train_localiser, training
 from preprocessing import load_films
 from util.errors import UserError
+from util.files import write_json
 from util.phantoms import phantom
 from util.radiographs import read_canvases
+from util.runs import Run
+from util.splits import note_hand_crop
 
 
 def test_numpy_computes_what_keras_trained():
@@ -189,6 +192,17 @@ def test_a_run_remembers_its_localiser(phantoms, inside, tiny_mobilenet, tmp_pat
     process = inside(*words, "--resume")
     check_error_line(process, "what finds the hand (hand_crop/) changed since the run was started")
     assert set((tmp_path / "cache").rglob("*.npy")) > before
+
+
+def test_a_run_does_not_go_on_with_films_turned_by_other_rules(tmp_path, monkeypatch):
+    """As neither does one that was started when turned films stayed as they were."""
+    run = Run(tmp_path)
+    write_json(run.path("config.json"), {})
+    note_hand_crop(run, {"train": 1}, {"train": 2})
+    note_hand_crop(run, {"train": 1}, {"train": 2})
+    monkeypatch.setattr("util.splits.orientation_version", lambda: "another")
+    with pytest.raises(UserError, match="changed since the run was started"):
+        note_hand_crop(run, {"train": 1}, {"train": 2})
 
 
 def test_what_is_found_but_is_no_hand_leaves_the_film_whole(tmp_path):

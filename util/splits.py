@@ -7,6 +7,7 @@ import pandas as pd
 
 from clahe.enhance import complete_clahe
 from hand_crop.localiser import localiser_version
+from hand_crop.orientation import orientation_version
 from preprocessing import Films, load_films
 from util.data_folder import SPLITS
 from util.errors import UserError
@@ -134,14 +135,14 @@ def note_hand_crop(run, whole, turned):
     """Note what found the hand, on how many films of each split it did not (`whole`), and how many
     were set upright before (`turned`); UserError when a resumed run would go on with films that are
     cut otherwise."""
-    version = localiser_version()
+    networks = {"localiser": localiser_version(), "orientation": orientation_version()}
     known = run.read_json("config.json").get("hand_crop")
-    if known and known["localiser"] != version:
+    if known and any(known.get(name) != version for name, version in networks.items()):
         raise UserError(
             f"what finds the hand (hand_crop/) changed since the run was started ({run.folder}). "
             "Bring it back, or start a new run."
         )
-    add_to_config(run, {"hand_crop": {"localiser": version, "whole": whole, "turned": turned}})
+    add_to_config(run, {"hand_crop": networks | {"whole": whole, "turned": turned}})
 
 
 def check_splits_apart(films):

@@ -10,7 +10,7 @@ import pytest
 from util.calibration import correct_months, count_missing, cross_fit, fit_calibration, fit_lines
 from util.final_evaluation import calibrate_splits
 from util.intervals import fit_half_widths, format_range, interval_bounds, measure_coverage
-from util.metrics import band_of, label_predictions
+from util.metrics import AGE_BANDS, band_of, label_predictions
 
 
 def films(n, seed=0):
@@ -271,3 +271,9 @@ def test_bands_are_those_of_the_figures():
     assert band_of([-3, 0, 59.9, 60, 119.9, 120, 179.9, 180, 300]).tolist() == [
         *(0, 0, 0, 1, 1, 2, 2, 3, 3)
     ]
+
+
+def test_no_end_of_an_interval_is_below_zero():
+    low, high = interval_bounds(np.array([-30.0, 5.0]), dict.fromkeys(AGE_BANDS, {"months": 14.0}))
+    assert low.tolist() == [0, 0]
+    assert high.tolist() == [0, 19]

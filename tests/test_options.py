@@ -330,3 +330,10 @@ def test_a_canvas_has_a_largest_size(option, capsys):
     with pytest.raises(SystemExit):
         train_advanced_streamlined.parse_args([option, "200000"])
     assert "200000 is too large: 4096 or less" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["--bn", "auto"], ["--strategy", "none", "--feature_views", "3"]]
+)
+def test_a_default_that_is_typed_does_no_harm(words):
+    train_advanced_streamlined.parse_args(words)

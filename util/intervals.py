@@ -60,7 +60,7 @@ def half_widths_of(months, half_width):
 def interval_bounds(months, half_width):
     """Return (low, high) `(n,)` in months around predictions; no bone age is below 0."""
     half = half_widths_of(months, half_width)
-    return np.maximum(0, months - half), months + half
+    return np.maximum(0, months - half), np.maximum(0, months + half)
 
 
 def measure_coverage(predictions, half_width):

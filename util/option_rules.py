@@ -24,6 +24,8 @@ SINGLE_VIEW = Rule(
     "with --use_tta on a single view: give --tta_steps 2 or more",
     lambda args: args.tta_steps != 1 or not args.use_tta,
 )
+# values that switch off what would have no effect, or leave it open, do no harm
+OFF = (None, False, 0, "none", "auto")
 TRAINING_RULES = (
     Rule(
         ("lr", "feature_views"), "without --epochs_frozen above 0", lambda args: args.epochs_frozen
@@ -169,8 +171,7 @@ def parse_effective(parser, rules, argv=None):
     args = parser.parse_args(argv)
     typed = typed_options(parser, argv, vars(args))
     for options, case, has_effect in rules:
-        # a value that switches off what has no effect, such as 0, does no harm
-        idle = [name for name in options if name in typed and getattr(args, name)]
+        idle = [name for name in options if name in typed and getattr(args, name) not in OFF]
         if idle and not has_effect(args):
             parser.error(f"--{idle[0]} has no effect {case}")
     return args

@@ -6,6 +6,7 @@ import pandas as pd
 from util.errors import UserError
 
 REQUIRED = ("backbone", "batch_size", "median_inference_time_s", "total_params")
+TOLD = ("backbone", "route", "total_params")  # of every case that is compared
 NUMBERS = (
     "batch_size",
     "median_inference_time_s",
@@ -45,8 +46,10 @@ def read_benchmark(path):
             ) from None
     seconds = table["median_inference_time_s"]
     fine = (table["status"] == "ok") & (seconds > 0) & (table["batch_size"] > 0)
+    fine &= table[list(TOLD)].notna().all(axis=1)
     failed = table[~fine].assign(
-        status=lambda rows: rows["status"].where(rows["status"] != "ok", "no time in the table")
+        status=lambda rows: rows["status"].where(rows["status"] != "ok", "values are missing"),
+        **{name: table[name].fillna(f"no {name}") for name in ("backbone", "route")},
     )
     if not fine.any():
         reason = f": {failed['status'].iloc[0]}" if len(failed) else ""

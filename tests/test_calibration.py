@@ -227,6 +227,15 @@ def test_a_band_of_few_films_takes_the_width_of_all():
         assert widths["0-4 years"] == {"n": n, "months": 7 if of == "all" else 1, "of": of}
 
 
+def test_children_count_and_not_their_films():
+    """Three films each of 9, and in one band of 30, children or of one less."""
+    for n, of in ((8, None), (9, "all"), (29, "all"), (30, "0-4 years")):
+        children = with_errors(np.ones(n), np.repeat(30.0, n))
+        films = pd.concat([children.assign(patient=children["id"])] * 3)
+        widths = fit_half_widths(films)
+        assert widths is None if of is None else widths["0-4 years"]["of"] == of
+
+
 def test_intervals_hold_for_corrected_months():
     """The lines are fitted to the same films as the intervals, and yet coverage is kept."""
     covered = []

@@ -168,6 +168,18 @@ def test_folds_are_neither_overwritten_nor_mixed(folds, train):
     assert before == {p: p.stat().st_mtime_ns for p in folds[2].rglob("*")}
 
 
+def test_a_fold_of_another_number_of_folds_is_no_neighbour(folds, train):
+    """Not even one beyond those that are asked for."""
+    folder = folds[2].with_name("third")
+    (folder / "fold_3").mkdir(parents=True)
+    config = json.loads((folds[2] / "fold_2" / "config.json").read_text())
+    config["options"] |= {"folds": 3, "fold": 3}
+    (folder / "fold_3" / "config.json").write_text(json.dumps(config))
+    process, _ = train("third", "--fold", "1")
+    check_error_line(process, "--folds 3 -> 2")
+    assert [path.name for path in folder.iterdir()] == ["fold_3"]
+
+
 def test_a_failed_start_leaves_no_folder(train, folds):
     process, folder = train("none", "--resume")
     check_error_line(process, "no run to resume")

@@ -556,6 +556,18 @@ def test_csv_of_earlier_versions_is_read(tmp_path, capsys):
     assert (tmp_path / "inference_analysis_plots.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("name", ["backbone", "batch_size", "route", "total_params"])
+def test_a_case_with_an_empty_cell_is_told_and_not_compared(tmp_path, capsys, name):
+    path = tmp_path / "inference_speed_x.csv"
+    table = write_benchmark(path, CASES).astype({name: object})
+    lost = table["route"] == "compiled"
+    table.loc[lost, name] = ""
+    table.to_csv(path, index=False)
+    analyze.main(["--csv_file", str(path), "--no_plots"])
+    assert "values are missing" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "speed_comparison.csv")["compiled_speedup"].isna().all()
+
+
 def test_newest_benchmark_with_rows_is_the_default(tmp_path, capsys):
     for age, name in enumerate(("b", "a")):
         path = tmp_path / f"inference_speed_{name}.csv"

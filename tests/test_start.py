@@ -99,6 +99,17 @@ def test_a_run_that_knows_the_validation_films_is_no_start(go_on, small_run, pha
     assert not folder.exists()
 
 
+def test_a_run_that_was_chosen_on_the_test_films_says_so(go_on, phantoms, tmp_path):
+    data = copy_data(phantoms, tmp_path / "Data")
+    for one, other in (("df_val.csv", "df_test.csv"), ("validation", "test")):
+        (data / one).rename(data / "other")
+        (data / other).rename(data / one)
+        (data / "other").rename(data / other)
+    process, _ = go_on(data_dir=data)
+    assert process.returncode == 0, process.stderr
+    assert "start from was chosen on 12 of 12 test films" in process.stdout
+
+
 @pytest.mark.parametrize(
     ("option", "value", "advice"),
     [

@@ -470,7 +470,7 @@ def test_a_resumed_run_is_kept_whatever_is_wrong(train, inside, unbroken, result
     [
         (["--epochs_small", "1", "--img_size_small", "96"], "Lower --img_size_small"),
         (["--weights", "mistyped.h5"], "no such weights file"),
-        (["--backbone", "xception"], "Use 71 or more"),
+        (["--backbone", "xception"], "xception (--img_size_small 32). Use 71 or more"),
     ],
 )
 def test_wrong_options_are_told_before_films_are_read(train, inside, tmp_path, words, reason):

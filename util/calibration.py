@@ -15,7 +15,7 @@ another hospital; each holds one calibration for each number of views that were 
 
 import numpy as np
 
-from util.intervals import LEVEL, MIN_FILMS, fit_half_widths
+from util.intervals import FEWEST, LEVEL, fit_half_widths
 from util.metrics import (
     SEXES,
     compare_predictions,
@@ -162,6 +162,6 @@ def format_calibration(calibration):
         first = f"linear correction {'kept' if calibration['lines'] else 'left out'}: "
         first += format_gain(gain)
     if calibration["half_width"] is None:
-        return f"{first}\nno {LEVEL} intervals: {n} films are too few, {MIN_FILMS} are needed"
+        return f"{first}\nno {LEVEL} intervals: films of {FEWEST} children are needed"
     half = calibration["half_width"]["all"]["months"]
     return f"{first}\n{LEVEL} intervals from the same {n} films: +-{half:.1f} months over all"

@@ -88,7 +88,9 @@ def how_to_resume(run, args):
 def check_options(args):
     """UserError, before a film is read, for options that can't be trained. Returns the names of the
     devices."""
-    check_backbone(args.backbone, min(phase.img_size for phase in plan_phases(args)))
+    smallest = min(phase.img_size for phase in plan_phases(args))
+    small = smallest < args.img_size
+    check_backbone(args.backbone, smallest, "--img_size_small" if small else "--img_size")
     check_start(args)
     devices = import_tensorflow()
     from modeling import build_backbone, check_activation

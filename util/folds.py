@@ -67,21 +67,19 @@ def plan_folds(args, folder):
     """The options of the folds that are to be trained, each a run of its own in `folder`.
 
     UserError, before anything is trained, when a fold is there already and --resume isn't given,
-    when there is nothing to resume, or when folds were started with other options.
+    when there is nothing to resume, or when any fold of the folder was started with other options.
     """
     check_resume(args)
     if (folder / "config.json").exists():
         raise UserError(
             f"that is a run, and no folder of folds ({folder}). Choose another --run_name."
         )
+    check_folds(args, folder)
     plan, started = [], []
     for fold in range(1, args.folds + 1):
         run = Run(fold_folder(folder, fold))
         config = run.read_json("config.json")
-        place = {"fold": fold, "results_dir": str(folder), "run_name": run.folder.name}
-        options = Namespace(**vars(args) | place | {"resume": bool(args.resume and config)})
-        if config:
-            check_same_options(config["options"], lasting_options(options))
+        options = options_of_fold(args, run.folder, fold, bool(args.resume and config))
         if args.fold not in (None, fold):
             continue
         if not args.resume:
@@ -92,6 +90,21 @@ def plan_folds(args, folder):
     if args.resume:
         check_started(folder, any(started))
     return plan
+
+
+def check_folds(args, folder):
+    """UserError when a fold that is there, of however many, was started with other options."""
+    for path in folder.glob("fold_*"):
+        started = Run(path).read_json("config.json")
+        if started:
+            now = options_of_fold(args, path, started["options"]["fold"], resume=True)
+            check_same_options(started["options"], lasting_options(now))
+
+
+def options_of_fold(args, run, fold, resume):
+    """The options of a fold, which is a run of its own, in the folder `run`."""
+    place = {"fold": fold, "results_dir": str(run.parent), "run_name": run.name}
+    return Namespace(**vars(args) | place | {"resume": resume})
 
 
 # ------------------------------------------------------------------------------- what they say

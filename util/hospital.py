@@ -4,7 +4,7 @@ import re
 
 from util.calibration import FEWEST_OF_A_SEX, count_missing, format_gain
 from util.errors import UserError
-from util.files import write_json
+from util.files import write_new_json
 from util.intervals import LEVEL
 from util.metrics import SEXES, count_people, seem_years
 from util.runs import Run
@@ -19,13 +19,13 @@ def new_calibration_path(folder, name):
             f"not a valid name for a calibration ({name}). Use letters, digits, - and _ (--name)."
         )
     path = Run(folder).folder / f"calibration_{name}.json"
-    check_free(path)
+    if path.exists():
+        raise name_taken(path)
     return path
 
 
-def check_free(path):
-    if path.exists():
-        raise UserError(f"there is a calibration of that name ({path}). Choose another --name.")
+def name_taken(path):
+    return UserError(f"there is a calibration of that name ({path}). Choose another --name.")
 
 
 def calibrated_views(folder, name):
@@ -68,11 +68,11 @@ def store_calibration(path, calibration, table, views):
     """Write a new calibration, fitted to means of so many views of the films of a table; what they
     are is kept with it, as nothing is learned from how it does on them. UserError when another
     process has taken the name meanwhile."""
-    check_free(path)
-    write_json(
-        path,
-        {views_key(views): calibration | {"films": table[label_columns(table)].to_dict("list")}},
-    )
+    films = table[label_columns(table)].to_dict("list")
+    try:
+        write_new_json(path, {views_key(views): calibration | {"films": films}})
+    except FileExistsError:
+        raise name_taken(path) from None
 
 
 def check_enough_films(films, per_sex, csv):

@@ -16,9 +16,9 @@ from util.metrics import (
 
 COVERAGE = 0.9  # share of films whose bone age shall lie in the interval
 LEVEL = f"{COVERAGE * 100:.0f} %"
-MIN_FILMS = 9  # with fewer even the largest error is no bound that 90 % keep to
-# The coverage of a band spreads by sqrt(0.9 * 0.1 / n): by 5 % with 30 films, by 9 % with 10.
-MIN_FILMS_OF_A_BAND = 30
+FEWEST = 9  # children: with fewer even the largest error is no bound that 90 % keep to
+# The coverage of a band spreads by sqrt(0.9 * 0.1 / n): by 5 % with 30 children, by 9 % with 10.
+FEWEST_OF_A_BAND = 30
 
 
 def fit_half_widths(predictions):
@@ -27,22 +27,23 @@ def fit_half_widths(predictions):
     Split-conformal (Papadopoulos et al. 2002; Lei et al. 2018): of n absolute errors the
     ceil(0.9 (n + 1))-th smallest. If the next film is like these, the interval around its
     prediction holds its label with at least 90 % probability. By band (Mondrian, Vovk et al.
-    2005), as errors differ with age; a band of fewer than 30 films takes the width of all.
-    Returns {"all" or band: {"n", "months", "of": "all" or band}}, None below 9 films.
+    2005), as errors differ with age; a band of fewer than 30 children takes the width of all.
+    Returns {"all" or band: {"n" films, "months", "of": "all" or band}}, None below 9 children:
+    films of one child err alike, and are no more than one where they are counted.
 
     Validation films also choose the best epoch, so that the widths are a little too narrow; the
     coverage on test films says by how much.
     """
-    missed = predictions["error"].abs().to_numpy()
-    if len(missed) < MIN_FILMS:
+    if count_people(predictions) < FEWEST:
         return None
+    missed = predictions["error"].abs().to_numpy()
     band = band_of(predictions["predicted"])
     widths = {"all": {"n": len(missed), "months": conformal_quantile(missed), "of": "all"}}
     for number, name in enumerate(AGE_BANDS):
-        n = int(sum(band == number))
-        own = n >= MIN_FILMS_OF_A_BAND
-        months = conformal_quantile(missed[band == number]) if own else widths["all"]["months"]
-        widths[name] = {"n": n, "months": months, "of": name if own else "all"}
+        rows = band == number
+        own = count_people(predictions[rows]) >= FEWEST_OF_A_BAND
+        months = conformal_quantile(missed[rows]) if own else widths["all"]["months"]
+        widths[name] = {"n": int(rows.sum()), "months": months, "of": name if own else "all"}
     return widths
 
 

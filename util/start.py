@@ -71,6 +71,12 @@ def check_start_films(films, args, run):
             )
         if known:
             run.log(f"note: {told}, by their ids, sexes and ages, which may be chance")
+    chosen = are_films_of(start, config["data"], "val", films["test"].table).sum()
+    if chosen:
+        run.log(
+            f"note: the best epoch of the run to start from was chosen on {chosen} of "
+            f"{len(films['test'])} test films: their errors may come out a little too small"
+        )
 
 
 def note_start(run, args):

@@ -61,7 +61,7 @@ def parse_args(argv=None):
         "--out",
         metavar="FILE",
         help="also write a CSV: filename, path, sex (1 = male), age_months, months, low, high (the "
-        "interval), sd_score, problem",
+        "interval), reading (what a single reader would say), sd_score, problem",
     )
     parser.add_argument(
         "--explain",

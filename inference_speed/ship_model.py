@@ -51,7 +51,7 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from util.files import write_csv
-    from util.runs import CALIBRATION, FILM_HASHES, FILM_LISTS, Run, read_run
+    from util.runs import CALIBRATION, FILM_HASHES, FILM_LISTS, READINGS, Run, read_run
 
     run, config = read_run(args.run)
     out = Path(args.out)
@@ -71,7 +71,7 @@ def main(argv=None):
                 f"{LARGEST_DIFFERENCE} ({args.run}). Ship the run as it is."
             )
         shipped.write_json("config.json", portable(config))
-        for name in (CALIBRATION, "metrics.json"):
+        for name in (CALIBRATION, READINGS, "metrics.json"):
             if content := run.read_json(name):
                 shipped.write_json(name, content)
         if args.film_hashes:

@@ -24,7 +24,8 @@ from util.metrics import (
     label_predictions,
     read_predictions,
 )
-from util.runs import CALIBRATION, Run, find_folds, read_run
+from util.readings import add_counts, read_as, with_readings
+from util.runs import CALIBRATION, READINGS, Run, find_folds, read_run
 from util.tables import LABELS
 from util.tta import (
     TTA_STEPS,
@@ -63,6 +64,11 @@ class Member:
         calibration = stored.get(views_key(views)) or stored.get(views_key(1)) or {}
         return calibration.get("lines")
 
+    @property
+    def label_counts(self):
+        """The labels of its training films, counted, where they tell what a reader would say."""
+        return (self.run.read_json(READINGS) or {}).get("labels")
+
 
 def read_members(folders):
     """Read the runs of an ensemble; UserError when one of them is no finished run."""
@@ -85,6 +91,7 @@ class Ensemble:
         self.canvases = list(dict.fromkeys(member.canvas for member in members))
         self.calibration, notes = choose_calibration(members, folders, calibration, views)
         self.notes = notes + localiser_notes(members)
+        self.label_counts = add_counts([member.label_counts for member in members])
         self.predictors = []
 
     def load(self, runtime="keras", precision="f32"):
@@ -109,11 +116,13 @@ class Ensemble:
         return np.stack(rows)
 
     def predict(self, pixels, sex, batch_size):
-        """Frame of months, low and high of films, NaN where there are no intervals."""
+        """Frame of months, low and high of films, NaN where there are no intervals, and reading,
+        what a single reader would say, NaN where that is not known."""
         months = average(self.members, self.predict_members(pixels, sex, batch_size))
         months, half_width = self.correct(months, sex), self.calibration["half_width"]
         low, high = interval_bounds(months, half_width) if half_width else (np.nan, np.nan)
-        return pd.DataFrame({"months": months, "low": low, "high": high})
+        reading = read_as(months, sex, self.label_counts) if self.label_counts else np.nan
+        return pd.DataFrame({"months": months, "low": low, "high": high, "reading": reading})
 
     def predict_labelled(self, films, batch_size):
         """Predict labelled films ({canvas: films}): (predictions, comparison of their mean with
@@ -124,7 +133,8 @@ class Ensemble:
         comparison = None
         if len(self.members) > 1:
             comparison = compare_members(self.members, months, label_predictions(table, mean))
-        return label_predictions(table, self.correct(mean, table["sex"])), comparison
+        predictions = label_predictions(table, self.correct(mean, table["sex"]))
+        return with_readings(predictions, self.label_counts), comparison
 
     def correct(self, months, sex):
         """The mean of the members after the lines of the calibration."""

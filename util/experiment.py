@@ -14,9 +14,11 @@ from util.folds import run_folds
 from util.intervals import format_with_intervals
 from util.phases import plan_phases
 from util.quiet import import_tensorflow
+from util.readings import format_stored
 from util.run_pictures import draw_run
 from util.runs import (
     CALIBRATION,
+    READINGS,
     next_prediction,
     note_environment,
     open_run,
@@ -162,6 +164,7 @@ def report(run, metrics, args):
     }
     for calibration in (run.read_json(CALIBRATION) or {}).values():
         run.log(format_calibration(calibration))
+    run.log(format_stored(run.read_json(READINGS)))
     for name, title in titles.items():
         if name in metrics:
             run.log(format_with_intervals(metrics[name], title))

@@ -24,7 +24,7 @@ from util.tables import read_labels
 
 COLUMNS = [  # of --out
     *("filename", "path", "sex", "age_months"),
-    *("months", "low", "high", "sd_score", "problem"),
+    *("months", "low", "high", "reading", "sd_score", "problem"),
 ]
 WHOLE = "no hand found for certain, the whole film is used"
 INVERTED = (
@@ -125,16 +125,16 @@ def print_ages(ensemble, films, args):
 
 
 def predict_chunk(ensemble, films, batch_size):
-    """Predict some films: adds filename, months, low and high, NaN where `problem` says why,
-    sd_score, NaN where the age of the child is unknown, whether a film was taken `whole` or looks
-    `inverted`, and by how many degrees it looks `turned`, or did before it was set
+    """Predict some films: adds filename, months, low, high and reading, NaN where `problem` says
+    why, sd_score, NaN where the age of the child is unknown, whether a film was taken `whole` or
+    looks `inverted`, and by how many degrees it looks `turned`, or did before it was set
     upright."""
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
         failures = films["problem"][films["sex"].isna()].to_dict() | failures
     good = [i for i in films.index if i not in failures]
-    ages = pd.DataFrame(np.nan, index=films.index, columns=["months", "low", "high"])
+    ages = pd.DataFrame(np.nan, index=films.index, columns=["months", "low", "high", "reading"])
     if good:
         sex = films["sex"].fillna(0).to_numpy()[good]
         readable = {canvas: part.keep(good) for canvas, part in pixels.items()}
@@ -173,6 +173,8 @@ def format_film(film):
     text = f"{letter}  {film.months:6.1f} months  {format_years(film.months)}"
     if not pd.isna(film.low):
         text += f" ({format_range(film.low, film.high)})"
+    if not pd.isna(film.reading):
+        text += f", a reader would say {format_years(film.reading)}"
     if not pd.isna(film.sd_score):
         text += f", {film.sd_score:+.1f} SD at {format_years(film.age_months)}"
     return text

@@ -1,5 +1,5 @@
 """What a run says of itself when its training has ended: errors on validation and test films, and a
-calibration fitted to those of validation."""
+calibration fitted to those of validation, and what readers would say."""
 
 import time
 
@@ -10,7 +10,8 @@ from util.calibration import correct_months, cross_fit, fit_calibration
 from util.files import write_csv
 from util.intervals import evaluate_with_intervals
 from util.metrics import label_predictions
-from util.runs import CALIBRATION, load_run_model
+from util.readings import fit_readings, with_readings
+from util.runs import CALIBRATION, READINGS, load_run_model
 from util.tta import views_ending, views_key, views_to_evaluate
 
 
@@ -31,8 +32,10 @@ def evaluate_splits(films, args, run):
         months, speed = predict_splits(over_views, films, args.batch_size_eval)
         calibration, tables = calibrate_splits(films, months, args)
         calibrations[views_key(views)] = calibration
+        if views == 1:
+            counts = keep_readings(films, tables["val"], args, run)
         for split, table in tables.items():
-            name = split + views_ending(views)
+            name, table = split + views_ending(views), with_readings(table, counts)
             write_csv(run.path(f"predictions_{name}.csv"), table)
             metrics[name] = evaluate_split(split, table, films, calibration, args)
             predictions[name] = table
@@ -82,6 +85,15 @@ def calibrate_splits(films, months, args):
             tables["val"], per_sex, args.seed, copies=tables["val_clahe"]
         )
     return calibration, corrected
+
+
+def keep_readings(films, predictions, args, run):
+    """Keep the labels of the training films, counted, where predictions of validation films show
+    that they tell what a reader would say; returns them, or None."""
+    labels, per_sex = films["train"].table, sees_sex(args.model_type)
+    counts, gain = fit_readings(labels, predictions, per_sex, args.seed)
+    run.write_json(READINGS, {"labels": counts, "gain": gain})
+    return counts
 
 
 def evaluate_split(split, predictions, films, calibration, args):

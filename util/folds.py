@@ -22,6 +22,7 @@ from util.errors import UserError
 from util.files import write_csv
 from util.intervals import evaluate_with_intervals, fit_half_widths, format_with_intervals
 from util.metrics import format_interval
+from util.readings import add_counts, with_readings
 from util.runs import (
     Run,
     check_free,
@@ -142,9 +143,10 @@ def judge_folds(run, members, views, seed):
     """Write what the folds predict together over so many views; returns its metrics by name."""
     ending = views_ending(views)
     held_out = [stored_predictions(m, "val", views).assign(fold=m.options["fold"]) for m in members]
-    out_of_fold = pd.concat(held_out, ignore_index=True)
+    out_of_fold = pd.concat(held_out, join="inner", ignore_index=True)  # readings: of all or none
     check_whole(out_of_fold, members)
     tested = average_predictions(members, [stored_predictions(m, "test", views) for m in members])
+    tested = with_readings(tested, add_counts([member.label_counts for member in members]))
     write_csv(run.path(f"predictions_out_of_fold{ending}.csv"), out_of_fold)
     write_csv(run.path(f"predictions_test{ending}.csv"), tested)
     half_width, median = fit_half_widths(out_of_fold), float(out_of_fold["boneage"].median())

@@ -1,7 +1,8 @@
 """Errors in months, with n and a 95 % bootstrap interval, beside the median baseline.
 
 A frame of predictions has the columns id, sex (1 = male), boneage, predicted and error
-(predicted - boneage), all in months, and patient where films are told to be of one.
+(predicted - boneage), all in months, patient where films are told to be of one, and reading where
+it is known what a single reader would say (util/readings.py).
 """
 
 import numpy as np
@@ -109,8 +110,10 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
     of_band = {name: band_of(boneage) == number for number, name in enumerate(AGE_BANDS)}
     median = float(np.median(boneage)) if train_median is None else float(train_median)
     off, people = np.abs(boneage - median), people_of(predictions)
+    readings = {"readings": judge_readings(predictions, seed)} if "reading" in predictions else {}
     return {
         **error_summary(predictions, seed),
+        **readings,
         "rmse": float(np.sqrt(np.mean(error**2))),
         "median_abs_error": float(np.median(np.abs(error))),
         "r2": float(1 - np.sum(error**2) / spread) if spread > 0 else None,
@@ -153,6 +156,17 @@ def error_summary(predictions, seed):
     }
 
 
+def judge_readings(predictions, seed=42):
+    """The errors of the column `reading`, as of `error_summary`, and by paired bootstrap
+    `difference`, its MAE minus that of the months, with its 95 % interval."""
+    said = predictions.assign(error=predictions["reading"] - predictions["boneage"])
+    difference = said["error"].abs() - predictions["error"].abs()
+    return error_summary(said, seed) | {
+        "difference": float(difference.mean()),
+        "difference_ci95": bootstrap_interval(difference, seed, people=people_of(predictions)),
+    }
+
+
 def compare_predictions(a, b, seed=42):
     """Compare two sets of predictions on the same films by paired bootstrap.
 
@@ -185,6 +199,7 @@ def format_metrics(metrics, title):
         f"{title}: {metrics['n']} films, errors in months",
         f"  {'':16s}{'n':>6s}{'MAE':>8s}   {'95 % interval':17s}{'bias':>7s}   95 % interval",
         format_row("all films", metrics),
+        *format_readings(metrics),
         f"  {'median baseline':16s}{metrics['n']:6d}{baseline['mae']:8.2f}   "
         f"{format_interval(baseline['mae_ci95']):13s}   "
         f"always {baseline['months']:.0f}, the median of {source}",
@@ -223,6 +238,17 @@ def format_row(name, row):
         f"  {name:16s}{row['n']:6d}{row['mae']:8.2f}   {format_interval(row['mae_ci95']):17s}"
         f"{row['bias']:+7.2f}   {format_interval(row.get('bias_ci95'), sign='+')}"
     )
+
+
+def format_readings(metrics):
+    """The row of readings, where there are any; without their bias, the change against months."""
+    if not (row := metrics.get("readings")):
+        return []
+    interval = format_interval(row["difference_ci95"], sign="+")
+    return [
+        f"  {'as a reader says':16s}{row['n']:6d}{row['mae']:8.2f}   "
+        f"{format_interval(row['mae_ci95']):13s}   {row['difference']:+.2f} {interval} against months"
+    ]
 
 
 def format_interval(bounds, sign=""):

@@ -1,7 +1,7 @@
 """The run folder: what went in, what came out, and enough to go on after a kill.
 
 config.json  train_films.csv  history.csv  model.keras  predictions_{val,test}.csv
-calibration.json  metrics.json  left_out.csv  plots/*.png  log.txt  state.npz
+calibration.json  readings.json  metrics.json  left_out.csv  plots/*.png  log.txt  state.npz
 """
 
 import hashlib
@@ -34,6 +34,7 @@ FILM_LISTS = {  # id, sex and label of the films of each split
 FILM_HASHES = "film_hashes.csv"  # in their place in a run that is shipped: split, film
 LOCK_TRIES, LOCK_PAUSE = 10, 0.3  # seconds: a training whose sweep was killed takes one to end
 CALIBRATION = "calibration.json"  # fitted to the validation films when the training ended
+READINGS = "readings.json"  # labels of the training films, counted, where they tell of readers
 # Options that may differ when a run goes on: none of them changes a result.
 FREE_TO_CHANGE = {
     *("resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval"),

@@ -1,0 +1,110 @@
+"""What a single reader would say: the labels of an atlas, where labels are of an atlas."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from util.metrics import label_predictions
+from util.readings import add_counts, count_labels, fit_readings, read_as
+
+PLATES = {1: np.arange(12, 229, 12.0), 0: np.arange(10, 229, 12.0)}
+
+
+def nearest_plate(film):
+    plates = PLATES[film["sex"]]
+    return plates[np.abs(plates - film["boneage"]).argmin()]
+
+
+def read(n, seed, plates=True):
+    """Films whose readers are 6 months off and name the nearest plate of their atlas, and what a
+    model of the same error says of them: a frame of predictions."""
+    rng = np.random.default_rng(seed)
+    films = pd.DataFrame({"id": np.arange(n).astype(str), "sex": rng.integers(0, 2, n)})
+    true = rng.uniform(24, 216, n)
+    films["boneage"] = (true + rng.normal(0, 6, n)).clip(1, 228)
+    if plates:
+        films["boneage"] = films.apply(nearest_plate, axis=1)
+    return label_predictions(films, true + rng.normal(0, 6, n))
+
+
+def test_readings_are_nearer_where_readers_name_the_plates_of_an_atlas():
+    counts, gain = fit_readings(read(5000, 0), read(600, 1))
+    new = read(3000, 2)
+    readings = read_as(new["predicted"], new["sex"], counts)
+    for sex in (0, 1):
+        assert set(readings[new["sex"] == sex]) <= set(PLATES[sex])
+    months, said = new["error"].abs().mean(), np.abs(readings - new["boneage"]).mean()
+    assert said < months - 0.2
+    assert gain["difference"] == pytest.approx(said - months, abs=0.3)
+    assert gain["n"] == 600
+
+
+def test_there_are_none_where_labels_are_no_plates():
+    counts, gain = fit_readings(read(5000, 0, plates=False), read(600, 1, plates=False))
+    assert counts is None
+    assert gain["difference_ci95"][1] >= 0
+
+
+def test_one_film_shows_nothing():
+    counts, gain = fit_readings(read(500, 0), read(1, 1))
+    assert counts is None
+    assert gain["difference_ci95"] is None
+
+
+def test_months_are_read_as_the_plate_that_is_named_most_nearby():
+    """A label that one film has is no plate, however near; of equal plates the nearest is said."""
+    films = pd.DataFrame({"sex": 1, "boneage": np.repeat([120.0, 126, 132], [100, 1, 100])})
+    counts = count_labels(films, per_sex=False)
+    assert counts["male"] == counts["female"] == {"120": 100, "126": 1, "132": 100}
+    months = [-50, 119, 125.5, 126.5, 131, 400]
+    assert read_as(months, np.ones(6), counts).tolist() == [120, 120, 120, 132, 132, 132]
+
+
+def test_each_sex_has_the_plates_of_its_own_atlas():
+    films = pd.DataFrame({"sex": [1, 1, 0], "boneage": [120.0, 132, 106]})
+    assert read_as([119.0, 119.0], [1, 0], count_labels(films)).tolist() == [120, 106]
+    boys = count_labels(films[films["sex"] == 1])
+    assert read_as([119.0, 119.0], [1, 0], boys).tolist() == [120, 119]  # no girl: the months
+
+
+def test_labels_of_several_runs_are_counted_together():
+    a = {"male": {"6": 1, "120": 2}, "female": {}}
+    b = {"male": {"120": 3, "30": 1}, "female": {"94": 1}}
+    total = add_counts([a, b])
+    assert total == {"male": {"6": 1, "30": 1, "120": 5}, "female": {"94": 1}}
+    assert list(total["male"]) == ["6", "30", "120"]
+    assert json.loads(json.dumps(total)) == total
+    assert add_counts([a, None]) is None
+
+
+def test_a_training_on_labels_that_are_no_readings_says_so(trained):
+    run = trained[0]
+    assert json.loads((run / "readings.json").read_text())["labels"] is None
+    assert "what a reader would say left out: MAE " in (run / "log.txt").read_text()
+    assert "reading" not in pd.read_csv(run / "predictions_test.csv")
+
+
+def test_evaluation_and_prediction_say_what_a_reader_would_say(trained, inside, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    plates = {"male": {f"{m:g}": 9 for m in PLATES[1]}, "female": {f"{m:g}": 9 for m in PLATES[0]}}
+    (run / "readings.json").write_text(json.dumps({"labels": plates}))
+    process = inside("evaluate.py", run, "--out", tmp_path / "out")
+    assert process.returncode == 0, process.stderr
+    found = pd.read_csv(tmp_path / "out" / "predictions.csv", dtype={"id": str})
+    assert found["reading"].tolist() == read_as(found["predicted"], found["sex"], plates).tolist()
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    mae = (found["reading"] - found["boneage"]).abs().mean()
+    assert metrics["readings"]["mae"] == pytest.approx(mae)
+    assert metrics["readings"]["difference"] == pytest.approx(mae - metrics["mae"])
+    assert f"  as a reader says    90{mae:8.2f}" in process.stdout
+
+    film = trained[1] / "test" / f"{found['id'][0]}.png"
+    sex = "FM"[found["sex"][0]]
+    out = tmp_path / "ages.csv"
+    process = inside("predict.py", film, "--model", run, "--sex", sex, "--out", out)
+    reading = int(found["reading"][0])
+    assert f"a reader would say {reading // 12} y {reading % 12} mo" in process.stdout
+    assert pd.read_csv(out)["reading"].tolist() == [reading]

@@ -1,0 +1,109 @@
+"""What a single reader would say of a film.
+
+Who reads by an atlas (Greulich & Pyle 1959) names the age of the plate that a film is most like,
+and seldom a month between two: in the RSNA challenge 86 % of the labels of boys are 33 of 228
+months. Months that a model says lie between as well. What a reader would say, the median of what
+readers say of films that get so many months, is nearer to the label of a single reader. It is no
+better estimate of the bone age, and against the mean of several readers a worse one.
+"""
+
+import numpy as np
+import pandas as pd
+
+from util.metrics import SEXES, format_interval, judge_readings
+
+SPREAD = 5  # months, SD of labels about the months of their film; 3 to 7 are as good
+AROUND = 8  # months, SD: the labels about one, beside which it is named more often or less
+PLATE = 2  # times as often as those around it: a label that stands for a plate
+
+
+def fit_readings(labels, predictions, per_sex=True, seed=42):
+    """Count the `labels` of the training films, and judge the readings that follow on predictions
+    of films that were not trained on.
+
+    Returns (counts, gain): counts as of `count_labels`, None where most labels are of no plate, or
+    readings are not clearly nearer to the labels than months are; gain as of `judge_readings`.
+    """
+    counts = count_labels(labels, per_sex)
+    gain = judge_readings(with_readings(predictions, counts), seed)
+    helps = gain["difference_ci95"] and gain["difference_ci95"][1] < 0
+    return counts if helps and share_of_plates(counts) >= 0.5 else None, gain
+
+
+def share_of_plates(counts):
+    """The share of films whose label stands for a plate."""
+    films = plates = 0
+    for part in filter(None, counts.values()):
+        n = np.array(list(part.values()))
+        films, plates = films + n.sum(), plates + n[how_often(part) >= PLATE].sum()
+    return plates / films
+
+
+def count_labels(labels, per_sex=True):
+    """How many films have each label, by sex and from the youngest on, ready for JSON: {"male",
+    "female": {whole months, as text: films}}. The same for both where a model isn't told the
+    sex."""
+    counts = {}
+    for name, sex in SEXES.items():
+        films = labels[labels["sex"] == sex] if per_sex else labels
+        months = films["boneage"].round().astype(int).value_counts().sort_index()
+        counts[name] = {str(label): int(n) for label, n in months.items()}
+    return counts
+
+
+def add_counts(parts):
+    """The sum of several `count_labels`; None where one of them is None."""
+    if not all(parts):
+        return None
+    sums = {}
+    for name in SEXES:
+        total = pd.concat([pd.Series(part[name]) for part in parts]).groupby(level=0).sum()
+        sums[name] = total[sorted(total.index, key=int)].to_dict()
+    return sums
+
+
+def with_readings(predictions, counts):
+    """Predictions with a column `reading`; as they are where there are no counts."""
+    if not counts:
+        return predictions
+    return predictions.assign(reading=read_as(predictions["predicted"], predictions["sex"], counts))
+
+
+def read_as(months, sex, counts):
+    """What a reader would say of films that get `months` `(n,)`, their sex `(n,)` being 1 for male:
+    labels `(n,)` in months."""
+    months, male = np.asarray(months, float), np.asarray(sex) == SEXES["male"]
+    readings = months.copy()
+    for name, films in (("male", male), ("female", ~male)):
+        if counts[name] and films.any():
+            readings[films] = median_label(months[films], counts[name])
+    return readings
+
+
+def median_label(months, counts):
+    """The median of the labels that films of `months` `(n,)` get: the one of the smallest expected
+    error. A label is as likely as it is often named, times the normal density of its distance to
+    the months, with an SD of SPREAD."""
+    labels = np.array([float(label) for label in counts])
+    exponent = -0.5 * ((labels - months[:, None]) / SPREAD) ** 2
+    density = np.exp(exponent - exponent.max(axis=1, keepdims=True))
+    share = np.cumsum(density * how_often(counts), axis=1)
+    return labels[np.argmax(share >= share[:, -1:] / 2, axis=1)]
+
+
+def how_often(counts):
+    """How many times as often as the months AROUND it each label is named `(labels,)`."""
+    labels = np.array([float(label) for label in counts])
+    films = np.array(list(counts.values()), float)
+    near = np.exp(-0.5 * ((labels - labels[:, None]) / AROUND) ** 2)
+    return films / (near @ films / (AROUND * np.sqrt(2 * np.pi)))
+
+
+def format_stored(stored):
+    """What a run keeps of readings, in one line."""
+    gain, kept = stored["gain"], stored["labels"]
+    interval = format_interval(gain["difference_ci95"], sign="+")
+    return (
+        f"what a reader would say {'kept' if kept else 'left out'}: MAE {gain['mae']:.2f} on "
+        f"{gain['n']} films, against months {gain['difference']:+.2f} {interval}"
+    )

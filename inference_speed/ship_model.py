@@ -3,10 +3,11 @@
     python -m inference_speed.ship_model RUN --out models/NAME
 
 Kernels are stored in half precision, which Keras reads like any other model, and the months of the
-run's validation films must stay the same. The run's calibration and errors go along, and nothing of
-its films or of the machine it was trained on; with --film_hashes a hash of id, sex and label of
-each film, by which evaluate.py knows films that the model has learned from. Who knows the ids can
-guess the labels by them: use it where films are public. Keras reads the model from version 3.8 on.
+run's validation films must stay the same. The run's calibration, counts of labels and errors go
+along, and nothing of its films or of the machine it was trained on; with --film_hashes a hash of
+id, sex and label of each film, by which evaluate.py knows films that the model has learned from.
+Who knows the ids can guess the labels by them: use it where films are public. Keras reads the model
+from version 3.8 on.
 """
 
 import io

@@ -38,6 +38,10 @@ def test_it_says_the_same_months_with_the_same_intervals(shipped, small_run, pha
     assert "(90" in lines[0]
 
 
+def test_what_a_reader_would_say_goes_along(shipped, small_run):
+    assert (shipped / "readings.json").read_text() == (small_run / "readings.json").read_text()
+
+
 def test_no_path_of_the_machine_goes_along(shipped, phantoms):
     config = json.loads((shipped / "config.json").read_text())
     assert str(phantoms.parent) not in json.dumps(config)

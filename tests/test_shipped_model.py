@@ -24,7 +24,9 @@ def test_a_film_is_predicted_without_naming_a_model(predicted):
     name, sex, months, *rest = predicted.stdout.split()
     assert (name, sex) == (FILM.name, "F")
     assert float(months) == pytest.approx(MONTHS, abs=0.1)
-    assert "(90 %: 11 y 2 mo - 13 y 4 mo)" in predicted.stdout  # by its calibration.json
+    interval, reading = predicted.stdout.strip().split("mo (")[1].split("), ")
+    assert interval == "90 %: 11 y 2 mo - 13 y 4 mo"  # by its calibration.json
+    assert reading == "a reader would say 12 y 0 mo"  # by its readings.json
 
 
 def test_the_terminal_says_which_model_it_was_and_that_it_is_no_medical_device(predicted):
@@ -51,6 +53,10 @@ def test_the_errors_on_the_card_are_those_of_the_run():
         for band, row in found["by_sex_and_age"][sex].items():
             rows |= {band: found["by_age"][band], f"{name}, {band}": row}
     card = (SHIPPED.parent / "README.md").read_text().replace("**", "")
+    row = found["readings"]
+    change = format_interval(row["difference_ci95"], sign="+")
+    assert f"{row['mae']:.2f} {format_interval(row['mae_ci95'])} on the test films" in card
+    assert f"{row['difference']:+.2f} {change} against months" in card
     for name, row in rows.items():
         interval, bias = format_interval(row["mae_ci95"]), f"{row['bias']:+.2f}"
         assert f"| {name} | {row['n']} | {row['mae']:.2f} | {interval} | {bias} |" in card

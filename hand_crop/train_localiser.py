@@ -17,17 +17,21 @@ from util.options import add_seed, count, new_parser
 def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("--boxes", required=True, metavar="FILE", help="table of joint boxes")
-    parser.add_argument("--images", required=True, metavar="DIR", help="folder of the films")
+    add_training(parser)
+    return parser.parse_args(argv)
+
+
+def add_training(parser):
+    """The options that the trainings of both small networks have."""
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of upright films")
     parser.add_argument("--steps", type=count(20), default=3000, help="training steps a network")
     parser.add_argument("--out", metavar="FILE", help="write the network's weights (.npz) here")
     add_seed(parser)
-    return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    if args.out:
-        check_out(Path(args.out))
+    check_out(args.out)
     from util.quiet import import_tensorflow
 
     import_tensorflow()
@@ -41,10 +45,11 @@ def main(argv=None):
 
 
 def check_out(path):
-    """UserError, before any training, when the weights can't be written there."""
-    if path.suffix != ".npz":
+    """UserError, before any training, when the weights can't be written to --out, if given."""
+    if path and Path(path).suffix != ".npz":
         raise UserError(f"weights are a .npz file ({path}). Choose another --out.")
-    check_new_file(path)
+    if path:
+        check_new_file(path)
 
 
 if __name__ == "__main__":

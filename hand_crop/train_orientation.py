@@ -14,10 +14,10 @@ import numpy as np
 from hand_crop.localiser import SIDE as LOCALISER_SIDE
 from hand_crop.localiser import save_layers, shrink
 from hand_crop.orientation import CERTAIN, FROM_MIRROR, turn_chances
-from hand_crop.train_localiser import check_out
+from hand_crop.train_localiser import add_training, check_out
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError, run_command
-from util.options import add_seed, count, new_parser
+from util.options import new_parser
 
 SIDE = 128  # pixels of a film that is changed at random before it is shrunk for the network
 BATCH = 64
@@ -29,17 +29,13 @@ CHANGES = Augmentation(
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
-    parser.add_argument("--images", required=True, metavar="DIR", help="folder of upright films")
-    parser.add_argument("--steps", type=count(20), default=3000, help="training steps a network")
-    parser.add_argument("--out", metavar="FILE", help="write the network's weights (.npz) here")
-    add_seed(parser)
+    add_training(parser)
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    if args.out:
-        check_out(Path(args.out))
+    check_out(args.out)
     from util.quiet import import_tensorflow
 
     import_tensorflow()

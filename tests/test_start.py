@@ -34,6 +34,14 @@ def go_on(small_run, phantoms, tiny_mobilenet, inside, tmp_path):
     return run
 
 
+def swap(folder, *pairs):
+    """Give the files of each pair the name of the other."""
+    for one, other in pairs:
+        (folder / one).rename(folder / "third")
+        (folder / other).rename(folder / one)
+        (folder / "third").rename(folder / other)
+
+
 def months(run):
     return pd.read_csv(run / "predictions_test.csv")["predicted"]
 
@@ -90,10 +98,7 @@ def test_first_layers_can_stay_as_the_run_left_them(go_on, small_run):
 def test_a_run_that_knows_the_validation_films_is_no_start(go_on, small_run, phantoms, tmp_path):
     """As with --folds: a fold would be validated on films that the start was trained on."""
     data = copy_data(phantoms, tmp_path / "Data")
-    for one, other in (("df_val.csv", "df_train.csv"), ("validation", "train")):
-        (data / one).rename(data / "other")
-        (data / other).rename(data / one)
-        (data / "other").rename(data / other)
+    swap(data, ("df_val.csv", "df_train.csv"), ("validation", "train"))
     process, folder = go_on(data_dir=data)
     check_error_line(process, "was trained on 48 of 48 val films")
     assert not folder.exists()
@@ -101,10 +106,7 @@ def test_a_run_that_knows_the_validation_films_is_no_start(go_on, small_run, pha
 
 def test_a_run_that_was_chosen_on_the_test_films_says_so(go_on, phantoms, tmp_path):
     data = copy_data(phantoms, tmp_path / "Data")
-    for one, other in (("df_val.csv", "df_test.csv"), ("validation", "test")):
-        (data / one).rename(data / "other")
-        (data / other).rename(data / one)
-        (data / "other").rename(data / other)
+    swap(data, ("df_val.csv", "df_test.csv"), ("validation", "test"))
     process, _ = go_on(data_dir=data)
     assert process.returncode == 0, process.stderr
     assert "start from was chosen on 12 of 12 test films" in process.stdout

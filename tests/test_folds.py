@@ -1,6 +1,7 @@
 """Folds: each film is held out once, the test split by none, and they go on where they stopped."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,9 @@ import pytest
 from conftest import check_error_line
 
 from preprocessing import load_films
+from util.ensemble import read_members
+from util.folds import judge_folds
+from util.runs import Run
 from util.splits import fold_films
 from util.stratify import divide
 
@@ -178,6 +182,21 @@ def test_a_fold_of_another_number_of_folds_is_no_neighbour(folds, train):
     process, _ = train("third", "--fold", "1")
     check_error_line(process, "--folds 3 -> 2")
     assert [path.name for path in folder.iterdir()] == ["fold_3"]
+
+
+def test_what_a_reader_would_say_is_told_where_all_folds_know_it(folds, tmp_path):
+    folder = shutil.copytree(folds[2], tmp_path / "cv")
+    runs = [folder / f"fold_{fold}" for fold in (1, 2)]
+    for run in runs:
+        (run / "readings.json").write_text('{"labels": {"male": {"96": 1}, "female": {"94": 1}}}')
+    path = runs[0] / "predictions_val.csv"
+    read(path).assign(reading=96.0).to_csv(path, index=False)
+    metrics = judge_folds(Run(folder), read_members(runs), views=1, seed=42)
+    assert metrics["test"]["readings"]["n"] == 13
+    assert set(read(folder / "predictions_test.csv")["reading"]) == {94, 96}
+    assert "readings" not in metrics["out_of_fold"]  # of the second fold none is known
+    (runs[1] / "readings.json").unlink()
+    assert "readings" not in judge_folds(Run(folder), read_members(runs), 1, 42)["test"]
 
 
 def test_a_failed_start_leaves_no_folder(train, folds):

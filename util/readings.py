@@ -1,10 +1,10 @@
 """What a single reader would say of a film.
 
 Who reads by an atlas (Greulich & Pyle 1959) names the age of the plate that a film is most like,
-and seldom a month between two: in the RSNA challenge 86 % of the labels of boys are 33 of 228
-months. Months that a model says lie between as well. What a reader would say, the median of what
-readers say of films that get so many months, is nearer to the label of a single reader. It is no
-better estimate of the bone age, and against the mean of several readers a worse one.
+and seldom a month between two: in the RSNA challenge 86 % of the labels are 28 (boys) or 22 (girls)
+of 228 months. Months that a model says lie between as well. What a reader would say, the median of
+what readers say of films that get so many months, is nearer to the label of a single reader. It is
+no better estimate of the bone age, and against the mean of several readers a worse one.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 from util.metrics import SEXES, format_interval, judge_readings
 
 SPREAD = 5  # months, SD of labels about the months of their film; 3 to 7 are as good
-AROUND = 8  # months, SD: the labels about one, beside which it is named more often or less
+AROUND = 8  # months, SD: how far the surroundings of a label reach
 PLATE = 2  # times as often as those around it: a label that stands for a plate
 
 

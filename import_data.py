@@ -18,6 +18,8 @@ from pathlib import Path
 from util.errors import run_command
 from util.options import add_male_value, add_seed, count, new_parser, number
 
+SHARES = (0.8, 0.1, 0.1)  # of films for training, validation and test
+
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
@@ -29,9 +31,8 @@ def parse_args(argv=None):
         "--split",
         nargs=3,
         type=number(0, 1),
-        default=[0.8, 0.1, 0.1],
         metavar=("TRAIN", "VAL", "TEST"),
-        help="shares of the films (of the patients, where the table tells them)",
+        help="shares of the films (of the patients, where the table tells them; default 0.8 0.1 0.1)",
     )
     parser.add_argument(
         "--test_ids", metavar="FILE", help="CSV with ids of films that must be in the test split"
@@ -41,7 +42,7 @@ def parse_args(argv=None):
     add_seed(parser)
     add_male_value(parser)
     args = parser.parse_args(argv)
-    if not math.isclose(sum(args.split), 1):
+    if args.split and not math.isclose(sum(args.split), 1):
         parser.error(f"--split {' '.join(map(str, args.split))}: the shares must sum to 1")
     return args
 
@@ -51,21 +52,24 @@ def main(argv=None):
     import pandas as pd
 
     from util import importing
-    from util.data_folder import LEFT_OUT, new_data_folder
+    from util.data_folder import LEFT_OUT, SPLITS, new_data_folder
     from util.files import write_csv
-    from util.film_files import loose_name
     from util.split_table import next_training, print_splits, training_command
-    from util.tables import read_labels, report_left_out, years_note
+    from util.tables import loose_name, read_labels, report_left_out, years_note
 
     test_ids = read_labels(args.test_ids, need=())["id"] if args.test_ids else pd.Series(dtype=str)
+    test_ids = test_ids[test_ids != ""]
     with new_data_folder(args.data_dir) as work:
         sources = [importing.open_source(name, work) for name in args.source]
         films, left_out = importing.read_sources(sources, args.csv, args.male_value)
-        films["split"] = importing.assign_splits(films, args.split, args.seed, test_ids)
+        shares = args.split or SHARES
+        films["split"] = importing.assign_splits(films, shares, args.seed, test_ids)
         films, failed = importing.place_films(films, args.max_side, work / "ready")
         left_out = pd.concat([left_out, failed])
         write_csv(work / "ready" / LEFT_OUT, left_out)
     print_splits(films)
+    if args.split and set(films["kind"]) >= set(SPLITS):
+        print("note: the names of the sources tell all three splits: --split has no effect")
     for note in years_note(films, "all films"):
         print(f"note: {note}")
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")

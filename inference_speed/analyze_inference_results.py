@@ -45,6 +45,7 @@ def main(argv=None):
     comparison = compare(timed)
     table_path, plots_path = output_paths(path)
     write_csv(table_path, comparison.round(2).assign(csv_file=path.name))
+    plots_path.unlink(missing_ok=True)  # of another benchmark: it would stand beside this table
     if not args.no_plots:
         from inference_speed.speed_plots import plot_speed
 

@@ -49,7 +49,8 @@ def read_benchmark(path):
     fine &= table[list(TOLD)].notna().all(axis=1)
     failed = table[~fine].assign(
         status=lambda rows: rows["status"].where(rows["status"] != "ok", "values are missing"),
-        **{name: table[name].fillna(f"no {name}") for name in ("backbone", "route")},
+        backbone=lambda rows: rows["backbone"].fillna("no backbone"),
+        route=lambda rows: rows["route"].fillna("no route"),
     )
     if not fine.any():
         reason = f": {failed['status'].iloc[0]}" if len(failed) else ""

@@ -140,6 +140,20 @@ def test_a_missing_decoder_is_asked_for(tmp_path, monkeypatch):
     assert "pip install" in reason(path)
 
 
+def test_a_film_of_a_kind_that_is_known_in_part_asks_for_a_decoder(tmp_path, monkeypatch):
+    """Pillow says that it decodes JPEG, and then not those of 12 bits."""
+    path = write_dicom(tmp_path / "film.dcm", values_of_12_bits())
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = pydicom.encaps.encapsulate([b"no JPEG"])
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    dataset.save_as(path)
+    monkeypatch.setattr("util.dicom.can_decode", lambda syntax: True)
+    for gdcm, told in ((None, "pip install pydicom python-gdcm"), ("there", "damaged DICOM file")):
+        monkeypatch.setattr("util.dicom.find_spec", lambda name, gdcm=gdcm: gdcm)
+        assert told in reason(path)
+
+
 def test_missing_pydicom_is_asked_for_until_it_is_there(tmp_path, monkeypatch):
     paths = [write_dicom(tmp_path / "film.dcm", values_of_12_bits())]
     with monkeypatch.context() as without:

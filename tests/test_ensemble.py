@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import check_error_line
 
-from util.ensemble import Ensemble, Member, average, choose_views, read_members
+from util.ensemble import Ensemble, Member, average, choose_views, read_members, stored_predictions
 from util.errors import UserError
 from util.intervals import fit_half_widths
 from util.metrics import bootstrap_interval, label_predictions
@@ -117,6 +117,19 @@ def test_without_common_ground_there_are_no_intervals_and_a_reason(tmp_path, fir
     ensemble = Ensemble(members, ["a", "b"], views=1)
     assert ensemble.calibration["half_width"] is None
     assert reason in ensemble.notes[0]
+
+
+def test_what_is_missing_of_a_run_is_told_for_what_it_is(tmp_path):
+    shipped, _ = member(tmp_path, "shipped", IDS, ERRORS)
+    (tmp_path / "shipped" / "predictions_val.csv").unlink()
+    with pytest.raises(
+        UserError, match="predictions_val.csv is missing, as of a run that was ship"
+    ):
+        stored_predictions(shipped, "val")
+    with pytest.raises(
+        UserError, match="over means of 5 views .* Leave out --use_tta and --tta_st"
+    ):
+        stored_predictions(shipped, "val", views=5)
 
 
 def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):

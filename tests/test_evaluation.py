@@ -260,6 +260,7 @@ def test_films_of_children_that_were_trained_on_are_told():
     namesake = later.assign(sex=0)  # a patient of that name in another hospital
     assert of_children(namesake, trained).tolist() == [False, False]
     assert of_children(later.drop(columns="patient"), trained).tolist() == [False, False]
+    assert of_children(later.assign(patient=["00A", ""]), trained).tolist() == [True, False]
 
 
 def test_films_that_chose_the_epoch_are_not_held_out(small_run, phantoms, inside, tmp_path):

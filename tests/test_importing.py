@@ -12,7 +12,7 @@ from conftest import check_error_line
 
 import import_data
 from util import importing
-from util.data_folder import SPLITS
+from util.data_folder import SPLITS, new_data_folder
 from util.errors import UserError
 from util.importing import link_or_copy
 from util.radiographs import UNREADABLE, RadiographError
@@ -246,7 +246,7 @@ def test_files_of_a_folder_are_linked_and_stay_where_they_were(tmp_path):
 # ---------------------------------------------------------------------------------------- splits
 
 
-def test_splits_that_the_names_tell_are_kept(tmp_path):
+def test_splits_that_the_names_tell_are_kept(tmp_path, capsys):
     parts = {
         "train": (tmp_path / "boneage-training-dataset", range(1, 25)),
         "val": (tmp_path / "Bone Age Validation Set", range(201, 211)),
@@ -256,6 +256,11 @@ def test_splits_that_the_names_tell_are_kept(tmp_path):
     rows = read(run(tmp_path / "Data", "--source", *sources))
     for split, (_, numbers) in parts.items():
         assert sorted(rows.index[rows["split"] == split].astype(int)) == list(numbers)
+    assert "no effect" not in capsys.readouterr().out
+    run(tmp_path / "Again", "--source", *sources, "--split", 0.5, 0.25, 0.25)
+    assert "note: the names of the sources tell all three splits: --split has no effect" in (
+        capsys.readouterr().out
+    )
 
 
 def test_only_the_split_that_is_missing_is_drawn(tmp_path):
@@ -311,6 +316,96 @@ def test_a_patient_in_two_given_splits_is_an_error(tmp_path):
     test = tell_patients(make_source(tmp_path / "test", range(30, 33)), 4)
     with pytest.raises(UserError, match="1 patients are in more than one given split, such as p0"):
         run(tmp_path / "Data", "--source", training, test)
+
+
+def test_leading_zeros_make_no_other_patient_and_no_other_film(tmp_path):
+    """As a training would refuse it."""
+    training = make_source(tmp_path / "training", range(1, 20))
+    test = make_source(tmp_path / "test", range(30, 33))
+    tables = {folder: pd.read_csv(folder / "labels.csv", dtype=str) for folder in (training, test)}
+    for name, folder in (("0017", training), ("17", test)):
+        table = tables[folder].assign(patient_id="")
+        table.loc[0, "patient_id"] = name
+        table.to_csv(folder / "labels.csv", index=False)
+    with pytest.raises(
+        UserError, match="1 patients are in more than one given split, such as 0017"
+    ):
+        run(tmp_path / "Data", "--source", training, test)
+    film = test / f"{tables[test]['id'][0]}.png"
+    film.rename(film.with_name(f"00{tables[training]['id'][0]}.png"))
+    tables[test].iloc[0] = tables[training].iloc[0]
+    tables[test].loc[0, "id"] = f"00{tables[training]['id'][0]}"
+    for folder, table in tables.items():
+        table.to_csv(folder / "labels.csv", index=False)
+    with pytest.raises(UserError, match="1 ids are in more than one given split, such as 001"):
+        run(tmp_path / "Data", "--source", training, test)
+
+
+def test_films_of_one_id_but_for_zeros_are_drawn_into_one_split(tmp_path):
+    source = make_source(tmp_path / "films", range(1, 21))
+    table = pd.read_csv(source / "labels.csv", dtype=str)
+    for id_ in table["id"]:
+        shutil.copy(source / f"{id_}.png", source / f"00{id_}.png")
+    pd.concat([table, table.assign(id="00" + table["id"])]).to_csv(
+        source / "labels.csv", index=False
+    )
+    rows = read(run(tmp_path / "Data", "--source", source))
+    assert len(rows) == 40
+    assert (rows.groupby(rows.index.str.lstrip("0"))["split"].nunique() == 1).all()
+
+
+def test_a_source_that_is_named_twice_counts_once(tmp_path, capsys):
+    source = make_source(tmp_path / "films", range(1, 21))
+    rows = read(run(tmp_path / "Data", "--source", source, source))
+    assert len(rows) == 20
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_a_hidden_id_is_left_out_with_a_reason(tmp_path):
+    source = make_source(tmp_path / "films", range(1, 21))
+    table = pd.read_csv(source / "labels.csv", dtype=str)
+    table["filename"] = table["id"] + ".png"
+    table.loc[0, "id"] = ".hid"
+    table.to_csv(source / "labels.csv", index=False)
+    data = run(tmp_path / "Data", "--source", source)
+    assert len(read(data)) == 19
+    left_out = pd.read_csv(data / "import_left_out.csv")
+    assert left_out[["id", "reason"]].values.tolist() == [[".hid", "its id begins with a dot"]]
+
+
+def test_a_zip_of_a_windows_tool_is_unpacked_into_folders(tmp_path):
+    source = make_source(tmp_path / "films", range(1, 21))
+    with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
+        for path in source.iterdir():
+            member = zipfile.ZipInfo("x")
+            member.filename = f"films\\{path.name}"  # ZipInfo itself would mend it
+            archive.writestr(member, path.read_bytes())
+    assert len(read(run(tmp_path / "Data", "--source", tmp_path / "w.zip"))) == 20
+
+
+def test_the_table_beside_a_link_to_the_films_is_found(tmp_path):
+    source = make_source(tmp_path / "far" / "films", range(1, 21))
+    (source / "labels.csv").rename(tmp_path / "hands.csv")
+    (tmp_path / "hands").symlink_to(source)
+    assert len(read(run(tmp_path / "Data", "--source", tmp_path / "hands"))) == 20
+
+
+def test_of_two_imports_at_once_one_is_refused_whole(tmp_path):
+    def fill(work, told):
+        (work / "ready" / "train" / f"{told}.png").touch()
+        (work / "ready" / "df_train.csv").write_text(told)
+
+    def import_twice(data_dir):
+        with new_data_folder(data_dir) as later:
+            with new_data_folder(data_dir) as first:
+                fill(first, "first")
+            fill(later, "later")
+
+    with pytest.raises(UserError, match="there is data already"):
+        import_twice(tmp_path / "Data")
+    assert (tmp_path / "Data" / "df_train.csv").read_text() == "first"
+    assert [path.name for path in (tmp_path / "Data" / "train").iterdir()] == ["first.png"]
+    assert not list((tmp_path / "Data").glob(".import-*"))
 
 
 def test_a_film_of_nobody_told_is_no_patient_of_that_name(tmp_path):

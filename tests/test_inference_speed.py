@@ -550,6 +550,7 @@ def test_csv_of_earlier_versions_is_read(tmp_path, capsys):
     assert analyze.main(["--results_dir", str(tmp_path)]) is None
     out = capsys.readouterr().out
     assert "500 x 500 pixels" in out
+    assert "failed" not in out
     comparison = pd.read_csv(tmp_path / "speed_comparison.csv")
     assert comparison["best_route"].tolist() == ["predict", "predict"]
     assert comparison["peak_memory_mb"].isna().all()
@@ -593,9 +594,12 @@ def test_a_comparison_that_cannot_be_made_again_is_kept(tmp_path):
     write_benchmark(first, CASES)
     shutil.copy(first, second)
     comparison = tmp_path / "speed_comparison.csv"
+    picture = tmp_path / "inference_analysis_plots.png"
     for path in (first, second):  # both CSVs are there: the second comparison replaces the first
         analyze.main(["--csv_file", str(path), "--no_plots"])
         assert set(pd.read_csv(comparison)["csv_file"]) == {path.name}
+        assert not picture.exists()
+        picture.touch()  # of this benchmark: it must not stand beside the table of the next
     second.unlink()
     analyze.main(["--csv_file", str(first), "--no_plots"])
     assert set(pd.read_csv(comparison)["csv_file"]) == {second.name}

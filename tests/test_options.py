@@ -235,6 +235,8 @@ def test_every_option_has_a_case():
             "with --find_lr, unless --weights is the folder of a run",
         ),
         ("--lr 0.1 --find_lr", "with --find_lr, unless the head is trained first (--fine_tune)"),
+        ("--ema 0.9 --find_lr", "with --find_lr, unless the head is trained first (--fine_tune)"),
+        ("--batch_size_eval 9 --find_lr", "with --find_lr"),
         ("--show --folds 5", "with --folds"),
         ("--feature_views 2 --augment none", "above 1 with --augment none"),
         ("--feature_views 2 --fine_tune", "with --fine_tune"),

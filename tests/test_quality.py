@@ -108,6 +108,21 @@ def test_a_patient_in_two_splits_is_flagged(folder):
     edit(folder, "test", patient_id=[(0, "p1")])
     places = [("train", 2), ("train", 4), ("test", 0)]
     assert found(folder) == {"same patient in two splits": places}
+    edit(folder, "test", patient_id=[(0, "00P1")])  # as training takes it
+    assert found(folder) == {"same patient in two splits": places}
+
+
+def test_a_film_in_two_splits_is_flagged_with_leading_zeros_too(folder):
+    """As training refuses it: where sex and label agree."""
+    row = pd.read_csv(folder / "df_train.csv", dtype=str).iloc[2]
+    name = f"00{row['id']}"
+    shutil.copy(film(folder, "val", 4), film(folder, "val", 4).with_name(f"{name}.png"))
+    film(folder, "val", 4).unlink()
+    edit(folder, "val", id=[(4, name)], filename=[(4, f"{name}.png")], sex=[(4, row["sex"])])
+    edit(folder, "val", boneage=[(4, row["boneage"])])
+    assert found(folder) == {"same id in two splits": [("train", 2), ("val", 4)]}
+    edit(folder, "val", boneage=[(4, "99.5")])  # of another child
+    assert not found(folder)
 
 
 def test_gaps_of_every_column_are_counted(tmp_path):
@@ -335,6 +350,12 @@ def test_a_name_that_is_not_unicode_is_told(folder, tmp_path):
     )
     findings = json.loads((tmp_path / "report" / "findings.json").read_text())
     assert findings["films_without_row"] == [{"split": "train", "file": "train/m\\xfcller.png"}]
+
+
+def test_a_folder_whose_name_is_not_unicode_gets_its_report(large_films, tmp_path):
+    folder = shutil.copytree(large_films, tmp_path / os.fsdecode(b"k\xf6ln"))
+    assert check_nan_in_dfs.main(["--data_dir", str(folder)]) == 0
+    assert r"k\xf6ln" in (folder / "quality_report" / "report.html").read_text()
 
 
 def test_a_clean_folder_ends_with_0_and_no_report_is_overwritten(large_films, tmp_path, capsys):

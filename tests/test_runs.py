@@ -3,10 +3,11 @@
 import json
 from argparse import Namespace
 
+import pandas as pd
 import pytest
 
 from util.errors import UserError
-from util.files import check_place, new_folder, remove_temporaries, write_new_json
+from util.files import check_place, new_folder, remove_temporaries, write_new_csv, write_new_json
 from util.runs import Run, changed_options, open_run
 from util.start import note_start
 
@@ -94,6 +95,16 @@ def test_a_folder_that_holds_anything_is_not_written_into(tmp_path):
     assert new_folder(tmp_path / "out") == tmp_path / "out_2"
 
 
+def test_a_table_never_takes_the_name_of_another(tmp_path):
+    """Not even of one that was written after the name was looked at, as by another process."""
+    path = tmp_path / "ages.csv"
+    tables = [pd.DataFrame({"months": [number]}) for number in (1, 2, 3)]
+    paths = [write_new_csv(path, table) for table in tables]
+    assert [path.name for path in paths] == ["ages.csv", "ages_2.csv", "ages_3.csv"]
+    for path, table in zip(paths, tables, strict=True):
+        pd.testing.assert_frame_equal(pd.read_csv(path), table)
+
+
 def test_a_place_without_rights_is_told_before_any_work(tmp_path, monkeypatch):
     check_place(tmp_path / "new" / "folder")
     (tmp_path / "notes.txt").touch()
@@ -109,7 +120,7 @@ def test_a_start_that_was_trained_anew_is_refused(tmp_path):
     start, run = Run(tmp_path / "start", verbose=0), Run(tmp_path / "run", verbose=0)
     (start.path("model.keras")).touch()
     start.write_json("metrics.json", {})
-    facts = {"data": {"train": {"fingerprint": "a"}}}
+    facts = {"options": {"weights": "none"}, "data": {"train": {"fingerprint": "a"}}}
     start.write_json("config.json", facts | {"started": "monday"})
     run.write_json("config.json", facts)
     args = Namespace(weights=str(start.folder))

@@ -10,7 +10,9 @@ from conftest import check_error_line, copy_data
 
 from inference_speed.ship_model import portable
 from modeling import backbone_of
-from util.held_out import started_from_other_films
+from util.held_out import learned_from, started_from_unknown_films
+from util.metrics import read_predictions
+from util.runs import Run, read_run
 
 AS_IT_IS = ["--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "1", "--bn", "frozen"]
 
@@ -59,14 +61,12 @@ def test_it_starts_where_the_run_ended(go_on, small_run, phantoms, tmp_path):
     assert process.returncode == 0, process.stderr
     np.testing.assert_allclose(months(run), months(small_run), atol=1e-2)
     assert f"starts from {small_run}\n" in process.stdout
-    assert "note: that was trained on other films" in process.stdout
 
 
 def test_at_another_size_it_changes_kernels_and_no_frozen_statistics(go_on, small_run):
     """From one saved model to the next."""
     process, run = go_on("--lr_finetune", "1e-2", "--img_size", 96)
     assert process.returncode == 0, process.stderr
-    assert "other films" not in process.stdout
     config, start = (json.loads((r / "config.json").read_text()) for r in (run, small_run))
     assert config["start"] == start
     assert str(small_run.parent) not in json.dumps(portable(config))
@@ -126,10 +126,27 @@ def test_another_model_is_refused(go_on, option, value, advice):
     assert not run.exists()
 
 
-def test_other_films_are_remembered_at_any_remove():
-    def config(train, start=None):
-        return {"data": {"train": {"fingerprint": train}}} | ({"start": start} if start else {})
+def test_films_of_the_start_are_no_new_films(small_run, phantoms, tmp_path):
+    """At any remove, by the list of its folder; where that is gone there is a note."""
+    run, config = read_run(small_run)
+    films = read_predictions(small_run / "train_films.csv")
 
-    assert not started_from_other_films(config("a"))
-    assert not started_from_other_films(config("a", config("a")))
-    assert started_from_other_films(config("a", config("a", config("b"))))
+    def starting(start, weights):
+        data = {split: facts | {"fingerprint": "other"} for split, facts in config["data"].items()}
+        return {"options": {"weights": str(weights)}, "data": data, "start": start}
+
+    next_ = starting(config, small_run)
+    last = starting(next_, tmp_path / "next")
+    (tmp_path / "next").mkdir()
+    (tmp_path / "next" / "config.json").write_text(json.dumps(next_))
+    for known in (next_, last):
+        assert learned_from(Run(tmp_path), known, films[:5]).all()
+        assert not learned_from(Run(tmp_path), known, films.assign(id="x" + films["id"])).any()
+        assert not started_from_unknown_films(known)
+    gone = starting(config, tmp_path / "gone")
+    assert not learned_from(Run(tmp_path), gone, films[:5]).any()
+    assert learned_from(Run(tmp_path), gone, films).all()  # known by their fingerprint
+    assert started_from_unknown_films(gone)
+    another = starting(config | {"data": last["data"]}, small_run)  # it was trained anew since
+    assert started_from_unknown_films(another | {"data": config["data"]})
+    assert not started_from_unknown_films(config)

@@ -361,6 +361,16 @@ def test_leading_zeros_make_no_other_film(id_, months, told):
         check_splits_apart(films)
 
 
+def test_leading_zeros_make_no_other_patient():
+    def split(id_, patient):
+        row = {"id": [id_], "patient": patient, "sex": 1.0, "boneage": 60.0}
+        return Namespace(table=pd.DataFrame(row))
+
+    with pytest.raises(UserError, match="1 patients are in both train and test, such as 0007"):
+        check_splits_apart({"train": split("1", "0007"), "test": split("2", "7")})
+    check_splits_apart({"train": split("1", ""), "test": split("2", "")})
+
+
 def test_a_patient_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):
     for path in phantoms.iterdir():
         (tmp_path / path.name).symlink_to(path)

@@ -61,12 +61,7 @@ def new_data_folder(data_dir):
     Refuses a folder that holds data already."""
     data_dir = Path(data_dir)
     is_new = not data_dir.exists()
-    for name in (*(name for place in SPLITS.values() for name in place), LEFT_OUT):
-        path = data_dir / name
-        if path.is_file() or (path.is_dir() and any(path.iterdir())):
-            raise UserError(
-                f"there is data already ({path}). Choose another --data_dir, or move it away."
-            )
+    check_empty(data_dir)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".import-", dir=data_dir))
@@ -76,7 +71,9 @@ def new_data_folder(data_dir):
         for place in SPLITS.values():
             (work / "ready" / place.folder).mkdir(parents=True)
         yield work
-        for path in (work / "ready").iterdir():
+        check_empty(data_dir)  # another process may have filled it
+        # folders first: they can't take the place of films, and then no table goes beside those
+        for path in sorted((work / "ready").iterdir(), key=Path.is_file):
             if (data_dir / path.name).is_dir():
                 (data_dir / path.name).rmdir()  # empty, else it would have been refused
             path.replace(data_dir / path.name)
@@ -85,6 +82,16 @@ def new_data_folder(data_dir):
         if is_new:
             with suppress(OSError):  # it holds something, as after a success
                 data_dir.rmdir()
+
+
+def check_empty(data_dir):
+    """UserError when a folder holds films or tables of splits."""
+    for name in (*(name for place in SPLITS.values() for name in place), LEFT_OUT):
+        path = data_dir / name
+        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+            raise UserError(
+                f"there is data already ({path}). Choose another --data_dir, or move it away."
+            )
 
 
 def write_tables(films, folder):

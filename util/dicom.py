@@ -2,6 +2,7 @@
 optional and asked for where a film needs it."""
 
 import warnings
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def decode_dicom(data):
     except Unusable:
         raise
     except Exception as error:  # pydicom has one of many kinds for each way to be damaged
+        if needs_gdcm(data):  # what is installed may know the kind, but not all of it
+            raise NotInstalled(f"DICOM file that could not be decoded: {INSTALL}") from None
         raise ValueError(f"damaged DICOM file: {first_line(error)}") from None
     values = np.asarray(values, np.float64)
     if film.PhotometricInterpretation == "MONOCHROME1":
@@ -113,6 +116,17 @@ def drop_blanks(film):
         del film.VOILUTFunction
     if "WindowWidth" in film and np.min(film.WindowWidth) < 1:
         del film.WindowWidth
+
+
+def needs_gdcm(data):
+    """Whether a file is compressed and GDCM, which decodes all kinds, not installed."""
+    import pydicom
+
+    try:
+        head = pydicom.dcmread(BytesIO(data), stop_before_pixels=True)
+        return head.file_meta.TransferSyntaxUID.is_compressed and find_spec("gdcm") is None
+    except Exception:  # as above
+        return False
 
 
 def can_decode(syntax):

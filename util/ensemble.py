@@ -290,10 +290,16 @@ def stored_predictions(member, split, views=1):
     """What a run predicted of its "val" or "test" films when its training ended; UserError when
     it has no such file."""
     path = member.run.folder / f"predictions_{split}{views_ending(views)}.csv"
-    if views not in (1, count_views(member.options)) or not path.exists():
+    if views not in (1, count_views(member.options)):
         raise UserError(
             f"the run has no predictions of its {split} films over {describe_views(views)} "
-            f"({member.run.folder}). Leave out --tta_steps, or name runs that were trained with it."
+            f"({member.run.folder}). Leave out --use_tta and --tta_steps, or name runs that were trained "
+            "with them."
+        )
+    if not path.exists():
+        raise UserError(
+            f"{path.name} is missing, as of a run that was shipped ({member.run.folder}). Name the run "
+            "that it is a copy of."
         )
     return read_predictions(path)
 

@@ -218,7 +218,8 @@ def describe_films(ensemble, args):
     if args.csv:
         return {name: str(Path(getattr(args, name)).resolve()) for name in ("csv", "images")}
     data_dir = args.data_dir or ensemble.members[0].options["data_dir"]
-    return {"split": args.split, "data_dir": data_dir, "clahe": args.use_clahe_val_test}
+    where = str(Path(data_dir).resolve())
+    return {"split": args.split, "data_dir": where, "clahe": args.use_clahe_val_test}
 
 
 # ----------------------------------------------------------------------------------------- report

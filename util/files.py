@@ -50,6 +50,11 @@ def quote(path):
     return subprocess.list2cmdline([path]) if os.name == "nt" else shlex.quote(str(path))
 
 
+def shown(path):
+    """A path as text that can be written anywhere: names need not be Unicode."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def check_new_file(path):
     """UserError, before any work, when the file of --out exists or can't be written."""
     if Path(path).exists():
@@ -93,20 +98,39 @@ def claim(temporary, path):
 
 def write_csv(path, table):
     """Write a pandas frame without its index; file names need not be Unicode."""
-    write_atomically(path, lambda file: table.to_csv(file, index=False, errors="backslashreplace"))
+    write_atomically(path, lambda file: save_csv(file, table))
 
 
-def check_place(path):
-    """UserError, before any work, when no folder could be made at a path."""
+def save_csv(path, table):
+    table.to_csv(path, index=False, errors="backslashreplace")
+
+
+def write_new_csv(path, table):
+    """Write a pandas frame as `write_csv` does, with a number behind its name when there is a file
+    of that name by now. Returns its path."""
+    path, number = Path(path), 1
+    while True:
+        new = path if number == 1 else path.with_stem(f"{path.stem}_{number}")
+        try:
+            write_atomically(new, lambda file: save_csv(file, table), claim)
+            return new
+        except FileExistsError:
+            number += 1
+
+
+def check_place(path, option="--out"):
+    """UserError, before any work, when no folder could be made at the path of an option."""
     place = next(place for place in Path(path).resolve().parents if place.exists())
     if not place.is_dir():
-        raise UserError(f"that is no folder ({place}). Choose another --out.")
-    check_writable(place)
+        raise UserError(f"that is no folder ({place}). Choose another {option}.")
+    check_writable(place, option)
 
 
-def check_writable(folder):
+def check_writable(folder, option="--out"):
     if not os.access(folder, os.W_OK):
-        raise UserError(f"no permission to write to the folder ({folder}). Choose another --out.")
+        raise UserError(
+            f"no permission to write to the folder ({folder}). Choose another {option}."
+        )
 
 
 def new_folder(path):

@@ -15,7 +15,7 @@ from util.canvases import (
     turned_by,
 )
 from util.errors import UserError
-from util.files import write_csv
+from util.files import write_new_csv
 from util.film_files import SEVERAL, films_or_error, match_films, stem_of
 from util.growth import sd_score
 from util.intervals import format_range
@@ -105,8 +105,8 @@ def told_of_films(found):
 
 
 def print_ages(ensemble, films, args):
-    """Predict the films of `add_children`, printing a line for each; returns them with COLUMNS, as
-    --out gets them."""
+    """Predict the films of `add_children`, printing a line for each; returns them as of
+    `predict_chunk`, of which --out gets COLUMNS."""
     width = max(map(len, films["shown"]))
     # chunks of one size: a last one of few films would need a compilation of its own
     chunks = np.array_split(np.arange(len(films)), -(-len(films) // CHUNK))
@@ -115,12 +115,14 @@ def print_ages(ensemble, films, args):
         for rows in chunks:
             ages = predict_chunk(ensemble, films.iloc[rows], args.batch_size_eval)
             print_films(ages, width, sets_upright(ensemble.canvases))
-            results.append(ages[COLUMNS])
+            results.append(ages)
     finally:  # what is done isn't lost when the rest is not
         if args.out and results:
-            write_csv(args.out, pd.concat(results))
+            out = write_new_csv(args.out, pd.concat(results)[COLUMNS])
+            if out != Path(args.out):
+                print(f"note: {args.out} was written meanwhile: see {out}", file=sys.stderr)
             if (done := sum(map(len, results))) < len(films):
-                print(f"only {done} of {len(films)} films are in {args.out}", file=sys.stderr)
+                print(f"only {done} of {len(films)} films are in {out}", file=sys.stderr)
     return pd.concat(results)
 
 

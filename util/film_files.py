@@ -1,14 +1,13 @@
 """Films on disk: which files are films, and which of them belongs to a row of a table."""
 
 import os
-import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path
 
 from util.dicom import is_dicom_file
 from util.errors import UserError
 from util.image_kinds import IMAGE_ENDINGS
-from util.tables import clean_id, without_float
+from util.tables import clean_id, loose_name
 
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
 
@@ -79,13 +78,6 @@ def match_path(filename, by_name, by_stem):
 
 def trim_path(filename):
     return filename.removeprefix("./").lstrip("/")
-
-
-def loose_name(stem):
-    """A name that is the same with leading zeros or without, with the ".0" of a float, in capital
-    letters, and with accents as macOS writes them."""
-    name = unicodedata.normalize("NFC", without_float(stem)).casefold()
-    return name.lstrip("0") or name
 
 
 def group(films, key):

@@ -4,9 +4,9 @@ not."""
 import numpy as np
 import pandas as pd
 
-from util.film_files import loose_name
 from util.metrics import read_predictions
-from util.runs import FILM_HASHES, FILM_LISTS, fingerprint, hash_films
+from util.runs import FILM_HASHES, FILM_LISTS, Run, fingerprint, hash_films
+from util.tables import label_columns, loose_name
 
 SAME_CHILDREN = 0.9  # share of children whose sexes agree; by chance half of them do
 
@@ -41,10 +41,12 @@ def training_notes(member, table, trained):
     its_own = fingerprint(table) in (data["val"]["fingerprint"], data["test"]["fingerprint"])
     listed, hashed = ((folder / name).exists() for name in (FILM_LISTS["train"], FILM_HASHES))
     if trained.any():
-        same = ", or on others of the same children" if "patient" in table and listed else ""
+        told = "patient" in label_columns(table) and listed
+        same = ", or on others of the same children" if told else ""
+        start = ", or the run that it started from," if "start" in member.config else ""
         yield (
-            f"{folder} was trained on {trained.sum()} of these films{same}: its errors come out too "
-            "small"
+            f"{folder}{start} was trained on {trained.sum()} of these films{same}: its errors come "
+            "out too small"
         )
     elif not (its_own or listed or hashed):
         yield (
@@ -62,10 +64,10 @@ def training_notes(member, table, trained):
             f"{namesakes.sum()} of these films have id and sex of training films of {folder}, but "
             "another age: if they are the same films, its errors come out too small"
         )
-    if started_from_other_films(member.config):
+    if started_from_unknown_films(member.config):
         yield (
-            f"{folder} started from a run that was trained on other films: if some of these are "
-            "among them, its errors come out too small"
+            f"{folder} started from a run that was trained on other films, and is gone: if some of "
+            "these are among them, its errors come out too small"
         )
 
 
@@ -85,20 +87,21 @@ def of_children(table, films):
     none = np.zeros(len(table), bool)
     if "patient" not in table or "patient" not in films:
         return none
-    sex = films[films["patient"].fillna("") != ""].groupby("patient")["sex"].first()
-    shared = table["patient"].isin(sex.index)
-    agree = table["sex"][shared] == table["patient"][shared].map(sex)
+    one, other = (part["patient"].fillna("").map(loose_name) for part in (table, films))
+    sex = films["sex"][other != ""].groupby(other).first()
+    shared = one.isin(sex.index)
+    agree = table["sex"][shared] == one[shared].map(sex)
     return shared.to_numpy() if agree.mean() >= SAME_CHILDREN else none
 
 
-def started_from_other_films(config):
-    """Whether a run started from one that was trained on other films, at any remove."""
-    start = config.get("start")
-    while start:
-        if start["data"]["train"]["fingerprint"] != config["data"]["train"]["fingerprint"]:
-            return True
-        start = start.get("start")
-    return False
+def started_from_unknown_films(config):
+    """Whether a run started, at any remove, from one that had other films to train on and is
+    gone."""
+    own = config["data"]["train"]["fingerprint"]
+    return any(
+        run is None and start["data"]["train"]["fingerprint"] != own
+        for run, start in starts_of(config)
+    )
 
 
 def fitted_to(ensemble, table):
@@ -128,7 +131,26 @@ def validated_on(member, table):
 
 def trained_on(member, table):
     """Which films `(n,)` of a table a member was trained on."""
-    return are_films_of(member.run, member.config["data"], "train", table)
+    return learned_from(member.run, member.config, table)
+
+
+def learned_from(run, config, table):
+    """Which films `(n,)` of a table a run was trained on, or one that it started from, at any
+    remove; of a start whose folder is gone see `are_films_of`."""
+    known = are_films_of(run, config["data"], "train", table)
+    for start, then in starts_of(config):
+        known |= are_films_of(start, then["data"], "train", table)
+    return known
+
+
+def starts_of(config):
+    """The runs that a run started from, each with its config as it was then. A folder that is gone,
+    or holds another run by now, is None."""
+    while start := config.get("start"):
+        run = Run(config["options"]["weights"])
+        now = run.read_json("config.json")
+        yield run if now and now["data"] == start["data"] else None, start
+        config = start
 
 
 def are_films_of(run, data, split, table, label=True):
@@ -136,9 +158,11 @@ def are_films_of(run, data, split, table, label=True):
     same children.
 
     A run that was shipped has hashes in place of lists, which tell of id, sex and label together
-    alone. One that has neither is known by its `data`, of config.json: all films are its own, or
-    none.
+    alone. One that has neither, or is None, is known by its `data`, of config.json: all films are
+    its own, or none.
     """
+    if run is None:
+        return np.full(len(table), data[split]["fingerprint"] == fingerprint(table))
     path, hashes = run.folder / FILM_LISTS[split], run.folder / FILM_HASHES
     if path.exists():
         films = read_predictions(path)

@@ -17,11 +17,19 @@ from tqdm import tqdm
 from util.data_folder import SPLITS, write_tables
 from util.dicom import is_dicom_file
 from util.errors import UserError
-from util.film_files import SEVERAL, is_hidden, list_films, loose_name, match_films, stem_of
+from util.film_files import SEVERAL, is_hidden, list_films, match_films, stem_of
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, decode, read_bytes
 from util.stratify import spread_out
-from util.tables import NoLabels, count_reasons, name_patients, read_labels, split_usable
+from util.tables import (
+    NoLabels,
+    count_reasons,
+    films_of,
+    loose_name,
+    name_patients,
+    read_labels,
+    split_usable,
+)
 
 # what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 KIND = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?:(?:data)?set|data)?(?![a-z])")
@@ -69,6 +77,7 @@ def unpack(path, folder):
     with zipfile.ZipFile(path) as archive:
         members = [m for m in archive.infolist() if not is_litter(m.filename)]
         for member in tqdm(members, desc=f"unpacking {path.name}", unit="file", disable=None):
+            member.filename = member.filename.replace("\\", "/")  # of some tools on Windows
             archive.extract(member, folder)  # never outside of `folder`
     for inner in files_ending(folder, ".zip"):
         target = inner.with_suffix("")
@@ -93,7 +102,7 @@ def find_tables(source):
     native = [source.folder / place.table for place in SPLITS.values()]
     if all(path.is_file() for path in native):
         return native
-    given = Path(source.name).resolve()
+    given = Path(source.name).absolute()
     beside = [
         path
         for path in sorted(given.parent.iterdir())
@@ -199,9 +208,9 @@ def read_sources(sources, csv, male_value):
         films = read_with_tables(with_films, lent, male_value)
     # one folder may be a source beside its parent: a row needs its film in one of them
     elsewhere = films["row"].isin(films.loc[films["path"] != "", "row"])
-    films = films[(films["path"] != "") | ~(elsewhere | films.duplicated("row"))].reset_index(
-        drop=True
-    )
+    with_film = (films["path"] != "") & ~films.duplicated(["row", "path"])
+    without = (films["path"] == "") & ~(elsewhere | films.duplicated("row"))
+    films = films[with_film | without].reset_index(drop=True)
     if films["kind"].nunique() == 1:  # a name alone, such as "training", splits nothing
         films["kind"] = ""
     check_given_splits(films)
@@ -238,13 +247,15 @@ def check_given_splits(films):
         ("id", "ids", films, "one of the downloads is not what its name says. Leave it out."),
         ("patient", "patients", given, "keep all films of a patient in one of them."),
     ):
-        kinds = part[part[column] != ""].groupby(column)["kind"].nunique()
-        shared = kinds.index[kinds > 1]
-        if len(shared):
-            raise UserError(
-                f"{len(shared)} {name} are in more than one given split, such as {shared[0]}: "
-                f"{advice}"
-            )
+        told = part[part[column] != ""]
+        rules = (told["id"], films_of(told)) if column == "id" else (told[column].map(loose_name),)
+        for keys in rules:
+            shared = told[column][told.groupby(keys)["kind"].transform("nunique") > 1]
+            if len(shared):
+                raise UserError(
+                    f"{shared.groupby(keys).ngroups} {name} are in more than one given split, such as "
+                    f"{shared.min()}: {advice}"
+                )
 
 
 # ---------------------------------------------------------------------------------------- splits
@@ -255,6 +266,8 @@ def assign_splits(films, shares, seed, test_ids=()):
     and age. `shares` (train, val, test) are of all patients. All films of a patient are in one
     split; those of `test_ids` always go to test. UserError when none is left to train on."""
     patient, split = name_patients(films), films["kind"].copy()
+    untold = films["patient"] == ""  # who are the same child where ids are the same film's
+    patient[untold] = films_of(films[untold]).map(str)
     wanted = dict(zip(SPLITS, shares, strict=True))
     if (split != "").any():  # what is given is whole: only missing splits are drawn
         wanted = {name: 0 if (split == name).any() else s for name, s in wanted.items()}
@@ -304,6 +317,8 @@ def place_films(films, max_side, ready):
     def place(film):
         path, split, name, anew = film
         target = ready / SPLITS[split].folder / name
+        if is_hidden(name):  # whoever lists the folder would not find it
+            return "its id begins with a dot"
         try:
             if anew:
                 write_png(path, target, max_side)

@@ -61,7 +61,7 @@ def check_explained(folder, canvases):
     among other files, or when `canvases` (img_size, fit) don't show the same part of a film."""
     if len({fit for _, fit in canvases}) > 1:
         raise UserError("the runs see different parts of a film (--explain). Explain each alone.")
-    check_place(folder)
+    check_place(folder, "--explain")
     if Path(folder).exists() and not (Path(folder).is_dir() and not any(Path(folder).iterdir())):
         raise UserError(f"there is something already ({folder}). Choose another --explain.")
 
@@ -73,7 +73,7 @@ def explain_films(ensemble, ages, folder, batch_size):
     folder.mkdir(parents=True, exist_ok=True)
     films = ages[ages["months"].notna()]
     for film in tqdm(films.itertuples(), "explaining", len(films), unit="film", disable=None):
-        explain_film(ensemble, film, new_name(folder, Path(film.path)), batch_size)
+        explain_film(ensemble, film, new_name(folder, film.shown), batch_size)
     print(f"where the months come from: {folder}")
 
 
@@ -90,12 +90,14 @@ def explain_film(ensemble, film, picture, batch_size):
         canvases,
         len(image),
     )
-    plot_occlusion(image, change, f"{film.filename}: {film.months:.1f} months", picture)
+    plot_occlusion(image, change, f"{film.shown}: {film.months:.1f} months", picture)
 
 
-def new_name(folder, path):
-    """A path in a folder for the picture of a film, with a number behind a name that is taken."""
-    name, number = stem_of(path), 1
+def new_name(folder, shown):
+    """A path in a folder for the picture of a film, by the name that is printed of it: that of
+    P000/IM0001.png is P000_IM0001.png. With a number behind a name that is taken."""
+    path, number = Path(shown), 1
+    name = "_".join((*path.parts[:-1], stem_of(path)))
     while (picture := folder / f"{name}{f'_{number}' if number > 1 else ''}.png").exists():
         number += 1
     return picture

@@ -106,7 +106,13 @@ TRAINING_RULES = (
     Rule(
         (
             *("folds", "patience", "use_tta", "use_cyclical_lr", "use_clahe_val_test", "resume"),
-            *("lr_finetune", "epochs_finetune", "epochs_small", "img_size_small"),
+            *(
+                "lr_finetune",
+                "epochs_finetune",
+                "epochs_small",
+                "img_size_small",
+                "batch_size_eval",
+            ),
         ),
         "with --find_lr",
         lambda args: not args.find_lr,
@@ -117,7 +123,7 @@ TRAINING_RULES = (
         lambda args: not args.find_lr or starts_from_run(args),
     ),
     Rule(
-        ("lr",),
+        ("lr", "ema"),
         "with --find_lr, unless the head is trained first (--fine_tune)",
         lambda args: not args.find_lr or args.fine_tune,
     ),

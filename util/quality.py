@@ -7,7 +7,6 @@ Every row and every film is looked at, and each file is read once.
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from hand_crop.localiser import shrink
 from hand_crop.orientation import degrees_turned
 from util.data_folder import SPLITS, split_folder
 from util.errors import UserError
+from util.files import shown
 from util.film_files import NO_FILE, SEVERAL, list_films, match_films
 from util.image_kinds import image_kind
 from util.parallel import map_films
@@ -40,9 +40,11 @@ from util.tables import (
     MAX_MONTHS,
     NoRows,
     count_gaps,
+    films_of,
     find_columns,
     labels_of,
     look_like_years,
+    loose_name,
     read_table,
     split_usable,
 )
@@ -223,8 +225,7 @@ def read_split(data_dir, split, male_value):
     text = {name: find_columns(table, name)[0] for name in ("boneage", "sex")}
 
     def shorten(path):
-        name = f"{SPLITS[split].folder}/{path.removeprefix(f'{folder}/')}"
-        return os.fsencode(name).decode("utf-8", "backslashreplace")  # names need not be Unicode
+        return shown(f"{SPLITS[split].folder}/{path.removeprefix(f'{folder}/')}")
 
     rows = rows.assign(
         split=split,
@@ -263,14 +264,21 @@ def check_ids(rows):
     named = rows[rows["id"] != ""]
     twice = named[named.duplicated(["split", "id"], keep=False)]
     yield flag("duplicate id", twice, name_others(twice, ["split", "id"]))
-    spread = named[named.groupby("id")["split"].transform("nunique") > 1]
-    yield flag("same id in two splits", spread, name_others(spread, ["id"]))
+    named = named.assign(name=named["id"].map(loose_name))
+    spread = named[in_two_splits(named, named["id"]) | in_two_splits(named, films_of(named))]
+    yield flag("same id in two splits", spread, name_others(spread, ["name"]))
     told = rows[rows["patient"] != ""]
-    spread = told[told.groupby("patient")["split"].transform("nunique") > 1]
-    yield flag("same patient in two splits", spread, name_others(spread, ["patient"]))
+    told = told.assign(name=told["patient"].map(loose_name))
+    spread = told[in_two_splits(told, told["name"])]
+    yield flag("same patient in two splits", spread, name_others(spread, ["name"]))
     filed = rows[rows["path"] != ""]
     shared = filed[filed.groupby("path")["id"].transform("nunique") > 1]
     yield flag("same file for two rows", shared, name_others(shared, ["path"]))
+
+
+def in_two_splits(rows, keys):
+    """Which rows have a key that stands in more than one split."""
+    return rows.groupby(keys)["split"].transform("nunique") > 1
 
 
 def check_ages(rows):

@@ -2,8 +2,10 @@
 
 import base64
 from html import escape
+from pathlib import Path
 
 import cv2
+import numpy as np
 import pandas as pd
 
 SHOWN_ROWS = 20  # rows of each check on the page; the CSV has all
@@ -23,7 +25,7 @@ td {{ vertical-align: top }} img {{ max-width: 100% }} summary {{ cursor: pointe
 """
 CHECKED = (
     "Every row of the tables and every film that belongs to a row was checked: missing and "
-    "impossible values, ids that occur twice, patients in two splits, films that are missing, damaged or empty, and "
+    "impossible values, ids that occur twice, patients in two splits, films that are missing, cut off or empty, and "
     "pictures that occur twice, also when they were saved in another size, kind or brightness. "
     "A picture in two splits makes a model look better than it is. Ages are in months. Rows are "
     "numbered as in a spreadsheet, with the header as row 1; usable are those that training takes."
@@ -83,6 +85,8 @@ def html_flags(flags):
 
 def html_picture(path, title):
     """A picture inside the page; JPEG, so that the page can be mailed."""
-    data = cv2.imencode(".jpg", cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
+    # its bytes, as OpenCV ends the process for a name that is not Unicode
+    picture = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
     coded = base64.b64encode(data).decode()
     return f'<img alt="{escape(title)}" src="data:image/jpeg;base64,{coded}">'

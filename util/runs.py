@@ -22,8 +22,7 @@ except ImportError:  # Windows
 from util.environment import environment
 from util.errors import UserError, first_line
 from util.files import quote, remove_temporaries, write_json, write_new_json
-from util.film_files import loose_name
-from util.tables import LABELS
+from util.tables import LABELS, loose_name
 
 STATE = "state.npz"  # of training, to resume from
 FILM_LISTS = {  # id, sex and label of the films of each split

@@ -12,10 +12,16 @@ from preprocessing import Films, load_films
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.files import write_csv
-from util.film_files import loose_name
 from util.runs import FILM_LISTS, add_to_config, fingerprint
 from util.stratify import divide
-from util.tables import count_reasons, label_columns, name_patients, years_note
+from util.tables import (
+    count_reasons,
+    films_of,
+    label_columns,
+    loose_name,
+    name_patients,
+    years_note,
+)
 
 
 def load_splits(args, run):
@@ -151,7 +157,8 @@ def check_splits_apart(films):
     for one, two in combinations(films, 2):
         table, other = films[one].table, films[two].table
         same = table["id"].isin(other["id"]) | films_of(table).isin(films_of(other))
-        known = table["patient"].isin(set(other["patient"]) - {""})
+        patients = table["patient"].map(loose_name)
+        known = patients.isin(set(other["patient"].map(loose_name)) - {""})
         for name, shared in (("ids", table["id"][same]), ("patients", table["patient"][known])):
             if len(shared):
                 raise UserError(
@@ -159,13 +166,6 @@ def check_splits_apart(films):
                     f"{shared.min()}. Each may be in one split only, leading zeros aside: "
                     "remove it from one of the tables."
                 )
-
-
-def films_of(table):
-    """The id, leading zeros aside, the sex and the label of each film: 00123 in one table is 123 in
-    another where these agree."""
-    films = zip(table["id"].map(loose_name), table["sex"], table["boneage"], strict=True)
-    return pd.Series(list(films), table.index, object)
 
 
 def split_facts(films):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from util.backbones import sees_sex
 from util.errors import UserError
-from util.held_out import are_films_of, started_from_other_films
+from util.held_out import are_films_of, learned_from, started_from_unknown_films
 from util.runs import add_to_config, load_run_model, read_run
 from util.weights import check_weights, starts_from_run
 
@@ -62,7 +62,7 @@ def check_start_films(films, args, run):
     start, config = read_run(args.weights)
     for split in ("val", "test"):
         table = films[split].table
-        known = are_films_of(start, config["data"], "train", table).sum()
+        known = learned_from(start, config, table).sum()
         told = f"the run to start from was trained on {known} of {len(table)} {split} films"
         if known > max(1, BY_CHANCE * len(table)):
             raise UserError(
@@ -92,8 +92,8 @@ def note_start(run, args):
         )
     run.log(f"starts from {args.weights}")
     add_to_config(run, {"start": start})
-    if started_from_other_films(run.read_json("config.json")):
+    if started_from_unknown_films(run.read_json("config.json")):
         run.log(
-            "note: that was trained on other films. If some of them are among the validation or test "
-            "films of this run, its errors come out too small"
+            "note: it, or a run before it, was trained on other films, and is gone. If some of them are "
+            "among the validation or test films of this run, its errors come out too small"
         )

@@ -168,7 +168,7 @@ def check_sweep(folder):
 
 
 def write_summary(folder, runs):
-    """Write summary.csv of all runs, beside those that it held before, and
+    """Write summary.csv of all runs, beside those that it held before and that are still there, and
     <backbone>_performance.json of the finished ones; returns the table, the smallest validation
     error first: the least of many test errors is small by luck as well."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,8 @@ def write_summary(folder, runs):
     rows = []
     if path.exists():
         known = pd.read_csv(path, keep_default_na=False, na_values=[""])
-        kept = (known["status"] == "done") & ~known["backbone"].isin(names)
+        there = known["backbone"].map(lambda name: (folder / name / "metrics.json").exists())
+        kept = (known["status"] == "done") & ~known["backbone"].isin(names) & there
         rows = known[kept].to_dict("records")
     for run in runs:
         metrics = run.metrics

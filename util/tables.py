@@ -5,6 +5,7 @@ Inside the project sex is 1 = male, 0 = female, NaN = unknown, and boneage is in
 
 import csv
 import io
+import unicodedata
 import warnings
 from pathlib import Path
 
@@ -185,6 +186,20 @@ def without_float(text):
     return stem if ending == "0" and stem.isdigit() else text
 
 
+def loose_name(stem):
+    """A name that is the same with leading zeros or without, with the ".0" of a float, in capital
+    letters, and with accents as macOS writes them."""
+    name = unicodedata.normalize("NFC", without_float(stem)).casefold()
+    return name.lstrip("0") or name
+
+
+def films_of(table):
+    """The id, leading zeros aside, the sex and the label of each film: 00123 in one table is 123 in
+    another where these agree."""
+    films = zip(table["id"].map(loose_name), table["sex"], table["boneage"], strict=True)
+    return pd.Series(list(films), table.index, object)
+
+
 def look_like_years(boneage):
     """Whether ages `(n,)` that were read as months look like years: 20 or more, all low."""
     return boneage.count() >= 20 and boneage.max() <= LARGEST_YEARS
@@ -207,8 +222,9 @@ def label_columns(films):
 
 
 def name_patients(films):
-    """Who each film is of: the patient that the table tells, else one with this film alone."""
-    patient = films["patient"].fillna("")
+    """Who each film is of: the patient that the table tells, see `loose_name`, else one with this
+    film alone."""
+    patient = films["patient"].fillna("").map(loose_name)
     return patient.where(patient != "", "film " + films["id"])
 
 

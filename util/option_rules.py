@@ -106,13 +106,8 @@ TRAINING_RULES = (
     Rule(
         (
             *("folds", "patience", "use_tta", "use_cyclical_lr", "use_clahe_val_test", "resume"),
-            *(
-                "lr_finetune",
-                "epochs_finetune",
-                "epochs_small",
-                "img_size_small",
-                "batch_size_eval",
-            ),
+            *("lr_finetune", "epochs_finetune", "epochs_small", "img_size_small"),
+            "batch_size_eval",
         ),
         "with --find_lr",
         lambda args: not args.find_lr,

@@ -138,7 +138,8 @@ def test_films_of_one_child_count_as_one():
     predictions["patient"] = np.where(girl, "she", predictions["id"])
     assert count_missing(predictions) == 19
     assert fit_calibration(predictions, always=True)[0]["lines"] is None
-    predictions["patient"] = np.where(girl, predictions.index // 2 % 25, predictions["id"])
+    name = ("girl " + pd.Series(predictions.index // 2 % 25).astype(str)).to_numpy()
+    predictions["patient"] = np.where(girl, name, predictions["id"])
     assert len(fit_calibration(predictions, always=True)[0]["lines"]) == 2
 
 

@@ -44,8 +44,9 @@ def main(argv=None):
     timed, failed = read_benchmark(path)
     comparison = compare(timed)
     table_path, plots_path = output_paths(path)
+    if compared_in(table_path) not in (None, path.name):
+        plots_path.unlink(missing_ok=True)  # of the benchmark whose table is replaced
     write_csv(table_path, comparison.round(2).assign(csv_file=path.name))
-    plots_path.unlink(missing_ok=True)  # of another benchmark: it would stand beside this table
     if not args.no_plots:
         from inference_speed.speed_plots import plot_speed
 
@@ -82,18 +83,24 @@ def output_paths(csv):
     An earlier comparison is replaced when it can be made again, that is, when the CSV it names is
     still there; otherwise the new files are called after their own benchmark.
     """
-    import pandas as pd
-
     table, plots = csv.with_name(COMPARISON), csv.with_name(PLOTS)
     if not table.exists() and not plots.exists():
         return table, plots
+    source = compared_in(table)
+    if source and csv.with_name(source).is_file():
+        return table, plots
+    return tuple(path.with_stem(f"{path.stem}_{csv.stem}") for path in (table, plots))
+
+
+def compared_in(table):
+    """The name of the CSV that a comparison is of; None for what this command has not written."""
+    import pandas as pd
+
     try:
         source = pd.read_csv(table)["csv_file"].iloc[0]
-        if csv.with_name(source).is_file():
-            return table, plots
     except (OSError, ValueError, LookupError, TypeError):
-        pass  # not written by this command
-    return tuple(path.with_stem(f"{path.stem}_{csv.stem}") for path in (table, plots))
+        return None
+    return source if isinstance(source, str) else None
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def test_folds_have_the_intervals_of_their_errors_out_of_fold(tmp_path):
     ("first", "second", "reason"),
     [
         (IDS, IDS[5:], "neither the same nor all different"),
-        (IDS[:4], IDS[:4], "4 validation films are too few"),
+        (IDS[:4], IDS[:4], "validation films of 9 children are needed"),
     ],
 )
 def test_without_common_ground_there_are_no_intervals_and_a_reason(tmp_path, first, second, reason):

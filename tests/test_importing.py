@@ -388,6 +388,11 @@ def test_the_table_beside_a_link_to_the_films_is_found(tmp_path):
     (source / "labels.csv").rename(tmp_path / "hands.csv")
     (tmp_path / "hands").symlink_to(source)
     assert len(read(run(tmp_path / "Data", "--source", tmp_path / "hands"))) == 20
+    (tmp_path / "hands.csv").rename(tmp_path / "far" / "films.csv")  # beside what it points to
+    (tmp_path / "near").symlink_to(tmp_path / "far")  # the same table by another way
+    for number, link in enumerate(("hands", "near/films")):
+        rows = read(run(tmp_path / f"Data{number}", "--source", tmp_path / link))
+        assert len(rows) == 20
 
 
 def test_of_two_imports_at_once_one_is_refused_whole(tmp_path):

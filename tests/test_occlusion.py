@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import check_error_line
 
-from util.occlusion import PARTS, hide_parts, occlusion_map
+from util.occlusion import PARTS, hide_parts, new_name, occlusion_map
 
 SIZE = 48
 
@@ -71,3 +71,11 @@ def test_pictures_of_films_of_one_name_tell_whose_they_are(small_run, phantoms, 
     assert process.returncode == 0, process.stderr
     names = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert names == ["p1_hand.png", "p2_hand.png"]
+
+
+def test_the_name_of_a_picture_is_no_longer_than_files_may_be(tmp_path):
+    deep = "/".join(["1.2.840." + "9" * 60] * 5)
+    picture = new_name(tmp_path, f"{deep}/IM1.dcm")
+    picture.touch()
+    assert picture.name.endswith("_IM1.png")
+    assert new_name(tmp_path, f"{deep}/IM1.dcm").name.endswith("_IM1_2.png")

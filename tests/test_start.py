@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from conftest import check_error_line, copy_data
 
+from inference_speed import ship_model
 from inference_speed.ship_model import portable
 from modeling import backbone_of
 from util.held_out import learned_from, started_from_unknown_films
@@ -147,6 +148,13 @@ def test_films_of_the_start_are_no_new_films(small_run, phantoms, tmp_path):
     assert not learned_from(Run(tmp_path), gone, films[:5]).any()
     assert learned_from(Run(tmp_path), gone, films).all()  # known by their fingerprint
     assert started_from_unknown_films(gone)
+    shipped = tmp_path / "shipped"  # without hashes
+    ship_model.main([str(small_run), "--out", str(shipped)])
+    assert started_from_unknown_films(starting(config, shipped))
+    ship_model.main([str(small_run), "--out", str(tmp_path / "hashed"), "--film_hashes"])
+    hashed = starting(config, tmp_path / "hashed")
+    assert learned_from(Run(tmp_path / "hashed"), hashed, films[:5]).all()
+    assert not started_from_unknown_films(hashed)
     another = starting(config | {"data": last["data"]}, small_run)  # it was trained anew since
     assert started_from_unknown_films(another | {"data": config["data"]})
     assert not started_from_unknown_films(config)

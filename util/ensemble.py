@@ -17,7 +17,7 @@ from util.calibration import correct_months
 from util.canvases import pixels_of
 from util.errors import UserError
 from util.hospital import calibrated_views, read_calibration
-from util.intervals import fit_half_widths, interval_bounds
+from util.intervals import FEWEST, fit_half_widths, interval_bounds
 from util.metrics import (
     compare_predictions,
     format_interval,
@@ -270,7 +270,7 @@ def ensemble_half_width(members, views):
             )
     half_width = fit_half_widths(judged)
     if half_width is None:
-        raise UserError(f"{len(judged)} validation films are too few")
+        raise UserError(f"validation films of {FEWEST} children are needed")
     return half_width
 
 
@@ -282,7 +282,7 @@ def stored_half_width(member, views):
             f"the run was not validated on {describe_views(views)} ({member.run.folder})"
         )
     if calibration["half_width"] is None:
-        raise UserError(f"{calibration['n']} validation films are too few ({member.run.folder})")
+        raise UserError(f"validation films of {FEWEST} children are needed ({member.run.folder})")
     return calibration["half_width"]
 
 

@@ -164,7 +164,8 @@ def report(run, metrics, args):
     }
     for calibration in (run.read_json(CALIBRATION) or {}).values():
         run.log(format_calibration(calibration))
-    run.log(format_stored(run.read_json(READINGS)))
+    if readings := run.read_json(READINGS):  # of an older run there are none
+        run.log(format_stored(readings))
     for name, title in titles.items():
         if name in metrics:
             run.log(format_with_intervals(metrics[name], title))

@@ -143,7 +143,9 @@ def judge_folds(run, members, views, seed):
     """Write what the folds predict together over so many views; returns its metrics by name."""
     ending = views_ending(views)
     held_out = [stored_predictions(m, "val", views).assign(fold=m.options["fold"]) for m in members]
-    out_of_fold = pd.concat(held_out, join="inner", ignore_index=True)  # readings: of all or none
+    out_of_fold = pd.concat(held_out, ignore_index=True)
+    if not all("reading" in table for table in held_out):
+        out_of_fold = out_of_fold.drop(columns="reading", errors="ignore")
     check_whole(out_of_fold, members)
     tested = average_predictions(members, [stored_predictions(m, "test", views) for m in members])
     tested = with_readings(tested, add_counts([member.label_counts for member in members]))

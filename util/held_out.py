@@ -66,8 +66,8 @@ def training_notes(member, table, trained):
         )
     if started_from_unknown_films(member.config):
         yield (
-            f"{folder} started from a run that was trained on other films, and is gone: if some of "
-            "these are among them, its errors come out too small"
+            f"{folder} started from a run that was trained on other films, of which there is no list: "
+            "if some of these are among them, its errors come out too small"
         )
 
 
@@ -95,13 +95,18 @@ def of_children(table, films):
 
 
 def started_from_unknown_films(config):
-    """Whether a run started, at any remove, from one that had other films to train on and is
-    gone."""
+    """Whether a run started, at any remove, from one that had other films to train on, of which
+    there is no list."""
     own = config["data"]["train"]["fingerprint"]
     return any(
-        run is None and start["data"]["train"]["fingerprint"] != own
+        start["data"]["train"]["fingerprint"] != own and not (run and lists_films(run))
         for run, start in starts_of(config)
     )
+
+
+def lists_films(run):
+    """Whether the folder of a run tells the films that it was trained on."""
+    return any((run.folder / name).exists() for name in (FILM_LISTS["train"], FILM_HASHES))
 
 
 def fitted_to(ensemble, table):
@@ -139,13 +144,13 @@ def learned_from(run, config, table):
     remove; of a start whose folder is gone see `are_films_of`."""
     known = are_films_of(run, config["data"], "train", table)
     for start, then in starts_of(config):
-        known |= are_films_of(start, then["data"], "train", table)
+        known = known | are_films_of(start, then["data"], "train", table)
     return known
 
 
 def starts_of(config):
-    """The runs that a run started from, each with its config as it was then. A folder that is gone,
-    or holds another run by now, is None."""
+    """The runs that a run started from, each with its config as it was then. A folder that is not
+    where it was, as seen from here, or holds another run by now, is None."""
     while start := config.get("start"):
         run = Run(config["options"]["weights"])
         now = run.read_json("config.json")

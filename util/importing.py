@@ -103,19 +103,20 @@ def find_tables(source):
     if all(path.is_file() for path in native):
         return native
     given = Path(source.name).absolute()
-    beside = [
-        path
-        for path in sorted(given.parent.iterdir())
+    beside = {
+        path.resolve(): path
+        for place in (given, given.resolve())  # a link, and what it points to
+        for path in sorted(place.parent.iterdir())
         if path.suffix.lower() == ".csv"
-        and path.stem in (given.stem, given.name)
+        and path.stem in (place.stem, place.name)
         and path.is_file()
-    ]
+    }
     inside = [
         p
         for p in files_ending(source.folder, ".csv")
         if not is_litter(p.relative_to(source.folder))
     ]
-    return [*inside, *beside]
+    return [*inside, *beside.values()]
 
 
 def read_labelled_films(sources, tables, male_value, table_first=True):
@@ -244,12 +245,18 @@ def check_given_splits(films):
     """UserError when a film, or a patient, is in more than one given split."""
     given = films[(films["kind"] != "") & (films["path"] != "")]
     for column, name, part, advice in (
-        ("id", "ids", films, "one of the downloads is not what its name says. Leave it out."),
+        (
+            *("id", "ids", films),
+            "one of the downloads is not what its name says: leave it out. Ids that are the same by "
+            "chance, leading zeros aside, need other names.",
+        ),
         ("patient", "patients", given, "keep all films of a patient in one of them."),
     ):
         told = part[part[column] != ""]
-        rules = (told["id"], films_of(told)) if column == "id" else (told[column].map(loose_name),)
-        for keys in rules:
+        keys_of = (
+            (told["id"], films_of(told)) if column == "id" else (told[column].map(loose_name),)
+        )
+        for keys in keys_of:
             shared = told[column][told.groupby(keys)["kind"].transform("nunique") > 1]
             if len(shared):
                 raise UserError(

@@ -5,6 +5,7 @@ the level of grey and takes the bones away. What is computed is the change of wh
 whatever the model is.
 """
 
+import os
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from util.film_files import stem_of
 
 PARTS = 11  # places of the hidden part in each direction
 SIDE = 6  # it is a sixth of the film wide, and moves by half of that
+LONGEST_NAME = 200  # bytes of the name of a picture; file systems take some 250
 BLUR = 1 / 16  # SD of the blur, as a share of the side of the film
 
 
@@ -95,9 +97,11 @@ def explain_film(ensemble, film, picture, batch_size):
 
 def new_name(folder, shown):
     """A path in a folder for the picture of a film, by the name that is printed of it: that of
-    P000/IM0001.png is P000_IM0001.png. With a number behind a name that is taken."""
+    P000/IM0001.png is P000_IM0001.png, the end of it where it is long. With a number behind a name
+    that is taken."""
     path, number = Path(shown), 1
     name = "_".join((*path.parts[:-1], stem_of(path)))
+    name = os.fsencode(name)[-LONGEST_NAME:].decode("utf-8", "ignore")
     while (picture := folder / f"{name}{f'_{number}' if number > 1 else ''}.png").exists():
         number += 1
     return picture

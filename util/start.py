@@ -94,6 +94,6 @@ def note_start(run, args):
     add_to_config(run, {"start": start})
     if started_from_unknown_films(run.read_json("config.json")):
         run.log(
-            "note: it, or a run before it, was trained on other films, and is gone. If some of them are "
-            "among the validation or test films of this run, its errors come out too small"
+            "note: it, or a run before it, was trained on other films, of which there is no list. If some "
+            "of them are among the validation or test films of this run, its errors come out too small"
         )

@@ -46,10 +46,11 @@ def main(argv=None):
 
 def check_out(path):
     """UserError, before any training, when the weights can't be written to --out, if given."""
-    if path and Path(path).suffix != ".npz":
+    if not path:
+        return
+    if Path(path).suffix != ".npz":
         raise UserError(f"weights are a .npz file ({path}). Choose another --out.")
-    if path:
-        check_new_file(path)
+    check_new_file(path)
 
 
 if __name__ == "__main__":

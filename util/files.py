@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from util.errors import UserError
@@ -108,14 +109,19 @@ def save_csv(path, table):
 def write_new_csv(path, table):
     """Write a pandas frame as `write_csv` does, with a number behind its name when there is a file
     of that name by now. Returns its path."""
-    path, number = Path(path), 1
+    names = numbered(Path(path), Path(path).suffix)
     while True:
-        new = path if number == 1 else path.with_stem(f"{path.stem}_{number}")
-        try:
+        new = next(names)
+        with suppress(FileExistsError):
             write_atomically(new, lambda file: save_csv(file, table), claim)
             return new
-        except FileExistsError:
-            number += 1
+
+
+def numbered(path, ending=""):
+    """A path, and the same with 2, 3 and so on behind its name, before its ending."""
+    yield path
+    for number in count(2):
+        yield path.with_name(f"{path.name.removesuffix(ending)}_{number}{ending}")
 
 
 def check_place(path, option="--out"):
@@ -136,9 +142,9 @@ def check_writable(folder, option="--out"):
 def new_folder(path):
     """Make a folder to write into at once, and return its path; with a number behind its name when
     there is one already that holds anything. Raises UserError when it can't be made."""
-    path, number = Path(path).resolve(), 1
+    names = numbered(Path(path).resolve())
     while True:
-        folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
+        folder = next(names)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not any(folder.iterdir()):
@@ -149,4 +155,3 @@ def new_folder(path):
             raise UserError(
                 f"can't write: {error.strerror} ({folder}). Choose another place with --out."
             ) from None
-        number += 1

@@ -166,13 +166,10 @@ def are_films_of(run, data, split, table, label=True):
     alone. One that has neither, or is None, is known by its `data`, of config.json: all films are
     its own, or none.
     """
-    if run is None:
-        return np.full(len(table), data[split]["fingerprint"] == fingerprint(table))
-    path, hashes = run.folder / FILM_LISTS[split], run.folder / FILM_HASHES
-    if path.exists():
+    if run and (path := run.folder / FILM_LISTS[split]).exists():
         films = read_predictions(path)
         return are_among(table, films, label) | of_children(table, films)
-    if hashes.exists():
+    if run and (hashes := run.folder / FILM_HASHES).exists():
         known = pd.read_csv(hashes, dtype=str)
         known = known["film"][known["split"] == split]
         return hash_films(table).isin(known).to_numpy() if label else np.zeros(len(table), bool)

@@ -243,26 +243,24 @@ def unlabelled_films(images, films):
 
 def check_given_splits(films):
     """UserError when a film, or a patient, is in more than one given split."""
-    given = films[(films["kind"] != "") & (films["path"] != "")]
-    for column, name, part, advice in (
-        (
-            *("id", "ids", films),
-            "one of the downloads is not what its name says: leave it out. Ids that are the same by "
-            "chance, leading zeros aside, need other names.",
-        ),
-        ("patient", "patients", given, "keep all films of a patient in one of them."),
+    ids = films[films["id"] != ""]
+    patients = films[(films["kind"] != "") & (films["path"] != "") & (films["patient"] != "")]
+    apart = (
+        "one of the downloads is not what its name says: leave it out. Ids that are the same by "
+        "chance, leading zeros aside, need other names."
+    )
+    together = "keep all films of a patient in one of them."
+    for told, column, keys, advice in (
+        (ids, "id", ids["id"], apart),
+        (ids, "id", films_of(ids), apart),
+        (patients, "patient", patients["patient"].map(loose_name), together),
     ):
-        told = part[part[column] != ""]
-        keys_of = (
-            (told["id"], films_of(told)) if column == "id" else (told[column].map(loose_name),)
-        )
-        for keys in keys_of:
-            shared = told[column][told.groupby(keys)["kind"].transform("nunique") > 1]
-            if len(shared):
-                raise UserError(
-                    f"{shared.groupby(keys).ngroups} {name} are in more than one given split, such as "
-                    f"{shared.min()}: {advice}"
-                )
+        shared = told[column][told.groupby(keys)["kind"].transform("nunique") > 1]
+        if len(shared):
+            raise UserError(
+                f"{shared.groupby(keys).ngroups} {column}s are in more than one given split, such as "
+                f"{shared.min()}: {advice}"
+            )
 
 
 # ---------------------------------------------------------------------------------------- splits

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from util.canvases import read_on_canvases
 from util.errors import UserError
-from util.files import check_place
+from util.files import check_place, numbered
 from util.film_files import stem_of
 
 PARTS = 11  # places of the hidden part in each direction
@@ -99,9 +99,8 @@ def new_name(folder, shown):
     """A path in a folder for the picture of a film, by the name that is printed of it: that of
     P000/IM0001.png is P000_IM0001.png, the end of it where it is long. With a number behind a name
     that is taken."""
-    path, number = Path(shown), 1
+    path = Path(shown)
     name = "_".join((*path.parts[:-1], stem_of(path)))
     name = os.fsencode(name)[-LONGEST_NAME:].decode("utf-8", "ignore")
-    while (picture := folder / f"{name}{f'_{number}' if number > 1 else ''}.png").exists():
-        number += 1
-    return picture
+    pictures = numbered(folder / f"{name}.png", ".png")
+    return next(picture for picture in pictures if not picture.exists())

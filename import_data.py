@@ -6,10 +6,10 @@
         "Bone Age Training Set Annotations.zip" "Bone Age Validation Set.zip"
 
 A source is a folder or a zip; its table is found inside it, beside it, or in a source that holds
-tables alone. Splits that the names of several sources tell (training, validation, test) are kept,
-and one that is missing is drawn from training; otherwise films are split by chance, stratified by
-sex and age, all films of a patient together. Nothing is overwritten, and files are linked where
-possible.
+tables alone. Where the names of several sources say training, validation or test, these splits are
+kept, and one that is missing is drawn from training; otherwise films are split by chance,
+stratified by sex and age, all films of a patient together. Nothing is overwritten, and files are
+linked where possible.
 """
 
 import math
@@ -26,18 +26,22 @@ def parse_args(argv=None):
     parser.add_argument(
         "--source", nargs="+", required=True, metavar="DIR_OR_ZIP", help="films and their table"
     )
-    parser.add_argument("--csv", metavar="FILE", help="the table, where it can't be found")
+    parser.add_argument(
+        "--csv", metavar="FILE", help="the table, if it is not in a source or beside it"
+    )
     parser.add_argument(
         "--split",
         nargs=3,
         type=number(0, 1),
         metavar=("TRAIN", "VAL", "TEST"),
-        help="shares of the films (of the patients, where the table tells them; default 0.8 0.1 0.1)",
+        help="shares of the films (of patients, if the table has them; default 0.8 0.1 0.1)",
     )
     parser.add_argument(
         "--test_ids", metavar="FILE", help="CSV with ids of films that must be in the test split"
     )
-    parser.add_argument("--max_side", type=count(16), help="shrink films to this side, in pixels")
+    parser.add_argument(
+        "--max_side", type=count(16), help="shrink films whose longer side exceeds this, in pixels"
+    )
     parser.add_argument("--data_dir", default="Data", help="where to build the data folder")
     add_seed(parser)
     add_male_value(parser)

@@ -1,5 +1,5 @@
 """Predict the bone age of films: one line an image, in months and in years and months, with an
-interval that holds 9 of 10 bone ages of films like those the run was validated on.
+90 % interval, which holds for films like the validation films of the run.
 
     python predict.py film.png --sex F                              # the model that ships
     python predict.py film.png --model results/my_run --sex F
@@ -55,7 +55,8 @@ def parse_args(argv=None):
     parser.add_argument(
         "--csv",
         metavar="FILE",
-        help="table with id (or filename), sex and, if you like, age_months instead",
+        help="table with id or filename, sex and, where wanted, age_months, instead of --sex and "
+        "--age_months",
     )
     parser.add_argument(
         "--out",
@@ -67,7 +68,7 @@ def parse_args(argv=None):
         "--explain",
         metavar="DIR",
         help="also draw, for each film, by how many months its prediction changes when a part of it "
-        "is hidden; takes as long as 122 films",
+        "is hidden; a film takes as long as 122 predictions",
     )
     add_calibration(parser)
     add_male_value(parser)

@@ -4,12 +4,13 @@
     python run_all_backbones.py --backbones mobilenet resnet50 convnext_tiny --img_size 224
     python run_all_backbones.py --dry_run --epochs_frozen 20 --weights "weights/{backbone}.h5"
 
-Every option of train_advanced.py is passed on, {backbone} in it stands for the name. Each run is a
-process of its own, in backbone_results/<sweep>/<backbone>/; one that fails does not end the sweep,
-and the same command goes on where it was stopped; other options need another --sweep. A table,
-summary.csv, <backbone>_performance.json and backbones.png compare errors in months, speed and
-parameters. The exit code is 1 when a run failed. Without --fine_tune heads of sex and baseline
-models are trained on features of 3 views (--feature_views): util/README.md.
+The options of train_advanced.py are passed on, but for --backbone, --run_name, --resume, --folds
+and --show; {backbone} in them stands for the name. Each run is a process of its own, in
+backbone_results/<sweep>/<backbone>/; one that fails does not end the sweep, and the same command
+goes on where it was stopped; other options need another --sweep. A table, summary.csv,
+<backbone>_performance.json and backbones.png compare errors in months, speed and parameters. The
+exit code is 1 when a run failed. Without --fine_tune heads of sex and baseline models are trained
+on features of 3 views (--feature_views): util/README.md.
 
 On several machines or GPUs, by Ray or as an array of SLURM jobs (docs/SCALE.md):
 

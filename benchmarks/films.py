@@ -22,7 +22,9 @@ def add_film_options(parser, img_size=None):
 
 
 def add_turns(parser):
-    parser.add_argument("--turns", type=count(1), default=5, help="timed turns, after one more")
+    parser.add_argument(
+        "--turns", type=count(1), default=5, help="timed turns, after one that warms up"
+    )
 
 
 def films_to_time(args, folder):

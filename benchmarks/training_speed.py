@@ -28,7 +28,7 @@ def main():
     add_film_options(parser, img_size=256)
     add_turns(parser)
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="mobilenet")
-    parser.add_argument("--batch_size", type=count(1), default=16)
+    parser.add_argument("--batch_size", type=count(1), default=16, help="films in a training step")
     parser.add_argument(
         "--steps", type=count(1), default=15, help="steps in a turn, an epoch at most"
     )

@@ -10,7 +10,9 @@ from util.options import add_workers, count, new_parser, number
 def run_clahe(split, description, argv=None):
     """Enhance the films of a split; the exit code is 1 when a film could not be read."""
     parser = new_parser(description)
-    parser.add_argument("--data_dir", default="Data", help="folder with the films' folder")
+    parser.add_argument(
+        "--data_dir", default="Data", help="data folder, with validation/ and test/"
+    )
     parser.add_argument(
         "--clip_limit",
         type=number(0, open_low=True),
@@ -25,7 +27,7 @@ def run_clahe(split, description, argv=None):
     )
     add_workers(parser)
     parser.add_argument(
-        "--overwrite", action="store_true", help="make all anew, also what is up to date"
+        "--overwrite", action="store_true", help="rewrite all, also what is up to date"
     )
     args = parser.parse_args(argv)
     source, target = split_folder(args.data_dir, split), split_folder(args.data_dir, split, True)

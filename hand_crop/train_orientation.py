@@ -1,4 +1,4 @@
-"""Train what tells whether a film is turned, on films with fingers up, and say how good it is.
+"""Train the network that detects turned films, on films with fingers up, and say how good it is.
 
     python -m hand_crop.train_orientation --images Data/train
 

@@ -80,7 +80,7 @@ def parse_args(argv=None):
     )
     for name in ("--img_height", "--img_width"):
         parser.add_argument(
-            name, type=count(*CANVAS), help="other names of --img_size: give both, and equal"
+            name, type=count(*CANVAS), help="the same as --img_size: give both, and equal"
         )
     parser.add_argument(
         "--weights",

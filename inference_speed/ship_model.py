@@ -4,10 +4,10 @@
 
 Kernels are stored in half precision, which Keras reads like any other model, and the months of the
 run's validation films must stay the same. The run's calibration, counts of labels and errors go
-along, and nothing of its films or of the machine it was trained on; with --film_hashes a hash of
-id, sex and label of each film, by which evaluate.py knows films that the model has learned from.
-Who knows the ids can guess the labels by them: use it where films are public. Keras reads the model
-from version 3.8 on.
+along, without films, ids, single labels or anything of the machine. With --film_hashes it holds a
+hash of id, sex and label of each film, by which evaluate.py knows films that the model has learned
+from. Who knows an id can work out the label from its hash: use it where films are public. Keras
+reads the model from version 3.8 on.
 """
 
 import io

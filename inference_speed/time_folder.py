@@ -4,8 +4,8 @@
     python -m inference_speed.time_folder films/ --model results/my_run --runtime keras
 
 The plain loop is cv2.imdecode, cv2.resize and model.predict, film after film. Both ways begin with
-the model loaded and the films in the system's file cache, and take turns; told are the medians and
-the ratios, turn by turn.
+the model loaded and the films in the system's file cache, and take turns; it prints the median
+times, and the ratio of each turn.
 """
 
 from util.errors import UserError, run_command
@@ -18,7 +18,9 @@ def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("folder", metavar="FOLDER", help="folder of films")
     parser.add_argument("--model", required=True, metavar="RUN", help="folder of a trained run")
-    parser.add_argument("--num_runs", type=count(1), default=5, help="timed turns, after one more")
+    parser.add_argument(
+        "--num_runs", type=count(1), default=5, help="timed turns, after one that warms up"
+    )
     parser.add_argument(
         "--tta_steps",
         type=count(1, len(VIEWS)),

@@ -160,7 +160,7 @@ def add_model_options(parser, baseline=False):
             "--model_type",
             choices=MODEL_TYPES,
             default="sex",
-            help="baseline sees the film alone; the others get the sex as well, attn_* attend",
+            help="baseline sees the film alone; the others get the sex as well; attn_* use attention",
         )
         group.add_argument(
             "--gender_units", type=count(1), default=32, help="width of the layer that sees the sex"
@@ -215,7 +215,8 @@ def add_phase_options(group):
         "--epochs_small",
         type=count(0),
         default=0,
-        help="epochs of fine-tuning on small films before those; the frozen epochs see them too",
+        help="fine-tuning epochs on small films, before those of --epochs_finetune; the frozen epochs "
+        "then use small films too",
     )
     group.add_argument(
         "--img_size_small", type=count(*CANVAS), default=128, help="side of small films, in pixels"
@@ -224,15 +225,15 @@ def add_phase_options(group):
         "--hold_layers",
         type=number(0, 1),
         default=0.0,
-        help="share of the backbone's layers, the first and slowest ones, that don't train on films "
-        "of full size: they learn from small films alone, or stay as the RUN of --weights left them",
+        help="share (0 to 1) of the backbone's layers, counted from the input, that are frozen on films "
+        "of full size: they train on small films alone, or stay as in the RUN of --weights",
     )
     group.add_argument(
         "--patience",
         type=count(0),
         default=10,
-        help="end a phase after so many epochs without a better validation MAE, but not the phase of "
-        "small films; 0: never",
+        help="end a phase after so many epochs without a better validation MAE, 0: never; the phase of "
+        "small films runs to its end",
     )
     group.add_argument(
         "--feature_views",
@@ -249,10 +250,10 @@ def add_step_options(group):
         "--lr",
         type=number(0, 1, True),
         default=1e-3,
-        help="highest learning rate of the frozen epochs",
+        help="peak learning rate of the frozen epochs (with --use_cyclical_lr the lowest)",
     )
     group.add_argument(
-        "--lr_finetune", type=number(0, 1, True), default=3e-4, help="the same for fine-tuning"
+        "--lr_finetune", type=number(0, 1, True), default=3e-4, help="the same of fine-tuning"
     )
     group.add_argument(
         "--batch_size",
@@ -269,8 +270,8 @@ def add_step_options(group):
         choices=("auto", "frozen", "train"),
         default="auto",
         help="BatchNorm statistics in fine-tuning: train follows the batches and learns faster, "
-        "frozen keeps those of the pretrained weights (auto: frozen where these meet batches under "
-        "16 films a device, else train)",
+        "frozen keeps the pretrained ones (auto: frozen for pretrained weights with fewer than 16 "
+        "films a batch and device, else train)",
     )
     group.add_argument(
         "--weight_decay", type=number(0, 1), default=0.01, help="decoupled weight decay of AdamW"
@@ -469,7 +470,7 @@ def add_evaluation_batch(group):
         "--batch_size_test",
         type=count(1),
         default=32,
-        help="films predicted at once, by the last of these names; changes speed, not results",
+        help="films predicted at once: speed and memory, not results (three names of one option)",
     )
 
 

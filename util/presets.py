@@ -46,7 +46,7 @@ PRESETS = {
     "cpu": Preset(CPU, "80 minutes on two cores, 7.1 months"),
     "best": Preset(
         {**CPU, "img_size": 256, "epochs_small": 0, "hold_layers": 0, "epochs_finetune": 13},
-        "103 minutes on two cores with AMX, 6.8 months",
+        "103 minutes on two cores with AMX (see README.md), 6.8 months",
     ),
     "gpu": Preset(
         {

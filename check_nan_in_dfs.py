@@ -33,8 +33,8 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from util.files import check_place, new_folder
-    from util.quality import check_data, read_tables
-    from util.quality_report import format_summary, write_report
+    from util.quality.checks import check_data, read_tables
+    from util.quality.report import format_summary, write_report
     from util.split_table import training_command
 
     tables = read_tables(args.data_dir, args.male_value)

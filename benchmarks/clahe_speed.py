@@ -14,9 +14,9 @@ import numpy as np
 
 from benchmarks.films import add_film_options, add_turns, films_to_time
 from clahe.enhance import CLIP_LIMIT, TILE_GRID, enhance_folder
+from inference_speed.turns import format_turns, take_turns
 from util.errors import run_command
 from util.options import new_parser
-from util.turns import format_turns, take_turns
 
 
 def main():
@@ -29,7 +29,7 @@ def main():
         source, paths = films_to_time(args, folder / "films")
         ways = enhancements(source, paths, folder)
         seconds = take_turns(ways, args.turns)
-        print(format_turns(["loop", "this toolkit"], seconds, len(paths), "films"))
+        print(format_turns(["loop", "this toolkit"], seconds, len(paths)))
         names = [path.relative_to(source).with_suffix(".png") for path in paths]
         compare(names, folder / "loop_0", folder / "ours_0")
 

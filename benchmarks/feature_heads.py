@@ -12,11 +12,11 @@ from itertools import count as numbers
 from pathlib import Path
 
 from benchmarks.films import add_turns
+from inference_speed.turns import format_turns, take_turns
 from util.backbones import BACKBONES
 from util.data_folder import cache_path
 from util.errors import run_command
 from util.options import count, new_parser
-from util.turns import format_turns, take_turns
 
 SHARES = {"val": 0.1, "test": 0.1}  # of the number of training films
 
@@ -39,7 +39,7 @@ def main():
         ways = [whole_run(data, views, args) for views in (0, args.views)]
         seconds = take_turns(ways, args.turns)
     names = ["films in every epoch", f"features of {args.views} views"]
-    print(format_turns(names, seconds, args.films * args.epochs_frozen, "films"))
+    print(format_turns(names, seconds, args.films * args.epochs_frozen))
 
 
 def whole_run(data, views, args):

@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.films import add_film_options, add_turns, films_for_keras, read_aged
 from benchmarks.textbook import keras_generator
+from inference_speed.turns import format_turns, take_turns
 from preprocessing import training_dataset
 from util.augmentation import STRENGTHS
 from util.errors import run_command
@@ -25,7 +26,6 @@ from util.options import new_parser
 from util.pixel_cache import read_pixels
 from util.quiet import import_tensorflow
 from util.radiographs import stretch_contrast
-from util.turns import format_turns, take_turns
 
 BATCH = 32
 
@@ -41,12 +41,12 @@ def main():
         print("preparation; below, beside tf.data, which does decoding and resizing alone")
         ways, names = preparations(paths, args.img_size, Path(folder))
         seconds = take_turns(ways, args.turns)
-        print(format_turns(names, seconds, len(paths), "films"))
-        print(format_turns(names[1:], seconds[:, 1:], len(paths), "films"))
+        print(format_turns(names, seconds, len(paths)))
+        print(format_turns(names[1:], seconds[:, 1:], len(paths)))
         print("\na warm epoch with augmentation")
         ways, names = epochs(paths, args.img_size, Path(folder) / "cache")
         n = len(paths) // BATCH * BATCH
-        print(format_turns(names, take_turns(ways, args.turns), n, "films"))
+        print(format_turns(names, take_turns(ways, args.turns), n))
 
 
 def preparations(paths, size, folder):

@@ -16,15 +16,14 @@ import cv2
 import numpy as np
 
 from preprocessing import read_labelled_folder
-from util.canvases import look_inverted, read_on_canvases, taken_whole, turned_by
+from util.canvases import look_at, read_on_canvases
 from util.ensemble import Ensemble, choose_views, read_members
 from util.errors import UserError, run_command
 from util.metrics import (
-    bootstrap_interval,
     compare_predictions,
     format_interval,
     label_predictions,
-    people_of,
+    mean_interval,
 )
 from util.options import (
     add_evaluation_batch,
@@ -164,8 +163,8 @@ def predict_changed(ensemble, films, change, args):
     if failures:
         raise UserError(f"a changed film can't be read: {next(iter(failures.values()))}.")
     months = ensemble.predict(pixels, films["sex"].to_numpy(), args.batch_size_eval)["months"]
-    noted = look_inverted(pixels) | (turned_by(pixels) > 0)
-    return label_predictions(films, months), taken_whole(pixels), noted
+    signs = look_at(pixels)
+    return label_predictions(films, months), signs.whole, signs.inverted | (signs.turned > 0)
 
 
 def format_change(name, predictions, plain, whole, noted, seed):
@@ -176,7 +175,7 @@ def format_change(name, predictions, plain, whole, noted, seed):
     else:
         comparison = compare_predictions(predictions, plain, seed)
         moved = predictions["predicted"] - plain["predicted"]
-        interval = bootstrap_interval(moved, seed, people=people_of(plain))
+        interval = mean_interval(moved, plain, seed)
         difference = format_interval(comparison["difference_ci95"], sign="+")
         told = f"{comparison['difference']:+6.2f} {difference:20s}"
         told += f"{moved.mean():+6.2f} {format_interval(interval, sign='+')}".rjust(20)

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from benchmarks import textbook
 from benchmarks.films import add_film_options, add_turns, films_for_keras, read_aged
+from inference_speed.turns import format_turns, take_turns
 from util.backbones import BACKBONES
 from util.errors import UserError, run_command
 from util.options import count, new_parser
 from util.quiet import import_tensorflow
-from util.turns import format_turns, take_turns
 
 
 def main():
@@ -43,8 +43,8 @@ def main():
         on_all, on_one = ours(films, args)
         with textbook_turns(films.table, args) as by_textbook:
             seconds = take_turns([on_one, on_all, by_textbook], args.turns)
-        print(format_turns(["one batch, over and over", "all films"], seconds[:, :2], n, "films"))
-        print(format_turns(["textbook script", "this toolkit"], seconds[:, [2, 1]], n, "films"))
+        print(format_turns(["one batch, over and over", "all films"], seconds[:, :2], n))
+        print(format_turns(["textbook script", "this toolkit"], seconds[:, [2, 1]], n))
 
 
 @contextmanager

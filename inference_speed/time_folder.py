@@ -33,12 +33,12 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    from inference_speed.turns import format_turns, take_turns
     from util.film_files import films_or_error
     from util.prediction import load_predictor
     from util.quiet import import_tensorflow
     from util.runs import load_run_model, read_run
     from util.tta import count_views, describe_views, test_time_augmentation
-    from util.turns import format_turns, take_turns
 
     run, config = read_run(args.model)
     paths = films_or_error(args.folder)
@@ -54,7 +54,7 @@ def main(argv=None):
         lambda: as_predict(predict, paths, size, fit, args.batch_size_eval),
     )
     names = ["imread and model.predict", f"predict.py, {args.runtime}, {describe_views(views)}"]
-    print(format_turns(names, take_turns(ways, args.num_runs), len(paths), "films"))
+    print(format_turns(names, take_turns(ways, args.num_runs), len(paths)))
 
 
 def check_kinds(paths):

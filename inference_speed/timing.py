@@ -21,9 +21,9 @@ from inference_speed.parity import (
     run_films,
 )
 from inference_speed.routes import ROUTES
+from inference_speed.turns import take_turns
 from util.errors import UserError
 from util.processes import answer, run_alone
-from util.turns import take_turns
 
 WARM_UP_CALLS = 2  # after the first call, which traces
 CHECKED_FILMS = 32  # on which the routes of a run must say the months of Keras

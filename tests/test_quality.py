@@ -11,11 +11,11 @@ import pytest
 from conftest import check_error_line, copy_data
 
 import check_nan_in_dfs
-from util import same_pictures
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.phantoms import write_phantoms
-from util.quality import check_data, read_tables
+from util.quality import same_pictures
+from util.quality.checks import check_data, read_tables
 from util.tables import count_gaps, read_table
 
 

@@ -133,7 +133,7 @@ def test_truncated_file_is_named(tmp_path, ending, share):
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(RadiographError, match="truncated") as error:
         read_radiograph(path)
-    assert error.value.path == str(path)
+    assert str(path) in str(error.value)
 
 
 JPEGS = {  # ways to write one

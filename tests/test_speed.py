@@ -15,11 +15,11 @@ from conftest import ROOT
 from benchmarks import clahe_speed, input_speed, training_speed
 from benchmarks.films import films_for_keras, films_to_time, read_aged
 from inference_speed import time_folder
+from inference_speed.turns import take_turns
 from predict import SHIPPED
 from util.errors import UserError
 from util.prediction import inputs_of, load_predictor
 from util.runs import load_run_model, read_run
-from util.turns import take_turns
 
 pytestmark = pytest.mark.full
 

@@ -17,9 +17,8 @@ from conftest import ROOT, check_error_line, copy_data
 
 import util.sweep
 from train_advanced import parse_args
-from util.child import why_it_failed
 from util.errors import UserError
-from util.processes import ProcessFailed
+from util.processes import ProcessFailed, why_it_failed
 from util.ray_sweep import check_ray
 from util.runs import best_row
 from util.sweep import (
@@ -272,7 +271,7 @@ def test_a_training_ends_with_the_process_that_started_it(tmp_path):
         f"while True:\n    pathlib.Path({str(beat)!r}).write_text(str(time.time()))\n"
         "    time.sleep(0.05)\n"
     )
-    child = [sys.executable, str(ROOT / "util" / "child.py")]
+    child = [sys.executable, str(ROOT / "util" / "processes.py")]
     code = f"import os, subprocess; subprocess.run({child} + [str(os.getpid()), 'work.py'])"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
     wait_until(beat.exists)

@@ -24,8 +24,8 @@ from conftest import (
 
 import train_advanced
 from util import epoch_end, runs
-from util.child import STARTED_BY_A_SWEEP
 from util.errors import UserError
+from util.processes import STARTED_BY_A_SWEEP
 from util.runs import Run, open_run
 from util.saved_state import read_state
 from util.splits import check_splits_apart

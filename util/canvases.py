@@ -1,11 +1,23 @@
 """Films on the canvases of several models: {canvas: films}, a canvas being (img_size, fit)."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from util.pixel_cache import read_pixels
 from util.radiographs import looks_inverted
 
 FEW_ODD = 0.01  # share of films: white frames make a few look inverted
+
+
+class Signs(NamedTuple):
+    """What is odd about films, `(n,)` each: which were taken whole on some canvas, as no hand was
+    found on them for certain, which look inverted on some canvas, and by how many degrees each
+    looks turned, or did before it was set upright."""
+
+    whole: np.ndarray
+    inverted: np.ndarray
+    turned: np.ndarray
 
 
 def read_on_canvases(canvases, paths):
@@ -23,42 +35,31 @@ def pixels_of(films):
     return {canvas: part.pixels for canvas, part in films.items()}
 
 
-def taken_whole(pixels):
-    """Which films `(n,)` were taken whole on some canvas, as no hand was found on them for certain;
-    `pixels` is {canvas: Pixels}."""
-    return np.any([part.whole for part in pixels.values()], axis=0)
-
-
 def sets_upright(canvases):
     """Whether films that look turned are set upright on all of these canvases."""
     return all(fit == "hand" for _, fit in canvases)
 
 
-def turned_by(pixels):
-    """By how many degrees each film `(n,)` looks turned, or did before it was set upright, the same
-    on all canvases; `pixels` is {canvas: Pixels}."""
-    return next(iter(pixels.values())).turned
+def look_at(pixels):
+    """The Signs of films; `pixels` is {canvas: Pixels}."""
+    parts = list(pixels.values())
+    inverted = [[looks_inverted(part[[i]][0]) for i in range(len(part))] for part in parts]
+    turned = parts[0].turned  # the same on all canvases
+    return Signs(np.any([part.whole for part in parts], axis=0), np.any(inverted, axis=0), turned)
 
 
-def look_inverted(pixels):
-    """Which films `(n,)` look inverted on some canvas; `pixels` is {canvas: Pixels}."""
-    return np.any(
-        [[looks_inverted(part[[i]][0]) for i in range(len(part))] for part in pixels.values()],
-        axis=0,
-    )
-
-
-def odd_notes(pixels):
-    """What to say, in a list, of films that look inverted or turned; `pixels` is {canvas: Pixels}.
-    Where nothing was done about them, a few are no reason to say it."""
-    inverted, turned = look_inverted(pixels).sum(), (turned_by(pixels) > 0).sum()
-    few = max(1, FEW_ODD * len(next(iter(pixels.values()))))
+def odd_notes(signs, upright):
+    """What to say, in a list, of films that look inverted or turned, by their Signs; `upright`:
+    turned ones were set upright. Where nothing was done about them, a few are no reason to say
+    it."""
+    inverted, turned = signs.inverted.sum(), (signs.turned > 0).sum()
+    few = max(1, FEW_ODD * len(signs.turned))
     wrong = "films look {}, and months are wrong if they are: {}"
     notes = []
     if inverted > few:
         rule = "bones must be light on a dark ground"
         notes.append(f"{inverted} {wrong.format('inverted', rule)}")
-    if turned and sets_upright(pixels):
+    if turned and upright:
         notes.append(f"films that looked turned and were set upright: {turned}")
     elif turned > few:
         notes.append(f"{turned} {wrong.format('turned', 'fingers must point up')}")

@@ -9,11 +9,10 @@ class UserError(Exception):
     """Wrong input or wrong usage: one line that says what is wrong, where, and what to do."""
 
 
-def first_line(error, most=300):
-    """The first line of what an exception says, cut to so many letters; its type when it says
-    nothing."""
+def first_line(error):
+    """The first line of what an exception says, cut to 300 letters; its type where that is none."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return line if len(line) <= most else f"{line[: most - 4]} ..."
+    return line if len(line) <= 300 else f"{line[:296]} ..."
 
 
 @contextmanager

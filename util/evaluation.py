@@ -12,11 +12,10 @@ from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
 from util.canvases import (
-    look_inverted,
+    look_at,
     odd_notes,
     pixels_of,
-    taken_whole,
-    turned_by,
+    sets_upright,
 )
 from util.ensemble import (
     Ensemble,
@@ -108,7 +107,7 @@ def calibrate(ensemble, args):
     report_left_out(first.left_out)
     pixels = pixels_of(films)
     _, notes = held_out(ensemble, first.table)
-    notes += odd_notes(pixels)
+    notes += odd_notes(look_at(pixels), sets_upright(pixels))
     for note in localiser_notes(ensemble.members) + notes:
         print(f"note: {note}")
     ensemble.load(args.runtime, args.precision)
@@ -184,22 +183,18 @@ def keep_held_out(films, ensembles):
 def compute_metrics(ensemble, predictions, films, args):
     """What is found and known of an evaluation, for metrics.json. The coverage of intervals is that
     on films that are new to the model alone."""
-    table, pixels = films[ensemble.canvases[0]].table, pixels_of(films)
+    table, signs = films[ensemble.canvases[0]].table, look_at(pixels_of(films))
     new, doubts = held_out(ensemble, table)
     median = ensemble.members[0].config["data"]["train"]["median"]
     half_width = ensemble.calibration["half_width"]
-    notes = [
-        *ensemble.notes,
-        *doubts,
-        *odd_notes(pixels),
-    ]
+    notes = [*ensemble.notes, *doubts, *odd_notes(signs, sets_upright(films))]
     if seem_years(predictions):
         notes.append("the ages look like years: multiply them by 12 if they are years")
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
         "views": ensemble.views,
-        "whole": int(taken_whole(pixels).sum()),
-        "inverted": int(look_inverted(pixels).sum()),
-        "turned": int((turned_by(pixels) > 0).sum()),
+        "whole": int(signs.whole.sum()),
+        "inverted": int(signs.inverted.sum()),
+        "turned": int((signs.turned > 0).sum()),
         "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
         "models": [hash_file(member.run.folder / "model.keras") for member in ensemble.members],
         "films": describe_films(ensemble, args)

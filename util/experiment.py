@@ -6,13 +6,13 @@ from contextlib import closing
 
 from util.backbones import check_backbone, sees_sex
 from util.calibration import format_calibration
-from util.child import STARTED_BY_A_SWEEP
 from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
 from util.final_evaluation import evaluate_splits
 from util.folds import run_folds
 from util.intervals import format_with_intervals
 from util.phases import plan_phases
+from util.processes import STARTED_BY_A_SWEEP
 from util.quiet import import_tensorflow
 from util.readings import format_stored
 from util.run_pictures import draw_run

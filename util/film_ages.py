@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 
 from util.canvases import (
-    look_inverted,
+    look_at,
     read_on_canvases,
     sets_upright,
-    taken_whole,
-    turned_by,
 )
 from util.errors import UserError
 from util.files import write_new_csv
@@ -145,9 +143,7 @@ def predict_chunk(ensemble, films, batch_size):
         filename=[Path(path).name for path in films["path"]],
         sex=films["sex"].astype("Int64"),
         problem=pd.Series(failures, dtype=object).reindex(films.index),
-        whole=taken_whole(pixels),
-        inverted=look_inverted(pixels),
-        turned=turned_by(pixels),
+        **look_at(pixels)._asdict(),
     )
     films = pd.concat([films, ages], axis=1)
     scores = [sd_score(film.months, film.age_months, film.sex) for film in films.itertuples()]

@@ -10,9 +10,10 @@ from util.calibration import correct_months, cross_fit, fit_calibration
 from util.files import write_csv
 from util.intervals import evaluate_with_intervals
 from util.metrics import label_predictions
+from util.prediction import compile_predictor, predict_months
 from util.readings import fit_readings, with_readings
 from util.runs import CALIBRATION, READINGS, load_run_model
-from util.tta import views_ending, views_key, views_to_evaluate
+from util.tta import test_time_augmentation, views_ending, views_key, views_to_evaluate
 
 
 def evaluate_splits(films, args, run):
@@ -20,36 +21,31 @@ def evaluate_splits(films, args, run):
     several views; calibrate on validation. Returns (metrics, predictions) by split, "test_tta"
     being "test" with views."""
     from modeling import count_parameters
-    from util.prediction import compile_predictor
-    from util.tta import test_time_augmentation
 
     model = load_run_model(run)
     predict = compile_predictor(model)
     warm_up(predict, films["test"], args.batch_size_eval)  # whose films a second are kept
-    metrics, predictions, calibrations = {}, {}, {}
+    calibrations, tables, speed = {}, {}, {}
     for views in views_to_evaluate(vars(args)):
         over_views = test_time_augmentation(predict, views)
-        months, speed = predict_splits(over_views, films, args.batch_size_eval)
-        calibration, tables = calibrate_splits(films, months, args)
-        calibrations[views_key(views)] = calibration
-        if views == 1:
-            counts = keep_readings(films, tables["val"], args, run)
-        for split, table in tables.items():
+        months, speed[views] = predict_splits(over_views, films, args.batch_size_eval)
+        calibrations[views], tables[views] = calibrate_splits(films, months, args)
+    counts = keep_readings(films, tables[1]["val"], args, run)
+    metrics, predictions = {}, {}
+    for views, by_split in tables.items():
+        for split, table in by_split.items():
             name, table = split + views_ending(views), with_readings(table, counts)
             write_csv(run.path(f"predictions_{name}.csv"), table)
-            metrics[name] = evaluate_split(split, table, films, calibration, args)
+            metrics[name] = evaluate_split(split, table, films, calibrations[views], args)
             predictions[name] = table
-        if views == 1:
-            parameters = count_parameters(model)[1]
-            metrics["model"] = {"parameters": parameters, "films_per_second": speed["test"]}
-    run.write_json(CALIBRATION, calibrations)
+    parameters = count_parameters(model)[1]
+    metrics["model"] = {"parameters": parameters, "films_per_second": speed[1]["test"]}
+    run.write_json(CALIBRATION, {views_key(views): part for views, part in calibrations.items()})
     return metrics, predictions
 
 
 def predict_splits(predict, films, batch_size):
     """Months of all films but those for training, and films a second, by split."""
-    from util.prediction import predict_months
-
     months, speed = {}, {}
     for split, part in films.items():
         if split != "train":
@@ -62,8 +58,6 @@ def predict_splits(predict, films, batch_size):
 def warm_up(predict, part, batch_size):
     """Predict a batch of the shape that those of a split have: the time of the next ones is without
     compiling."""
-    from util.prediction import predict_months
-
     first = np.arange(min(batch_size, len(part)))
     predict_months(predict, part.pixels.keep(first), part.table["sex"][first], batch_size)
 

@@ -95,6 +95,12 @@ def bootstrap_interval(values, seed=42, n_boot=2000, people=None):
     return [float(max(low, 0) if np.min(values) >= 0 else low), float(high)]
 
 
+def mean_interval(values, films, seed=42):
+    """95 % interval of the mean of `values`, one for each row of `films`, whose children are drawn
+    with all their films."""
+    return bootstrap_interval(values, seed, people=people_of(films))
+
+
 def evaluate_predictions(predictions, train_median=None, seed=42):
     """Return all metrics of a set of predictions, ready for JSON: months, shares 0-1, n.
 
@@ -109,7 +115,7 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
     of_sex = {name: predictions["sex"] == sex for name, sex in SEXES.items()}
     of_band = {name: band_of(boneage) == number for number, name in enumerate(AGE_BANDS)}
     median = float(np.median(boneage)) if train_median is None else float(train_median)
-    off, people = np.abs(boneage - median), people_of(predictions)
+    off = np.abs(boneage - median)
     readings = {"readings": judge_readings(predictions, seed)} if "reading" in predictions else {}
     return {
         **error_summary(predictions, seed),
@@ -136,7 +142,7 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
             "months": median,
             "source": "these films" if train_median is None else "training films",
             "mae": float(off.mean()),
-            "mae_ci95": bootstrap_interval(off, seed, people=people),
+            "mae_ci95": mean_interval(off, predictions, seed),
         },
     }
 
@@ -146,13 +152,13 @@ def error_summary(predictions, seed):
     film."""
     if predictions.empty:
         return {"n": 0} | dict.fromkeys(("mae", "mae_ci95", "bias", "bias_ci95"))
-    error, people = predictions["error"].to_numpy(float), people_of(predictions)
+    error = predictions["error"].to_numpy(float)
     return {
         "n": len(error),
         "mae": float(np.abs(error).mean()),
-        "mae_ci95": bootstrap_interval(np.abs(error), seed, people=people),
+        "mae_ci95": mean_interval(np.abs(error), predictions, seed),
         "bias": float(error.mean()),
-        "bias_ci95": bootstrap_interval(error, seed, people=people),
+        "bias_ci95": mean_interval(error, predictions, seed),
     }
 
 
@@ -163,7 +169,7 @@ def judge_readings(predictions, seed=42):
     difference = said["error"].abs() - predictions["error"].abs()
     return error_summary(said, seed) | {
         "difference": float(difference.mean()),
-        "difference_ci95": bootstrap_interval(difference, seed, people=people_of(predictions)),
+        "difference_ci95": mean_interval(difference, predictions, seed),
     }
 
 
@@ -187,7 +193,7 @@ def compare_predictions(a, b, seed=42):
         "mae_a": float(errors_a.mean()),
         "mae_b": float(errors_b.mean()),
         "difference": float((errors_a - errors_b).mean()),
-        "difference_ci95": bootstrap_interval(errors_a - errors_b, seed, people=people_of(both)),
+        "difference_ci95": mean_interval(errors_a - errors_b, both, seed),
     }
 
 

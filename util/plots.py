@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from util.files import write_atomically
-from util.metrics import AGE_BANDS, band_of, bootstrap_interval, format_interval, people_of
+from util.metrics import AGE_BANDS, band_of, format_interval, mean_interval
 from util.runs import best_row
 
 # Okabe & Ito's palette, told apart by colour-blind readers too.
@@ -113,7 +113,7 @@ def plot_predicted_vs_true(predictions, path, title, seed=42):
     """Predicted against true bone age by sex, with the line of agreement and a band of 12
     months."""
     error = predictions["error"].abs()
-    interval = format_interval(bootstrap_interval(error, seed, people=people_of(predictions)))
+    interval = format_interval(mean_interval(error, predictions, seed))
     figure, axis = subplots(figsize=(5.6, 5.6))
     ends = np.array([0, 12 * np.ceil(predictions[["boneage", "predicted"]].max().max() / 12)])
     axis.fill_between(ends, ends - 12, ends + 12, color=GREY, alpha=0.12, lw=0, label="12 months")
@@ -171,8 +171,7 @@ def plot_error_by_group(predictions, path, title, seed=42):
         places = np.array(list(parts)) + shift
         mean = np.array([part["error"].abs().mean() for part in parts.values()])
         bounds = [
-            bootstrap_interval(part["error"].abs(), seed=seed, people=people_of(part))
-            or (np.nan, np.nan)  # one film: no bar
+            mean_interval(part["error"].abs(), part, seed) or (np.nan, np.nan)  # one film: no bar
             for part in parts.values()
         ]
         low, high = np.transpose(bounds)
@@ -257,7 +256,7 @@ def plot_contact_sheet(images, labels, path, title, columns=8):
 
 
 @rc_context(STYLE | {"axes.grid": False})
-def plot_attention(images, maps, labels, path, title):
+def plot_attention(images, maps, labels, path):
     """Films, uint8 `(N, S, S)`, above the same films under the weights `(N, h, w)` of an attention
     model: the brighter, the more weight."""
     size = images.shape[1:]
@@ -269,7 +268,7 @@ def plot_attention(images, maps, labels, path, title):
         below.imshow(cv2.resize(weights, size[::-1]), cmap="inferno", alpha=0.6, vmin=0)
         above.axis("off")
         below.axis("off")
-    figure.suptitle(title)
+    figure.suptitle("attention over test films")
     return save(figure, path)
 
 

@@ -1,15 +1,24 @@
-"""Work in a process of its own, asked and answered as JSON: its memory is its own, and one that is
-killed takes nothing with it."""
+"""Processes that end with the one that started them.
+
+A sweep, or a worker of a cluster, that is killed would leave its training behind, and the next
+attempt at the same run would meet it: `python util/processes.py PID SCRIPT ...` runs a script that
+ends when PID, which started it, is gone. Other work is asked and answered as JSON, in a process
+whose memory is its own, and which takes nothing with it when it is killed.
+"""
 
 import json
 import os
+import runpy
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
-from util.child import end_with, why_it_failed
-
 ROOT = Path(__file__).resolve().parent.parent
+CHECKED = 0.5  # seconds
+STARTED_BY_A_SWEEP = "BONEAGE_SWEEP"  # an environment variable
 
 
 class ProcessFailed(Exception):
@@ -19,6 +28,30 @@ class ProcessFailed(Exception):
 def python_path():
     """PYTHONPATH of processes that import the project: its folder, and what the user has there."""
     return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+def end_with(parent):
+    """From now on end this process as soon as `parent` isn't its parent any more; not on Windows,
+    where a process keeps its parent's number, and that of a venv is its launcher's."""
+    if os.name == "nt":
+        return
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(CHECKED)
+        os._exit(1)  # wherever the main thread is
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def why_it_failed(process):
+    """Why a process failed, in one line: the last of its errors, or the signal that ended it."""
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{hint}"
+    lines = process.stderr.strip().splitlines()
+    return lines[-1] if lines else f"ended with exit code {process.returncode}"
 
 
 def run_alone(module, **arguments):
@@ -40,3 +73,15 @@ def answer(function):
     parent, arguments = sys.argv[1:]
     end_with(int(parent))
     print("\n" + json.dumps(function(**json.loads(arguments))))
+
+
+def run_script():
+    parent, sys.argv = int(sys.argv[1]), sys.argv[2:]
+    os.environ[STARTED_BY_A_SWEEP] = "1"
+    sys.path[0] = str(Path(sys.argv[0]).parent)
+    end_with(parent)
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    run_script()

@@ -30,17 +30,13 @@ INVERTED = 20  # grey levels; 10 of 12,000 real films, cut to the hand, look so,
 
 
 class RadiographError(UserError):
-    """A file that can't be used as a radiograph: `path` and `reason` say which and why, `may_pass`
-    whether it may be read another time, as it is."""
+    """A file that can't be used as a radiograph: `reason` says why, `may_pass` whether it may be
+    read another time, as it is."""
 
     def __init__(self, path, reason, may_pass=False):
         super().__init__(f"{reason} ({path}). Replace the file or leave it out.")
-        self.path = str(path)
         self.reason = reason
         self.may_pass = may_pass
-
-    def __reduce__(self):  # exceptions with several arguments don't survive pickling by default
-        return type(self), (self.path, self.reason, self.may_pass)
 
 
 def read_radiograph(path):

@@ -37,7 +37,7 @@ def draw_attention(run, films):
     maps = attention_map(load_run_model(run), images[..., None], sex)
     labels = film_labels(table["id"], table["sex"], table["boneage"])
     path = run.path("plots", "attention.png")
-    return plots.plot_attention(images, maps, labels, path, "attention over test films")
+    return plots.plot_attention(images, maps, labels, path)
 
 
 def film_labels(ids, sexes, months):

@@ -12,12 +12,11 @@ from tqdm import tqdm
 
 from preprocessing import read_labelled_folder
 from util.backbones import BACKBONES, POOLED
-from util.child import why_it_failed
 from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
 from util.files import write_atomically, write_csv, write_json
 from util.metrics import format_interval
-from util.processes import ROOT, ProcessFailed, run_alone
+from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
 from util.runs import Run, best_row, changed_options, lasting_options
 
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
@@ -151,7 +150,7 @@ def train_run(run):
     print(f"\n--- {run.backbone}", flush=True)
     run.failure_file.unlink(missing_ok=True)
     going_on = ["--resume"] if (run.folder / "config.json").exists() else []
-    child = [sys.executable, str(ROOT / "util" / "child.py"), str(os.getpid())]
+    child = [sys.executable, str(ROOT / "util" / "processes.py"), str(os.getpid())]
     result = subprocess.run(
         [*child, str(ROOT / "train_advanced.py"), *run.options, *going_on],
         stderr=subprocess.PIPE,

@@ -21,6 +21,7 @@ from util.files import shown
 from util.film_files import NO_FILE, SEVERAL, list_films, match_films
 from util.image_kinds import image_kind
 from util.parallel import map_films
+from util.quality.same_pictures import difference_hash, same_pictures, thumbnail
 from util.radiographs import (
     EMPTY,
     NO_CONTRAST,
@@ -35,7 +36,6 @@ from util.radiographs import (
     prepare,
     read_bytes,
 )
-from util.same_pictures import difference_hash, same_pictures, thumbnail
 from util.tables import (
     MAX_MONTHS,
     NoRows,

@@ -1,5 +1,5 @@
 """Ways to do the same job, timed side by side: they take turns, so that a busy machine slows all of
-them alike, and ratios are told turn by turn."""
+them alike, and ratios are those of each turn."""
 
 import time
 
@@ -20,14 +20,14 @@ def timed(way):
     return time.perf_counter() - start
 
 
-def format_turns(names, seconds, amount, unit):
-    """A table of ways: how many of `unit` a second each does, `amount` in every turn, and how many
+def format_turns(names, seconds, films):
+    """A table of ways: how many films a second each does, of so many in every turn, and how many
     times as fast as the first way it is; medians, and the range of the ratios in brackets."""
     width = max(map(len, names))
-    lines = [f"{len(seconds)} turns, {amount} {unit} each, medians"]
+    lines = [f"{len(seconds)} turns, {films} films each, medians"]
     for number, name in enumerate(names):
-        rate = amount / np.median(seconds[:, number])
+        rate = films / np.median(seconds[:, number])
         ratios = seconds[:, 0] / seconds[:, number]
-        told = f"x {np.median(ratios):.2f} [{ratios.min():.2f}, {ratios.max():.2f}]"
-        lines.append(f"  {name:{width}s}  {rate:8.1f} {unit}/s" + (f"  {told}" if number else ""))
+        ratio = f"x {np.median(ratios):.2f} [{ratios.min():.2f}, {ratios.max():.2f}]"
+        lines.append(f"  {name:{width}s}  {rate:8.1f} films/s" + (f"  {ratio}" if number else ""))
     return "\n".join(lines)

@@ -9,10 +9,10 @@ import pandas as pd
 from util.data_folder import SPLITS
 from util.files import shown, write_atomically, write_csv, write_json
 from util.image_kinds import ENDINGS
-from util.quality import CHECKS, LOOK, SERIOUS
-from util.quality_page import html_page
-from util.quality_plots import draw_pictures
-from util.same_pictures import COPY_BITS, COPY_CORRELATION, HASH_BITS
+from util.quality.checks import CHECKS, LOOK, SERIOUS
+from util.quality.page import html_page
+from util.quality.plots import draw_pictures
+from util.quality.same_pictures import COPY_BITS, COPY_CORRELATION, HASH_BITS
 from util.split_table import describe_labels, format_splits
 
 LONGEST = 70  # letters of an example

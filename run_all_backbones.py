@@ -108,6 +108,7 @@ def main(argv=None):
         sweep.check_sweep(folder)
     else:
         sweep.check_data(mine)
+        sweep.check_summary(folder)
         sweep.report_plan(mine)
         if not args.no_estimate:
             sweep.report_estimate(mine)

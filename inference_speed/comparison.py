@@ -14,6 +14,7 @@ NUMBERS = (
     "peak_memory_mb",
     "total_params",
 )
+OPTIONAL = ("num_runs", "img_height", "img_width")  # numbers too
 # of a CSV that has no such column: earlier versions timed model.predict, and kept no failures
 MISSING = {
     "route": "predict",
@@ -37,9 +38,11 @@ def read_benchmark(path):
             "Choose a file of compute_inference_speed."
         )
     table = table.assign(**{name: value for name, value in MISSING.items() if name not in table})
-    for name in NUMBERS:
+    names = ["backbone", "route", "status"]
+    table[names] = table[names].astype("string")  # a name of digits alone too
+    for name in [*NUMBERS, *(name for name in OPTIONAL if name in table)]:
         try:
-            table[name] = pd.to_numeric(table[name])
+            table[name] = pd.to_numeric(table[name]).replace(np.inf, np.nan)
         except (ValueError, TypeError):
             raise UserError(
                 f"a value of {name} is no number ({path}). Choose an unchanged file."

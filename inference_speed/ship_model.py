@@ -52,7 +52,15 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from util.files import write_csv
-    from util.runs import CALIBRATION, FILM_HASHES, FILM_LISTS, READINGS, Run, read_run
+    from util.runs import (
+        CALIBRATION,
+        FILM_HASHES,
+        FILM_LISTS,
+        READINGS,
+        Run,
+        load_run_model,
+        read_run,
+    )
 
     run, config = read_run(args.run)
     out = Path(args.out)
@@ -61,6 +69,7 @@ def main(argv=None):
         raise UserError(f"the run has no lists of its films ({args.run}). Leave out --film_hashes.")
     if out.exists():
         raise UserError(f"the folder is there already ({out}). Choose another --out.")
+    load_run_model(run)  # or say why it can't be
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=".ship-") as work:
         shipped = Run(Path(work) / out.name)

@@ -20,6 +20,7 @@ from inference_speed import compute_inference_speed as compute
 from inference_speed import convert, routes, timing
 from inference_speed.comparison import compare, read_benchmark
 from util.backbones import BACKBONES
+from util.errors import UserError
 from util.runtimes import RUNTIMES
 
 TIMED = routes.DEFAULT_ROUTES[:3]  # predict, compiled, and the first runtime that is installed
@@ -567,6 +568,19 @@ def test_a_case_with_an_empty_cell_is_told_and_not_compared(tmp_path, capsys, na
     analyze.main(["--csv_file", str(path), "--no_plots"])
     assert "values are missing" in capsys.readouterr().out
     assert pd.read_csv(tmp_path / "speed_comparison.csv")["compiled_speedup"].isna().all()
+
+
+def test_names_of_digits_and_endless_numbers_are_read(tmp_path, capsys):
+    path = tmp_path / "inference_speed_x.csv"
+    table = write_benchmark(path, CASES).astype({"total_params": float})
+    table.loc[table["backbone"] == "vgg16", "total_params"] = np.inf
+    table.assign(backbone=table["backbone"].replace("mobilenet", "224")).to_csv(path, index=False)
+    analyze.main(["--csv_file", str(path), "--no_plots"])
+    assert "values are missing" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "speed_comparison.csv", dtype=str)["backbone"].tolist() == ["224"]
+    table.assign(num_runs="five").to_csv(path, index=False)
+    with pytest.raises(UserError, match="a value of num_runs is no number"):
+        analyze.main(["--csv_file", str(path), "--no_plots"])
 
 
 def test_newest_benchmark_with_rows_is_the_default(tmp_path, capsys):

@@ -116,6 +116,14 @@ def test_intervals_of_few_values_are_wide_enough(n):
     assert np.mean([low <= 10 <= high for low, high in bounds]) > 0.9
 
 
+def test_intervals_of_errors_that_have_a_sign_are_not_cut_at_zero():
+    """A bias to one side is as uncertain as one to the other."""
+    low, high = bootstrap_interval([1.0, 2.0])
+    assert low < 0
+    assert bootstrap_interval([-1.0, -2.0]) == pytest.approx([-high, -low])
+    assert bootstrap_interval([1.0, 2.0], least=0) == [0, high]
+
+
 def test_one_film_has_no_interval_and_tells_no_difference(many):
     one, other = many[:1], many[:1].assign(error=many["error"][:1] + 1)
     metrics = evaluate_predictions(one)

@@ -1,6 +1,7 @@
 """A run made small enough to ship: half the size, the same months, nothing of the machine."""
 
 import json
+import shutil
 import zipfile
 
 import pandas as pd
@@ -84,6 +85,15 @@ def test_a_setting_that_was_chosen_stays():
 def test_nothing_is_overwritten(shipped, small_run):
     with pytest.raises(UserError, match="there already"):
         ship_model.main([str(small_run), "--out", str(shipped)])
+
+
+def test_a_damaged_model_is_one_line(small_run, tmp_path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(small_run, damaged)
+    (damaged / "model.keras").write_bytes((small_run / "model.keras").read_bytes()[:100])
+    with pytest.raises(UserError, match="the model can't be loaded"):
+        ship_model.main([str(damaged), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_that_changes_is_not_shipped(small_run, tmp_path, monkeypatch):

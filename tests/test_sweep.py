@@ -263,6 +263,50 @@ def test_a_mistyped_sweep_is_not_summarised(inside, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("content", ["", "backbone;status\nmobilenet;done\n"])
+def test_a_table_that_is_none_any_more_is_told_before_any_training(
+    inside, tmp_path, phantoms, content
+):
+    (tmp_path / "sex").mkdir()
+    (tmp_path / "sex" / "summary.csv").write_text(content)
+    words = [
+        "--results_dir",
+        tmp_path,
+        "--data_dir",
+        phantoms,
+        "--backbones",
+        "mobilenet",
+        *OPTIONS,
+    ]
+    process = inside("run_all_backbones.py", *words, "--no_estimate")
+    check_error_line(process, "no table of a sweep")
+    assert not (tmp_path / "sex" / "mobilenet").exists()
+    check_error_line(inside("run_all_backbones.py", *words, "--summarise"), "no table of a sweep")
+    assert (tmp_path / "sex" / "summary.csv").read_text() == content
+
+
+def test_ctrl_c_leaves_a_training_the_time_to_end(tmp_path):
+    """Which removes the folder of a run that has no epoch yet; killed, it would stay."""
+    (tmp_path / "train.py").write_text(
+        "import pathlib, time\n"
+        "try:\n    pathlib.Path('begun').touch()\n    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    time.sleep(1)\n    pathlib.Path('ended').touch()\n"
+    )
+    code = "import sys; from util.sweep import run_to_its_end; run_to_its_end([sys.executable, 'train.py'])"
+    sweep = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    wait_until((tmp_path / "begun").exists)
+    os.killpg(sweep.pid, signal.SIGINT)
+    assert b"KeyboardInterrupt" in sweep.communicate(timeout=60)[1]
+    assert (tmp_path / "ended").exists()
+
+
 def test_a_training_ends_with_the_process_that_started_it(tmp_path):
     """A killed worker must not leave a training behind that works on the same run."""
     beat = tmp_path / "beat"

@@ -224,9 +224,8 @@ def write_evaluation(out, predictions, metrics, left_out, name):
     """Write the files of an evaluation; returns the paths of its plots."""
     write_csv(out / "predictions.csv", predictions)
     write_csv(out / "left_out.csv", left_out)
-    plots = plot_errors(out / "plots", predictions, name)
     write_json(out / "metrics.json", metrics)
-    return plots
+    return plot_errors(out / "plots", predictions, name)
 
 
 def report(metrics, title):

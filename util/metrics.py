@@ -77,8 +77,9 @@ def bootstrap_means(values, seed=42, n_boot=2000, people=None):
     return means
 
 
-def bootstrap_interval(values, seed=42, n_boot=2000, people=None):
+def bootstrap_interval(values, seed=42, n_boot=2000, people=None, least=-np.inf):
     """95 % percentile interval of the mean of `values`: [low, high]; None for those of one child.
+    No mean of such values can be below `least`.
 
     Of few it would be too narrow: it is widened about the mean as Student's interval is against the
     normal one (Hesterberg 2015, American Statistician 69:371). Of 100 values that is 2 %.
@@ -92,13 +93,13 @@ def bootstrap_interval(values, seed=42, n_boot=2000, people=None):
     mean = np.mean(values)
     wider = t.ppf(0.975, n - 1) / norm.ppf(0.975) * np.sqrt(n / (n - 1))
     low, high = mean - wider * (mean - low), mean + wider * (high - mean)
-    return [float(max(low, 0) if np.min(values) >= 0 else low), float(high)]
+    return [float(max(low, least)), float(high)]
 
 
-def mean_interval(values, films, seed=42):
+def mean_interval(values, films, seed=42, least=-np.inf):
     """95 % interval of the mean of `values`, one for each row of `films`, whose children are drawn
-    with all their films."""
-    return bootstrap_interval(values, seed, people=people_of(films))
+    with all their films; `least` as of `bootstrap_interval`, 0 for absolute errors."""
+    return bootstrap_interval(values, seed, people=people_of(films), least=least)
 
 
 def evaluate_predictions(predictions, train_median=None, seed=42):
@@ -142,7 +143,7 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
             "months": median,
             "source": "these films" if train_median is None else "training films",
             "mae": float(off.mean()),
-            "mae_ci95": mean_interval(off, predictions, seed),
+            "mae_ci95": mean_interval(off, predictions, seed, least=0),
         },
     }
 
@@ -156,7 +157,7 @@ def error_summary(predictions, seed):
     return {
         "n": len(error),
         "mae": float(np.abs(error).mean()),
-        "mae_ci95": mean_interval(np.abs(error), predictions, seed),
+        "mae_ci95": mean_interval(np.abs(error), predictions, seed, least=0),
         "bias": float(error.mean()),
         "bias_ci95": mean_interval(error, predictions, seed),
     }

@@ -7,7 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from util.files import write_atomically
@@ -17,6 +19,7 @@ from util.runs import best_row
 # Okabe & Ito's palette, told apart by colour-blind readers too.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
 SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
+MOST = 50  # letters of a title, which is in the name of a file too
 SHEET_SIDE = 192  # pixels of a film in a contact sheet, at most
 PHASES = {"small": "small films", "finetune": "fine-tuning"}
 STYLE = {
@@ -37,6 +40,9 @@ def subplots(*grid, figsize, **options):
 
 
 def save(figure, path):
+    of_axes = {text for axis in figure.findobj(Axis) for text in axis.findobj(Text)}
+    for text in set(figure.findobj(Text)) - of_axes:
+        text.set_parse_math(False)  # a name of a film or a folder may hold two $
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: figure.savefig(file, format="png", bbox_inches="tight"))
     return Path(path)
@@ -113,7 +119,7 @@ def plot_predicted_vs_true(predictions, path, title, seed=42):
     """Predicted against true bone age by sex, with the line of agreement and a band of 12
     months."""
     error = predictions["error"].abs()
-    interval = format_interval(mean_interval(error, predictions, seed))
+    interval = format_interval(mean_interval(error, predictions, seed, least=0))
     figure, axis = subplots(figsize=(5.6, 5.6))
     ends = np.array([0, 12 * np.ceil(predictions[["boneage", "predicted"]].max().max() / 12)])
     axis.fill_between(ends, ends - 12, ends + 12, color=GREY, alpha=0.12, lw=0, label="12 months")
@@ -171,7 +177,8 @@ def plot_error_by_group(predictions, path, title, seed=42):
         places = np.array(list(parts)) + shift
         mean = np.array([part["error"].abs().mean() for part in parts.values()])
         bounds = [
-            mean_interval(part["error"].abs(), part, seed) or (np.nan, np.nan)  # one film: no bar
+            mean_interval(part["error"].abs(), part, seed, least=0)
+            or (np.nan, np.nan)  # one film: no bar
             for part in parts.values()
         ]
         low, high = np.transpose(bounds)
@@ -191,7 +198,9 @@ def plot_error_by_group(predictions, path, title, seed=42):
 
 
 def plot_errors(folder, predictions, title, seed=42):
-    """The pictures of a split's errors in months; returns their paths."""
+    """The pictures of a split's errors in months, `title` cut to 50 letters; returns their
+    paths."""
+    title = title[:MOST]
     files = {
         kind: folder / f"{kind}_{title}.png"
         for kind in ("predicted_vs_true", "bland_altman", "error_by_group")

@@ -101,7 +101,10 @@ class Run:
         """Remove the folder of a run that failed before it had an epoch to keep."""
         self.close()  # a network folder keeps files that are open
         if not (self.folder / STATE).exists():
-            shutil.rmtree(self.folder)
+            leaving = self.folder.with_name(f".{self.folder.name}.removed")  # whole, or not at all
+            shutil.rmtree(leaving, ignore_errors=True)
+            self.folder.rename(leaving)
+            shutil.rmtree(leaving)
 
 
 def next_prediction(model, sees_sex, words=""):

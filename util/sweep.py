@@ -20,6 +20,7 @@ from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
 from util.runs import Run, best_row, changed_options, lasting_options
 
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
+TIME_TO_STOP = 30  # seconds
 
 
 @dataclass
@@ -151,19 +152,36 @@ def train_run(run):
     run.failure_file.unlink(missing_ok=True)
     going_on = ["--resume"] if (run.folder / "config.json").exists() else []
     child = [sys.executable, str(ROOT / "util" / "processes.py"), str(os.getpid())]
-    result = subprocess.run(
-        [*child, str(ROOT / "train_advanced.py"), *run.options, *going_on],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    result = run_to_its_end([*child, str(ROOT / "train_advanced.py"), *run.options, *going_on])
     if result.returncode != 0:
         run.fail(why_it_failed(result))
+
+
+def run_to_its_end(command):
+    """Run a command, as `subprocess.run` does, but that Ctrl-C, which ends it too, leaves it the
+    time to: a training that is stopped removes what can't be gone on with."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            _, errors = process.communicate()
+        except KeyboardInterrupt:
+            try:
+                process.communicate(timeout=TIME_TO_STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, stderr=errors)
 
 
 def check_sweep(folder):
     """UserError when there is no sweep of that name."""
     if not folder.is_dir():
         raise UserError(f"no sweep to summarise ({folder}). Check --sweep and --results_dir.")
+
+
+def check_summary(folder):
+    """UserError when the table of a sweep can't be gone on with."""
+    if (path := folder / "summary.csv").exists():
+        read_summary(path)
 
 
 def write_summary(folder, runs):
@@ -174,7 +192,7 @@ def write_summary(folder, runs):
     path, names = folder / "summary.csv", [run.backbone for run in runs]
     rows = []
     if path.exists():
-        known = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        known = read_summary(path)
         there = known["backbone"].map(lambda name: (folder / name / "metrics.json").exists())
         kept = (known["status"] == "done") & ~known["backbone"].isin(names) & there
         rows = known[kept].to_dict("records")
@@ -187,6 +205,17 @@ def write_summary(folder, runs):
     table = pd.DataFrame(rows).sort_values("val_mae", kind="stable")
     write_csv(path, table)
     return table
+
+
+def read_summary(path):
+    """The rows of a summary.csv, as it was left; UserError when it is none, or none any more."""
+    try:
+        rows = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except ValueError:  # empty, not text, or no table
+        rows = pd.DataFrame()
+    if not {"backbone", "status"} <= set(rows):
+        raise UserError(f"no table of a sweep ({path}). Move it away, it is written anew.")
+    return rows
 
 
 def summarise(run, metrics):

@@ -58,8 +58,10 @@ def main(argv=None):
     from util import importing
     from util.data_folder import LEFT_OUT, SPLITS, new_data_folder
     from util.files import write_csv
+    from util.film_files import report_left_out
+    from util.identity import loose_name
     from util.split_table import next_training, print_splits, training_command
-    from util.tables import loose_name, read_labels, report_left_out, years_note
+    from util.tables import read_labels, years_note
 
     test_ids = read_labels(args.test_ids, need=())["id"] if args.test_ids else pd.Series(dtype=str)
     test_ids = test_ids[test_ids != ""]

@@ -76,6 +76,12 @@ def parse_args(argv=None):
     add_runtime(parser, auto=True)
     add_evaluation_batch(parser)
     args = parse_effective(parser, RUN_RULES, argv)
+    check_together(parser, args)
+    return args
+
+
+def check_together(parser, args):
+    """Refuse options that don't go together."""
     if not args.images:  # argparse can't tell a film behind --model from one run more
         parser.error("no IMAGE: name the films first, before --model and its runs")
     if args.csv and (args.sex or args.age_months is not None):
@@ -86,7 +92,6 @@ def parse_args(argv=None):
         parser.error(f"--age_months: the SDs of girls end at {LAST_AGE[0]} months")
     if args.male_value is not None and not args.csv:
         parser.error("--male_value has no effect without --csv, whose sexes it reads")
-    return args
 
 
 def letter_of(sex):

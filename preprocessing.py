@@ -19,9 +19,9 @@ import pandas as pd
 from util.augmentation import augment_labels
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
-from util.film_files import list_films, match_films
+from util.film_files import count_reasons, list_films, match_films, split_usable
 from util.pixel_cache import Pixels, read_pixels
-from util.tables import count_reasons, read_labels, split_usable
+from util.tables import read_labels
 
 ORDER, AUGMENT, VIEWS = 0, 1, 2  # purposes of random streams
 

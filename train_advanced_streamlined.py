@@ -7,24 +7,12 @@ python train_advanced_streamlined.py --preset demo --data_dir demo/Data    # syn
 
 from util.errors import run_command
 from util.option_rules import TRAINING_RULES, parse_effective
-from util.options import (
-    add_data_options,
-    add_enhancement_options,
-    add_model_options,
-    add_run_options,
-    add_training_options,
-    new_parser,
-)
+from util.options import training_parser
 from util.presets import add_preset
 
 
 def parse_args(argv=None):
-    parser = new_parser(__doc__)
-    add_data_options(parser)
-    add_model_options(parser)
-    add_training_options(parser)
-    add_enhancement_options(parser)
-    add_run_options(parser)
+    parser = training_parser(__doc__, enhancements=True)
     add_preset(parser, argv)
     return parse_effective(parser, TRAINING_RULES, argv)
 

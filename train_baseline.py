@@ -6,24 +6,11 @@ python train_baseline.py --backbone mobilenet --img_size 224 --fine_tune
 
 from util.errors import run_command
 from util.option_rules import TRAINING_RULES, parse_effective
-from util.options import (
-    add_data_options,
-    add_model_options,
-    add_run_options,
-    add_training_options,
-    leave_out_enhancements,
-    new_parser,
-)
+from util.options import training_parser
 
 
 def parse_args(argv=None):
-    parser = new_parser(__doc__)
-    add_data_options(parser)
-    add_model_options(parser, baseline=True)
-    add_training_options(parser)
-    add_run_options(parser)
-    leave_out_enhancements(parser)
-    return parse_effective(parser, TRAINING_RULES, argv)
+    return parse_effective(training_parser(__doc__, baseline=True), TRAINING_RULES, argv)
 
 
 def main(argv=None):

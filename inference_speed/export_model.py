@@ -16,17 +16,9 @@ from tempfile import TemporaryDirectory
 
 from util.backbones import sees_sex
 from util.errors import UserError, run_command
-from util.files import check_folder_of
+from util.files import check_folder_of, hash_file
 from util.options import new_parser
-from util.runtimes import (
-    PRECISIONS,
-    RUNTIMES,
-    export_path,
-    hash_export,
-    hash_file,
-    load_runtime,
-    record_path,
-)
+from util.runtimes import PRECISIONS, RUNTIMES, export_path, hash_export, load_runtime, record_path
 
 
 def parse_args(argv=None):

@@ -108,8 +108,9 @@ def hash_splits(run):
     """The films of a run's splits as hashes, split and film, in the order of the hashes."""
     import pandas as pd
 
+    from util.identity import hash_films
     from util.metrics import read_predictions
-    from util.runs import FILM_LISTS, hash_films
+    from util.runs import FILM_LISTS
 
     parts = []
     for split, name in FILM_LISTS.items():

@@ -9,10 +9,11 @@ import pytest
 from conftest import check_error_line
 
 from util.ensemble import Member
-from util.held_out import of_children, trained_on, training_notes
+from util.files import hash_file
+from util.held_out import trained_on, training_notes
+from util.identity import of_children
 from util.metrics import read_predictions
 from util.runs import Run, read_run
-from util.runtimes import hash_file
 
 
 def test_a_small_model_beats_the_median_baseline_twofold(evaluated):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from util.errors import UserError
+from util.identity import people_of
 from util.metrics import (
     bootstrap_interval,
     bootstrap_means,
@@ -16,7 +17,6 @@ from util.metrics import (
     format_metrics,
     format_years,
     label_predictions,
-    people_of,
     read_predictions,
     seem_years,
 )

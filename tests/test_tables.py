@@ -7,8 +7,8 @@ import pytest
 
 from preprocessing import read_labelled_folder
 from util.errors import UserError
-from util.film_files import list_films, match_films
-from util.tables import read_labels, split_usable
+from util.film_files import list_films, match_films, split_usable
+from util.tables import read_labels
 
 
 @pytest.fixture
@@ -403,11 +403,6 @@ def test_rows_left_out_have_their_reason(read, films):
         ["1", "duplicate id, another age"],
     ]
     assert left_out[["id", "reason"]].values.tolist() == [*reasons, ["", "no id"]]
-
-
-def test_what_is_not_needed_leaves_no_row_out(read, films):
-    labels = match_films(read("id,boneage,male\n1,,\n", need=()), list_films(films("1.png")))
-    assert split_usable(labels, need=())[0]["id"].tolist() == ["1"]
 
 
 def test_a_folder_without_the_films_of_the_table_says_why(tmp_path, films):

@@ -15,14 +15,9 @@ another hospital; each holds one calibration for each number of views that were 
 
 import numpy as np
 
+from util.identity import count_people
 from util.intervals import FEWEST, LEVEL, fit_half_widths
-from util.metrics import (
-    SEXES,
-    compare_predictions,
-    count_people,
-    format_interval,
-    label_predictions,
-)
+from util.metrics import SEXES, compare_predictions, format_interval, label_predictions
 from util.stratify import divide
 
 # A line is two numbers: from 20 films whose errors spread by 9 months (SD) its level is known to

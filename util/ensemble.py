@@ -17,6 +17,7 @@ from util.calibration import correct_months
 from util.canvases import pixels_of
 from util.errors import UserError
 from util.hospital import calibrated_views, read_calibration
+from util.identity import LABELS
 from util.intervals import FEWEST, fit_half_widths, interval_bounds
 from util.metrics import (
     compare_predictions,
@@ -26,7 +27,6 @@ from util.metrics import (
 )
 from util.readings import add_counts, read_as, with_readings
 from util.runs import CALIBRATION, READINGS, Run, find_folds, read_run
-from util.tables import LABELS
 from util.tta import (
     TTA_STEPS,
     count_views,

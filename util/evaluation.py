@@ -28,16 +28,16 @@ from util.ensemble import (
 )
 from util.environment import environment
 from util.errors import UserError
-from util.files import check_place, new_folder, write_csv, write_json
+from util.files import check_place, hash_file, new_folder, write_csv, write_json
+from util.film_files import report_left_out
 from util.held_out import held_out
+from util.identity import fingerprint
 from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.metrics import compare_predictions, format_comparison, seem_years
 from util.plots import plot_errors, show_plots
-from util.runs import fingerprint, next_prediction
-from util.runtimes import hash_file
+from util.runs import next_prediction
 from util.selection import choose_greedily
 from util.splits import load_trained_split
-from util.tables import report_left_out
 
 
 def make_ensembles(args):

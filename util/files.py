@@ -1,5 +1,6 @@
-"""Files written whole or not at all."""
+"""Files and folders: written whole or not at all, checked before work, and their names as text."""
 
+import hashlib
 import json
 import os
 import platform
@@ -155,3 +156,12 @@ def new_folder(path):
             raise UserError(
                 f"can't write: {error.strerror} ({folder}). Choose another place with --out."
             ) from None
+
+
+def hash_file(path):
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from util.dicom import is_dicom_file
 from util.errors import UserError
+from util.identity import loose_name
 from util.image_kinds import IMAGE_ENDINGS
-from util.tables import clean_id, loose_name
+from util.tables import clean_id
 
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
 
@@ -130,3 +131,38 @@ def stem_of(film):
 def is_hidden(name):
     """Whether a file or folder is hidden, or litter that macOS puts into zips."""
     return name.startswith((".", "__MACOSX"))
+
+
+def split_usable(labels):
+    """Split rows of `match_films` into (usable, left_out): left_out has id, filename and reason.
+    Of several usable rows with one id the first is kept."""
+    reasons = labels["missing"].where(labels["path"] == "", "")
+    for column, reason in (("sex", "no usable sex"), ("boneage", "no usable age")):
+        reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
+    reasons = reasons.mask(labels["id"] == "", "no id")
+    for columns, reason in (
+        (["id", "path"], "duplicate id"),
+        (["path"], "same file as another row"),
+        (["id"], "duplicate id"),
+    ):
+        usable = labels[reasons == ""]  # a row that is left out makes no other one a repetition
+        reasons[usable.index[usable.duplicated(columns)]] = reason
+    repeats = labels[reasons == "duplicate id"]
+    kept = repeats["id"].map(labels[reasons == ""].set_index("id")["boneage"])
+    differs = (repeats["boneage"] - kept).abs() > 0
+    reasons[repeats.index[differs]] = "duplicate id, another age"
+    bad = reasons != ""
+    left_out = labels.loc[bad, ["id", "filename"]].assign(reason=reasons[bad])
+    usable = labels[~bad].drop(columns="missing")
+    return usable.reset_index(drop=True), left_out.reset_index(drop=True)
+
+
+def count_reasons(left_out):
+    """What was left out, in words: "3 no file, 1 no usable age"; "" when nothing was."""
+    return ", ".join(f"{n} {reason}" for reason, n in left_out["reason"].value_counts().items())
+
+
+def report_left_out(left_out, where=None):
+    """Print how many films were left out and why, and where they are listed, if they are."""
+    if len(left_out):
+        print(f"left out: {count_reasons(left_out)}" + (f"\n          {where}" if where else ""))

@@ -4,11 +4,9 @@ not."""
 import numpy as np
 import pandas as pd
 
+from util.identity import are_among, fingerprint, hash_films, label_columns, of_children
 from util.metrics import read_predictions
-from util.runs import FILM_HASHES, FILM_LISTS, Run, fingerprint, hash_films
-from util.tables import label_columns, loose_name
-
-SAME_CHILDREN = 0.9  # share of children whose sexes agree; by chance half of them do
+from util.runs import FILM_HASHES, FILM_LISTS, Run
 
 
 def held_out(ensemble, table):
@@ -69,29 +67,6 @@ def training_notes(member, table, trained):
             f"{folder} started from a run that was trained on other films, of which there is no list: "
             "if some of these are among them, its errors come out too small"
         )
-
-
-def are_among(table, films, label=True):
-    """Which films `(n,)` of a table are among others: by id, leading zeros aside, sex and label, or
-    without the label."""
-    keys = ["id", "sex", "boneage"] if label else ["id", "sex"]
-    one, other = (part.assign(id=part["id"].map(loose_name))[keys] for part in (table, films))
-    both = one.merge(other.drop_duplicates(), how="left", indicator=True)
-    return (both["_merge"] == "both").to_numpy(copy=True)
-
-
-def of_children(table, films):
-    """Which films `(n,)` of a table are of the children of others, where both tell the patients.
-    Two hospitals may have patients of one name: they are the same children where their sexes
-    agree."""
-    none = np.zeros(len(table), bool)
-    if "patient" not in table or "patient" not in films:
-        return none
-    one, other = (part["patient"].fillna("").map(loose_name) for part in (table, films))
-    sex = films["sex"][other != ""].groupby(other).first()
-    shared = one.isin(sex.index)
-    agree = table["sex"][shared] == one[shared].map(sex)
-    return shared.to_numpy() if agree.mean() >= SAME_CHILDREN else none
 
 
 def started_from_unknown_films(config):

@@ -5,10 +5,10 @@ import re
 from util.calibration import FEWEST_OF_A_SEX, count_missing, format_gain
 from util.errors import UserError
 from util.files import write_new_json
+from util.identity import count_people, label_columns
 from util.intervals import LEVEL
-from util.metrics import SEXES, count_people, seem_years
+from util.metrics import SEXES, seem_years
 from util.runs import Run
-from util.tables import label_columns
 from util.tta import describe_views, views_key, views_of
 
 

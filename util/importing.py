@@ -17,19 +17,20 @@ from tqdm import tqdm
 from util.data_folder import SPLITS, write_tables
 from util.dicom import is_dicom_file
 from util.errors import UserError
-from util.film_files import SEVERAL, is_hidden, list_films, match_films, stem_of
+from util.film_files import (
+    SEVERAL,
+    count_reasons,
+    is_hidden,
+    list_films,
+    match_films,
+    split_usable,
+    stem_of,
+)
+from util.identity import film_keys, loose_name, name_patients, patient_keys
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, decode, read_bytes
 from util.stratify import spread_out
-from util.tables import (
-    NoLabels,
-    count_reasons,
-    films_of,
-    loose_name,
-    name_patients,
-    read_labels,
-    split_usable,
-)
+from util.tables import NoLabels, read_labels
 
 # what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 KIND = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?:(?:data)?set|data)?(?![a-z])")
@@ -252,8 +253,8 @@ def check_given_splits(films):
     together = "keep all films of a patient in one of them."
     for told, column, keys, advice in (
         (ids, "id", ids["id"], apart),
-        (ids, "id", films_of(ids), apart),
-        (patients, "patient", patients["patient"].map(loose_name), together),
+        (ids, "id", film_keys(ids), apart),
+        (patients, "patient", patient_keys(patients), together),
     ):
         shared = told[column][told.groupby(keys)["kind"].transform("nunique") > 1]
         if len(shared):
@@ -272,7 +273,7 @@ def assign_splits(films, shares, seed, test_ids=()):
     split; those of `test_ids` always go to test. UserError when none is left to train on."""
     patient, split = name_patients(films), films["kind"].copy()
     untold = films["patient"] == ""  # who are the same child where ids are the same film's
-    patient[untold] = films_of(films[untold]).map(str)
+    patient[untold] = film_keys(films[untold]).map(str)
     wanted = dict(zip(SPLITS, shares, strict=True))
     if (split != "").any():  # what is given is whole: only missing splits are drawn
         wanted = {name: 0 if (split == name).any() else s for name, s in wanted.items()}

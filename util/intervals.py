@@ -5,14 +5,8 @@ import math
 
 import numpy as np
 
-from util.metrics import (
-    AGE_BANDS,
-    band_of,
-    count_people,
-    evaluate_predictions,
-    format_metrics,
-    format_years,
-)
+from util.identity import count_people
+from util.metrics import AGE_BANDS, band_of, evaluate_predictions, format_metrics, format_years
 
 COVERAGE = 0.9  # share of films whose bone age shall lie in the interval
 LEVEL = f"{COVERAGE * 100:.0f} %"

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError
-from util.tables import LARGEST_YEARS, label_columns, name_patients
+from util.identity import label_columns, people_of
+from util.tables import LARGEST_YEARS
 
 SEXES = {"male": 1, "female": 0}
 AGE_BANDS = {  # label: months, from (included) to (excluded)
@@ -41,20 +42,6 @@ def seem_years(predictions):
 def band_of(months):
     """The number of the age band, from 0, that each of `months` lies in."""
     return np.digitize(months, [low for low, _ in AGE_BANDS.values()][1:])
-
-
-def people_of(predictions):
-    """Who each film is of `(n,)`; None where no child is known to have two films."""
-    if "patient" not in predictions:
-        return None
-    people = name_patients(predictions)
-    return people if people.duplicated().any() else None
-
-
-def count_people(predictions):
-    """How many children films are of, as far as it is known."""
-    people = people_of(predictions)
-    return len(predictions) if people is None else people.nunique()
 
 
 def bootstrap_means(values, seed=42, n_boot=2000, people=None):

@@ -90,6 +90,21 @@ def add_switch(group, name, effect):
     group.add_argument(f"--no_{name}", dest=name, action="store_false", help=argparse.SUPPRESS)
 
 
+def training_parser(description, baseline=False, enhancements=False):
+    """The parser of a training script: of `baseline` models alone without the options of the sex,
+    with `enhancements` that of the streamlined script."""
+    parser = new_parser(description)
+    add_data_options(parser)
+    add_model_options(parser, baseline)
+    add_training_options(parser)
+    if enhancements:
+        add_enhancement_options(parser)
+    add_run_options(parser)
+    if not enhancements:
+        leave_out_enhancements(parser)
+    return parser
+
+
 def add_data_options(parser):
     group = parser.add_argument_group("data")
     group.add_argument("--data_dir", default="Data", help="folder with train/, df_train.csv, ...")

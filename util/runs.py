@@ -4,15 +4,12 @@ config.json  train_films.csv  history.csv  model.keras  predictions_{val,test}.c
 calibration.json  readings.json  metrics.json  left_out.csv  plots/*.png  log.txt  state.npz
 """
 
-import hashlib
 import json
 import shutil
 import sys
 import time
 from datetime import datetime
 from pathlib import Path
-
-import pandas as pd
 
 try:
     import fcntl
@@ -22,7 +19,6 @@ except ImportError:  # Windows
 from util.environment import environment
 from util.errors import UserError, first_line
 from util.files import quote, remove_temporaries, write_json, write_new_json
-from util.tables import LABELS, loose_name
 
 STATE = "state.npz"  # of training, to resume from
 FILM_LISTS = {  # id, sex and label of the films of each split
@@ -284,20 +280,3 @@ def load_run_model(run):
         raise UserError(
             f"the model can't be loaded: {first_line(error)} ({path}). Train it again."
         ) from None
-
-
-def hash_films(table):
-    """A hash of the id, leading zeros aside, the sex and the label of each film of a table, 8
-    hexadecimal digits, which tells films of one table in another. Who knows an id can guess sex and
-    label by it."""
-    films = zip(table["id"], table["sex"], table["boneage"], strict=True)
-    texts = [f"{loose_name(id_)} {int(sex)} {float(months):.2f}" for id_, sex, months in films]
-    return pd.Series(
-        [hashlib.sha256(text.encode()).hexdigest()[:8] for text in texts], table.index, str
-    )
-
-
-def fingerprint(table):
-    """A hash of the ids, sexes and labels of a split, in order: the same data, the same hash."""
-    columns = pd.util.hash_pandas_object(table[LABELS], index=False)
-    return hashlib.sha256(columns.to_numpy().tobytes()).hexdigest()[:16]

@@ -4,7 +4,6 @@ The one table of them, for the export, predict.py, evaluate.py and the benchmark
 imports TensorFlow, nor a runtime before it is used.
 """
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from util.errors import UserError, first_line
-from util.files import quote
+from util.files import hash_file, quote
 from util.parallel import cores
 from util.quiet import quiet_stderr
 
@@ -168,15 +167,6 @@ def read_record(path):
         return json.loads(record_path(path).read_text())
     except (OSError, ValueError):
         return None
-
-
-def hash_file(path):
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def hash_export(path, name):

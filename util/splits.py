@@ -12,16 +12,17 @@ from preprocessing import Films, load_films
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.files import write_csv
-from util.runs import FILM_LISTS, add_to_config, fingerprint
-from util.stratify import divide
-from util.tables import (
-    count_reasons,
-    films_of,
+from util.film_files import count_reasons
+from util.identity import (
+    film_keys,
+    fingerprint,
     label_columns,
-    loose_name,
     name_patients,
-    years_note,
+    patient_keys,
 )
+from util.runs import FILM_LISTS, add_to_config
+from util.stratify import divide
+from util.tables import years_note
 
 
 def load_splits(args, run):
@@ -35,16 +36,7 @@ def load_splits(args, run):
     whole = {split: int(part.pixels.whole.sum()) for split, part in films.items()}
     turned = {split: int((part.pixels.turned > 0).sum()) for split, part in films.items()}
     for split, part in films.items():
-        facts = [f"{split:10s} {len(part):6d} films"]
-        if whole[split]:
-            facts.append(f"{whole[split]} whole: no hand found for certain")
-        if turned[split]:
-            facts.append(
-                f"{turned[split]} {'set upright' if args.fit == 'hand' else 'look turned'}"
-            )
-        if len(part.left_out):
-            facts.append(f"left out: {count_reasons(part.left_out)}")
-        run.log(", ".join(facts))
+        run.log(describe_split(split, part, whole[split], turned[split], args.fit))
         for note in years_note(part.table, split):
             run.log(f"note: {note}")
     if any(len(part.left_out) for part in films.values()):
@@ -55,6 +47,19 @@ def load_splits(args, run):
     if args.fit == "hand":
         note_hand_crop(run, whole, turned)
     return films
+
+
+def describe_split(split, part, whole, turned, fit):
+    """One line on the films of a split: how many there are, how many are whole or look turned, and
+    what was left out."""
+    facts = [f"{split:10s} {len(part):6d} films"]
+    if whole:
+        facts.append(f"{whole} whole: no hand found for certain")
+    if turned:
+        facts.append(f"{turned} {'set upright' if fit == 'hand' else 'look turned'}")
+    if len(part.left_out):
+        facts.append(f"left out: {count_reasons(part.left_out)}")
+    return ", ".join(facts)
 
 
 def read_splits(args, splits=tuple(SPLITS)):
@@ -156,9 +161,8 @@ def check_splits_apart(films):
     of a prediction."""
     for one, two in combinations(films, 2):
         table, other = films[one].table, films[two].table
-        same = table["id"].isin(other["id"]) | films_of(table).isin(films_of(other))
-        patients = table["patient"].map(loose_name)
-        known = patients.isin(set(other["patient"].map(loose_name)) - {""})
+        same = table["id"].isin(other["id"]) | film_keys(table).isin(film_keys(other))
+        known = patient_keys(table).isin(set(patient_keys(other)) - {""})
         for name, shared in (("ids", table["id"][same]), ("patients", table["patient"][known])):
             if len(shared):
                 raise UserError(

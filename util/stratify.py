@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from util.tables import name_patients
+from util.identity import name_patients
 
 BAND = 24  # months: films are kept apart by sex and by age bands of this width
 

@@ -5,7 +5,6 @@ Inside the project sex is 1 = male, 0 = female, NaN = unknown, and boneage is in
 
 import csv
 import io
-import unicodedata
 import warnings
 from pathlib import Path
 
@@ -13,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError, first_line
+from util.identity import without_float
 from util.image_kinds import IMAGE_ENDINGS
 
-LABELS = ["id", "sex", "boneage"]  # what tells a labelled film from others
 MAX_MONTHS = 300  # no bone age is above 25 years: such a number is in another unit
 LARGEST_YEARS = 22  # a table whose ages all lie below is as a rule in years
 
@@ -180,26 +179,6 @@ def clean_text(column):
     return column.fillna("").str.strip()
 
 
-def without_float(text):
-    """A number or name as text, without the ".0" that a gap gives to a column of numbers."""
-    stem, _, ending = text.rpartition(".")
-    return stem if ending == "0" and stem.isdigit() else text
-
-
-def loose_name(stem):
-    """A name that is the same with leading zeros or without, with the ".0" of a float, in capital
-    letters, and with accents as macOS writes them."""
-    name = unicodedata.normalize("NFC", without_float(stem)).casefold()
-    return name.lstrip("0") or name
-
-
-def films_of(table):
-    """The id, leading zeros aside, the sex and the label of each film: 00123 in one table is 123 in
-    another where these agree."""
-    films = zip(table["id"].map(loose_name), table["sex"], table["boneage"], strict=True)
-    return pd.Series(list(films), table.index, object)
-
-
 def look_like_years(boneage):
     """Whether ages `(n,)` that were read as months look like years: 20 or more, all low."""
     return boneage.count() >= 20 and boneage.max() <= LARGEST_YEARS
@@ -213,19 +192,6 @@ def years_note(films, where):
         f"all ages are {films['boneage'].max():g} or less ({where}): multiply them by 12 if they are "
         "years, as months are expected"
     ]
-
-
-def label_columns(films):
-    """The columns that tell the films of a table: LABELS, and patient where one is told."""
-    told = "patient" in films and (films["patient"].fillna("") != "").any()
-    return [*LABELS, "patient"] if told else LABELS
-
-
-def name_patients(films):
-    """Who each film is of: the patient that the table tells, see `loose_name`, else one with this
-    film alone."""
-    patient = films["patient"].fillna("").map(loose_name)
-    return patient.where(patient != "", "film " + films["id"])
 
 
 def read_months(column):
@@ -294,39 +260,3 @@ def check_numbers_of_sex(text, column, path):
         raise UserError(
             f"column {column} holds {others[0]:g}: which sex is that? ({path}) Write M and F."
         )
-
-
-def split_usable(labels, need=("sex", "boneage")):
-    """Split rows of `match_films` into (usable, left_out): left_out has id, filename and reason.
-    Of several usable rows with one id the first is kept."""
-    reasons = labels["missing"].where(labels["path"] == "", "")
-    for column, reason in (("sex", "no usable sex"), ("boneage", "no usable age")):
-        if column in need:
-            reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
-    reasons = reasons.mask(labels["id"] == "", "no id")
-    for columns, reason in (
-        (["id", "path"], "duplicate id"),
-        (["path"], "same file as another row"),
-        (["id"], "duplicate id"),
-    ):
-        usable = labels[reasons == ""]  # a row that is left out makes no other one a repetition
-        reasons[usable.index[usable.duplicated(columns)]] = reason
-    repeats = labels[reasons == "duplicate id"]
-    kept = repeats["id"].map(labels[reasons == ""].set_index("id")["boneage"])
-    differs = (repeats["boneage"] - kept).abs() > 0
-    reasons[repeats.index[differs]] = "duplicate id, another age"
-    bad = reasons != ""
-    left_out = labels.loc[bad, ["id", "filename"]].assign(reason=reasons[bad])
-    usable = labels[~bad].drop(columns="missing")
-    return usable.reset_index(drop=True), left_out.reset_index(drop=True)
-
-
-def count_reasons(left_out):
-    """What was left out, in words: "3 no file, 1 no usable age"; "" when nothing was."""
-    return ", ".join(f"{n} {reason}" for reason, n in left_out["reason"].value_counts().items())
-
-
-def report_left_out(left_out, where=None):
-    """Print how many films were left out and why, and where they are listed, if they are."""
-    if len(left_out):
-        print(f"left out: {count_reasons(left_out)}" + (f"\n          {where}" if where else ""))

@@ -18,7 +18,8 @@ from hand_crop.orientation import degrees_turned
 from util.data_folder import SPLITS, split_folder
 from util.errors import UserError
 from util.files import shown
-from util.film_files import NO_FILE, SEVERAL, list_films, match_films
+from util.film_files import NO_FILE, SEVERAL, list_films, match_films, split_usable
+from util.identity import film_keys, loose_name, patient_keys
 from util.image_kinds import image_kind
 from util.parallel import map_films
 from util.quality.same_pictures import difference_hash, same_pictures, thumbnail
@@ -40,13 +41,10 @@ from util.tables import (
     MAX_MONTHS,
     NoRows,
     count_gaps,
-    films_of,
     find_columns,
     labels_of,
     look_like_years,
-    loose_name,
     read_table,
-    split_usable,
 )
 
 SERIOUS, LOOK = "serious", "look"
@@ -265,10 +263,10 @@ def check_ids(rows):
     twice = named[named.duplicated(["split", "id"], keep=False)]
     yield flag("duplicate id", twice, name_others(twice, ["split", "id"]))
     named = named.assign(name=named["id"].map(loose_name))
-    spread = named[in_two_splits(named, named["id"]) | in_two_splits(named, films_of(named))]
+    spread = named[in_two_splits(named, named["id"]) | in_two_splits(named, film_keys(named))]
     yield flag("same id in two splits", spread, name_others(spread, ["name"]))
     told = rows[rows["patient"] != ""]
-    told = told.assign(name=told["patient"].map(loose_name))
+    told = told.assign(name=patient_keys(told))
     spread = told[in_two_splits(told, told["name"])]
     yield flag("same patient in two splits", spread, name_others(spread, ["name"]))
     filed = rows[rows["path"] != ""]

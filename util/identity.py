@@ -1,0 +1,103 @@
+"""Which films of tables that were written apart are the same film, or of the same child: by id or
+patient, sex and label."""
+
+import hashlib
+import unicodedata
+
+import numpy as np
+import pandas as pd
+
+LABELS = ["id", "sex", "boneage"]  # what tells a labelled film from others
+SAME_CHILDREN = 0.9  # share of children whose sexes agree; by chance half of them do
+
+
+def without_float(text):
+    """A number or name as text, without the ".0" that a gap gives to a column of numbers."""
+    stem, _, ending = text.rpartition(".")
+    return stem if ending == "0" and stem.isdigit() else text
+
+
+def loose_name(stem):
+    """A name that is the same with leading zeros or without, with the ".0" of a float, in capital
+    letters, and with accents as macOS writes them."""
+    name = unicodedata.normalize("NFC", without_float(stem)).casefold()
+    return name.lstrip("0") or name
+
+
+def film_keys(table):
+    """The id, leading zeros aside, the sex and the label of each film: 00123 in one table is 123 in
+    another where these agree."""
+    films = zip(table["id"].map(loose_name), table["sex"], table["boneage"], strict=True)
+    return pd.Series(list(films), table.index, object)
+
+
+def patient_keys(table):
+    """The patient of each film, leading zeros aside; "" where none is told."""
+    return table["patient"].fillna("").map(loose_name)
+
+
+def fingerprint(table):
+    """A hash of the ids, sexes and labels of a split, in order: the same data, the same hash."""
+    columns = pd.util.hash_pandas_object(table[LABELS], index=False)
+    return hashlib.sha256(columns.to_numpy().tobytes()).hexdigest()[:16]
+
+
+def hash_films(table):
+    """A hash of the id, leading zeros aside, the sex and the label of each film of a table, 8
+    hexadecimal digits, which tells films of one table in another. Who knows an id can guess sex and
+    label by it."""
+    films = zip(table["id"], table["sex"], table["boneage"], strict=True)
+    texts = [f"{loose_name(id_)} {int(sex)} {float(months):.2f}" for id_, sex, months in films]
+    return pd.Series(
+        [hashlib.sha256(text.encode()).hexdigest()[:8] for text in texts], table.index, str
+    )
+
+
+def are_among(table, films, label=True):
+    """Which films `(n,)` of a table are among others: by id, leading zeros aside, sex and label, or
+    without the label."""
+    keys = ["id", "sex", "boneage"] if label else ["id", "sex"]
+    one, other = (part.assign(id=part["id"].map(loose_name))[keys] for part in (table, films))
+    both = one.merge(other.drop_duplicates(), how="left", indicator=True)
+    return (both["_merge"] == "both").to_numpy(copy=True)
+
+
+def label_columns(films):
+    """The columns that tell the films of a table: LABELS, and patient where one is told."""
+    told = "patient" in films and (films["patient"].fillna("") != "").any()
+    return [*LABELS, "patient"] if told else LABELS
+
+
+def name_patients(films):
+    """Who each film is of: the patient that the table tells, see `patient_keys`, else one with this
+    film alone."""
+    patient = patient_keys(films)
+    return patient.where(patient != "", "film " + films["id"])
+
+
+def people_of(predictions):
+    """Who each film is of `(n,)`; None where no child is known to have two films."""
+    if "patient" not in predictions:
+        return None
+    people = name_patients(predictions)
+    return people if people.duplicated().any() else None
+
+
+def count_people(predictions):
+    """How many children films are of, as far as it is known."""
+    people = people_of(predictions)
+    return len(predictions) if people is None else people.nunique()
+
+
+def of_children(table, films):
+    """Which films `(n,)` of a table are of the children of others, where both tell the patients.
+    Two hospitals may have patients of one name: they are the same children where their sexes
+    agree."""
+    none = np.zeros(len(table), bool)
+    if "patient" not in table or "patient" not in films:
+        return none
+    one, other = (patient_keys(part) for part in (table, films))
+    sex = films["sex"][other != ""].groupby(other).first()
+    shared = one.isin(sex.index)
+    agree = table["sex"][shared] == one[shared].map(sex)
+    return shared.to_numpy() if agree.mean() >= SAME_CHILDREN else none

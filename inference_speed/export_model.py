@@ -101,7 +101,7 @@ def export(run, options, runtime, precision, path):
     return {
         "format": runtime,
         "precision": precision,
-        "model_sha256": hash_file(run.folder / "model.keras"),
+        "model_sha256": hash_file(run.model_path),
         "files_sha256": hash_export(path, runtime),
         "checked_on": films.title,
         "calibrated_on": sample and sample.title,

@@ -73,7 +73,7 @@ def main(argv=None):
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=".ship-") as work:
         shipped = Run(Path(work) / out.name)
-        halve(run.folder / "model.keras", shipped.path("model.keras"))
+        halve(run.model_path, shipped.path("model.keras"))
         largest, films = largest_difference(run, shipped, config["options"])
         if not largest <= LARGEST_DIFFERENCE:  # NaN is none
             raise UserError(

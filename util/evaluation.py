@@ -196,7 +196,7 @@ def compute_metrics(ensemble, predictions, films, args):
         "inverted": int(signs.inverted.sum()),
         "turned": int((signs.turned > 0).sum()),
         "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
-        "models": [hash_file(member.run.folder / "model.keras") for member in ensemble.members],
+        "models": [hash_file(member.run.model_path) for member in ensemble.members],
         "films": describe_films(ensemble, args)
         | {"held_out": args.held_out, "fingerprint": fingerprint(table)},
         "calibration": args.calibration,

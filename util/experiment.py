@@ -44,7 +44,7 @@ def train_run(args):
 
 def fill_run(run, args):
     """Do what is not done yet of a run, and report."""
-    metrics = run.read_json("metrics.json")
+    metrics = run.metrics
     if metrics:
         run.log(f"this run is finished: {run.folder}\n")
     else:

@@ -79,7 +79,7 @@ def on_features(stage, args, run):
         stage.val_films, [ChangedFilms(stage.val_films.pixels)], read, network, args
     )
     seconds = time.perf_counter() - started
-    known = run.read_json("config.json").get("feature_seconds", 0)
+    known = run.config.get("feature_seconds", 0)
     add_to_config(run, {"feature_seconds": round(known + seconds, 2)})
     views, n, numbers = films.pixels.views.shape
     run.log(

@@ -79,14 +79,14 @@ def plan_folds(args, folder):
     plan, started = [], []
     for fold in range(1, args.folds + 1):
         run = Run(fold_folder(folder, fold))
-        config = run.read_json("config.json")
+        config = run.config
         options = options_of_fold(args, run.folder, fold, bool(args.resume and config))
         if args.fold not in (None, fold):
             continue
         if not args.resume:
             check_free(run.folder)
         started.append(config)
-        if not run.read_json("metrics.json"):
+        if not run.metrics:
             plan.append(options)
     if args.resume:
         check_started(folder, any(started))
@@ -96,7 +96,7 @@ def plan_folds(args, folder):
 def check_folds(args, folder):
     """UserError when a fold that is there, of however many, was started with other options."""
     for path in folder.glob("fold_*"):
-        started = Run(path).read_json("config.json")
+        started = Run(path).config
         if started:
             now = options_of_fold(args, path, started["options"]["fold"], resume=True)
             check_same_options(started["options"], lasting_options(now))
@@ -173,7 +173,7 @@ def check_whole(out_of_fold, members):
 
 def describe_fold(member):
     """A row of the table of folds: MAE in months and n on its validation films and on test."""
-    metrics = member.run.read_json("metrics.json")
+    metrics = member.run.metrics
     row = {"fold": member.options["fold"]}
     for split in ("val", "test"):
         row |= {f"{split}_{key}": metrics[split][key] for key in ("n", "mae", "mae_ci95")}

@@ -128,7 +128,7 @@ def starts_of(config):
     where it was, as seen from here, or holds another run by now, is None."""
     while start := config.get("start"):
         run = Run(config["options"]["weights"])
-        now = run.read_json("config.json")
+        now = run.config
         yield run if now and now["data"] == start["data"] else None, start
         config = start
 

@@ -50,6 +50,20 @@ class Run:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
+    @property
+    def config(self):
+        """config.json as it is now; None where there is none."""
+        return self.read_json("config.json")
+
+    @property
+    def metrics(self):
+        """metrics.json as it is now; None where the run isn't finished."""
+        return self.read_json("metrics.json")
+
+    @property
+    def model_path(self):
+        return self.folder / "model.keras"
+
     def log(self, text=""):
         """Print a line and keep it in log.txt."""
         if self.verbose:
@@ -118,7 +132,7 @@ def open_run(args, name):
     check_resume(args)
     run = Run(Path(args.results_dir) / (args.run_name or with_time(name)), args.verbose)
     options = lasting_options(args)
-    started = run.read_json("config.json")
+    started = run.config
     if args.resume:
         check_started(run.folder, started)
         check_same_options(started["options"], options)
@@ -144,7 +158,7 @@ def open_run(args, name):
 def note_environment(run, devices):
     """Keep in config.json what a training is computed with, `devices` (names) included; where a run
     goes on with something else, say so."""
-    known, now = run.read_json("config.json"), environment() | {"devices": devices}
+    known, now = run.config, environment() | {"devices": devices}
     if "started" not in known:
         add_to_config(run, now)
         return
@@ -216,7 +230,7 @@ def changed_options(started, now):
 
 def add_to_config(run, content):
     """Add facts to config.json."""
-    run.write_json("config.json", run.read_json("config.json") | content)
+    run.write_json("config.json", run.config | content)
 
 
 def read_run(folder):
@@ -227,8 +241,8 @@ def read_run(folder):
             f"a run is a folder, and that is a file ({folder}). Name the folder it is in."
         )
     run = Run(folder)
-    config = run.read_json("config.json")
-    if config is None or not (run.folder / "model.keras").exists():
+    config = run.config
+    if config is None or not run.model_path.exists():
         raise UserError(
             f"no trained run: config.json or model.keras is missing ({folder}). "
             "Name the folder of a run, such as results/NAME."
@@ -273,7 +287,7 @@ def load_run_model(run):
     """Load the best model of a run; only Keras is needed. UserError when it is damaged."""
     import keras
 
-    path = run.folder / "model.keras"
+    path = run.model_path
     try:
         return keras.models.load_model(path)
     except Exception as error:  # each kind of damage has its own

@@ -127,7 +127,7 @@ def load_clahe(args, run):
 
 def note_data(run, data):
     """Note what the run is trained on; UserError when a resumed run would go on with other data."""
-    known = run.read_json("config.json").get("data")
+    known = run.config.get("data")
     changed = [split for split in data if known and differs(data[split], known[split])]
     if changed:
         raise UserError(
@@ -147,7 +147,7 @@ def note_hand_crop(run, whole, turned):
     were set upright before (`turned`); UserError when a resumed run would go on with films that are
     cut otherwise."""
     networks = {"localiser": localiser_version(), "orientation": orientation_version()}
-    known = run.read_json("config.json").get("hand_crop")
+    known = run.config.get("hand_crop")
     if known and any(known.get(name) != version for name, version in networks.items()):
         raise UserError(
             f"what finds the hand (hand_crop/) changed since the run was started ({run.folder}). "

@@ -84,7 +84,7 @@ def note_start(run, args):
     if not starts_from_run(args):
         return
     _, start = read_run(args.weights)
-    known = run.read_json("config.json").get("start", start)
+    known = run.config.get("start", start)
     if known != start:
         raise UserError(
             f"the run to start from was trained anew since ({args.weights}). Bring the old one back, or "
@@ -92,7 +92,7 @@ def note_start(run, args):
         )
     run.log(f"starts from {args.weights}")
     add_to_config(run, {"start": start})
-    if started_from_unknown_films(run.read_json("config.json")):
+    if started_from_unknown_films(run.config):
         run.log(
             "note: it, or a run before it, was trained on other films, of which there is no list. If some "
             "of them are among the validation or test films of this run, its errors come out too small"

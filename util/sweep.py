@@ -35,7 +35,7 @@ class SweepRun:
     @property
     def metrics(self):
         """The metrics of the finished run; None when it isn't finished."""
-        return Run(self.folder).read_json("metrics.json")
+        return Run(self.folder).metrics
 
     @property
     def failure_file(self):
@@ -79,7 +79,7 @@ def plan_run(folder, backbone, options, parse_training_args):
 
 def check_started_alike(run):
     """UserError when a run was started with other options than those of the sweep now."""
-    started = Run(run.folder).read_json("config.json")
+    started = Run(run.folder).config
     changes = started and changed_options(started["options"], lasting_options(run.args))
     if changes:
         raise UserError(
@@ -227,7 +227,7 @@ def summarise(run, metrics):
         status = "failed" if reason else "to do"
         return row | {"status": status, "val_mae": float("nan"), "reason": reason}
     test, history = metrics["test"], pd.read_csv(run.folder / "history.csv")
-    config = Run(run.folder).read_json("config.json")
+    config = Run(run.folder).config
     seconds = config.get("feature_seconds", 0)
     return row | {
         "status": "done",

@@ -88,7 +88,7 @@ def textbook_turns(table, args):
 def ours(films, args):
     """The same by this toolkit: a turn on all films, and one on one batch over and over."""
     from train_advanced import parse_args
-    from util.experiment import build_from
+    from util.build import build_from
     from util.optimizer import compile_model
     from util.phases import plan_phases
     from util.training import choose_trainable, training_batches

@@ -20,9 +20,9 @@ import train_advanced
 import train_advanced_streamlined
 from preprocessing import load_films
 from util.accelerators import single_precision
+from util.build import build_from
 from util.epoch_end import averaged_weights
 from util.errors import UserError
-from util.experiment import build_from
 from util.features import pooled_head
 from util.optimizer import compile_model, learning_rate, make_optimizer
 from util.runs import Run

@@ -11,7 +11,7 @@ import train_advanced
 from modeling import backbone_of
 from preprocessing import load_films
 from util.augmentation import STRENGTHS
-from util.experiment import build_from
+from util.build import build_from
 from util.features import ChangedFilms, on_features
 from util.runs import Run
 from util.training import Stage

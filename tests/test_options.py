@@ -13,7 +13,7 @@ import train_advanced_streamlined
 import train_baseline
 from inference_speed import compute_inference_speed
 from preprocessing import load_films
-from util.experiment import build_from
+from util.build import build_from
 from util.optimizer import compile_model, learning_rate
 from util.phases import plan_phases
 from util.presets import PRESETS

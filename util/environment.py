@@ -54,6 +54,11 @@ def git_commit():
         return None
 
 
+def device_names():
+    """The names of the devices that TensorFlow computes on: the GPUs, or else the processor."""
+    return gpu_names() or [f"CPU, {cores()} cores"]
+
+
 def gpu_names():
     """The names of the GPUs that TensorFlow sees."""
     import tensorflow as tf

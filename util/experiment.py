@@ -7,6 +7,7 @@ from contextlib import closing
 from util.backbones import check_backbone, sees_sex
 from util.calibration import format_calibration
 from util.data_folder import SPLITS, split_paths
+from util.environment import device_names
 from util.errors import UserError
 from util.final_evaluation import evaluate_splits
 from util.folds import run_folds
@@ -23,8 +24,8 @@ from util.runs import (
     note_environment,
     open_run,
 )
-from util.splits import load_splits, read_splits
-from util.start import check_start, check_start_films, note_start, read_start
+from util.splits import load_splits
+from util.start import check_start, check_start_films
 from util.weights import starts_from_run
 
 
@@ -64,13 +65,14 @@ def read_and_train(run, args):
     """Returns the films, {split: Films}, and the history; a new run that ends before it has a state
     to go on from leaves no folder behind."""
     try:
-        note_environment(run, check_options(args))
-        films = load_splits(args, run)
-        check_start_films(films, args, run)
-        stages = prepare_stages(films, args, run)
+        check_options(args)
+        from util.build import prepare_stages
         from util.training import train
 
-        return films, train(stages, args, run)
+        note_environment(run, device_names())
+        films = load_splits(args, run)
+        check_start_films(films, args, run)
+        return films, train(prepare_stages(films, args, run), args, run)
     except BaseException as error:
         if not args.resume:
             run.discard()
@@ -88,13 +90,12 @@ def how_to_resume(run, args):
 
 
 def check_options(args):
-    """UserError, before a film is read, for options that can't be trained. Returns the names of the
-    devices."""
+    """UserError, before a film is read, for options that can't be trained; imports TensorFlow."""
     smallest = min(phase.img_size for phase in plan_phases(args))
     small = smallest < args.img_size
     check_backbone(args.backbone, smallest, "--img_size_small" if small else "--img_size")
     check_start(args)
-    devices = import_tensorflow()
+    import_tensorflow()
     from modeling import build_backbone, check_activation
     from util.accelerators import make_strategy
 
@@ -104,7 +105,6 @@ def check_options(args):
         split_paths(args.data_dir, split)
     if args.weights != "none" and not starts_from_run(args):
         build_backbone(args.backbone, args.img_size, args.weights)  # its weights may be missing
-    return devices
 
 
 def find_learning_rates(args):
@@ -125,13 +125,14 @@ def find_rates(run, args):
     """Fill the folder of a range test, and print the rates to train with. Of a test that did not
     come to its end nothing stays; UserError when the loss falls at no rate."""
     try:
-        note_environment(run, check_options(args))
-        films = load_splits(args, run)
-        model = new_model(films["train"], args, run)
+        check_options(args)
         from util import plots
+        from util.build import new_model
         from util.lr_range import falling_range, range_test
 
-        table = range_test(model, films["train"], args, run)
+        note_environment(run, device_names())
+        films = load_splits(args, run)
+        table = range_test(new_model(films["train"], args, run), films["train"], args, run)
     except BaseException:
         run.discard()
         raise
@@ -171,67 +172,3 @@ def report(run, metrics, args):
             run.log(format_with_intervals(metrics[name], title))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
     run.log(next_prediction(run.folder, sees_sex(args.model_type)))
-
-
-def prepare_stages(films, args, run):
-    """A Stage, model and films, for each size of films that training goes through."""
-    model = new_model(films["train"], args, run)
-    from util.training import Stage
-
-    stage = Stage(model, films["train"], films["val"])
-    if args.feature_views:
-        from util.features import on_features
-
-        stage = on_features(stage, args, run)
-    stages = {args.img_size: stage}
-    if args.fine_tune and args.epochs_small:
-        small = Namespace(**vars(args) | {"img_size": args.img_size_small})
-        films = read_splits(small, ("train", "val"))
-        model = build_from(films["train"], small)
-        stages[small.img_size] = Stage(model, films["train"], films["val"])
-    return stages
-
-
-def new_model(films, args, run):
-    """Seed everything and build the model for the training films."""
-    devices = import_tensorflow()
-    import keras
-
-    from util.accelerators import describe_acceleration
-
-    keras.backend.clear_session()  # of an earlier fold
-    model = build_from(films, args)
-    run.log(f"model {args.model_type} on {args.backbone}, device: {', '.join(devices)}")
-    for line in describe_acceleration(model, args):
-        run.log(line)
-    note_start(run, args)
-    return model
-
-
-def build_from(films, args):
-    """Build the model of the options; its months come from the labels of `films` alone, or from
-    the run that it starts from."""
-    from modeling import put_weights
-    from modeling_advanced import build_model
-    from util.accelerators import accelerated
-    from util.training import set_seeds
-
-    start = read_start(args)
-    set_seeds(args.seed)
-    with accelerated(args):
-        model = build_model(
-            args.model_type,
-            args.backbone,
-            args.img_size,
-            weights="none" if start else args.weights,
-            label_mean=start.label_mean if start else films.label_mean,
-            label_sd=start.label_sd if start else films.label_sd,
-            activation=args.activation,
-            dropout_rate=args.dropout_rate,
-            dense_units=args.dense_units,
-            gender_units=args.gender_units,
-            seed=args.seed,
-        )
-    if start:
-        put_weights(model, start.weights)
-    return model

@@ -6,7 +6,6 @@ import tempfile
 from contextlib import contextmanager
 
 from util.environment import gpu_names
-from util.parallel import cores
 
 
 @contextmanager
@@ -29,12 +28,10 @@ def quiet_stderr():
 
 def import_tensorflow():
     """Import TensorFlow and Keras for the first time without a screen of notes about oneDNN and
-    missing CUDA drivers, which come before any log level counts. Returns the names of the devices:
-    the GPUs, or else the processor."""
+    missing CUDA drivers, which come before any log level counts."""
     with quiet_stderr():
         import keras  # noqa: F401
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")  # a model for each fold is no mistake of the user's
-        gpus = gpu_names()
-    return gpus or [f"CPU, {cores()} cores"]
+        gpu_names()  # which has notes of its own, the first time

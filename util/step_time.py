@@ -36,7 +36,7 @@ def estimate(**options):
 def phase_seconds(phase, args):
     """Seconds that all epochs of a phase take, without validation."""
     from preprocessing import steps_per_epoch
-    from util.experiment import build_from
+    from util.build import build_from
     from util.optimizer import compile_model
     from util.splits import load_split
     from util.training import choose_trainable, training_batches
@@ -57,7 +57,7 @@ def phase_seconds(phase, args):
 def feature_seconds(args):
     """Seconds that the features of all views of the training films take; the epochs of a head are
     short beside them."""
-    from util.experiment import build_from
+    from util.build import build_from
     from util.features import compute_features, feature_reader, training_views
     from util.splits import load_split
 

@@ -1,0 +1,64 @@
+"""The models of the options, and what each of them is trained on. Imports TensorFlow."""
+
+from argparse import Namespace
+
+import keras
+
+from modeling import put_weights
+from modeling_advanced import build_model
+from util.accelerators import accelerated, describe_acceleration
+from util.environment import device_names
+from util.features import on_features
+from util.splits import read_splits
+from util.start import note_start, read_start
+from util.training import Stage, set_seeds
+
+
+def prepare_stages(films, args, run):
+    """A Stage, model and films, for each size of films that training goes through."""
+    model = new_model(films["train"], args, run)
+    stage = Stage(model, films["train"], films["val"])
+    if args.feature_views:
+        stage = on_features(stage, args, run)
+    stages = {args.img_size: stage}
+    if args.fine_tune and args.epochs_small:
+        small = Namespace(**vars(args) | {"img_size": args.img_size_small})
+        films = read_splits(small, ("train", "val"))
+        model = build_from(films["train"], small)
+        stages[small.img_size] = Stage(model, films["train"], films["val"])
+    return stages
+
+
+def new_model(films, args, run):
+    """Seed everything and build the model for the training films."""
+    keras.backend.clear_session()  # of an earlier fold
+    model = build_from(films, args)
+    run.log(f"model {args.model_type} on {args.backbone}, device: {', '.join(device_names())}")
+    for line in describe_acceleration(model, args):
+        run.log(line)
+    note_start(run, args)
+    return model
+
+
+def build_from(films, args):
+    """Build the model of the options; its months come from the labels of `films` alone, or from
+    the run that it starts from."""
+    start = read_start(args)
+    set_seeds(args.seed)
+    with accelerated(args):
+        model = build_model(
+            args.model_type,
+            args.backbone,
+            args.img_size,
+            weights="none" if start else args.weights,
+            label_mean=start.label_mean if start else films.label_mean,
+            label_sd=start.label_sd if start else films.label_sd,
+            activation=args.activation,
+            dropout_rate=args.dropout_rate,
+            dense_units=args.dense_units,
+            gender_units=args.gender_units,
+            seed=args.seed,
+        )
+    if start:
+        put_weights(model, start.weights)
+    return model

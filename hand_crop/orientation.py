@@ -1,8 +1,5 @@
-"""Which way up a film is: a small network that tells films turned by 90, 180 or 270 degrees.
-
-It is built as the localiser is, trained by `hand_crop.train_orientation`, and computed by numpy
-alone.
-"""
+"""Which way up a film is: a small network, trained by `hand_crop.train_orientation`, detects films
+that are turned by 90, 180 or 270 degrees."""
 
 import hashlib
 from functools import cache
@@ -10,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hand_crop.localiser import load_layers, network
+from hand_crop.network import load_layers, with_mirror
 
 WEIGHTS = Path(__file__).with_name("orientation.npz")
 CERTAIN = 0.98  # probability from which a film is said to be turned: of 1,200 upright ones none is
@@ -38,7 +35,7 @@ def degrees_turned(films):
 def turn_chances(films, layers):
     """The probabilities `(n, 4)` that films, as `shrink` gives them, are turned by no, one, two or
     three quarters, by a network of these `layers`: the mean of each film and its mirror image."""
-    scores, mirrored = np.split(network(np.concatenate([films, films[:, :, ::-1]]), layers), 2)
+    scores, mirrored = with_mirror(films, layers)
     scores = (scores + mirrored[:, FROM_MIRROR]) / 2
     chances = np.exp(scores - scores.max(axis=1, keepdims=True))
     return chances / chances.sum(axis=1, keepdims=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hand_crop.localiser import SIDE as LOCALISER_SIDE
-from hand_crop.localiser import save_layers, shrink
+from hand_crop.command import add_training, check_out
+from hand_crop.network import SIDE as NETWORK_SIDE
+from hand_crop.network import save_layers, shrink
 from hand_crop.orientation import CERTAIN, FROM_MIRROR, turn_chances
-from hand_crop.train_localiser import add_training, check_out
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError, run_command
 from util.options import new_parser
@@ -85,11 +85,11 @@ def turn_film(path):
 
 
 def train(films, steps, seed):
-    """Train a network for some steps; returns its layers as `localiser.network` takes them."""
+    """Train a network for some steps; returns its layers as `hand_crop.network` takes them."""
     import keras
     import tensorflow as tf
 
-    from hand_crop.training import fit_network
+    from hand_crop.fit import fit_network
 
     def draw():
         rng = np.random.default_rng(seed)
@@ -99,7 +99,7 @@ def train(films, steps, seed):
             yield np.stack(images)[..., None], np.array(turns)
 
     shapes = (
-        tf.TensorSpec((BATCH, LOCALISER_SIDE, LOCALISER_SIDE, 1), tf.uint8),
+        tf.TensorSpec((BATCH, NETWORK_SIDE, NETWORK_SIDE, 1), tf.uint8),
         tf.TensorSpec((BATCH,), tf.int64),
     )
     batches = tf.data.Dataset.from_generator(draw, output_signature=shapes).prefetch(4)

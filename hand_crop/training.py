@@ -3,13 +3,13 @@
 from itertools import count
 
 import cv2
-import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from keras import layers
 
-from hand_crop import localiser
+from hand_crop.fit import fit_network
+from hand_crop.localiser import find_boxes
+from hand_crop.network import SIDE, shrink
 from preprocessing import random_stream
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError
@@ -73,7 +73,7 @@ def cross_validate(films, joints, steps, seed):
         unseen = order[fold::FOLDS]
         seen = np.setdiff1d(order, unseen)
         network = train(films[seen], [joints[i] for i in seen], steps, seed)
-        boxes = localiser.find_boxes(list(films[unseen]), network)
+        boxes = find_boxes(list(films[unseen]), network)
         for i, box in zip(unseen, boxes, strict=True):
             found[i] = box
         print(f"part {fold + 1} of {FOLDS} is done", flush=True)
@@ -92,33 +92,9 @@ def report(found, hulls):
 
 
 def train(films, joints, steps, seed):
-    """Train a network on films for some steps; returns its layers as `localiser.network` takes
+    """Train a network on films for some steps; returns its layers as `hand_crop.network` takes
     them."""
     return fit_network(batches(films, joints, seed), "mae", steps, seed)
-
-
-def fit_network(batches, loss, steps, seed):
-    """Train a new `build_network` on batches for some steps; returns its layers as
-    `localiser.network` takes them."""
-    keras.utils.set_random_seed(seed)
-    network = build_network()
-    schedule = keras.optimizers.schedules.CosineDecay(2e-3, steps)
-    optimizer = keras.optimizers.AdamW(schedule, use_ema=True, ema_momentum=0.99)
-    network.compile(optimizer, loss, jit_compile=False)
-    network.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
-    weights = network.get_weights()
-    return list(zip(weights[::2], weights[1::2], strict=True))
-
-
-def build_network():
-    """What `localiser.network` computes, in Keras."""
-    side = localiser.SIDE
-    film = keras.Input((side, side, 1))
-    x = layers.Rescaling(1 / 127.5, -1)(film)
-    for channels in (16, 32, 48, 64):
-        x = layers.Conv2D(channels, 3, 2, "same", activation="relu")(x)
-    x = layers.Dropout(0.2)(layers.Flatten()(x))
-    return keras.Model(film, layers.Dense(4)(layers.Dense(64, "relu")(x)))
 
 
 def batches(films, joints, seed):
@@ -133,8 +109,7 @@ def batches(films, joints, seed):
             images, hulls = zip(*pairs, strict=True)
             yield np.stack(images)[..., None], np.stack(hulls).astype(np.float32)
 
-    side = localiser.SIDE
-    shapes = tf.TensorSpec((BATCH, side, side, 1), tf.uint8), tf.TensorSpec((BATCH, 4), tf.float32)
+    shapes = tf.TensorSpec((BATCH, SIDE, SIDE, 1), tf.uint8), tf.TensorSpec((BATCH, 4), tf.float32)
     return tf.data.Dataset.from_generator(draw, output_signature=shapes).prefetch(4)
 
 
@@ -146,7 +121,7 @@ def change(film, boxes, rng):
     if rng.random() < FRAMED:
         film = add_frame(film, box, rng)
     film = cv2.LUT(film, random_grey_table(rng, CHANGES))
-    return localiser.shrink(film), np.clip(box, 0, 1)
+    return shrink(film), np.clip(box, 0, 1)
 
 
 def add_frame(film, box, rng):

@@ -10,6 +10,8 @@ import pytest
 from conftest import check_error_line, copy_data
 
 from hand_crop import localiser, train_localiser, training
+from hand_crop.fit import build_network
+from hand_crop.network import load_layers, network, save_layers, shrink
 from preprocessing import load_films
 from util.errors import UserError
 from util.files import write_json
@@ -21,18 +23,18 @@ from util.splits import note_hand_crop
 
 def test_numpy_computes_what_keras_trained():
     keras.utils.set_random_seed(1)
-    network = training.build_network()
-    weights = network.get_weights()
+    trained = build_network()
+    weights = trained.get_weights()
     layers = list(zip(weights[::2], weights[1::2], strict=True))
     films = np.random.default_rng(0).integers(0, 256, (3, 64, 64)).astype(np.uint8)
-    expected = network(films[..., None].astype("float32"), training=False)
-    np.testing.assert_allclose(localiser.network(films, layers), expected, atol=1e-5)
+    expected = trained(films[..., None].astype("float32"), training=False)
+    np.testing.assert_allclose(network(films, layers), expected, atol=1e-5)
 
 
 def test_layers_survive_the_file(tmp_path):
-    layers = localiser.load_layers()
-    localiser.save_layers(layers, tmp_path / "layers.npz")
-    for ours, theirs in zip(localiser.load_layers(tmp_path / "layers.npz"), layers, strict=True):
+    layers = load_layers(localiser.WEIGHTS)
+    save_layers(layers, tmp_path / "layers.npz")
+    for ours, theirs in zip(load_layers(tmp_path / "layers.npz"), layers, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
@@ -249,7 +251,7 @@ def test_a_network_never_finds_the_hand_on_films_it_was_trained_on(monkeypatch):
         return numbers
 
     monkeypatch.setattr(training, "train", train)
-    monkeypatch.setattr(localiser, "find_boxes", find)
+    monkeypatch.setattr(training, "find_boxes", find)
     films = np.arange(13, dtype=np.uint8).reshape(13, 1, 1)
     joints = [np.array([[0.1, 0.2, 0.3 + i / 20, 0.8]]) for i in range(13)]
     found, hulls = training.cross_validate(films, joints, 20, 1)
@@ -271,8 +273,8 @@ def test_a_localiser_is_tested_trained_and_written(boxed, phantoms, tmp_path, ca
     assert len(networks) == training.FOLDS + 1
     n = len(list((phantoms / "test").iterdir()))
     assert f"{n} films, each found by a network that never saw it" in capsys.readouterr().out
-    film = localiser.shrink(two_hands())
-    assert localiser.network(film[None], localiser.load_layers(out)).shape == (1, 4)
+    film = shrink(two_hands())
+    assert network(film[None], load_layers(out)).shape == (1, 4)
 
 
 @pytest.mark.parametrize(

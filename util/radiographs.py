@@ -11,7 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hand_crop.localiser import find_hands, shrink
+from hand_crop.localiser import find_hands
+from hand_crop.network import shrink
 from hand_crop.orientation import degrees_turned
 from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError

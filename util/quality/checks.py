@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hand_crop.localiser import shrink
+from hand_crop.network import shrink
 from hand_crop.orientation import degrees_turned
 from util.data_folder import SPLITS, split_folder
 from util.errors import UserError

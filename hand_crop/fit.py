@@ -1,0 +1,29 @@
+"""Training of `hand_crop.network` by Keras."""
+
+import keras
+from keras import layers
+
+from hand_crop.network import SIDE
+
+
+def fit_network(batches, loss, steps, seed):
+    """Train a new `build_network` on batches for some steps; returns its layers as
+    `network` takes them."""
+    keras.utils.set_random_seed(seed)
+    network = build_network()
+    schedule = keras.optimizers.schedules.CosineDecay(2e-3, steps)
+    optimizer = keras.optimizers.AdamW(schedule, use_ema=True, ema_momentum=0.99)
+    network.compile(optimizer, loss, jit_compile=False)
+    network.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+    weights = network.get_weights()
+    return list(zip(weights[::2], weights[1::2], strict=True))
+
+
+def build_network():
+    """What `hand_crop.network` computes, in Keras."""
+    film = keras.Input((SIDE, SIDE, 1))
+    x = layers.Rescaling(1 / 127.5, -1)(film)
+    for channels in (16, 32, 48, 64):
+        x = layers.Conv2D(channels, 3, 2, "same", activation="relu")(x)
+    x = layers.Dropout(0.2)(layers.Flatten()(x))
+    return keras.Model(film, layers.Dense(4)(layers.Dense(64, "relu")(x)))

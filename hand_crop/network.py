@@ -1,0 +1,62 @@
+"""The small network that the localiser and the orientation share: four convolutions and two dense
+layers, trained by Keras (`hand_crop.fit`), and computed here by numpy alone, so that reading films
+needs no TensorFlow.
+"""
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+from util.files import write_atomically
+
+SIDE = 64  # pixels of a side of what the network sees
+CONTRAST = 4.0, (4, 4)  # CLAHE of what the network sees: clip limit, tiles
+
+
+def shrink(image):
+    """What the network sees of a film: uint8 `(64, 64)`, local contrast evened out, so that dark
+    films and light backgrounds look alike."""
+    small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return cv2.createCLAHE(*CONTRAST).apply(small)
+
+
+def network(films, layers):
+    """The four outputs for films `(n, 64, 64)`, as `shrink` gives them: `(n, 4)`. Of the localiser
+    they are the hull of the joints: left, top, right, bottom as shares of a film; of the
+    orientation the scores of 0 to 3 quarter turns. `layers`: (kernel, bias) of each, the first ones
+    convolutions, the last two dense."""
+    *convolutions, dense, out = layers
+    features = films.astype(np.float32)[..., None] / 127.5 - 1
+    for kernel, bias in convolutions:
+        features = np.maximum(convolve(features, kernel) + bias, 0)
+    hidden = np.maximum(features.reshape(len(films), -1) @ dense[0] + dense[1], 0)
+    return hidden @ out[0] + out[1]
+
+
+def with_mirror(films, layers):
+    """The outputs for films, and for their mirror images."""
+    return np.split(network(np.concatenate([films, films[:, :, ::-1]]), layers), 2)
+
+
+def convolve(features, kernel):
+    """Convolve `(n, h, w, C)` with `(3, 3, C, D)` in steps of 2, as Keras does with padding "same"
+    and even sides: `(n, h / 2, w / 2, D)`."""
+    padded = np.pad(features, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2]
+    return np.tensordot(windows, kernel, axes=((4, 5, 3), (0, 1, 2)))
+
+
+@cache
+def load_layers(path):
+    """Read the layers of `network` from a file, which `save_layers` wrote."""
+    with np.load(path) as file:
+        arrays = [file[name].astype(np.float32) for name in sorted(file.files)]
+    return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+
+def save_layers(layers, path):
+    """Write the layers of `network` in half precision."""
+    arrays = [array.astype(np.float16) for layer in layers for array in layer]
+    named = {f"{i:02d}": array for i, array in enumerate(arrays)}
+    write_atomically(path, lambda file: np.savez_compressed(file, **named))

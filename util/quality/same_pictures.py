@@ -61,34 +61,34 @@ def same_pictures(rows, films):
 
     `films[i]` is the Film of row i.
     """
-    good = [i for i, film in enumerate(films) if not film.reason]
-    first = {}
-    leader = list(range(len(films)))  # of each film, one that shows the same picture
-    for i in good:
-        leader[i] = first.setdefault(films[i].digest, i)
-    copied = {i for i in good if leader[i] != i}
-    copied |= {leader[i] for i in copied}
+    pairs, first, copied = [], {}, set()
+    for i, film in enumerate(films):
+        if not film.reason and (one := first.setdefault(film.digest, i)) != i:
+            pairs.append((one, i))
+            copied |= {one, i}
     likeness = dict.fromkeys(copied, 1.0)
-
-    def root(i):
-        while leader[i] != i:
-            i = leader[i]
-        return i
-
     unique = list(first.values())
     for a, b, correlation in similar_pairs([films[i] for i in unique]):
-        i, j = unique[a], unique[b]
-        for k in (i, j):
+        pairs.append((unique[a], unique[b]))
+        for k in pairs[-1]:
             likeness[k] = max(likeness.get(k, 0), correlation)
-        low, high = sorted((root(i), root(j)))
-        leader[high] = low
-    return number_groups(rows, [root(i) for i in range(len(films))], copied, likeness)
+    return number_groups(rows, groups_of(pairs, len(films)), copied, likeness)
 
 
-def number_groups(rows, roots, copied, likeness):
-    """The rows that share their root with another, sorted and numbered by group."""
+def groups_of(pairs, n):
+    """The number of the group of each of `n` films, as pairs of films connect them."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    i, j = np.array(pairs, int).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(i)), (i, j)), shape=(n, n))
+    return connected_components(graph, directed=False)[1]
+
+
+def number_groups(rows, groups, copied, likeness):
+    """The rows that share their group with another, sorted and numbered by group."""
     rows = rows.assign(
-        group=roots,
+        group=groups,
         match=["exact" if i in copied else "re-encoded" for i in range(len(rows))],
         correlation=[round(likeness.get(i, 0), 3) for i in range(len(rows))],
     )

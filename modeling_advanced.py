@@ -61,6 +61,23 @@ def sex_model(backbone, img_size, head, *, weights, activation, gender_units):
     return keras.Model([image, sex], head(features), name="sex_model")
 
 
+def pooled_head(model):
+    """What follows the pooled features of a model: features `(N, C)` (and sex) to months. The
+    layers are those of the model, so that training the one trains the other."""
+    # called anew: a model cut out of the graph (Keras 3.15) leaves the whole one without a config
+    features = keras.Input(model.get_layer("pooled").output.shape[1:], name="features")
+    inputs, x = features, features
+    if len(model.inputs) == 2:
+        sex = keras.Input((1,), name="sex")
+        inputs = [features, sex]
+        x = model.get_layer("fused")([features, model.get_layer("sex_dense")(sex)])
+    for name in ("dense", "dropout", "z", "months"):
+        x = model.get_layer(name)(x)
+    head = keras.Model(inputs, x, name="head")
+    head.dtype_policy = model.dtype_policy  # tells whether the loss needs scaling
+    return head
+
+
 def attn_sex_model(backbone, img_size, head, *, weights, activation, gender_units):
     """The project's first attention: a mask over positions weighs the features before pooling.
 

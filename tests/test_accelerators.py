@@ -18,12 +18,12 @@ from conftest import (
 
 import train_advanced
 import train_advanced_streamlined
+from modeling_advanced import pooled_head
 from preprocessing import load_films
 from util.accelerators import single_precision
 from util.build import build_from
 from util.epoch_end import averaged_weights
 from util.errors import UserError
-from util.features import pooled_head
 from util.optimizer import compile_model, learning_rate, make_optimizer
 from util.runs import Run
 from util.saved_state import Progress, read_state, restore, write_state

@@ -29,6 +29,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         super().__init__()
         self.phase, self.progress, self.args, self.run = phase, progress, args, run
         self.bn, self.stage = bn, stage
+        self.films_a_step = min(args.batch_size, len(stage.films))
         # traced when it is needed
         self.forward = compile_forward(stage.model, batchnorm_layers(stage.model))
 
@@ -36,7 +37,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         seed_dropout(self.stage.model, self.args.seed, epoch)
         self.started = time.perf_counter()
         self.bar = tqdm(
-            total=self.params["steps"] * min(self.args.batch_size, len(self.stage.films)),
+            total=self.params["steps"] * self.films_a_step,
             desc=f"{self.phase.name} {epoch + 1}/{self.phase.end}",
             unit="film",
             leave=False,
@@ -50,7 +51,7 @@ class EndOfEpoch(keras.callbacks.Callback):
                 "Lower --lr or --lr_finetune."
             )
         self.bar.set_postfix_str(f"train MAE {logs['mae']:.1f} months", refresh=False)
-        self.bar.update(min(self.args.batch_size, len(self.stage.films)))
+        self.bar.update(self.films_a_step)
 
     def on_epoch_end(self, epoch, logs=None):
         self.bar.close()
@@ -103,7 +104,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.model.stop_training = bool(stop)
 
     def report(self, epoch, logs, val_mae, better, seconds):
-        films = self.params["steps"] * min(self.args.batch_size, len(self.stage.films))
+        films = self.params["steps"] * self.films_a_step
         left = (self.phase.end - self.progress.next_epoch) * (time.perf_counter() - self.started)
         self.run.log(
             f"{self.phase.name:8s} epoch {epoch + 1:3d}/{self.phase.end}  "

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from modeling import backbone_of, input_scaling
+from modeling_advanced import pooled_head
 from preprocessing import VIEWS, Films, random_stream
 from util.augmentation import STRENGTHS, augment
 from util.data_folder import cache_path
@@ -102,8 +103,8 @@ def features_of(films, views, read, network, args):
         path = folder / f"{view_key(network, films, view, args)}.npy"
         features = load_features(path)
         if features is None:
-            shown = f"features {number}/{len(views)}" if args.verbose == 1 else None
-            features = compute_features(read, view, args.batch_size_eval, shown)
+            bar = f"features {number}/{len(views)}" if args.verbose == 1 else None
+            features = compute_features(read, view, args.batch_size_eval, bar)
             with cache_folder(folder):
                 write_atomically(path, lambda file, array=features: np.save(file, array))
         parts.append(features)
@@ -129,7 +130,7 @@ def feature_reader(model):
     return read
 
 
-def compute_features(read, pixels, batch_size, shown=None):
+def compute_features(read, pixels, batch_size, bar=None):
     """Pooled features float32 `(n, C)` of films, in batches of one shape that are made ahead."""
     n, size = len(pixels), min(batch_size, len(pixels))
     weak = weakref.ref(pixels)  # TensorFlow keeps `load` for the life of the process
@@ -144,9 +145,9 @@ def compute_features(read, pixels, batch_size, shown=None):
         return tf.ensure_shape(tf.numpy_function(load, [start], tf.uint8, stateful=False), shape)
 
     batches = tf.data.Dataset.range(0, n, size).map(shaped, tf.data.AUTOTUNE, deterministic=True)
-    bar = tqdm(batches.prefetch(4), shown, unit="batch", disable=None if shown else True)
+    steps = tqdm(batches.prefetch(4), bar, unit="batch", disable=None if bar else True)
     with enough_memory(size, shape[1], SMALLER_BATCHES):
-        return np.concatenate([read(images).numpy() for images in bar])[:n]
+        return np.concatenate([read(images).numpy() for images in steps])[:n]
 
 
 def network_key(model, args):
@@ -164,20 +165,3 @@ def view_key(network, films, view, args):
     key = hashlib.sha256(f"{network} {files} {view.changes}".encode())
     key.update(view[[0]].tobytes())  # tells when the code that changes films did
     return key.hexdigest()[:32]
-
-
-def pooled_head(model):
-    """What follows the pooled features of a model: features `(N, C)` (and sex) to months. The
-    layers are those of the model, so that training the one trains the other."""
-    # called anew: a model cut out of the graph (Keras 3.15) leaves the whole one without a config
-    features = keras.Input(model.get_layer("pooled").output.shape[1:], name="features")
-    inputs, x = features, features
-    if len(model.inputs) == 2:  # as in `sex_model`
-        sex = keras.Input((1,), name="sex")
-        inputs = [features, sex]
-        x = model.get_layer("fused")([features, model.get_layer("sex_dense")(sex)])
-    for name in ("dense", "dropout", "z", "months"):  # as in `months_head`
-        x = model.get_layer(name)(x)
-    head = keras.Model(inputs, x, name="head")
-    head.dtype_policy = model.dtype_policy  # tells whether the loss needs scaling
-    return head

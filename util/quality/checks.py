@@ -17,7 +17,7 @@ from hand_crop.network import shrink
 from hand_crop.orientation import degrees_turned
 from util.data_folder import SPLITS, split_folder
 from util.errors import UserError
-from util.files import shown
+from util.files import printable
 from util.film_files import NO_FILE, SEVERAL, list_films, match_films, split_usable
 from util.identity import film_keys, loose_name, patient_keys
 from util.image_kinds import image_kind
@@ -136,14 +136,14 @@ class Film:
 def check_data(tables, workers=None, progress=False):
     """Read the films of all rows and check them. Returns an Audit."""
     rows = tables.rows
-    shown = rows[rows["path"] != ""].drop_duplicates("path").reset_index(drop=True)
-    films = map_films(read_film, shown["path"], "checking films", workers, progress)
+    filmed = rows[rows["path"] != ""].drop_duplicates("path").reset_index(drop=True)
+    films = map_films(read_film, filmed["path"], "checking films", workers, progress)
     facts = ["kind", "depth", "width", "height", "levels", "inverted", "reason"]
-    frame = shown.assign(**{name: [getattr(film, name) for film in films] for name in facts})
+    frame = filmed.assign(**{name: [getattr(film, name) for film in films] for name in facts})
     readable = (frame["reason"] == "").to_numpy()
     frame["turned"] = 0
     frame.loc[readable, "turned"] = degrees_turned([f.small for f in films if not f.reason])
-    same = same_pictures(shown, films)
+    same = same_pictures(filmed, films)
     usable = [split_usable(part)[0] for _, part in rows.groupby("split", sort=False)]
     usable = pd.concat(usable, ignore_index=True)
     found = [*tables.flags, *check_films(frame), *check_same(same)]
@@ -223,7 +223,7 @@ def read_split(data_dir, split, male_value):
     text = {name: find_columns(table, name)[0] for name in ("boneage", "sex")}
 
     def shorten(path):
-        return shown(f"{SPLITS[split].folder}/{path.removeprefix(f'{folder}/')}")
+        return printable(f"{SPLITS[split].folder}/{path.removeprefix(f'{folder}/')}")
 
     rows = rows.assign(
         split=split,

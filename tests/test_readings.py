@@ -116,3 +116,28 @@ def test_evaluation_and_prediction_say_what_a_reader_would_say(trained, inside, 
     reading = int(found["reading"][0])
     assert f"a reader would say {reading // 12} y {reading % 12} mo" in process.stdout
     assert pd.read_csv(out)["reading"].tolist() == [reading]
+
+
+@pytest.mark.parametrize(("to", "kept"), [(12, True), (0.1, False)])
+def test_a_calibration_keeps_readings_where_its_readers_name_plates(
+    trained, inside, tmp_path, to, kept
+):
+    """`to`: months to which the readers of another hospital round."""
+    run, (folder, data) = tmp_path / "run", trained
+    shutil.copytree(folder, run)
+    films = {str(label): 100 for label in range(12, 229, 12)}
+    (run / "readings.json").write_text(json.dumps({"labels": {"male": films, "female": films}}))
+    table = pd.read_csv(run / "predictions_test_tta.csv", dtype={"id": str})
+    said = (to * (table["predicted"] / to).round()).round(1)
+    sex = table["sex"].map({1: "M", 0: "F"})
+    labels = pd.DataFrame({"id": table["id"], "boneage": said, "sex": sex})
+    labels.to_csv(tmp_path / "clinic.csv", index=False)
+    images = ["--images", data / "test"]
+    process = inside("evaluate.py", run, "--calibrate", tmp_path / "clinic.csv", *images)
+    assert process.returncode == 0, process.stderr
+    assert f"what a reader would say {'kept' if kept else 'left out'}" in process.stdout
+    film = data / "test" / f"{table['id'][0]}.png"
+    words = ["--model", run, "--sex", sex[0], "--calibration", "clinic"]
+    process = inside("predict.py", film, *words)
+    assert process.returncode == 0, process.stderr
+    assert ("a reader would say" in process.stdout) == kept

@@ -16,7 +16,7 @@ from util.backbones import sees_sex
 from util.calibration import correct_months
 from util.canvases import pixels_of
 from util.errors import UserError
-from util.hospital import calibrated_views, read_calibration
+from util.hospital import calibrated_views, keeps_readings, read_calibration
 from util.identity import LABELS
 from util.intervals import FEWEST, fit_half_widths, interval_bounds
 from util.metrics import (
@@ -92,6 +92,8 @@ class Ensemble:
         self.calibration, notes = choose_calibration(members, folders, calibration, views)
         self.notes = notes + localiser_notes(members)
         self.label_counts = add_counts([member.label_counts for member in members])
+        if calibration and not keeps_readings(self.calibration):
+            self.label_counts = None
         self.predictors = []
 
     def load(self, runtime="keras", precision="f32"):

@@ -33,8 +33,9 @@ from util.film_files import report_left_out
 from util.held_out import held_out
 from util.identity import fingerprint
 from util.intervals import evaluate_with_intervals, format_with_intervals
-from util.metrics import compare_predictions, format_comparison, seem_years
+from util.metrics import compare_predictions, format_comparison, judge_readings, seem_years
 from util.plots import plot_errors, show_plots
+from util.readings import with_readings
 from util.runs import next_prediction
 from util.selection import choose_greedily
 from util.splits import load_trained_split
@@ -113,7 +114,9 @@ def calibrate(ensemble, args):
     ensemble.load(args.runtime, args.precision)
     predictions, _ = ensemble.predict_labelled(films, args.batch_size_eval)
     hospital.check_months(predictions, args.calibrate)
-    calibration, _ = fit_calibration(predictions, ensemble.sees_sex, always=True)
+    calibration, judged = fit_calibration(predictions, ensemble.sees_sex, always=True)
+    if ensemble.label_counts:
+        calibration["readings"] = judge_readings(with_readings(judged, ensemble.label_counts))
     hospital.store_calibration(path, calibration, first.table, ensemble.views)
     print(hospital.format_named(calibration, path))
     if hospital.helps(calibration):

@@ -8,6 +8,7 @@ from util.files import write_new_json
 from util.identity import count_people, label_columns
 from util.intervals import LEVEL
 from util.metrics import SEXES, seem_years
+from util.readings import format_readings, readings_help
 from util.runs import Run
 from util.tta import describe_views, views_key, views_of
 
@@ -104,6 +105,12 @@ def helps(calibration):
     return calibration["gain"]["difference_ci95"][1] < 0
 
 
+def keeps_readings(calibration):
+    """Whether what a reader would say is clearly nearer to the labels of a calibration than months
+    are: readers of another hospital may have other habits."""
+    return "readings" in calibration and readings_help(calibration["readings"])
+
+
 def format_named(calibration, path):
     """A calibration of another hospital, for the terminal."""
     harms = calibration["gain"]["difference_ci95"][0] > 0
@@ -113,12 +120,14 @@ def format_named(calibration, path):
         f"{line['intercept']:+.1f}, fitted from {line['low']:.0f} to {line['high']:.0f} months"
         for sex, line in calibration["lines"].items()
     ]
+    readings = calibration.get("readings")
     return "\n".join(
         [
             f"calibration on {calibration['n']} films: {verdict}",
             f"  {format_gain(calibration['gain'])}",
             *(f"  {line}" for line in lines),
             f"  {LEVEL} interval: +-{calibration['half_width']['all']['months']:.1f} months",
+            *([f"  {format_readings(readings, keeps_readings(calibration))}"] if readings else []),
             f"stored: {path}",
         ]
     )

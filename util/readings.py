@@ -26,8 +26,12 @@ def fit_readings(labels, predictions, per_sex=True, seed=42):
     """
     counts = count_labels(labels, per_sex)
     gain = judge_readings(with_readings(predictions, counts), seed)
-    helps = gain["difference_ci95"] and gain["difference_ci95"][1] < 0
-    return counts if helps and share_of_plates(counts) >= 0.5 else None, gain
+    return counts if readings_help(gain) and share_of_plates(counts) >= 0.5 else None, gain
+
+
+def readings_help(gain):
+    """Whether readings are clearly nearer to labels than months are, by `judge_readings`."""
+    return bool(gain["difference_ci95"]) and gain["difference_ci95"][1] < 0
 
 
 def share_of_plates(counts):
@@ -101,7 +105,11 @@ def how_often(counts):
 
 def format_stored(stored):
     """What a run keeps of readings, in one line."""
-    gain, kept = stored["gain"], stored["labels"]
+    return format_readings(stored["gain"], stored["labels"])
+
+
+def format_readings(gain, kept):
+    """What readings are worth, and whether they are kept, in one line."""
     interval = format_interval(gain["difference_ci95"], sign="+")
     return (
         f"what a reader would say {'kept' if kept else 'left out'}: MAE {gain['mae']:.2f} on "

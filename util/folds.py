@@ -182,7 +182,7 @@ def describe_fold(member):
 
 def format_folds(rows):
     """The folds as a table for the terminal."""
-    lines = ["single folds, MAE in months: held out, then test"]
+    lines = ["single folds, the film alone, MAE in months: held out, then test"]
     for row in rows:
         parts = (
             f"{row[f'{split}_n']:6d}{row[f'{split}_mae']:8.2f}   "

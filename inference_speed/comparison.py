@@ -7,6 +7,7 @@ from util.errors import UserError
 
 REQUIRED = ("backbone", "batch_size", "median_inference_time_s", "total_params")
 TOLD = ("backbone", "route", "total_params")  # of every case that is compared
+NAMES = ("backbone", "route", "status")  # also one of digits alone
 NUMBERS = (
     "batch_size",
     "median_inference_time_s",
@@ -38,11 +39,9 @@ def read_benchmark(path):
             "Choose a file of compute_inference_speed."
         )
     table = table.assign(**{name: value for name, value in MISSING.items() if name not in table})
-    names = ["backbone", "route", "status"]
-    table[names] = table[names].astype("string")  # a name of digits alone too
     for name in [*NUMBERS, *(name for name in OPTIONAL if name in table)]:
         try:
-            table[name] = pd.to_numeric(table[name]).replace(np.inf, np.nan)
+            table[name] = pd.to_numeric(table[name]).replace([np.inf, -np.inf], np.nan)
         except (ValueError, TypeError):
             raise UserError(
                 f"a value of {name} is no number ({path}). Choose an unchanged file."
@@ -51,7 +50,9 @@ def read_benchmark(path):
     fine = (table["status"] == "ok") & (seconds > 0) & (table["batch_size"] > 0)
     fine &= table[list(TOLD)].notna().all(axis=1)
     failed = table[~fine].assign(
-        status=lambda rows: rows["status"].where(rows["status"] != "ok", "values are missing"),
+        status=lambda rows: (
+            rows["status"].fillna("no status").where(rows["status"] != "ok", "values are missing")
+        ),
         backbone=lambda rows: rows["backbone"].fillna("no backbone"),
         route=lambda rows: rows["route"].fillna("no route"),
     )
@@ -69,7 +70,7 @@ def read_table(path):
     if not path.is_file():
         raise UserError(f"no such file ({path}). Check --csv_file.")
     try:
-        return pd.read_csv(path)
+        return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str))
     except ValueError:  # empty, not text, or no table
         raise UserError(f"not a CSV ({path}). Choose a file of compute_inference_speed.") from None
 

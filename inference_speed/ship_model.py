@@ -21,6 +21,7 @@ import numpy as np
 from inference_speed.parity import TOLERANCES, differences, predict_sample, run_films
 from util.errors import UserError, run_command
 from util.options import new_parser
+from util.quiet import import_tensorflow
 
 LARGEST_DIFFERENCE = TOLERANCES["f32"]["max"]  # months
 SMALL = 140_000  # values; smaller arrays, those of the first layers, stay in single precision
@@ -69,6 +70,7 @@ def main(argv=None):
         raise UserError(f"the run has no lists of its films ({args.run}). Leave out --film_hashes.")
     if out.exists():
         raise UserError(f"the folder is there already ({out}). Choose another --out.")
+    import_tensorflow()
     load_run_model(run)  # or say why it can't be
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=".ship-") as work:

@@ -55,7 +55,7 @@ def draw_bars(figure, timed, comparison, colours):
     known = memory.dropna()
     write_values(right, known.index, known, known)
     left.set(xlabel="ms an image at batch 1 (line: to p95)")
-    left.set_yticks(range(len(names)), names)
+    left.set_yticks(range(len(names)), names, parse_math=False)
     left.invert_yaxis()
     middle.set(xlabel="images/s at the best batch size")
     right.set(xlabel="peak memory (MB)", visible=len(known) > 0)

@@ -122,6 +122,10 @@ def test_intervals_of_errors_that_have_a_sign_are_not_cut_at_zero():
     assert low < 0
     assert bootstrap_interval([-1.0, -2.0]) == pytest.approx([-high, -low])
     assert bootstrap_interval([1.0, 2.0], least=0) == [0, high]
+    films = pd.DataFrame({"id": ["1", "2"], "sex": [1, 0], "boneage": [60.0, 90.0]})
+    metrics = evaluate_predictions(label_predictions(films, [60.5, 100.0]))
+    assert metrics["mae_ci95"][0] == 0
+    assert metrics["bias_ci95"][0] < 0
 
 
 def test_one_film_has_no_interval_and_tells_no_difference(many):

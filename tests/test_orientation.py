@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from hand_crop import train_orientation
-from hand_crop.localiser import load_layers
-from hand_crop.network import network, shrink
+from hand_crop.network import load_layers, network, shrink
 from hand_crop.orientation import WEIGHTS, degrees_turned, turn_chances
 from util.phantoms import draw_phantom
 from util.pixel_cache import read_pixels

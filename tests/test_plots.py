@@ -17,5 +17,10 @@ def test_pictures_take_any_name(tmp_path):
     film = np.full((1, 8, 8), 128, np.uint8)
     paths.append(plots.plot_contact_sheet(film, [name[:9]], tmp_path / "sheet.png", name[:9]))
     assert all(cv2.imread(str(path)) is not None for path in paths)
-    history = pd.DataFrame({"lr": np.geomspace(1e-6, 1, 50), "loss": 1.0, "smoothed": 1.0})
-    plots.plot_lr_range(history, None, tmp_path / "curve.png")  # whose powers of 10 are formulas
+
+
+def test_powers_of_ten_at_an_axis_stay_formulas(tmp_path):
+    figure, axis = plots.subplots(figsize=(2, 2))
+    axis.set(xscale="log", xlim=(1e-6, 1))
+    plots.save(figure, tmp_path / "log.png")
+    assert all(text.get_parse_math() for text in axis.get_xticklabels())

@@ -88,6 +88,28 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".my-own-notes", "state.npz"]
 
 
+def test_a_run_that_is_discarded_is_gone_at_once(tmp_path, monkeypatch):
+    """Also where the process is killed meanwhile: half a folder would be in the way of the next."""
+
+    def killed(folder, ignore_errors=False):
+        if folder.exists():
+            raise KeyboardInterrupt
+
+    run = Run(tmp_path / "run", verbose=0)
+    run.write_json("config.json", {})
+    monkeypatch.setattr("util.runs.shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.discard()
+    assert not run.folder.exists()
+
+
+def test_a_run_of_the_longest_name_is_discarded_too(tmp_path):
+    run = Run(tmp_path / (255 * "x"), verbose=0)
+    run.write_json("config.json", {})
+    run.discard()
+    assert not run.folder.exists()
+
+
 def test_a_folder_that_holds_anything_is_not_written_into(tmp_path):
     (tmp_path / "out").mkdir()
     assert new_folder(tmp_path / "out") == tmp_path / "out"

@@ -2,10 +2,13 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import pandas as pd
 import pytest
+from conftest import ROOT, check_error_line
 
 from inference_speed import ship_model
 from util.ensemble import Member
@@ -91,8 +94,9 @@ def test_a_damaged_model_is_one_line(small_run, tmp_path):
     damaged = tmp_path / "damaged"
     shutil.copytree(small_run, damaged)
     (damaged / "model.keras").write_bytes((small_run / "model.keras").read_bytes()[:100])
-    with pytest.raises(UserError, match="the model can't be loaded"):
-        ship_model.main([str(damaged), "--out", str(tmp_path / "out")])
+    words = ["-m", "inference_speed.ship_model", damaged, "--out", tmp_path / "out"]
+    process = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+    check_error_line(process, "the model can't be loaded")
     assert not (tmp_path / "out").exists()
 
 

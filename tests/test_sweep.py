@@ -263,7 +263,7 @@ def test_a_mistyped_sweep_is_not_summarised(inside, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", ["", "backbone;status\nmobilenet;done\n"])
+@pytest.mark.parametrize("content", ["", "backbone;status\nmobilenet;done\n", "backbone\n224\n"])
 def test_a_table_that_is_none_any_more_is_told_before_any_training(
     inside, tmp_path, phantoms, content
 ):
@@ -285,14 +285,18 @@ def test_a_table_that_is_none_any_more_is_told_before_any_training(
     assert (tmp_path / "sex" / "summary.csv").read_text() == content
 
 
-def test_ctrl_c_leaves_a_training_the_time_to_end(tmp_path):
+@pytest.mark.parametrize("interrupt", [os.killpg, os.kill])
+def test_ctrl_c_leaves_a_training_the_time_to_end(tmp_path, interrupt):
     """Which removes the folder of a run that has no epoch yet; killed, it would stay."""
     (tmp_path / "train.py").write_text(
         "import pathlib, time\n"
         "try:\n    pathlib.Path('begun').touch()\n    time.sleep(60)\n"
         "except KeyboardInterrupt:\n    time.sleep(1)\n    pathlib.Path('ended').touch()\n"
     )
-    code = "import sys; from util.sweep import run_to_its_end; run_to_its_end([sys.executable, 'train.py'])"
+    code = (
+        "import sys; from util import sweep; sweep.TIME_TO_NOTICE = 2; "
+        "sweep.run_to_its_end([sys.executable, 'train.py'])"
+    )
     sweep = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -302,7 +306,7 @@ def test_ctrl_c_leaves_a_training_the_time_to_end(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_until((tmp_path / "begun").exists)
-    os.killpg(sweep.pid, signal.SIGINT)
+    interrupt(sweep.pid, signal.SIGINT)  # the group, as Ctrl-C does, or the sweep alone
     assert b"KeyboardInterrupt" in sweep.communicate(timeout=60)[1]
     assert (tmp_path / "ended").exists()
 

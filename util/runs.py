@@ -113,8 +113,11 @@ class Run:
         if not (self.folder / STATE).exists():
             leaving = self.folder.with_name(f".{self.folder.name}.removed")  # whole, or not at all
             shutil.rmtree(leaving, ignore_errors=True)
-            self.folder.rename(leaving)
-            shutil.rmtree(leaving)
+            try:
+                self.folder.rename(leaving)
+            except OSError:  # a mount point, or a name that gets too long
+                leaving = self.folder
+            shutil.rmtree(leaving, ignore_errors=True)  # why the run failed is what counts
 
 
 def next_prediction(model, sees_sex, words=""):

@@ -2,9 +2,11 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +22,7 @@ from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
 from util.runs import Run, best_row, changed_options, lasting_options
 
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
-TIME_TO_STOP = 30  # seconds
+TIME_TO_NOTICE, TIME_TO_STOP = 5, 30  # seconds
 
 
 @dataclass
@@ -158,16 +160,19 @@ def train_run(run):
 
 
 def run_to_its_end(command):
-    """Run a command, as `subprocess.run` does, but that Ctrl-C, which ends it too, leaves it the
-    time to: a training that is stopped removes what can't be gone on with."""
+    """Run a command, as `subprocess.run` does, but that an interrupt leaves it the time to end: a
+    training that is stopped removes what can't be gone on with. Ctrl-C reaches both; a command that
+    has not ended after TIME_TO_NOTICE, as only this process was interrupted, is interrupted too."""
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             _, errors = process.communicate()
         except KeyboardInterrupt:
-            try:
-                process.communicate(timeout=TIME_TO_STOP)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            interrupt = partial(process.send_signal, signal.SIGINT)
+            for seconds, stop in ((TIME_TO_NOTICE, interrupt), (TIME_TO_STOP, process.kill)):
+                try:
+                    process.communicate(timeout=seconds)
+                except subprocess.TimeoutExpired:
+                    stop()
             raise
     return subprocess.CompletedProcess(command, process.returncode, stderr=errors)
 
@@ -210,12 +215,12 @@ def write_summary(folder, runs):
 def read_summary(path):
     """The rows of a summary.csv, as it was left; UserError when it is none, or none any more."""
     try:
-        rows = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        rows = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"backbone": str})
     except ValueError:  # empty, not text, or no table
         rows = pd.DataFrame()
     if not {"backbone", "status"} <= set(rows):
         raise UserError(f"no table of a sweep ({path}). Move it away, it is written anew.")
-    return rows
+    return rows.dropna(subset=["backbone"])
 
 
 def summarise(run, metrics):

@@ -21,7 +21,6 @@ import numpy as np
 from inference_speed.parity import TOLERANCES, differences, predict_sample, run_films
 from util.errors import UserError, run_command
 from util.options import new_parser
-from util.quiet import import_tensorflow
 
 LARGEST_DIFFERENCE = TOLERANCES["f32"]["max"]  # months
 SMALL = 140_000  # values; smaller arrays, those of the first layers, stay in single precision
@@ -53,13 +52,13 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from util.files import write_csv
+    from util.prediction import load_predictor
     from util.runs import (
         CALIBRATION,
         FILM_HASHES,
         FILM_LISTS,
         READINGS,
         Run,
-        load_run_model,
         read_run,
     )
 
@@ -70,16 +69,18 @@ def main(argv=None):
         raise UserError(f"the run has no lists of its films ({args.run}). Leave out --film_hashes.")
     if out.exists():
         raise UserError(f"the folder is there already ({out}). Choose another --out.")
-    import_tensorflow()
-    load_run_model(run)  # or say why it can't be
+    predict = load_predictor(run, "keras")
+    sample = run_films(config["options"], ["val"], n=600)  # where they can be read
+    expected = predict_sample(predict, sample)
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=".ship-") as work:
         shipped = Run(Path(work) / out.name)
         halve(run.model_path, shipped.path("model.keras"))
-        largest, films = largest_difference(run, shipped, config["options"])
+        months = predict_sample(load_predictor(shipped, "keras"), sample)
+        largest = differences(months, expected)["max"]
         if not largest <= LARGEST_DIFFERENCE:  # NaN is none
             raise UserError(
-                f"in half precision {films} are up to {largest:.3f} months off, allowed "
+                f"in half precision {sample.title} are up to {largest:.3f} months off, allowed "
                 f"{LARGEST_DIFFERENCE} ({args.run}). Ship the run as it is."
             )
         shipped.write_json("config.json", portable(config))
@@ -90,7 +91,7 @@ def main(argv=None):
             write_csv(shipped.path(FILM_HASHES), hash_splits(run))
         shipped.folder.rename(out)
     size = (out / "model.keras").stat().st_size / 1e6
-    print(f"{out}: {size:.2f} MB, {films} up to {largest:.3f} months off")
+    print(f"{out}: {size:.2f} MB, {sample.title} up to {largest:.3f} months off")
 
 
 def portable(config):
@@ -165,16 +166,6 @@ def copy_group(group, copy):
             large = np.size(values) > SMALL
             copy.create_dataset(name, data=values.astype(np.float16) if large else values)
             copy[name].attrs.update(item.attrs)
-
-
-def largest_difference(run, shipped, options):
-    """By how many months the two differ at most, and on what films: those of validation where they
-    can be read."""
-    from util.prediction import load_predictor
-
-    sample = run_films(options, ["val"], n=600)
-    months = [predict_sample(load_predictor(model, "keras"), sample) for model in (run, shipped)]
-    return differences(*months)["max"], sample.title
 
 
 if __name__ == "__main__":

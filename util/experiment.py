@@ -15,7 +15,7 @@ from util.intervals import format_with_intervals
 from util.phases import plan_phases
 from util.processes import STARTED_BY_A_SWEEP
 from util.quiet import import_tensorflow
-from util.readings import format_stored
+from util.readings import format_kept
 from util.run_pictures import draw_run
 from util.runs import (
     CALIBRATION,
@@ -166,7 +166,7 @@ def report(run, metrics, args):
     for calibration in (run.read_json(CALIBRATION) or {}).values():
         run.log(format_calibration(calibration))
     if readings := run.read_json(READINGS):  # of an older run there are none
-        run.log(format_stored(readings))
+        run.log(format_kept(readings["gain"], readings["labels"]))
     for name, title in titles.items():
         if name in metrics:
             run.log(format_with_intervals(metrics[name], title))

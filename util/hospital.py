@@ -8,7 +8,7 @@ from util.files import write_new_json
 from util.identity import count_people, label_columns
 from util.intervals import LEVEL
 from util.metrics import SEXES, seem_years
-from util.readings import format_readings, readings_help
+from util.readings import format_kept, readings_help
 from util.runs import Run
 from util.tta import describe_views, views_key, views_of
 
@@ -127,7 +127,7 @@ def format_named(calibration, path):
             f"  {format_gain(calibration['gain'])}",
             *(f"  {line}" for line in lines),
             f"  {LEVEL} interval: +-{calibration['half_width']['all']['months']:.1f} months",
-            *([f"  {format_readings(readings, keeps_readings(calibration))}"] if readings else []),
+            *([f"  {format_kept(readings, keeps_readings(calibration))}"] if readings else []),
             f"stored: {path}",
         ]
     )

@@ -56,7 +56,7 @@ def hash_films(table):
 def are_among(table, films, label=True):
     """Which films `(n,)` of a table are among others: by id, leading zeros aside, sex and label, or
     without the label."""
-    keys = ["id", "sex", "boneage"] if label else ["id", "sex"]
+    keys = LABELS if label else ["id", "sex"]
     one, other = (part.assign(id=part["id"].map(loose_name))[keys] for part in (table, films))
     both = one.merge(other.drop_duplicates(), how="left", indicator=True)
     return (both["_merge"] == "both").to_numpy(copy=True)

@@ -103,12 +103,7 @@ def how_often(counts):
     return films / (near @ films / (AROUND * np.sqrt(2 * np.pi)))
 
 
-def format_stored(stored):
-    """What a run keeps of readings, in one line."""
-    return format_readings(stored["gain"], stored["labels"])
-
-
-def format_readings(gain, kept):
+def format_kept(gain, kept):
     """What readings are worth, and whether they are kept, in one line."""
     interval = format_interval(gain["difference_ci95"], sign="+")
     return (

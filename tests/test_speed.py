@@ -1,5 +1,5 @@
 """Slow-downs by far: each job takes turns with a plain script that does the same, on the same
-files. The ratios asked for are far from those measured (docs/RESULTS.md), as tests share a machine.
+files. The ratios asked for are far from those measured (docs/SPEED.md), as tests share a machine.
 And all benchmarks run, on next to nothing."""
 
 import subprocess

@@ -93,7 +93,7 @@ def warp(image, matrix):
     """Apply a 2 x 3 affine matrix to a film; what comes in from outside has its border level.
 
     Linear interpolation between pixels takes 40 % of the finest detail away: the film is sharpened
-    before by as much, which costs half of what cubic interpolation would (docs/RESULTS.md).
+    before by as much, which costs half of what cubic interpolation would (docs/HISTORY.md).
     """
     border = border_level(image)
     if not np.array_equal(matrix, matrix.round()):

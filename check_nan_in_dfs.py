@@ -14,6 +14,7 @@ something is flagged.
 from pathlib import Path
 
 from util.errors import run_command
+from util.files import check_place, new_folder
 from util.options import add_male_value, add_seed, add_show, add_workers, new_parser
 
 
@@ -32,7 +33,6 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.files import check_place, new_folder
     from util.quality.checks import check_data, read_tables
     from util.quality.report import format_summary, write_report
     from util.split_table import training_command

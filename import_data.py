@@ -16,6 +16,7 @@ import math
 from pathlib import Path
 
 from util.errors import run_command
+from util.files import write_csv
 from util.options import add_male_value, add_seed, count, new_parser, number
 
 SHARES = (0.8, 0.1, 0.1)  # of films for training, validation and test
@@ -57,7 +58,6 @@ def main(argv=None):
 
     from util import importing
     from util.data_folder import LEFT_OUT, SPLITS, new_data_folder
-    from util.files import write_csv
     from util.film_files import report_left_out
     from util.identity import loose_name
     from util.split_table import next_training, print_splits, training_command

@@ -6,6 +6,7 @@ real films.
 """
 
 from util.errors import UserError, run_command
+from util.files import quote
 from util.options import add_seed, count, new_parser
 
 
@@ -22,7 +23,6 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.files import quote
     from util.phantoms import write_phantoms
     from util.split_table import next_training, print_splits
 

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from util.errors import run_command
+from util.files import check_new_file
 from util.growth import LAST_AGE
 from util.option_rules import RUN_RULES, parse_effective
 from util.options import (
@@ -109,7 +110,6 @@ def main(argv=None):
             file=sys.stderr,
         )
     from util.ensemble import Ensemble, choose_views, read_members
-    from util.files import check_new_file
     from util.film_ages import add_children, list_named, print_ages
     from util.occlusion import check_explained, explain_films
 

@@ -23,7 +23,7 @@ from util.film_files import count_reasons, list_films, match_films, split_usable
 from util.pixel_cache import Pixels, read_pixels
 from util.tables import read_labels
 
-ORDER, AUGMENT, VIEWS = 0, 1, 2  # purposes of random streams
+ORDER, AUGMENT, FEATURES = 0, 1, 2  # purposes of random streams
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Films:
     def keep(self, rows):
         """The films of a mask `(n,)`, with the same `left_out`."""
         table = self.table[rows].reset_index(drop=True)
-        return Films(table, self.pixels.keep(np.flatnonzero(rows)), self.left_out)
+        return Films(table, self.pixels.keep(rows), self.left_out)
 
 
 class Batch(NamedTuple):
@@ -133,7 +133,7 @@ def read_films(usable, left_out, img_size, fit, cache_dir=None, label="films"):
     bad = usable.loc[~good, ["id", "filename"]].assign(reason=list(failures.values()))
     return Films(
         table=usable[good].reset_index(drop=True),
-        pixels=pixels.keep(np.flatnonzero(good)),
+        pixels=pixels.keep(good),
         left_out=pd.concat([left_out, bad], ignore_index=True),
     )
 

@@ -17,6 +17,7 @@ from util.backbones import BACKBONES
 from util.data_folder import cache_path
 from util.errors import run_command
 from util.options import count, new_parser
+from util.phantoms import write_phantoms
 
 SHARES = {"val": 0.1, "test": 0.1}  # of the number of training films
 
@@ -30,8 +31,6 @@ def main():
     parser.add_argument("--views", type=count(1, 3), default=3, help="views in a run on features")
     add_turns(parser)
     args = parser.parse_args()
-    from util.phantoms import write_phantoms
-
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "Data"
         some = {split: round(share * args.films) for split, share in SHARES.items()}

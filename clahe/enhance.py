@@ -18,7 +18,7 @@ from util.errors import UserError
 from util.files import write_atomically, write_json
 from util.film_files import list_films, stem_of
 from util.parallel import map_films
-from util.radiographs import RadiographError, decode, read_bytes, stretch_contrast
+from util.radiographs import RadiographError, read_image, stretch_contrast
 
 CLIP_LIMIT = 2.0
 TILE_GRID = 8  # tiles along each side; 64, as earlier versions had it, boosts noise
@@ -183,7 +183,7 @@ def png_depth(path):
 
 def enhance_film(film, copy, clip_limit, tile_grid):
     """Write the enhanced copy of a film, of 8 bits, with the film's time."""
-    image = apply_clahe(decode(read_bytes(film), film), clip_limit, tile_grid)
+    image = apply_clahe(read_image(film), clip_limit, tile_grid)
     copy.parent.mkdir(parents=True, exist_ok=True)
 
     def write(file):

@@ -1,15 +1,18 @@
 """Training of `hand_crop.network` by Keras."""
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from hand_crop.network import SIDE
 
 
-def fit_network(batches, loss, steps, seed):
-    """Train a new `build_network` on batches for some steps; returns its layers as
-    `network` takes them."""
+def fit_network(draw, loss, steps, seed):
+    """Train a new `build_network` for some steps; returns its layers as `network` takes them.
+    `draw()` yields endless batches of equal shape: (films as the network sees them, labels)."""
     keras.utils.set_random_seed(seed)
+    shapes = [tf.TensorSpec(part.shape, part.dtype) for part in next(draw())]
+    batches = tf.data.Dataset.from_generator(draw, output_signature=tuple(shapes)).prefetch(4)
     network = build_network()
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     optimizer = keras.optimizers.AdamW(schedule, use_ema=True, ema_momentum=0.99)

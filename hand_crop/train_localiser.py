@@ -7,9 +7,33 @@ Films are divided in four parts; each is predicted by a network that never saw i
 trained on all of them and written to --out.
 """
 
+from itertools import count
+
+import cv2
+import numpy as np
+import pandas as pd
+
 from hand_crop.command import add_training, check_out
-from util.errors import run_command
+from hand_crop.localiser import find_boxes
+from hand_crop.network import save_layers, shrink
+from preprocessing import random_stream
+from util.augmentation import Augmentation, random_affine, random_grey_table, warp
+from util.errors import UserError, run_command
+from util.film_files import list_films, match_films
 from util.options import new_parser
+from util.pixel_cache import read_pixels
+from util.quiet import import_tensorflow
+from util.tables import clean_id, read_table
+
+FILM_SIDE = 160  # pixels of a film that is changed at random before it is shrunk for the network
+BATCH = 32
+HANDS = 0  # purpose of the random streams of the changes
+FOLDS = 4
+CHANGES = Augmentation(rotation=25, zoom=0.25, aspect=0.2, shift=0.12, gamma=0.6, contrast=0.2)
+FRAMED = 0.3  # share of films that get a frame
+WHOLE = np.array([0, 0, 1, 1])
+BEYOND = 0.01  # of the film's side: so far may a box reach out of it
+CORNERS = ["xmin", "ymin", "xmax", "ymax"]
 
 
 def parse_args(argv=None):
@@ -22,17 +46,124 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     check_out(args.out)
-    from util.quiet import import_tensorflow
-
     import_tensorflow()
-    from hand_crop import training
-    from hand_crop.network import save_layers
-
-    films, joints = training.read_boxes(args.boxes, args.images)
-    training.report(*training.cross_validate(films, joints, args.steps, args.seed))
+    films, joints = read_boxes(args.boxes, args.images)
+    report(*cross_validate(films, joints, args.steps, args.seed))
     if args.out:
-        save_layers(training.train(films, joints, args.steps, args.seed), args.out)
+        save_layers(train(films, joints, args.steps, args.seed), args.out)
         print(f"weights: {args.out}")
+
+
+def read_boxes(table, folder):
+    """Read films uint8 `(n, 160, 160)`, and for each its joint boxes `(k, 4)`: left, top, right,
+    bottom as shares of the film. UserError when there are too few, or boxes are none."""
+    boxes = read_table(table)
+    missing = [column for column in ("id", *CORNERS) if column not in boxes]
+    if missing:
+        raise UserError(f"no column {missing[0]} ({table}). Needed: id, {', '.join(CORNERS)}.")
+    boxes["id"] = boxes["id"].map(clean_id)
+    boxes[CORNERS] = boxes[CORNERS].apply(pd.to_numeric, errors="coerce")
+    if boxes[CORNERS].isna().any(axis=None):
+        raise UserError(f"a corner that is no number ({table}). Correct or remove its row.")
+    check_shares(boxes[CORNERS], table)
+    labels = pd.DataFrame({"id": boxes["id"].unique(), "filename": ""})
+    found = match_films(labels, list_films(folder)).query("path != ''")
+    if len(found) < FOLDS:
+        raise UserError(
+            f"{len(found)} films of the table ({table}) are in the folder ({folder}), {FOLDS} or more "
+            "are needed. Check both."
+        )
+    pixels, failures = read_pixels(found["path"].tolist(), FILM_SIDE, "stretch", label="films")
+    good = [i for i in range(len(found)) if i not in failures]
+    by_id = dict(list(boxes.groupby("id")))
+    joints = [by_id[id_][CORNERS].to_numpy() for id_ in found["id"].iloc[good]]
+    return pixels[good], joints
+
+
+def check_shares(corners, table):
+    """UserError when boxes are no shares of the film, as those in pixels, or are empty."""
+    low, high = corners[["xmin", "ymin"]].to_numpy(), corners[["xmax", "ymax"]].to_numpy()
+    bad = ((low < -BEYOND) | (high > 1 + BEYOND) | (low >= high)).any(axis=1)
+    if bad.any():
+        raise UserError(
+            f"{bad.sum()} boxes are no shares of the film's sides, 0 <= min < max <= 1 ({table}, "
+            f"line {corners.index[bad][0]}). Divide pixels by the film's sides, or correct rows."
+        )
+
+
+def cross_validate(films, joints, steps, seed):
+    """Find the hand on each film by a network that was trained without it. Returns boxes to keep
+    (4 shares, or None where it is not certain) and the hulls of the joints, a list each."""
+    order = np.random.default_rng(seed).permutation(len(films))
+    found = [None] * len(films)
+    for fold in range(FOLDS):
+        unseen = order[fold::FOLDS]
+        seen = np.setdiff1d(order, unseen)
+        network = train(films[seen], [joints[i] for i in seen], steps, seed)
+        boxes = find_boxes(list(films[unseen]), network)
+        for i, box in zip(unseen, boxes, strict=True):
+            found[i] = box
+        print(f"part {fold + 1} of {FOLDS} is done", flush=True)
+    return found, [hull(boxes) for boxes in joints]
+
+
+def report(found, hulls):
+    """Print in how many films no joint is cut, and how much of a film is kept."""
+    boxes = np.stack([WHOLE if box is None else box for box in found])
+    inside = (boxes[:, :2] <= np.stack(hulls)[:, :2]) & (boxes[:, 2:] >= np.stack(hulls)[:, 2:])
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    print(f"{len(boxes)} films, each found by a network that never saw it")
+    print(f"  no joint is cut in   {100 * inside.all(axis=1).mean():.1f} %")
+    print(f"  median area kept     {100 * np.median(areas):.1f} %")
+    print(f"  unsure, taken whole  {sum(box is None for box in found)}")
+
+
+def train(films, joints, steps, seed):
+    """Train a network on films, changed at random, and the hulls of their joints for some steps;
+    returns its layers as `hand_crop.network` takes them."""
+    from hand_crop.fit import fit_network
+
+    def draw():
+        for step in count():
+            rng = random_stream(seed, HANDS, 0, step)
+            rows = rng.integers(0, len(films), BATCH)
+            pairs = [change(films[i], joints[i], rng) for i in rows]
+            images, hulls = zip(*pairs, strict=True)
+            yield np.stack(images)[..., None], np.stack(hulls).astype(np.float32)
+
+    return fit_network(draw, "mae", steps, seed)
+
+
+def change(film, boxes, rng):
+    """Turn, shift, scale and frame a film at random, and its joints with it. Returns what the
+    network sees, and the hull of the joints."""
+    matrix = random_affine(FILM_SIDE, rng, CHANGES)
+    film, box = warp(film, matrix), hull(boxes, matrix)
+    if rng.random() < FRAMED:
+        film = add_frame(film, box, rng)
+    film = cv2.LUT(film, random_grey_table(rng, CHANGES))
+    return shrink(film), np.clip(box, 0, 1)
+
+
+def add_frame(film, box, rng):
+    """Paint a frame of one grey around a film, as wide as the joints allow."""
+    left, top = (rng.uniform(0, np.clip(box[:2], 0, 0.2)) * FILM_SIDE).astype(int)
+    margins = (rng.uniform(0, np.clip(1 - box[2:], 0, 0.2)) * FILM_SIDE).astype(int)
+    right, bottom = FILM_SIDE - margins
+    framed = np.full_like(film, rng.choice([0, 60, 110, 255]))
+    framed[top:bottom, left:right] = film[top:bottom, left:right]
+    return framed
+
+
+def hull(boxes, matrix=None):
+    """The smallest box around boxes `(k, 4)`, all as shares of the film; first moved by a 2 x 3
+    matrix of pixels, which keeps their sides upright."""
+    centres, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    if matrix is not None:
+        linear, offset = matrix[:, :2], matrix[:, 2]
+        centres = (centres * FILM_SIDE @ linear.T + offset) / FILM_SIDE
+        halves = halves * np.linalg.norm(linear, axis=0)  # how far each axis is scaled
+    return np.concatenate([(centres - halves).min(axis=0), (centres + halves).max(axis=0)])
 
 
 if __name__ == "__main__":

@@ -12,14 +12,17 @@ import cv2
 import numpy as np
 
 from hand_crop.command import add_training, check_out
-from hand_crop.network import SIDE as NETWORK_SIDE
 from hand_crop.network import save_layers, shrink
 from hand_crop.orientation import CERTAIN, FROM_MIRROR, turn_chances
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError, run_command
+from util.film_files import films_or_error
 from util.options import new_parser
+from util.parallel import map_films
+from util.quiet import import_tensorflow
+from util.radiographs import RadiographError, cut_to_hands, prepare, read_image, to_canvas
 
-SIDE = 128  # pixels of a film that is changed at random before it is shrunk for the network
+FILM_SIDE = 128  # pixels of a film that is changed at random before it is shrunk for the network
 BATCH = 64
 LEAST = 8  # films
 CHANGES = Augmentation(
@@ -36,8 +39,6 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     check_out(args.out)
-    from util.quiet import import_tensorflow
-
     import_tensorflow()
     films = read_turned(args.images)
     order = np.random.default_rng(args.seed).permutation(len(films))
@@ -50,10 +51,7 @@ def main(argv=None):
 
 def read_turned(folder):
     """Read the upright films of a folder, each turned by 0, 90, 180 and 270 degrees before it is
-    cut to the hand, as that may go wrong then, and whole: uint8 `(n, 2, 4, SIDE, SIDE)`."""
-    from util.film_files import films_or_error
-    from util.parallel import map_films
-
+    cut to the hand, as that may go wrong then, and whole: uint8 `(n, 2, 4, 128, 128)`."""
     paths = films_or_error(Path(folder))
     films = [
         film for film in map_films(turn_film, paths, "films", progress=True) if film is not None
@@ -64,30 +62,22 @@ def read_turned(folder):
 
 
 def turn_film(path):
-    """One film of `read_turned`: uint8 `(2, 4, SIDE, SIDE)`; None when it can't be read."""
-    from util.radiographs import (
-        RadiographError,
-        cut_to_hands,
-        decode,
-        prepare,
-        read_bytes,
-        to_canvas,
-    )
-
+    """One film of `read_turned`: uint8 `(2, 4, 128, 128)`; None when it can't be read."""
     try:
-        image = decode(read_bytes(path), path)
+        image = read_image(path)
         turned = [np.ascontiguousarray(np.rot90(image, turns)) for turns in range(4)]
         pairs = [(film, prepare(film, path)) for film in turned]
     except RadiographError:
         return None
     cut, whole = [film for film, _ in cut_to_hands(pairs)], [film for _, film in pairs]
-    return np.stack([[to_canvas(film, SIDE, "hand") for film in kind] for kind in (cut, whole)])
+    return np.stack(
+        [[to_canvas(film, FILM_SIDE, "hand") for film in kind] for kind in (cut, whole)]
+    )
 
 
 def train(films, steps, seed):
     """Train a network for some steps; returns its layers as `hand_crop.network` takes them."""
     import keras
-    import tensorflow as tf
 
     from hand_crop.fit import fit_network
 
@@ -98,13 +88,8 @@ def train(films, steps, seed):
             images, turns = zip(*pairs, strict=True)
             yield np.stack(images)[..., None], np.array(turns)
 
-    shapes = (
-        tf.TensorSpec((BATCH, NETWORK_SIDE, NETWORK_SIDE, 1), tf.uint8),
-        tf.TensorSpec((BATCH,), tf.int64),
-    )
-    batches = tf.data.Dataset.from_generator(draw, output_signature=shapes).prefetch(4)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    return fit_network(batches, loss, steps, seed)
+    return fit_network(draw, loss, steps, seed)
 
 
 def draw_turned(films, rng):
@@ -114,7 +99,7 @@ def draw_turned(films, rng):
     film = films[rng.integers(len(films)), rng.integers(2), turns]
     if rng.random() < 0.5:
         film, turns = np.ascontiguousarray(film[:, ::-1]), FROM_MIRROR[turns]
-    film = warp(film, random_affine(SIDE, rng, CHANGES))
+    film = warp(film, random_affine(FILM_SIDE, rng, CHANGES))
     return shrink(cv2.LUT(film, random_grey_table(rng, CHANGES))), turns
 
 

@@ -11,6 +11,7 @@ them.
 from pathlib import Path
 
 from util.errors import UserError, run_command
+from util.files import write_csv
 from util.options import new_parser
 
 COMPARISON, PLOTS = "speed_comparison.csv", "inference_analysis_plots.png"
@@ -39,7 +40,6 @@ def main(argv=None):
         format_comparison,
         read_benchmark,
     )
-    from util.files import write_csv
 
     timed, failed = read_benchmark(path)
     comparison = compare(timed)

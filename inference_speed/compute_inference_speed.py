@@ -14,10 +14,13 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from tqdm import tqdm
+
 from inference_speed.routes import DEFAULT_ROUTES, ROUTES
 from util.backbones import MODEL_TYPES
+from util.environment import processor_name
 from util.errors import UserError, run_command
-from util.files import quote
+from util.files import quote, write_csv
 from util.option_rules import BENCHMARK_RULES, parse_effective
 from util.options import CANVAS, add_backbones, count, new_parser
 from util.parallel import cores
@@ -174,9 +177,6 @@ def new_csv(results_dir):
 def run_benchmark(args, path, rows):
     """Time all cases; `rows` grows case by case, and with it the CSV."""
     import pandas as pd
-    from tqdm import tqdm
-
-    from util.files import write_csv
 
     cases = len(args.backbones) * len(args.batch_sizes)
     with tqdm(total=cases, unit="case", disable=None) as bar:
@@ -225,8 +225,6 @@ def run_case(case):
 
 
 def new_row(args, backbone, batch_size, route, columns):
-    from util.environment import processor_name
-
     return {
         "backbone": backbone,
         "model_type": args.model_type,

@@ -16,8 +16,9 @@ from tempfile import TemporaryDirectory
 
 from util.backbones import sees_sex
 from util.errors import UserError, run_command
-from util.files import check_folder_of, hash_file
+from util.files import check_folder_of, hash_file, write_json
 from util.options import new_parser
+from util.quiet import import_tensorflow
 from util.runtimes import PRECISIONS, RUNTIMES, export_path, hash_export, load_runtime, record_path
 
 
@@ -49,8 +50,6 @@ def main(argv=None):
     run, config = read_run(args.model)
     out = Path(args.out or export_path(run.folder, args.format, args.precision))
     check_out(out, RUNTIMES[args.format].endings)
-
-    from util.quiet import import_tensorflow
 
     import_tensorflow()
     from inference_speed.parity import agrees, format_differences
@@ -126,8 +125,6 @@ def too_far(record):
 
 def publish(made, out, endings, record):
     """Move an export to its place, and its record, without which it does not count, last."""
-    from util.files import write_json
-
     for ending in reversed(endings):
         made.with_suffix(ending).replace(out.with_suffix(ending))
     write_json(record_path(out), record)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from inference_speed.convert import convert, has_converter
+from util.quiet import import_tensorflow
 from util.runtimes import RUNTIMES, export_path, load_runtime
 
 
@@ -50,8 +51,6 @@ def load_compiled(path):
 
 
 def load_keras(path):
-    from util.quiet import import_tensorflow
-
     import_tensorflow()
     import keras
 

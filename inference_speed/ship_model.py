@@ -20,6 +20,7 @@ import numpy as np
 
 from inference_speed.parity import TOLERANCES, differences, predict_sample, run_films
 from util.errors import UserError, run_command
+from util.files import write_csv
 from util.options import new_parser
 
 LARGEST_DIFFERENCE = TOLERANCES["f32"]["max"]  # months
@@ -51,7 +52,6 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.files import write_csv
     from util.prediction import load_predictor
     from util.runs import (
         CALIBRATION,

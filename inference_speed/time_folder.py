@@ -8,10 +8,15 @@ the model loaded and the films in the system's file cache, and take turns; it pr
 times, and the ratio of each turn.
 """
 
+import cv2
+import numpy as np
+
+from util.dicom import is_dicom_file
 from util.errors import UserError, run_command
 from util.option_rules import RUNTIME_RULES, parse_effective
 from util.options import add_evaluation_batch, add_runtime, count, new_parser
-from util.tta import VIEWS
+from util.quiet import import_tensorflow
+from util.tta import VIEWS, count_views, describe_views, test_time_augmentation
 
 
 def parse_args(argv=None):
@@ -36,9 +41,7 @@ def main(argv=None):
     from inference_speed.turns import format_turns, take_turns
     from util.film_files import films_or_error
     from util.prediction import load_predictor
-    from util.quiet import import_tensorflow
     from util.runs import load_run_model, read_run
-    from util.tta import count_views, describe_views, test_time_augmentation
 
     run, config = read_run(args.model)
     paths = films_or_error(args.folder)
@@ -59,8 +62,6 @@ def main(argv=None):
 
 def check_kinds(paths):
     """UserError when a film is DICOM, which OpenCV, and so the plain loop, does not read."""
-    from util.dicom import is_dicom_file
-
     if dicom := [path for path in paths if is_dicom_file(path)]:
         raise UserError(
             f"the plain loop reads no DICOM ({dicom[0]}). Leave it out, or convert it to PNG."
@@ -78,8 +79,6 @@ def check_readable(paths, size, fit):
 
 def plain_loop(model, paths, size):
     """Months of films as a plain script gets them, one by one; all as if male."""
-    import cv2
-    import numpy as np
 
     from util.prediction import inputs_of
 
@@ -94,8 +93,6 @@ def plain_loop(model, paths, size):
 
 def as_predict(predict, paths, size, fit, batch_size):
     """The same by what predict.py does."""
-    import numpy as np
-
     from util.pixel_cache import read_pixels
     from util.prediction import predict_months
 

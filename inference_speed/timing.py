@@ -22,8 +22,10 @@ from inference_speed.parity import (
 )
 from inference_speed.routes import ROUTES
 from inference_speed.turns import take_turns
+from util.environment import gpu_names
 from util.errors import UserError
 from util.processes import answer, run_alone
+from util.quiet import import_tensorflow
 
 WARM_UP_CALLS = 2  # after the first call, which traces
 CHECKED_FILMS = 32  # on which the routes of a run must say the months of Keras
@@ -43,8 +45,6 @@ def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs
     Returns {"try_other_sizes": False when there is no model, "routes": {name: columns}}; the
     column `status` is "ok" or the reason of a failure.
     """
-    from util.quiet import import_tensorflow
-
     import_tensorflow()
     try:
         model = get_model(run, model_type, backbone, img_size, weights)
@@ -212,7 +212,6 @@ def facts_of(model):
     import tensorflow as tf
 
     from modeling import count_parameters
-    from util.environment import gpu_names
 
     trainable, total = count_parameters(model)
     return {

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import check_error_line, copy_data
 
-from hand_crop import localiser, train_localiser, training
+from hand_crop import localiser, train_localiser
 from hand_crop.fit import build_network
 from hand_crop.network import load_layers, network, save_layers, shrink
 from preprocessing import load_films
@@ -40,14 +40,16 @@ def test_layers_survive_the_file(tmp_path):
 
 def test_the_hull_moves_with_the_film():
     """A bright square is where its box says, after any change."""
-    film = np.zeros((training.FILM_SIDE, training.FILM_SIDE), np.uint8)
+    film = np.zeros((train_localiser.FILM_SIDE, train_localiser.FILM_SIDE), np.uint8)
     film[60:90, 70:110] = 200
-    boxes = np.array([[70, 60, 110, 90]]) / training.FILM_SIDE
+    boxes = np.array([[70, 60, 110, 90]]) / train_localiser.FILM_SIDE
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        matrix = training.random_affine(training.FILM_SIDE, rng, training.CHANGES)
-        rows, columns = np.nonzero(training.warp(film, matrix) > 100)
-        box = training.hull(boxes, matrix) * training.FILM_SIDE
+        matrix = train_localiser.random_affine(
+            train_localiser.FILM_SIDE, rng, train_localiser.CHANGES
+        )
+        rows, columns = np.nonzero(train_localiser.warp(film, matrix) > 100)
+        box = train_localiser.hull(boxes, matrix) * train_localiser.FILM_SIDE
         # the box keeps its sides upright: a turned square reaches a little beyond it
         assert np.abs((columns.min() + columns.max()) / 2 - (box[0] + box[2]) / 2) < 1.5
         assert np.abs((rows.min() + rows.max()) / 2 - (box[1] + box[3]) / 2) < 1.5
@@ -250,27 +252,27 @@ def test_a_network_never_finds_the_hand_on_films_it_was_trained_on(monkeypatch):
         assert not seen[network].intersection(numbers)
         return numbers
 
-    monkeypatch.setattr(training, "train", train)
-    monkeypatch.setattr(training, "find_boxes", find)
+    monkeypatch.setattr(train_localiser, "train", train)
+    monkeypatch.setattr(train_localiser, "find_boxes", find)
     films = np.arange(13, dtype=np.uint8).reshape(13, 1, 1)
     joints = [np.array([[0.1, 0.2, 0.3 + i / 20, 0.8]]) for i in range(13)]
-    found, hulls = training.cross_validate(films, joints, 20, 1)
+    found, hulls = train_localiser.cross_validate(films, joints, 20, 1)
     assert found == list(range(13))
     np.testing.assert_allclose(hulls, np.concatenate(joints))
     assert [len(films) for films in seen] == [9, 10, 10, 10]
 
 
 def test_a_localiser_is_tested_trained_and_written(boxed, phantoms, tmp_path, capsys, monkeypatch):
-    real, networks = training.train, []
+    real, networks = train_localiser.train, []
 
     def train_once(*words):
         networks.append(networks[0] if networks else real(*words))
         return networks[-1]
 
-    monkeypatch.setattr(training, "train", train_once)
+    monkeypatch.setattr(train_localiser, "train", train_once)
     out = tmp_path / "localiser.npz"
     train_localiser.main([*boxed, "--out", str(out)])
-    assert len(networks) == training.FOLDS + 1
+    assert len(networks) == train_localiser.FOLDS + 1
     n = len(list((phantoms / "test").iterdir()))
     assert f"{n} films, each found by a network that never saw it" in capsys.readouterr().out
     film = shrink(two_hands())
@@ -286,14 +288,14 @@ def test_boxes_that_are_no_shares_are_named(boxed, phantoms, corner, value):
     boxes.loc[3, corner] = value  # from 0.5 to 0.7 and from 0.6 to 0.8, in line 5 of the file
     boxes.to_csv(boxed[1], index=False)
     with pytest.raises(UserError, match="1 boxes are no shares of the film's sides.* line 5"):
-        training.read_boxes(boxed[1], phantoms / "test")
+        train_localiser.read_boxes(boxed[1], phantoms / "test")
 
 
 def test_a_box_may_reach_a_little_out_of_the_film(boxed, phantoms):
     boxes = pd.read_csv(boxed[1])
     boxes.loc[3, ["xmin", "xmax"]] = [-0.005, 1.005]
     boxes.to_csv(boxed[1], index=False)
-    _, joints = training.read_boxes(boxed[1], phantoms / "test")
+    _, joints = train_localiser.read_boxes(boxed[1], phantoms / "test")
     assert joints[1][1].tolist() == [-0.005, 0.6, 1.005, 0.8]
 
 

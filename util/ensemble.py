@@ -25,6 +25,7 @@ from util.metrics import (
     label_predictions,
     read_predictions,
 )
+from util.prediction import load_predictor, predict_months
 from util.readings import add_counts, read_as, with_readings
 from util.runs import CALIBRATION, READINGS, Run, find_folds, read_run
 from util.tta import (
@@ -99,8 +100,6 @@ class Ensemble:
     def load(self, runtime="keras", precision="f32"):
         """Load the models, which predicting needs and nothing before; `runtime` and `precision` as
         in `load_predictor`."""
-        from util.prediction import load_predictor
-
         self.predictors = [
             test_time_augmentation(load_predictor(member.run, runtime, precision), self.views)
             for member in self.members
@@ -109,8 +108,6 @@ class Ensemble:
     def predict_members(self, pixels, sex, batch_size, progress=False):
         """Months of each member `(members, n)`, after its own linear correction; `pixels`
         {canvas: films}, sex `(n,)`, 1 = male."""
-        from util.prediction import predict_months
-
         rows = []
         for member, predict in zip(self.members, self.predictors, strict=True):
             months = predict_months(predict, pixels[member.canvas], sex, batch_size, progress)

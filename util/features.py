@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from modeling import backbone_of, input_scaling
 from modeling_advanced import pooled_head
-from preprocessing import VIEWS, Films, random_stream
+from preprocessing import FEATURES, Films, random_stream
 from util.augmentation import STRENGTHS, augment
 from util.data_folder import cache_path
 from util.errors import enough_memory
@@ -61,7 +61,7 @@ class ChangedFilms:
         films = self.pixels[positions]
         if self.ranges is None:
             return films
-        streams = [random_stream(self.seed, VIEWS, self.view, int(i)) for i in positions]
+        streams = [random_stream(self.seed, FEATURES, self.view, int(i)) for i in positions]
         return np.stack([augment(*pair, self.ranges) for pair in zip(films, streams, strict=True)])
 
     @property

@@ -28,7 +28,7 @@ from util.film_files import (
 )
 from util.identity import film_keys, loose_name, name_patients, patient_keys
 from util.parallel import map_films
-from util.radiographs import UNREADABLE, RadiographError, decode, read_bytes
+from util.radiographs import UNREADABLE, RadiographError, read_image
 from util.stratify import spread_out
 from util.tables import NoLabels, read_labels
 
@@ -372,7 +372,7 @@ def link_or_copy(path, target):
 def write_png(path, target, max_side):
     """Write an image as PNG, with no side above `max_side` pixels unless that is None or 0; 16 bit
     stays 16 bit."""
-    image = decode(read_bytes(path), path)
+    image = read_image(path)
     scale = (max_side or max(image.shape)) / max(image.shape)
     if scale < 1:
         height, width = (max(1, round(side * scale)) for side in image.shape)

@@ -44,10 +44,9 @@ class Pixels:
     def __len__(self):
         return len(self.rows)
 
-    def keep(self, positions):
-        """The same films, only those at `positions`, in that order."""
-        facts = self.whole[positions], self.turned[positions]
-        return Pixels(self.shards, self.rows[positions], *facts)
+    def keep(self, films):
+        """The same films, only those of a mask, or at positions and in their order."""
+        return Pixels(self.shards, self.rows[films], self.whole[films], self.turned[films])
 
     def join(self, other):
         """These films and behind them those of `other`."""
@@ -98,8 +97,8 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
             if known:
                 shard, notes = known
             else:
-                shard, notes, lasting = read_shard(part, img_size, fit, pool, bar)
-                if name and lasting:
+                shard, notes, cacheable = read_shard(part, img_size, fit, pool, bar)
+                if name and cacheable:
                     shard = save_shard(shard, notes, name)
             shards.append(shard)
             first = number * SHARD_FILMS
@@ -115,7 +114,7 @@ def read_shard(paths, img_size, fit, pool, bar):
     {position: reason}, "whole", the positions of films on which no hand was found, and "turned"
     {position: degrees}), and whether this lasts: False where a film may be read another time."""
     shard = np.zeros((len(paths), img_size, img_size), np.uint8)
-    notes, lasting = {"failures": {}, "whole": [], "turned": {}}, True
+    notes, cacheable = {"failures": {}, "whole": [], "turned": {}}, True
 
     def read_some(first):
         return read_canvases(paths[first : first + READ_TOGETHER], img_size, fit)
@@ -124,7 +123,7 @@ def read_shard(paths, img_size, fit, pool, bar):
     for i, result in enumerate(results):
         if isinstance(result, RadiographError):
             notes["failures"][str(i)] = result.reason
-            lasting = lasting and not result.may_pass
+            cacheable = cacheable and not result.temporary
         else:
             shard[i] = result.image
             if result.whole:
@@ -132,7 +131,7 @@ def read_shard(paths, img_size, fit, pool, bar):
             if result.turned:
                 notes["turned"][str(i)] = result.turned
         bar.update()
-    return shard, notes, lasting
+    return shard, notes, cacheable
 
 
 def shard_path(paths, img_size, fit, cache_dir):

@@ -31,13 +31,13 @@ INVERTED = 20  # grey levels; 10 of 12,000 real films, cut to the hand, look so,
 
 
 class RadiographError(UserError):
-    """A file that can't be used as a radiograph: `reason` says why, `may_pass` whether it may be
+    """A file that can't be used as a radiograph: `reason` says why, `temporary` whether it may be
     read another time, as it is."""
 
-    def __init__(self, path, reason, may_pass=False):
+    def __init__(self, path, reason, temporary=False):
         super().__init__(f"{reason} ({path}). Replace the file or leave it out.")
         self.reason = reason
-        self.may_pass = may_pass
+        self.temporary = temporary
 
 
 def read_radiograph(path):
@@ -46,7 +46,7 @@ def read_radiograph(path):
     Raises RadiographError when the file is missing, empty, truncated, no image, or without
     contrast.
     """
-    return prepare(decode(read_bytes(path), path), path)
+    return prepare(read_image(path), path)
 
 
 def prepare(image, path="bytes"):
@@ -91,7 +91,7 @@ def read_canvases(paths, size, fit):
 def read_or_error(path):
     """A film as decoded and after `prepare`, or the RadiographError."""
     try:
-        image = decode(read_bytes(path), path)
+        image = read_image(path)
         return image, prepare(image, path)
     except RadiographError as error:
         return error
@@ -130,13 +130,19 @@ def cut_to(box, image, film):
         return film, False
 
 
+def read_image(path):
+    """Read a film as it is stored: grey `(H, W)`, uint8 or uint16, see `decode`; RadiographError
+    when it can't be read."""
+    return decode(read_bytes(path), path)
+
+
 def read_bytes(path):
     """The bytes of a file; RadiographError when it can't be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
         reason = f"{UNREADABLE}: {os.strerror(error.errno)}"
-        raise RadiographError(path, reason, may_pass=True) from None
+        raise RadiographError(path, reason, temporary=True) from None
 
 
 def decode(data, path):

@@ -5,7 +5,7 @@ from matplotlib import rc_context
 
 from clahe.enhance import apply_clahe
 from util.plots import BLUE, GREY, SEX_COLOURS, STYLE, plot_contact_sheet, save, subplots
-from util.radiographs import decode, prepare, read_bytes, read_radiograph, to_canvas
+from util.radiographs import prepare, read_image, read_radiograph, to_canvas
 
 SAMPLES = 4  # films shown of each split
 SHOWN_GROUPS = 6  # groups of the same picture that are shown
@@ -67,7 +67,7 @@ def plot_samples(films, path):
     for axis in axes.flat:
         axis.axis("off")
     for (left, right), film in zip(axes.reshape(-1, 2), films.itertuples(), strict=False):
-        image = decode(read_bytes(film.path), film.path)
+        image = read_image(film.path)
         original, enhanced = prepare(image, film.path), prepare(apply_clahe(image), film.path)
         both = np.hstack([to_canvas(shown, 256, "pad") for shown in (original, enhanced)])
         left.imshow(both, cmap="gray", vmin=0, vmax=255)

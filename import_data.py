@@ -35,7 +35,8 @@ def parse_args(argv=None):
         nargs=3,
         type=number(0, 1),
         metavar=("TRAIN", "VAL", "TEST"),
-        help="shares of the films (of patients, if the table has them; default 0.8 0.1 0.1)",
+        help="shares of the films (of patients, if the table has them; default: "
+        f"{' '.join(map(str, SHARES))})",
     )
     parser.add_argument(
         "--test_ids", metavar="FILE", help="CSV with ids of films that must be in the test split"

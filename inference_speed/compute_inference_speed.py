@@ -22,7 +22,7 @@ from util.environment import processor_name
 from util.errors import UserError, run_command
 from util.files import quote, write_csv
 from util.option_rules import BENCHMARK_RULES, parse_effective
-from util.options import CANVAS, add_backbones, count, new_parser
+from util.options import SIDES, add_backbones, count, new_parser
 from util.parallel import cores
 from util.processes import ProcessFailed, run_alone
 from util.weights import NAMED_WEIGHTS, check_weights, weights_option
@@ -78,12 +78,12 @@ def parse_args(argv=None):
     )
     parser.add_argument(
         "--img_size",
-        type=count(*CANVAS),
+        type=count(*SIDES),
         help=f"side of the canvas, pixels (default: {DEFAULT_SIZE})",
     )
     for name in ("--img_height", "--img_width"):
         parser.add_argument(
-            name, type=count(*CANVAS), help="the same as --img_size: give both, and equal"
+            name, type=count(*SIDES), help="the same as --img_size: give both, and equal"
         )
     parser.add_argument(
         "--weights",

@@ -85,7 +85,7 @@ def export(run, options, runtime, precision, path):
     """Write a run's model to `path` and compare it with Keras. Returns the record of the export."""
     from inference_speed.convert import convert, is_calibrated
     from inference_speed.parity import TOLERANCES, agrees, differences, predict_sample, run_films
-    from inference_speed.timing import ms_a_film
+    from inference_speed.turns import ms_a_film
     from util.prediction import compile_predictor
     from util.runs import load_run_model
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from inference_speed.convert import convert, has_converter
 from util.quiet import import_tensorflow
+from util.runs import MODEL
 from util.runtimes import RUNTIMES, export_path, load_runtime
 
 
@@ -25,7 +26,7 @@ class Route(NamedTuple):
 
 
 def save_keras(model, folder, sample):
-    path = folder / "model.keras"
+    path = folder / MODEL
     model.save(path)
     return path
 

@@ -22,22 +22,20 @@ from inference_speed.parity import TOLERANCES, differences, predict_sample, run_
 from util.errors import UserError, run_command
 from util.files import write_csv
 from util.options import new_parser
+from util.runs import CALIBRATION, FILM_HASHES, FILM_LISTS, METRICS, MODEL, READINGS, Run, read_run
 
 LARGEST_DIFFERENCE = TOLERANCES["f32"]["max"]  # months
 SMALL = 140_000  # values; smaller arrays, those of the first layers, stay in single precision
 NEWER = {  # settings of layers since Keras 3.8: what they are where nothing was chosen
-    **{"quantization_config": None, "input_axes": None, "output_axes": None},
-    **{"renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99},
+    "quantization_config": None,
+    "input_axes": None,
+    "output_axes": None,
+    "renorm": False,
+    "renorm_clipping": None,
+    "renorm_momentum": 0.99,
 }
-KEPT = (
-    "options",
-    "data",
-    "hand_crop",
-    "start",
-    "versions",
-    "git_commit",
-    "variables",
-)  # of config.json
+# of config.json
+KEPT = ("options", "data", "hand_crop", "start", "versions", "git_commit", "variables")
 
 
 def parse_args(argv=None):
@@ -53,14 +51,6 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from util.prediction import load_predictor
-    from util.runs import (
-        CALIBRATION,
-        FILM_HASHES,
-        FILM_LISTS,
-        READINGS,
-        Run,
-        read_run,
-    )
 
     run, config = read_run(args.run)
     out = Path(args.out)
@@ -75,7 +65,7 @@ def main(argv=None):
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=".ship-") as work:
         shipped = Run(Path(work) / out.name)
-        halve(run.model_path, shipped.path("model.keras"))
+        halve(run.model_path, shipped.model_path)
         months = predict_sample(load_predictor(shipped, "keras"), sample)
         largest = differences(months, expected)["max"]
         if not largest <= LARGEST_DIFFERENCE:  # NaN is none
@@ -84,13 +74,13 @@ def main(argv=None):
                 f"{LARGEST_DIFFERENCE} ({args.run}). Ship the run as it is."
             )
         shipped.write_json("config.json", portable(config))
-        for name in (CALIBRATION, READINGS, "metrics.json"):
+        for name in (CALIBRATION, READINGS, METRICS):
             if content := run.read_json(name):
                 shipped.write_json(name, content)
         if args.film_hashes:
             write_csv(shipped.path(FILM_HASHES), hash_splits(run))
         shipped.folder.rename(out)
-    size = (out / "model.keras").stat().st_size / 1e6
+    size = (out / MODEL).stat().st_size / 1e6
     print(f"{out}: {size:.2f} MB, {sample.title} up to {largest:.3f} months off")
 
 
@@ -113,7 +103,6 @@ def hash_splits(run):
 
     from util.identity import hash_films
     from util.metrics import read_predictions
-    from util.runs import FILM_LISTS
 
     parts = []
     for split, name in FILM_LISTS.items():

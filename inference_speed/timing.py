@@ -4,7 +4,6 @@
 """
 
 import time
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -21,9 +20,8 @@ from inference_speed.parity import (
     run_films,
 )
 from inference_speed.routes import ROUTES
-from inference_speed.turns import take_turns
 from util.environment import gpu_names
-from util.errors import UserError
+from util.errors import UserError, first_line
 from util.processes import answer, run_alone
 from util.quiet import import_tensorflow
 
@@ -164,14 +162,6 @@ def call_in_turns(predictors, image, sex, num_runs):
     return {name: seconds[name] for name in routes if name not in failures}, failures
 
 
-def ms_a_film(predictors, films):
-    """Median milliseconds that each of the predictors takes for the first film of a Sample, in
-    ten turns."""
-    image, sex = films.pixels[:1, ..., None], films.sex[:1, None]
-    seconds = take_turns([partial(predict, image, sex) for predict in predictors], turns=10)
-    return (1000 * np.median(seconds, axis=0)).round(3).tolist()
-
-
 def check_months(months, n):
     """A route that is quick because it returns something else must not win."""
     if not isinstance(months, np.ndarray) or months.shape != (n,) or not np.isfinite(months).all():
@@ -226,8 +216,8 @@ def facts_of(model):
 
 def reason_of(error):
     """An exception as one line."""
-    lines = str(error).splitlines() or [""]
-    return lines[0] if isinstance(error, UserError) else f"{type(error).__name__}: {lines[0][:200]}"
+    line, kind = first_line(error), type(error).__name__
+    return line if isinstance(error, UserError) or line == kind else f"{kind}: {line}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 them alike, and ratios are those of each turn."""
 
 import time
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +19,14 @@ def timed(way):
     start = time.perf_counter()
     way()
     return time.perf_counter() - start
+
+
+def ms_a_film(predictors, films):
+    """Median milliseconds that each of the predictors takes for the first film of a Sample, in
+    ten turns."""
+    image, sex = films.pixels[:1, ..., None], films.sex[:1, None]
+    seconds = take_turns([partial(predict, image, sex) for predict in predictors], turns=10)
+    return (1000 * np.median(seconds, axis=0)).round(3).tolist()
 
 
 def format_turns(names, seconds, films):

@@ -202,11 +202,11 @@ def test_a_run_does_not_go_on_with_films_turned_by_other_rules(tmp_path, monkeyp
     """As neither does one that was started when turned films stayed as they were."""
     run = Run(tmp_path)
     write_json(run.path("config.json"), {})
-    note_hand_crop(run, {"train": 1}, {"train": 2})
-    note_hand_crop(run, {"train": 1}, {"train": 2})
+    note_hand_crop(run, {})
+    note_hand_crop(run, {})
     monkeypatch.setattr("util.splits.orientation_version", lambda: "another")
     with pytest.raises(UserError, match="changed since the run was started"):
-        note_hand_crop(run, {"train": 1}, {"train": 2})
+        note_hand_crop(run, {})
 
 
 def test_what_is_found_but_is_no_hand_leaves_the_film_whole(tmp_path):

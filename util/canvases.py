@@ -1,4 +1,5 @@
-"""Films on the canvases of several models: {canvas: films}, a canvas being (img_size, fit)."""
+"""Films on the canvases of several models: {Canvas: films}. What is odd about films, and the words
+for it."""
 
 from typing import NamedTuple
 
@@ -8,6 +9,15 @@ from util.pixel_cache import read_pixels
 from util.radiographs import looks_inverted
 
 FEW_ODD = 0.01  # share of films: white frames make a few look inverted
+NO_HAND = "no hand found for certain"
+LIGHT_BONES, FINGERS_UP = "bones must be light on a dark ground", "fingers must point up"
+
+
+class Canvas(NamedTuple):
+    """The square that a model sees: its side in pixels, and how films come to it."""
+
+    img_size: int
+    fit: str
 
 
 class Signs(NamedTuple):
@@ -57,10 +67,9 @@ def odd_notes(signs, upright):
     wrong = "films look {}, and months are wrong if they are: {}"
     notes = []
     if inverted > few:
-        rule = "bones must be light on a dark ground"
-        notes.append(f"{inverted} {wrong.format('inverted', rule)}")
+        notes.append(f"{inverted} {wrong.format('inverted', LIGHT_BONES)}")
     if turned and upright:
         notes.append(f"films that looked turned and were set upright: {turned}")
     elif turned > few:
-        notes.append(f"{turned} {wrong.format('turned', 'fingers must point up')}")
+        notes.append(f"{turned} {wrong.format('turned', FINGERS_UP)}")
     return notes

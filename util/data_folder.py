@@ -24,12 +24,13 @@ SPLITS = {
     "test": Place("test", "df_test.csv"),
 }
 LEFT_OUT = "import_left_out.csv"
+COPIES = "_CLAHE"  # behind the name of a folder of films: their enhanced copies
 
 
 def split_folder(data_dir, split, clahe=False):
     """The folder of a split's films, or the one of their CLAHE-enhanced copies."""
     name = SPLITS[split].folder
-    return Path(data_dir) / (f"{name}_CLAHE" if clahe else name)
+    return Path(data_dir) / (name + COPIES if clahe else name)
 
 
 def split_paths(data_dir, split, clahe=False):

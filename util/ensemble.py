@@ -14,7 +14,7 @@ import pandas as pd
 from hand_crop.localiser import localiser_version
 from util.backbones import sees_sex
 from util.calibration import correct_months
-from util.canvases import pixels_of
+from util.canvases import Canvas, pixels_of
 from util.errors import UserError
 from util.hospital import calibrated_views, keeps_readings, read_calibration
 from util.identity import LABELS
@@ -27,7 +27,7 @@ from util.metrics import (
 )
 from util.prediction import load_predictor, predict_months
 from util.readings import add_counts, read_as, with_readings
-from util.runs import CALIBRATION, READINGS, Run, find_folds, read_run
+from util.runs import CALIBRATION, READINGS, Run, find_folds, predictions_name, read_run
 from util.tta import (
     TTA_STEPS,
     count_views,
@@ -52,8 +52,8 @@ class Member:
 
     @property
     def canvas(self):
-        """The canvas it was trained on: (img_size, fit)."""
-        return self.options["img_size"], self.options["fit"]
+        """The canvas it was trained on."""
+        return Canvas(self.options["img_size"], self.options["fit"])
 
     @property
     def sees_sex(self):
@@ -288,7 +288,7 @@ def stored_half_width(member, views):
 def stored_predictions(member, split, views=1):
     """What a run predicted of its "val" or "test" films when its training ended; UserError when
     it has no such file."""
-    path = member.run.folder / f"predictions_{split}{views_ending(views)}.csv"
+    path = member.run.folder / predictions_name(split + views_ending(views))
     if views not in (1, count_views(member.options)):
         raise UserError(
             f"the run has no predictions of its {split} films over {describe_views(views)} "

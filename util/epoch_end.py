@@ -17,6 +17,7 @@ from util.batchnorm import compile_forward, measure_statistics
 from util.errors import UserError
 from util.files import write_atomically, write_csv
 from util.prediction import inputs_of, predict_films
+from util.runs import MODEL
 from util.saved_state import write_state
 
 STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
@@ -147,7 +148,7 @@ def seed_dropout(model, seed, epoch):
 
 def save_model(model, run):
     """Save the model in float32 and without its compile state: loading it needs no code of ours."""
-    write_atomically(run.path("model.keras"), single_precision(model).save, flush=True)
+    write_atomically(run.path(MODEL), single_precision(model).save, flush=True)
 
 
 def plain_batches(model, films, args, epoch):

@@ -12,6 +12,7 @@ from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
 from util.canvases import (
+    NO_HAND,
     look_at,
     odd_notes,
     pixels_of,
@@ -36,7 +37,7 @@ from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.metrics import compare_predictions, format_comparison, judge_readings, seem_years
 from util.plots import plot_errors, show_plots
 from util.readings import with_readings
-from util.runs import next_prediction
+from util.runs import METRICS, next_prediction
 from util.selection import choose_greedily
 from util.splits import load_trained_split
 
@@ -227,7 +228,7 @@ def write_evaluation(out, predictions, metrics, left_out, name):
     """Write the files of an evaluation; returns the paths of its plots."""
     write_csv(out / "predictions.csv", predictions)
     write_csv(out / "left_out.csv", left_out)
-    write_json(out / "metrics.json", metrics)
+    write_json(out / METRICS, metrics)
     return plot_errors(out / "plots", predictions, name)
 
 
@@ -239,7 +240,7 @@ def report(metrics, title):
     for note in metrics["notes"]:
         print(f"note: {note}")
     if metrics["whole"]:
-        print(f"{metrics['whole']} films are used whole: no hand found for certain")
+        print(f"{metrics['whole']} films are used whole: {NO_HAND}")
 
 
 def default_folder(folders, name):

@@ -19,6 +19,7 @@ from util.readings import format_kept
 from util.run_pictures import draw_run
 from util.runs import (
     CALIBRATION,
+    METRICS,
     READINGS,
     next_prediction,
     note_environment,
@@ -52,7 +53,7 @@ def fill_run(run, args):
         films, history = read_and_train(run, args)
         metrics, predictions = evaluate_splits(films, args, run)
         draw_run(run, history, predictions, films, args)
-        run.write_json("metrics.json", metrics)
+        run.write_json(METRICS, metrics)
     report(run, metrics, args)
     plots = sorted((run.folder / "plots").glob("*.png"))
     if args.show and plots:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from util.errors import UserError
 
+TEMPORARY = ".boneage-"  # begins the names of files that are being written
+
 
 def write_atomically(path, write, give_name=Path.replace, flush=False):
     """Write a file under a temporary name and rename it: readers see all of it or nothing, with
@@ -22,7 +24,7 @@ def write_atomically(path, write, give_name=Path.replace, flush=False):
     """
     path = Path(path)
     # another machine that shares the folder may have a process of the same number
-    temporary = path.with_name(f".boneage-{platform.node()}-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{platform.node()}-{os.getpid()}-{path.name}")
     try:
         write(temporary)
         if flush:
@@ -41,7 +43,7 @@ def flush_to_disk(path):
 def remove_temporaries(folder, older=0):
     """Remove what killed processes left in a folder: all of it where nobody else may write now,
     else what is `older` than so many seconds."""
-    for temporary in Path(folder).glob(".boneage-*"):
+    for temporary in Path(folder).glob(f"{TEMPORARY}*"):
         with suppress(FileNotFoundError):  # another process may do the same
             if time.time() - temporary.stat().st_mtime >= older:
                 temporary.unlink()

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 
 from util.canvases import (
+    FINGERS_UP,
+    LIGHT_BONES,
+    NO_HAND,
     look_at,
     read_on_canvases,
     sets_upright,
@@ -24,11 +27,9 @@ COLUMNS = [  # of --out
     *("filename", "path", "sex", "age_months"),
     *("months", "low", "high", "reading", "sd_score", "problem"),
 ]
-WHOLE = "no hand found for certain, the whole film is used"
-INVERTED = (
-    "the film looks inverted, its months are wrong if it is: bones must be light on a dark ground"
-)
-TURNED = "the film looks turned by {} degrees, its months are wrong if it is: fingers must point up"
+WHOLE = f"{NO_HAND}, the whole film is used"
+INVERTED = f"the film looks inverted, its months are wrong if it is: {LIGHT_BONES}"
+TURNED = f"the film looks turned by {{}} degrees, its months are wrong if it is: {FINGERS_UP}"
 UPRIGHT = "the film looked turned by {} degrees against the clock and was set upright"
 CHUNK = 256  # films at most that are read before they are predicted: memory is flat
 

@@ -4,6 +4,7 @@ import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from util.data_folder import COPIES
 from util.dicom import is_dicom_file
 from util.errors import UserError
 from util.identity import loose_name
@@ -95,7 +96,7 @@ def list_films(folder):
     folder = Path(folder).resolve()
     found = []
     for where, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not is_hidden(f) and not f.endswith("_CLAHE"))
+        folders[:] = sorted(f for f in folders if not is_hidden(f) and not f.endswith(COPIES))
         found += [path for f in sorted(files) if is_film(path := Path(where) / f)]
     return found
 

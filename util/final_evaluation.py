@@ -12,7 +12,7 @@ from util.intervals import evaluate_with_intervals
 from util.metrics import label_predictions
 from util.prediction import compile_predictor, predict_months
 from util.readings import fit_readings, with_readings
-from util.runs import CALIBRATION, READINGS, load_run_model
+from util.runs import CALIBRATION, READINGS, load_run_model, predictions_name
 from util.tta import test_time_augmentation, views_ending, views_key, views_to_evaluate
 
 
@@ -35,7 +35,7 @@ def evaluate_splits(films, args, run):
     for views, by_split in tables.items():
         for split, table in by_split.items():
             name, table = split + views_ending(views), with_readings(table, counts)
-            write_csv(run.path(f"predictions_{name}.csv"), table)
+            write_csv(run.path(predictions_name(name)), table)
             metrics[name] = evaluate_split(split, table, films, calibrations[views], args)
             predictions[name] = table
     parameters = count_parameters(model)[1]

@@ -24,6 +24,7 @@ from util.intervals import evaluate_with_intervals, fit_half_widths, format_with
 from util.metrics import format_interval
 from util.readings import add_counts, with_readings
 from util.runs import (
+    METRICS,
     Run,
     check_free,
     check_resume,
@@ -33,6 +34,7 @@ from util.runs import (
     fold_folder,
     lasting_options,
     next_prediction,
+    predictions_name,
     with_time,
 )
 from util.tta import views_ending, views_to_evaluate
@@ -119,7 +121,7 @@ def report_folds(run, folds, args):
     for views in views_to_evaluate(vars(args)):
         metrics |= judge_folds(run, members, views, args.seed)
     metrics["folds"] = [describe_fold(member) for member in members]
-    run.write_json("metrics.json", metrics)
+    run.write_json(METRICS, metrics)
     over_views = f"means of {args.tta_steps} views"
     titles = {
         "out_of_fold": "\nout of fold",
@@ -149,8 +151,8 @@ def judge_folds(run, members, views, seed):
     check_whole(out_of_fold, members)
     tested = average_predictions(members, [stored_predictions(m, "test", views) for m in members])
     tested = with_readings(tested, add_counts([member.label_counts for member in members]))
-    write_csv(run.path(f"predictions_out_of_fold{ending}.csv"), out_of_fold)
-    write_csv(run.path(f"predictions_test{ending}.csv"), tested)
+    write_csv(run.path(predictions_name(f"out_of_fold{ending}")), out_of_fold)
+    write_csv(run.path(predictions_name(f"test{ending}")), tested)
     half_width, median = fit_half_widths(out_of_fold), float(out_of_fold["boneage"].median())
     return {
         f"out_of_fold{ending}": evaluate_with_intervals(out_of_fold, None, seed=seed),

@@ -40,7 +40,7 @@ TIFF_LONG = 4
 
 def image_kind(data):
     """The kind of an image file by its first bytes: "PNG", "JPEG", ...; "unknown" for others."""
-    if data[8:12] == b"WEBP":
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WebP"
     if is_dicom(data):
         return "DICOM"
@@ -49,12 +49,13 @@ def image_kind(data):
 
 def is_truncated(data):
     """Tell whether a PNG, JPEG or WebP lacks its end; decoders may fill the gap with grey."""
-    if data.startswith(b"\x89PNG"):
-        return data.rfind(b"IEND\xaeB`\x82") < 0
-    if data.startswith(b"\xff\xd8"):
-        return not has_jpeg_end(data)
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return len(data) < 8 + struct.unpack("<I", data[4:8])[0]
+    match image_kind(data):
+        case "PNG":
+            return data.rfind(b"IEND\xaeB`\x82") < 0
+        case "JPEG":
+            return not has_jpeg_end(data)
+        case "WebP":
+            return len(data) < 8 + struct.unpack("<I", data[4:8])[0]
     return False
 
 

@@ -42,14 +42,14 @@ def hide_parts(image):
     return films
 
 
-def occlusion_map(predict, canvases, size):
+def occlusion_map(predict, film, size):
     """By how many months a prediction changes when the surroundings of a pixel are hidden: float
     `(size, size)`, the mean over all hidden parts that hold the pixel.
 
-    `predict({canvas: films (n, S, S)}) -> months (n,)`, and `canvases` {canvas: film (S, S)} holds
-    one film on each canvas that it takes.
+    `predict({canvas: films (n, S, S)}) -> months (n,)`, and `film` {canvas: image (S, S)} is one
+    film on each canvas that it takes.
     """
-    months = predict({canvas: hide_parts(image) for canvas, image in canvases.items()})
+    months = predict({canvas: hide_parts(image) for canvas, image in film.items()})
     total, times = np.zeros((2, size, size))
     for number, change in enumerate(months[1:] - months[0]):
         part = part_of(number, size)
@@ -60,7 +60,7 @@ def occlusion_map(predict, canvases, size):
 
 def check_explained(folder, canvases):
     """UserError, before any work, when the pictures of --explain can't go to a folder, or would go
-    among other files, or when `canvases` (img_size, fit) don't show the same part of a film."""
+    among other files, or when the canvases don't show the same part of a film."""
     if len({fit for _, fit in canvases}) > 1:
         raise UserError("the runs see different parts of a film (--explain). Explain each alone.")
     check_place(folder, "--explain")
@@ -85,11 +85,11 @@ def explain_film(ensemble, film, picture, batch_size):
 
     sex = np.full(1 + PARTS**2, 0.0 if pd.isna(film.sex) else film.sex)
     pixels, _ = read_on_canvases(ensemble.canvases, [film.path])
-    canvases = {canvas: part[[0]][0] for canvas, part in pixels.items()}
-    image = canvases[ensemble.canvases[0]]
+    images = {canvas: part[[0]][0] for canvas, part in pixels.items()}
+    image = images[ensemble.canvases[0]]
     change = occlusion_map(
         lambda films: ensemble.predict(films, sex, batch_size)["months"].to_numpy(),
-        canvases,
+        images,
         len(image),
     )
     plot_occlusion(image, change, f"{film.shown}: {film.months:.1f} months", picture)

@@ -13,7 +13,10 @@ from util.weights import weights_option
 
 LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
 CLR_MODES = ("triangular", "triangular2", "exp_range")
-CANVAS = (32, 4096)  # pixels: the least that a network takes, and more than films have as a rule
+SIDES = (
+    32,
+    4096,
+)  # of a canvas, in pixels: the least that a network takes, and more than films have as a rule
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -99,9 +102,9 @@ def training_parser(description, baseline=False, enhancements=False):
     add_training_options(parser)
     if enhancements:
         add_enhancement_options(parser)
-    add_run_options(parser)
-    if not enhancements:
+    else:
         leave_out_enhancements(parser)
+    add_run_options(parser)
     return parser
 
 
@@ -146,7 +149,7 @@ def add_male_value(group):
 
 def add_canvas_options(group):
     group.add_argument(
-        "--img_size", type=count(*CANVAS), default=500, help="side of the square canvas, in pixels"
+        "--img_size", type=count(*SIDES), default=500, help="side of the square canvas, in pixels"
     )
     fit = group.add_mutually_exclusive_group()
     fit.add_argument(
@@ -234,7 +237,7 @@ def add_phase_options(group):
         "then use small films too",
     )
     group.add_argument(
-        "--img_size_small", type=count(*CANVAS), default=128, help="side of small films, in pixels"
+        "--img_size_small", type=count(*SIDES), default=128, help="side of small films, in pixels"
     )
     group.add_argument(
         "--hold_layers",
@@ -326,12 +329,12 @@ def add_accelerators(parser):
 
 def add_enhancement_options(parser):
     """Options of train_advanced_streamlined.py; the other scripts keep their defaults."""
-    add_view_options(parser.add_argument_group("augmentation"))
+    add_changes(parser.add_argument_group("augmentation"))
     add_loss_options(parser.add_argument_group("loss"))
     add_cycle_options(parser.add_argument_group("cyclical learning rate"))
 
 
-def add_view_options(group):
+def add_changes(group):
     group.add_argument(
         "--mixup_alpha",
         type=number(0),

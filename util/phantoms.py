@@ -15,7 +15,7 @@ from util.data_folder import SPLITS, new_data_folder, write_tables
 from util.parallel import map_films
 
 PALM = ((-0.12, 0.02), (-0.13, 0.35), (-0.04, 0.46), (0.10, 0.45), (0.17, 0.27), (0.11, 0.02))
-SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
+SPLIT_NUMBERS = {split: number for number, split in enumerate(SPLITS)}
 MIN_AGE, MAX_AGE = 12, 216  # months
 SUPERSAMPLING = 2  # drawn larger and shrunk, for smooth edges
 

@@ -59,7 +59,7 @@ def prepare(image, path="bytes"):
     return stretch_contrast(image)
 
 
-class Canvas(NamedTuple):
+class PreparedFilm(NamedTuple):
     """A film as the models see it: uint8 `(size, size)`, 0-255; whether it is `whole` though it
     should be cut to the hand; and by how many degrees it looks `turned` against the clock, or did
     before `fit="hand"` set it upright."""
@@ -70,8 +70,8 @@ class Canvas(NamedTuple):
 
 
 def read_canvases(paths, size, fit):
-    """Read films onto the square canvas of the models. Returns for each, in order, its Canvas, or
-    the RadiographError that tells why there is none.
+    """Read films onto the square canvas of the models. Returns for each, in order, a PreparedFilm,
+    or the RadiographError that tells why there is none.
 
     A few films at once are quicker than one by one (see `find_hands`); all are held in memory.
     """
@@ -84,7 +84,7 @@ def read_canvases(paths, size, fit):
     else:
         films = [(film, True) for _, film in pairs]
     for i, (film, cut), degrees in zip(good, films, turned, strict=True):
-        results[i] = Canvas(to_canvas(film, size, fit), not cut, degrees)
+        results[i] = PreparedFilm(to_canvas(film, size, fit), not cut, degrees)
     return results
 
 

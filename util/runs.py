@@ -18,22 +18,30 @@ except ImportError:  # Windows
 
 from util.environment import environment
 from util.errors import UserError, first_line
-from util.files import quote, remove_temporaries, write_json, write_new_json
+from util.files import TEMPORARY, quote, remove_temporaries, write_json, write_new_json
 
+MODEL, METRICS = "model.keras", "metrics.json"
 STATE = "state.npz"  # of training, to resume from
+
+
+def predictions_name(name):
+    """The file that holds predictions, such as of "test" or, of several views, "test_tta"."""
+    return f"predictions_{name}.csv"
+
+
 FILM_LISTS = {  # id, sex and label of the films of each split
     "train": "train_films.csv",
-    "val": "predictions_val.csv",
-    "test": "predictions_test.csv",
+    "val": predictions_name("val"),
+    "test": predictions_name("test"),
 }
 FILM_HASHES = "film_hashes.csv"  # in their place in a run that is shipped: split, film
 LOCK_TRIES, LOCK_PAUSE = 10, 0.3  # seconds: a training whose sweep was killed takes one to end
 CALIBRATION = "calibration.json"  # fitted to the validation films when the training ended
 READINGS = "readings.json"  # labels of the training films, counted, where they tell of readers
 # Options that may differ when a run goes on: none of them changes a result.
-FREE_TO_CHANGE = {
-    *("resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval"),
-}
+FREE_TO_CHANGE = frozenset(
+    ["resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval"]
+)
 
 
 class Run:
@@ -58,11 +66,11 @@ class Run:
     @property
     def metrics(self):
         """metrics.json as it is now; None where the run isn't finished."""
-        return self.read_json("metrics.json")
+        return self.read_json(METRICS)
 
     @property
     def model_path(self):
-        return self.folder / "model.keras"
+        return self.folder / MODEL
 
     def log(self, text=""):
         """Print a line and keep it in log.txt."""
@@ -191,7 +199,7 @@ def check_free(folder):
     """UserError when there is more than what a run leaves that was killed in its first moment: a
     folder, with a temporary file at most."""
     if folder.exists() and not (
-        folder.is_dir() and all(p.match(".boneage-*-config.json") for p in folder.iterdir())
+        folder.is_dir() and all(p.match(f"{TEMPORARY}*-config.json") for p in folder.iterdir())
     ):
         raise UserError(
             f"there is a run already ({folder}). Continue it with --resume, "
@@ -250,7 +258,7 @@ def read_run(folder):
             f"no trained run: config.json or model.keras is missing ({folder}). "
             "Name the folder of a run, such as results/NAME."
         )
-    if not any((run.folder / name).exists() for name in (CALIBRATION, "metrics.json")):
+    if not any((run.folder / name).exists() for name in (CALIBRATION, METRICS)):
         raise UserError(
             f"the training is not finished ({folder}). Continue it with --resume, or wait for it."
         )
@@ -271,7 +279,7 @@ def find_folds(folder):
     )
     folds = config.get("options", {}).get("folds") or 0
     runs = [fold_folder(folder, fold) for fold in range(1, folds + 1)]
-    missing = [run.name for run in runs if not (run / "metrics.json").exists()]
+    missing = [run.name for run in runs if not (run / METRICS).exists()]
     if missing:
         raise UserError(
             f"not finished: {', '.join(missing)} of {folds} ({folder}). "

@@ -18,6 +18,7 @@ from util.errors import UserError, first_line
 from util.files import hash_file, quote
 from util.parallel import cores
 from util.quiet import quiet_stderr
+from util.runs import MODEL
 
 
 class Runtime(NamedTuple):
@@ -184,7 +185,7 @@ def check_export(folder, name, precision="f32"):
     record = read_record(path)
     if record is None or not path.exists():
         raise UserError(f"the run is not exported to {name}, {precision} ({path}). Do: {command}")
-    if record.get("model_sha256") != hash_file(Path(folder) / "model.keras"):
+    if record.get("model_sha256") != hash_file(Path(folder) / MODEL):
         raise UserError(f"the export is of an earlier model.keras ({path}). Do: {command}")
     try:
         unchanged = record.get("files_sha256") == hash_export(path, name)

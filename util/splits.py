@@ -9,6 +9,7 @@ from clahe.enhance import complete_clahe
 from hand_crop.localiser import localiser_version
 from hand_crop.orientation import orientation_version
 from preprocessing import Films, load_films
+from util.canvases import NO_HAND
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.files import write_csv
@@ -33,10 +34,8 @@ def load_splits(args, run):
         films |= load_clahe(args, run)
     left_out = [part.left_out.assign(split=split) for split, part in films.items()]
     write_csv(run.path("left_out.csv"), pd.concat(left_out))
-    whole = {split: int(part.pixels.whole.sum()) for split, part in films.items()}
-    turned = {split: int((part.pixels.turned > 0).sum()) for split, part in films.items()}
     for split, part in films.items():
-        run.log(describe_split(split, part, whole[split], turned[split], args.fit))
+        run.log(describe_split(split, part, args.fit))
         for note in years_note(part.table, split):
             run.log(f"note: {note}")
     if any(len(part.left_out) for part in films.values()):
@@ -45,21 +44,27 @@ def load_splits(args, run):
     trained = films["train"].table
     write_csv(run.path(FILM_LISTS["train"]), trained[label_columns(trained)])
     if args.fit == "hand":
-        note_hand_crop(run, whole, turned)
+        note_hand_crop(run, films)
     return films
 
 
-def describe_split(split, part, whole, turned, fit):
+def describe_split(split, part, fit):
     """One line on the films of a split: how many there are, how many are whole or look turned, and
     what was left out."""
     facts = [f"{split:10s} {len(part):6d} films"]
+    whole, turned = count_odd(part)
     if whole:
-        facts.append(f"{whole} whole: no hand found for certain")
+        facts.append(f"{whole} whole: {NO_HAND}")
     if turned:
         facts.append(f"{turned} {'set upright' if fit == 'hand' else 'look turned'}")
     if len(part.left_out):
         facts.append(f"left out: {count_reasons(part.left_out)}")
     return ", ".join(facts)
+
+
+def count_odd(films):
+    """How many films were taken whole, and how many look turned."""
+    return int(films.pixels.whole.sum()), int((films.pixels.turned > 0).sum())
 
 
 def read_splits(args, splits=tuple(SPLITS)):
@@ -87,7 +92,7 @@ def load_split(args, split, clahe=False):
 
 def load_trained_split(trained, data_dir, split, canvas, **reading):
     """Read a split as a run with the options `trained` (a dict) had it: the training and
-    validation films of a fold are those of `fold_films`. `canvas` is (img_size, fit), and `reading`
+    validation films of a fold are those of `fold_films`. `reading`
     goes to `load_films`."""
     if not trained.get("folds") or split == "test":
         return load_films(data_dir, split, *canvas, **reading)
@@ -142,9 +147,9 @@ def differs(now, known):
     return any(known.get(name, value) != value for name, value in now.items())
 
 
-def note_hand_crop(run, whole, turned):
-    """Note what found the hand, on how many films of each split it did not (`whole`), and how many
-    were set upright before (`turned`); UserError when a resumed run would go on with films that are
+def note_hand_crop(run, films):
+    """Note what found the hand, on how many films of each split it did not ("whole"), and how many
+    were set upright before ("turned"); UserError when a resumed run would go on with films that are
     cut otherwise."""
     networks = {"localiser": localiser_version(), "orientation": orientation_version()}
     known = run.config.get("hand_crop")
@@ -153,6 +158,8 @@ def note_hand_crop(run, whole, turned):
             f"what finds the hand (hand_crop/) changed since the run was started ({run.folder}). "
             "Bring it back, or start a new run."
         )
+    odd = {split: count_odd(part) for split, part in films.items()}
+    whole, turned = ({split: n[kind] for split, n in odd.items()} for kind in (0, 1))
     add_to_config(run, {"hand_crop": networks | {"whole": whole, "turned": turned}})
 
 

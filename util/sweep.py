@@ -19,7 +19,7 @@ from util.errors import UserError
 from util.files import write_atomically, write_csv, write_json
 from util.metrics import format_interval
 from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
-from util.runs import Run, best_row, changed_options, lasting_options
+from util.runs import METRICS, Run, best_row, changed_options, lasting_options
 
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
 TIME_TO_NOTICE, TIME_TO_STOP = 5, 30  # seconds
@@ -198,7 +198,7 @@ def write_summary(folder, runs):
     rows = []
     if path.exists():
         known = read_summary(path)
-        there = known["backbone"].map(lambda name: (folder / name / "metrics.json").exists())
+        there = known["backbone"].map(lambda name: (folder / name / METRICS).exists())
         kept = (known["status"] == "done") & ~known["backbone"].isin(names) & there
         rows = known[kept].to_dict("records")
     for run in runs:

@@ -50,7 +50,7 @@ from util.tables import (
 SERIOUS, LOOK = "serious", "look"
 AGE_ADVICE = f"Correct it: months, 0 to {MAX_MONTHS}. Training leaves the row out."
 FILE_ADVICE = "Replace the file or remove the row. Training leaves it out."
-CHECKS = {  # what can be wrong: (severity, what to do)
+CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do)
     "no table": (SERIOUS, "Add the table, unless this split is meant to be missing."),
     "no rows": (SERIOUS, "Fill the table, unless this split is meant to be missing."),
     "no image folder": (SERIOUS, "Add the folder, or name the right place with --data_dir."),
@@ -63,9 +63,7 @@ CHECKS = {  # what can be wrong: (severity, what to do)
     "infinite age": (SERIOUS, AGE_ADVICE),
     "impossible age": (SERIOUS, AGE_ADVICE),
     "ages look like years": (SERIOUS, "Multiply by 12 if they are: all ages are in months."),
-    "unlikely age": (LOOK, "Look it up: bone age is above 0 and ends at about 19 years."),
     "unknown sex": (SERIOUS, "Write M or F. Training leaves the row out."),
-    "infinite values": (LOOK, "Correct the column if you use it; training doesn't."),
     NO_FILE: (SERIOUS, "Bring the film in or remove the row. Training leaves it out."),
     SEVERAL: (SERIOUS, "Say which one in a column filename: folder/name."),
     "same file for two rows": (SERIOUS, "Give each row its own film."),
@@ -76,13 +74,15 @@ CHECKS = {  # what can be wrong: (severity, what to do)
     NO_CONTRAST: (SERIOUS, FILE_ADVICE),
     TOO_SMALL: (SERIOUS, FILE_ADVICE),
     "unusable film": (SERIOUS, FILE_ADVICE),
+    "same picture in two splits": (SERIOUS, "Keep it in one split: this flatters the test error."),
+    "unlikely age": (LOOK, "Look it up: bone age is above 0 and ends at about 19 years."),
+    "infinite values": (LOOK, "Correct the column if you use it; training doesn't."),
     "films look inverted": (LOOK, "Invert them if bones are dark on a light ground."),
     "film looks turned": (
         LOOK,
-        "Look whether fingers point up; --fit hand sets it upright, the other canvases don't.",
+        "Look whether fingers point up; --fit hand sets it upright, stretch and pad don't.",
     ),
     "hardly any contrast": (LOOK, "Look whether it shows a hand; training uses it."),
-    "same picture in two splits": (SERIOUS, "Keep it in one split: this flatters the test error."),
     "same picture twice in a split": (LOOK, "Keep one, the one with the right label."),
 }
 ADULT_MONTHS = 240  # the atlas ends before: at 19 years for boys, 18 for girls
@@ -148,11 +148,10 @@ def check_data(tables, workers=None, progress=False):
     usable = pd.concat(usable, ignore_index=True)
     found = [*tables.flags, *check_films(frame), *check_same(same)]
     flags = pd.concat([part for part in found if len(part)] or found[:1], ignore_index=True)
-    order = {check: place for place, check in enumerate(CHECKS)}
-    flags = flags.assign(
-        severity=flags["check"].map(lambda check: CHECKS[check][0]),
-        place=flags["check"].map(order),
-    ).sort_values(["severity", "place"], ascending=[False, True], kind="stable")
+    flags = flags.assign(severity=flags["check"].map(lambda check: CHECKS[check][0]))
+    flags = flags.sort_values(
+        "check", key=lambda names: names.map(list(CHECKS).index), kind="stable"
+    )
     return Audit(
         tables=tables,
         flags=flags[["severity", "check", "split", "row", "id", "file", "detail"]],

@@ -62,7 +62,6 @@ def summarize(audit):
         for check, (severity, advice) in CHECKS.items()
         if check in found
     ]
-    checks.sort(key=lambda row: row["severity"] != SERIOUS)
     return {
         "data_dir": printable(audit.tables.folder),
         "date": date.today().isoformat(),

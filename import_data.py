@@ -57,7 +57,7 @@ def main(argv=None):
     args = parse_args(argv)
     import pandas as pd
 
-    from util import importing
+    from util import importing, sources
     from util.data_folder import LEFT_OUT, SPLITS, new_data_folder
     from util.film_files import report_left_out
     from util.identity import loose_name
@@ -67,8 +67,8 @@ def main(argv=None):
     test_ids = read_labels(args.test_ids, need=())["id"] if args.test_ids else pd.Series(dtype=str)
     test_ids = test_ids[test_ids != ""]
     with new_data_folder(args.data_dir) as work:
-        sources = [importing.open_source(name, work) for name in args.source]
-        films, left_out = importing.read_sources(sources, args.csv, args.male_value)
+        opened = [sources.open_source(name, work) for name in args.source]
+        films, left_out = sources.read_sources(opened, args.csv, args.male_value)
         shares = args.split or SHARES
         films["split"] = importing.assign_splits(films, shares, args.seed, test_ids)
         films, failed = importing.place_films(films, args.max_side, work / "ready")

@@ -109,8 +109,9 @@ def main(argv=None):
             f"{SHIPPED.parent / 'README.md'}. Research use only: not a medical device.",
             file=sys.stderr,
         )
-    from util.ensemble import Ensemble, choose_views, read_members
+    from util.ensemble import Ensemble, choose_views
     from util.film_ages import add_children, list_named, print_ages
+    from util.members import read_members
     from util.occlusion import check_explained, explain_films
 
     members = read_members(args.model)

@@ -95,7 +95,7 @@ shard.__name__ = "share (such as 1/4)"  # in argparse's words for what is no pai
 
 def main(argv=None):
     args, passed_on = parse_args(argv)
-    from util import ray_sweep, sweep
+    from util import ray_sweep, sweep, sweep_table
 
     training = parse_training_args(sweep.options_of(args.backbones[0], passed_on))
     options = sweep.add_feature_views(passed_on, training)
@@ -105,18 +105,18 @@ def main(argv=None):
         ray_sweep.check_ray(args.gpus_per_run, training.strategy)
     mine = sweep.share_of(runs, *args.shard) if args.shard else runs
     if args.summarise:
-        sweep.check_sweep(folder)
+        sweep_table.check_sweep(folder)
     else:
         sweep.check_data(mine)
-        sweep.check_summary(folder)
+        sweep_table.check_summary(folder)
         sweep.report_plan(mine)
         if not args.no_estimate:
             sweep.report_estimate(mine)
         if args.dry_run:
             return 0
         for _ in train_each(mine, args):
-            sweep.write_summary(folder, runs)
-    sweep.report_results(folder, sweep.write_summary(folder, runs))
+            sweep_table.write_summary(folder, runs)
+    sweep_table.report_results(folder, sweep_table.write_summary(folder, runs))
     return int(not all(run.metrics for run in mine))
 
 

@@ -17,14 +17,10 @@ import numpy as np
 
 from preprocessing import read_labelled_folder
 from util.canvases import look_at, read_on_canvases
-from util.ensemble import Ensemble, choose_views, read_members
+from util.ensemble import Ensemble, choose_views
 from util.errors import UserError, run_command
-from util.metrics import (
-    compare_predictions,
-    format_interval,
-    label_predictions,
-    mean_interval,
-)
+from util.members import read_members
+from util.metrics import compare_predictions, format_interval, label_predictions, mean_interval
 from util.options import (
     add_evaluation_batch,
     add_male_value,

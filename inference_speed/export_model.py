@@ -16,10 +16,11 @@ from tempfile import TemporaryDirectory
 
 from util.backbones import sees_sex
 from util.errors import UserError, run_command
+from util.exports import export_path, hash_export, record_path
 from util.files import check_folder_of, hash_file, write_json
 from util.options import new_parser
 from util.quiet import import_tensorflow
-from util.runtimes import PRECISIONS, RUNTIMES, export_path, hash_export, load_runtime, record_path
+from util.runtimes import PRECISIONS, RUNTIMES, load_runtime
 
 
 def parse_args(argv=None):

@@ -12,9 +12,10 @@ from functools import partial
 from typing import NamedTuple
 
 from inference_speed.convert import convert, has_converter
+from util.exports import export_path
 from util.quiet import import_tensorflow
 from util.runs import MODEL
-from util.runtimes import RUNTIMES, export_path, load_runtime
+from util.runtimes import RUNTIMES, load_runtime
 
 
 class Route(NamedTuple):

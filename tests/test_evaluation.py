@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from conftest import check_error_line
 
-from util.ensemble import Member
 from util.files import hash_file
 from util.held_out import trained_on, training_notes
 from util.identity import of_children
+from util.members import Member
 from util.metrics import read_predictions
 from util.runs import Run, read_run
 

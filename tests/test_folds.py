@@ -9,8 +9,8 @@ import pytest
 from conftest import check_error_line
 
 from preprocessing import load_films
-from util.ensemble import read_members
 from util.folds import judge_folds
+from util.members import read_members
 from util.runs import Run
 from util.splits import fold_films
 from util.stratify import divide

@@ -19,9 +19,10 @@ from util.backbones import MODEL_TYPES
 from util.calibration import fit_calibration
 from util.data_folder import SPLITS
 from util.errors import UserError
+from util.exports import check_export, export_path, load_quickest
 from util.prediction import compile_predictor, predict_films
 from util.runs import CALIBRATION
-from util.runtimes import RUNTIMES, check_export, export_path, load_quickest, load_runtime
+from util.runtimes import RUNTIMES, load_runtime
 from util.splits import split_facts
 from util.tta import views_key
 
@@ -461,7 +462,8 @@ def test_predict_uses_an_export_without_tensorflow(exported, phantoms, inside, t
 
 
 def test_views_are_averaged_in_every_runtime(exported, phantoms):
-    from util.ensemble import Ensemble, read_members
+    from util.ensemble import Ensemble
+    from util.members import read_members
 
     name, folder = exported
     films = parity.phantom_films(SIZE, "val", n=3)

@@ -11,9 +11,9 @@ import pytest
 from conftest import ROOT, check_error_line
 
 from inference_speed import ship_model
-from util.ensemble import Member
 from util.errors import UserError
 from util.held_out import trained_on
+from util.members import Member
 from util.metrics import read_predictions
 from util.runs import read_run
 

@@ -28,8 +28,8 @@ from util.sweep import (
     plan_runs,
     report_estimate,
     share_of,
-    summarise,
 )
+from util.sweep_table import summarise
 
 OPTIONS = ("--weights", "none", "--img_size", "64", "--epochs_frozen", "1", "--batch_size", "8")
 

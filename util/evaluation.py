@@ -11,22 +11,8 @@ from clahe.enhance import complete_clahe
 from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
-from util.canvases import (
-    NO_HAND,
-    look_at,
-    odd_notes,
-    pixels_of,
-    sets_upright,
-)
-from util.ensemble import (
-    Ensemble,
-    check_same_files,
-    check_same_split,
-    choose_views,
-    format_members,
-    localiser_notes,
-    read_members,
-)
+from util.canvases import NO_HAND, look_at, odd_notes, pixels_of, sets_upright
+from util.ensemble import Ensemble, choose_views, localiser_notes
 from util.environment import environment
 from util.errors import UserError
 from util.files import check_place, hash_file, new_folder, write_csv, write_json
@@ -34,6 +20,7 @@ from util.film_files import report_left_out
 from util.held_out import held_out
 from util.identity import fingerprint
 from util.intervals import evaluate_with_intervals, format_with_intervals
+from util.members import check_same_files, check_same_split, format_members, read_members
 from util.metrics import compare_predictions, format_comparison, judge_readings, seem_years
 from util.plots import plot_errors, show_plots
 from util.readings import with_readings

@@ -17,14 +17,7 @@ from util.processes import STARTED_BY_A_SWEEP
 from util.quiet import import_tensorflow
 from util.readings import format_kept
 from util.run_pictures import draw_run
-from util.runs import (
-    CALIBRATION,
-    METRICS,
-    READINGS,
-    next_prediction,
-    note_environment,
-    open_run,
-)
+from util.runs import CALIBRATION, METRICS, READINGS, next_prediction, note_environment, open_run
 from util.splits import load_splits
 from util.start import check_start, check_start_films
 from util.weights import starts_from_run

@@ -7,14 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from util.canvases import (
-    FINGERS_UP,
-    LIGHT_BONES,
-    NO_HAND,
-    look_at,
-    read_on_canvases,
-    sets_upright,
-)
+from util.canvases import FINGERS_UP, LIGHT_BONES, NO_HAND, look_at, read_on_canvases, sets_upright
 from util.errors import UserError
 from util.files import write_new_csv
 from util.film_files import SEVERAL, films_or_error, match_films, stem_of

@@ -17,10 +17,10 @@ from pathlib import Path
 import pandas as pd
 
 from util.backbones import sees_sex
-from util.ensemble import average_predictions, check_same_split, read_members, stored_predictions
 from util.errors import UserError
 from util.files import write_csv
 from util.intervals import evaluate_with_intervals, fit_half_widths, format_with_intervals
+from util.members import average_predictions, check_same_split, read_members, stored_predictions
 from util.metrics import format_interval
 from util.readings import add_counts, with_readings
 from util.runs import (

@@ -9,10 +9,11 @@ import numpy as np
 from tqdm import tqdm
 
 from util.errors import enough_memory
+from util.exports import check_export, load_quickest
 from util.metrics import label_predictions
 from util.quiet import import_tensorflow
 from util.runs import load_run_model
-from util.runtimes import RUNTIMES, check_export, load_quickest, load_runtime
+from util.runtimes import RUNTIMES, load_runtime
 
 SMALLER_BATCHES = "Predict fewer at once, as by --batch_size_eval"
 MOST_CONSTANTS = 30e6  # a graph holds 2 GB, and is copied several times on its way

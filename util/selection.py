@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from util.ensemble import average_predictions, same_films, stored_predictions
 from util.errors import UserError
+from util.members import average_predictions, same_films, stored_predictions
 from util.metrics import error_summary, format_interval
 
 ROUNDS = 20

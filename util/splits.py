@@ -14,13 +14,7 @@ from util.data_folder import SPLITS
 from util.errors import UserError
 from util.files import write_csv
 from util.film_files import count_reasons
-from util.identity import (
-    film_keys,
-    fingerprint,
-    label_columns,
-    name_patients,
-    patient_keys,
-)
+from util.identity import film_keys, fingerprint, label_columns, name_patients, patient_keys
 from util.runs import FILM_LISTS, add_to_config
 from util.stratify import divide
 from util.tables import years_note

@@ -1,4 +1,4 @@
-"""A sweep over backbones: one training process each, and one table of what came out."""
+"""A sweep over backbones: its runs, and a training process for each."""
 
 import os
 import shlex
@@ -9,17 +9,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 from tqdm import tqdm
 
 from preprocessing import read_labelled_folder
 from util.backbones import BACKBONES, POOLED
 from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
-from util.files import write_atomically, write_csv, write_json
-from util.metrics import format_interval
+from util.files import write_atomically
 from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
-from util.runs import METRICS, Run, best_row, changed_options, lasting_options
+from util.runs import Run, changed_options, lasting_options
 
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
 TIME_TO_NOTICE, TIME_TO_STOP = 5, 30  # seconds
@@ -175,124 +173,6 @@ def run_to_its_end(command):
                     stop()
             raise
     return subprocess.CompletedProcess(command, process.returncode, stderr=errors)
-
-
-def check_sweep(folder):
-    """UserError when there is no sweep of that name."""
-    if not folder.is_dir():
-        raise UserError(f"no sweep to summarise ({folder}). Check --sweep and --results_dir.")
-
-
-def check_summary(folder):
-    """UserError when the table of a sweep can't be gone on with."""
-    if (path := folder / "summary.csv").exists():
-        read_summary(path)
-
-
-def write_summary(folder, runs):
-    """Write summary.csv of all runs, beside those that it held before and that are still there, and
-    <backbone>_performance.json of the finished ones; returns the table, the smallest validation
-    error first: the least of many test errors is small by luck as well."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path, names = folder / "summary.csv", [run.backbone for run in runs]
-    rows = []
-    if path.exists():
-        known = read_summary(path)
-        there = known["backbone"].map(lambda name: (folder / name / METRICS).exists())
-        kept = (known["status"] == "done") & ~known["backbone"].isin(names) & there
-        rows = known[kept].to_dict("records")
-    for run in runs:
-        metrics = run.metrics
-        rows.append(summarise(run, metrics))
-        if metrics:
-            more = {"metrics": metrics, "options": lasting_options(run.args)}
-            write_json(folder / f"{run.backbone}_performance.json", rows[-1] | more)
-    table = pd.DataFrame(rows).sort_values("val_mae", kind="stable")
-    write_csv(path, table)
-    return table
-
-
-def read_summary(path):
-    """The rows of a summary.csv, as it was left; UserError when it is none, or none any more."""
-    try:
-        rows = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"backbone": str})
-    except ValueError:  # empty, not text, or no table
-        rows = pd.DataFrame()
-    if not {"backbone", "status"} <= set(rows):
-        raise UserError(f"no table of a sweep ({path}). Move it away, it is written anew.")
-    return rows.dropna(subset=["backbone"])
-
-
-def summarise(run, metrics):
-    """The row of a run: errors in months with their 95 % interval, size, speed and time. `metrics`
-    is None for a run that isn't finished."""
-    row = {"backbone": run.backbone, "model_type": run.args.model_type}
-    if not metrics:
-        reason = run.failure
-        status = "failed" if reason else "to do"
-        return row | {"status": status, "val_mae": float("nan"), "reason": reason}
-    test, history = metrics["test"], pd.read_csv(run.folder / "history.csv")
-    config = Run(run.folder).config
-    seconds = config.get("feature_seconds", 0)
-    return row | {
-        "status": "done",
-        "n": test["n"],
-        **{f"{split}_films": config["data"][split]["fingerprint"] for split in SPLITS},
-        "test_mae": test["mae"],
-        **dict(zip(("ci95_low", "ci95_high"), test["mae_ci95"] or 2 * [float("nan")], strict=True)),
-        "bias": test["bias"],
-        "val_mae": metrics["val"]["mae"],
-        "median_baseline_mae": test["baseline"]["mae"],
-        "parameters": metrics["model"]["parameters"],
-        "films_per_second": metrics["model"]["films_per_second"],
-        "epochs": len(history),
-        "best_epoch": int(history.loc[best_row(history), "epoch"]),
-        "training_minutes": (seconds + history["seconds"].sum()) / 60,
-        "reason": "",
-    }
-
-
-def report_results(folder, table):
-    """Print the sorted table and what is missing in it, and draw it."""
-    from util.plots import plot_sweep
-
-    done, failed, to_do = (table[table["status"] == s] for s in ("done", "failed", "to do"))
-    if len(done):
-        print(f"\n{format_table(done)}")
-        plot = plot_sweep(done, folder / "backbones.png", folder.name)
-        print(f"\nsummary {folder / 'summary.csv'}, picture {plot}")
-        if changed := changed_splits(done):
-            films = f"{', '.join(changed)} films"
-            print(f"note: {films} changed between these runs: their errors can't be compared")
-    for row in failed.itertuples():
-        print(f"error: {row.backbone} failed: {row.reason.removeprefix('error: ')}")
-    if len(to_do):
-        print(f"to do: {', '.join(to_do['backbone'])}")
-
-
-def changed_splits(done):
-    """The splits whose films or labels are not the same in all finished runs, as far as their rows
-    tell: those of earlier versions hold the fingerprint of test films alone."""
-    columns = {split: f"{split}_films" for split in SPLITS}
-    return [s for s, column in columns.items() if column in done and done[column].nunique() > 1]
-
-
-def format_table(done):
-    """The finished runs as a table for the terminal, in the order of the summary."""
-    lines = [
-        f"test films: {done['n'].iloc[0]:.0f}, errors in months, "
-        f"median baseline {done['median_baseline_mae'].iloc[0]:.2f}; the best on validation films first",
-        f"  {'backbone':20s}{'MAE':>7s}   {'95 % interval':16s}{'bias':>7s}{'validation':>12s}"
-        f"{'parameters':>12s}{'films/s':>9s}{'minutes':>9s}",
-    ]
-    for row in done.itertuples():
-        bounds = None if pd.isna(row.ci95_low) else (row.ci95_low, row.ci95_high)
-        lines.append(
-            f"  {row.backbone:20s}{row.test_mae:7.2f}   {format_interval(bounds):16s}{row.bias:+7.2f}"
-            f"{row.val_mae:12.2f}{row.parameters / 1e6:11.1f}M{row.films_per_second:9.1f}"
-            f"{row.training_minutes:9.1f}"
-        )
-    return "\n".join(lines)
 
 
 def format_time(seconds):

@@ -15,12 +15,7 @@ import keras
 import pandas as pd
 import tensorflow as tf
 
-from modeling import (
-    count_parameters,
-    freeze_backbone,
-    hold_first_layers,
-    unfreeze_backbone,
-)
+from modeling import count_parameters, freeze_backbone, hold_first_layers, unfreeze_backbone
 from preprocessing import Films, steps_per_epoch, training_dataset
 from util.accelerators import devices_of
 from util.augmentation import STRENGTHS

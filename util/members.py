@@ -1,0 +1,142 @@
+"""The runs of an ensemble: which they are, whether they belong together, what each said of its
+validation and test films when its training ended, and their mean."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from util.backbones import sees_sex
+from util.canvases import Canvas
+from util.errors import UserError
+from util.identity import LABELS
+from util.metrics import compare_predictions, format_interval, label_predictions, read_predictions
+from util.runs import CALIBRATION, READINGS, Run, find_folds, predictions_name, read_run
+from util.tta import count_views, describe_views, views_ending, views_key
+
+
+@dataclass
+class Member:
+    """A run of an ensemble, its options, and how often it counts."""
+
+    run: Run
+    config: dict
+    weight: int = 1
+
+    @property
+    def options(self):
+        return self.config["options"]
+
+    @property
+    def canvas(self):
+        """The canvas it was trained on."""
+        return Canvas(self.options["img_size"], self.options["fit"])
+
+    @property
+    def sees_sex(self):
+        return sees_sex(self.options["model_type"])
+
+    def lines(self, views):
+        """Its linear correction, fitted on validation: for this number of views, else for one."""
+        stored = self.run.read_json(CALIBRATION) or {}
+        calibration = stored.get(views_key(views)) or stored.get(views_key(1)) or {}
+        return calibration.get("lines")
+
+    @property
+    def label_counts(self):
+        """The labels of its training films, counted, where they tell what a reader would say."""
+        return (self.run.read_json(READINGS) or {}).get("labels")
+
+
+def read_members(folders):
+    """Read the runs of an ensemble; UserError when one of them is no finished run."""
+    counts = Counter(run for folder in folders for run in find_folds(folder) or [Path(folder)])
+    return [Member(*read_run(folder), weight) for folder, weight in counts.items()]
+
+
+def check_same_split(members, split):
+    """UserError when the runs were trained on different splits: what is tested for one may have
+    been training for another."""
+    for member in members[1:]:
+        one, other = (m.config["data"][split] for m in (members[0], member))
+        if one["fingerprint"] != other["fingerprint"]:
+            raise UserError(
+                f"the {split} films of {members[0].run.folder} and {member.run.folder} are not the "
+                "same, so that one may have been trained on those of the other. Choose runs of one "
+                "split, or name other films by --csv and --images."
+            )
+
+
+def check_same_files(members, split):
+    """UserError when the runs had other files under the same ids, such as smaller ones: each
+    belongs to films as it knows them."""
+    for member in members[1:]:
+        one, other = (m.config["data"][split].get("bytes") for m in (members[0], member))
+        if None not in (one, other) and one != other:
+            raise UserError(
+                f"the {split} films of {members[0].run.folder} and {member.run.folder} have the same "
+                "ids and labels, but are other files. Say which to evaluate on: --data_dir."
+            )
+
+
+def average(members, months):
+    """The mean of the members' months `(members, n)`, by their weights: `(n,)`."""
+    return np.average(months, axis=0, weights=[member.weight for member in members])
+
+
+def stored_predictions(member, split, views=1):
+    """What a run predicted of its "val" or "test" films when its training ended; UserError when
+    it has no such file."""
+    path = member.run.folder / predictions_name(split + views_ending(views))
+    if views not in (1, count_views(member.options)):
+        raise UserError(
+            f"the run has no predictions of its {split} films over {describe_views(views)} "
+            f"({member.run.folder}). Leave out --use_tta and --tta_steps, or name runs that were trained "
+            "with them."
+        )
+    if not path.exists():
+        raise UserError(
+            f"{path.name} is missing, as of a run that was shipped ({member.run.folder}). Name the run "
+            "that it is a copy of."
+        )
+    return read_predictions(path)
+
+
+def average_predictions(members, tables):
+    """The mean of the members' predictions of the same films."""
+    return label_predictions(tables[0], average(members, [t["predicted"] for t in tables]))
+
+
+def same_films(tables):
+    return all(table[LABELS].equals(tables[0][LABELS]) for table in tables)
+
+
+def compare_members(members, months, predictions):
+    """What the mean is worth against each member: a list of its run, weight, MAE and the paired
+    difference (MAE of the mean minus that of the member) with its interval, ready for JSON.
+    `months` `(members, n)` belong to the rows of `predictions`, those of the mean."""
+    rows = []
+    for member, alone in zip(members, months, strict=True):
+        result = compare_predictions(predictions, label_predictions(predictions, alone))
+        rows.append(
+            {
+                "run": str(member.run.folder),
+                "weight": member.weight,
+                "mae": result["mae_b"],
+                "difference": result["difference"],
+                "difference_ci95": result["difference_ci95"],
+            }
+        )
+    return rows
+
+
+def format_members(rows):
+    """The members of an ensemble as a table for the terminal."""
+    lines = ["  each run alone: times counted, MAE, what the mean changes [95 % interval]"]
+    for row in rows:
+        lines.append(
+            f"  {row['weight']:3d} x {row['mae']:8.2f} {row['difference']:+8.2f} "
+            f"{format_interval(row['difference_ci95'], sign='+')}   {row['run']}"
+        )
+    return "\n".join(lines)

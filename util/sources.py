@@ -1,0 +1,252 @@
+"""Labelled films from downloads of any shape: folders and zips, the tables that belong to them, and
+the splits that their names tell."""
+
+import re
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from util.data_folder import SPLITS
+from util.errors import UserError
+from util.film_files import (
+    SEVERAL,
+    count_reasons,
+    is_hidden,
+    list_films,
+    match_films,
+    split_usable,
+    stem_of,
+)
+from util.identity import film_keys, patient_keys
+from util.tables import NoLabels, read_labels
+
+# what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
+KIND = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?:(?:data)?set|data)?(?![a-z])")
+
+
+@dataclass
+class Source:
+    """A folder of films, with its name as given."""
+
+    name: str
+    folder: Path
+
+
+def open_source(name, work):
+    """Open a folder, or unpack a zip below `work`; UserError when it is neither."""
+    path = Path(name)
+    if path.is_dir():
+        return Source(name, path.resolve())
+    if not path.is_file():
+        raise UserError(f"no such folder or zip (--source {name}). Check the path.")
+    folder = Path(tempfile.mkdtemp(dir=work))
+    try:
+        unpack(path, folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        raise UserError(
+            f"neither a folder nor a whole zip (--source {name}). Name the folder of the films, or "
+            "download the zip again."
+        ) from None
+    except NotImplementedError:
+        raise UserError(
+            f"a zip of unknown compression (--source {name}). Unpack it yourself."
+        ) from None
+    except RuntimeError:  # zipfile's word for a password
+        raise UserError(f"the zip is encrypted (--source {name}). Unpack it yourself.") from None
+    return Source(name, folder)
+
+
+def unpack(path, folder):
+    """Unpack a zip without the litter that macOS adds; a zip inside it is unpacked as well."""
+    with zipfile.ZipFile(path) as archive:
+        members = [m for m in archive.infolist() if not is_litter(m.filename)]
+        for member in tqdm(members, desc=f"unpacking {path.name}", unit="file", disable=None):
+            member.filename = member.filename.replace("\\", "/")  # of some tools on Windows
+            archive.extract(member, folder)  # never outside of `folder`
+    for inner in files_ending(folder, ".zip"):
+        target = inner.with_suffix("")
+        if target.exists():  # its films would overwrite those of this folder
+            target = Path(tempfile.mkdtemp(prefix=inner.stem, dir=inner.parent))
+        unpack(inner, target)
+        inner.unlink()
+
+
+def files_ending(folder, ending):
+    """The files in a folder and below whose names have an ending, in small or capital letters."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() == ending and p.is_file())
+
+
+def is_litter(name):
+    return any(is_hidden(part) for part in Path(name).parts)
+
+
+def find_tables(source):
+    """The tables of a source in the native layout, otherwise all CSV files in it, and the one
+    beside it that has its name."""
+    native = [source.folder / place.table for place in SPLITS.values()]
+    if all(path.is_file() for path in native):
+        return native
+    given = Path(source.name).absolute()
+    beside = {
+        path.resolve(): path
+        for place in (given, given.resolve())  # a link, and what it points to
+        for path in sorted(place.parent.iterdir())
+        if path.suffix.lower() == ".csv"
+        and path.stem in (place.stem, place.name)
+        and path.is_file()
+    }
+    inside = [
+        p
+        for p in files_ending(source.folder, ".csv")
+        if not is_litter(p.relative_to(source.folder))
+    ]
+    return [*inside, *beside.values()]
+
+
+def read_labelled_films(sources, tables, male_value, table_first=True):
+    """Read the labelled films of sources that have these tables in common: frame as of
+    `match_films`, and `kind`: the split that names tell ("train", "val", "test"), "" when they tell
+    none, and `row`: the table and the line in it.
+
+    The name of a film's table counts before that of its source, unless `table_first` is False.
+    Tables that lack a needed column or have no rows are skipped; NoLabels when none is left.
+    UserError for a file that is no table, and for two tables of one split.
+    """
+    labelled, problems = [], []
+    for table in tables:
+        try:
+            labelled.append((table, read_labels(table, male_value)))
+        except NoLabels as error:
+            problems.append(error)
+    if problems and not labelled:
+        raise NoLabels(as_named(problems[0], sources))
+    if not labelled:
+        raise NoLabels(
+            "no CSV with labels in or beside the source "
+            f"(--source {' '.join(s.name for s in sources)}). Name it with --csv FILE."
+        )
+
+    def kind(table, source):
+        names = (table.stem, source.name) if table_first else (source.name, table.stem)
+        return kind_of(names[0]) or kind_of(names[1])
+
+    kinds = [kind(table, sources[0]) for table, _ in labelled]
+    if len(set(kinds)) < len(kinds):
+        names = ", ".join(as_named(table, sources) for table, _ in labelled)
+        raise UserError(
+            f"several tables with labels: {names}. Choose one with --csv FILE"
+            + (", from the unpacked zip." if Path(sources[0].name).is_file() else ".")
+        )
+    source_of = {str(path): s for s in sources for path in list_films(s.folder)}
+    images, parts = [Path(path) for path in source_of], []
+    for table, labels in labelled:
+        films = match_films(labels, images)
+        kinds = [kind(table, source_of.get(path, sources[0])) for path in films["path"]]
+        parts.append(films.assign(kind=kinds, row=[f"{table}, {i}" for i in labels.index]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def as_named(words, sources):
+    """Words that tell of a file of a source, which a zip has in a folder that will be gone."""
+    for source in sources:
+        words = str(words).replace(str(source.folder), source.name)
+    return words
+
+
+def read_with_tables(sources, lent, male_value):
+    """Read each source with the tables found in it. Those without a table of labels are read with
+    `lent`, the tables of sources that hold no films."""
+    parts, borrowers, problem = [], [], None
+    for source in sources:
+        try:
+            parts.append(read_labelled_films([source], find_tables(source), male_value))
+        except NoLabels as error:
+            borrowers.append(source)
+            problem = problem or error
+    if borrowers:
+        try:
+            parts.append(read_labelled_films(borrowers, lent, male_value, len(lent) > 1))
+        except NoLabels:
+            raise problem from None
+    return pd.concat(parts, ignore_index=True)
+
+
+def kind_of(name):
+    """The split that a name tells: "train", "val", "test", or "" for none."""
+    found = set(KIND.findall(Path(name).name.lower()))
+    return found.pop() if len(found) == 1 else ""
+
+
+def read_sources(sources, csv, male_value):
+    """Read all sources. Returns (usable films, left_out): every image and row is in one of them.
+
+    A source that holds tables and no films, such as the annotations of the RSNA challenge, lends
+    them to those that have none. Raises UserError when there is no usable film or when an id is in
+    two given splits.
+    """
+    images = [list_films(s.folder) for s in sources]
+    with_films = [s for s, found in zip(sources, images, strict=True) if found] or sources
+    if csv:
+        films = read_labelled_films(with_films, [Path(csv)], male_value, table_first=False)
+    else:
+        lent = [table for s in sources if s not in with_films for table in find_tables(s)]
+        films = read_with_tables(with_films, lent, male_value)
+    # one folder may be a source beside its parent: a row needs its film in one of them
+    elsewhere = films["row"].isin(films.loc[films["path"] != "", "row"])
+    with_film = (films["path"] != "") & ~films.duplicated(["row", "path"])
+    without = (films["path"] == "") & ~(elsewhere | films.duplicated("row"))
+    films = films[with_film | without].reset_index(drop=True)
+    if films["kind"].nunique() == 1:  # a name alone, such as "training", splits nothing
+        films["kind"] = ""
+    check_given_splits(films)
+    usable, left_out = split_usable(films)
+    if usable.empty:
+        raise UserError(
+            f"no film found for any of {len(films)} rows: {count_reasons(left_out)} "
+            f"({', '.join(s.name for s in sources)}). "
+            "Check that the table belongs to the films."
+        )
+    unlabelled = unlabelled_films([path for found in images for path in found], films)
+    return usable, pd.concat([left_out, unlabelled], ignore_index=True)
+
+
+def unlabelled_films(images, films):
+    """Of `images`, a list of paths, those that no row of `films` has, as left out; not those of
+    which a row does not tell which is its own."""
+    labelled = set(films["path"])
+    unclear = set(films.loc[films["missing"] == SEVERAL, "id"])
+    loose = [p for p in images if str(p) not in labelled and stem_of(p) not in unclear]
+    return pd.DataFrame(
+        {
+            "id": [stem_of(path) for path in loose],
+            "filename": [path.name for path in loose],
+            "reason": "no label",
+        }
+    )
+
+
+def check_given_splits(films):
+    """UserError when a film, or a patient, is in more than one given split."""
+    ids = films[films["id"] != ""]
+    patients = films[(films["kind"] != "") & (films["path"] != "") & (films["patient"] != "")]
+    apart = (
+        "one of the downloads is not what its name says: leave it out. Ids that are the same by "
+        "chance, leading zeros aside, need other names."
+    )
+    together = "keep all films of a patient in one of them."
+    for told, column, keys, advice in (
+        (ids, "id", ids["id"], apart),
+        (ids, "id", film_keys(ids), apart),
+        (patients, "patient", patient_keys(patients), together),
+    ):
+        shared = told[column][told.groupby(keys)["kind"].transform("nunique") > 1]
+        if len(shared):
+            raise UserError(
+                f"{shared.groupby(keys).ngroups} {column}s are in more than one given split, such as "
+                f"{shared.min()}: {advice}"
+            )

@@ -32,7 +32,6 @@ PNG = [
 ]
 if hasattr(cv2, "IMWRITE_PNG_FILTER"):
     PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
-DEPTH_BYTE = 24  # of a PNG file: behind its signature, length and name of IHDR, width and height
 SETTINGS = "clahe.json"  # in a folder of enhanced films: what they were made with
 UNFINISHED = {"unfinished": True}  # stands there while all are made anew with other settings
 
@@ -60,10 +59,9 @@ def enhance_folder(
 ):
     """Write an enhanced PNG of every film in `source` under the same name into `target`.
 
-    A film is up to date, and skipped, see `is_up_to_date`.
-    Returns (written, skipped, failures): two numbers of films, and {path: reason}. Raises
-    UserError when `source` has no films, or `target` holds films made otherwise and `overwrite`
-    is not set.
+    Films whose copy `is_up_to_date` are skipped. Returns (written, skipped, failures): two numbers
+    of films, and {path: reason}. Raises UserError when `source` has no films, or `target` holds
+    films made otherwise and `overwrite` is not set.
     """
     source, target = Path(source).resolve(), Path(target).resolve()
     films = list_films(source)
@@ -167,18 +165,11 @@ def pair_names(films, source, target):
 
 
 def is_up_to_date(film, copy):
-    """Whether a copy bears the time of its film, and has 8 bits: those of 16 are of versions that
-    hardly enhanced films of 16 bits."""
+    """Whether a copy bears the time of its film."""
     try:
-        return copy.stat().st_mtime_ns == film.stat().st_mtime_ns and png_depth(copy) == 8
+        return copy.stat().st_mtime_ns == film.stat().st_mtime_ns
     except OSError:
         return False
-
-
-def png_depth(path):
-    """The bits of a grey level in a PNG file, 8 or 16 for films; 0 when it ends before that."""
-    with path.open("rb") as file:
-        return next(iter(file.read(DEPTH_BYTE + 1)[DEPTH_BYTE:]), 0)
 
 
 def enhance_film(film, copy, clip_limit, tile_grid):

@@ -165,22 +165,6 @@ def test_a_deep_film_keeps_its_levels_and_its_place(tmp_path):
     assert (tmp_path / "out" / "b.png").exists()  # never a second loss by JPEG
 
 
-def test_copies_of_16_bits_are_made_anew(data):
-    """They are of earlier versions. Those of 8 bits were right, and stay."""
-    source, target = data / "test", data / "test_CLAHE"
-    films = sorted(source.iterdir())
-    for film in films[:2]:
-        cv2.imwrite(str(film), hand(np.uint16))
-    enhance_folder(source, target)
-    for film, depth in zip(films, (np.uint16, np.uint8), strict=False):
-        copy, time = target / film.name, film.stat().st_mtime_ns
-        cv2.imwrite(str(copy), hand(depth))
-        os.utime(copy, ns=(time, time))
-    assert enhance_folder(source, target) == (1, len(films) - 1, {})
-    copy = cv2.imread(str(target / films[0].name), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(copy, apply_clahe(hand(np.uint16)))
-
-
 def test_a_deep_film_without_contrast_has_a_copy_without():
     """As one of 8 bits: the reader of both says what is wrong."""
     assert np.ptp(apply_clahe(np.full((90, 70), 700, np.uint16))) == 0

@@ -135,7 +135,11 @@ def test_what_is_missing_of_a_run_is_told_for_what_it_is(tmp_path):
 
 def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):
     """And a number of views without lines of its own takes those of single views."""
-    lines = {"male": {"slope": 2, "intercept": 1}, "female": {"slope": 1, "intercept": -5}}
+    ends = {"low": 0, "high": 240}
+    lines = {
+        "male": {"slope": 2, "intercept": 1} | ends,
+        "female": {"slope": 1, "intercept": -5} | ends,
+    }
     members = [member(tmp_path, name, IDS, ERRORS)[0] for name in ("a", "b")]
     content = {"views_1": {"lines": lines}, "views_2": {"lines": None}}
     (tmp_path / "a" / "calibration.json").write_text(json.dumps(content))

@@ -84,7 +84,8 @@ def test_two_runs_are_compared_under_a_calibration_of_each(
 ):
     """Also where a run has lines of its own, so that its validation films are known as well."""
     a, b = (shutil.copytree(trained[0], tmp_path / name) for name in "ab")
-    lines = {sex: {"slope": 1.0, "intercept": 0.0} for sex in ("male", "female")}
+    line = {"slope": 1.0, "intercept": 0.0, "low": 0.0, "high": 240.0}
+    lines = {"male": line, "female": line}
     stored = json.loads((a / "calibration.json").read_text())
     stored = {views: calibration | {"lines": lines} for views, calibration in stored.items()}
     (a / "calibration.json").write_text(json.dumps(stored))

@@ -94,8 +94,8 @@ def correct_months(months, sex, lines):
         return months
     male = np.asarray(sex) == SEXES["male"]
     slope, intercept, low, high = (
-        np.where(male, *(lines[name].get(part, other) for name in ("male", "female")))
-        for part, other in {"slope": 1, "intercept": 0, "low": -np.inf, "high": np.inf}.items()
+        np.where(male, lines["male"][part], lines["female"][part])
+        for part in ("slope", "intercept", "low", "high")
     )
     return months + (slope - 1) * np.clip(months, low, high) + intercept
 

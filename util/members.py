@@ -72,8 +72,8 @@ def check_same_files(members, split):
     """UserError when the runs had other files under the same ids, such as smaller ones: each
     belongs to films as it knows them."""
     for member in members[1:]:
-        one, other = (m.config["data"][split].get("bytes") for m in (members[0], member))
-        if None not in (one, other) and one != other:
+        one, other = (m.config["data"][split]["bytes"] for m in (members[0], member))
+        if one != other:
             raise UserError(
                 f"the {split} films of {members[0].run.folder} and {member.run.folder} have the same "
                 "ids and labels, but are other files. Say which to evaluate on: --data_dir."

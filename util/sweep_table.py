@@ -103,10 +103,8 @@ def report_results(folder, table):
 
 
 def changed_splits(done):
-    """The splits whose films or labels are not the same in all finished runs, as far as their rows
-    tell: those of earlier versions hold the fingerprint of test films alone."""
-    columns = {split: f"{split}_films" for split in SPLITS}
-    return [s for s, column in columns.items() if column in done and done[column].nunique() > 1]
+    """The splits whose films or labels are not the same in all finished runs."""
+    return [split for split in SPLITS if done[f"{split}_films"].nunique() > 1]
 
 
 def format_table(done):

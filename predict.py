@@ -109,14 +109,11 @@ def main(argv=None):
             f"{SHIPPED.parent / 'README.md'}. Research use only: not a medical device.",
             file=sys.stderr,
         )
-    from util.ensemble import Ensemble, choose_views
+    from util.ensemble import open_ensemble
     from util.film_ages import add_children, list_named, print_ages
-    from util.members import read_members
     from util.occlusion import check_explained, explain_films
 
-    members = read_members(args.model)
-    views = choose_views(members, args.model, args.use_tta, args.tta_steps, args.calibration)
-    ensemble = Ensemble(members, args.model, views, args.calibration)
+    ensemble = open_ensemble(args.model, args.use_tta, args.tta_steps, args.calibration)
     if args.out:
         check_new_file(args.out)
     if args.explain:

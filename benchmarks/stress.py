@@ -17,9 +17,8 @@ import numpy as np
 
 from preprocessing import read_labelled_folder
 from util.canvases import look_at, read_on_canvases
-from util.ensemble import Ensemble, choose_views
+from util.ensemble import open_ensemble
 from util.errors import UserError, run_command
-from util.members import read_members
 from util.metrics import compare_predictions, format_interval, label_predictions, mean_interval
 from util.options import (
     add_evaluation_batch,
@@ -123,9 +122,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    members = read_members([args.run])
-    views = choose_views(members, [args.run], args.use_tta, args.tta_steps)
-    ensemble = Ensemble(members, [args.run], views)
+    ensemble = open_ensemble([args.run], args.use_tta, args.tta_steps)
     films, _ = read_labelled_folder(args.csv, args.images, args.male_value)
     readable = [not isinstance(read_or_error(path), RadiographError) for path in films["path"]]
     films = films[readable].reset_index(drop=True)

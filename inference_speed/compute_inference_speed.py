@@ -28,25 +28,19 @@ from util.processes import ProcessFailed, run_alone
 from util.weights import NAMED_WEIGHTS, check_weights, weights_option
 
 DEFAULT_SIZE = 500
-COLUMNS = (
-    *("backbone", "model_type", "route", "batch_size", "status"),
-    *("mean_inference_time_s", "std_inference_time_s", "min_inference_time_s"),
-    *("max_inference_time_s", "median_inference_time_s", "p95_inference_time_s"),
-    *("time_per_image_s", "images_per_second", "time_per_image_ms"),
-    *(
-        "times_as_fast_as_predict",
-        "load_s",
-        "first_call_s",
-        "file_mb",
-        "peak_memory_mb",
-        "mean_off_months",
-        "p99_off_months",
-        "max_off_months",
-    ),
-    *("total_params", "trainable_params", "non_trainable_params"),
-    *("num_runs", "img_height", "img_width", "img_channels", "weights", "timestamp"),
-    *("tensorflow_version", "keras_version", "processor", "gpu_info", "system_info"),
-)
+# fmt: off
+COLUMNS = [
+    "backbone", "model_type", "route", "batch_size", "status",
+    "mean_inference_time_s", "std_inference_time_s", "min_inference_time_s",
+    "max_inference_time_s", "median_inference_time_s", "p95_inference_time_s",
+    "time_per_image_s", "images_per_second", "time_per_image_ms", "times_as_fast_as_predict",
+    "load_s", "first_call_s", "file_mb", "peak_memory_mb",
+    "mean_off_months", "p99_off_months", "max_off_months",
+    "total_params", "trainable_params", "non_trainable_params",
+    "num_runs", "img_height", "img_width", "img_channels", "weights", "timestamp",
+    "tensorflow_version", "keras_version", "processor", "gpu_info", "system_info",
+]
+# fmt: on
 
 
 def parse_args(argv=None):
@@ -183,7 +177,7 @@ def run_benchmark(args, path, rows):
         for case_rows in time_cases(args, announce=bar.set_description):
             rows += case_rows
             # nullable types: a failed case must not turn counts into 1.0
-            write_csv(path, pd.DataFrame(rows, columns=list(COLUMNS)).convert_dtypes())
+            write_csv(path, pd.DataFrame(rows, columns=COLUMNS).convert_dtypes())
             with tqdm.external_write_mode():
                 report(case_rows)
             bar.update(len(case_rows) // len(args.routes))

@@ -17,8 +17,8 @@ from util.metrics import (
     format_metrics,
     format_years,
     label_predictions,
+    labels_in_years,
     read_predictions,
-    seem_years,
 )
 
 
@@ -146,7 +146,7 @@ def test_one_film_has_no_interval_and_tells_no_difference(many):
     ],
 )
 def test_years_are_seen_beside_months(labels, predicted, seem):
-    assert seem_years(pd.DataFrame({"boneage": labels, "predicted": predicted})) == seem
+    assert labels_in_years(pd.DataFrame({"boneage": labels, "predicted": predicted})) == seem
 
 
 def test_two_films_of_a_patient_count_as_one_in_intervals(many):

@@ -16,8 +16,8 @@ another hospital; each holds one calibration for each number of views that were 
 import numpy as np
 
 from util.identity import count_people
-from util.intervals import FEWEST, LEVEL, fit_half_widths
-from util.metrics import SEXES, compare_predictions, format_interval, label_predictions
+from util.intervals import FEWEST_FOR_INTERVALS, LEVEL, fit_half_widths
+from util.metrics import SEXES, by_sex, compare_predictions, format_interval, label_predictions
 from util.stratify import divide
 
 # A line is two numbers: from 20 films whose errors spread by 9 months (SD) its level is known to
@@ -56,10 +56,9 @@ def fit_calibration(predictions, per_sex=True, always=False, seed=42):
 
 
 def count_missing(films, per_sex=True, fewest=FEWEST_OF_A_SEX):
-    """How many children a line lacks to the `fewest`, at most; 0 when there are enough. Films of
-    one child err alike, and stay together in `cross_fit`."""
-    parts = [films[films["sex"] == sex] for sex in SEXES.values()] if per_sex else [films]
-    return max(0, fewest - min(map(count_people, parts)))
+    """How many children are missing to the `fewest` that a line takes, in the smaller group; 0 when
+    there are enough. Films of one child err alike, and stay together in `cross_fit`."""
+    return max(0, fewest - min(map(count_people, by_sex(films, per_sex).values())))
 
 
 def fit_lines(predictions, per_sex=True):
@@ -75,8 +74,7 @@ def fit_lines(predictions, per_sex=True):
     from sklearn.linear_model import LinearRegression
 
     lines = {}
-    for name, sex in SEXES.items():
-        films = predictions[predictions["sex"] == sex] if per_sex else predictions
+    for name, films in by_sex(predictions, per_sex).items():
         months = films["predicted"]
         slope, intercept = 1.0, -float(films["error"].mean())
         if months.std() >= NARROW:
@@ -157,6 +155,6 @@ def format_calibration(calibration):
         first = f"linear correction {'kept' if calibration['lines'] else 'left out'}: "
         first += format_gain(gain)
     if calibration["half_width"] is None:
-        return f"{first}\nno {LEVEL} intervals: films of {FEWEST} children are needed"
+        return f"{first}\nno {LEVEL} intervals: films of {FEWEST_FOR_INTERVALS} children are needed"
     half = calibration["half_width"]["all"]["months"]
     return f"{first}\n{LEVEL} intervals from the same {n} films: +-{half:.1f} months over all"

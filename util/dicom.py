@@ -13,10 +13,14 @@ from util.errors import first_line
 INSTALL = "pip install pydicom python-gdcm"  # the second for compressed films
 
 # elements that say nothing where they are blank
-BLANK = (
-    *("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"),
-    *("PixelPaddingValue", "PixelPaddingRangeLimit"),
-)
+BLANK = [
+    "RescaleSlope",
+    "RescaleIntercept",
+    "WindowCenter",
+    "WindowWidth",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+]
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # of a window (DICOM PS3.3, C.11.2.1.3)
 
 

@@ -12,11 +12,12 @@ from util.calibration import correct_months
 from util.canvases import pixels_of
 from util.errors import UserError
 from util.hospital import calibrated_views, keeps_readings, read_calibration
-from util.intervals import FEWEST, fit_half_widths, interval_bounds
+from util.intervals import FEWEST_FOR_INTERVALS, fit_half_widths, interval_bounds
 from util.members import (
     average,
     average_predictions,
     compare_members,
+    read_members,
     same_films,
     stored_predictions,
 )
@@ -85,6 +86,13 @@ class Ensemble:
     def correct(self, months, sex):
         """The mean of the members after the lines of the calibration."""
         return correct_months(months, sex, self.calibration["lines"])
+
+
+def open_ensemble(folders, use_tta=False, tta_steps=None, calibration=None):
+    """The Ensemble of some run folders; the options are those of `choose_views`."""
+    members = read_members(folders)
+    views = choose_views(members, folders, use_tta, tta_steps, calibration)
+    return Ensemble(members, folders, views, calibration)
 
 
 def choose_views(members, folders, use_tta=False, tta_steps=None, calibration=None):
@@ -156,7 +164,7 @@ def ensemble_half_width(members, views):
             )
     half_width = fit_half_widths(judged)
     if half_width is None:
-        raise UserError(f"validation films of {FEWEST} children are needed")
+        raise UserError(f"validation films of {FEWEST_FOR_INTERVALS} children are needed")
     return half_width
 
 
@@ -168,5 +176,7 @@ def stored_half_width(member, views):
             f"the run was not validated on {describe_views(views)} ({member.run.folder})"
         )
     if calibration["half_width"] is None:
-        raise UserError(f"validation films of {FEWEST} children are needed ({member.run.folder})")
+        raise UserError(
+            f"validation films of {FEWEST_FOR_INTERVALS} children are needed ({member.run.folder})"
+        )
     return calibration["half_width"]

@@ -21,7 +21,7 @@ from util.held_out import held_out
 from util.identity import fingerprint
 from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.members import check_same_files, check_same_split, format_members, read_members
-from util.metrics import compare_predictions, format_comparison, judge_readings, seem_years
+from util.metrics import compare_predictions, format_comparison, judge_readings, labels_in_years
 from util.plots import plot_errors, show_plots
 from util.readings import with_readings
 from util.runs import METRICS, next_prediction
@@ -179,7 +179,7 @@ def compute_metrics(ensemble, predictions, films, args):
     median = ensemble.members[0].config["data"]["train"]["median"]
     half_width = ensemble.calibration["half_width"]
     notes = [*ensemble.notes, *doubts, *odd_notes(signs, sets_upright(films))]
-    if seem_years(predictions):
+    if labels_in_years(predictions):
         notes.append("the ages look like years: multiply them by 12 if they are years")
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
         "views": ensemble.views,

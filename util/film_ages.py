@@ -16,9 +16,18 @@ from util.intervals import format_range
 from util.metrics import format_years
 from util.tables import read_labels
 
-COLUMNS = [  # of --out
-    *("filename", "path", "sex", "age_months"),
-    *("months", "low", "high", "reading", "sd_score", "problem"),
+# of --out
+COLUMNS = [
+    "filename",
+    "path",
+    "sex",
+    "age_months",
+    "months",
+    "low",
+    "high",
+    "reading",
+    "sd_score",
+    "problem",
 ]
 WHOLE = f"{NO_HAND}, the whole film is used"
 INVERTED = f"the film looks inverted, its months are wrong if it is: {LIGHT_BONES}"

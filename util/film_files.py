@@ -52,8 +52,8 @@ def match_films(labels, films):
 
 def match_paths(names, by_name, by_stem):
     """`match_path` for each row; where no row is matched the table may have been written elsewhere,
-    and its paths are tried without their first folders, of as few as it takes. A film that is then
-    that of different paths is of none."""
+    and its paths are tried without their first folders, of as few as it takes. A film that two
+    different paths would match is matched to neither."""
     found, ours = [[] for _ in names], list(names)
     while not any(found) and any("/" in name for name in ours):
         found = [match_path(name, by_name, by_stem) for name in ours]

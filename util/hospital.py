@@ -7,7 +7,7 @@ from util.errors import UserError
 from util.files import write_new_json
 from util.identity import count_people, label_columns
 from util.intervals import LEVEL
-from util.metrics import SEXES, seem_years
+from util.metrics import by_sex, labels_in_years
 from util.readings import format_kept, readings_help
 from util.runs import Run
 from util.tta import describe_views, views_key, views_of
@@ -81,7 +81,7 @@ def check_enough_films(films, per_sex, csv):
     told."""
     missing = count_missing(films, per_sex)
     if missing:
-        counts = {name: count_people(films[films["sex"] == sex]) for name, sex in SEXES.items()}
+        counts = {name: count_people(part) for name, part in by_sex(films).items()}
         found = ", ".join(f"{n} {name}" for name, n in counts.items())
         raise UserError(
             f"too few children to calibrate on: {found} ({csv}). {FEWEST_OF_A_SEX} "
@@ -92,7 +92,7 @@ def check_enough_films(films, per_sex, csv):
 
 def check_months(predictions, csv):
     """UserError when labels look like years beside the months that are predicted."""
-    if seem_years(predictions):
+    if labels_in_years(predictions):
         raise UserError(
             f"the ages look like years: their median is {predictions['boneage'].median():g}, where "
             f"{predictions['predicted'].median():.0f} months are predicted ({csv}). Multiply them by "

@@ -10,7 +10,9 @@ from util.metrics import AGE_BANDS, band_of, evaluate_predictions, format_metric
 
 COVERAGE = 0.9  # share of films whose bone age shall lie in the interval
 LEVEL = f"{COVERAGE * 100:.0f} %"
-FEWEST = 9  # children: with fewer even the largest error is no bound that 90 % keep to
+FEWEST_FOR_INTERVALS = (
+    9  # children: with fewer even the largest error is no bound that 90 % keep to
+)
 # The coverage of a band spreads by sqrt(0.9 * 0.1 / n): by 5 % with 30 children, by 9 % with 10.
 FEWEST_OF_A_BAND = 30
 
@@ -28,7 +30,7 @@ def fit_half_widths(predictions):
     Validation films also choose the best epoch, so that the widths are a little too narrow; the
     coverage on test films says by how much.
     """
-    if count_people(predictions) < FEWEST:
+    if count_people(predictions) < FEWEST_FOR_INTERVALS:
         return None
     missed = predictions["error"].abs().to_numpy()
     band = band_of(predictions["predicted"])

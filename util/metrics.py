@@ -32,11 +32,16 @@ def label_predictions(table, months):
     return table
 
 
-def seem_years(predictions):
+def labels_in_years(predictions):
     """Whether labels look like years beside the months that are predicted: 12 times as many, more
     or less. Infants, of whom too much is predicted, don't."""
     label, predicted = predictions["boneage"].median(), predictions["predicted"].median()
     return label <= LARGEST_YEARS and predicted > max(36, 6 * label)
+
+
+def by_sex(films, per_sex=True):
+    """{"male", "female": films of that sex}; all of them twice where a model isn't told the sex."""
+    return {name: films[films["sex"] == sex] if per_sex else films for name, sex in SEXES.items()}
 
 
 def band_of(months):

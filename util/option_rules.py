@@ -24,7 +24,7 @@ SINGLE_VIEW = Rule(
     "with --use_tta on a single view: give --tta_steps 2 or more",
     lambda args: args.tta_steps != 1 or not args.use_tta,
 )
-# values that switch off what would have no effect, or leave it open, do no harm
+# typing one of these values is never an error
 OFF = (None, False, 0, "none", "auto")
 TRAINING_RULES = (
     Rule(
@@ -105,8 +105,16 @@ TRAINING_RULES = (
     ),
     Rule(
         (
-            *("folds", "patience", "use_tta", "use_cyclical_lr", "use_clahe_val_test", "resume"),
-            *("lr_finetune", "epochs_finetune", "epochs_small", "img_size_small"),
+            "folds",
+            "patience",
+            "use_tta",
+            "use_cyclical_lr",
+            "use_clahe_val_test",
+            "resume",
+            "lr_finetune",
+            "epochs_finetune",
+            "epochs_small",
+            "img_size_small",
             "batch_size_eval",
         ),
         "with --find_lr",

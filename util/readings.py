@@ -10,7 +10,7 @@ no better estimate of the bone age, and against the mean of several readers a wo
 import numpy as np
 import pandas as pd
 
-from util.metrics import SEXES, format_interval, judge_readings
+from util.metrics import SEXES, by_sex, format_interval, judge_readings
 
 SPREAD = 5  # months, SD of labels about the months of their film; 3 to 7 are as good
 AROUND = 8  # months, SD: how far the surroundings of a label reach
@@ -48,8 +48,7 @@ def count_labels(labels, per_sex=True):
     "female": {whole months, as text: films}}. The same for both where a model isn't told the
     sex."""
     counts = {}
-    for name, sex in SEXES.items():
-        films = labels[labels["sex"] == sex] if per_sex else labels
+    for name, films in by_sex(labels, per_sex).items():
         months = films["boneage"].round().astype(int).value_counts().sort_index()
         counts[name] = {str(label): int(n) for label, n in months.items()}
     return counts

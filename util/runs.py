@@ -39,9 +39,11 @@ LOCK_TRIES, LOCK_PAUSE = 10, 0.3  # seconds: a training whose sweep was killed t
 CALIBRATION = "calibration.json"  # fitted to the validation films when the training ended
 READINGS = "readings.json"  # labels of the training films, counted, where they tell of readers
 # Options that may differ when a run goes on: none of them changes a result.
-FREE_TO_CHANGE = frozenset(
-    ["resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval"]
-)
+# fmt: off
+FREE_TO_CHANGE = {
+    "resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval",
+}
+# fmt: on
 
 
 class Run:
@@ -196,8 +198,8 @@ def check_started(folder, started):
 
 
 def check_free(folder):
-    """UserError when there is more than what a run leaves that was killed in its first moment: a
-    folder, with a temporary file at most."""
+    """UserError unless the folder is new, or empty but for temporary files, as a run leaves it that
+    was killed in its first moment."""
     if folder.exists() and not (
         folder.is_dir() and all(p.match(f"{TEMPORARY}*-config.json") for p in folder.iterdir())
     ):
@@ -231,8 +233,8 @@ def check_same_options(started, now):
 
 def changed_options(started, now):
     """Which options of those that decide a result are not what they were when a run was started, in
-    words; "" when all are. One that there was not yet counts where it is not off; a preset doesn't,
-    as all that it sets does."""
+    words; "" when all are. An option that has been added since counts only if it is on; a preset
+    doesn't, as all that it sets does."""
     keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
     keys = [key for key in keys if started.get(key) != now.get(key)]
     keys = [key for key in keys if key in started or now[key]]

@@ -22,7 +22,7 @@ def choose_greedily(members, views=1):
             "greedy selection needs runs with the same validation films (--greedy). "
             "Leave it out, or choose runs of one split."
         )
-    counts, _ = select_greedily([t["predicted"] for t in tables], tables[0]["boneage"])
+    counts = select_greedily([t["predicted"] for t in tables], tables[0]["boneage"])
     chosen = [replace(m, weight=int(n)) for m, n in zip(members, counts, strict=True) if n]
     mean = average_predictions(chosen, [t for t, n in zip(tables, counts, strict=True) if n])
     best = min(tables, key=lambda table: table["error"].abs().mean())
@@ -47,7 +47,7 @@ def select_greedily(predicted, boneage):
 
     Forward selection with replacement (Caruana et al. 2004, Ensemble selection from libraries of
     models): each round adds the model that makes the MAE of the mean smallest; the best round is
-    kept. `predicted` `(M, n)` and `boneage` `(n,)` in months. Returns (counts, MAE of that mean).
+    kept. `predicted` `(M, n)` and `boneage` `(n,)` in months.
     """
     predicted, boneage = np.asarray(predicted, float), np.asarray(boneage, float)
     counts, total = np.zeros(len(predicted), int), np.zeros(len(boneage))
@@ -59,4 +59,4 @@ def select_greedily(predicted, boneage):
         total += predicted[chosen]
         if maes[chosen] < best - LEAST_GAIN:
             best, kept = maes[chosen], counts.copy()
-    return kept, float(best)
+    return kept

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from util.errors import UserError
-from util.prediction import predict_months
 
 N_FILMS = 128  # checked, and for int8 calibrated on
 BATCH = 16
@@ -59,6 +58,8 @@ def phantom_films(img_size, split, fit="hand", n=N_FILMS):
 
 def predict_sample(predict, sample):
     """Months of a sample's films `(n,)`, then of its first films one by one."""
+    from util.prediction import predict_months
+
     together = predict_months(predict, sample.pixels, sample.sex, BATCH)
     alone = predict_months(predict, sample.pixels[:ALONE], sample.sex[:ALONE], 1)
     return np.concatenate([together, alone])

@@ -65,7 +65,7 @@ def main(argv=None):
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=".ship-") as work:
         shipped = Run(Path(work) / out.name)
-        halve(run.model_path, shipped.model_path)
+        halve(run.model_path, shipped.path(MODEL))
         months = predict_sample(load_predictor(shipped, "keras"), sample)
         largest = differences(months, expected)["max"]
         if not largest <= LARGEST_DIFFERENCE:  # NaN is none

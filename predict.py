@@ -109,8 +109,9 @@ def main(argv=None):
             f"{SHIPPED.parent / 'README.md'}. Research use only: not a medical device.",
             file=sys.stderr,
         )
+    from util.children import add_children
     from util.ensemble import open_ensemble
-    from util.film_ages import add_children, list_named, print_ages
+    from util.film_ages import list_named, print_ages
     from util.occlusion import check_explained, explain_films
 
     ensemble = open_ensemble(args.model, args.use_tta, args.tta_steps, args.calibration)

@@ -1,5 +1,4 @@
-"""What predict.py does: it lists films, finds the sex of each, predicts, and prints a line for
-each."""
+"""What predict.py does: it lists films, predicts them in chunks, and prints a line for each."""
 
 import sys
 from pathlib import Path
@@ -10,25 +9,17 @@ import pandas as pd
 from util.canvases import FINGERS_UP, LIGHT_BONES, NO_HAND, look_at, read_on_canvases, sets_upright
 from util.errors import UserError
 from util.files import write_new_csv
-from util.film_files import SEVERAL, films_or_error, match_films, stem_of
+from util.film_files import films_or_error
 from util.growth import sd_score
 from util.intervals import format_range
 from util.metrics import format_years
-from util.tables import read_labels
 
-# of --out
-COLUMNS = [
-    "filename",
-    "path",
-    "sex",
-    "age_months",
-    "months",
-    "low",
-    "high",
-    "reading",
-    "sd_score",
-    "problem",
+# fmt: off
+COLUMNS = [  # of --out
+    "filename", "path", "sex", "age_months",
+    "months", "low", "high", "reading", "sd_score", "problem",
 ]
+# fmt: on
 WHOLE = f"{NO_HAND}, the whole film is used"
 INVERTED = f"the film looks inverted, its months are wrong if it is: {LIGHT_BONES}"
 TURNED = f"the film looks turned by {{}} degrees, its months are wrong if it is: {FINGERS_UP}"
@@ -48,61 +39,6 @@ def list_named(images):
         else:
             rows.append((str(name), name.name))
     return pd.DataFrame(rows, columns=["path", "shown"])
-
-
-def add_children(films, args, needs_sex):
-    """Add `sex` (1 = male) and `age_months` of the child to the films of `list_named`, NaN where
-    unknown, and `problem`, why there is no sex; UserError when a model needs the sex and the
-    options tell of none."""
-    if args.csv:
-        # the folder resolved, not the film: a link has the name that the table knows
-        paths = [path.parent.resolve() / path.name for path in map(Path, films["path"])]
-        children = look_up_children(paths, args.csv, args.male_value)
-        sex, age, problem = zip(*children, strict=True)
-        return films.assign(sex=sex, age_months=age, problem=problem)
-    if needs_sex and not args.sex:
-        raise UserError(
-            f"this model needs the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
-        )
-    sex = float(args.sex == "M") if args.sex else np.nan
-    age = np.nan if args.age_months is None else args.age_months
-    return films.assign(sex=sex, age_months=age, problem="")
-
-
-def look_up_children(paths, csv, male_value):
-    """What a table says of the child on each film: a list of sex (1 = male, NaN unknown), age
-    (months, NaN unknown), and why there is no sex."""
-    labels = read_labels(csv, male_value=male_value, need=("sex",))
-    found = match_films(labels, sorted(set(paths)))
-    told, unclear = told_of_films(found), set()
-    # films of one name in two folders have the row that names no folder
-    shared = labels[(found["missing"] == SEVERAL) & ~labels["filename"].str.contains(r"[/\\]")]
-    for folder in {path.parent for path in paths} if len(shared) else ():
-        found = match_films(shared, sorted({path for path in paths if path.parent == folder}))
-        told = told_of_films(found) | told
-        unclear |= {(folder, id_) for id_ in found.loc[found["missing"] == SEVERAL, "id"]}
-
-    def child_on(path):
-        if (path.parent, stem_of(path)) in unclear:
-            return np.nan, np.nan, f"{SEVERAL}, which have one row in {csv}"
-        if str(path) not in told:
-            return np.nan, np.nan, f"no row for it in {csv}"
-        sexes, ages = told[str(path)]
-        age = next(iter(ages)) if len(ages) == 1 else np.nan
-        if len(sexes) == 1:
-            return next(iter(sexes)), age, ""
-        return np.nan, age, f"{'two sexes' if sexes else 'no usable sex'} in {csv}"
-
-    return [child_on(path) for path in paths]
-
-
-def told_of_films(found):
-    """{path: (set of sexes, set of ages)} of the rows of `match_films`."""
-    found = found[found["path"] != ""]
-    return {
-        path: tuple(set(rows[name].dropna()) for name in ("sex", "age"))
-        for path, rows in found.groupby("path")
-    }
 
 
 def print_ages(ensemble, films, args):

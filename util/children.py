@@ -1,0 +1,64 @@
+"""The children on films: the sex and the age that options or a table tell of each."""
+
+from pathlib import Path
+
+import numpy as np
+
+from util.errors import UserError
+from util.film_files import SEVERAL, match_films, stem_of
+from util.tables import read_labels
+
+
+def add_children(films, args, needs_sex):
+    """Add `sex` (1 = male) and `age_months` of the child to the films of `list_named`, NaN where
+    unknown, and `problem`, why there is no sex; UserError when a model needs the sex and the
+    options tell of none."""
+    if args.csv:
+        # the folder resolved, not the film: a link has the name that the table knows
+        paths = [path.parent.resolve() / path.name for path in map(Path, films["path"])]
+        children = look_up_children(paths, args.csv, args.male_value)
+        sex, age, problem = zip(*children, strict=True)
+        return films.assign(sex=sex, age_months=age, problem=problem)
+    if needs_sex and not args.sex:
+        raise UserError(
+            f"this model needs the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
+        )
+    sex = float(args.sex == "M") if args.sex else np.nan
+    age = np.nan if args.age_months is None else args.age_months
+    return films.assign(sex=sex, age_months=age, problem="")
+
+
+def look_up_children(paths, csv, male_value):
+    """What a table says of the child on each film: a list of sex (1 = male, NaN unknown), age
+    (months, NaN unknown), and why there is no sex."""
+    labels = read_labels(csv, male_value=male_value, need=("sex",))
+    found = match_films(labels, sorted(set(paths)))
+    told, unclear = told_of_films(found), set()
+    # films of one name in two folders have the row that names no folder
+    shared = labels[(found["missing"] == SEVERAL) & ~labels["filename"].str.contains(r"[/\\]")]
+    for folder in {path.parent for path in paths} if len(shared) else ():
+        found = match_films(shared, sorted({path for path in paths if path.parent == folder}))
+        told = told_of_films(found) | told
+        unclear |= {(folder, id_) for id_ in found.loc[found["missing"] == SEVERAL, "id"]}
+
+    def child_on(path):
+        if (path.parent, stem_of(path)) in unclear:
+            return np.nan, np.nan, f"{SEVERAL}, which have one row in {csv}"
+        if str(path) not in told:
+            return np.nan, np.nan, f"no row for it in {csv}"
+        sexes, ages = told[str(path)]
+        age = next(iter(ages)) if len(ages) == 1 else np.nan
+        if len(sexes) == 1:
+            return next(iter(sexes)), age, ""
+        return np.nan, age, f"{'two sexes' if sexes else 'no usable sex'} in {csv}"
+
+    return [child_on(path) for path in paths]
+
+
+def told_of_films(found):
+    """{path: (set of sexes, set of ages)} of the rows of `match_films`."""
+    found = found[found["path"] != ""]
+    return {
+        path: tuple(set(rows[name].dropna()) for name in ("sex", "age"))
+        for path, rows in found.groupby("path")
+    }

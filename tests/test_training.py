@@ -329,10 +329,6 @@ def test_resuming_a_finished_run_shows_its_figures(train, inside, unbroken):
     process, _ = train("unbroken", "--resume", by=inside)
     assert process.returncode == 0
     assert "median baseline" in process.stdout
-    (unbroken / "readings.json").rename(unbroken / "away")  # as a run of an older version
-    process, _ = train("unbroken", "--resume", by=inside)
-    (unbroken / "away").rename(unbroken / "readings.json")
-    assert process.returncode == 0, process.stderr
 
 
 def test_a_film_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from inference_speed.routes import DEFAULT_ROUTES, ROUTES
 from util.backbones import MODEL_TYPES
 from util.environment import processor_name
-from util.errors import UserError, run_command
+from util.errors import UserError, first_line, run_command
 from util.files import quote, write_csv
 from util.option_rules import BENCHMARK_RULES, parse_effective
 from util.options import SIDES, add_backbones, count, new_parser
@@ -163,7 +163,7 @@ def new_csv(results_dir):
         path.open("x").close()
     except OSError as error:
         raise UserError(
-            f"can't write: {error.strerror} ({path}). Choose another --results_dir."
+            f"can't write: {first_line(error)} ({path}). Choose another --results_dir."
         ) from None
     return path
 

@@ -126,6 +126,14 @@ def test_a_copy_is_written_whole_or_not_at_all(data, monkeypatch):
     assert before == {path.name: path.read_bytes() for path in target.iterdir()}
 
 
+def test_a_film_of_a_long_name_has_its_copy(data):
+    source, target = data / "test", data / "test_CLAHE"
+    film = sorted(source.iterdir())[0]
+    film.rename(film.with_name(f"{'x' * 240}.png"))
+    enhance_folder(source, target)
+    assert (target / f"{'x' * 240}.png").exists()
+
+
 def test_up_to_date_films_are_skipped_and_changed_ones_made_again(data):
     source, target = data / "test", data / "test_CLAHE"
     n = len(list(source.iterdir()))

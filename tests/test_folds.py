@@ -142,6 +142,13 @@ def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, inside, tmp_path):
     np.testing.assert_allclose(
         read(tmp_path / "out" / "predictions.csv")["predicted"], expected["predicted"], atol=0.011
     )
+    turned_round = [folder / "fold_2", folder / "fold_1"]
+    other = inside("evaluate.py", "--ensemble", *turned_round, "--out", tmp_path / "other")
+    baselines = [
+        line for line in (process.stdout + other.stdout).splitlines() if "median baseline" in line
+    ]
+    assert len(baselines) == 2
+    assert baselines[0] == baselines[1]
     film = next((phantoms / "test").iterdir())
     process = inside("predict.py", film, "--model", folder, "--sex", "F")
     assert process.returncode == 0, process.stderr

@@ -287,3 +287,30 @@ def test_months_as_years_and_months(months, text):
 def test_ids_of_saved_predictions_keep_their_zeros(five, tmp_path):
     five.to_csv(tmp_path / "predictions.csv", index=False)
     pd.testing.assert_frame_equal(read_predictions(tmp_path / "predictions.csv"), five)
+
+
+def test_ids_that_other_tables_mean_nothing_by_stay(five, tmp_path):
+    five.assign(id=["NA", "null", "nan", "None", "5"]).to_csv(tmp_path / "NA.csv", index=False)
+    assert read_predictions(tmp_path / "NA.csv")["id"].tolist() == [
+        "NA",
+        "null",
+        "nan",
+        "None",
+        "5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda text: text.replace(",", ";"), "no column id"),
+        (lambda text: "", "No columns to parse"),
+        (lambda text: text.replace("boneage", "age"), "no column boneage"),
+        (lambda text: text.replace("120", "ten years"), "text among its numbers"),
+    ],
+)
+def test_predictions_that_were_saved_anew_are_named(five, tmp_path, damage, told):
+    text = five.assign(boneage=120).to_csv(index=False)
+    (tmp_path / "predictions_val.csv").write_text(damage(text))
+    with pytest.raises(UserError, match=rf"{told} .*predictions_val.csv\). Bring it back"):
+        read_predictions(tmp_path / "predictions_val.csv")

@@ -6,9 +6,9 @@ from argparse import Namespace
 import pandas as pd
 import pytest
 
-from util.errors import UserError
+from util.errors import UserError, first_line
 from util.files import check_place, new_folder, remove_temporaries, write_new_csv, write_new_json
-from util.runs import Run, changed_options, open_run
+from util.runs import Run, changed_options, open_run, read_run
 from util.start import note_start
 
 
@@ -63,6 +63,16 @@ def test_a_damaged_file_of_a_run_is_named(tmp_path):
     (tmp_path / "config.json").touch()
     with pytest.raises(UserError, match="damaged file of the run"):
         Run(tmp_path).read_json("config.json")
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", '{"options": {"model_type": "sex"}, "data": {}}', '{"options": []}']
+)
+def test_a_config_that_is_none_is_named(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    (tmp_path / "model.keras").touch()
+    with pytest.raises(UserError, match="config.json is not as the run left it"):
+        read_run(tmp_path)
 
 
 def test_the_log_takes_names_that_are_not_unicode(tmp_path):
@@ -142,7 +152,8 @@ def test_a_start_that_was_trained_anew_is_refused(tmp_path):
     start, run = Run(tmp_path / "start", verbose=0), Run(tmp_path / "run", verbose=0)
     (start.path("model.keras")).touch()
     start.write_json("metrics.json", {})
-    facts = {"options": {"weights": "none"}, "data": {"train": {"fingerprint": "a"}}}
+    options = {"weights": "none", "model_type": "sex", "img_size": 64, "fit": "hand"}
+    facts = {"options": options, "data": {"train": {"fingerprint": "a"}}}
     start.write_json("config.json", facts | {"started": "monday"})
     run.write_json("config.json", facts)
     args = Namespace(weights=str(start.folder))
@@ -151,3 +162,8 @@ def test_a_start_that_was_trained_anew_is_refused(tmp_path):
     start.write_json("config.json", facts | {"started": "tuesday"})
     with pytest.raises(UserError, match="trained anew since"):
         note_start(run, args)
+
+
+def test_the_reason_of_a_failed_write_is_told_where_it_has_no_number():
+    assert first_line(OSError("4096 requested and 0 written")) == "4096 requested and 0 written"
+    assert first_line(OSError(28, "No space left on device", "x")) == "No space left on device"

@@ -460,3 +460,42 @@ def test_a_usable_row_is_no_duplicate_of_one_left_out(read, films):
 def test_one_film_is_given_to_one_id_only(films, ids, filename):
     labels = match_films(labels_of(*ids, filename=filename), list_films(films("007.png")))
     assert len(split_usable(labels)[0]) < 2
+
+
+@pytest.mark.parametrize("name", ["0", "00", "0000"])
+def test_a_name_of_zeros_alone_is_nought(films, name):
+    """As tables that a spreadsheet saved have it."""
+    folder = films("0000.png", "0001.png", "0002.png")
+    assert found(labels_of(name, "1", "2"), folder) == ["0000.png", "0001.png", "0002.png"]
+
+
+def test_a_film_may_have_a_name_that_means_nothing_to_others(read, films):
+    names = ["NA", "null", "None", "nan"]
+    rows = "".join(f"{name},{name}.png,120,M,NA\n" for name in names)
+    labels = read("id,filename,boneage,sex,patient\n" + rows + "5,5.png,NA,null,p5\n")
+    assert labels["id"].tolist() == [*names, "5"]
+    assert labels["patient"].tolist() == ["", "", "", "", "p5"]
+    assert (
+        labels["boneage"].isna().tolist() == labels["sex"].isna().tolist() == 4 * [False] + [True]
+    )
+    folder = films(*(f"{name}.png" for name in names))
+    assert found(labels[:4], folder) == [f"{name}.png" for name in names]
+
+
+def test_two_columns_of_one_name_are_an_error(read):
+    with pytest.raises(UserError, match="two columns are named boneage .* Remove one"):
+        read("id,boneage,boneage,sex\n1,120,130,M\n")
+
+
+def test_links_to_folders_are_followed_and_no_film_comes_twice(films, tmp_path):
+    folder = films("2019/1.png")
+    (tmp_path / "away" / "deep").mkdir(parents=True)
+    (tmp_path / "away" / "deep" / "2.png").touch()
+    (folder / "2020").symlink_to(tmp_path / "away")
+    (folder / "again").symlink_to(tmp_path / "away" / "deep")  # comes after 2020
+    (folder / "inside").symlink_to(folder / "2019")
+    (tmp_path / "away" / "round").symlink_to(folder)
+    assert [path.relative_to(folder).as_posix() for path in list_films(folder)] == [
+        "2019/1.png",
+        "2020/deep/2.png",
+    ]

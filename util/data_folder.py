@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from util.errors import UserError
+from util.errors import UserError, first_line
 from util.files import write_csv
 
 
@@ -67,7 +67,7 @@ def new_data_folder(data_dir):
         data_dir.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".import-", dir=data_dir))
     except OSError as error:
-        raise UserError(f"can't write: {error.strerror} ({data_dir}). Choose another.") from None
+        raise UserError(f"can't write: {first_line(error)} ({data_dir}). Choose another.") from None
     try:
         for place in SPLITS.values():
             (work / "ready" / place.folder).mkdir(parents=True)

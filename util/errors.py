@@ -10,8 +10,10 @@ class UserError(Exception):
 
 
 def first_line(error):
-    """The first line of what an exception says, cut to 300 letters; its type where that is none."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The first line of what an exception says, cut to 300 letters, of the file system without
+    number and path; its type where that is none."""
+    said = getattr(error, "strerror", None) or str(error)
+    line = (said.strip().splitlines() or [type(error).__name__])[0]
     return line if len(line) <= 300 else f"{line[:296]} ..."
 
 
@@ -48,7 +50,7 @@ def run_command(main):
         code = 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        reason = error.strerror or error
+        reason = first_line(error)
         print(
             f"error: {reason}{where}. Check the path, its rights and the free space.",
             file=sys.stderr,

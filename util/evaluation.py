@@ -90,6 +90,7 @@ def calibrate(ensemble, args):
     (folder,) = ensemble.folders
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
+    check_place(path, "RUN")
     films, _ = read_films_to_evaluate(args, ensemble)
     first = films[ensemble.canvases[0]]
     hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
@@ -176,7 +177,8 @@ def compute_metrics(ensemble, predictions, films, args):
     on films that are new to the model alone."""
     table, signs = films[ensemble.canvases[0]].table, look_at(pixels_of(films))
     new, doubts = held_out(ensemble, table)
-    median = ensemble.members[0].config["data"]["train"]["median"]
+    medians = [member.config["data"]["train"]["median"] for member in ensemble.members]
+    median = float(np.median(medians))  # of folds, which have training films of their own
     half_width = ensemble.calibration["half_width"]
     notes = [*ensemble.notes, *doubts, *odd_notes(signs, sets_upright(films))]
     if labels_in_years(predictions):

@@ -11,9 +11,10 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from util.errors import UserError
+from util.errors import UserError, first_line
 
 TEMPORARY = ".boneage-"  # begins the names of files that are being written
+LONG_NAME = 100  # bytes
 
 
 def write_atomically(path, write, give_name=Path.replace, flush=False):
@@ -24,7 +25,10 @@ def write_atomically(path, write, give_name=Path.replace, flush=False):
     """
     path = Path(path)
     # another machine that shares the folder may have a process of the same number
-    temporary = path.with_name(f"{TEMPORARY}{platform.node()}-{os.getpid()}-{path.name}")
+    name = path.name
+    if len(os.fsencode(name)) > LONG_NAME:  # with what stands before it, no file could have it
+        name = hashlib.sha256(os.fsencode(name)).hexdigest() + path.suffix
+    temporary = path.with_name(f"{TEMPORARY}{platform.node()}-{os.getpid()}-{name}")
     try:
         write(temporary)
         if flush:
@@ -156,7 +160,7 @@ def new_folder(path):
             pass
         except OSError as error:
             raise UserError(
-                f"can't write: {error.strerror} ({folder}). Choose another place with --out."
+                f"can't write: {first_line(error)} ({folder}). Choose another place with --out."
             ) from None
 
 

@@ -92,11 +92,18 @@ def group(films, key):
 
 def list_films(folder):
     """All films in a folder and below, by name, without hidden ones and without the
-    `*_CLAHE` copies that stand beside their originals."""
+    `*_CLAHE` copies that stand beside their originals. Links to folders are followed, but to none
+    twice."""
     folder = Path(folder).resolve()
-    found = []
-    for where, folders, files in os.walk(folder):
+    found, seen = [], [folder]
+    for where, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(f for f in folders if not is_hidden(f) and not f.endswith(COPIES))
+        for link in [Path(where) / f for f in folders if (Path(where) / f).is_symlink()]:
+            place = link.resolve()
+            if any(place.is_relative_to(known) or known.is_relative_to(place) for known in seen):
+                folders.remove(link.name)
+            else:
+                seen.append(place)
         found += [path for f in sorted(files) if is_film(path := Path(where) / f)]
     return found
 

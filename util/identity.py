@@ -21,7 +21,7 @@ def loose_name(stem):
     """A name that is the same with leading zeros or without, with the ".0" of a float, in capital
     letters, and with accents as macOS writes them."""
     name = unicodedata.normalize("NFC", without_float(stem)).casefold()
-    return name.lstrip("0") or name
+    return name.lstrip("0") or name[-1:]  # 000 is 0
 
 
 def film_keys(table):

@@ -100,7 +100,7 @@ def stored_predictions(member, split, views=1):
             f"{path.name} is missing, as of a run that was shipped ({member.run.folder}). Name the run "
             "that it is a copy of."
         )
-    return read_predictions(path)
+    return read_predictions(path, [*LABELS, "predicted", "error"])
 
 
 def average_predictions(members, tables):

@@ -8,8 +8,8 @@ it is known what a single reader would say (util/readings.py).
 import numpy as np
 import pandas as pd
 
-from util.errors import UserError
-from util.identity import label_columns, people_of
+from util.errors import UserError, first_line
+from util.identity import LABELS, label_columns, people_of
 from util.tables import LARGEST_YEARS
 
 SEXES = {"male": 1, "female": 0}
@@ -261,6 +261,18 @@ def format_years(months):
     return f"{whole // 12} y {whole % 12} mo"
 
 
-def read_predictions(path):
-    """Read predictions.csv; ids and patients stay text."""
-    return pd.read_csv(path, dtype={"id": str, "patient": str})
+def read_predictions(path, need=LABELS):
+    """Read a table that a run or an evaluation wrote: ids and patients stay text. UserError when
+    it lacks one of the columns that are needed, an id and numbers."""
+    text = {"id": str, "patient": str}
+    try:
+        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
+        missing = [name for name in need if name not in table]
+        reason = f"no column {missing[0]}" if missing else ""
+    except ValueError as error:
+        reason = first_line(error)
+    if not reason and not all(pd.api.types.is_numeric_dtype(table[name]) for name in need[1:]):
+        reason = "text among its numbers"
+    if reason:
+        raise UserError(f"the run wrote another table: {reason} ({path}). Bring it back.")
+    return table

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from hand_crop.localiser import localiser_version
 from hand_crop.orientation import orientation_version
 from util.augmentation import augment_films
-from util.errors import UserError
+from util.errors import UserError, first_line
 from util.files import remove_temporaries, write_atomically, write_json
 from util.parallel import cores
 from util.radiographs import READER_VERSION, RadiographError, read_canvases
@@ -182,6 +182,6 @@ def cache_folder(folder):
         yield
     except OSError as error:
         raise UserError(
-            f"can't write the cache: {error.strerror} ({folder}). "
+            f"can't write the cache: {first_line(error)} ({folder}). "
             "Free some space or name another place with --cache_dir."
         ) from None

@@ -162,7 +162,7 @@ def open_run(args, name):
         raise
     except OSError as error:
         raise UserError(
-            f"can't make the run folder: {error.strerror} ({run.folder}). Choose another --results_dir."
+            f"can't make the run folder: {first_line(error)} ({run.folder}). Choose another --results_dir."
         ) from None
     run.lock()
     return run
@@ -260,6 +260,9 @@ def read_run(folder):
             f"no trained run: config.json or model.keras is missing ({folder}). "
             "Name the folder of a run, such as results/NAME."
         )
+    options = config.get("options") if isinstance(config, dict) else None
+    if not (options and "data" in config and {"model_type", "img_size", "fit"} <= set(options)):
+        raise UserError(f"config.json is not as the run left it ({folder}). Train it again.")
     if not any((run.folder / name).exists() for name in (CALIBRATION, METRICS)):
         raise UserError(
             f"the training is not finished ({folder}). Continue it with --resume, or wait for it."

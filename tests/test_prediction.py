@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from argparse import Namespace
 
 import cv2
 import keras
@@ -14,8 +15,10 @@ from keras import layers
 
 from preprocessing import load_films
 from util import prediction
+from util.children import add_children
 from util.ensemble import Ensemble
 from util.errors import UserError
+from util.film_ages import list_named
 from util.intervals import interval_bounds
 from util.metrics import format_years, read_predictions
 from util.pixel_cache import read_pixels
@@ -326,3 +329,15 @@ def test_views_without_a_calibration_have_no_interval(trained, odd_films, inside
     assert process.returncode == 0
     assert "90 %" not in process.stdout
     assert process.stderr.startswith("note: no intervals: the run was not validated on means of 2")
+
+
+def test_a_row_that_names_a_linked_folder_has_its_film(tmp_path):
+    for name, place in (("2020", "first"), ("2021", "second")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "1.png").touch()
+        (tmp_path / "films").mkdir(exist_ok=True)
+        (tmp_path / "films" / name).symlink_to(tmp_path / place)
+    (tmp_path / "sexes.csv").write_text("filename,sex\n2020/1.png,F\n2021/1.png,M\n")
+    films = list_named([str(tmp_path / "films")])
+    args = Namespace(csv=tmp_path / "sexes.csv", male_value=None)
+    assert add_children(films, args, needs_sex=True)["sex"].tolist() == [0, 1]

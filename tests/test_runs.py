@@ -8,7 +8,7 @@ import pytest
 
 from util.errors import UserError, first_line
 from util.files import check_place, new_folder, remove_temporaries, write_new_csv, write_new_json
-from util.runs import Run, changed_options, open_run, read_run
+from util.runs import Run, changed_options, find_folds, open_run, read_run
 from util.start import note_start
 
 
@@ -69,10 +69,15 @@ def test_a_damaged_file_of_a_run_is_named(tmp_path):
     "content", ["{}", "[]", '{"options": {"model_type": "sex"}, "data": {}}', '{"options": []}']
 )
 def test_a_config_that_is_none_is_named(tmp_path, content):
-    (tmp_path / "config.json").write_text(content)
-    (tmp_path / "model.keras").touch()
+    run = tmp_path / "fold_1"
+    run.mkdir()
+    (run / "config.json").write_text(content)
+    (run / "model.keras").touch()
     with pytest.raises(UserError, match="config.json is not as the run left it"):
-        read_run(tmp_path)
+        read_run(run)
+    if "model_type" not in content:
+        with pytest.raises(UserError, match="config.json is not as the run left it"):
+            find_folds(tmp_path)
 
 
 def test_the_log_takes_names_that_are_not_unicode(tmp_path):

@@ -14,12 +14,13 @@ from conftest import ROOT, check_error_line
 from inference_speed import export_model, parity
 from inference_speed.convert import NEEDED, convert
 from preprocessing import load_films
-from util import runtimes
+from util import exports, runtimes
 from util.backbones import MODEL_TYPES
 from util.calibration import fit_calibration
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.exports import check_export, export_path, load_quickest
+from util.files import hash_file
 from util.prediction import compile_predictor, predict_films
 from util.runs import CALIBRATION
 from util.runtimes import RUNTIMES, load_runtime
@@ -93,7 +94,7 @@ def export(folder, name, *words):
 
 def take_for_quick(folder, name):
     """So small a model may be as quick in Keras, on a busy machine."""
-    path = runtimes.record_path(export_path(folder, name))
+    path = exports.record_path(export_path(folder, name))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"ms_a_film_keras": 999}))
 
 
@@ -139,9 +140,9 @@ def test_an_export_says_the_months_of_keras_whatever_the_batch(exported):
 
 def test_the_record_says_what_was_made_and_how_well_it_agrees(exported):
     name, folder = exported
-    record = json.loads(runtimes.record_path(export_path(folder, name)).read_text())
+    record = json.loads(exports.record_path(export_path(folder, name)).read_text())
     assert (record["format"], record["precision"]) == (name, "f32")
-    assert record["model_sha256"] == runtimes.hash_file(folder / "model.keras")
+    assert record["model_sha256"] == hash_file(folder / "model.keras")
     assert record["checked_on"] == "13 test films"
     assert 0 < record["ms_a_film"] < 1000
     assert 0 < record["ms_a_film_keras"] < 1000
@@ -343,7 +344,7 @@ def test_auto_takes_the_quickest_that_stands(run_copy, monkeypatch, capsys):
             raise UserError(f"can't load {name}")
         return loaded[name]
 
-    monkeypatch.setattr(runtimes, "load_runtime", load)
+    monkeypatch.setattr(exports, "load_runtime", load)
     forget_exports(run_copy)
     assert load_quickest(run_copy) is None
     for name, ms, expected in (
@@ -361,7 +362,7 @@ def test_auto_takes_the_quickest_that_stands(run_copy, monkeypatch, capsys):
 def test_an_export_slower_than_keras_is_not_taken(run_copy, monkeypatch):
     """As on a machine with a GPU, which exports don't use."""
     monkeypatch.setattr(runtimes, "find_spec", lambda module: True)
-    monkeypatch.setattr(runtimes, "load_runtime", lambda name, path: name)
+    monkeypatch.setattr(exports, "load_runtime", lambda name, path: name)
     forget_exports(run_copy)
     write_export(run_copy, "onnx", 5, ms_keras=4)
     assert load_quickest(run_copy) is None
@@ -375,12 +376,12 @@ def write_export(folder, name, ms, ms_keras=1000):
     for ending in RUNTIMES[name].endings:
         path.with_suffix(ending).touch()
     record = {
-        "model_sha256": runtimes.hash_file(folder / "model.keras"),
-        "files_sha256": runtimes.hash_export(path, name),
+        "model_sha256": hash_file(folder / "model.keras"),
+        "files_sha256": exports.hash_export(path, name),
         "ms_a_film": ms,
         "ms_a_film_keras": ms_keras,
     }
-    runtimes.record_path(path).write_text(json.dumps(record))
+    exports.record_path(path).write_text(json.dumps(record))
 
 
 def test_mistakes_are_one_line_each(run_copy, tmp_path, inside, monkeypatch):

@@ -469,33 +469,37 @@ def test_a_name_of_zeros_alone_is_nought(films, name):
     assert found(labels_of(name, "1", "2"), folder) == ["0000.png", "0001.png", "0002.png"]
 
 
-def test_a_film_may_have_a_name_that_means_nothing_to_others(read, films):
+def test_a_film_may_have_a_name_that_means_a_gap_to_others(read, films):
     names = ["NA", "null", "None", "nan"]
     rows = "".join(f"{name},{name}.png,120,M,NA\n" for name in names)
-    labels = read("id,filename,boneage,sex,patient\n" + rows + "5,5.png,NA,null,p5\n")
-    assert labels["id"].tolist() == [*names, "5"]
+    labels = read("id,filename,boneage,sex,patient\n" + rows + "NA,,NA,null,p5\n")
+    assert labels["id"].tolist() == [*names, ""]
     assert labels["patient"].tolist() == ["", "", "", "", "p5"]
     assert (
         labels["boneage"].isna().tolist() == labels["sex"].isna().tolist() == 4 * [False] + [True]
     )
     folder = films(*(f"{name}.png" for name in names))
-    assert found(labels[:4], folder) == [f"{name}.png" for name in names]
+    assert found(labels, folder) == [*(f"{name}.png" for name in names), ""]
 
 
-def test_two_columns_of_one_name_are_an_error(read):
-    with pytest.raises(UserError, match="two columns are named boneage .* Remove one"):
-        read("id,boneage,boneage,sex\n1,120,130,M\n")
+@pytest.mark.parametrize("name", ["id", "filename", "patient", "boneage", "sex", "age_months"])
+def test_two_columns_of_one_name_are_an_error(read, name):
+    columns = "id,filename,patient,boneage,sex,age_months"
+    with pytest.raises(UserError, match=f"two columns are named {name} .* Remove one"):
+        read(f"{columns},{name}\n1,1.png,p1,120,M,130,2\n")
 
 
-def test_links_to_folders_are_followed_and_no_film_comes_twice(films, tmp_path):
+@pytest.mark.parametrize("names", [("one", "two"), ("two", "one")])
+def test_links_to_folders_are_followed_and_no_film_comes_twice(films, tmp_path, names):
+    """Whichever of two links comes first, that to a folder or that to one within it."""
     folder = films("2019/1.png")
-    (tmp_path / "away" / "deep").mkdir(parents=True)
-    (tmp_path / "away" / "deep" / "2.png").touch()
-    (folder / "2020").symlink_to(tmp_path / "away")
-    (folder / "again").symlink_to(tmp_path / "away" / "deep")  # comes after 2020
+    for name in ("deep/2.png", "3.png"):
+        (tmp_path / "away" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "away" / name).touch()
+    for name, place in zip(names, ("away", "away/deep"), strict=True):
+        (folder / name).symlink_to(tmp_path / place)
     (folder / "inside").symlink_to(folder / "2019")
     (tmp_path / "away" / "round").symlink_to(folder)
-    assert [path.relative_to(folder).as_posix() for path in list_films(folder)] == [
-        "2019/1.png",
-        "2020/deep/2.png",
-    ]
+    (tmp_path / "away" / "up").symlink_to(tmp_path)
+    assert sorted(path.name for path in list_films(folder)) == ["1.png", "2.png", "3.png"]
+    assert folder / "2019" / "1.png" in list_films(folder)

@@ -14,8 +14,8 @@ def add_children(films, args, needs_sex):
     unknown, and `problem`, why there is no sex; UserError when a model needs the sex and the
     options tell of none."""
     if args.csv:
-        # the folder resolved, not the film: a link has the name that the table knows
-        paths = [path.parent.resolve() / path.name for path in map(Path, films["path"])]
+        # not resolved: a link has the name that the table knows
+        paths = [Path(path).absolute() for path in films["path"]]
         children = look_up_children(paths, args.csv, args.male_value)
         sex, age, problem = zip(*children, strict=True)
         return films.assign(sex=sex, age_months=age, problem=problem)

@@ -3,7 +3,6 @@
 
 import json
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from util.errors import UserError
 from util.files import hash_file, quote
 from util.runs import MODEL
-from util.runtimes import RUNTIMES, load_runtime, require_runtime
+from util.runtimes import RUNTIMES, is_installed, load_runtime, require_runtime
 
 
 def export_path(folder, name, precision="f32"):
@@ -68,7 +67,7 @@ def load_quickest(folder):
     """
     ms = {}
     for name, kind in RUNTIMES.items():
-        if (record := read_record(export_path(folder, name))) and find_spec(kind.module):
+        if (record := read_record(export_path(folder, name))) and is_installed(kind.module):
             by_export, by_keras = (
                 record.get(key, np.inf) for key in ("ms_a_film", "ms_a_film_keras")
             )

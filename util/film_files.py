@@ -92,20 +92,25 @@ def group(films, key):
 
 def list_films(folder):
     """All films in a folder and below, by name, without hidden ones and without the
-    `*_CLAHE` copies that stand beside their originals. Links to folders are followed, but to none
-    twice."""
+    `*_CLAHE` copies that stand beside their originals. Links to other folders are followed, and no
+    folder is listed twice."""
     folder = Path(folder).resolve()
-    found, seen = [], [folder]
+    found, seen = [], set()
     for where, folders, files in os.walk(folder, followlinks=True):
+        place = Path(where).resolve()
+        if place in seen or leads_back(Path(where), folder):
+            folders[:] = []
+            continue
+        seen.add(place)
         folders[:] = sorted(f for f in folders if not is_hidden(f) and not f.endswith(COPIES))
-        for link in [Path(where) / f for f in folders if (Path(where) / f).is_symlink()]:
-            place = link.resolve()
-            if any(place.is_relative_to(known) or known.is_relative_to(place) for known in seen):
-                folders.remove(link.name)
-            else:
-                seen.append(place)
         found += [path for f in sorted(files) if is_film(path := Path(where) / f)]
     return found
+
+
+def leads_back(path, folder):
+    """Whether a path is a link into a folder, which is listed anyway, or to one above it."""
+    place = path.resolve()
+    return path.is_symlink() and (place.is_relative_to(folder) or folder.is_relative_to(place))
 
 
 def films_or_error(folder):

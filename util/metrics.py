@@ -268,7 +268,7 @@ def read_predictions(path, need=LABELS):
     try:
         table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
         missing = [name for name in need if name not in table]
-        reason = f"no column {missing[0]}" if missing else ""
+        reason = f"no column {missing[0]}" if missing else "no rows" if table.empty else ""
     except ValueError as error:
         reason = first_line(error)
     if not reason and not all(pd.api.types.is_numeric_dtype(table[name]) for name in need[1:]):

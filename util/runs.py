@@ -62,8 +62,15 @@ class Run:
 
     @property
     def config(self):
-        """config.json as it is now; None where there is none."""
-        return self.read_json("config.json")
+        """config.json as it is now; None where there is none. UserError when it is no config."""
+        config = self.read_json("config.json")
+        if config is not None and not (
+            isinstance(config, dict) and isinstance(config.get("options"), dict)
+        ):
+            raise UserError(
+                f"config.json is not as the run left it ({self.folder}). Train it again."
+            )
+        return config
 
     @property
     def metrics(self):
@@ -260,8 +267,7 @@ def read_run(folder):
             f"no trained run: config.json or model.keras is missing ({folder}). "
             "Name the folder of a run, such as results/NAME."
         )
-    options = config.get("options") if isinstance(config, dict) else None
-    if not (options and "data" in config and {"model_type", "img_size", "fit"} <= set(options)):
+    if not ("data" in config and {"model_type", "img_size", "fit"} <= config["options"].keys()):
         raise UserError(f"config.json is not as the run left it ({folder}). Train it again.")
     if not any((run.folder / name).exists() for name in (CALIBRATION, METRICS)):
         raise UserError(
@@ -278,11 +284,9 @@ def fold_folder(folder, fold):
 def find_folds(folder):
     """The run folders of all folds in a folder, [] when it holds none. UserError when one of them
     isn't finished."""
-    config = next(
-        (Run(path.parent).read_json(path.name) for path in Path(folder).glob("fold_*/config.json")),
-        {},
-    )
-    folds = config.get("options", {}).get("folds") or 0
+    started = (Run(path.parent).config for path in Path(folder).glob("fold_*/config.json"))
+    config = next(started, None)
+    folds = config["options"].get("folds") or 0 if config else 0
     runs = [fold_folder(folder, fold) for fold in range(1, folds + 1)]
     missing = [run.name for run in runs if not (run / METRICS).exists()]
     if missing:

@@ -128,8 +128,12 @@ def require_runtime(name, precision="f32"):
     require_package(runtime.package, runtime.module)
 
 
+def is_installed(module):
+    return find_spec(module) is not None
+
+
 def require_package(package, module):
-    if find_spec(module) is None:
+    if not is_installed(module):
         raise UserError(f"the package {package} is not installed. Do: pip install {package}")
 
 

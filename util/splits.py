@@ -85,9 +85,8 @@ def load_split(args, split, clahe=False):
 
 
 def load_trained_split(trained, data_dir, split, canvas, **reading):
-    """Read a split as a run with the options `trained` (a dict) had it: the training and
-    validation films of a fold are those of `fold_films`. `reading`
-    goes to `load_films`."""
+    """Read a split on a Canvas as a run with the options `trained` (a dict) had it: the training
+    and validation films of a fold are those of `fold_films`. `reading` goes to `load_films`."""
     if not trained.get("folds") or split == "test":
         return load_films(data_dir, split, *canvas, **reading)
     parts = [load_films(data_dir, name, *canvas, **reading) for name in ("train", "val")]

@@ -35,7 +35,6 @@ SYNONYMS = {
     # of the child, when the film was taken; an age without its unit may be in years
     "age": ("chronologicalagemonths", "chronologicalageinmonths", "agemonths", "ageinmonths"),
 }
-GAPS = ["NA", "N/A", "n/a", "#N/A", "<NA>", "nan", "NaN", "NULL", "null", "None"]  # nothing is told
 MALE = {"m", "male", "boy"}
 FEMALE = {"f", "female", "girl"}
 NUMBERS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
@@ -70,16 +69,19 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
                 f"no column for {name} among {', '.join(map(str, table.columns))} ({path}). "
                 f"Name it like one of: {', '.join(SYNONYMS[name])}."
             )
+    for name in ("id", "filename", "patient", "age", *need):
         if columns[name] and f"{columns[name][0]}.1" in table:  # as pandas names a second one
             raise UserError(f"two columns are named {columns[name][0]} ({path}). Remove one.")
     has_names, has_patients = columns["filename"], columns["patient"]
-    names = clean_text(table[(has_names or columns["id"])[0]])
+    names, ids = clean_text(table[(has_names or columns["id"])[0]]), ids_of(table[columns["id"][0]])
+    if has_names:  # pandas takes an id such as NA for a gap
+        ids = ids.where(ids != "", ids_of(table[has_names[0]]))
     if not has_names:
         names = names.where(names.str.contains(r"[/\\]"), "")  # an id may be a path
     patients = clean_text(table[has_patients[0]]).map(without_float) if has_patients else ""
     return pd.DataFrame(
         {
-            "id": ids_of(table[columns["id"][0]]),
+            "id": ids,
             "patient": patients,
             "filename": names,
             "sex": read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan,
@@ -106,8 +108,7 @@ def read_table(path):
         options = {"sep": separator, "skipinitialspace": True}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.ParserWarning)  # see check_widths
-            options |= {"keep_default_na": False, "na_values": [""], "index_col": False}
-            table = pd.read_csv(io.StringIO(text), dtype=str, **options)
+            table = pd.read_csv(io.StringIO(text), dtype=str, index_col=False, **options)
         check_widths(text, separator, len(table.columns))
     except (ValueError, csv.Error, OSError) as error:  # pandas' own errors are ValueErrors
         reason = first_line(error)
@@ -117,12 +118,6 @@ def read_table(path):
     if table.empty:
         raise NoRows(f"the table has no rows ({path}). Check the file.")
     table.index = line_numbers(text, len(table))
-    # a film may have the name NA or null
-    others = table.columns.difference(
-        [*find_columns(table, "id"), *find_columns(table, "filename")]
-    )
-    others = others.union(find_columns(table, "patient"))
-    table[others] = table[others].mask(table[others].isin(GAPS))
     return table
 
 

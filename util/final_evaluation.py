@@ -30,7 +30,7 @@ def evaluate_splits(films, args, run):
         over_views = test_time_augmentation(predict, views)
         months, speed[views] = predict_splits(over_views, films, args.batch_size_eval)
         calibrations[views], tables[views] = calibrate_splits(films, months, args)
-    counts = keep_readings(films, tables[1]["val"], args, run)
+    counts = keep_readings(films, tables[max(tables)]["val"], args, run)  # the months that are told
     metrics, predictions = {}, {}
     for views, by_split in tables.items():
         for split, table in by_split.items():

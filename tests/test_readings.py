@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from util.metrics import label_predictions
+from util.metrics import label_predictions, read_predictions
 from util.readings import add_counts, count_labels, fit_readings, read_as
 
 PLATES = {1: np.arange(12, 229, 12.0), 0: np.arange(10, 229, 12.0)}
@@ -90,7 +90,12 @@ def test_labels_of_several_runs_are_counted_together():
 
 def test_a_training_on_labels_that_are_no_readings_says_so(trained):
     run = trained[0]
-    assert json.loads((run / "readings.json").read_text())["labels"] is None
+    readings = json.loads((run / "readings.json").read_text())
+    assert readings["labels"] is None
+    labels, told = (
+        read_predictions(run / f"{n}.csv") for n in ("train_films", "predictions_val_tta")
+    )
+    assert readings["gain"] == fit_readings(labels, told)[1]  # judged on the months that are told
     assert "what a reader would say left out: MAE " in (run / "log.txt").read_text()
     assert "reading" not in pd.read_csv(run / "predictions_test.csv")
 

@@ -108,7 +108,7 @@ def read(films, tiny_mobilenet, tmp_path_factory):
     def features(*words):
         args = train_advanced.parse_args([*TINY, "--cache_dir", str(folder), *words])
         run = Run(folder, verbose=0)
-        run.write_json("config.json", {})
+        run.write_json("config.json", {"options": {}})
         with tiny_mobilenet():
             model = build_from(films[0], args)
         stage = on_features(Stage(model, *films), args, run)

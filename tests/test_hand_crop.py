@@ -201,7 +201,7 @@ def test_a_run_remembers_its_localiser(phantoms, inside, tiny_mobilenet, tmp_pat
 def test_a_run_does_not_go_on_with_films_turned_by_other_rules(tmp_path, monkeypatch):
     """As neither does one that was started when turned films stayed as they were."""
     run = Run(tmp_path)
-    write_json(run.path("config.json"), {})
+    write_json(run.path("config.json"), {"options": {}})
     note_hand_crop(run, {})
     note_hand_crop(run, {})
     monkeypatch.setattr("util.splits.orientation_version", lambda: "another")

@@ -329,7 +329,9 @@ def test_a_route_that_says_other_months_has_failed(small_model, monkeypatch):
 
 def test_the_model_of_a_run_is_timed(tmp_path, monkeypatch):
     options = {"backbone": "vgg16", "model_type": "attn_sex", "img_size": 96}
-    (tmp_path / "config.json").write_text(json.dumps({"options": options}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"options": options | {"fit": "hand"}, "data": {}})
+    )
     for name in ("model.keras", "calibration.json"):
         (tmp_path / name).touch()
     cases = []

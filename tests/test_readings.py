@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from util.metrics import label_predictions, read_predictions
-from util.readings import add_counts, count_labels, fit_readings, read_as
+from util.readings import FEWEST, add_counts, count_labels, fit_readings, read_as
 
 PLATES = {1: np.arange(12, 229, 12.0), 0: np.arange(10, 229, 12.0)}
 
@@ -56,10 +56,16 @@ def test_there_are_none_where_they_are_no_nearer():
     assert gain["difference"] >= 0
 
 
-def test_one_film_shows_nothing():
+def test_few_films_show_nothing():
     counts, gain = fit_readings(read(500, 0), read(1, 1))
     assert counts is None
     assert gain["difference_ci95"] is None
+    exact = read(5000, 0)
+    films = exact.assign(predicted=exact["boneage"] + 4, error=4.0)  # readings are all right
+    for n, kept in ((FEWEST - 1, False), (FEWEST, True)):
+        counts, gain = fit_readings(exact, films[:n])
+        assert gain["difference"] < -3
+        assert bool(counts) == kept
 
 
 def test_months_are_read_as_the_plate_that_is_named_most_nearby():

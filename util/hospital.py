@@ -8,7 +8,7 @@ from util.files import write_new_json
 from util.identity import count_people, label_columns
 from util.intervals import LEVEL
 from util.metrics import by_sex, labels_in_years
-from util.readings import format_kept, readings_help
+from util.readings import format_kept
 from util.runs import Run
 from util.tta import describe_views, views_key, views_of
 
@@ -108,7 +108,8 @@ def helps(calibration):
 def keeps_readings(calibration):
     """Whether what a reader would say is clearly nearer to the labels of a calibration than months
     are: readers of another hospital may have other habits."""
-    return "readings" in calibration and readings_help(calibration["readings"])
+    interval = calibration.get("readings", {}).get("difference_ci95")
+    return bool(interval) and interval[1] < 0
 
 
 def format_named(calibration, path):

@@ -22,7 +22,17 @@ from inference_speed.parity import TOLERANCES, differences, predict_sample, run_
 from util.errors import UserError, run_command
 from util.files import write_csv
 from util.options import new_parser
-from util.runs import CALIBRATION, FILM_HASHES, FILM_LISTS, METRICS, MODEL, READINGS, Run, read_run
+from util.runs import (
+    CALIBRATION,
+    CONFIG,
+    FILM_HASHES,
+    FILM_LISTS,
+    METRICS,
+    MODEL,
+    READINGS,
+    Run,
+    read_run,
+)
 
 LARGEST_DIFFERENCE = TOLERANCES["f32"]["max"]  # months
 SMALL = 140_000  # values; smaller arrays, those of the first layers, stay in single precision
@@ -73,7 +83,7 @@ def main(argv=None):
                 f"in half precision {sample.title} are up to {largest:.3f} months off, allowed "
                 f"{LARGEST_DIFFERENCE} ({args.run}). Ship the run as it is."
             )
-        shipped.write_json("config.json", portable(config))
+        shipped.write_json(CONFIG, portable(config))
         for name in (CALIBRATION, READINGS, METRICS):
             if content := run.read_json(name):
                 shipped.write_json(name, content)

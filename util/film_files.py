@@ -98,7 +98,7 @@ def list_films(folder):
     found, seen = [], set()
     for where, folders, files in os.walk(folder, followlinks=True):
         place = Path(where).resolve()
-        if place in seen or leads_back(Path(where), folder):
+        if place in seen or (Path(where).is_symlink() and leads_back(place, folder)):
             folders[:] = []
             continue
         seen.add(place)
@@ -107,10 +107,9 @@ def list_films(folder):
     return found
 
 
-def leads_back(path, folder):
-    """Whether a path is a link into a folder, which is listed anyway, or to one above it."""
-    place = path.resolve()
-    return path.is_symlink() and (place.is_relative_to(folder) or folder.is_relative_to(place))
+def leads_back(place, folder):
+    """Whether a place that a link points to is in a folder, which is listed anyway, or above it."""
+    return place.is_relative_to(folder) or folder.is_relative_to(place)
 
 
 def films_or_error(folder):

@@ -24,6 +24,7 @@ from util.members import average_predictions, check_same_split, read_members, st
 from util.metrics import format_interval
 from util.readings import add_counts, with_readings
 from util.runs import (
+    CONFIG,
     METRICS,
     Run,
     check_free,
@@ -73,7 +74,7 @@ def plan_folds(args, folder):
     when there is nothing to resume, or when any fold of the folder was started with other options.
     """
     check_resume(args)
-    if (folder / "config.json").exists():
+    if (folder / CONFIG).exists():
         raise UserError(
             f"that is a run, and no folder of folds ({folder}). Choose another --run_name."
         )

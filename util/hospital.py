@@ -100,16 +100,20 @@ def check_months(predictions, csv):
         )
 
 
+def is_clear(gain):
+    """Whether the interval of a gain lies below zero; not so where there is none."""
+    return bool(gain["difference_ci95"]) and gain["difference_ci95"][1] < 0
+
+
 def helps(calibration):
-    """Whether months are better for a calibration: the interval of its gain lies below zero."""
-    return calibration["gain"]["difference_ci95"][1] < 0
+    """Whether months are clearly better for a calibration."""
+    return is_clear(calibration["gain"])
 
 
 def keeps_readings(calibration):
     """Whether what a reader would say is clearly nearer to the labels of a calibration than months
     are: readers of another hospital may have other habits."""
-    interval = calibration.get("readings", {}).get("difference_ci95")
-    return bool(interval) and interval[1] < 0
+    return "readings" in calibration and is_clear(calibration["readings"])
 
 
 def format_named(calibration, path):

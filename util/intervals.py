@@ -10,9 +10,8 @@ from util.metrics import AGE_BANDS, band_of, evaluate_predictions, format_metric
 
 COVERAGE = 0.9  # share of films whose bone age shall lie in the interval
 LEVEL = f"{COVERAGE * 100:.0f} %"
-FEWEST_FOR_INTERVALS = (
-    9  # children: with fewer even the largest error is no bound that 90 % keep to
-)
+# children: with fewer even the largest error is no bound that 90 % keep to
+FEWEST_FOR_INTERVALS = 9
 # The coverage of a band spreads by sqrt(0.9 * 0.1 / n): by 5 % with 30 children, by 9 % with 10.
 FEWEST_OF_A_BAND = 30
 

@@ -13,10 +13,8 @@ from util.weights import weights_option
 
 LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
 CLR_MODES = ("triangular", "triangular2", "exp_range")
-SIDES = (
-    32,
-    4096,
-)  # of a canvas, in pixels: the least that a network takes, and more than films have as a rule
+# of a canvas, in pixels: the least that a network takes, and more than films have as a rule
+SIDES = (32, 4096)
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

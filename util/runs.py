@@ -20,7 +20,7 @@ from util.environment import environment
 from util.errors import UserError, first_line
 from util.files import TEMPORARY, quote, remove_temporaries, write_json, write_new_json
 
-MODEL, METRICS = "model.keras", "metrics.json"
+CONFIG, MODEL, METRICS = "config.json", "model.keras", "metrics.json"
 STATE = "state.npz"  # of training, to resume from
 
 
@@ -63,13 +63,11 @@ class Run:
     @property
     def config(self):
         """config.json as it is now; None where there is none. UserError when it is no config."""
-        config = self.read_json("config.json")
+        config = self.read_json(CONFIG)
         if config is not None and not (
             isinstance(config, dict) and isinstance(config.get("options"), dict)
         ):
-            raise UserError(
-                f"config.json is not as the run left it ({self.folder}). Train it again."
-            )
+            raise other_config(self.folder)
         return config
 
     @property
@@ -137,6 +135,10 @@ class Run:
             shutil.rmtree(leaving, ignore_errors=True)  # why the run failed is what counts
 
 
+def other_config(folder):
+    return UserError(f"config.json is not as the run left it ({folder}). Train it again.")
+
+
 def next_prediction(model, sees_sex, words=""):
     """The last line of a script that made or changed a model: the command that predicts with it."""
     sex = " --sex F" if sees_sex else ""
@@ -163,7 +165,7 @@ def open_run(args, name):
     check_free(run.folder)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
-        write_new_json(run.folder / "config.json", content)  # one of two runs that start at once
+        write_new_json(run.folder / CONFIG, content)  # one of two runs that start at once
     except FileExistsError:
         check_free(run.folder)
         raise
@@ -250,7 +252,7 @@ def changed_options(started, now):
 
 def add_to_config(run, content):
     """Add facts to config.json."""
-    run.write_json("config.json", run.config | content)
+    run.write_json(CONFIG, run.config | content)
 
 
 def read_run(folder):
@@ -268,7 +270,7 @@ def read_run(folder):
             "Name the folder of a run, such as results/NAME."
         )
     if not ("data" in config and {"model_type", "img_size", "fit"} <= config["options"].keys()):
-        raise UserError(f"config.json is not as the run left it ({folder}). Train it again.")
+        raise other_config(folder)
     if not any((run.folder / name).exists() for name in (CALIBRATION, METRICS)):
         raise UserError(
             f"the training is not finished ({folder}). Continue it with --resume, or wait for it."

@@ -17,7 +17,7 @@ from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
 from util.files import write_atomically
 from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
-from util.runs import Run, changed_options, lasting_options
+from util.runs import CONFIG, Run, changed_options, lasting_options
 
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
 TIME_TO_NOTICE, TIME_TO_STOP = 5, 30  # seconds
@@ -62,7 +62,7 @@ def plan_runs(folder, backbones, options, parse_training_args):
     Raises UserError when a run in the folder was started with other options, as one table compares
     all that are there; wrong options end the command."""
     asked = list(dict.fromkeys(backbones))
-    started = [name for name in BACKBONES if (folder / name / "config.json").exists()]
+    started = [name for name in BACKBONES if (folder / name / CONFIG).exists()]
     others = [name for name in started if name not in asked]
     runs = [plan_run(folder, name, options, parse_training_args) for name in asked + others]
     for run in runs:
@@ -150,7 +150,7 @@ def train_run(run):
         return
     print(f"\n--- {run.backbone}", flush=True)
     run.failure_file.unlink(missing_ok=True)
-    going_on = ["--resume"] if (run.folder / "config.json").exists() else []
+    going_on = ["--resume"] if (run.folder / CONFIG).exists() else []
     child = [sys.executable, str(ROOT / "util" / "processes.py"), str(os.getpid())]
     result = run_to_its_end([*child, str(ROOT / "train_advanced.py"), *run.options, *going_on])
     if result.returncode != 0:

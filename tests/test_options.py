@@ -30,6 +30,7 @@ CASES = [
     ("preset", "quick", ()),
     ("mixup_alpha", 0.4, ()),
     ("label_noise_std", 5.0, ()),
+    ("blur", 1.5, ()),
     ("grain", 12.0, ()),
     ("batch_size", 8, ()),
     ("seed", 7, ()),

@@ -23,13 +23,15 @@ from conftest import (
 )
 
 import train_advanced
+from modeling_advanced import build_model
 from util import epoch_end, runs
 from util.errors import UserError
+from util.phases import plan_phases
 from util.processes import STARTED_BY_A_SWEEP
 from util.runs import Run, open_run
 from util.saved_state import read_state
 from util.splits import check_splits_apart
-from util.training import batchnorm_mode
+from util.training import batchnorm_mode, choose_trainable
 
 TINY = [
     *("--backbone", "mobilenet", "--weights", "none", "--img_size", "64", "--batch_size", "8"),
@@ -273,6 +275,17 @@ def trainable(line):
 )
 def test_statistics_follow_batches_that_are_large_enough(words, mode):
     assert batchnorm_mode(train_advanced.parse_args(words.split())) == mode
+
+
+def test_a_backbone_without_batchnorm_has_no_statistics_to_measure():
+    words = "--backbone vgg16 --weights none --img_size 32 --epochs_frozen 1 --fine_tune --bn train"
+    args = train_advanced.parse_args(words.split())
+    model = build_model(
+        "sex", args.backbone, args.img_size, weights="none", label_mean=120, label_sd=40
+    )
+    frozen, finetune = plan_phases(args)
+    assert choose_trainable(model, frozen, args) == "frozen"
+    assert choose_trainable(model, finetune, args) == "none"
 
 
 def test_a_run_is_never_overwritten(train, inside, unbroken):

@@ -27,6 +27,7 @@ class Augmentation:
     gamma: float = 0.25  # exponent between 1 / (1 + gamma) and 1 + gamma
     contrast: float = 0.15  # share
     brightness: float = 12.0  # grey levels of 0-255
+    blur: float = 0.0  # largest SD of a blur in pixels; 0 is off
     grain: float = 0.0  # largest SD of noise in grey levels; 0 is off
     mixup_alpha: float = 0.0  # of the Beta distribution of shares; 0 is off
     label_noise_std: float = 0.0  # months
@@ -78,14 +79,21 @@ def augment(image, rng, ranges):
     matrix = random_affine(image.shape[0], rng, ranges)
     table = random_grey_table(rng, ranges)
     film = cv2.LUT(warp(image, matrix), table)
-    return add_grain(film, rng, ranges.grain) if ranges.grain else film
+    if ranges.blur and rng.random() < 0.5:
+        film = blur(film, rng.uniform(0, ranges.blur))
+    if ranges.grain and rng.random() < 0.5:
+        film = add_grain(film, rng, rng.uniform(0, ranges.grain))
+    return film
 
 
-def add_grain(film, rng, largest):
-    """Add normal noise with an SD of 0 to `largest` grey levels to half of the films, by chance."""
-    if rng.random() >= 0.5:
-        return film
-    grain = rng.standard_normal(film.shape, np.float32) * np.float32(rng.uniform(0, largest))
+def blur(film, sd):
+    """Blur a film by a normal kernel with an SD in pixels."""
+    return cv2.GaussianBlur(film, None, sd) if sd else film
+
+
+def add_grain(film, rng, sd):
+    """Add normal noise with an SD in grey levels to a film."""
+    grain = rng.standard_normal(film.shape, np.float32) * np.float32(sd)
     return np.clip(np.rint(film + grain), 0, 255).astype(np.uint8)
 
 

@@ -51,7 +51,7 @@ TRAINING_RULES = (
         lambda args: args.feature_views <= 1 or args.augment != "none",
     ),
     Rule(
-        ("mixup_alpha", "grain", "find_lr", "strategy"),
+        ("mixup_alpha", "blur", "grain", "find_lr", "strategy"),
         "with --feature_views",
         lambda args: not args.feature_views,
     ),

@@ -346,6 +346,13 @@ def add_changes(group):
         help="SD in months of noise added to training labels; 0 is off",
     )
     group.add_argument(
+        "--blur",
+        type=number(0, 20),
+        default=0.0,
+        help="largest SD in pixels of a blur that half of the training films get, so that months "
+        "change less on blurred or coarse films: 1.5 is a good choice; 0 is off",
+    )
+    group.add_argument(
         "--grain",
         type=number(0, 100),
         default=0.0,

@@ -15,7 +15,13 @@ import keras
 import pandas as pd
 import tensorflow as tf
 
-from modeling import count_parameters, freeze_backbone, hold_first_layers, unfreeze_backbone
+from modeling import (
+    batchnorm_layers,
+    count_parameters,
+    freeze_backbone,
+    hold_first_layers,
+    unfreeze_backbone,
+)
 from preprocessing import Films, steps_per_epoch, training_dataset
 from util.accelerators import devices_of
 from util.augmentation import STRENGTHS
@@ -129,7 +135,8 @@ def prepare_phase(stage, phase, args, run):
 
 
 def choose_trainable(model, phase, args):
-    """Freeze or unfreeze the backbone for a phase; returns how its BatchNorm works."""
+    """Freeze or unfreeze the backbone for a phase; returns how its BatchNorm works: "frozen",
+    "train", or "none" where it has none."""
     if phase.name == "frozen":
         freeze_backbone(model)
         return "frozen"
@@ -137,7 +144,7 @@ def choose_trainable(model, phase, args):
     unfreeze_backbone(model, bn)
     if phase.held:
         hold_first_layers(model, phase.held)
-    return bn
+    return bn if batchnorm_layers(model) else "none"
 
 
 def batchnorm_mode(args, devices=1):
@@ -156,6 +163,7 @@ def augmentation(args):
         STRENGTHS[args.augment],
         mixup_alpha=args.mixup_alpha,
         label_noise_std=args.label_noise_std,
+        blur=args.blur,
         grain=args.grain,
     )
 

@@ -14,7 +14,7 @@ something is flagged.
 from pathlib import Path
 
 from util.errors import run_command
-from util.files import check_place, new_folder
+from util.files import check_place, new_folder, quote
 from util.options import add_male_value, add_seed, add_show, add_workers, new_parser
 
 
@@ -35,7 +35,6 @@ def main(argv=None):
     args = parse_args(argv)
     from util.quality.checks import check_data, read_tables
     from util.quality.report import format_summary, write_report
-    from util.split_table import training_command
 
     tables = read_tables(args.data_dir, args.male_value)
     out = args.out or Path(args.data_dir) / "quality_report"
@@ -49,7 +48,8 @@ def main(argv=None):
         print("next: open it, correct the serious ones (all are in flagged.csv), check again")
     else:
         look = "look at them (flagged.csv), then " if summary["flagged"] else ""
-        print(f"next: {look}{training_command(args.data_dir)}")
+        train = f"train_advanced_streamlined.py --preset cpu --data_dir {quote(args.data_dir)}"
+        print(f"next: {look}python {train}")
     if args.show:
         from util.plots import show_plots
 

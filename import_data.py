@@ -16,7 +16,7 @@ import math
 from pathlib import Path
 
 from util.errors import run_command
-from util.files import write_csv
+from util.files import quote, write_csv
 from util.options import add_male_value, add_seed, count, new_parser, number
 
 SHARES = (0.8, 0.1, 0.1)  # of films for training, validation and test
@@ -61,7 +61,7 @@ def main(argv=None):
     from util.data_folder import LEFT_OUT, SPLITS, new_data_folder
     from util.film_files import report_left_out
     from util.identity import loose_name
-    from util.split_table import next_training, print_splits, training_command
+    from util.split_table import next_step, print_splits
     from util.tables import read_labels, years_note
 
     test_ids = read_labels(args.test_ids, need=())["id"] if args.test_ids else pd.Series(dtype=str)
@@ -86,7 +86,8 @@ def main(argv=None):
         print(
             f"{len(unknown)} ids of --test_ids are of no film, or not of one alone, such as {unknown.iloc[0]}"
         )
-    print(f"\n{next_training(films['split'], training_command(args.data_dir))}")
+    check = f"python check_nan_in_dfs.py --data_dir {quote(args.data_dir)}"
+    print(f"\n{next_step(films['split'], check)}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from util.phantoms import write_phantoms
-    from util.split_table import next_training, print_splits
+    from util.split_table import next_step, print_splits
 
     counts = {"train": args.train, "val": args.val, "test": args.test}
     if not any(counts.values()):
@@ -32,7 +32,7 @@ def main(argv=None):
     table = write_phantoms(args.data_dir, counts, args.height, args.seed)
     print_splits(table)
     demo = f"python train_advanced_streamlined.py --preset demo --data_dir {quote(args.data_dir)}"
-    print(f"\n{next_training(table['split'], demo)}")
+    print(f"\n{next_step(table['split'], demo)}")
 
 
 if __name__ == "__main__":

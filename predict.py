@@ -1,4 +1,4 @@
-"""Predict the bone age of films: one line an image, in months and in years and months, with an
+"""Predict the bone age of films: one line an image, in months and in years and months, with a
 90 % interval, which holds for films like the validation films of the run.
 
     python predict.py film.png --sex F                              # the model that ships

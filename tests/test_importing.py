@@ -600,10 +600,7 @@ def test_the_report_counts_what_came_in(command, tmp_path):
         figures = [len(part), boys, len(part) - boys, *ages]
         assert lines[name] == [*map(str, figures), f"{part['boneage'].mean():.1f}"]
     assert "left out: 1 no file" in process.stdout
-    assert (
-        f"next: python train_advanced_streamlined.py --preset cpu --data_dir {tmp_path / 'Data'}"
-        in process.stdout
-    )
+    assert f"next: python check_nan_in_dfs.py --data_dir {tmp_path / 'Data'}" in process.stdout
 
     again = command(*words)  # a second time: one line, nothing overwritten
     check_error_line(again, "there is data already")

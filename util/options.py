@@ -154,8 +154,8 @@ def add_canvas_options(group):
         "--fit",
         choices=FITS,
         default="hand",
-        help="hand cuts the film to the hand and squeezes it into the square, stretch squeezes the "
-        "whole film, pad keeps its aspect ratio",
+        help="hand turns a clearly turned film upright, cuts it to the hand and squeezes it into the "
+        "square, stretch squeezes the whole film, pad keeps its aspect ratio",
     )
     fit.add_argument(
         "--crop_hand",

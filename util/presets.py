@@ -62,7 +62,7 @@ PRESETS = {
             "mixed_precision": True,
             "use_tta": True,
         },
-        "for a GPU of 16 GB and films of full size, not measured",
+        "for a GPU of 16 GB and films of their original size, not measured",
     ),
 }
 

@@ -1,7 +1,6 @@
 """The table of splits that people read: how many films, of which sex and age."""
 
 from util.data_folder import SPLITS
-from util.files import quote
 from util.metrics import AGE_BANDS, band_of
 
 
@@ -48,12 +47,7 @@ def print_splits(films):
     print("\n".join(format_splits(rows, "films")))
 
 
-def training_command(data_dir):
-    """The command that trains on a data folder where nothing is known of the machine."""
-    return f"python train_advanced_streamlined.py --preset cpu --data_dir {quote(data_dir)}"
-
-
-def next_training(splits, command):
+def next_step(splits, command):
     """The last line of a script that built a data folder: the command to go on with, or what keeps
     a folder that has films for `splits` alone from being trained on."""
     empty = [split for split in SPLITS if split not in set(splits)]

@@ -13,6 +13,7 @@ something is flagged.
 
 from pathlib import Path
 
+from util.data_folder import REPORT
 from util.errors import run_command
 from util.files import check_place, new_folder, quote
 from util.options import add_male_value, add_seed, add_show, add_workers, new_parser
@@ -37,7 +38,7 @@ def main(argv=None):
     from util.quality.report import format_summary, write_report
 
     tables = read_tables(args.data_dir, args.male_value)
-    out = args.out or Path(args.data_dir) / "quality_report"
+    out = args.out or Path(args.data_dir) / REPORT
     check_place(out)
     audit = check_data(tables, args.workers, progress=True)
     out = new_folder(out)

@@ -78,7 +78,7 @@ def test_grain_is_noise_of_at_most_its_sd_in_half_of_the_films():
 
 def test_blur_takes_detail_from_half_of_the_films_and_keeps_their_mean():
     grey = np.random.default_rng(0).integers(60, 200, (64, 64), np.uint8)
-    images = draws(grey, replace(STILL, blur=1.5))
+    images = draws(grey, replace(STILL, blur=1.5 / 64))
     sds = np.array([image.std() for image in images])
     assert 70 < np.count_nonzero(sds == grey.std()) < 140  # a blur of a tenth of a pixel is none
     assert sds.min() == pytest.approx(cv2.GaussianBlur(grey, None, 1.5).std(), rel=0.1)

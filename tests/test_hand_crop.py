@@ -13,6 +13,7 @@ from hand_crop import localiser, train_localiser
 from hand_crop.fit import build_network
 from hand_crop.network import load_layers, network, save_layers, shrink
 from preprocessing import load_films
+from util.ensemble import open_ensemble
 from util.errors import UserError
 from util.files import write_json
 from util.phantoms import phantom
@@ -204,9 +205,18 @@ def test_a_run_does_not_go_on_with_films_turned_by_other_rules(tmp_path, monkeyp
     write_json(run.path("config.json"), {"options": {}})
     note_hand_crop(run, {})
     note_hand_crop(run, {})
-    monkeypatch.setattr("util.splits.orientation_version", lambda: "another")
+    monkeypatch.setattr("util.canvases.orientation_version", lambda: "another")
     with pytest.raises(UserError, match="changed since the run was started"):
         note_hand_crop(run, {})
+
+
+@pytest.mark.parametrize("network", ["localiser", "orientation"])
+def test_an_ensemble_says_where_its_films_were_cut_or_turned_by_other_rules(
+    small_run, network, monkeypatch
+):
+    assert not any("hand_crop/" in note for note in open_ensemble([small_run]).notes)
+    monkeypatch.setattr(f"util.canvases.{network}_version", lambda: "another")
+    assert any("hand_crop/" in note for note in open_ensemble([small_run]).notes)
 
 
 def test_what_is_found_but_is_no_hand_leaves_the_film_whole(tmp_path):

@@ -361,16 +361,23 @@ def test_a_source_that_is_named_twice_counts_once(tmp_path, capsys):
     assert "left out" not in capsys.readouterr().out
 
 
-def test_a_hidden_id_is_left_out_with_a_reason(tmp_path):
+@pytest.mark.parametrize(
+    ("id_", "reason"),
+    [
+        (".hid", "its id begins with a dot"),
+        ("long" * 70, "its id is too long for the name of a file"),
+    ],
+)
+def test_an_id_that_can_name_no_file_is_left_out_with_a_reason(id_, reason, tmp_path):
     source = make_source(tmp_path / "films", range(1, 21))
     table = pd.read_csv(source / "labels.csv", dtype=str)
     table["filename"] = table["id"] + ".png"
-    table.loc[0, "id"] = ".hid"
+    table.loc[0, "id"] = id_
     table.to_csv(source / "labels.csv", index=False)
     data = run(tmp_path / "Data", "--source", source)
     assert len(read(data)) == 19
-    left_out = pd.read_csv(data / "import_left_out.csv")
-    assert left_out[["id", "reason"]].values.tolist() == [[".hid", "its id begins with a dot"]]
+    [(told, _, why)] = left_out(data)
+    assert (told, why) == (id_, reason)
 
 
 def test_a_zip_of_a_windows_tool_is_unpacked_into_folders(tmp_path):
@@ -440,9 +447,13 @@ def test_a_data_folder_is_a_source_like_any(tmp_path):
     report = data / "quality_report"
     report.mkdir()
     (report / "same_pictures.csv").write_text("id,boneage,male\n101,5,1\n")
+    shutil.copy(data / "train" / "101.png", report / "picture.png")
     rows, before = read(run(tmp_path / "Small", "--source", data)), read(data)
     assert len(rows) == len(IDS)
     assert (rows["split"] == "val").equals(before["split"] == "val")
+    assert not left_out(tmp_path / "Small")
+    (data / "df_test.csv").unlink()  # then no layout of ours, but a folder with tables
+    assert len(read(run(tmp_path / "Other", "--source", data))) == len(IDS)
 
 
 @pytest.fixture

@@ -189,13 +189,13 @@ def test_sex_of_one_film_unknown_to_the_table(trained, odd_films, inside, tmp_pa
 def test_a_folder_is_all_films_in_it_and_below_and_a_film_is_itself(
     trained, odd_films, inside, tmp_path
 ):
-    """Litter is no film, and a film of the same name in another folder has the same row."""
+    """Litter is no film."""
     (tmp_path / "films" / "old").mkdir(parents=True)
-    for name in ("a.png", "old/a.png", "._a.png"):
+    for name in ("a.png", "old/b.png", "._a.png"):
         shutil.copy(odd_films / "8bit.png", tmp_path / "films" / name)
-    (tmp_path / "sexes.csv").write_text("id,sex\na,M\n")
+    (tmp_path / "sexes.csv").write_text("id,sex\na,M\nb,M\n")
     words = ["--model", trained[0], "--csv", tmp_path / "sexes.csv"]
-    for named, expected in (("films", ["a.png", "old/a.png"]), ("films/a.png", ["a.png"])):
+    for named, expected in (("films", ["a.png", "old/b.png"]), ("films/a.png", ["a.png"])):
         process = inside("predict.py", tmp_path / named, *words)
         assert process.returncode == 0, process.stderr
         assert [line.split()[:2] for line in process.stdout.splitlines()] == [
@@ -236,6 +236,20 @@ def test_films_of_one_name_have_the_sexes_of_their_paths(trained, namesakes, ins
     words = [*namesakes, "--model", trained[0], "--csv", tmp_path / "sexes.csv"]
     process = inside("predict.py", *words)
     assert [line.split()[1] for line in process.stdout.splitlines()] == ["F", "M"]
+
+
+def test_one_row_for_two_films_of_one_name_tells_the_sex_of_neither(
+    trained, namesakes, inside, tmp_path
+):
+    """As archives of hospitals have IM0001 of one child in each folder."""
+    (tmp_path / "sexes.csv").write_text("id,sex\nhand,F\n")
+    words = ["--model", trained[0], "--csv", tmp_path / "sexes.csv"]
+    process = inside("predict.py", *namesakes, *words)
+    assert process.returncode == 1
+    assert not process.stdout
+    assert process.stderr.count("several files of that name, but one row in ") == 2
+    process = inside("predict.py", namesakes[0], *words)
+    assert process.returncode == 0, process.stderr
 
 
 def test_a_row_of_another_folder_tells_no_sex(trained, namesakes, inside, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,8 +13,20 @@ from util.runs import Run, changed_options, find_folds, open_run, read_run
 from util.start import note_start
 
 
+def new_run(folder, name, weights="none"):
+    """The options of a run that starts in a folder."""
+    return Namespace(
+        resume=False,
+        run_name=name,
+        results_dir=folder,
+        verbose=0,
+        data_dir=".",
+        weights=weights,
+    )
+
+
 def test_one_of_two_runs_that_start_at_once_gets_the_folder(tmp_path):
-    args = Namespace(resume=False, run_name="a", results_dir=tmp_path, verbose=0, data_dir=".")
+    args = new_run(tmp_path, "a")
     (tmp_path / "a").mkdir()
     (
         tmp_path / "a" / ".boneage-node-1-config.json"
@@ -22,6 +35,16 @@ def test_one_of_two_runs_that_start_at_once_gets_the_folder(tmp_path):
     with pytest.raises(UserError, match="there is a run already"):
         open_run(args, "")
     assert Run(tmp_path / "a").read_json("config.json")["options"]["data_dir"]
+
+
+def test_paths_of_a_run_are_the_same_from_any_folder(tmp_path):
+    """So that it can be resumed from another one, and films of its start are found from there."""
+    open_run(new_run(tmp_path, "a", "results/start"), "").close()
+    options = Run(tmp_path / "a").config["options"]
+    assert options["weights"] == str(Path("results/start").resolve())
+    assert options["data_dir"] == str(Path.cwd())
+    open_run(new_run(tmp_path, "b", "imagenet"), "").close()
+    assert Run(tmp_path / "b").config["options"]["weights"] == "imagenet"
 
 
 def test_an_option_that_is_newer_than_a_run_counts_where_it_is_not_off():
@@ -46,7 +69,7 @@ def test_a_new_file_is_written_over_none(tmp_path, monkeypatch, links):
 
 def test_a_folder_of_something_hidden_is_no_place_for_a_run(tmp_path):
     (tmp_path / "a" / ".git").mkdir(parents=True)
-    args = Namespace(resume=False, run_name="a", results_dir=tmp_path, verbose=0, data_dir=".")
+    args = new_run(tmp_path, "a")
     with pytest.raises(UserError, match="there is a run already"):
         open_run(args, "")
 
@@ -87,7 +110,7 @@ def test_the_log_takes_names_that_are_not_unicode(tmp_path):
 
 
 def test_runs_without_a_name_that_start_together_have_folders_of_their_own(tmp_path):
-    args = Namespace(resume=False, run_name=None, results_dir=tmp_path, verbose=0, data_dir=".")
+    args = new_run(tmp_path, None)
     runs = [open_run(args, "sex_xception") for _ in range(3)]
     assert len({run.folder for run in runs}) == 3
     for run in runs:

@@ -366,6 +366,8 @@ def test_an_export_slower_than_keras_is_not_taken(run_copy, monkeypatch):
     forget_exports(run_copy)
     write_export(run_copy, "onnx", 5, ms_keras=4)
     assert load_quickest(run_copy) is None
+    exports.record_path(export_path(run_copy, "onnx")).write_text("{}")  # never timed
+    assert load_quickest(run_copy) is None
     write_export(run_copy, "litert", 6, ms_keras=7)
     assert load_quickest(run_copy) == "litert"
 

@@ -148,6 +148,9 @@ def test_films_of_the_start_are_no_new_films(small_run, phantoms, tmp_path):
     assert not learned_from(Run(tmp_path), gone, films[:5]).any()
     assert learned_from(Run(tmp_path), gone, films).all()  # known by their fingerprint
     assert started_from_unknown_films(gone)
+    (tmp_path / "gone").mkdir()  # a training that was killed in its first moment
+    (tmp_path / "gone" / "config.json").write_text('{"options": {}}')
+    assert started_from_unknown_films(gone)
     shipped = tmp_path / "shipped"  # without hashes
     ship_model.main([str(small_run), "--out", str(shipped)])
     assert started_from_unknown_films(starting(config, shipped))

@@ -105,7 +105,7 @@ def test_another_backbone_needs_the_options_of_the_others(first, sweep, inside):
     config = folder / "mobilenet" / "config.json"
     known = config.read_text()
     started = json.loads(known)
-    started["options"]["weights"] = "w/mobilenet.h5"
+    started["options"]["weights"] = str(Path("w/mobilenet.h5").resolve())
     config.write_text(json.dumps(started))
     process, _ = sweep("--weights", "w/{backbone}.h5", "--dry_run", **more)
     config.write_text(known)

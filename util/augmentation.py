@@ -1,5 +1,5 @@
-"""Augmentation of batches: one affine warp and one grey-level table per image, then mixup and
-label noise where asked for.
+"""Augmentation of batches: one affine warp and one grey-level table per image, then blur and grain,
+label noise and mixup where asked for.
 
 Every change is drawn from the generator that is passed in, so that a batch is a pure function of
 its seed. The default ranges are moderate: finger tips and wrists must stay in the picture (look at
@@ -16,7 +16,8 @@ from util.radiographs import border_level
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges of the random changes; those of the film are drawn evenly from +- their value."""
+    """Ranges of the random changes: drawn evenly from +- their value where no comment says
+    otherwise."""
 
     rotation: float = 20.0  # degrees
     zoom: float = 0.15  # share of the size
@@ -27,7 +28,7 @@ class Augmentation:
     gamma: float = 0.25  # exponent between 1 / (1 + gamma) and 1 + gamma
     contrast: float = 0.15  # share
     brightness: float = 12.0  # grey levels of 0-255
-    blur: float = 0.0  # largest SD of a blur in pixels; 0 is off
+    blur: float = 0.0  # largest SD of a blur as a share of the side; 0 is off
     grain: float = 0.0  # largest SD of noise in grey levels; 0 is off
     mixup_alpha: float = 0.0  # of the Beta distribution of shares; 0 is off
     label_noise_std: float = 0.0  # months
@@ -80,20 +81,21 @@ def augment(image, rng, ranges):
     table = random_grey_table(rng, ranges)
     film = cv2.LUT(warp(image, matrix), table)
     if ranges.blur and rng.random() < 0.5:
-        film = blur(film, rng.uniform(0, ranges.blur))
+        film = blur(film, rng, ranges.blur)
     if ranges.grain and rng.random() < 0.5:
-        film = add_grain(film, rng, rng.uniform(0, ranges.grain))
+        film = add_grain(film, rng, ranges.grain)
     return film
 
 
-def blur(film, sd):
-    """Blur a film by a normal kernel with an SD in pixels."""
+def blur(film, rng, largest):
+    """Blur a film by a normal kernel, whose SD is up to a share `largest` of the side."""
+    sd = rng.uniform(0, largest) * len(film)
     return cv2.GaussianBlur(film, None, sd) if sd else film
 
 
-def add_grain(film, rng, sd):
-    """Add normal noise with an SD in grey levels to a film."""
-    grain = rng.standard_normal(film.shape, np.float32) * np.float32(sd)
+def add_grain(film, rng, largest):
+    """Add normal noise with an SD of up to `largest` grey levels to a film."""
+    grain = rng.standard_normal(film.shape, np.float32) * np.float32(rng.uniform(0, largest))
     return np.clip(np.rint(film + grain), 0, 255).astype(np.uint8)
 
 

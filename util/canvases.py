@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hand_crop.localiser import localiser_version
+from hand_crop.orientation import orientation_version
 from util.pixel_cache import read_pixels
 from util.radiographs import looks_inverted
 
@@ -28,6 +30,11 @@ class Signs(NamedTuple):
     whole: np.ndarray
     inverted: np.ndarray
     turned: np.ndarray
+
+
+def hand_crop_versions():
+    """What decides how films are turned upright and cut, {name: short hash}: runs remember it."""
+    return {"localiser": localiser_version(), "orientation": orientation_version()}
 
 
 def read_on_canvases(canvases, paths):

@@ -33,32 +33,20 @@ def look_up_children(paths, csv, male_value):
     (months, NaN unknown), and why there is no sex."""
     labels = read_labels(csv, male_value=male_value, need=("sex",))
     found = match_films(labels, sorted(set(paths)))
-    told, unclear = told_of_films(found), set()
-    # films of one name in two folders have the row that names no folder
-    shared = labels[(found["missing"] == SEVERAL) & ~labels["filename"].str.contains(r"[/\\]")]
-    for folder in {path.parent for path in paths} if len(shared) else ():
-        found = match_films(shared, sorted({path for path in paths if path.parent == folder}))
-        told = told_of_films(found) | told
-        unclear |= {(folder, id_) for id_ in found.loc[found["missing"] == SEVERAL, "id"]}
-
-    def child_on(path):
-        if (path.parent, stem_of(path)) in unclear:
-            return np.nan, np.nan, f"{SEVERAL}, which have one row in {csv}"
-        if str(path) not in told:
-            return np.nan, np.nan, f"no row for it in {csv}"
-        sexes, ages = told[str(path)]
-        age = next(iter(ages)) if len(ages) == 1 else np.nan
-        if len(sexes) == 1:
-            return next(iter(sexes)), age, ""
-        return np.nan, age, f"{'two sexes' if sexes else 'no usable sex'} in {csv}"
-
-    return [child_on(path) for path in paths]
+    unclear = set(found.loc[found["missing"] == SEVERAL, "id"])
+    rows_of = dict(list(found[found["path"] != ""].groupby("path")))
+    return [child_of(rows_of.get(str(path)), stem_of(path) in unclear, csv) for path in paths]
 
 
-def told_of_films(found):
-    """{path: (set of sexes, set of ages)} of the rows of `match_films`."""
-    found = found[found["path"] != ""]
-    return {
-        path: tuple(set(rows[name].dropna()) for name in ("sex", "age"))
-        for path, rows in found.groupby("path")
-    }
+def child_of(rows, unclear, csv):
+    """What the rows of a film tell, as `look_up_children`; `rows` is None where there are none,
+    which `unclear` says is for several films of one name."""
+    if rows is None and unclear:
+        return np.nan, np.nan, f"{SEVERAL}, but one row in {csv}: name their folders in it"
+    if rows is None:
+        return np.nan, np.nan, f"no row for it in {csv}"
+    sexes, ages = (set(rows[name].dropna()) for name in ("sex", "age"))
+    age = ages.pop() if len(ages) == 1 else np.nan
+    if len(sexes) == 1:
+        return sexes.pop(), age, ""
+    return np.nan, age, f"{'two sexes' if sexes else 'no usable sex'} in {csv}"

@@ -24,6 +24,7 @@ SPLITS = {
     "test": Place("test", "df_test.csv"),
 }
 LEFT_OUT = "import_left_out.csv"
+REPORT = "quality_report"  # the folder of check_nan_in_dfs.py, with a number behind it if need be
 COPIES = "_CLAHE"  # behind the name of a folder of films: their enhanced copies
 
 

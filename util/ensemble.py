@@ -7,9 +7,8 @@ all its folds. One run is an ensemble of one.
 import numpy as np
 import pandas as pd
 
-from hand_crop.localiser import localiser_version
 from util.calibration import correct_months
-from util.canvases import pixels_of
+from util.canvases import hand_crop_versions, pixels_of
 from util.errors import UserError
 from util.hospital import calibrated_views, keeps_readings, read_calibration
 from util.intervals import FEWEST_FOR_INTERVALS, fit_half_widths, interval_bounds
@@ -39,7 +38,7 @@ class Ensemble:
         self.sees_sex = any(member.sees_sex for member in members)
         self.canvases = list(dict.fromkeys(member.canvas for member in members))
         self.calibration, notes = choose_calibration(members, folders, calibration, views)
-        self.notes = notes + localiser_notes(members)
+        self.notes = notes + hand_crop_notes(members)
         self.label_counts = add_counts([member.label_counts for member in members])
         if calibration and not keeps_readings(self.calibration):
             self.label_counts = None
@@ -112,14 +111,15 @@ def choose_views(members, folders, use_tta=False, tta_steps=None, calibration=No
     return TTA_STEPS if use_tta and views == 1 else views
 
 
-def localiser_notes(members):
-    """A warning for each member whose films were cut by another localiser than ours."""
-    trained = {m.run.folder: m.config.get("hand_crop", {}).get("localiser") for m in members}
+def hand_crop_notes(members):
+    """A warning for each member whose films were turned or cut by other networks than ours."""
+    networks = hand_crop_versions()
+    trained = {member.run.folder: member.config.get("hand_crop", {}) for member in members}
     return [
         "what finds the hand (hand_crop/) changed since the run was trained: its months may be off "
         f"({folder})"
-        for folder, localiser in trained.items()
-        if localiser not in (None, localiser_version())
+        for folder, known in trained.items()
+        if any(known.get(name, version) != version for name, version in networks.items())
     ]
 
 

@@ -12,7 +12,7 @@ from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
 from util.canvases import NO_HAND, look_at, odd_notes, pixels_of, sets_upright
-from util.ensemble import Ensemble, choose_views, localiser_notes
+from util.ensemble import Ensemble, choose_views, hand_crop_notes
 from util.environment import environment
 from util.errors import UserError
 from util.files import check_place, hash_file, new_folder, write_csv, write_json
@@ -98,7 +98,7 @@ def calibrate(ensemble, args):
     pixels = pixels_of(films)
     _, notes = held_out(ensemble, first.table)
     notes += odd_notes(look_at(pixels), sets_upright(pixels))
-    for note in localiser_notes(ensemble.members) + notes:
+    for note in hand_crop_notes(ensemble.members) + notes:
         print(f"note: {note}")
     ensemble.load(args.runtime, args.precision)
     predictions, _ = ensemble.predict_labelled(films, args.batch_size_eval)

@@ -159,8 +159,8 @@ def report(run, metrics, args):
     }
     for calibration in (run.read_json(CALIBRATION) or {}).values():
         run.log(format_calibration(calibration))
-    readings = run.read_json(READINGS)
-    run.log(format_kept(readings["gain"], readings["labels"]))
+    if readings := run.read_json(READINGS):
+        run.log(format_kept(readings["gain"], readings["labels"]))
     for name, title in titles.items():
         if name in metrics:
             run.log(format_with_intervals(metrics[name], title))

@@ -68,10 +68,8 @@ def load_quickest(folder):
     ms = {}
     for name, kind in RUNTIMES.items():
         if (record := read_record(export_path(folder, name))) and is_installed(kind.module):
-            by_export, by_keras = (
-                record.get(key, np.inf) for key in ("ms_a_film", "ms_a_film_keras")
-            )
-            if by_export <= by_keras:  # not so beside a GPU
+            by_export = record.get("ms_a_film", np.inf)
+            if by_export <= record.get("ms_a_film_keras", 0):  # not so beside a GPU
                 ms[name] = by_export
     for name in sorted(ms, key=ms.get):
         try:

@@ -1,10 +1,11 @@
 """Films on disk: which files are films, and which of them belongs to a row of a table."""
 
 import os
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from util.data_folder import COPIES
+from util.data_folder import COPIES, REPORT
 from util.dicom import is_dicom_file
 from util.errors import UserError
 from util.identity import loose_name
@@ -91,8 +92,8 @@ def group(films, key):
 
 
 def list_films(folder):
-    """All films in a folder and below, by name, without hidden ones and without the
-    `*_CLAHE` copies that stand beside their originals. Links to other folders are followed, and no
+    """All films in a folder and below, by name, without hidden ones and without what the
+    toolkit made of films (`is_ours`). Links to other folders are followed, and no
     folder is listed twice."""
     folder = Path(folder).resolve()
     found, seen = [], set()
@@ -102,9 +103,15 @@ def list_films(folder):
             folders[:] = []
             continue
         seen.add(place)
-        folders[:] = sorted(f for f in folders if not is_hidden(f) and not f.endswith(COPIES))
+        folders[:] = sorted(f for f in folders if not (is_hidden(f) or is_ours(f)))
         found += [path for f in sorted(files) if is_film(path := Path(where) / f)]
     return found
+
+
+def is_ours(folder):
+    """Whether the name of a folder is that of `*_CLAHE` copies, which stand beside their originals,
+    or of a quality report."""
+    return folder.endswith(COPIES) or bool(re.fullmatch(rf"{REPORT}(_\d+)?", folder))
 
 
 def leads_back(place, folder):

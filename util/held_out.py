@@ -128,8 +128,8 @@ def starts_of(config):
     where it was, as seen from here, or holds another run by now, is None."""
     while start := config.get("start"):
         run = Run(config["options"]["weights"])
-        now = run.config
-        yield run if now and now["data"] == start["data"] else None, start
+        same = (run.config or {}).get("data") == start["data"]
+        yield run if same else None, start
         config = start
 
 

@@ -20,6 +20,7 @@ from util.stratify import spread_out
 
 # on a file system where that is the same file
 ALIKE = "its name differs from another film's in capital letters alone"
+LONGEST_NAME = 255  # bytes; what file systems can hold
 
 
 # ---------------------------------------------------------------------------------------- splits
@@ -83,6 +84,8 @@ def place_films(films, max_side, ready):
         target = ready / SPLITS[split].folder / name
         if is_hidden(name):  # whoever lists the folder would not find it
             return "its id begins with a dot"
+        if len(os.fsencode(name)) > LONGEST_NAME:
+            return "its id is too long for the name of a file"
         try:
             if anew:
                 write_png(path, target, max_side)

@@ -60,7 +60,11 @@ TRAINING_RULES = (
         "with --strategy mirrored",
         lambda args: args.strategy == "none",
     ),
-    Rule(("img_size_small",), "without --epochs_small above 0", lambda args: args.epochs_small),
+    Rule(
+        ("img_size_small",),
+        "without --fine_tune and --epochs_small above 0",
+        lambda args: args.fine_tune and args.epochs_small,
+    ),
     Rule(
         ("hold_layers",),
         "without --epochs_small above 0, or the folder of a run as --weights",
@@ -108,6 +112,7 @@ TRAINING_RULES = (
             "folds",
             "patience",
             "use_tta",
+            "tta_steps",
             "use_cyclical_lr",
             "use_clahe_val_test",
             "resume",

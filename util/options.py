@@ -347,10 +347,10 @@ def add_changes(group):
     )
     group.add_argument(
         "--blur",
-        type=number(0, 20),
+        type=number(0, 0.1),
         default=0.0,
-        help="largest SD in pixels of a blur that half of the training films get, so that months "
-        "change less on blurred or coarse films: 1.5 is a good choice; 0 is off",
+        help="largest SD of a blur that half of the training films get, as a share of their side, so "
+        "that months change less on blurred or coarse films: 0.006 was tried; 0 is off",
     )
     group.add_argument(
         "--grain",

@@ -19,6 +19,7 @@ except ImportError:  # Windows
 from util.environment import environment
 from util.errors import UserError, first_line
 from util.files import TEMPORARY, quote, remove_temporaries, write_json, write_new_json
+from util.weights import NAMED_WEIGHTS
 
 CONFIG, MODEL, METRICS = "config.json", "model.keras", "metrics.json"
 STATE = "state.npz"  # of training, to resume from
@@ -226,7 +227,10 @@ def with_time(name):
 def lasting_options(args):
     """The options that decide a result, for config.json."""
     options = {key: value for key, value in vars(args).items() if key not in FREE_TO_CHANGE}
-    options["data_dir"] = str(Path(args.data_dir).resolve())  # the same from any folder
+    # paths are the same from any folder
+    options["data_dir"] = str(Path(args.data_dir).resolve())
+    if args.weights not in NAMED_WEIGHTS:
+        options["weights"] = str(Path(args.weights).resolve())
     return options
 
 

@@ -17,6 +17,7 @@ from util.film_files import (
     SEVERAL,
     count_reasons,
     is_hidden,
+    is_ours,
     list_films,
     match_films,
     split_usable,
@@ -101,9 +102,9 @@ def find_tables(source):
         and path.is_file()
     }
     inside = [
-        p
-        for p in files_ending(source.folder, ".csv")
-        if not is_litter(p.relative_to(source.folder))
+        path
+        for path in files_ending(source.folder, ".csv")
+        if not any(is_hidden(p) or is_ours(p) for p in path.relative_to(source.folder).parts)
     ]
     return [*inside, *beside.values()]
 

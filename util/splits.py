@@ -6,10 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from clahe.enhance import complete_clahe
-from hand_crop.localiser import localiser_version
-from hand_crop.orientation import orientation_version
 from preprocessing import Films, load_films
-from util.canvases import NO_HAND
+from util.canvases import NO_HAND, hand_crop_versions
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.files import write_csv
@@ -144,8 +142,7 @@ def note_hand_crop(run, films):
     """Note what found the hand, on how many films of each split it did not ("whole"), and how many
     were set upright before ("turned"); UserError when a resumed run would go on with films that are
     cut otherwise."""
-    networks = {"localiser": localiser_version(), "orientation": orientation_version()}
-    known = run.config.get("hand_crop")
+    networks, known = hand_crop_versions(), run.config.get("hand_crop")
     if known and any(known.get(name) != version for name, version in networks.items()):
         raise UserError(
             f"what finds the hand (hand_crop/) changed since the run was started ({run.folder}). "

@@ -26,24 +26,16 @@ def match_films(labels, films):
     of another one only where no folder of the table is ours, and no other row names a film so.
     """
     names = labels["filename"].str.replace("\\", "/", regex=False).map(trim_path)
-    by_name, by_stem = group(films, lambda p: p.name), group(films, stem_of)
-    by_loose = group(films, lambda p: loose_name(stem_of(p)))
-    found = match_paths(names, by_name, by_stem)
-    claimed = {path for paths in found for path in paths}
+    index = FilmIndex(films)
+    found = match_paths(names, index)
     times = Counter(Path(name).name for name in set(names))
-    settled = ["/" in name and (claimed or times[Path(name).name] > 1) for name in names]
-    for match in (
-        lambda name, _: by_name.get(Path(name).name, []),
-        lambda name, _: by_stem.get(clean_id(name), []),  # with any image ending
-        lambda name, id_: [] if is_image(name) else by_stem.get(id_, []),
-        lambda name, _: by_loose.get(loose_name(clean_id(name)), []),
-        lambda name, id_: [] if is_image(name) else by_loose.get(loose_name(id_), []),
-    ):
+    settled = ["/" in name and (any(found) or times[Path(name).name] > 1) for name in names]
+    for rule in (index.of_name, index.of_stem, index.of_id, index.of_loose_name, index.of_loose_id):
+        taken = {path for paths in found for path in paths}
         found = [
-            paths if paths or done else [path for path in match(name, id_) if path not in claimed]
+            paths if paths or done else [path for path in rule(name, id_) if path not in taken]
             for paths, done, name, id_ in zip(found, settled, names, labels["id"], strict=True)
         ]
-        claimed = {path for paths in found for path in paths}
     missing = {0: NO_FILE, 1: ""}
     return labels.assign(
         path=[str(paths[0]) if len(paths) == 1 else "" for paths in found],
@@ -51,32 +43,56 @@ def match_films(labels, films):
     )
 
 
-def match_paths(names, by_name, by_stem):
-    """`match_path` for each row; where no row is matched the table may have been written elsewhere,
-    and its paths are tried without their first folders, of as few as it takes. A film that two
-    different paths would match is matched to neither."""
+class FilmIndex:
+    """Paths of films by name. Each rule gives those that a row may mean by its name, as of
+    `trim_path`, and its id."""
+
+    def __init__(self, films):
+        self.by_name = group(films, lambda film: film.name)
+        self.by_stem = group(films, stem_of)
+        self.by_loose = group(films, lambda film: loose_name(stem_of(film)))
+
+    def at_path(self, name):
+        """Where the name says, if it tells a folder; with any image ending, where there is none of
+        its own."""
+        folder, slash, _ = name.rpartition("/")
+        if not slash:
+            return []
+
+        def there(films):
+            return [film for film in films if f"/{film.parent.as_posix()}".endswith(f"/{folder}")]
+
+        return there(self.of_name(name)) or there(self.of_stem(name))
+
+    def of_name(self, name, id_=None):
+        return self.by_name.get(Path(name).name, [])
+
+    def of_stem(self, name, id_=None):
+        return self.by_stem.get(clean_id(name), [])
+
+    def of_id(self, name, id_):
+        return [] if is_image(name) else self.by_stem.get(id_, [])
+
+    def of_loose_name(self, name, id_=None):
+        return self.by_loose.get(loose_name(clean_id(name)), [])
+
+    def of_loose_id(self, name, id_):
+        return [] if is_image(name) else self.by_loose.get(loose_name(id_), [])
+
+
+def match_paths(names, index):
+    """The films at the path of each row; where no row is matched the table may have been written
+    elsewhere, and its paths are tried without their first folders, of as few as it takes. A film
+    that two different paths would match is matched to neither."""
     found, ours = [[] for _ in names], list(names)
     while not any(found) and any("/" in name for name in ours):
-        found = [match_path(name, by_name, by_stem) for name in ours]
+        found = [index.at_path(name) for name in ours]
         ours = [name.partition("/")[2] or name for name in ours]
     rows = defaultdict(set)
     for name, paths in zip(names, found, strict=True):
         for path in paths:
             rows[path].add(name)
     return [[] if any(len(rows[path]) > 1 for path in paths) else paths for paths in found]
-
-
-def match_path(filename, by_name, by_stem):
-    """The files that lie where a row says, by its `trim_path`, when it names a folder; with any
-    image ending, where there is none of its own."""
-    folder, slash, name = filename.rpartition("/")
-    if not slash:
-        return []
-
-    def there(films):
-        return [p for p in films if f"/{p.parent.as_posix()}".endswith(f"/{folder}")]
-
-    return there(by_name.get(name, [])) or there(by_stem.get(clean_id(name), []))
 
 
 def trim_path(filename):
@@ -86,8 +102,8 @@ def trim_path(filename):
 def group(films, key):
     """{key: paths} of films."""
     groups = defaultdict(list)
-    for path in films:
-        groups[key(path)].append(path)
+    for film in films:
+        groups[key(film)].append(film)
     return groups
 
 

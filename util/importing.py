@@ -38,21 +38,22 @@ def assign_splits(films, shares, seed, test_ids=()):
         wanted = {name: 0 if (split == name).any() else s for name, s in wanted.items()}
         split[split == "train"] = ""
     split[patient.isin(patient[are_named(films["id"], test_ids)])] = "test"
-    settled = split[split != ""].groupby(patient).first()
-    people = films[~patient.isin(settled.index) & ~patient.duplicated()]
-    order = np.array(spread_out(people, seed))
-    rest = next(name for name, share in zip(SPLITS, shares, strict=True) if share)
-    drawn = pd.Series(rest, index=people.index)
+    split_of = dict(split[split != ""].groupby(patient).first())
+    people = films[~patient.isin(split_of) & ~patient.duplicated()]
+    waiting = list(patient[spread_out(people, seed)])
+    total = len(waiting) + len(split_of)
     for name in ("test", "val"):
-        count = round(wanted[name] * (len(people) + len(settled))) - (settled == name).sum()
-        chosen, order = np.split(order, [max(0, count)])
-        drawn[chosen] = name
-    if shares[0] and not (drawn == "train").any():
+        have = sum(given == name for given in split_of.values())
+        n = max(0, round(wanted[name] * total) - have)
+        split_of |= dict.fromkeys(waiting[:n], name)
+        waiting = waiting[n:]
+    if shares[0] and not waiting:
         raise UserError(
             f"none of {len(films)} films is for training: all are given to validation or test. "
             "Add the training films to --source, or rename a source that is no given split."
         )
-    return patient.map(pd.concat([settled, drawn.set_axis(patient[people.index])]))
+    rest = next(name for name, share in zip(SPLITS, shares, strict=True) if share)
+    return patient.map(split_of | dict.fromkeys(waiting, rest))
 
 
 def are_named(ids, named):

@@ -107,8 +107,10 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
     varies = spread > 0 and predictions["predicted"].std(ddof=0) > 0
     of_sex = {name: predictions["sex"] == sex for name, sex in SEXES.items()}
     of_band = {name: band_of(boneage) == number for number, name in enumerate(AGE_BANDS)}
-    median = float(np.median(boneage)) if train_median is None else float(train_median)
-    off = np.abs(boneage - median)
+    of_both = {
+        sex: {band: films & of_age for band, of_age in of_band.items()}
+        for sex, films in of_sex.items()
+    }
     readings = {"readings": judge_readings(predictions, seed)} if "reading" in predictions else {}
     return {
         **error_summary(predictions, seed),
@@ -120,23 +122,28 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
         if varies
         else None,
         **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in (6, 12, 24)},
-        "by_sex": {name: error_summary(predictions[films], seed) for name, films in of_sex.items()},
-        "by_age": {
-            name: error_summary(predictions[films], seed) for name, films in of_band.items()
-        },
-        "by_sex_and_age": {
-            sex: {
-                band: error_summary(predictions[films & of_age], seed)
-                for band, of_age in of_band.items()
-            }
-            for sex, films in of_sex.items()
-        },
-        "baseline": {
-            "months": median,
-            "source": "these films" if train_median is None else "training films",
-            "mae": float(off.mean()),
-            "mae_ci95": mean_interval(off, predictions, seed, least=0),
-        },
+        "by_sex": by_group(predictions, of_sex, seed),
+        "by_age": by_group(predictions, of_band, seed),
+        "by_sex_and_age": {sex: by_group(predictions, of, seed) for sex, of in of_both.items()},
+        "baseline": baseline_error(predictions, train_median, seed),
+    }
+
+
+def by_group(predictions, groups, seed):
+    """`error_summary` of the films `(n,)` of each group, by its name."""
+    return {name: error_summary(predictions[films], seed) for name, films in groups.items()}
+
+
+def baseline_error(predictions, train_median, seed):
+    """The error of saying `train_median` for every film, or the median of these films."""
+    boneage = predictions["boneage"].to_numpy(float)
+    median = float(np.median(boneage) if train_median is None else train_median)
+    off = np.abs(boneage - median)
+    return {
+        "months": median,
+        "source": "these films" if train_median is None else "training films",
+        "mae": float(off.mean()),
+        "mae_ci95": mean_interval(off, predictions, seed, least=0),
     }
 
 

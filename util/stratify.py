@@ -1,7 +1,6 @@
 """Splits that hold each sex and age in proportion."""
 
 import numpy as np
-import pandas as pd
 
 from util.identity import name_patients
 
@@ -27,8 +26,6 @@ def divide(films, folds, seed):
     films of a patient are in one part."""
     films = films.reset_index(drop=True)
     patient = name_patients(films) if "patient" in films else films.index.to_series()
-    people = films[~patient.duplicated()]
-    part = pd.Series(0, index=patient[people.index])
-    for number, rows in enumerate(np.array_split(spread_out(people, seed), folds)):
-        part[patient[rows]] = number
-    return part[patient].to_numpy()
+    parts = np.array_split(spread_out(films[~patient.duplicated()], seed), folds)
+    part_of = {patient[row]: number for number, rows in enumerate(parts) for row in rows}
+    return patient.map(part_of).to_numpy()

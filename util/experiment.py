@@ -151,11 +151,12 @@ def find_rates(run, args):
 
 def report(run, metrics, args):
     """Print the errors on the test split and what to do next."""
+    over_views = f", mean of {args.tta_steps} views"
     titles = {
         "test": "test",
         "test_clahe": "test after CLAHE",
-        "test_tta": f"test, mean of {args.tta_steps} views",
-        "test_clahe_tta": f"test after CLAHE, mean of {args.tta_steps} views",
+        "test_tta": f"test{over_views}",
+        "test_clahe_tta": f"test after CLAHE{over_views}",
     }
     for calibration in (run.read_json(CALIBRATION) or {}).values():
         run.log(format_calibration(calibration))

@@ -114,15 +114,20 @@ def falling_range(table):
     """
     loss, half = table["loss"], WINDOW // 2
     first = loss[:WINDOW].mean()
-    whole = slice(WINDOW + half, len(table) - half)  # windows, without steps of the first
-    fall = first - table["smoothed"][whole].min()
+    later = table["smoothed"][WINDOW + half : len(table) - half]  # whole windows after the first
+    fall = first - later.min()
     if not fall > LEAST_FALL * step_noise(loss) / math.sqrt(WINDOW):  # nor is it without a loss
         return None
-    # from the lowest window back: what went down before and came up again was noise
-    fallen = ((first - table["smoothed"]) / fall)[: table["smoothed"][whole].idxmin() + 1]
-    steps = [np.flatnonzero(fallen < share).max(initial=-1) + 1 for share in (0.1, 0.9)]
-    low, high = (float(table["lr"][step]) for step in steps)
+    fallen = ((first - table["smoothed"]) / fall)[: later.idxmin() + 1]
+    low, high = (float(table["lr"][passes(fallen, share)]) for share in (0.1, 0.9))
     return (low, high) if low < high else None
+
+
+def passes(fallen, share):
+    """The step from which on `fallen` is never below a share: what it had passed before and lost
+    again was noise."""
+    below = np.flatnonzero(fallen < share)
+    return below[-1] + 1 if len(below) else 0
 
 
 def step_noise(loss):

@@ -118,10 +118,31 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
     Tables that lack a needed column or have no rows are skipped; NoLabels when none is left.
     UserError for a file that is no table, and for two tables of one split.
     """
-    labelled, problems = [], []
+    labelled = tables_with_labels(sources, tables, male_value)
+    kinds = [kind_told(table, sources[0], table_first) for table in labelled]
+    if len(set(kinds)) < len(kinds):
+        names = ", ".join(as_named(table, sources) for table in labelled)
+        raise UserError(
+            f"several tables with labels: {names}. Choose one with --csv FILE"
+            + (", from the unpacked zip." if Path(sources[0].name).is_file() else ".")
+        )
+    source_of = {str(path): source for source in sources for path in list_films(source.folder)}
+    images, parts = [Path(path) for path in source_of], []
+    for table, labels in labelled.items():
+        films = match_films(labels, images)
+        places = [source_of.get(path, sources[0]) for path in films["path"]]
+        films["kind"] = [kind_told(table, source, table_first) for source in places]
+        films["row"] = [f"{table}, {line}" for line in labels.index]
+        parts.append(films)
+    return pd.concat(parts, ignore_index=True)
+
+
+def tables_with_labels(sources, tables, male_value):
+    """{path: labels} of those tables that hold labels; NoLabels when none does."""
+    labelled, problems = {}, []
     for table in tables:
         try:
-            labelled.append((table, read_labels(table, male_value)))
+            labelled[table] = read_labels(table, male_value)
         except NoLabels as error:
             problems.append(error)
     if problems and not labelled:
@@ -131,25 +152,13 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
             "no CSV with labels in or beside the source "
             f"(--source {' '.join(s.name for s in sources)}). Name it with --csv FILE."
         )
+    return labelled
 
-    def kind(table, source):
-        names = (table.stem, source.name) if table_first else (source.name, table.stem)
-        return kind_of(names[0]) or kind_of(names[1])
 
-    kinds = [kind(table, sources[0]) for table, _ in labelled]
-    if len(set(kinds)) < len(kinds):
-        names = ", ".join(as_named(table, sources) for table, _ in labelled)
-        raise UserError(
-            f"several tables with labels: {names}. Choose one with --csv FILE"
-            + (", from the unpacked zip." if Path(sources[0].name).is_file() else ".")
-        )
-    source_of = {str(path): s for s in sources for path in list_films(s.folder)}
-    images, parts = [Path(path) for path in source_of], []
-    for table, labels in labelled:
-        films = match_films(labels, images)
-        kinds = [kind(table, source_of.get(path, sources[0])) for path in films["path"]]
-        parts.append(films.assign(kind=kinds, row=[f"{table}, {i}" for i in labels.index]))
-    return pd.concat(parts, ignore_index=True)
+def kind_told(table, source, table_first):
+    """The split that the names of a table and of a source tell, of which one counts first."""
+    by_table, by_source = kind_of(table.stem), kind_of(source.name)
+    return by_table or by_source if table_first else by_source or by_table
 
 
 def as_named(words, sources):

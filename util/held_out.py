@@ -13,7 +13,8 @@ def held_out(ensemble, table):
     """Which films `(n,)` of a table no part of an ensemble has learned from, and notes, a list, on
     why its errors may come out too small on the others."""
     trained = [trained_on(member, table) for member in ensemble.members]
-    fitted, chosen = fitted_to(ensemble, table), chosen_on(ensemble, table)
+    validated = [validated_on(member, table) for member in ensemble.members]
+    fitted, chosen = fitted_to(ensemble, table, validated), np.any(validated, axis=0)
     notes = [
         note
         for member, known in zip(ensemble.members, trained, strict=True)
@@ -84,28 +85,23 @@ def lists_films(run):
     return any((run.folder / name).exists() for name in (FILM_LISTS["train"], FILM_HASHES))
 
 
-def fitted_to(ensemble, table):
+def fitted_to(ensemble, table, validated):
     """Which films `(n,)` of a table the corrections or the intervals of an ensemble were fitted to:
-    those of --calibrate, and the validation films of its members."""
+    those of --calibrate, and those of `validated`, the masks of `validated_on` of its members."""
     named = ensemble.calibration["films"]
     fitted = np.zeros(len(table), bool)
     if named:
         films = pd.DataFrame(named)
         fitted = are_among(table, films) | of_children(table, films)
     intervals = not named and ensemble.calibration["half_width"]
-    for member in ensemble.members:
+    for member, films in zip(ensemble.members, validated, strict=True):
         if intervals or member.lines(ensemble.views):
-            fitted |= validated_on(member, table)
+            fitted |= films
     return fitted
 
 
-def chosen_on(ensemble, table):
-    """Which films `(n,)` of a table chose the best epoch of a member, or which members count."""
-    return np.any([validated_on(member, table) for member in ensemble.members], axis=0)
-
-
 def validated_on(member, table):
-    """Which films `(n,)` of a table are validation films of a member."""
+    """Which films `(n,)` of a table are validation films of a member: they chose its best epoch."""
     return are_films_of(member.run, member.config["data"], "val", table)
 
 

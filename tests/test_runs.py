@@ -9,7 +9,8 @@ import pytest
 
 from util.errors import UserError, first_line
 from util.files import check_place, new_folder, remove_temporaries, write_new_csv, write_new_json
-from util.runs import Run, changed_options, find_folds, open_run, read_run
+from util.run_options import changed_options
+from util.runs import Run, find_folds, open_run, read_run
 from util.start import note_start
 
 

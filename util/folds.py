@@ -23,17 +23,16 @@ from util.intervals import evaluate_with_intervals, fit_half_widths, format_with
 from util.members import average_predictions, check_same_split, read_members, stored_predictions
 from util.metrics import format_interval
 from util.readings import add_counts, with_readings
+from util.run_options import check_same_options, lasting_options
 from util.runs import (
     CONFIG,
     METRICS,
     Run,
     check_free,
     check_resume,
-    check_same_options,
     check_started,
     find_folds,
     fold_folder,
-    lasting_options,
     next_prediction,
     predictions_name,
     with_time,

@@ -19,7 +19,7 @@ except ImportError:  # Windows
 from util.environment import environment
 from util.errors import UserError, first_line
 from util.files import TEMPORARY, quote, remove_temporaries, write_json, write_new_json
-from util.weights import NAMED_WEIGHTS
+from util.run_options import check_same_options, lasting_options
 
 CONFIG, MODEL, METRICS = "config.json", "model.keras", "metrics.json"
 STATE = "state.npz"  # of training, to resume from
@@ -39,12 +39,6 @@ FILM_HASHES = "film_hashes.csv"  # in their place in a run that is shipped: spli
 LOCK_TRIES, LOCK_PAUSE = 10, 0.3  # seconds: a training whose sweep was killed takes one to end
 CALIBRATION = "calibration.json"  # fitted to the validation films when the training ended
 READINGS = "readings.json"  # labels of the training films, counted, where they tell of readers
-# Options that may differ when a run goes on: none of them changes a result.
-# fmt: off
-FREE_TO_CHANGE = {
-    "resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval",
-}
-# fmt: on
 
 
 class Run:
@@ -222,36 +216,6 @@ def check_free(folder):
 def with_time(name):
     """A name with the time of now, to the microsecond: jobs of an array start at once."""
     return f"{name}_{datetime.now():%Y%m%d_%H%M%S_%f}"
-
-
-def lasting_options(args):
-    """The options that decide a result, for config.json."""
-    options = {key: value for key, value in vars(args).items() if key not in FREE_TO_CHANGE}
-    # paths are the same from any folder
-    options["data_dir"] = str(Path(args.data_dir).resolve())
-    if args.weights not in NAMED_WEIGHTS:
-        options["weights"] = str(Path(args.weights).resolve())
-    return options
-
-
-def check_same_options(started, now):
-    """UserError when a run was started with other options than those of now."""
-    changes = changed_options(started, now)
-    if changes:
-        raise UserError(
-            f"the run was started with other options ({changes}). "
-            "Resume with the same ones, or start a new run."
-        )
-
-
-def changed_options(started, now):
-    """Which options of those that decide a result are not what they were when a run was started, in
-    words; "" when all are. An option that has been added since counts only if it is on; a preset
-    doesn't, as all that it sets does."""
-    keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
-    keys = [key for key in keys if started.get(key) != now.get(key)]
-    keys = [key for key in keys if key in started or now[key]]
-    return ", ".join(f"--{key} {started.get(key)} -> {now.get(key)}" for key in keys)
 
 
 def add_to_config(run, content):

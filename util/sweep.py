@@ -17,7 +17,8 @@ from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
 from util.files import write_atomically
 from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
-from util.runs import CONFIG, Run, changed_options, lasting_options
+from util.run_options import changed_options, lasting_options
+from util.runs import CONFIG, Run
 
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
 TIME_TO_NOTICE, TIME_TO_STOP = 5, 30  # seconds

@@ -6,7 +6,8 @@ from util.data_folder import SPLITS
 from util.errors import UserError
 from util.files import write_csv, write_json
 from util.metrics import format_interval
-from util.runs import METRICS, Run, best_row, lasting_options
+from util.run_options import lasting_options
+from util.runs import METRICS, Run, best_row
 
 
 def check_sweep(folder):

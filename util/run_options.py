@@ -1,0 +1,44 @@
+"""The options of a training that decide its result: kept in its config.json, and compared with
+those of now where it goes on."""
+
+from pathlib import Path
+
+from util.errors import UserError
+from util.weights import NAMED_WEIGHTS
+
+# Options that may differ when a run goes on: none of them changes a result.
+# fmt: off
+FREE_TO_CHANGE = {
+    "resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval",
+}
+# fmt: on
+
+
+def lasting_options(args):
+    """The options that decide a result, for config.json."""
+    options = {key: value for key, value in vars(args).items() if key not in FREE_TO_CHANGE}
+    # paths are the same from any folder
+    options["data_dir"] = str(Path(args.data_dir).resolve())
+    if args.weights not in NAMED_WEIGHTS:
+        options["weights"] = str(Path(args.weights).resolve())
+    return options
+
+
+def check_same_options(started, now):
+    """UserError when a run was started with other options than those of now."""
+    changes = changed_options(started, now)
+    if changes:
+        raise UserError(
+            f"the run was started with other options ({changes}). "
+            "Resume with the same ones, or start a new run."
+        )
+
+
+def changed_options(started, now):
+    """Which options of those that decide a result are not what they were when a run was started, in
+    words; "" when all are. An option that has been added since counts only if it is on; a preset
+    doesn't, as all that it sets does."""
+    keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
+    keys = [key for key in keys if started.get(key) != now.get(key)]
+    keys = [key for key in keys if key in started or now[key]]
+    return ", ".join(f"--{key} {started.get(key)} -> {now.get(key)}" for key in keys)

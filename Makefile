@@ -5,6 +5,8 @@ BIN = .venv/bin
 PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 DEMO = demo
 FILM = $(DEMO)/Data/test/200001.png
+# memory in huge pages (docs/SPEED.md)
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-full lint clean-demo

@@ -18,9 +18,7 @@ import pytest
 from small_backbone import three_convolutions
 
 import util  # noqa: F401 - sets TensorFlow's environment, before a test imports keras
-from util.memory import HUGE_PAGES, TUNABLES
 
-os.environ.setdefault(TUNABLES, HUGE_PAGES)  # so that no command starts these tests anew
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each, before TensorFlow is imported
     os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 

@@ -448,6 +448,7 @@ def test_a_data_folder_is_a_source_like_any(tmp_path):
     report.mkdir()
     (report / "same_pictures.csv").write_text("id,boneage,male\n101,5,1\n")
     shutil.copy(data / "train" / "101.png", report / "picture.png")
+    shutil.copytree(report, data / "quality_report_2")
     rows, before = read(run(tmp_path / "Small", "--source", data)), read(data)
     assert len(rows) == len(IDS)
     assert (rows["split"] == "val").equals(before["split"] == "val")

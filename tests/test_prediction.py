@@ -238,16 +238,17 @@ def test_films_of_one_name_have_the_sexes_of_their_paths(trained, namesakes, ins
     assert [line.split()[1] for line in process.stdout.splitlines()] == ["F", "M"]
 
 
+@pytest.mark.parametrize("rows", ["id,sex\nhand,F\n", "id,filename,sex\n7,hand.png,F\n"])
 def test_one_row_for_two_films_of_one_name_tells_the_sex_of_neither(
-    trained, namesakes, inside, tmp_path
+    trained, namesakes, inside, tmp_path, rows
 ):
     """As archives of hospitals have IM0001 of one child in each folder."""
-    (tmp_path / "sexes.csv").write_text("id,sex\nhand,F\n")
+    (tmp_path / "sexes.csv").write_text(rows)
     words = ["--model", trained[0], "--csv", tmp_path / "sexes.csv"]
     process = inside("predict.py", *namesakes, *words)
     assert process.returncode == 1
     assert not process.stdout
-    assert process.stderr.count("several files of that name, but one row in ") == 2
+    assert process.stderr.count("several files of that name, which ") == 2
     process = inside("predict.py", namesakes[0], *words)
     assert process.returncode == 0, process.stderr
 

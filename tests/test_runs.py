@@ -44,6 +44,7 @@ def test_paths_of_a_run_are_the_same_from_any_folder(tmp_path):
     options = Run(tmp_path / "a").config["options"]
     assert options["weights"] == str(Path("results/start").resolve())
     assert options["data_dir"] == str(Path.cwd())
+    assert not changed_options(options | {"weights": "results/start"}, options)
     open_run(new_run(tmp_path, "b", "imagenet"), "").close()
     assert Run(tmp_path / "b").config["options"]["weights"] == "imagenet"
 

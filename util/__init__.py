@@ -13,3 +13,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # Else a process takes all memory of a GPU, and none can run beside it.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+# Large arrays in huge pages (docs/SPEED.md). The C library reads it when a process starts, so it
+# counts for those that ours start, such as the trainings of a sweep.
+os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")

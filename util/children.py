@@ -1,11 +1,12 @@
 """The children on films: the sex and the age that options or a table tell of each."""
 
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 from util.errors import UserError
-from util.film_files import SEVERAL, match_films, stem_of
+from util.film_files import SEVERAL, find_films
 from util.tables import read_labels
 
 
@@ -32,19 +33,23 @@ def look_up_children(paths, csv, male_value):
     """What a table says of the child on each film: a list of sex (1 = male, NaN unknown), age
     (months, NaN unknown), and why there is no sex."""
     labels = read_labels(csv, male_value=male_value, need=("sex",))
-    found = match_films(labels, sorted(set(paths)))
-    unclear = set(found.loc[found["missing"] == SEVERAL, "id"])
-    rows_of = dict(list(found[found["path"] != ""].groupby("path")))
-    return [child_of(rows_of.get(str(path)), stem_of(path) in unclear, csv) for path in paths]
+    rows_of, unclear = defaultdict(list), set()
+    for row, films in zip(labels.index, find_films(labels, sorted(set(paths))), strict=True):
+        if len(films) == 1:
+            rows_of[films[0]].append(row)
+        else:
+            unclear.update(films)
+    return [child_of(labels.loc[rows_of[path]], path in unclear, csv) for path in paths]
 
 
 def child_of(rows, unclear, csv):
-    """What the rows of a film tell, as `look_up_children`; `rows` is None where there are none,
-    which `unclear` says is for several films of one name."""
-    if rows is None and unclear:
-        return np.nan, np.nan, f"{SEVERAL}, but one row in {csv}: name their folders in it"
-    if rows is None:
-        return np.nan, np.nan, f"no row for it in {csv}"
+    """What the rows of a film tell, as `look_up_children`; where there are none, `unclear` says
+    that a row may mean others of its name as well."""
+    if rows.empty:
+        why = (
+            f"{SEVERAL}, which {csv} does not tell apart" if unclear else f"no row for it in {csv}"
+        )
+        return np.nan, np.nan, why
     sexes, ages = (set(rows[name].dropna()) for name in ("sex", "age"))
     age = ages.pop() if len(ages) == 1 else np.nan
     if len(sexes) == 1:

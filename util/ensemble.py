@@ -112,11 +112,12 @@ def choose_views(members, folders, use_tta=False, tta_steps=None, calibration=No
 
 
 def hand_crop_notes(members):
-    """A warning for each member whose films were turned or cut by other networks than ours."""
+    """A warning for each member whose films were turned or cut by other networks than ours. A run
+    that knows no `orientation` is older than that, and learned from films as they lay."""
     networks = hand_crop_versions()
     trained = {member.run.folder: member.config.get("hand_crop", {}) for member in members}
     return [
-        "what finds the hand (hand_crop/) changed since the run was trained: its months may be off "
+        "what turns and cuts films (hand_crop/) changed since the run was trained: its months may be off "
         f"({folder})"
         for folder, known in trained.items()
         if any(known.get(name, version) != version for name, version in networks.items())

@@ -4,8 +4,6 @@ import os
 import sys
 from contextlib import contextmanager
 
-from util.memory import use_huge_pages
-
 
 class UserError(Exception):
     """Wrong input or wrong usage: one line that says what is wrong, where, and what to do."""
@@ -39,7 +37,6 @@ def run_command(main):
     Exit codes: 0 fine, 1 done with something wrong (listed), 2 wrong usage or input,
     130 interrupted.
     """
-    use_huge_pages()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # some callers give another stream, or none
             stream.reconfigure(errors="backslashreplace")  # names of files need not be Unicode

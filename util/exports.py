@@ -60,8 +60,8 @@ def check_export(folder, name, precision="f32"):
 
 def load_quickest(folder):
     """`predict(image, sex) -> months (N,)` of the export that was the quickest when it was made,
-    among those in f32 whose runtime is installed and that were quicker than Keras; None when there
-    is none.
+    among those in f32 whose runtime is installed and that were no slower than Keras; None when
+    there is none.
 
     An export with a record has agreed with Keras. One that is stale or broken is told of.
     """

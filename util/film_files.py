@@ -16,31 +16,38 @@ NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no f
 
 
 def match_films(labels, films):
-    """Add two columns: path, the film of each row among `films`, a list of paths as of
-    `list_films`, and missing, which says why there is none ("" where there is one).
+    """Add two columns: path, the film of each row among `films`, as of `find_films`, and missing,
+    which says why there is none, or none of its own ("" where there is one)."""
+    missing = {0: NO_FILE, 1: ""}
+    found = find_films(labels, films)
+    return labels.assign(
+        path=[str(paths[0]) if len(paths) == 1 else "" for paths in found],
+        missing=[missing.get(len(paths), SEVERAL) for paths in found],
+    )
+
+
+def find_films(labels, films):
+    """The films that each row may mean, a list of lists, among `films`, a list of paths as of
+    `list_films`.
 
     A row has the film that it names by the first of these that matches: its path; its file name;
     that name with any image ending; its id, unless the name is that of an image; name or id without
     leading zeros (`loose_name`). A rule sees only rows that no earlier one matched, and films that
-    none has taken. A name that several files have is no match. A row that names a folder has a film
-    of another one only where no folder of the table is ours, and no other row names a film so.
+    none has taken. Those that have one name are all found. A row that names a folder has a film of
+    another one only where no folder of the table is ours, and no other row names a film so.
     """
     names = labels["filename"].str.replace("\\", "/", regex=False).map(trim_path)
     index = FilmIndex(films)
     found = match_paths(names, index)
-    times = Counter(Path(name).name for name in set(names))
-    settled = ["/" in name and (any(found) or times[Path(name).name] > 1) for name in names]
+    ours, times = any(found), Counter(Path(name).name for name in set(names))
+    settled = ["/" in name and (ours or times[Path(name).name] > 1) for name in names]
     for rule in (index.of_name, index.of_stem, index.of_id, index.of_loose_name, index.of_loose_id):
         taken = {path for paths in found for path in paths}
         found = [
             paths if paths or done else [path for path in rule(name, id_) if path not in taken]
             for paths, done, name, id_ in zip(found, settled, names, labels["id"], strict=True)
         ]
-    missing = {0: NO_FILE, 1: ""}
-    return labels.assign(
-        path=[str(paths[0]) if len(paths) == 1 else "" for paths in found],
-        missing=[missing.get(len(paths), SEVERAL) for paths in found],
-    )
+    return found
 
 
 class FilmIndex:

@@ -349,8 +349,8 @@ def add_changes(group):
         "--blur",
         type=number(0, 0.1),
         default=0.0,
-        help="largest SD of a blur that half of the training films get, as a share of their side, so "
-        "that months change less on blurred or coarse films: 0.006 was tried; 0 is off",
+        help="largest SD of a blur that up to half of the training films get, as a share of their "
+        "side, so that months change less on blurred films: 0.006 was tried; 0 is off",
     )
     group.add_argument(
         "--grain",

@@ -17,11 +17,14 @@ FREE_TO_CHANGE = {
 def lasting_options(args):
     """The options that decide a result, for config.json."""
     options = {key: value for key, value in vars(args).items() if key not in FREE_TO_CHANGE}
-    # paths are the same from any folder
-    options["data_dir"] = str(Path(args.data_dir).resolve())
-    if args.weights not in NAMED_WEIGHTS:
-        options["weights"] = str(Path(args.weights).resolve())
-    return options
+    return with_absolute_paths(options)
+
+
+def with_absolute_paths(options):
+    """Options whose paths are the same from any folder."""
+    named = {name: options.get(name) for name in ("data_dir", "weights")}
+    paths = {name: path for name, path in named.items() if path not in (None, *NAMED_WEIGHTS)}
+    return options | {name: str(Path(path).resolve()) for name, path in paths.items()}
 
 
 def check_same_options(started, now):
@@ -38,6 +41,7 @@ def changed_options(started, now):
     """Which options of those that decide a result are not what they were when a run was started, in
     words; "" when all are. An option that has been added since counts only if it is on; a preset
     doesn't, as all that it sets does."""
+    started = with_absolute_paths(started)
     keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
     keys = [key for key in keys if started.get(key) != now.get(key)]
     keys = [key for key in keys if key in started or now[key]]

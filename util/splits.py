@@ -145,7 +145,7 @@ def note_hand_crop(run, films):
     networks, known = hand_crop_versions(), run.config.get("hand_crop")
     if known and any(known.get(name) != version for name, version in networks.items()):
         raise UserError(
-            f"what finds the hand (hand_crop/) changed since the run was started ({run.folder}). "
+            f"what turns and cuts films (hand_crop/) changed since the run was started ({run.folder}). "
             "Bring it back, or start a new run."
         )
     odd = {split: count_odd(part) for split, part in films.items()}

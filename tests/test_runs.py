@@ -9,7 +9,7 @@ import pytest
 
 from util.errors import UserError, first_line
 from util.files import check_place, new_folder, remove_temporaries, write_new_csv, write_new_json
-from util.run_options import changed_options
+from util.run_options import changed_options, with_absolute_paths
 from util.runs import Run, find_folds, open_run, read_run
 from util.start import note_start
 
@@ -45,6 +45,8 @@ def test_paths_of_a_run_are_the_same_from_any_folder(tmp_path):
     assert options["weights"] == str(Path("results/start").resolve())
     assert options["data_dir"] == str(Path.cwd())
     assert not changed_options(options | {"weights": "results/start"}, options)
+    named = with_absolute_paths({"data_dir": "none", "weights": "none"})  # a folder of that name
+    assert named == {"data_dir": str(Path("none").resolve()), "weights": "none"}
     open_run(new_run(tmp_path, "b", "imagenet"), "").close()
     assert Run(tmp_path / "b").config["options"]["weights"] == "imagenet"
 

@@ -22,9 +22,10 @@ def lasting_options(args):
 
 def with_absolute_paths(options):
     """Options whose paths are the same from any folder."""
-    named = {name: options.get(name) for name in ("data_dir", "weights")}
-    paths = {name: path for name, path in named.items() if path not in (None, *NAMED_WEIGHTS)}
-    return options | {name: str(Path(path).resolve()) for name, path in paths.items()}
+    names = {"data_dir", "weights"} & options.keys()
+    if options.get("weights") in NAMED_WEIGHTS:
+        names -= {"weights"}
+    return options | {name: str(Path(options[name]).resolve()) for name in names}
 
 
 def check_same_options(started, now):

@@ -115,9 +115,9 @@ def group(films, key):
 
 
 def list_films(folder):
-    """All films in a folder and below, by name, without hidden ones and without what the
-    toolkit made of films (`is_ours`). Links to other folders are followed, and no
-    folder is listed twice."""
+    """All films in a folder and below, by name, without hidden ones and without those in folders
+    that are passed over (`is_passed_over`). Links to other folders are followed, and no folder is
+    listed twice."""
     folder = Path(folder).resolve()
     found, seen = [], set()
     for where, folders, files in os.walk(folder, followlinks=True):
@@ -126,15 +126,16 @@ def list_films(folder):
             folders[:] = []
             continue
         seen.add(place)
-        folders[:] = sorted(f for f in folders if not (is_hidden(f) or is_ours(f)))
+        folders[:] = sorted(f for f in folders if not is_passed_over(f))
         found += [path for f in sorted(files) if is_film(path := Path(where) / f)]
     return found
 
 
-def is_ours(folder):
-    """Whether the name of a folder is that of `*_CLAHE` copies, which stand beside their originals,
-    or of a quality report."""
-    return folder.endswith(COPIES) or bool(re.fullmatch(rf"{REPORT}(_\d+)?", folder))
+def is_passed_over(name):
+    """Whether a name is hidden, or that of a folder of what the toolkit made of films: `*_CLAHE`
+    copies, which stand beside their originals, or a quality report."""
+    made = name.endswith(COPIES) or re.fullmatch(rf"{REPORT}(_\d+)?", name)
+    return is_hidden(name) or bool(made)
 
 
 def leads_back(place, folder):

@@ -37,7 +37,7 @@ from util.runs import (
     predictions_name,
     with_time,
 )
-from util.tta import views_ending, views_to_evaluate
+from util.tta import describe_views, views_ending, views_to_evaluate
 
 
 def run_folds(args, train_run):
@@ -122,7 +122,7 @@ def report_folds(run, folds, args):
         metrics |= judge_folds(run, members, views, args.seed)
     metrics["folds"] = [describe_fold(member) for member in members]
     run.write_json(METRICS, metrics)
-    over_views = f"means of {args.tta_steps} views"
+    over_views = describe_views(args.tta_steps)
     titles = {
         "out_of_fold": "\nout of fold",
         "test": f"\ntest, mean of {args.folds} folds",

@@ -17,7 +17,7 @@ from util.film_files import (
     SEVERAL,
     count_reasons,
     is_hidden,
-    is_ours,
+    is_passed_over,
     list_films,
     match_films,
     split_usable,
@@ -104,7 +104,7 @@ def find_tables(source):
     inside = [
         path
         for path in files_ending(source.folder, ".csv")
-        if not any(is_hidden(p) or is_ours(p) for p in path.relative_to(source.folder).parts)
+        if not any(map(is_passed_over, path.relative_to(source.folder).parts))
     ]
     return [*inside, *beside.values()]
 

@@ -136,7 +136,7 @@ def prepare_phase(stage, phase, args, run):
 
 def choose_trainable(model, phase, args):
     """Freeze or unfreeze the backbone for a phase; returns how its BatchNorm works: "frozen",
-    "train", or "none" where it has none."""
+    "train", or "none" where a backbone that trains has none."""
     if phase.name == "frozen":
         freeze_backbone(model)
         return "frozen"

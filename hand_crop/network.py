@@ -22,10 +22,10 @@ def shrink(image):
 
 
 def network(films, layers):
-    """The four outputs for films `(n, 64, 64)`, as `shrink` gives them: `(n, 4)`. Of the localiser
-    they are the hull of the joints: left, top, right, bottom as shares of a film; of the
-    orientation the scores of 0 to 3 quarter turns. `layers`: (kernel, bias) of each, the first ones
-    convolutions, the last two dense."""
+    """The outputs for films `(n, 64, 64)`, as `shrink` gives them. Of the localiser they are the
+    hull of the joints `(n, 4)`: left, top, right, bottom as shares of a film; of the orientation
+    the scores `(n, 8)` of 0 to 3 quarter turns, and of the same for inverted films. `layers`:
+    (kernel, bias) of each, the first ones convolutions, the last two dense."""
     *convolutions, dense, out = layers
     features = films.astype(np.float32)[..., None] / 127.5 - 1
     for kernel, bias in convolutions:

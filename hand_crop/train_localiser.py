@@ -131,7 +131,7 @@ def train(films, joints, steps, seed):
             images, hulls = zip(*pairs, strict=True)
             yield np.stack(images)[..., None], np.stack(hulls).astype(np.float32)
 
-    return fit_network(draw, "mae", steps, seed)
+    return fit_network(draw, "mae", 4, steps, seed)
 
 
 def change(film, boxes, rng):

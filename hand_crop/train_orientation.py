@@ -1,11 +1,14 @@
-"""Train the network that detects turned films, on films with fingers up, and say how good it is.
+"""Train the network that detects turned and inverted films, on films with fingers up and light
+bones, and say how good it is.
 
     python -m hand_crop.train_orientation --images Data/train
 
-A quarter of the films is held out, turned by 0, 90, 180 and 270 degrees, and judged by a network
-that never saw them. Then a network is trained on all films and written to --out.
+A quarter of the films is held out, turned by 0, 90, 180 and 270 degrees, as they are and inverted,
+and judged by a network that never saw them. Then a network is trained on all films and written to
+--out.
 """
 
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -13,7 +16,7 @@ import numpy as np
 
 from hand_crop.command import add_training, check_out
 from hand_crop.network import save_layers, shrink
-from hand_crop.orientation import CERTAIN, FROM_MIRROR, turn_chances
+from hand_crop.orientation import FROM_MIRROR, certain_orientations, orientation_chances
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError, run_command
 from util.film_files import films_or_error
@@ -84,36 +87,38 @@ def train(films, steps, seed):
     def draw():
         rng = np.random.default_rng(seed)
         while True:
-            pairs = [draw_turned(films, rng) for _ in range(BATCH)]
-            images, turns = zip(*pairs, strict=True)
-            yield np.stack(images)[..., None], np.array(turns)
+            pairs = [draw_changed(films, rng) for _ in range(BATCH)]
+            images, classes = zip(*pairs, strict=True)
+            yield np.stack(images)[..., None], np.array(classes)
 
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    return fit_network(draw, loss, steps, seed)
+    return fit_network(draw, loss, 8, steps, seed)
 
 
-def draw_turned(films, rng):
-    """A film of `read_turned`, turned by some quarters and changed at random, as the network sees
-    it, and the quarters."""
-    turns = rng.integers(4)
+def draw_changed(films, rng):
+    """A film of `read_turned`, turned by some quarters, inverted or not, and changed at random, as
+    the network sees it, and the number of its class: the quarters, 4 more if it is inverted."""
+    turns, inverted = rng.integers(4), rng.integers(2)
     film = films[rng.integers(len(films)), rng.integers(2), turns]
     if rng.random() < 0.5:
         film, turns = np.ascontiguousarray(film[:, ::-1]), FROM_MIRROR[turns]
-    film = warp(film, random_affine(FILM_SIDE, rng, CHANGES))
-    return shrink(cv2.LUT(film, random_grey_table(rng, CHANGES))), turns
+    film = warp(~film if inverted else film, random_affine(FILM_SIDE, rng, CHANGES))
+    return shrink(cv2.LUT(film, random_grey_table(rng, CHANGES))), 4 * inverted + turns
 
 
 def report(films, layers):
     """Print how a network judges films of `read_turned` that it has not seen."""
     for kind, name in enumerate(("cut to the hand", "whole")):
         print(f"{len(films)} films, {name}, by a network that never saw them")
-        for turns in range(4):
-            small = np.stack([shrink(film) for film in films[:, kind, turns]])
-            chances = turn_chances(small, layers)
-            told = np.where(chances.max(axis=1) >= CERTAIN, chances.argmax(axis=1), 0)
+        for inverted, turns in product((False, True), range(4)):
+            turned = films[:, kind, turns]
+            small = np.stack([shrink(~film if inverted else film) for film in turned])
+            degrees, dark = certain_orientations(orientation_chances(small, layers))
+            right = degrees == 90 * turns
             print(
-                f"  turned by {90 * turns:3d} degrees: told so {np.mean(told == turns):6.1%}, "
-                f"another turn {np.mean((told != turns) & (told != 0)):5.1%}"
+                f"  {'inverted, ' if inverted else ''}turned by {90 * turns} degrees: ".ljust(36)
+                + f"degrees told {np.mean(right):6.1%}, others {np.mean(~right & (degrees > 0)):5.1%}, "
+                f"said to be inverted {np.mean(dark):6.1%}"
             )
 
 

@@ -24,7 +24,7 @@ from util.splits import note_hand_crop
 
 def test_numpy_computes_what_keras_trained():
     keras.utils.set_random_seed(1)
-    trained = build_network()
+    trained = build_network(4)
     weights = trained.get_weights()
     layers = list(zip(weights[::2], weights[1::2], strict=True))
     films = np.random.default_rng(0).integers(0, 256, (3, 64, 64)).astype(np.uint8)
@@ -160,7 +160,7 @@ def test_films_that_are_taken_whole_are_counted_and_named(
     assert counts["train"] >= 1
     with monkeypatch.context() as patch:
         patch.setattr("util.radiographs.find_hands", lambda films: pytest.fail("found anew"))
-        assert load_films(data, "train", 48, "hand").pixels.whole.sum() == counts["train"]
+        assert load_films(data, "train", 48, "hand").pixels.signs.whole.sum() == counts["train"]
     process = inside("predict.py", film, "--model", run, "--sex", "F")
     assert process.returncode == 0
     assert f"no hand found for certain, the whole film is used ({film})" in process.stderr

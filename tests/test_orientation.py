@@ -1,4 +1,7 @@
-"""Films that are turned: set upright, and what tells them is trained on upright ones."""
+"""Films that are turned or inverted: set right, and what tells them is trained on right ones."""
+
+import json
+import shutil
 
 import cv2
 import numpy as np
@@ -7,10 +10,9 @@ import pytest
 
 from hand_crop import train_orientation
 from hand_crop.network import load_layers, network, shrink
-from hand_crop.orientation import WEIGHTS, degrees_turned, turn_chances
+from hand_crop.orientation import WEIGHTS, orientation_chances, orientations
 from util.phantoms import draw_phantom
 from util.pixel_cache import read_pixels
-from util.radiographs import look_turned, looks_inverted
 
 
 @pytest.fixture(scope="module")
@@ -21,33 +23,38 @@ def hands():
 
 
 def turned(hands, quarters):
-    return [shrink(np.ascontiguousarray(np.rot90(hand, quarters))) for hand in hands]
+    return [np.ascontiguousarray(np.rot90(hand, quarters)) for hand in hands]
 
 
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
-def test_turns_of_hands_are_told_by_quarters(hands, quarters):
+@pytest.mark.parametrize("inverted", [False, True])
+def test_turns_and_inverted_greys_of_hands_are_told(hands, quarters, inverted):
     """Also of right hands; a drawn hand may be too unlike a film to be certain of."""
     for side in (hands, [hand[:, ::-1] for hand in hands]):
-        degrees = degrees_turned(turned(side, quarters))
+        films = [~film if inverted else film for film in turned(side, quarters)]
+        degrees, dark = orientations([shrink(film) for film in films])
         assert set(degrees) <= {0, 90 * quarters}
         assert np.mean(degrees == 90 * quarters) >= 0.8
+        assert np.mean(dark == inverted) >= (0.8 if inverted else 1)
 
 
-def test_what_is_no_hand_is_not_said_to_be_turned():
+def test_what_is_no_hand_is_not_said_to_be_turned_or_inverted():
     rng = np.random.default_rng(1)
     noise = rng.integers(0, 256, (20, 64, 64)).astype(np.uint8)
-    assert not degrees_turned([*noise, np.zeros((64, 64), np.uint8)]).any()
-    assert degrees_turned([]).shape == (0,)
+    degrees, inverted = orientations([*noise, np.zeros((64, 64), np.uint8)])
+    assert not degrees.any()
+    assert not inverted.any()
+    assert [odd.shape for odd in orientations([])] == [(0,), (0,)]
 
 
 def test_a_film_and_its_mirror_image_have_the_same_chances(hands):
     """Those of a turn to the left are those of one to the right."""
-    films = np.stack(turned(hands, 1))
+    films = np.stack([shrink(film) for film in turned(hands, 1)])
     layers = load_layers(WEIGHTS)
-    chances = turn_chances(films, layers)
-    mirrored = turn_chances(films[:, :, ::-1], layers)
-    np.testing.assert_allclose(mirrored, chances[:, [0, 3, 2, 1]], atol=1e-5)
-    np.testing.assert_allclose(chances.sum(axis=1), 1, rtol=1e-5)
+    chances = orientation_chances(films, layers)
+    mirrored = orientation_chances(films[:, :, ::-1], layers)
+    np.testing.assert_allclose(mirrored, chances[..., [0, 3, 2, 1]], atol=1e-5)
+    np.testing.assert_allclose(chances.sum(axis=(1, 2)), 1, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -75,23 +82,44 @@ def test_turned_hands_are_set_upright(hands, tmp_path, quarters):
     )
     plain, _ = read_pixels(upright, 64, "hand")
     pixels, _ = read_pixels(lying, 64, "hand", tmp_path / "cache")
-    told = np.flatnonzero(pixels.turned == 90 * quarters)
+    told = np.flatnonzero(pixels.signs.turned == 90 * quarters)
     assert len(told) >= 8
     assert np.array_equal(pixels[told], plain[told])
-    assert not plain.turned.any()
+    assert not plain.signs.turned.any()
     cached, _ = read_pixels(lying, 64, "hand", tmp_path / "cache")
-    assert np.array_equal(cached.turned, pixels.turned)
+    assert np.array_equal(cached.signs.turned, pixels.signs.turned)
     squeezed, _ = read_pixels(lying, 64, "stretch")
-    assert np.array_equal(squeezed.turned, pixels.turned)
+    assert np.array_equal(squeezed.signs.turned, pixels.signs.turned)
     kept, _ = read_pixels(upright, 64, "stretch")
     assert np.array_equal(squeezed[told], np.rot90(kept[told], quarters, (1, 2)))
 
 
-def test_films_that_look_inverted_are_not_turned(hands):
-    """What tells turned films has learned from none."""
-    inverted = [255 - np.ascontiguousarray(np.rot90(hand, 2)) for hand in hands]
-    assert all(looks_inverted(film) for film in inverted)
-    assert not any(look_turned(inverted))
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_inverted_hands_are_inverted_back(hands, tmp_path, depth):
+    """They are then alike but for rounding, though upside down as well. Other canvases show films
+    as they are."""
+    for number, hand in enumerate(hands):
+        film = hand.astype(depth) * (1 if depth is np.uint8 else 16)  # 12 bits
+        cv2.imwrite(str(tmp_path / f"{number}_light.png"), film)
+        cv2.imwrite(
+            str(tmp_path / f"{number}_dark.png"), cv2.rotate(film.max() - film, cv2.ROTATE_180)
+        )
+    light, dark = (
+        [tmp_path / f"{number}_{name}.png" for number in range(len(hands))]
+        for name in ("light", "dark")
+    )
+    plain, _ = read_pixels(light, 64, "hand")
+    pixels, _ = read_pixels(dark, 64, "hand", tmp_path / "cache")
+    told = np.flatnonzero(pixels.signs.inverted & (pixels.signs.turned == 180))
+    assert len(told) >= 8
+    assert np.abs(pixels[told].astype(int) - plain[told]).mean() < 2
+    assert not plain.signs.inverted.any()
+    cached, _ = read_pixels(dark, 64, "hand", tmp_path / "cache")
+    assert np.array_equal(cached.signs.inverted, pixels.signs.inverted)
+    squeezed, _ = read_pixels(dark, 64, "stretch")
+    kept, _ = read_pixels(light, 64, "stretch")
+    shown = np.rot90(kept[told], 2, (1, 2)).astype(int)
+    assert np.abs(255 - shown - squeezed[told]).mean() < 2
 
 
 def test_months_of_turned_films_are_those_of_upright_ones(
@@ -113,12 +141,27 @@ def test_months_of_turned_films_are_those_of_upright_ones(
     assert "note: films that looked turned and were set upright: " in process.stdout
 
 
+def test_a_run_that_sees_films_as_they_are_says_which_look_wrong(
+    small_run, upside_down, inside, tmp_path
+):
+    run = shutil.copytree(small_run, tmp_path / "stretched")
+    config = json.loads((run / "config.json").read_text())
+    config["options"]["fit"] = "stretch"
+    (run / "config.json").write_text(json.dumps(config))
+    table = upside_down / "some.csv"
+    process = inside("predict.py", upside_down, "--model", run, "--csv", table)
+    assert process.stderr.count("looks turned by 180 degrees, its months are wrong if it is") >= 6
+    words = ["--images", upside_down, "--out", tmp_path / "out"]
+    process = inside("evaluate.py", run, "--csv", table, *words)
+    assert "films look turned, and months are wrong if they are: fingers must" in process.stdout
+
+
 def test_it_is_tested_trained_and_written(phantoms, tmp_path, capsys):
     out = tmp_path / "orientation.npz"
     words = ["--images", str(phantoms / "test"), "--steps", "20", "--out", str(out)]
     train_orientation.main(words)
     printed = capsys.readouterr().out
     assert printed.count("by a network that never saw them") == 2
-    assert printed.count("told so") == 8
+    assert printed.count("degrees told") == 16
     film = shrink(np.zeros((100, 100), np.uint8))
-    assert network(film[None], load_layers(out)).shape == (1, 4)
+    assert network(film[None], load_layers(out)).shape == (1, 8)

@@ -269,20 +269,31 @@ def test_a_name_that_is_not_unicode_is_printed(trained, odd_films, inside, tmp_p
     assert process.stdout.startswith(r"film_\udce9.png  F")
 
 
-def test_inverted_films_are_told_of(trained, inside, tmp_path):
+def test_inverted_films_are_told_of_and_their_months_are_as_of_light_bones(
+    trained, inside, tmp_path
+):
     run, data = trained
-    table = pd.read_csv(data / "df_test.csv", dtype={"id": str})[:3]
+    films = tmp_path / "films"
+    films.mkdir()
+    table = pd.read_csv(data / "df_test.csv", dtype={"id": str})[:8]
     for name in table["filename"]:
         film = cv2.imread(str(data / "test" / name), cv2.IMREAD_GRAYSCALE)
-        cv2.imwrite(str(tmp_path / name), 255 - film)
+        cv2.imwrite(str(films / name), 255 - film)
     table.to_csv(tmp_path / "some.csv", index=False)
-    words = [tmp_path, "--model", run, "--sex", "F", "--tta_steps", "1"]
-    process = inside("predict.py", *words)
-    assert process.stderr.count("the film looks inverted") == 3
-    assert "inverted" not in inside("predict.py", data / "test", *words[1:]).stderr
-    words = ["--csv", tmp_path / "some.csv", "--images", tmp_path, "--out", tmp_path / "out"]
+    months, said = {}, {}
+    for name, folder in (("dark", films), ("light", data / "test")):
+        out = tmp_path / f"{name}.csv"
+        words = ["--model", run, "--csv", tmp_path / "some.csv", "--out", out, "--tta_steps", "1"]
+        said[name] = inside("predict.py", folder, *words).stderr
+        months[name] = pd.read_csv(out).set_index("filename")["months"].dropna()
+    assert said["dark"].count("the film looked inverted, with dark bones, and was inverted") >= 7
+    assert "looked inverted" not in said["light"]
+    moved = (months["dark"] - months["light"]).dropna().abs()
+    assert len(moved) == 8
+    assert np.sum(moved < 1) >= 7
+    words = ["--csv", tmp_path / "some.csv", "--images", films, "--out", tmp_path / "out"]
     process = inside("evaluate.py", run, *words)
-    assert "note: 3 films look inverted" in process.stdout
+    assert "note: films that looked inverted and were inverted back: " in process.stdout
 
 
 @pytest.mark.parametrize("words", [("evaluate.py",), ("predict.py", "film.png", "--model")])

@@ -8,9 +8,8 @@ import numpy as np
 from hand_crop.localiser import localiser_version
 from hand_crop.orientation import orientation_version
 from util.pixel_cache import read_pixels
-from util.radiographs import looks_inverted
 
-FEW_ODD = 0.01  # share of films: white frames make a few look inverted
+FEW_ODD = 0.01  # share of films that may look turned or inverted and be none
 NO_HAND = "no hand found for certain"
 LIGHT_BONES, FINGERS_UP = "bones must be light on a dark ground", "fingers must point up"
 
@@ -22,18 +21,8 @@ class Canvas(NamedTuple):
     fit: str
 
 
-class Signs(NamedTuple):
-    """What is odd about films, `(n,)` each: which were taken whole on some canvas, as no hand was
-    found on them for certain, which look inverted on some canvas, and by how many degrees each
-    looks turned, or did before it was set upright."""
-
-    whole: np.ndarray
-    inverted: np.ndarray
-    turned: np.ndarray
-
-
 def hand_crop_versions():
-    """What decides how films are turned upright and cut, {name: short hash}: runs remember it."""
+    """What decides how films are set right and cut, {name: short hash}: runs remember it."""
     return {"localiser": localiser_version(), "orientation": orientation_version()}
 
 
@@ -52,31 +41,30 @@ def pixels_of(films):
     return {canvas: part.pixels for canvas, part in films.items()}
 
 
-def sets_upright(canvases):
-    """Whether films that look turned are set upright on all of these canvases."""
+def sets_right(canvases):
+    """Whether films that look turned or inverted are set right on all of these canvases."""
     return all(fit == "hand" for _, fit in canvases)
 
 
 def look_at(pixels):
-    """The Signs of films; `pixels` is {canvas: Pixels}."""
-    parts = list(pixels.values())
-    inverted = [[looks_inverted(part[[i]][0]) for i in range(len(part))] for part in parts]
-    turned = parts[0].turned  # the same on all canvases
-    return Signs(np.any([part.whole for part in parts], axis=0), np.any(inverted, axis=0), turned)
+    """The Signs of films, `whole` if they are on some canvas; `pixels` is {canvas: Pixels}."""
+    parts = [part.signs for part in pixels.values()]
+    return parts[0]._replace(whole=np.any([part.whole for part in parts], axis=0))
 
 
-def odd_notes(signs, upright):
-    """What to say, in a list, of films that look inverted or turned, by their Signs; `upright`:
-    turned ones were set upright. Where nothing was done about them, a few are no reason to say
-    it."""
-    inverted, turned = signs.inverted.sum(), (signs.turned > 0).sum()
+def odd_notes(signs, right):
+    """What to say, in a list, of films that look turned or inverted, by their Signs; `right`: they
+    were set right. Where nothing was done about them, a few are no reason to say it."""
     few = max(1, FEW_ODD * len(signs.turned))
-    wrong = "films look {}, and months are wrong if they are: {}"
     notes = []
-    if inverted > few:
-        notes.append(f"{inverted} {wrong.format('inverted', LIGHT_BONES)}")
-    if turned and upright:
-        notes.append(f"films that looked turned and were set upright: {turned}")
-    elif turned > few:
-        notes.append(f"{turned} {wrong.format('turned', FINGERS_UP)}")
+    for look, films, remedy, rule in (
+        ("turned", signs.turned > 0, "set upright", FINGERS_UP),
+        ("inverted", signs.inverted, "inverted back", LIGHT_BONES),
+    ):
+        if films.any() and right:
+            notes.append(f"films that looked {look} and were {remedy}: {films.sum()}")
+        elif films.sum() > few:
+            notes.append(
+                f"{films.sum()} films look {look}, and months are wrong if they are: {rule}"
+            )
     return notes

@@ -11,7 +11,7 @@ from clahe.enhance import complete_clahe
 from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
-from util.canvases import NO_HAND, look_at, odd_notes, pixels_of, sets_upright
+from util.canvases import NO_HAND, look_at, odd_notes, pixels_of, sets_right
 from util.ensemble import Ensemble, choose_views, hand_crop_notes
 from util.environment import environment
 from util.errors import UserError
@@ -97,7 +97,7 @@ def calibrate(ensemble, args):
     report_left_out(first.left_out)
     pixels = pixels_of(films)
     _, notes = held_out(ensemble, first.table)
-    notes += odd_notes(look_at(pixels), sets_upright(pixels))
+    notes += odd_notes(look_at(pixels), sets_right(pixels))
     for note in hand_crop_notes(ensemble.members) + notes:
         print(f"note: {note}")
     ensemble.load(args.runtime, args.precision)
@@ -180,14 +180,12 @@ def compute_metrics(ensemble, predictions, films, args):
     medians = [member.config["data"]["train"]["median"] for member in ensemble.members]
     median = float(np.median(medians))  # of folds, which have training films of their own
     half_width = ensemble.calibration["half_width"]
-    notes = [*ensemble.notes, *doubts, *odd_notes(signs, sets_upright(films))]
+    notes = [*ensemble.notes, *doubts, *odd_notes(signs, sets_right(films))]
     if labels_in_years(predictions):
         notes.append("the ages look like years: multiply them by 12 if they are years")
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
         "views": ensemble.views,
-        "whole": int(signs.whole.sum()),
-        "inverted": int(signs.inverted.sum()),
-        "turned": int((signs.turned > 0).sum()),
+        **{name: int(np.count_nonzero(sign)) for name, sign in signs._asdict().items()},
         "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
         "models": [hash_file(member.run.model_path) for member in ensemble.members],
         "films": describe_films(ensemble, args)

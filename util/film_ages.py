@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from util.canvases import FINGERS_UP, LIGHT_BONES, NO_HAND, look_at, read_on_canvases, sets_upright
+from util.canvases import FINGERS_UP, LIGHT_BONES, NO_HAND, look_at, read_on_canvases, sets_right
 from util.errors import UserError
 from util.files import write_new_csv
 from util.film_files import films_or_error
@@ -20,10 +20,16 @@ COLUMNS = [  # of --out
     "months", "low", "high", "reading", "sd_score", "problem",
 ]
 # fmt: on
-WHOLE = f"{NO_HAND}, the whole film is used"
-INVERTED = f"the film looks inverted, its months are wrong if it is: {LIGHT_BONES}"
-TURNED = f"the film looks turned by {{}} degrees, its months are wrong if it is: {FINGERS_UP}"
-UPRIGHT = "the film looked turned by {} degrees against the clock and was set upright"
+# what is noted of a film, by what is odd about it (see Signs): as it is, and where it was set right
+AS_IT_IS = {
+    "whole": f"{NO_HAND}, the whole film is used",
+    "turned": f"the film looks turned by {{}} degrees, its months are wrong if it is: {FINGERS_UP}",
+    "inverted": f"the film looks inverted, its months are wrong if it is: {LIGHT_BONES}",
+}
+SET_RIGHT = AS_IT_IS | {
+    "turned": "the film looked turned by {} degrees against the clock and was set upright",
+    "inverted": "the film looked inverted, with dark bones, and was inverted back",
+}
 CHUNK = 256  # films at most that are read before they are predicted: memory is flat
 
 
@@ -51,7 +57,7 @@ def print_ages(ensemble, films, args):
     try:
         for rows in chunks:
             ages = predict_chunk(ensemble, films.iloc[rows], args.batch_size_eval)
-            print_films(ages, width, sets_upright(ensemble.canvases))
+            print_films(ages, width, sets_right(ensemble.canvases))
             results.append(ages)
     finally:  # what is done isn't lost when the rest is not
         if args.out and results:
@@ -65,9 +71,7 @@ def print_ages(ensemble, films, args):
 
 def predict_chunk(ensemble, films, batch_size):
     """Predict some films: adds filename, months, low, high and reading, NaN where `problem` says
-    why, sd_score, NaN where the age of the child is unknown, whether a film was taken `whole` or
-    looks `inverted`, and by how many degrees it looks `turned`, or did before it was set
-    upright."""
+    why, sd_score, NaN where the age of the child is unknown, and the Signs."""
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
@@ -89,18 +93,18 @@ def predict_chunk(ensemble, films, batch_size):
     return films.assign(sd_score=np.round(scores, 2))
 
 
-def print_films(ages, width, upright):
+def print_films(ages, width, right):
     """Print the films of `predict_chunk`, their names `width` letters wide; what is wrong with one
-    goes to the standard error. `upright`: turned ones were set upright."""
-    turned = UPRIGHT if upright else TURNED
+    goes to the standard error. `right`: turned and inverted ones were set right."""
+    notes = SET_RIGHT if right else AS_IT_IS
     for film in ages.itertuples():
         if not pd.isna(film.problem):
             print(f"error: {film.problem} ({film.path})", file=sys.stderr)
             continue
         print(f"{film.shown:{width}s}  {format_film(film)}")
-        for told, note in ((film.whole, WHOLE), (film.inverted, INVERTED), (film.turned, turned)):
-            if told:
-                print(f"note: {note.format(told)} ({film.path})", file=sys.stderr)
+        for name, note in notes.items():
+            if sign := getattr(film, name):
+                print(f"note: {note.format(sign)} ({film.path})", file=sys.stderr)
 
 
 def format_film(film):

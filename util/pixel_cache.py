@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,34 +30,37 @@ DAY = 24 * 3600  # seconds
 READ_TOGETHER = 8  # films that are in memory at their own size, for each core
 
 
+class Signs(NamedTuple):
+    """What is odd about films, `(n,)` each: whether they were taken `whole` because `fit="hand"`
+    found no hand for certain; by how many degrees they look `turned` against the clock, and whether
+    they look `inverted`, or did before `fit="hand"` set them right."""
+
+    whole: np.ndarray
+    turned: np.ndarray
+    inverted: np.ndarray
+
+
 class Pixels:
     """Films of one size as if in one uint8 array `(n, size, size)`, held in shards that may be
-    memory-mapped files: only what is asked for is read. `whole` tells of each film whether it was
-    taken whole because `fit="hand"` found no hand for certain, `turned` by how many degrees it
-    looks turned, or did before `fit="hand"` set it upright."""
+    memory-mapped files: only what is asked for is read. `signs` are the Signs of these films."""
 
-    def __init__(self, shards, rows, whole, turned):
+    def __init__(self, shards, rows, signs):
         self.shards = shards
         self.rows = np.asarray(rows)
-        self.whole = np.asarray(whole, bool)
-        self.turned = np.asarray(turned, int)
+        self.signs = signs
 
     def __len__(self):
         return len(self.rows)
 
     def keep(self, films):
         """The same films, only those of a mask, or at positions and in their order."""
-        return Pixels(self.shards, self.rows[films], self.whole[films], self.turned[films])
+        return Pixels(self.shards, self.rows[films], Signs(*(sign[films] for sign in self.signs)))
 
     def join(self, other):
         """These films and behind them those of `other`."""
         rows = other.rows + len(self.shards) * SHARD_FILMS
-        return Pixels(
-            [*self.shards, *other.shards],
-            np.concatenate([self.rows, rows]),
-            np.concatenate([self.whole, other.whole]),
-            np.concatenate([self.turned, other.turned]),
-        )
+        signs = Signs(*map(np.concatenate, zip(self.signs, other.signs, strict=True)))
+        return Pixels([*self.shards, *other.shards], np.concatenate([self.rows, rows]), signs)
 
     def __getitem__(self, positions):
         """Copy the films at `positions` (a list or array): uint8 `(n, size, size)`."""
@@ -81,7 +85,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
     kept = [load_shard(name) for name in names]
     todo = sum(len(part) for part, known in zip(parts, kept, strict=True) if not known)
     shards, failures = [], {}
-    whole, turned = np.zeros(len(paths), bool), np.zeros(len(paths), int)
+    signs = Signs(*(np.zeros(len(paths), kind) for kind in (bool, int, bool)))
     with (
         ThreadPoolExecutor(cores()) as pool,
         threadpool_limits(1, "blas"),  # else each thread of the pool starts as many of its own
@@ -103,18 +107,18 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
             shards.append(shard)
             first = number * SHARD_FILMS
             failures |= {first + int(i): reason for i, reason in notes["failures"].items()}
-            whole[[first + i for i in notes["whole"]]] = True
-            for i, degrees in notes["turned"].items():
-                turned[first + int(i)] = degrees
-    return Pixels(shards, np.arange(len(paths)), whole, turned), failures
+            for name, sign in signs._asdict().items():
+                for i, value in notes[name].items():
+                    sign[first + int(i)] = value
+    return Pixels(shards, np.arange(len(paths)), signs), failures
 
 
 def read_shard(paths, img_size, fit, pool, bar):
     """Read films into one array `(n, size, size)`. Returns it, notes ready for JSON ("failures"
-    {position: reason}, "whole", the positions of films on which no hand was found, and "turned"
-    {position: degrees}), and whether this lasts: False where a film may be read another time."""
+    {position: reason}, and for each of Signs {position: value} where there is one), and whether
+    this lasts: False where a film may be read another time."""
     shard = np.zeros((len(paths), img_size, img_size), np.uint8)
-    notes, cacheable = {"failures": {}, "whole": [], "turned": {}}, True
+    notes, cacheable = {name: {} for name in ("failures", *Signs._fields)}, True
 
     def read_some(first):
         return read_canvases(paths[first : first + READ_TOGETHER], img_size, fit)
@@ -126,10 +130,9 @@ def read_shard(paths, img_size, fit, pool, bar):
             cacheable = cacheable and not result.temporary
         else:
             shard[i] = result.image
-            if result.whole:
-                notes["whole"].append(i)
-            if result.turned:
-                notes["turned"][str(i)] = result.turned
+            for name in Signs._fields:
+                if value := getattr(result, name):
+                    notes[name][str(i)] = value
         bar.update()
     return shard, notes, cacheable
 

@@ -13,19 +13,18 @@ import numpy as np
 
 from hand_crop.localiser import find_hands
 from hand_crop.network import shrink
-from hand_crop.orientation import degrees_turned
+from hand_crop.orientation import orientations
 from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError
 from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, is_truncated, tiff_pages
 
-READER_VERSION = 7  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
+READER_VERSION = 8  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 # why a file is no radiograph, as a reason begins; the first is the file system's word
 UNREADABLE, EMPTY, TRUNCATED = "can't be read", "empty file", "truncated file"
 NO_IMAGE, TOO_SMALL, NO_CONTRAST = "not a readable image", "too small", "no contrast"
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
-INVERTED = 20  # grey levels; 10 of 12,000 real films, cut to the hand, look so, and none is
 # OpenCV's own complaints about bad files would come beside our one line that names the file.
 (cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # OpenCV 5 moved it
 
@@ -61,12 +60,13 @@ def prepare(image, path="bytes"):
 
 class PreparedFilm(NamedTuple):
     """A film as the models see it: uint8 `(size, size)`, 0-255; whether it is `whole` though it
-    should be cut to the hand; and by how many degrees it looks `turned` against the clock, or did
-    before `fit="hand"` set it upright."""
+    should be cut to the hand; by how many degrees it looks `turned` against the clock, and whether
+    it looks `inverted`, or did before `fit="hand"` set it right."""
 
     image: np.ndarray
     whole: bool
     turned: int
+    inverted: bool
 
 
 def read_canvases(paths, size, fit):
@@ -78,13 +78,15 @@ def read_canvases(paths, size, fit):
     results = [read_or_error(path) for path in paths]
     good = [i for i, result in enumerate(results) if not isinstance(result, RadiographError)]
     pairs = [results[i] for i in good]
-    turned = look_turned([film for _, film in pairs])
+    turned, inverted = (odd.tolist() for odd in orientations([shrink(film) for _, film in pairs]))
     if fit == "hand":
-        films = cut_to_hands([set_upright(*args) for args in zip(pairs, turned, strict=True)])
+        films = cut_to_hands(
+            [set_right(*args) for args in zip(pairs, turned, inverted, strict=True)]
+        )
     else:
         films = [(film, True) for _, film in pairs]
-    for i, (film, cut), degrees in zip(good, films, turned, strict=True):
-        results[i] = PreparedFilm(to_canvas(film, size, fit), not cut, degrees)
+    for i, (film, cut), degrees, dark in zip(good, films, turned, inverted, strict=True):
+        results[i] = PreparedFilm(to_canvas(film, size, fit), not cut, degrees, dark)
     return results
 
 
@@ -97,18 +99,11 @@ def read_or_error(path):
         return error
 
 
-def look_turned(films):
-    """By how many degrees each film of a list looks turned (see `degrees_turned`); 0 where it looks
-    inverted, as what tells turned films knows none of those."""
-    turned = degrees_turned([shrink(film) for film in films]).tolist()
-    return [
-        0 if degrees and looks_inverted(film) else degrees
-        for film, degrees in zip(films, turned, strict=True)
-    ]
-
-
-def set_upright(pair, degrees):
-    """Turn a film, as decoded and after `prepare`, back by `degrees`: 0, 90, 180 or 270."""
+def set_right(pair, degrees, inverted):
+    """Turn a film, as decoded and after `prepare`, back by `degrees`: 0, 90, 180 or 270; and its
+    greys, if it is `inverted`."""
+    if inverted:
+        pair = [~image for image in pair]
     return [np.ascontiguousarray(np.rot90(image, -degrees // 90)) for image in pair]
 
 
@@ -192,21 +187,6 @@ def stretch_contrast(image):
     ramp = (np.arange(levels, dtype=np.float32) - low) * (255 / span)
     table = np.clip(np.rint(ramp), 0, 255).astype(np.uint8)
     return cv2.LUT(image, table) if levels == 256 else table[image]
-
-
-def looks_inverted(image):
-    """Whether a film or canvas `(H, W)`, 0-255, seems to show dark bones on a light ground, as one
-    of DICOM's MONOCHROME1 does when its converter did not turn it: the middle is darker than the
-    median corner, by more than INVERTED grey levels. White frames and two hands deceive it."""
-    height, width = image.shape
-    rows, columns = height // 8, width // 8
-    corners = [
-        image[top, left].mean()
-        for top in (slice(rows), slice(-rows, None))
-        for left in (slice(columns), slice(-columns, None))
-    ]
-    middle = image[height // 4 : -(height // 4), width // 4 : -(width // 4)].mean()
-    return bool(middle < np.median(corners) - INVERTED)
 
 
 def count_levels(image):

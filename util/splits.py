@@ -3,6 +3,7 @@
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from clahe.enhance import complete_clahe
@@ -13,6 +14,7 @@ from util.errors import UserError
 from util.files import write_csv
 from util.film_files import count_reasons
 from util.identity import film_keys, fingerprint, label_columns, name_patients, patient_keys
+from util.pixel_cache import Signs
 from util.runs import FILM_LISTS, add_to_config
 from util.stratify import divide
 from util.tables import years_note
@@ -41,22 +43,25 @@ def load_splits(args, run):
 
 
 def describe_split(split, part, fit):
-    """One line on the films of a split: how many there are, how many are whole or look turned, and
-    what was left out."""
-    facts = [f"{split:10s} {len(part):6d} films"]
-    whole, turned = count_odd(part)
-    if whole:
-        facts.append(f"{whole} whole: {NO_HAND}")
-    if turned:
-        facts.append(f"{turned} {'set upright' if fit == 'hand' else 'look turned'}")
+    """One line on the films of a split: how many there are, how many are whole or look turned or
+    inverted, and what was left out."""
+    facts, odd = [f"{split:10s} {len(part):6d} films"], count_odd(part)
+    if odd["whole"]:
+        facts.append(f"{odd['whole']} whole: {NO_HAND}")
+    if odd["turned"]:
+        facts.append(f"{odd['turned']} {'set upright' if fit == 'hand' else 'look turned'}")
+    if odd["inverted"]:
+        facts.append(f"{odd['inverted']} {'inverted back' if fit == 'hand' else 'look inverted'}")
     if len(part.left_out):
         facts.append(f"left out: {count_reasons(part.left_out)}")
     return ", ".join(facts)
 
 
 def count_odd(films):
-    """How many films were taken whole, and how many look turned."""
-    return int(films.pixels.whole.sum()), int((films.pixels.turned > 0).sum())
+    """How many films were taken whole, look turned, and look inverted: {name of the sign: n}."""
+    return {
+        name: int(np.count_nonzero(sign)) for name, sign in films.pixels.signs._asdict().items()
+    }
 
 
 def read_splits(args, splits=tuple(SPLITS)):
@@ -140,8 +145,8 @@ def differs(now, known):
 
 def note_hand_crop(run, films):
     """Note what found the hand, on how many films of each split it did not ("whole"), and how many
-    were set upright before ("turned"); UserError when a resumed run would go on with films that are
-    cut otherwise."""
+    were set right before ("turned", "inverted"); UserError when a resumed run would go on with
+    films that are cut otherwise."""
     networks, known = hand_crop_versions(), run.config.get("hand_crop")
     if known and any(known.get(name) != version for name, version in networks.items()):
         raise UserError(
@@ -149,8 +154,8 @@ def note_hand_crop(run, films):
             "Bring it back, or start a new run."
         )
     odd = {split: count_odd(part) for split, part in films.items()}
-    whole, turned = ({split: n[kind] for split, n in odd.items()} for kind in (0, 1))
-    add_to_config(run, {"hand_crop": networks | {"whole": whole, "turned": turned}})
+    counts = {sign: {split: n[sign] for split, n in odd.items()} for sign in Signs._fields}
+    add_to_config(run, {"hand_crop": networks | counts})
 
 
 def check_splits_apart(films):

@@ -39,7 +39,7 @@ def simulate(n, bias, seed):
     """Return (change of the MAE of new films by lines fitted to n films of each sex, what
     cross-fitting told of it)."""
     rng = np.random.default_rng(seed)
-    calibration, _ = fit_calibration(draw(2 * n, bias, rng), always=True, seed=seed)
+    calibration, _ = fit_calibration(draw(2 * n, bias, rng), always=True)
     new = draw(10_000, bias, rng)
     months = correct_months(new["predicted"], new["sex"], calibration["lines"])
     corrected = label_predictions(new, months)

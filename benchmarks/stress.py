@@ -137,7 +137,7 @@ def main(argv=None):
     for name, change in CHANGES.items():
         predictions, whole, noted = predict_changed(ensemble, films, change, args)
         plain = predictions if plain is None else plain
-        print(format_change(name, predictions, plain, whole, noted, args.seed), flush=True)
+        print(format_change(name, predictions, plain, whole, noted), flush=True)
 
 
 def predict_changed(ensemble, films, change, args):
@@ -160,15 +160,15 @@ def predict_changed(ensemble, films, change, args):
     return label_predictions(films, months), signs.whole, signs.inverted | (signs.turned > 0)
 
 
-def format_change(name, predictions, plain, whole, noted, seed):
+def format_change(name, predictions, plain, whole, noted):
     """One line of the table."""
     line = f"  {name:27s}{predictions['error'].abs().mean():6.2f}   "
     if predictions is plain:
         told = f"{'':47s}"
     else:
-        comparison = compare_predictions(predictions, plain, seed)
+        comparison = compare_predictions(predictions, plain)
         moved = predictions["predicted"] - plain["predicted"]
-        interval = mean_interval(moved, plain, seed)
+        interval = mean_interval(moved, plain)
         difference = format_interval(comparison["difference_ci95"], sign="+")
         told = f"{comparison['difference']:+6.2f} {difference:20s}"
         told += f"{moved.mean():+6.2f} {format_interval(interval, sign='+')}".rjust(20)

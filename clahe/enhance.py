@@ -15,7 +15,7 @@ import numpy as np
 
 from util.data_folder import split_folder
 from util.errors import UserError
-from util.files import write_atomically, write_json
+from util.files import quote, write_atomically, write_json
 from util.film_files import list_films, stem_of
 from util.parallel import map_films
 from util.radiographs import RadiographError, read_image, stretch_contrast
@@ -97,7 +97,7 @@ def complete_clahe(data_dir, split, progress=False):
     if settings == UNFINISHED:
         raise UserError(
             f"the folder holds films {describe_settings(settings)} ({target}). "
-            f"Make all anew: python -m clahe.apply_{source.name} --data_dir {data_dir} --overwrite"
+            f"Make all anew: python -m clahe.apply_{source.name} --data_dir {quote(data_dir)} --overwrite"
         )
     if settings is not None or not (target.exists() and list_films(target)):
         *_, failures = enhance_folder(source, target, progress=progress, **(settings or {}))

@@ -10,11 +10,11 @@ kept, and the exit code is 1. predict.py then finds it in the run folder, see it
 
 import sys
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from util.backbones import sees_sex
+from util.environment import installed_version
 from util.errors import UserError, run_command
 from util.exports import export_path, hash_export, record_path
 from util.files import check_folder_of, hash_file, write_json
@@ -109,7 +109,9 @@ def export(run, options, runtime, precision, path):
         "ms_a_film": ms,
         "ms_a_film_keras": ms_keras,
         "tolerance_months": TOLERANCES[precision],
-        "versions": {name: version(name) for name in (RUNTIMES[runtime].package, "keras")},
+        "versions": {
+            name: installed_version(name) for name in (RUNTIMES[runtime].package, "keras")
+        },
         "exported": datetime.now().isoformat(timespec="seconds"),
     }
 

@@ -30,11 +30,12 @@ CHECKED_FILMS = 32  # on which the routes of a run must say the months of Keras
 
 
 class Checks(NamedTuple):
-    """Films to check a route on, the months that Keras says, and films to calibrate int8 on."""
+    """Films to check a route on, the months that Keras says, and films to calibrate int8 on, None
+    where no route asks for it."""
 
     films: Sample
     expected: np.ndarray
-    calibration: Sample
+    calibration: Sample | None
 
 
 def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs, routes):
@@ -50,7 +51,7 @@ def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs
         failed = {name: {"status": reason_of(error)} for name in routes}
         return {"try_other_sizes": False, "routes": failed}
     films = example_films(batch_size, img_size)
-    checks = get_checks(model, run, films)
+    checks = get_checks(model, run, films, routes)
     predictors, columns = {}, {}
     with TemporaryDirectory() as folder:
         for name in routes:
@@ -83,21 +84,24 @@ def get_model(run, model_type, backbone, img_size, weights):
     )
 
 
-def get_checks(model, run, films):
+def get_checks(model, run, films, routes):
     """For a run films of its data; a new model says nearly the same of each, so that the timed
-    ones do."""
+    ones do. Films to calibrate on are those of routes in 8 bits alone."""
     from util.prediction import compile_predictor
 
-    image, sex = films
+    (image, sex), calibration = films, None
+    in_8_bits = any(ROUTES[name].precision == "int8" for name in routes)
     if run:
         from util.runs import read_run
 
         options = read_run(run)[1]["options"]
         sample = run_films(options, ("test", "val"), CHECKED_FILMS)
-        calibration = run_films(options, ("train",))
+        if in_8_bits:
+            calibration = run_films(options, ("train",))
     else:
         sample = Sample(image[..., 0], sex[:, 0], "timed films")
-        calibration = phantom_films(image.shape[1], "train", n=CHECKED_FILMS)
+        if in_8_bits:
+            calibration = phantom_films(image.shape[1], "train", n=CHECKED_FILMS)
     return Checks(sample, predict_sample(compile_predictor(model), sample), calibration)
 
 

@@ -491,6 +491,13 @@ def test_shares_count_the_given_films(many_films, given, drawn):
     assert (split[:300] == given).all()
 
 
+@pytest.mark.parametrize("shares", [(0, 0, 1), (0, 0.5, 0.5), (0.8, 0.1, 0.1)])
+def test_given_training_films_stay_where_the_names_tell_all_splits(many_films, shares):
+    many_films["kind"] = ["train"] * 600 + ["val"] * 300 + ["test"] * 100
+    split = importing.assign_splits(many_films, shares, seed=1)
+    assert split.tolist() == many_films["kind"].tolist()
+
+
 def summary(films):
     """Share of boys, and the mean age of all, of girls and of boys."""
     by_sex = films.groupby("sex")["boneage"].mean()

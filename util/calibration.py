@@ -17,7 +17,14 @@ import numpy as np
 
 from util.identity import count_people
 from util.intervals import FEWEST_FOR_INTERVALS, LEVEL, fit_half_widths
-from util.metrics import SEXES, by_sex, compare_predictions, format_interval, label_predictions
+from util.metrics import (
+    SEED,
+    SEXES,
+    by_sex,
+    compare_predictions,
+    format_interval,
+    label_predictions,
+)
 from util.stratify import divide
 
 # A line is two numbers: from 20 films whose errors spread by 9 months (SD) its level is known to
@@ -32,7 +39,7 @@ PARTS = 10  # of cross-fitting
 NARROW = 20  # months, SD of predictions
 
 
-def fit_calibration(predictions, per_sex=True, always=False, seed=42):
+def fit_calibration(predictions, per_sex=True, always=False):
     """Fit lines and intervals to predictions of films that were not trained on.
 
     The lines are kept where they help: when the cross-fitted MAE is smaller with them, which counts
@@ -43,8 +50,8 @@ def fit_calibration(predictions, per_sex=True, always=False, seed=42):
     lines, gain = None, None
     fewest = FEWEST_OF_A_SEX if always else FEWEST_UNASKED
     if count_missing(predictions, per_sex, fewest) == 0:
-        corrected = cross_fit(predictions, per_sex, seed)
-        gain = measure_gain(corrected, predictions, seed)
+        corrected = cross_fit(predictions, per_sex)
+        gain = measure_gain(corrected, predictions)
         if always or gain["difference"] < 0:
             lines, predictions = fit_lines(predictions, per_sex), corrected
     half_width = fit_half_widths(predictions)
@@ -98,7 +105,7 @@ def correct_months(months, sex, lines):
     return months + (slope - 1) * np.clip(months, low, high) + intercept
 
 
-def cross_fit(predictions, per_sex=True, seed=42, copies=None):
+def cross_fit(predictions, per_sex=True, copies=None):
     """Predictions corrected without their own labels: of ten parts, each is corrected by lines
     fitted to the other nine (cross-validation, Stone 1974).
 
@@ -106,7 +113,7 @@ def cross_fit(predictions, per_sex=True, seed=42, copies=None):
     by the lines that were fitted without its film. One whose film is not among them is new to all
     lines, and corrected by those that are fitted to all.
     """
-    part = divide(predictions, PARTS, seed)
+    part = divide(predictions, PARTS, SEED)
     judged = predictions if copies is None else copies
     judged_part = judged["id"].map(dict(zip(predictions["id"], part, strict=True)))
     lines = fit_lines(predictions, per_sex)
@@ -118,10 +125,10 @@ def cross_fit(predictions, per_sex=True, seed=42, copies=None):
     return label_predictions(judged, months)
 
 
-def measure_gain(corrected, predictions, seed=42):
+def measure_gain(corrected, predictions):
     """What a correction is worth on the same films: MAE with and without it and the paired
     difference with its 95 % interval, in months (below zero: it helps)."""
-    comparison = compare_predictions(corrected, predictions, seed)
+    comparison = compare_predictions(corrected, predictions)
     return {
         "n": comparison["n"],
         "mae_with": comparison["mae_a"],

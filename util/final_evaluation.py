@@ -67,7 +67,7 @@ def calibrate_splits(films, months, args):
     it corrects them)."""
     tables = {split: label_predictions(films[split].table, m) for split, m in months.items()}
     per_sex = sees_sex(args.model_type)
-    calibration, judged = fit_calibration(tables["val"], per_sex, seed=args.seed)
+    calibration, judged = fit_calibration(tables["val"], per_sex)
     lines = calibration["lines"]
     corrected = {
         split: label_predictions(table, correct_months(months[split], table["sex"], lines))
@@ -75,9 +75,7 @@ def calibrate_splits(films, months, args):
     }
     corrected["val"] = judged
     if lines and "val_clahe" in tables:
-        corrected["val_clahe"] = cross_fit(
-            tables["val"], per_sex, args.seed, copies=tables["val_clahe"]
-        )
+        corrected["val_clahe"] = cross_fit(tables["val"], per_sex, copies=tables["val_clahe"])
     return calibration, corrected
 
 
@@ -85,7 +83,7 @@ def keep_readings(films, predictions, args, run):
     """Keep the labels of the training films, counted, where predictions of validation films show
     that they tell what a reader would say; returns them, or None."""
     labels, per_sex = films["train"].table, sees_sex(args.model_type)
-    counts, gain = fit_readings(labels, predictions, per_sex, args.seed)
+    counts, gain = fit_readings(labels, predictions, per_sex)
     run.write_json(READINGS, {"labels": counts, "gain": gain})
     return counts
 
@@ -94,4 +92,4 @@ def evaluate_split(split, predictions, films, calibration, args):
     """The errors of a split, and the coverage of the intervals where they were not fitted to it."""
     median = float(films["train"].table["boneage"].median())
     half_width = calibration["half_width"] if split.startswith("test") else None
-    return evaluate_with_intervals(predictions, half_width, median, args.seed)
+    return evaluate_with_intervals(predictions, half_width, median)

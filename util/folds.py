@@ -119,7 +119,7 @@ def report_folds(run, folds, args):
     members = read_members(folds)
     metrics = {}
     for views in views_to_evaluate(vars(args)):
-        metrics |= judge_folds(run, members, views, args.seed)
+        metrics |= judge_folds(run, members, views)
     metrics["folds"] = [describe_fold(member) for member in members]
     run.write_json(METRICS, metrics)
     over_views = describe_views(args.tta_steps)
@@ -141,7 +141,7 @@ def report_folds(run, folds, args):
     run.log(next_prediction(run.folder, sees_sex(args.model_type)))
 
 
-def judge_folds(run, members, views, seed):
+def judge_folds(run, members, views):
     """Write what the folds predict together over so many views; returns its metrics by name."""
     ending = views_ending(views)
     held_out = [stored_predictions(m, "val", views).assign(fold=m.options["fold"]) for m in members]
@@ -155,8 +155,8 @@ def judge_folds(run, members, views, seed):
     write_csv(run.path(predictions_name(f"test{ending}")), tested)
     half_width, median = fit_half_widths(out_of_fold), float(out_of_fold["boneage"].median())
     return {
-        f"out_of_fold{ending}": evaluate_with_intervals(out_of_fold, None, seed=seed),
-        f"test{ending}": evaluate_with_intervals(tested, half_width, median, seed),
+        f"out_of_fold{ending}": evaluate_with_intervals(out_of_fold, None),
+        f"test{ending}": evaluate_with_intervals(tested, half_width, median),
     }
 
 

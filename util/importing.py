@@ -34,6 +34,7 @@ def assign_splits(films, shares, seed, test_ids=()):
     untold = films["patient"] == ""  # who are the same child where ids are the same film's
     patient[untold] = film_keys(films[untold]).map(str)
     wanted = dict(zip(SPLITS, shares, strict=True))
+    train_given = (split == "train").any()
     if (split != "").any():  # what is given is whole: only missing splits are drawn
         wanted = {name: 0 if (split == name).any() else s for name, s in wanted.items()}
         split[split == "train"] = ""
@@ -47,12 +48,13 @@ def assign_splits(films, shares, seed, test_ids=()):
         n = max(0, round(wanted[name] * total) - have)
         split_of |= dict.fromkeys(waiting[:n], name)
         waiting = waiting[n:]
-    if shares[0] and not waiting:
+    if (train_given or shares[0]) and not waiting:
         raise UserError(
             f"none of {len(films)} films is for training: all are given to validation or test. "
             "Add the training films to --source, or rename a source that is no given split."
         )
     rest = next(name for name, share in zip(SPLITS, shares, strict=True) if share)
+    rest = "train" if train_given else rest
     return patient.map(split_of | dict.fromkeys(waiting, rest))
 
 

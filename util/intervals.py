@@ -95,11 +95,11 @@ def share_interval(covered, n):
     return [float(low), float(high)]
 
 
-def evaluate_with_intervals(predictions, half_width, train_median=None, seed=42, held_out=None):
+def evaluate_with_intervals(predictions, half_width, train_median=None, held_out=None):
     """`evaluate_predictions`, and under "intervals" their coverage; None without intervals. It is
     that of the films of the mask `held_out` `(n,)`: films that intervals were fitted to say
     nothing."""
-    metrics = evaluate_predictions(predictions, train_median, seed)
+    metrics = evaluate_predictions(predictions, train_median)
     judged = predictions if held_out is None else predictions[held_out]
     metrics["intervals"] = (
         measure_coverage(judged, half_width) if half_width and len(judged) else None

@@ -19,6 +19,8 @@ AGE_BANDS = {  # label: months, from (included) to (excluded)
     "10-14 years": (120, 180),
     "15+ years": (180, np.inf),
 }
+RESAMPLES = 2000
+SEED = 42  # of resamples, whatever that of a training: the same errors have the same interval
 CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
 
 
@@ -49,8 +51,8 @@ def band_of(months):
     return np.digitize(months, [low for low, _ in AGE_BANDS.values()][1:])
 
 
-def bootstrap_means(values, seed=42, n_boot=2000, people=None):
-    """Means of `n_boot` resamples with replacement of `values` `(n,)` (Efron 1979). Where `people`
+def bootstrap_means(values, people=None, seed=SEED):
+    """Means of RESAMPLES resamples with replacement of `values` `(n,)` (Efron 1979). Where `people`
     `(n,)` tells whose each is, people are drawn, each with all films: two films of a child err
     alike (cluster bootstrap, Field & Welsh 2007)."""
     values = np.asarray(values, float)
@@ -59,17 +61,17 @@ def bootstrap_means(values, seed=42, n_boot=2000, people=None):
         person = pd.factorize(people)[0]
         sums, counts = np.bincount(person, values), np.bincount(person)
     rng = np.random.default_rng(seed)
-    means = np.empty(n_boot)
+    means = np.empty(RESAMPLES)
     rows = max(1, CHUNK // len(sums))
-    for start in range(0, n_boot, rows):
-        stop = min(start + rows, n_boot)
+    for start in range(0, RESAMPLES, rows):
+        stop = min(start + rows, RESAMPLES)
         draws = rng.integers(0, len(sums), (stop - start, len(sums)))
         drawn = len(values) if counts is None else counts[draws].sum(axis=1)
         means[start:stop] = sums[draws].sum(axis=1) / drawn
     return means
 
 
-def bootstrap_interval(values, seed=42, n_boot=2000, people=None, least=-np.inf):
+def bootstrap_interval(values, people=None, least=-np.inf, seed=SEED):
     """95 % percentile interval of the mean of `values`: [low, high]; None for those of one child.
     No mean of such values can be below `least`.
 
@@ -81,20 +83,20 @@ def bootstrap_interval(values, seed=42, n_boot=2000, people=None, least=-np.inf)
     n = len(values) if people is None else len(set(people))
     if n < 2:
         return None
-    low, high = np.percentile(bootstrap_means(values, seed, n_boot, people), [2.5, 97.5])
+    low, high = np.percentile(bootstrap_means(values, people, seed), [2.5, 97.5])
     mean = np.mean(values)
     wider = t.ppf(0.975, n - 1) / norm.ppf(0.975) * np.sqrt(n / (n - 1))
     low, high = mean - wider * (mean - low), mean + wider * (high - mean)
     return [float(max(low, least)), float(high)]
 
 
-def mean_interval(values, films, seed=42, least=-np.inf):
+def mean_interval(values, films, least=-np.inf):
     """95 % interval of the mean of `values`, one for each row of `films`, whose children are drawn
     with all their films; `least` as of `bootstrap_interval`, 0 for absolute errors."""
-    return bootstrap_interval(values, seed, people=people_of(films), least=least)
+    return bootstrap_interval(values, people_of(films), least)
 
 
-def evaluate_predictions(predictions, train_median=None, seed=42):
+def evaluate_predictions(predictions, train_median=None):
     """Return all metrics of a set of predictions, ready for JSON: months, shares 0-1, n.
 
     The baseline predicts `train_median` (months) for every film; without it, the median of these
@@ -111,9 +113,9 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
         sex: {band: films & of_age for band, of_age in of_band.items()}
         for sex, films in of_sex.items()
     }
-    readings = {"readings": judge_readings(predictions, seed)} if "reading" in predictions else {}
+    readings = {"readings": judge_readings(predictions)} if "reading" in predictions else {}
     return {
-        **error_summary(predictions, seed),
+        **error_summary(predictions),
         **readings,
         "rmse": float(np.sqrt(np.mean(error**2))),
         "median_abs_error": float(np.median(np.abs(error))),
@@ -122,19 +124,19 @@ def evaluate_predictions(predictions, train_median=None, seed=42):
         if varies
         else None,
         **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in (6, 12, 24)},
-        "by_sex": by_group(predictions, of_sex, seed),
-        "by_age": by_group(predictions, of_band, seed),
-        "by_sex_and_age": {sex: by_group(predictions, of, seed) for sex, of in of_both.items()},
-        "baseline": baseline_error(predictions, train_median, seed),
+        "by_sex": by_group(predictions, of_sex),
+        "by_age": by_group(predictions, of_band),
+        "by_sex_and_age": {sex: by_group(predictions, of) for sex, of in of_both.items()},
+        "baseline": baseline_error(predictions, train_median),
     }
 
 
-def by_group(predictions, groups, seed):
+def by_group(predictions, groups):
     """`error_summary` of the films `(n,)` of each group, by its name."""
-    return {name: error_summary(predictions[films], seed) for name, films in groups.items()}
+    return {name: error_summary(predictions[films]) for name, films in groups.items()}
 
 
-def baseline_error(predictions, train_median, seed):
+def baseline_error(predictions, train_median):
     """The error of saying `train_median` for every film, or the median of these films."""
     boneage = predictions["boneage"].to_numpy(float)
     median = float(np.median(boneage) if train_median is None else train_median)
@@ -143,11 +145,11 @@ def baseline_error(predictions, train_median, seed):
         "months": median,
         "source": "these films" if train_median is None else "training films",
         "mae": float(off.mean()),
-        "mae_ci95": mean_interval(off, predictions, seed, least=0),
+        "mae_ci95": mean_interval(off, predictions, least=0),
     }
 
 
-def error_summary(predictions, seed):
+def error_summary(predictions):
     """n, and MAE and bias with intervals, of some predictions in months; None where there is no
     film."""
     if predictions.empty:
@@ -156,24 +158,24 @@ def error_summary(predictions, seed):
     return {
         "n": len(error),
         "mae": float(np.abs(error).mean()),
-        "mae_ci95": mean_interval(np.abs(error), predictions, seed, least=0),
+        "mae_ci95": mean_interval(np.abs(error), predictions, least=0),
         "bias": float(error.mean()),
-        "bias_ci95": mean_interval(error, predictions, seed),
+        "bias_ci95": mean_interval(error, predictions),
     }
 
 
-def judge_readings(predictions, seed=42):
+def judge_readings(predictions):
     """The errors of the column `reading`, as of `error_summary`, and by paired bootstrap
     `difference`, its MAE minus that of the months, with its 95 % interval."""
     said = predictions.assign(error=predictions["reading"] - predictions["boneage"])
     difference = said["error"].abs() - predictions["error"].abs()
-    return error_summary(said, seed) | {
+    return error_summary(said) | {
         "difference": float(difference.mean()),
-        "difference_ci95": mean_interval(difference, predictions, seed),
+        "difference_ci95": mean_interval(difference, predictions),
     }
 
 
-def compare_predictions(a, b, seed=42):
+def compare_predictions(a, b):
     """Compare two sets of predictions on the same films by paired bootstrap.
 
     Returns n, both MAEs and `difference` (MAE of a minus MAE of b, months) with its 95 %
@@ -193,7 +195,7 @@ def compare_predictions(a, b, seed=42):
         "mae_a": float(errors_a.mean()),
         "mae_b": float(errors_b.mean()),
         "difference": float((errors_a - errors_b).mean()),
-        "difference_ci95": mean_interval(errors_a - errors_b, both, seed),
+        "difference_ci95": mean_interval(errors_a - errors_b, both),
     }
 
 

@@ -115,11 +115,11 @@ def plot_lr_range(table, falling, path):
 
 
 @rc_context(STYLE)
-def plot_predicted_vs_true(predictions, path, title, seed=42):
+def plot_predicted_vs_true(predictions, path, title):
     """Predicted against true bone age by sex, with the line of agreement and a band of 12
     months."""
     error = predictions["error"].abs()
-    interval = format_interval(mean_interval(error, predictions, seed, least=0))
+    interval = format_interval(mean_interval(error, predictions, least=0))
     figure, axis = subplots(figsize=(5.6, 5.6))
     ends = np.array([0, 12 * np.ceil(predictions[["boneage", "predicted"]].max().max() / 12)])
     axis.fill_between(ends, ends - 12, ends + 12, color=GREY, alpha=0.12, lw=0, label="12 months")
@@ -166,7 +166,7 @@ def plot_bland_altman(predictions, path, title):
 
 
 @rc_context(STYLE)
-def plot_error_by_group(predictions, path, title, seed=42):
+def plot_error_by_group(predictions, path, title):
     """MAE with its 95 % interval by age band and sex, the number of films under each."""
     figure, axis = subplots(figsize=(7, 4.2))
     for shift, (name, (sex, colour)) in zip((-0.17, 0.17), SEX_COLOURS.items(), strict=True):
@@ -177,7 +177,7 @@ def plot_error_by_group(predictions, path, title, seed=42):
         places = np.array(list(parts)) + shift
         mean = np.array([part["error"].abs().mean() for part in parts.values()])
         bounds = [
-            mean_interval(part["error"].abs(), part, seed, least=0)
+            mean_interval(part["error"].abs(), part, least=0)
             or (np.nan, np.nan)  # one film: no bar
             for part in parts.values()
         ]
@@ -197,7 +197,7 @@ def plot_error_by_group(predictions, path, title, seed=42):
     return save(figure, path)
 
 
-def plot_errors(folder, predictions, title, seed=42):
+def plot_errors(folder, predictions, title):
     """The pictures of a split's errors in months, `title` cut to 50 letters; returns their
     paths."""
     title = title[:MOST]
@@ -205,9 +205,9 @@ def plot_errors(folder, predictions, title, seed=42):
         kind: folder / f"{kind}_{title}.png"
         for kind in ("predicted_vs_true", "bland_altman", "error_by_group")
     }
-    plot_predicted_vs_true(predictions, files["predicted_vs_true"], title, seed)
+    plot_predicted_vs_true(predictions, files["predicted_vs_true"], title)
     plot_bland_altman(predictions, files["bland_altman"], title)
-    plot_error_by_group(predictions, files["error_by_group"], title, seed)
+    plot_error_by_group(predictions, files["error_by_group"], title)
     return list(files.values())
 
 

@@ -20,7 +20,7 @@ PLATE = 2  # times as often as those around it: a label that stands for a plate
 FEWEST = 50  # films to judge on
 
 
-def fit_readings(labels, predictions, per_sex=True, seed=42):
+def fit_readings(labels, predictions, per_sex=True):
     """Count the `labels` of the training films, and judge the readings that follow on predictions
     of films that were not trained on.
 
@@ -29,7 +29,7 @@ def fit_readings(labels, predictions, per_sex=True, seed=42):
     films; gain as of `judge_readings`.
     """
     counts = count_labels(labels, per_sex)
-    gain = judge_readings(with_readings(predictions, counts), seed)
+    gain = judge_readings(with_readings(predictions, counts))
     nearer = gain["n"] >= FEWEST and gain["difference"] < 0
     return counts if nearer and share_of_plates(counts) >= 0.5 else None, gain
 

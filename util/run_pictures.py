@@ -20,7 +20,7 @@ def draw_run(run, history, predictions, films, args):
     plots.plot_contact_sheet(
         sheet.image[..., 0], labels, run.path("plots", "augmented_films.png"), "augmented films"
     )
-    plots.plot_errors(run.path("plots"), predictions["test"], "test", args.seed)
+    plots.plot_errors(run.path("plots"), predictions["test"], "test")
     if args.model_type in ATTENTION:
         draw_attention(run, films["test"])
 

@@ -38,7 +38,7 @@ def choose_greedily(members, views=1):
 
 def describe_mae(predictions):
     """The MAE of predictions and its 95 % interval, in months: "7.12 [6.56, 7.69]"."""
-    errors = error_summary(predictions, seed=42)
+    errors = error_summary(predictions)
     return f"{errors['mae']:.2f} {format_interval(errors['mae_ci95'])}"
 
 

@@ -105,7 +105,7 @@ def check_together(parser, args):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.evaluation import calibrate, compare, evaluate, make_ensembles
+    from util.evaluation import calibrate, compare_runs, evaluate, make_ensembles
 
     ensembles = make_ensembles(args)
     if args.calibrate:
@@ -113,7 +113,7 @@ def main(argv=None):
         return
     evaluations = [evaluate(ensemble, ensembles, args) for ensemble in ensembles]
     if len(evaluations) == 2:
-        compare(evaluations, args)
+        compare_runs(evaluations, args)
 
 
 if __name__ == "__main__":

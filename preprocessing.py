@@ -76,7 +76,7 @@ def load_films(
     """Read one split of the native layout, its pixels through the cache in `cache_dir` (default
     `<data_dir>/cache`); with `clahe` the enhanced copies of the films that are read without.
     `progress` shows a bar on a terminal."""
-    folder, table = split_paths(data_dir, split, clahe)
+    table, folder = split_paths(data_dir, split, clahe)
     usable, left_out = read_labelled_folder(table, folder, male_value)
     cache = cache_path(data_dir, cache_dir)
     label = split if progress else None
@@ -102,15 +102,15 @@ def keep_copies(copies, plain, folder):
     return replace(copies.keep(known), left_out=left_out)
 
 
-def read_labelled_folder(csv, folder, male_value=None):
+def read_labelled_folder(table, folder, male_value=None):
     """Join a table of labels with the films of a folder. Returns (usable, left_out)."""
     if not Path(folder).is_dir():
         raise UserError(f"no image folder ({folder}). Check the path.")
-    labels = match_films(read_labels(csv, male_value), list_films(folder))
+    labels = match_films(read_labels(table, male_value), list_films(folder))
     usable, left_out = split_usable(labels)
     if usable.empty:
         raise UserError(
-            f"no usable film among {len(labels)} rows: {count_reasons(left_out)} ({csv}, {folder}). "
+            f"no usable film among {len(labels)} rows: {count_reasons(left_out)} ({table}, {folder}). "
             "Check that the table belongs to the folder."
         )
     return usable, left_out

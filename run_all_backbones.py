@@ -107,7 +107,7 @@ def main(argv=None):
     if args.summarise:
         sweep_table.check_sweep(folder)
     else:
-        sweep.check_data(mine)
+        sweep.check_films_exist(mine)
         sweep_table.check_summary(folder)
         sweep.report_plan(mine)
         if not args.no_estimate:
@@ -128,7 +128,7 @@ def train_each(runs, args):
         yield from ray_sweep.train_on_ray(runs, args.ray, args.gpus_per_run)
     else:
         for run in runs:
-            sweep.train_run(run)
+            sweep.train_in_process(run)
             yield run
 
 

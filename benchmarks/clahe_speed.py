@@ -31,7 +31,7 @@ def main():
         seconds = take_turns(ways, args.turns)
         print(format_turns(["loop", "this toolkit"], seconds, len(paths)))
         names = [path.relative_to(source).with_suffix(".png") for path in paths]
-        compare(names, folder / "loop_0", folder / "ours_0")
+        compare_files(names, folder / "loop_0", folder / "ours_0")
 
 
 def enhancements(source, paths, folder):
@@ -53,7 +53,7 @@ def loop(paths, source, target):
         cv2.imwrite(str(copy), clahe.apply(film))
 
 
-def compare(names, one, other):
+def compare_files(names, one, other):
     same = all(
         np.array_equal(*(cv2.imread(str(folder / name), -1) for folder in (one, other)))
         for name in names

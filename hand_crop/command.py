@@ -15,7 +15,7 @@ def add_training(parser):
     add_seed(parser)
 
 
-def check_out(path):
+def check_weights_file(path):
     """UserError, before any training, when the weights can't be written to --out, if given."""
     if not path:
         return

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from hand_crop.command import add_training, check_out
+from hand_crop.command import add_training, check_weights_file
 from hand_crop.localiser import find_boxes
 from hand_crop.network import save_layers, shrink
 from preprocessing import random_stream
@@ -45,10 +45,10 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    check_out(args.out)
+    check_weights_file(args.out)
     import_tensorflow()
     films, joints = read_boxes(args.boxes, args.images)
-    report(*cross_validate(films, joints, args.steps, args.seed))
+    print_cuts(*cross_validate(films, joints, args.steps, args.seed))
     if args.out:
         save_layers(train(films, joints, args.steps, args.seed), args.out)
         print(f"weights: {args.out}")
@@ -107,7 +107,7 @@ def cross_validate(films, joints, steps, seed):
     return found, [hull(boxes) for boxes in joints]
 
 
-def report(found, hulls):
+def print_cuts(found, hulls):
     """Print in how many films no joint is cut, and how much of a film is kept."""
     boxes = np.stack([WHOLE if box is None else box for box in found])
     inside = (boxes[:, :2] <= np.stack(hulls)[:, :2]) & (boxes[:, 2:] >= np.stack(hulls)[:, 2:])

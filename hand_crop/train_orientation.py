@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hand_crop.command import add_training, check_out
+from hand_crop.command import add_training, check_weights_file
 from hand_crop.network import save_layers, shrink
 from hand_crop.orientation import FROM_MIRROR, certain_orientations, orientation_chances
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
@@ -41,12 +41,12 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    check_out(args.out)
+    check_weights_file(args.out)
     import_tensorflow()
     films = read_turned(args.images)
     order = np.random.default_rng(args.seed).permutation(len(films))
     unseen, seen = np.split(order, [len(order) // 4])
-    report(films[unseen], train(films[seen], args.steps, args.seed))
+    print_orientations(films[unseen], train(films[seen], args.steps, args.seed))
     if args.out:
         save_layers(train(films, args.steps, args.seed), args.out)
         print(f"weights: {args.out}")
@@ -106,7 +106,7 @@ def draw_changed(films, rng):
     return shrink(cv2.LUT(film, random_grey_table(rng, CHANGES))), 4 * inverted + turns
 
 
-def report(films, layers):
+def print_orientations(films, layers):
     """Print how a network judges films of `read_turned` that it has not seen."""
     for kind, name in enumerate(("cut to the hand", "whole")):
         print(f"{len(films)} films, {name}, by a network that never saw them")

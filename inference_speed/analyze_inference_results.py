@@ -35,14 +35,14 @@ def main(argv=None):
     path = Path(args.csv_file) if args.csv_file else newest_csv(args.results_dir)
 
     from inference_speed.comparison import (
-        compare,
+        compare_backbones,
         describe_failures,
-        format_comparison,
+        format_backbones,
         read_benchmark,
     )
 
     timed, failed = read_benchmark(path)
-    comparison = compare(timed)
+    comparison = compare_backbones(timed)
     table_path, plots_path = output_paths(path)
     if compared_in(table_path) not in (None, path.name):
         plots_path.unlink(missing_ok=True)  # of the benchmark whose table is replaced
@@ -51,7 +51,7 @@ def main(argv=None):
         from inference_speed.speed_plots import plot_speed
 
         plot_speed(timed, comparison, plots_path, path.name)
-    print(f"{path}\n{format_comparison(timed, comparison)}")
+    print(f"{path}\n{format_backbones(timed, comparison)}")
     if len(failed):
         print("\nfailed:", *describe_failures(failed), sep="\n  ")
     print(f"\ncomparison: {table_path}")

@@ -31,7 +31,7 @@ def read_benchmark(path):
     Adds to the timed ones `ms` and `ms_p95`, milliseconds an image, and `rate`, images/s, all by
     the median. Raises UserError for a file that is no benchmark or has no timed case.
     """
-    table = read_table(path)
+    table = read_cases(path)
     missing = [name for name in REQUIRED if name not in table]
     if missing:
         raise UserError(
@@ -66,7 +66,7 @@ def read_benchmark(path):
     return table[fine].reset_index(drop=True), failed
 
 
-def read_table(path):
+def read_cases(path):
     if not path.is_file():
         raise UserError(f"no such file ({path}). Check --csv_file.")
     try:
@@ -75,7 +75,7 @@ def read_table(path):
         raise UserError(f"not a CSV ({path}). Choose a file of compute_inference_speed.") from None
 
 
-def compare(timed):
+def compare_backbones(timed):
     """One row a backbone, the quickest first: its best route, which is the one with the highest
     images/s at any batch size, and what that route reaches.
 
@@ -106,7 +106,7 @@ def compare_routes(cases):
     }
 
 
-def format_comparison(timed, comparison):
+def format_backbones(timed, comparison):
     """The comparison as lines for the terminal, under one that says what was timed and where."""
     lines = [
         f"{describe(timed)}\n",

@@ -179,7 +179,7 @@ def run_benchmark(args, path, rows):
             # nullable types: a failed case must not turn counts into 1.0
             write_csv(path, pd.DataFrame(rows, columns=COLUMNS).convert_dtypes())
             with tqdm.external_write_mode():
-                report(case_rows)
+                print_rows(case_rows)
             bar.update(len(case_rows) // len(args.routes))
 
 
@@ -241,7 +241,7 @@ HEADER = (
 )
 
 
-def report(rows):
+def print_rows(rows):
     """Print a line for each timed row, and one error line for those that failed alike."""
     import pandas as pd
 

@@ -31,8 +31,8 @@ def run_films(options, splits, n=N_FILMS):
 
     for split in splits:
         try:
-            folder, table = split_paths(options["data_dir"], split)
-            usable, left_out = read_labelled_folder(table, folder, options["male_value"])
+            places = split_paths(options["data_dir"], split)
+            usable, left_out = read_labelled_folder(*places, options["male_value"])
             rows = np.unique(np.linspace(0, len(usable) - 1, n).round().astype(int))
             films = read_films(usable.iloc[rows], left_out, options["img_size"], options["fit"])
         except UserError:

@@ -56,7 +56,7 @@ def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs
     with TemporaryDirectory() as folder:
         for name in routes:
             try:
-                predictors[name], columns[name] = prepare(
+                predictors[name], columns[name] = prepare_route(
                     name, model, Path(folder) / name, films, checks
                 )
             except Exception as error:  # out of memory, a missing package: the others go on
@@ -105,7 +105,7 @@ def get_checks(model, run, films, routes):
     return Checks(sample, predict_sample(compile_predictor(model), sample), calibration)
 
 
-def prepare(name, model, folder, films, checks):
+def prepare_route(name, model, folder, films, checks):
     """Save a model for a route, start that cold, and check the months it says. Returns (predictor,
     columns). ValueError when the months are too far from those of Keras."""
     route, (image, _) = ROUTES[name], films

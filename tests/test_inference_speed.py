@@ -18,7 +18,7 @@ from conftest import ROOT, check_error_line
 from inference_speed import analyze_inference_results as analyze
 from inference_speed import compute_inference_speed as compute
 from inference_speed import convert, routes, timing
-from inference_speed.comparison import compare, read_benchmark
+from inference_speed.comparison import compare_backbones, read_benchmark
 from util.backbones import BACKBONES
 from util.errors import UserError
 from util.runtimes import RUNTIMES
@@ -533,7 +533,7 @@ CASES = {
 
 def test_comparison_of_known_times(tmp_path):
     write_benchmark(tmp_path / "t.csv", CASES)
-    table = compare(read_benchmark(tmp_path / "t.csv")[0]).round(2).set_index("backbone")
+    table = compare_backbones(read_benchmark(tmp_path / "t.csv")[0]).round(2).set_index("backbone")
     assert table.index.tolist() == ["mobilenet", "vgg16"]  # the quickest first
     assert table["best_route"].tolist() == ["predict", "compiled"]
     assert table["best_throughput"].tolist() == [50, 10]

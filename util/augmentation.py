@@ -35,10 +35,38 @@ class Augmentation:
 
 
 STRENGTHS = {  # what --augment names
-    "none": Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0),
-    "light": Augmentation(10, 0.08, 0.03, 0.04, 2, 0.5, 0.12, 0.08, 6),
+    "none": Augmentation(
+        rotation=0,
+        zoom=0,
+        aspect=0,
+        shift=0,
+        shear=0,
+        flip=0,
+        gamma=0,
+        contrast=0,
+        brightness=0,
+    ),
+    "light": Augmentation(
+        rotation=10,
+        zoom=0.08,
+        aspect=0.03,
+        shift=0.04,
+        shear=2,
+        gamma=0.12,
+        contrast=0.08,
+        brightness=6,
+    ),
     "moderate": Augmentation(),
-    "strong": Augmentation(30, 0.25, 0.12, 0.12, 8, 0.5, 0.5, 0.3, 25),
+    "strong": Augmentation(
+        rotation=30,
+        zoom=0.25,
+        aspect=0.12,
+        shift=0.12,
+        shear=8,
+        gamma=0.5,
+        contrast=0.3,
+        brightness=25,
+    ),
 }
 
 

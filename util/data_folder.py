@@ -35,7 +35,7 @@ def split_folder(data_dir, split, clahe=False):
 
 
 def split_paths(data_dir, split, clahe=False):
-    """Return (image folder, table) of a split; UserError when either is missing."""
+    """Return (table, image folder) of a split; UserError when either is missing."""
     folder, table = split_folder(data_dir, split, clahe), Path(data_dir) / SPLITS[split].table
     if not Path(data_dir).is_dir():
         raise UserError(
@@ -48,7 +48,7 @@ def split_paths(data_dir, split, clahe=False):
                 f"{path.name} is missing ({path}). "
                 "Make the data folder with import_data.py, or see Data/README.md."
             )
-    return folder, table
+    return table, folder
 
 
 def cache_path(data_dir, cache_dir=None):

@@ -68,7 +68,7 @@ def evaluate(ensemble, ensembles, args):
     left_out = films[ensemble.canvases[0]].left_out
     out = new_folder(out)
     plots = write_evaluation(out, predictions, metrics, left_out, name)
-    report(metrics, describe(ensemble, name))
+    print_evaluation(metrics, describe(ensemble, name))
     report_left_out(left_out, f"named in {out / 'left_out.csv'}")
     print(f"\npredictions, metrics and plots: {out}")
     if args.show:
@@ -76,7 +76,7 @@ def evaluate(ensemble, ensembles, args):
     return predictions, out
 
 
-def compare(evaluations, args):
+def compare_runs(evaluations, args):
     """Compare two runs, each evaluated by `evaluate` on the same films; print the difference, and
     write it beside the evaluation of the first."""
     (first, out), (second, _) = evaluations
@@ -102,7 +102,7 @@ def calibrate(ensemble, args):
         print(f"note: {note}")
     ensemble.load(args.runtime, args.precision)
     predictions, _ = ensemble.predict_labelled(films, args.batch_size_eval)
-    hospital.check_months(predictions, args.calibrate)
+    hospital.check_not_years(predictions, args.calibrate)
     calibration, judged = fit_calibration(predictions, ensemble.sees_sex, always=True)
     if ensemble.label_counts:
         calibration["readings"] = judge_readings(with_readings(judged, ensemble.label_counts))
@@ -185,7 +185,7 @@ def compute_metrics(ensemble, predictions, films, args):
         notes.append("the ages look like years: multiply them by 12 if they are years")
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
         "views": ensemble.views,
-        **{name: int(np.count_nonzero(sign)) for name, sign in signs._asdict().items()},
+        **signs.numbers(),
         "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
         "models": [hash_file(member.run.model_path) for member in ensemble.members],
         "films": describe_films(ensemble, args)
@@ -219,7 +219,7 @@ def write_evaluation(out, predictions, metrics, left_out, name):
     return plot_errors(out / "plots", predictions, name)
 
 
-def report(metrics, title):
+def print_evaluation(metrics, title):
     """Print the errors, and what to know of them."""
     print(format_with_intervals(metrics, title))
     if "members" in metrics:

@@ -47,7 +47,7 @@ def fill_run(run, args):
         metrics, predictions = evaluate_splits(films, args, run)
         draw_run(run, history, predictions, films, args)
         run.write_json(METRICS, metrics)
-    report(run, metrics, args)
+    report_run(run, metrics, args)
     plots = sorted((run.folder / "plots").glob("*.png"))
     if args.show and plots:
         from util.plots import show_plots
@@ -149,7 +149,7 @@ def find_rates(run, args):
         plots.show_plots([plot])
 
 
-def report(run, metrics, args):
+def report_run(run, metrics, args):
     """Print the errors on the test split and what to do next."""
     over_views = f", mean of {args.tta_steps} views"
     titles = {

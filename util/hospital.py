@@ -90,7 +90,7 @@ def check_enough_films(films, per_sex, csv):
         )
 
 
-def check_months(predictions, csv):
+def check_not_years(predictions, csv):
     """UserError when labels look like years beside the months that are predicted."""
     if labels_in_years(predictions):
         raise UserError(

@@ -39,6 +39,10 @@ class Signs(NamedTuple):
     turned: np.ndarray
     inverted: np.ndarray
 
+    def numbers(self):
+        """How many films show each sign: {name: n}, ready for JSON."""
+        return {name: int(np.count_nonzero(sign)) for name, sign in self._asdict().items()}
+
 
 class Pixels:
     """Films of one size as if in one uint8 array `(n, size, size)`, held in shards that may be
@@ -84,8 +88,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
     names = [shard_path(part, img_size, fit, cache_dir) if cache_dir else None for part in parts]
     kept = [load_shard(name) for name in names]
     todo = sum(len(part) for part, known in zip(parts, kept, strict=True) if not known)
-    shards, failures = [], {}
-    signs = Signs(*(np.zeros(len(paths), kind) for kind in (bool, int, bool)))
+    shards, noted = [], []
     with (
         ThreadPoolExecutor(cores()) as pool,
         threadpool_limits(1, "blas"),  # else each thread of the pool starts as many of its own
@@ -96,7 +99,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
             disable=None if todo and label else True,
         ) as bar,
     ):
-        for number, (part, name, known) in enumerate(zip(parts, names, kept, strict=True)):
+        for part, name, known in zip(parts, names, kept, strict=True):
             known = known or load_shard(name)  # another process may have made it by now
             if known:
                 shard, notes = known
@@ -105,12 +108,21 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
                 if name and cacheable:
                     shard = save_shard(shard, notes, name)
             shards.append(shard)
-            first = number * SHARD_FILMS
-            failures |= {first + int(i): reason for i, reason in notes["failures"].items()}
-            for name, sign in signs._asdict().items():
-                for i, value in notes[name].items():
-                    sign[first + int(i)] = value
+            noted.append(notes)
+    failures, signs = join_notes(noted, len(paths))
     return Pixels(shards, np.arange(len(paths)), signs), failures
+
+
+def join_notes(noted, n):
+    """The failures {position: reason} and the Signs of `n` films, by the notes of `read_shard` on
+    each of their shards, in order."""
+    failures, signs = {}, Signs(*(np.zeros(n, kind) for kind in (bool, int, bool)))
+    for first, notes in zip(range(0, n, SHARD_FILMS), noted, strict=True):
+        failures |= {first + int(i): reason for i, reason in notes["failures"].items()}
+        for name, sign in signs._asdict().items():
+            for i, value in notes[name].items():
+                sign[first + int(i)] = value
+    return failures, signs
 
 
 def read_shard(paths, img_size, fit, pool, bar):

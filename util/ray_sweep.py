@@ -10,7 +10,7 @@ from pathlib import Path
 
 from util.errors import UserError, first_line
 from util.processes import python_path
-from util.sweep import train_run
+from util.sweep import train_in_process
 
 RETRIES = 3  # of a run whose worker was lost; it goes on from its last epoch
 
@@ -59,7 +59,7 @@ def train_on_ray(runs, address, gpus_per_run=None):
 def train_in(run, folder):
     """Train a run from the folder in which the sweep was started: its paths count from there."""
     os.chdir(folder)
-    train_run(run)
+    train_in_process(run)
 
 
 def connect(address):

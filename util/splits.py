@@ -3,7 +3,6 @@
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from clahe.enhance import complete_clahe
@@ -45,7 +44,7 @@ def load_splits(args, run):
 def describe_split(split, part, fit):
     """One line on the films of a split: how many there are, how many are whole or look turned or
     inverted, and what was left out."""
-    facts, odd = [f"{split:10s} {len(part):6d} films"], count_odd(part)
+    facts, odd = [f"{split:10s} {len(part):6d} films"], part.pixels.signs.numbers()
     if odd["whole"]:
         facts.append(f"{odd['whole']} whole: {NO_HAND}")
     if odd["turned"]:
@@ -55,13 +54,6 @@ def describe_split(split, part, fit):
     if len(part.left_out):
         facts.append(f"left out: {count_reasons(part.left_out)}")
     return ", ".join(facts)
-
-
-def count_odd(films):
-    """How many films were taken whole, look turned, and look inverted: {name of the sign: n}."""
-    return {
-        name: int(np.count_nonzero(sign)) for name, sign in films.pixels.signs._asdict().items()
-    }
 
 
 def read_splits(args, splits=tuple(SPLITS)):
@@ -153,7 +145,7 @@ def note_hand_crop(run, films):
             f"what turns and cuts films (hand_crop/) changed since the run was started ({run.folder}). "
             "Bring it back, or start a new run."
         )
-    odd = {split: count_odd(part) for split, part in films.items()}
+    odd = {split: part.pixels.signs.numbers() for split, part in films.items()}
     counts = {sign: {split: n[sign] for split, n in odd.items()} for sign in Signs._fields}
     add_to_config(run, {"hand_crop": networks | counts})
 

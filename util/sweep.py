@@ -89,14 +89,13 @@ def check_started_alike(run):
         )
 
 
-def check_data(runs):
+def check_films_exist(runs):
     """UserError, before a process starts, when runs that are to do would find no films: folders and
     tables of all splits are read once."""
     places = {(run.args.data_dir, run.args.male_value) for run in runs if not run.metrics}
     for data_dir, male_value in sorted(places, key=str):
         for split in SPLITS:
-            folder, table = split_paths(data_dir, split)
-            read_labelled_folder(table, folder, male_value)
+            read_labelled_folder(*split_paths(data_dir, split), male_value)
 
 
 def options_of(backbone, options):
@@ -144,7 +143,7 @@ def report_estimate(runs):
         print(f"in all about {format_time(seconds)}{note}, one by one here\n", flush=True)
 
 
-def train_run(run):
+def train_in_process(run):
     """Train a run in a process of its own, unless it is done; a failure is kept with its reason.
     The process goes on with a run that was started, and ends with the one that called this."""
     if run.metrics:

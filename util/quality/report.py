@@ -70,9 +70,9 @@ def summarize(audit):
         "serious": int((audit.flags["severity"] == SERIOUS).sum()),
         "to_look_at": int((audit.flags["severity"] == LOOK).sum()),
         "checks": checks,
-        "splits": [describe_split(audit, split) for split in audit.tables.rows["split"].unique()],
+        "splits": [split_numbers(audit, split) for split in audit.tables.rows["split"].unique()],
         "columns": records(audit.tables.columns.drop(columns="is_age")),
-        "films": describe_films(audit.films),
+        "films": film_kinds(audit.films),
         "notes": describe_notes(audit),
         "same_picture_means": {
             "exact": "the same pixels",
@@ -89,14 +89,14 @@ def name_flag(flag):
     return " ".join(word for word in (flag["split"], row, name, flag["detail"]) if word)
 
 
-def describe_split(audit, split):
+def split_numbers(audit, split):
     """Rows, usable films, and their sex and age (months) in a split."""
     usable = audit.usable[audit.usable["split"] == split]
     rows = int((audit.tables.rows["split"] == split).sum())
     return {"split": split, "rows": rows, "usable": len(usable), **describe_labels(usable)}
 
 
-def describe_films(films):
+def film_kinds(films):
     """Kinds of films by split: n, kind, depth in bits, sizes in pixels."""
     read = films[films["depth"] > 0]
     found = []

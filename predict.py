@@ -97,7 +97,8 @@ def check_together(parser, args):
 
 def letter_of(sex):
     """M or F for the words that a table may have as well."""
-    return {"MALE": "M", "FEMALE": "F"}.get(sex.upper(), sex.upper())
+    words = {"MALE": "M", "BOY": "M", "FEMALE": "F", "GIRL": "F"}
+    return words.get(sex.upper(), sex.upper())
 
 
 def main(argv=None):

@@ -31,7 +31,8 @@ class Films:
     """Films of one split: `table` (id, filename, path, sex, boneage in months), `pixels` of the
     same rows, and `left_out` (id, filename, reason) of the rows that could not be used.
 
-    `pixels` are Pixels or Features: both have a length, `[positions]` and `augmented`.
+    `pixels` are Pixels or Features: both have a length, `[positions]` and `augmented`, and Pixels
+    alone a `keep`.
     """
 
     table: pd.DataFrame

@@ -86,7 +86,7 @@ def textbook_turns(table, args):
 
 
 def ours(films, args):
-    """The same by this toolkit: a turn on all films, and one on one batch over and over."""
+    """Turns of this toolkit: a turn on all films, and one on one batch over and over."""
     from train_advanced import parse_args
     from util.build import build_from
     from util.optimizer import compile_model

@@ -37,7 +37,7 @@ def in_pixels(box, height, width):
 
 
 def find_boxes(images, layers):
-    """The same as shares of width and height, by a network of these `layers`.
+    """The boxes of `find_hands` as shares of width and height, by a network of these `layers`.
 
     A film and its mirror image must tell the same box, and one that a hand can fill.
     """

@@ -23,9 +23,9 @@ def orientation_version():
 
 
 def orientations(films):
-    """How films stand, a list of what `shrink` gives: by how many degrees each seems to be turned
-    against the clock from fingers up, 0, 90, 180 or 270 `(n,)`, and whether it seems to be inverted
-    `(n,)`; 0 and False where that is not certain."""
+    """How each film of a list, uint8 `(64, 64)` of `shrink`, stands: by how many degrees it seems
+    to be turned against the clock from fingers up, 0, 90, 180 or 270 `(n,)`, and whether it seems
+    to be inverted `(n,)`; 0 and False where that is not certain."""
     degrees, inverted = np.zeros(len(films), int), np.zeros(len(films), bool)
     for start in range(0, len(films), CHUNK):
         chunk = slice(start, start + CHUNK)

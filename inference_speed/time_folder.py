@@ -56,7 +56,10 @@ def main(argv=None):
         lambda: plain_loop(model, paths, size),
         lambda: as_predict(predict, paths, size, fit, args.batch_size_eval),
     )
-    names = ["imread and model.predict", f"predict.py, {args.runtime}, {describe_views(views)}"]
+    names = [
+        "OpenCV and model.predict, one by one",
+        f"predict.py, {args.runtime}, {describe_views(views)}",
+    ]
     print(format_turns(names, take_turns(ways, args.num_runs), len(paths)))
 
 
@@ -92,7 +95,7 @@ def plain_loop(model, paths, size):
 
 
 def as_predict(predict, paths, size, fit, batch_size):
-    """The same by what predict.py does."""
+    """Months of the films of a folder `(n,)`, as predict.py says them."""
     from util.pixel_cache import read_pixels
     from util.prediction import predict_months
 

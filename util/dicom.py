@@ -31,7 +31,7 @@ def is_dicom(data):
 
 
 def is_dicom_file(path):
-    """The same of a file; False when it can't be read."""
+    """Tell a DICOM file by its first bytes, see `is_dicom`; False when it can't be read."""
     try:
         with Path(path).open("rb") as file:
             return is_dicom(file.read(132))

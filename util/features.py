@@ -43,7 +43,7 @@ class Features:
         return self.views[0, positions]
 
     def augmented(self, positions, rng, ranges):
-        """The same, each film in a view of its own that `rng` chooses."""
+        """Features of the films at `positions`, each in a view that `rng` chooses: `(n, C)`."""
         return self.views[rng.integers(len(self.views), size=len(positions)), positions]
 
 
@@ -71,7 +71,7 @@ class ChangedFilms:
 
 
 def on_features(stage, args, run):
-    """The same stage with pooled features in place of pixels: of `args.feature_views` augmented
+    """A stage with pooled features in place of its pixels: of `args.feature_views` augmented
     views of each training film, and of validation films as they are. Its head is what trains."""
     started = time.perf_counter()
     read, network = feature_reader(stage.model), network_key(stage.model, args)
@@ -97,7 +97,7 @@ def training_views(pixels, args):
 
 
 def features_of(films, views, read, network, args):
-    """The same films with their features in `views`; each view is kept beside the pixel cache."""
+    """Films with their features in `views` as pixels; each view is kept beside the pixel cache."""
     folder, parts = cache_path(args.data_dir, args.cache_dir) / "features", []
     for number, view in enumerate(views, start=1):
         path = folder / f"{view_key(network, films, view, args)}.npy"

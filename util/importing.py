@@ -20,7 +20,7 @@ from util.stratify import spread_out
 
 # on a file system where that is the same file
 ALIKE = "its name differs from another film's in capital letters alone"
-LONGEST_NAME = 255  # bytes; what file systems can hold
+LONGEST_FILE_NAME = 255  # bytes; what file systems can hold
 
 
 # ---------------------------------------------------------------------------------------- splits
@@ -87,7 +87,7 @@ def place_films(films, max_side, ready):
         target = ready / SPLITS[split].folder / name
         if is_hidden(name):  # whoever lists the folder would not find it
             return "its id begins with a dot"
-        if len(os.fsencode(name)) > LONGEST_NAME:
+        if len(os.fsencode(name)) > LONGEST_FILE_NAME:
             return "its id is too long for the name of a file"
         try:
             if anew:

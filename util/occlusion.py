@@ -20,7 +20,7 @@ from util.film_files import stem_of
 
 PARTS = 11  # places of the hidden part in each direction
 SIDE = 6  # it is a sixth of the film wide, and moves by half of that
-LONGEST_NAME = 200  # bytes of the name of a picture; file systems take some 250
+LONGEST_STEM = 200  # bytes of the name of a picture; file systems take some 250
 BLUR = 1 / 16  # SD of the blur, as a share of the side of the film
 
 
@@ -101,6 +101,6 @@ def new_name(folder, shown):
     that is taken."""
     path = Path(shown)
     name = "_".join((*path.parts[:-1], stem_of(path)))
-    name = os.fsencode(name)[-LONGEST_NAME:].decode("utf-8", "ignore")
+    name = os.fsencode(name)[-LONGEST_STEM:].decode("utf-8", "ignore")
     pictures = numbered(folder / f"{name}.png", ".png")
     return next(picture for picture in pictures if not picture.exists())

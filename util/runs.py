@@ -36,7 +36,7 @@ FILM_LISTS = {  # id, sex and label of the films of each split
     "test": predictions_name("test"),
 }
 FILM_HASHES = "film_hashes.csv"  # in their place in a run that is shipped: split, film
-LOCK_TRIES, LOCK_PAUSE = 10, 0.3  # seconds: a training whose sweep was killed takes one to end
+LOCK_TRIES, LOCK_PAUSE = 10, 0.3  # and seconds: a training whose sweep was killed ends in one
 CALIBRATION = "calibration.json"  # fitted to the validation films when the training ended
 READINGS = "readings.json"  # labels of the training films, counted, where they tell of readers
 

@@ -61,7 +61,7 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
 
 
 def labels_of(table, path, male_value=None, need=("sex", "boneage")):
-    """The same of a table that was read from `path` by `read_table`."""
+    """The labels of a table that `read_table` read from `path`, as of `read_labels`."""
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
         if not columns[name]:

@@ -60,12 +60,10 @@ def main(argv=None):
     from util import importing, sources
     from util.data_folder import LEFT_OUT, SPLITS, new_data_folder
     from util.film_files import report_left_out
-    from util.identity import loose_name
     from util.split_table import next_step, print_splits
-    from util.tables import read_labels, years_note
+    from util.tables import years_note
 
-    test_ids = read_labels(args.test_ids, need=())["id"] if args.test_ids else pd.Series(dtype=str)
-    test_ids = test_ids[test_ids != ""]
+    test_ids = importing.read_ids(args.test_ids)
     with new_data_folder(args.data_dir) as work:
         opened = [sources.open_source(name, work) for name in args.source]
         films, left_out = sources.read_sources(opened, args.csv, args.male_value)
@@ -80,11 +78,9 @@ def main(argv=None):
     for note in years_note(films, "all films"):
         print(f"note: {note}")
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
-    tested = films["id"][films["split"] == "test"].map(loose_name)
-    unknown = test_ids[~test_ids.map(loose_name).isin(tested)]
-    if len(unknown):
+    if unknown := importing.ids_not_in_test(films, test_ids):
         print(
-            f"{len(unknown)} ids of --test_ids are of no film, or not of one alone, such as {unknown.iloc[0]}"
+            f"{len(unknown)} ids of --test_ids are of no film, or not of one alone, such as {unknown[0]}"
         )
     check = f"python check_nan_in_dfs.py --data_dir {quote(args.data_dir)}"
     print(f"\n{next_step(films['split'], check)}")

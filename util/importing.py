@@ -17,6 +17,7 @@ from util.identity import film_keys, loose_name, name_patients
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
 from util.stratify import spread_out
+from util.tables import read_labels
 
 # on a file system where that is the same file
 ALIKE = "its name differs from another film's in capital letters alone"
@@ -64,6 +65,17 @@ def are_named(ids, named):
     exact, loose = ids.isin(named), ids.map(loose_name)
     others = {loose_name(id_) for id_ in named if id_ not in set(ids)}
     return exact | (loose.isin(others) & ~loose.duplicated(keep=False))
+
+
+def read_ids(path):
+    """The ids of a table; none without a `path`."""
+    return [id_ for id_ in read_labels(path, need=())["id"] if id_] if path else []
+
+
+def ids_not_in_test(films, test_ids):
+    """Which of `test_ids` name no film of the test split, leading zeros aside."""
+    tested = set(films["id"][films["split"] == "test"].map(loose_name))
+    return [id_ for id_ in test_ids if loose_name(id_) not in tested]
 
 
 # ----------------------------------------------------------------------------------------- files

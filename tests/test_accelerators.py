@@ -24,7 +24,7 @@ from util.accelerators import single_precision
 from util.build import build_from
 from util.epoch_end import averaged_weights
 from util.errors import UserError
-from util.optimizer import compile_model, learning_rate, make_optimizer
+from util.optimizer import compile_model, make_optimizer, rate_schedule
 from util.runs import Run
 from util.saved_state import Progress, read_state, restore, write_state
 from util.training import batchnorm_mode, check_precision
@@ -156,7 +156,7 @@ def test_a_model_in_half_precision_is_saved_without_its_loss_and_its_schedule(fi
     monkeypatch.setattr("util.accelerators.precision", lambda args: "mixed_bfloat16")
     args = train_advanced_streamlined.parse_args([*TINY, *words])
     model = build_from(films, args)
-    compile_model(model, learning_rate(args, 1e-3, 100, 10), 100, films, args)
+    compile_model(model, rate_schedule(args, 1e-3, 100, 10), 100, films, args)
     saved = single_precision(model)
     assert not saved.compiled
     assert "wing" not in saved.to_json()

@@ -14,7 +14,7 @@ import train_baseline
 from inference_speed import compute_inference_speed
 from preprocessing import load_films
 from util.build import build_from
-from util.optimizer import compile_model, learning_rate
+from util.optimizer import compile_model, rate_schedule
 from util.phases import plan_phases
 from util.presets import PRESETS
 from util.runs import open_run
@@ -90,7 +90,7 @@ def what_training_starts_with(args, films):
     phases = []
     for phase in plan_phases(args):
         bn = choose_trainable(model, phase, args)
-        schedule = learning_rate(args, phase.lr, steps=100, steps_an_epoch=10)
+        schedule = rate_schedule(args, phase.lr, steps=100, steps_an_epoch=10)
         compile_model(model, schedule, 100, films, args)
         optimizer = model.optimizer.get_config()
         rates = [float(schedule(step)) for step in range(0, 100, 3)]

@@ -42,7 +42,7 @@ def average_decay(decay, steps):
     return min(decay, 1 - 10 / steps) if steps > 10 else 0.0
 
 
-def learning_rate(args, lr, steps, steps_an_epoch):
+def rate_schedule(args, lr, steps, steps_an_epoch):
     """The schedule of `steps` steps with peak or base learning rate `lr`: warm-up and
     cosine decay, or cycles."""
     if args.use_cyclical_lr:

@@ -62,6 +62,26 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
 
 def labels_of(table, path, male_value=None, need=("sex", "boneage")):
     """The labels of a table that `read_table` read from `path`, as of `read_labels`."""
+    columns = find_label_columns(table, path, need)
+    series = {name: table[found[0]] for name, found in columns.items() if found}
+    ids = ids_of(series["id"])
+    if "filename" in series:  # pandas takes an id such as NA for a gap
+        names = clean_text(series["filename"])
+        ids = ids.where(ids != "", ids_of(series["filename"]))
+    else:  # an id may be a path
+        names = clean_text(series["id"])
+        names = names.where(names.str.contains(r"[/\\]"), "")
+    patients = clean_text(series["patient"]).map(without_float) if "patient" in series else ""
+    months = {
+        name: read_months(series[name]) if name in series else np.nan for name in ("boneage", "age")
+    }
+    sex = read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan
+    return pd.DataFrame({"id": ids, "patient": patients, "filename": names, "sex": sex} | months)
+
+
+def find_label_columns(table, path, need):
+    """The columns of a table that mean what SYNONYMS name, {name: list, maybe empty}. NoLabels when
+    there is none for the id or a name of `need`, UserError when two have one name."""
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
         if not columns[name]:
@@ -72,25 +92,7 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
     for name in ("id", "filename", "patient", "age", *need):
         if columns[name] and f"{columns[name][0]}.1" in table:  # as pandas names a second one
             raise UserError(f"two columns are named {columns[name][0]} ({path}). Remove one.")
-    has_names, has_patients = columns["filename"], columns["patient"]
-    names, ids = clean_text(table[(has_names or columns["id"])[0]]), ids_of(table[columns["id"][0]])
-    if has_names:  # pandas takes an id such as NA for a gap
-        ids = ids.where(ids != "", ids_of(table[has_names[0]]))
-    if not has_names:
-        names = names.where(names.str.contains(r"[/\\]"), "")  # an id may be a path
-    patients = clean_text(table[has_patients[0]]).map(without_float) if has_patients else ""
-    return pd.DataFrame(
-        {
-            "id": ids,
-            "patient": patients,
-            "filename": names,
-            "sex": read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan,
-            **{
-                name: read_months(table[columns[name][0]]) if columns[name] else np.nan
-                for name in ("boneage", "age")
-            },
-        }
-    )
+    return columns
 
 
 def read_table(path):

@@ -27,7 +27,7 @@ from util.accelerators import devices_of
 from util.augmentation import STRENGTHS
 from util.epoch_end import EndOfEpoch
 from util.errors import UserError, enough_memory
-from util.optimizer import compile_model, learning_rate
+from util.optimizer import compile_model, rate_schedule
 from util.phases import plan_phases
 from util.prediction import compile_predictor, inputs_of
 from util.saved_state import read_state, restore, state_of
@@ -123,7 +123,7 @@ def prepare_phase(stage, phase, args, run):
     steps_an_epoch = steps_per_epoch(stage.films, args.batch_size)
     steps = steps_an_epoch * (phase.schedule_end - phase.schedule_start)  # of the learning rate
     bn = choose_trainable(stage.model, phase, args)
-    schedule = learning_rate(args, phase.lr, steps, steps_an_epoch)
+    schedule = rate_schedule(args, phase.lr, steps, steps_an_epoch)
     compile_model(stage.trained, schedule, steps, stage.films, args)
     trainable, total = count_parameters(stage.model)
     run.log(

@@ -154,7 +154,7 @@ def add_canvas_options(group):
         "--fit",
         choices=FITS,
         default="hand",
-        help="hand turns a clearly turned film upright, cuts it to the hand and squeezes it into the "
+        help="hand sets a clearly turned or inverted film right, cuts it to the hand and squeezes it into the "
         "square, stretch squeezes the whole film, pad keeps its aspect ratio",
     )
     fit.add_argument(

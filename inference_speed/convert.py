@@ -68,7 +68,7 @@ def convert(model, runtime, precision, path, sample=None):
             reason = first_line(error)
     raise UserError(
         f"the model can't be converted to {runtime}, {precision}: {reason}. "
-        "Compare the packages installed with requirements-optional.txt."
+        "Compare the packages installed with requirements-optional.txt, and look for free space."
     )
 
 

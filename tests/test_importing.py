@@ -263,6 +263,28 @@ def test_splits_that_the_names_tell_are_kept(tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize("pack", [lambda folder: folder, zipped])
+def test_splits_that_the_folders_of_a_source_tell_are_kept(tmp_path, pack):
+    """Below another folder as well; one that tells nothing is training."""
+    source = tmp_path / "films"
+    parts = {"train": range(1, 31), "Validation": range(31, 36), "test_set/a": range(36, 40)}
+    for name, numbers in parts.items():
+        make_films(source / "all" / name, numbers)
+    make_films(source / "more", [40])
+    make_table(source / "labels.csv", range(1, 41))
+    rows = read(run(tmp_path / "Data", "--source", pack(source)))
+    split = rows["split"].rename(index=int)
+    assert sorted(split.index[split == "val"]) == [*range(31, 36)]
+    assert sorted(split.index[split == "test"]) == [*range(36, 40)]
+
+
+def test_a_folder_of_a_source_that_alone_tells_a_split_splits_nothing(tmp_path):
+    make_films(tmp_path / "films" / "test", IDS)
+    make_table(tmp_path / "films" / "labels.csv", IDS)
+    rows = read(run(tmp_path / "Data", "--source", tmp_path / "films"))
+    assert rows["split"].value_counts().to_dict() == {"train": 32, "val": 4, "test": 4}
+
+
 def test_only_the_split_that_is_missing_is_drawn(tmp_path):
     training = make_source(tmp_path / "training", range(1, 41))
     validation = make_source(tmp_path / "validation", range(201, 211))

@@ -1,5 +1,6 @@
 """Run folders and files that several processes work on."""
 
+import errno
 import json
 from argparse import Namespace
 from pathlib import Path
@@ -8,7 +9,14 @@ import pandas as pd
 import pytest
 
 from util.errors import UserError, first_line
-from util.files import check_place, new_folder, remove_temporaries, write_new_csv, write_new_json
+from util.files import (
+    check_place,
+    new_folder,
+    remove_temporaries,
+    write_atomically,
+    write_new_csv,
+    write_new_json,
+)
 from util.run_options import changed_options, with_absolute_paths
 from util.runs import Run, find_folds, open_run, read_run
 from util.start import note_start
@@ -49,6 +57,30 @@ def test_paths_of_a_run_are_the_same_from_any_folder(tmp_path):
     assert named == {"data_dir": str(Path("none").resolve()), "weights": "none"}
     open_run(new_run(tmp_path, "b", "imagenet"), "").close()
     assert Run(tmp_path / "b").config["options"]["weights"] == "imagenet"
+
+
+def test_a_run_goes_on_where_its_films_were_moved(tmp_path):
+    """That they are the same is seen by what is in them: `note_data`."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    args = new_run(tmp_path, "a")
+    args.data_dir = str(old)
+    open_run(args, "").close()
+    args.data_dir, args.resume = str(new), True
+    with pytest.raises(UserError, match="other options .--data_dir"):  # the old ones are there
+        open_run(args, "")
+    old.rename(new)
+    open_run(args, "").close()
+    assert Run(tmp_path / "a").config["options"]["data_dir"] == str(new)
+
+
+def test_a_full_disk_tells_the_file(tmp_path):
+    def fill(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(tmp_path / "a.json", fill)
+    assert caught.value.filename == str(tmp_path / "a.json")
 
 
 def test_an_option_that_is_newer_than_a_run_counts_where_it_is_not_off():

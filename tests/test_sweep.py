@@ -256,6 +256,13 @@ def test_a_backbone_more_keeps_the_rows_of_the_others(first, sweep, inside):
     assert pd.read_csv(folder / "summary.csv")["backbone"].tolist() == ["mobilenet_v2"]
 
 
+def test_a_failure_stays_in_the_table_until_it_is_mended(first, sweep, inside):
+    process, folder = sweep("--summarise", backbones=["mobilenet"], by=inside)
+    table = pd.read_csv(folder / "summary.csv").set_index("backbone")
+    assert table["status"].to_dict() == {"mobilenet": "done", "xception": "failed"}
+    assert "error: xception failed: " in process.stdout
+
+
 def test_a_mistyped_sweep_is_not_summarised(inside, tmp_path):
     words = ["--results_dir", tmp_path, "--sweep", "typo", "--summarise"]
     process = inside("run_all_backbones.py", *words)

@@ -1,6 +1,7 @@
 """Tables of labels as they are found: headers, codings, ids and file names."""
 
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -403,6 +404,18 @@ def test_rows_left_out_have_their_reason(read, films):
         ["1", "duplicate id, another age"],
     ]
     assert left_out[["id", "reason"]].values.tolist() == [*reasons, ["", "no id"]]
+
+
+def test_an_id_with_an_ending_is_a_file_name(read, films):
+    """So that it tells films apart that differ in it alone; another ending will do."""
+    folder = films("1.png", "1.jpg", "3.tif")
+    labels = match_films(
+        read("id,boneage,sex\n1.png,84,F\n1.JPG,132,M\n3.png,100,F\n"), list_films(folder)
+    )
+    assert [Path(path).name for path in labels["path"]] == ["1.png", "1.jpg", "3.tif"]
+    labels = match_films(read("id,boneage,sex\n1.jpg,132,M\n1.png,84,F\n"), list_films(folder))
+    assert [Path(path).name for path in labels["path"]] == ["1.jpg", "1.png"]
+    assert labels["id"].tolist() == ["1", "1"]
 
 
 def test_a_folder_without_the_films_of_the_table_says_why(tmp_path, films):

@@ -439,6 +439,7 @@ def test_a_run_without_a_name_of_its_own_can_be_resumed(train, inside, unbroken,
     ("name", "words", "in_a_sweep", "told"),
     [
         ("interrupted", [], "", "--resume --run_name interrupted"),
+        ("nested/of two words", [], "", "--resume --run_name 'nested/of two words'"),
         ("interrupted_folds", ["--folds", "2"], "", "--run_name interrupted_folds"),
         ("interrupted_sweep", [], "1", "the same command of the sweep"),
     ],
@@ -513,6 +514,16 @@ def test_a_failed_start_does_not_take_the_name(train, inside, results, tmp_path)
     process, _ = train("mistyped", data_dir=tmp_path / "nowhere", by=inside)
     assert process.returncode == 2
     assert not (results / "mistyped").exists()
+
+
+def test_labels_that_are_all_alike_are_told(train, inside, phantoms, tmp_path):
+    data = copy_data(phantoms, tmp_path / "Data")
+    for path in data.glob("df_*.csv"):
+        pd.read_csv(path).assign(boneage=0).to_csv(path, index=False)
+    process, _ = train("all_alike", "--epochs_frozen", "1", data_dir=data, by=inside)
+    assert process.returncode == 0
+    assert "note: all training films are labelled 0 months: there is nothing" in process.stdout
+    assert "Warning" not in process.stderr
 
 
 @pytest.mark.parametrize("other", ["labels", "films"])

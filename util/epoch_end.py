@@ -73,8 +73,8 @@ class EndOfEpoch(keras.callbacks.Callback):
             }
         )
         self.stop_or_go_on(epoch)
-        self.report(epoch, logs, val_mae, better, seconds)
         self.save()
+        self.report(epoch, logs, val_mae, better, seconds)
 
     def measure_statistics(self, epoch):
         """BatchNorm statistics for these weights; training itself uses none."""

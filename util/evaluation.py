@@ -90,7 +90,7 @@ def calibrate(ensemble, args):
     (folder,) = ensemble.folders
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
-    check_place(path, "RUN")
+    check_place(path, "RUN, such as a copy (cp -r)")
     films, _ = read_films_to_evaluate(args, ensemble)
     first = films[ensemble.canvases[0]]
     hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)

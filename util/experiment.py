@@ -1,8 +1,7 @@
 """From options to a finished run: what every training script does, in the order of the README."""
 
-import os
 from argparse import Namespace
-from contextlib import closing
+from contextlib import closing, suppress
 
 from util.backbones import check_backbone, sees_sex
 from util.calibration import format_calibration
@@ -13,11 +12,18 @@ from util.final_evaluation import evaluate_splits
 from util.folds import run_folds
 from util.intervals import format_with_intervals
 from util.phases import plan_phases
-from util.processes import STARTED_BY_A_SWEEP
 from util.quiet import import_tensorflow
 from util.readings import format_kept
 from util.run_pictures import draw_run
-from util.runs import CALIBRATION, METRICS, READINGS, next_prediction, note_environment, open_run
+from util.runs import (
+    CALIBRATION,
+    METRICS,
+    READINGS,
+    how_to_resume,
+    next_prediction,
+    note_environment,
+    open_run,
+)
 from util.splits import load_splits
 from util.start import check_start, check_start_films
 from util.weights import starts_from_run
@@ -34,7 +40,13 @@ def run_experiment(args):
 def train_run(args):
     """Read the films, train, evaluate on validation and test, and fill the run folder."""
     with closing(open_run(args, f"{args.model_type}_{args.backbone}")) as run:
-        fill_run(run, args)
+        try:
+            fill_run(run, args)
+        except (KeyboardInterrupt, OSError):  # such as a full disk
+            if run.folder.exists() and not args.folds:
+                with suppress(OSError):
+                    run.log(f"stopped; to go on: {how_to_resume(args, run.folder.name)}")
+            raise
 
 
 def fill_run(run, args):
@@ -67,20 +79,10 @@ def read_and_train(run, args):
         films = load_splits(args, run)
         check_start_films(films, args, run)
         return films, train(prepare_stages(films, args, run), args, run)
-    except BaseException as error:
+    except BaseException:
         if not args.resume:
             run.discard()
-        if isinstance(error, KeyboardInterrupt) and run.folder.exists():
-            run.log(f"stopped; to go on: {how_to_resume(run, args)}")
         raise
-
-
-def how_to_resume(run, args):
-    """What to type after a training was stopped."""
-    if os.environ.get(STARTED_BY_A_SWEEP):
-        return "the same command of the sweep"
-    folder = run.folder.parent if args.folds else run.folder
-    return f"the same command with --resume --run_name {folder.name}"
 
 
 def check_options(args):

@@ -34,6 +34,9 @@ def write_atomically(path, write, give_name=Path.replace, flush=False):
         if flush:
             flush_to_disk(temporary)
         give_name(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk tells no name
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

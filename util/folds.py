@@ -33,6 +33,7 @@ from util.runs import (
     check_started,
     find_folds,
     fold_folder,
+    how_to_resume,
     next_prediction,
     predictions_name,
     with_time,
@@ -50,6 +51,10 @@ def run_folds(args, train_run):
         for fold_args in plan_folds(args, folder):
             say(f"\nfold {fold_args.fold} of {args.folds}", args)
             train_run(fold_args)
+    except KeyboardInterrupt:
+        if any(folder.glob("fold_*")):
+            say(f"stopped; to go on: {how_to_resume(args, folder.name)}", args)
+        raise
     finally:
         with suppress(OSError):  # a fold was trained
             folder.rmdir()

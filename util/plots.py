@@ -68,7 +68,9 @@ def plot_history(history, path):
         color=ORANGE,
     )
     top.margins(y=0.15)
-    top.set(ylabel="MAE (months)", yscale="log", title="Training history")
+    errors = history[["train_mae", "val_mae"]].to_numpy()
+    scale = "log" if errors.min() > 0 else "linear"
+    top.set(ylabel="MAE (months)", yscale=scale, title="Training history")
     top.yaxis.set_major_formatter(ScalarFormatter())
     top.yaxis.set_minor_formatter(ScalarFormatter())
     top.legend()
@@ -121,7 +123,8 @@ def plot_predicted_vs_true(predictions, path, title):
     error = predictions["error"].abs()
     interval = format_interval(mean_interval(error, predictions, least=0))
     figure, axis = subplots(figsize=(5.6, 5.6))
-    ends = np.array([0, 12 * np.ceil(predictions[["boneage", "predicted"]].max().max() / 12)])
+    most = predictions[["boneage", "predicted"]].max().max()
+    ends = np.array([0, 12 * max(1, np.ceil(most / 12))])
     axis.fill_between(ends, ends - 12, ends + 12, color=GREY, alpha=0.12, lw=0, label="12 months")
     axis.plot(ends, ends, color=GREY, lw=1)
     scatter_by_sex(axis, predictions, predictions["boneage"], predictions["predicted"])

@@ -28,6 +28,18 @@ def with_absolute_paths(options):
     return options | {name: str(Path(options[name]).resolve()) for name in names}
 
 
+def after_move(started, now):
+    """The options that a run was started with, paths that are gone replaced by those of now: what
+    is there is compared with what was when the run goes on (`note_data`, `note_start`)."""
+    paths = with_absolute_paths(started)
+    gone = [name for name in ("data_dir", "weights") if is_gone(paths.get(name))]
+    return started | {name: now[name] for name in gone if name in now}
+
+
+def is_gone(path):
+    return path not in (None, *NAMED_WEIGHTS) and not Path(path).exists()
+
+
 def check_same_options(started, now):
     """UserError when a run was started with other options than those of now."""
     changes = changed_options(started, now)
@@ -41,8 +53,8 @@ def check_same_options(started, now):
 def changed_options(started, now):
     """Which options of those that decide a result are not what they were when a run was started, in
     words; "" when all are. An option that has been added since counts only if it is on; a preset
-    doesn't, as all that it sets does."""
-    started = with_absolute_paths(started)
+    doesn't, as all that it sets does, nor does a path where nothing is any more."""
+    started = with_absolute_paths(after_move(started, now))
     keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
     keys = [key for key in keys if started.get(key) != now.get(key)]
     keys = [key for key in keys if key in started or now[key]]

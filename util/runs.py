@@ -5,6 +5,7 @@ calibration.json  readings.json  metrics.json  left_out.csv  plots/*.png  log.tx
 """
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -19,7 +20,8 @@ except ImportError:  # Windows
 from util.environment import environment
 from util.errors import UserError, first_line
 from util.files import TEMPORARY, quote, remove_temporaries, write_json, write_new_json
-from util.run_options import check_same_options, lasting_options
+from util.processes import STARTED_BY_A_SWEEP
+from util.run_options import after_move, check_same_options, lasting_options
 
 CONFIG, MODEL, METRICS = "config.json", "model.keras", "metrics.json"
 STATE = "state.npz"  # of training, to resume from
@@ -155,6 +157,8 @@ def open_run(args, name):
         check_same_options(started["options"], options)
         run.lock()
         remove_temporaries(run.folder)  # of a process that was killed
+        if run.metrics is None:
+            add_to_config(run, {"options": after_move(started["options"], options)})
         return run
     content = {"options": options, "command": sys.argv}
     check_free(run.folder)
@@ -170,6 +174,13 @@ def open_run(args, name):
         ) from None
     run.lock()
     return run
+
+
+def how_to_resume(args, name):
+    """What to type after a training was stopped; `name` is that of its folder."""
+    if os.environ.get(STARTED_BY_A_SWEEP):
+        return "the same command of the sweep"
+    return f"the same command with --resume --run_name {quote(args.run_name or name)}"
 
 
 def note_environment(run, devices):

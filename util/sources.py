@@ -132,6 +132,8 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
         films = match_films(labels, images)
         places = [source_of.get(path, sources[0]) for path in films["path"]]
         films["kind"] = [kind_told(table, source, table_first) for source in places]
+        if not films["kind"].any():
+            films["kind"] = kinds_of_folders(films["path"], [source.folder for source in places])
         films["row"] = [f"{table}, {line}" for line in labels.index]
         parts.append(films)
     return pd.concat(parts, ignore_index=True)
@@ -159,6 +161,16 @@ def kind_told(table, source, table_first):
     """The split that the names of a table and of a source tell, of which one counts first."""
     by_table, by_source = kind_of(table.stem), kind_of(source.name)
     return by_table or by_source if table_first else by_source or by_table
+
+
+def kinds_of_folders(paths, folders):
+    """The split that the folders of each film tell, those below its source in `folders`, the
+    nearest one first; "" for all where they tell fewer than two."""
+    kinds = []
+    for path, folder in zip(map(Path, paths), folders, strict=True):
+        inside = path.relative_to(folder).parts[:-1] if path.is_relative_to(folder) else ()
+        kinds.append(next(filter(None, map(kind_of, reversed(inside))), ""))
+    return kinds if len(set(filter(None, kinds))) > 1 else [""] * len(kinds)
 
 
 def as_named(words, sources):

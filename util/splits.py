@@ -35,6 +35,9 @@ def load_splits(args, run):
         run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
     note_data(run, {split: split_facts(part) for split, part in films.items()})
     trained = films["train"].table
+    if trained["boneage"].nunique() == 1:
+        ages = f"all training films are labelled {trained['boneage'].iloc[0]:g} months"
+        run.log(f"note: {ages}: there is nothing to learn from them")
     write_csv(run.path(FILM_LISTS["train"]), trained[label_columns(trained)])
     if args.fit == "hand":
         note_hand_crop(run, films)

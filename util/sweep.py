@@ -19,6 +19,7 @@ from util.files import write_atomically
 from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
 from util.run_options import changed_options, lasting_options
 from util.runs import CONFIG, Run
+from util.sweep_table import FAILURE
 
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
 TIME_TO_NOTICE, TIME_TO_STOP = 5, 30  # seconds
@@ -41,7 +42,7 @@ class SweepRun:
     @property
     def failure_file(self):
         """Holds why the last attempt at the run failed, for all jobs that work on the sweep."""
-        return self.folder.with_name(f"{self.backbone}_failure.txt")
+        return self.folder.with_name(FAILURE.format(self.backbone))
 
     @property
     def failure(self):

@@ -9,6 +9,8 @@ from util.metrics import format_interval
 from util.run_options import lasting_options
 from util.runs import METRICS, Run, best_row
 
+FAILURE = "{}_failure.txt"  # of a backbone: why its last run failed
+
 
 def check_sweep(folder):
     """UserError when there is no sweep of that name."""
@@ -31,9 +33,12 @@ def write_summary(folder, runs):
     rows = []
     if path.exists():
         known = read_summary(path)
-        there = known["backbone"].map(lambda name: (folder / name / METRICS).exists())
-        kept = (known["status"] == "done") & ~known["backbone"].isin(names) & there
-        rows = known[kept].to_dict("records")
+        evidence = {"done": f"{{}}/{METRICS}", "failed": FAILURE}
+        there = [
+            (folder / evidence[status].format(name)).exists() if status in evidence else False
+            for name, status in zip(known["backbone"], known["status"], strict=True)
+        ]
+        rows = known[there & ~known["backbone"].isin(names)].to_dict("records")
     for run in runs:
         metrics = run.metrics
         rows.append(summarise(run, metrics))

@@ -68,9 +68,10 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
     if "filename" in series:  # pandas takes an id such as NA for a gap
         names = clean_text(series["filename"])
         ids = ids.where(ids != "", ids_of(series["filename"]))
-    else:  # an id may be a path
+    else:  # an id may be a path, or the name of a file
         names = clean_text(series["id"])
-        names = names.where(names.str.contains(r"[/\\]"), "")
+        is_file = names.str.lower().str.endswith(tuple(IMAGE_ENDINGS))
+        names = names.where(is_file | names.str.contains(r"[/\\]"), "")
     patients = clean_text(series["patient"]).map(without_float) if "patient" in series else ""
     months = {
         name: read_months(series[name]) if name in series else np.nan for name in ("boneage", "age")

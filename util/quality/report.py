@@ -101,7 +101,7 @@ def film_kinds(films):
     read = films[films["depth"] > 0]
     found = []
     for (split, kind, depth), part in read.groupby(["split", "kind", "depth"], sort=False):
-        by_area = part.assign(area=part["width"] * part["height"]).sort_values("area")
+        by_area = part.assign(area=part["width"] * part["height"]).sort_values(["area", "width"])
         sizes = [
             f"{by_area['width'].iloc[k]} x {by_area['height'].iloc[k]}"
             for k in (len(part) // 2, 0, -1)

@@ -134,6 +134,17 @@ def test_folds_tell_their_errors_together(folds, phantoms):
     assert "out of fold: 60 films" in second.stdout
 
 
+def test_films_of_a_fold_are_found_where_the_data_folder_was_moved(
+    folds, phantoms, inside, tmp_path
+):
+    fold, data = folds[2] / "fold_1", shutil.copytree(phantoms, tmp_path / "moved")
+    words = ["--split", "val", "--data_dir", data, "--out", tmp_path / "out"]
+    process = inside("evaluate.py", fold, *words)
+    assert process.returncode == 0, process.stderr
+    told = read(tmp_path / "out" / "predictions.csv")
+    assert told["id"].tolist() == read(fold / "predictions_val.csv")["id"].tolist()
+
+
 def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, inside, tmp_path):
     folder = folds[2]
     process = inside("evaluate.py", folder, "--out", tmp_path / "out")

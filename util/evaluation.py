@@ -138,7 +138,9 @@ def read_split_to_evaluate(args, ensemble):
         "cache_dir": args.cache_dir,
         "clahe": clahe,
     }
-    if args.data_dir:
+    if args.data_dir and trained.get("folds") and args.split != "test":
+        if films := read_moved_fold(ensemble, args, reading):
+            return films
         trained = {}  # another folder has no folds
     if clahe and args.split == "val" and trained.get("folds"):
         raise UserError(
@@ -151,6 +153,23 @@ def read_split_to_evaluate(args, ensemble):
         canvas: load_trained_split(trained, data_dir, args.split, canvas, **reading)
         for canvas in ensemble.canvases
     }
+
+
+def read_moved_fold(ensemble, args, reading):
+    """The films of --split of a fold from --data_dir, {canvas: Films}; None where they are not
+    those that the fold had."""
+    config = ensemble.members[0].config
+    try:
+        films = {
+            canvas: load_trained_split(
+                config["options"], args.data_dir, args.split, canvas, **reading
+            )
+            for canvas in ensemble.canvases
+        }
+    except UserError:  # too few for folds
+        return None
+    known = config["data"][args.split]["fingerprint"]
+    return films if fingerprint(films[ensemble.canvases[0]].table) == known else None
 
 
 def keep_held_out(films, ensembles):

@@ -28,7 +28,7 @@ from util import epoch_end, runs
 from util.errors import UserError
 from util.phases import plan_phases
 from util.processes import STARTED_BY_A_SWEEP
-from util.runs import Run, open_run
+from util.runs import Run, best_row, open_run
 from util.saved_state import read_state
 from util.splits import check_splits_apart
 from util.training import batchnorm_mode, choose_trainable
@@ -514,6 +514,25 @@ def test_a_failed_start_does_not_take_the_name(train, inside, results, tmp_path)
     process, _ = train("mistyped", data_dir=tmp_path / "nowhere", by=inside)
     assert process.returncode == 2
     assert not (results / "mistyped").exists()
+
+
+def test_the_last_epoch_is_kept_on_request_and_nothing_else_changes(train_small):
+    """The rate is so high that an earlier epoch is the best."""
+    words = ["--epochs_finetune", "5", "--lr_finetune", "0.2", "--ema", "0"]
+    runs = {
+        name: train_small(f"keeps_{name}", "--keep_epoch", name, *words)
+        for name in ("best", "last")
+    }
+    history = {name: read_history(run) for name, run in runs.items()}
+    best = history["best"]["val_mae"].idxmin()
+    assert best < len(history["best"]) - 1, "an earlier epoch must be better"
+    assert history["best"]["val_mae"].equals(history["last"]["val_mae"])
+    assert best_row(history["best"]) == best
+    assert best_row(history["last"]) == len(history["last"]) - 1
+    for name, run in runs.items():
+        told = pd.read_csv(run / "predictions_val.csv")["error"].abs().mean()
+        epoch = history[name].loc[best_row(history[name])]
+        assert told == pytest.approx(epoch["val_mae"], abs=0.02)
 
 
 def test_labels_that_are_all_alike_are_told(train, inside, phantoms, tmp_path):

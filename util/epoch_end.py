@@ -59,7 +59,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.started
         with averaged_weights(self.model):
             self.measure_statistics(epoch)
-            val_mae, better = self.validate(epoch)
+            val_mae, kept = self.validate(epoch)
         self.progress.history.append(
             {
                 "epoch": epoch + 1,
@@ -68,13 +68,14 @@ class EndOfEpoch(keras.callbacks.Callback):
                 "loss": logs["loss"],
                 "train_mae": logs["mae"],
                 "val_mae": val_mae,
+                "kept": kept,
                 "lr": float(self.model.optimizer.learning_rate.numpy()),
                 "seconds": round(seconds, 2),
             }
         )
         self.stop_or_go_on(epoch)
         self.save()
-        self.report(epoch, logs, val_mae, better, seconds)
+        self.report(epoch, logs, val_mae, kept, seconds)
 
     def measure_statistics(self, epoch):
         """BatchNorm statistics for these weights; training itself uses none."""
@@ -84,19 +85,19 @@ class EndOfEpoch(keras.callbacks.Callback):
             measure_statistics(self.forward, batchnorm_layers(model), batches)
 
     def validate(self, epoch):
-        """Return the validation MAE in months, and whether it is the best on films of this size;
-        the best model on those of full size is saved."""
+        """Return the validation MAE in months, and whether this epoch is kept: it is the best on
+        films of this size, or --keep_epoch is "last"; on those of full size its model is saved."""
         table = predict_films(self.stage.predict, self.stage.val_films, self.args.batch_size_eval)
         val_mae = float(table["error"].abs().mean())
-        better = val_mae < self.progress.best_mae
-        if better:
+        kept = val_mae < self.progress.best_mae or self.args.keep_epoch == "last"
+        if kept:
             self.progress.best_mae, self.progress.best_epoch = val_mae, epoch
             if self.phase.img_size == self.args.img_size:
                 save_model(self.stage.model, self.run)
-        return val_mae, better
+        return val_mae, kept
 
     def stop_or_go_on(self, epoch):
-        """End the phase when `--patience` epochs of it brought nothing better; never that of small
+        """End the phase when `--patience` epochs of it kept none; never that of small
         films, in the middle of a schedule of the learning rate."""
         since = epoch - max(self.progress.best_epoch, self.phase.start - 1)
         ends = self.phase.end == self.phase.schedule_end
@@ -104,12 +105,12 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.progress.next_epoch = self.phase.end if stop else epoch + 1
         self.model.stop_training = bool(stop)
 
-    def report(self, epoch, logs, val_mae, better, seconds):
+    def report(self, epoch, logs, val_mae, kept, seconds):
         films = self.params["steps"] * self.films_a_step
         left = (self.phase.end - self.progress.next_epoch) * (time.perf_counter() - self.started)
         self.run.log(
             f"{self.phase.name:8s} epoch {epoch + 1:3d}/{self.phase.end}  "
-            f"train {logs['mae']:6.2f}  validation {val_mae:6.2f} months{'*' if better else ' '}  "
+            f"train {logs['mae']:6.2f}  validation {val_mae:6.2f} months{'*' if kept else ' '}  "
             f"{films / seconds:5.1f} films/s  {left / 60:.0f} min left in this phase"
             + ("  stops early" if self.model.stop_training else "")
         )

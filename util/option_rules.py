@@ -102,6 +102,7 @@ TRAINING_RULES = (
         lambda args: args.fold <= (args.folds or 0),
     ),
     Rule(("fold",), "without --run_name, the folder of all folds", lambda args: args.run_name),
+    Rule(("patience",), "with --keep_epoch last", lambda args: args.keep_epoch == "best"),
     Rule(
         ("use_clahe_val_test",),
         "with --folds: training films have no CLAHE copies",
@@ -111,6 +112,7 @@ TRAINING_RULES = (
         (
             "folds",
             "patience",
+            "keep_epoch",
             "use_tta",
             "tta_steps",
             "use_cyclical_lr",

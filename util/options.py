@@ -252,6 +252,13 @@ def add_phase_options(group):
         "small films runs to its end",
     )
     group.add_argument(
+        "--keep_epoch",
+        choices=("best", "last"),
+        default="best",
+        help="which epoch's model is kept: the best on validation films, or the last: where a run "
+        "goes on from a finished one epochs hardly differ, and the best of them is so by chance",
+    )
+    group.add_argument(
         "--feature_views",
         type=count(0, 3),
         default=0,

@@ -279,9 +279,12 @@ def find_folds(folder):
 
 
 def best_row(history):
-    """The label of the row of history.csv whose model was kept: the smallest validation error, of
-    the epochs on films of full size."""
-    return history["val_mae"][history["img_size"] == history["img_size"].max()].idxmin()
+    """The label of the row of history.csv whose model was kept: the last so marked of the epochs on
+    films of full size, in histories of earlier versions the smallest validation error."""
+    rows = history[history["img_size"] == history["img_size"].max()]
+    if "kept" not in rows:
+        return rows["val_mae"].idxmin()
+    return rows.index[rows["kept"].eq(True)][-1]
 
 
 def load_run_model(run):

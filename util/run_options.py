@@ -31,13 +31,13 @@ def with_absolute_paths(options):
 def after_move(started, now):
     """The options that a run was started with, paths that are gone replaced by those of now: what
     is there is compared with what was when the run goes on (`note_data`, `note_start`)."""
-    paths = with_absolute_paths(started)
-    gone = [name for name in ("data_dir", "weights") if is_gone(paths.get(name))]
-    return started | {name: now[name] for name in gone if name in now}
-
-
-def is_gone(path):
-    return path not in (None, *NAMED_WEIGHTS) and not Path(path).exists()
+    was, no_path = with_absolute_paths(started), (None, *NAMED_WEIGHTS)
+    moved = [
+        name
+        for name in ("data_dir", "weights")
+        if not {was.get(name), now.get(name)} & set(no_path) and not Path(was[name]).exists()
+    ]
+    return started | {name: now[name] for name in moved}
 
 
 def check_same_options(started, now):

@@ -209,13 +209,13 @@ def test_what_a_reader_would_say_is_told_where_all_folds_know_it(folds, tmp_path
         (run / "readings.json").write_text('{"labels": {"male": {"96": 1}, "female": {"94": 1}}}')
     path = runs[0] / "predictions_val.csv"
     read(path).assign(reading=96.0, patient="one").to_csv(path, index=False)
-    metrics = judge_folds(Run(folder), read_members(runs), views=1, seed=42)
+    metrics = judge_folds(Run(folder), read_members(runs), views=1)
     assert metrics["test"]["readings"]["n"] == 13
     assert set(read(folder / "predictions_test.csv")["reading"]) == {94, 96}
     assert "readings" not in metrics["out_of_fold"]  # of the second fold none is known
     assert (read(folder / "predictions_out_of_fold.csv")["patient"] == "one").sum() == 30
     (runs[1] / "readings.json").unlink()
-    assert "readings" not in judge_folds(Run(folder), read_members(runs), 1, 42)["test"]
+    assert "readings" not in judge_folds(Run(folder), read_members(runs), 1)["test"]
 
 
 def test_a_failed_start_leaves_no_folder(train, folds):

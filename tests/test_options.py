@@ -73,7 +73,7 @@ ELSEWHERE = {
     *("data_dir", "cache_dir", "results_dir", "run_name", "resume", "male_value"),
     *("use_clahe_val_test", "use_tta", "tta_steps", "find_lr", "patience", "weights"),
     *("fine_tune", "batch_size_eval", "verbose", "show", "folds", "fold", "feature_views"),
-    *("jit_compile", "strategy", "hold_layers"),
+    *("jit_compile", "strategy", "hold_layers", "keep_epoch"),
 }
 
 

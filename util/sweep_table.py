@@ -1,5 +1,6 @@
 """The table of a sweep, summary.csv: a row for each backbone, in errors, size and speed."""
 
+import numpy as np
 import pandas as pd
 
 from util.data_folder import SPLITS
@@ -10,6 +11,8 @@ from util.run_options import lasting_options
 from util.runs import METRICS, Run, best_row
 
 FAILURE = "{}_failure.txt"  # of a backbone: why its last run failed
+# what must be there for a row of an earlier command to stay, by its status
+EVIDENCE = {"done": f"{{}}/{METRICS}", "failed": FAILURE}
 
 
 def check_sweep(folder):
@@ -33,12 +36,11 @@ def write_summary(folder, runs):
     rows = []
     if path.exists():
         known = read_summary(path)
-        evidence = {"done": f"{{}}/{METRICS}", "failed": FAILURE}
-        there = [
-            (folder / evidence[status].format(name)).exists() if status in evidence else False
-            for name, status in zip(known["backbone"], known["status"], strict=True)
+        kept = [
+            row.status in EVIDENCE and (folder / EVIDENCE[row.status].format(row.backbone)).exists()
+            for row in known.itertuples()
         ]
-        rows = known[there & ~known["backbone"].isin(names)].to_dict("records")
+        rows = known[np.array(kept, bool) & ~known["backbone"].isin(names)].to_dict("records")
     for run in runs:
         metrics = run.metrics
         rows.append(summarise(run, metrics))

@@ -4,10 +4,10 @@
 
 Kernels are stored in half precision, which Keras reads like any other model, and the months of the
 run's validation films must stay the same. The run's calibration, counts of labels and errors go
-along, without films, ids, single labels or anything of the machine. With --film_hashes it holds a
-hash of id, sex and label of each film, by which evaluate.py knows films that the model has learned
-from. Who knows an id can work out the label from its hash: use it where films are public. Keras
-reads the model from version 3.8 on.
+along, without films, ids, single labels or anything of the machine, and a model card, README.md,
+tells them. With --film_hashes it holds a hash of id, sex and label of each film, by which
+evaluate.py knows films that the model has learned from. Who knows an id can work out the label from
+its hash: use it where films are public. Keras reads the model from version 3.8 on.
 """
 
 import io
@@ -44,6 +44,7 @@ NEWER = {  # settings of layers since Keras 3.8: what they are where nothing was
     "renorm_clipping": None,
     "renorm_momentum": 0.99,
 }
+CARD = "README.md"
 # of config.json
 KEPT = ("options", "data", "hand_crop", "start", "versions", "git_commit", "variables")
 
@@ -60,6 +61,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    from util.model_card import model_card
     from util.prediction import load_predictor
 
     run, config = read_run(args.run)
@@ -89,9 +91,11 @@ def main(argv=None):
                 shipped.write_json(name, content)
         if args.film_hashes:
             write_csv(shipped.path(FILM_HASHES), hash_splits(run))
+        shipped.path(CARD).write_text(model_card(shipped, out.name), encoding="utf-8")
         shipped.folder.rename(out)
     size = (out / MODEL).stat().st_size / 1e6
     print(f"{out}: {size:.2f} MB, {sample.title} up to {largest:.3f} months off")
+    print(f"next: complete the model card ({out / CARD})")
 
 
 def portable(config):

@@ -12,6 +12,7 @@ from conftest import ROOT, check_error_line
 
 from inference_speed import ship_model
 from util.errors import UserError
+from util.files import hash_file
 from util.held_out import trained_on
 from util.members import Member
 from util.metrics import read_predictions
@@ -49,8 +50,16 @@ def test_what_a_reader_would_say_goes_along(shipped, small_run):
 def test_no_path_of_the_machine_goes_along(shipped, phantoms):
     config = json.loads((shipped / "config.json").read_text())
     assert str(phantoms.parent) not in json.dumps(config)
+    assert str(phantoms.parent) not in (shipped / "README.md").read_text()
     assert config["options"]["data_dir"] == phantoms.name
     assert "command" not in config
+
+
+def test_its_card_tells_its_errors_and_the_hash_of_its_file(shipped):
+    card = (shipped / "README.md").read_text()
+    mae = json.loads((shipped / "metrics.json").read_text())["test"]["mae"]
+    assert f"| 13 | {mae:.2f} |" in card
+    assert hash_file(shipped / "model.keras") in card
 
 
 def test_it_knows_its_films_by_hashes_where_these_are_asked_for(shipped, small_run, tmp_path):

@@ -1,6 +1,5 @@
 """The model that ships: it predicts without being named, always the same, and its card is of it."""
 
-import hashlib
 import json
 
 import pandas as pd
@@ -9,6 +8,8 @@ from conftest import ROOT
 
 from predict import SHIPPED
 from util.metrics import format_interval
+from util.model_card import model_card
+from util.runs import Run
 
 FILM = ROOT / "tests" / "phantom.png"  # a drawn girl's hand of 137 months, no real film
 MONTHS = 144.3  # what the model says of it; it can't show that the model is good
@@ -39,27 +40,16 @@ def test_it_is_no_more_than_8_mb():
     assert (SHIPPED / "model.keras").stat().st_size <= 8e6
 
 
-def test_the_card_is_of_this_model():
-    digest = hashlib.sha256((SHIPPED / "model.keras").read_bytes()).hexdigest()
-    assert digest in (SHIPPED.parent / "README.md").read_text()
+def test_its_card_is_what_its_files_say():
+    assert (SHIPPED / "README.md").read_text() == model_card(Run(SHIPPED), SHIPPED.name)
 
 
-def test_the_errors_on_the_card_are_those_of_the_run():
-    metrics = json.loads((SHIPPED / "metrics.json").read_text())
-    found = metrics["test_tta"]
-    rows = {"all": found, "all, the film alone": metrics["test"]}
-    rows |= {"boys": found["by_sex"]["male"], "girls": found["by_sex"]["female"]}
-    for sex, name in (("male", "boys"), ("female", "girls")):
-        for band, row in found["by_sex_and_age"][sex].items():
-            rows |= {band: found["by_age"][band], f"{name}, {band}": row}
-    card = (SHIPPED.parent / "README.md").read_text().replace("**", "")
-    row = found["readings"]
-    change = format_interval(row["difference_ci95"], sign="+")
-    assert f"{row['mae']:.2f} {format_interval(row['mae_ci95'])} on the test films" in card
-    assert f"{row['difference']:+.2f} {change} against months" in card
-    for name, row in rows.items():
-        interval, bias = format_interval(row["mae_ci95"]), f"{row['bias']:+.2f}"
-        assert f"| {name} | {row['n']} | {row['mae']:.2f} | {interval} | {bias} |" in card
+def test_the_story_of_the_model_tells_its_errors():
+    found = json.loads((SHIPPED / "metrics.json").read_text())["test_tta"]
+    story = (SHIPPED.parent / "README.md").read_text()
+    hardest = found["by_sex_and_age"]["male"]["5-9 years"]
+    for row in (found, found["readings"], hardest):
+        assert f"{row['mae']:.2f} {format_interval(row['mae_ci95'])}" in story
 
 
 def test_it_knows_which_films_it_was_trained_on():

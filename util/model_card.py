@@ -1,0 +1,186 @@
+"""A model card (Mitchell et al. 2019): what a run knows of its model, as a page of Markdown.
+
+Every figure on it is one of the run's files: config.json, metrics.json, calibration.json and
+readings.json.
+"""
+
+import shlex
+
+from util.backbones import sees_sex
+from util.calibration import format_gain
+from util.files import hash_file
+from util.intervals import LEVEL
+from util.metrics import format_interval
+from util.options import training_parser
+from util.runs import CALIBRATION, MODEL
+from util.tta import count_views, describe_views, views_ending, views_key
+
+CHILDREN = {"male": "boys", "female": "girls"}
+# of an option: where files lie, and what says the same as options that are told
+UNTOLD = {"data_dir", "preset"}
+UNKNOWN = """\
+## What the run doesn't know
+
+To be told with the model, here or beside this page:
+
+- where its films come from (hospitals, years, machines, children), and what they and the model may be used for;
+- who labelled them, by which atlas, and how many readers saw each film;
+- whether test films had a part in choosing the recipe: the errors above are then a little too small;
+- errors on films from elsewhere: `python evaluate.py RUN --csv labels.csv --images films/`."""
+
+
+def model_card(run, name):
+    """The card of a finished run: Markdown, under a title."""
+    config, metrics = run.config, run.metrics
+    views = count_views(config["options"])
+    calibration = (run.read_json(CALIBRATION) or {}).get(views_key(views))
+    sex = " and the child's sex" if sees_sex(config["options"]["model_type"]) else ""
+    parts = [
+        f"# {name}",
+        f"Bone age in months from a hand radiograph{sex}. "
+        "**Research use only: not a medical device.**",
+        describe_model(run.model_path, config, metrics, views),
+        describe_films(config["data"]),
+        describe_training(config),
+        describe_errors(metrics, views),
+        describe_calibration(calibration, metrics["test" + views_ending(views)]),
+        UNKNOWN,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def describe_model(path, config, metrics, views):
+    options, mb = config["options"], path.stat().st_size / 1e6
+    size, fit = options["img_size"], options["fit"]
+    sex = ", and sex `(N, 1)`, 1 = male" if sees_sex(options["model_type"]) else ""
+    versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
+    facts = {
+        "network": f"{options['backbone']}, `--model_type {options['model_type']}`, "
+        f"{metrics['model']['parameters']:,} parameters",
+        "takes": f"films 0-255 `(N, {size}, {size}, 1)`, as "
+        f'`preprocessing.read_pixels(paths, {size}, "{fit}")` prepares them{sex}',
+        "gives": f"months `(N, 1)`; `predict.py` tells {describe_views(views)} of a film",
+        "file": f"`{MODEL}`, {mb:.2f} MB, SHA-256 `{hash_file(path)}`",
+        "made with": f"{versions}; commit `{config['git_commit']}`",
+    }
+    return format_table(["", ""], facts.items())
+
+
+def describe_films(data):
+    """The splits; what was done to films of `--fit hand` is in config.json."""
+    head = ["split", "films", "mean label (months)", "SD", "median", "fingerprint"]
+    rows = [
+        [
+            split,
+            f"{of['n']:,}",
+            *(f"{of[k]:.1f}" for k in ("mean", "sd", "median")),
+            of["fingerprint"],
+        ]
+        for split, of in data.items()
+    ]
+    return (
+        f"## Films\n\n{format_table(head, rows)}\n\n"
+        "(The fingerprint is a hash of ids, sexes and labels in their order.)"
+    )
+
+
+def describe_training(config):
+    """The command of the training, after those of the runs that it goes on from."""
+    steps = [config]
+    while "options" in steps[0].get("start", {}):
+        steps.insert(0, steps[0]["start"])
+    commands = [command_of(step["options"], number) for number, step in enumerate(steps, start=1)]
+    variables = [f"{name}={value}" for name, value in config.get("variables", {}).items()]
+    under = f"\n\nEnvironment variables: `{' '.join(variables)}`." if variables else ""
+    return "## Training\n\n```\n" + "\n".join(commands) + f"\n```{under}"
+
+
+def command_of(options, step):
+    """The command of a step of the training: the options that are not the defaults, and a name by
+    which the next step finds the run."""
+    defaults = vars(training_parser(None, enhancements=True).parse_args([]))
+    if step > 1:
+        options = options | {"weights": f"results/step_{step - 1}"}
+    words = ["python", "train_advanced_streamlined.py", "--run_name", f"step_{step}"]
+    for name, value in options.items():
+        if name not in UNTOLD and value is not None and value != defaults.get(name):
+            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return shlex.join(words)
+
+
+def describe_errors(metrics, views):
+    """Errors on test films in months, by sex and age, beside the median baseline."""
+    test, val = (metrics[split + views_ending(views)] for split in ("test", "val"))
+    rows = {f"**all**, {describe_views(views)}": test}
+    if views > 1:
+        rows["all, the film alone"] = metrics["test"]
+    if "readings" in test:
+        rows["all, as a reader would say"] = test["readings"]
+    rows |= {CHILDREN[sex]: row for sex, row in test["by_sex"].items()} | test["by_age"]
+    for sex, bands in test["by_sex_and_age"].items():
+        rows |= {f"{CHILDREN[sex]}, {band}": row for band, row in bands.items()}
+    rows[f"validation films, {describe_views(views)}"] = val
+    baseline = test["baseline"]
+    rows[f"median baseline (always {baseline['months']:.0f})"] = baseline | {"n": test["n"]}
+    head = ["test films", "n", "MAE", "95 % interval", "bias", "95 % interval"]
+    shares = (f"within {months} months {test[f'within_{months}']:.0%}" for months in (6, 12, 24))
+    r2 = "" if test["r2"] is None else f", R2 {test['r2']:.3f}"
+    return "\n\n".join(
+        [
+            "## Errors",
+            "In months, against labels of the kind that the films have.",
+            format_table(head, [error_cells(name, row) for name, row in rows.items() if row["n"]]),
+            f"RMSE {test['rmse']:.2f}{r2}, {', '.join(shares)}.",
+        ]
+    )
+
+
+def error_cells(name, row):
+    """A row of the table of errors; a baseline has no bias."""
+    bias = f"{row['bias']:+.2f}" if "bias" in row else "-"
+    bounds = row.get("bias_ci95")
+    interval = format_interval(row["mae_ci95"])
+    return [name, row["n"], f"{row['mae']:.2f}", interval, bias, format_interval(bounds, sign="+")]
+
+
+def describe_calibration(calibration, test):
+    """The lines by sex, and the intervals and how many test labels they hold."""
+    parts = ["## Linear correction and intervals"]
+    if not calibration or not calibration["gain"]:
+        parts.append("No linear correction: there were too few validation films.")
+    else:
+        kept = "is applied" if calibration["lines"] else "is not applied"
+        parts.append(f"A line for each sex {kept}: {format_gain(calibration['gain'])}.")
+        parts += [
+            f"- {CHILDREN[sex]}: {line['slope']:.3f} x months {line['intercept']:+.1f}, between "
+            f"{line['low']:.0f} and {line['high']:.0f}"
+            for sex, line in (calibration["lines"] or {}).items()
+        ]
+    if not test["intervals"]:
+        return "\n\n".join([*parts, "No intervals: there were too few validation films."])
+    head = [
+        "age that is predicted",
+        "half width (months)",
+        "test films",
+        "labels inside",
+        "95 % interval",
+    ]
+    rows = [
+        [
+            "all" if name == "all" else name,
+            f"{of['half_width']:.1f}",
+            of["n"],
+            f"{of['covered']:.0%}",
+            "[{:.0%}, {:.0%}]".format(*of["covered_ci95"]),
+        ]
+        for name, of in test["intervals"].items()
+        if name != "expected"
+    ]
+    told = f"{LEVEL} intervals, split-conformal by the age that is predicted:"
+    return "\n\n".join([*parts, told, format_table(head, rows)])
+
+
+def format_table(head, rows):
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)

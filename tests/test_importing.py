@@ -264,14 +264,17 @@ def test_splits_that_the_names_tell_are_kept(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("pack", [lambda folder: folder, zipped])
-def test_splits_that_the_folders_of_a_source_tell_are_kept(tmp_path, pack):
-    """Below another folder as well; one that tells nothing is training."""
-    source = tmp_path / "films"
+@pytest.mark.parametrize("name", ["films", "training_data"])
+@pytest.mark.parametrize("table", ["labels", "boneage-training-dataset"])
+def test_splits_that_the_folders_of_a_source_tell_are_kept(tmp_path, pack, name, table):
+    """Below another folder as well; one that tells nothing is training. The one split that the name
+    of a table or source tells is then no split."""
+    source = tmp_path / name
     parts = {"train": range(1, 31), "Validation": range(31, 36), "test_set/a": range(36, 40)}
     for name, numbers in parts.items():
         make_films(source / "all" / name, numbers)
     make_films(source / "more", [40])
-    make_table(source / "labels.csv", range(1, 41))
+    make_table(source / f"{table}.csv", range(1, 41))
     rows = read(run(tmp_path / "Data", "--source", pack(source)))
     split = rows["split"].rename(index=int)
     assert sorted(split.index[split == "val"]) == [*range(31, 36)]

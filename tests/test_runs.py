@@ -18,7 +18,7 @@ from util.files import (
     write_new_json,
 )
 from util.run_options import changed_options, with_absolute_paths
-from util.runs import Run, find_folds, open_run, read_run
+from util.runs import Run, best_row, find_folds, note_move, open_run, read_run
 from util.start import note_start
 
 
@@ -74,8 +74,11 @@ def test_a_run_goes_on_where_its_films_were_moved(tmp_path):
     with pytest.raises(UserError, match="--weights .*gone.h5 -> imagenet"):
         open_run(args, "")
     args.weights = str(tmp_path / "moved.h5")
-    open_run(args, "").close()
-    assert Run(tmp_path / "a").config["options"]["data_dir"] == str(new)
+    run = open_run(args, "")
+    assert run.config["options"]["data_dir"] == str(old)  # they may be others
+    note_move(run, args)
+    run.close()
+    assert run.config["options"]["data_dir"] == str(new)
 
 
 def test_a_full_disk_tells_the_file(tmp_path):
@@ -87,9 +90,27 @@ def test_a_full_disk_tells_the_file(tmp_path):
     assert caught.value.filename == str(tmp_path / "a.json")
 
 
+def test_a_full_disk_as_numpy_tells_of_it(tmp_path):
+    def fill(path):
+        raise OSError("110592 requested and 61312 written")
+
+    with pytest.raises(OSError, match="^110592 requested and 61312 written$"):
+        write_atomically(tmp_path / "a.npy", fill)
+
+
+def test_the_kept_epoch_of_a_history_that_began_in_an_earlier_version():
+    history = pd.DataFrame(
+        {"img_size": 64, "val_mae": [9.0, 8.0, 8.5], "kept": [None, None, False]}
+    )
+    assert best_row(history) == 1
+    assert best_row(history.drop(columns="kept")) == 1
+    assert best_row(history.assign(kept=[None, None, True])) == 2
+
+
 def test_an_option_that_is_newer_than_a_run_counts_where_it_is_not_off():
     started = {"lr": 0.1, "preset": None}
-    assert changed_options(started, {"lr": 0.1, "preset": "demo", "grain": 0.0}) == ""
+    off = {"preset": "demo", "grain": 0.0, "keep_epoch": "best"}
+    assert changed_options(started, {"lr": 0.1} | off) == ""
     assert changed_options(started, {"lr": 0.1, "preset": None, "grain": 12.0}).startswith(
         "--grain"
     )

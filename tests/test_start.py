@@ -110,7 +110,7 @@ def test_a_run_that_was_chosen_on_the_test_films_says_so(go_on, phantoms, tmp_pa
     swap(data, ("df_val.csv", "df_test.csv"), ("validation", "test"))
     process, _ = go_on(data_dir=data)
     assert process.returncode == 0, process.stderr
-    assert "start from was chosen on 12 of 12 test films" in process.stdout
+    assert "12 of 12 test films were validation films of the run to start from" in process.stdout
 
 
 @pytest.mark.parametrize(

@@ -415,7 +415,10 @@ def test_an_id_with_an_ending_is_a_file_name(read, films):
     assert [Path(path).name for path in labels["path"]] == ["1.png", "1.jpg", "3.tif"]
     labels = match_films(read("id,boneage,sex\n1.jpg,132,M\n1.png,84,F\n"), list_films(folder))
     assert [Path(path).name for path in labels["path"]] == ["1.jpg", "1.png"]
-    assert labels["id"].tolist() == ["1", "1"]
+    assert labels["id"].tolist() == ["1_jpg", "1_png"]
+    usable, left_out = split_usable(labels)
+    assert (len(usable), len(left_out)) == (2, 0)
+    assert read("id,boneage,sex\n1.png,84,F\n1,84,F\n")["id"].tolist() == ["1", "1"]
 
 
 def test_a_folder_without_the_films_of_the_table_says_why(tmp_path, films):

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 from argparse import Namespace
 from contextlib import contextmanager, nullcontext
 from unittest.mock import patch
@@ -565,3 +566,35 @@ def test_other_data_can_not_be_resumed(train, inside, phantoms, unbroken, result
     (results / name / "config.json").write_text(json.dumps(config))
     process, _ = train(name, "--resume", data_dir=data, by=inside)
     check_error_line(process, "train changed since")
+
+
+def test_after_a_wrong_folder_a_moved_run_goes_on_with_the_right_one(
+    train, inside, phantoms, unbroken, results, tmp_path
+):
+    run = results / "moved"
+    run.mkdir()
+    shutil.copy(unbroken / "state.npz", run)
+    shutil.copy(unbroken / "model.keras", run)
+    config = json.loads((unbroken / "config.json").read_text())
+    config["options"]["data_dir"] = str(tmp_path / "gone")
+    (run / "config.json").write_text(json.dumps(config))
+    wrong = copy_data(phantoms, tmp_path / "Wrong")
+    table = pd.read_csv(wrong / "df_val.csv")
+    table.assign(boneage=table["boneage"] / 2).to_csv(wrong / "df_val.csv", index=False)
+    process, _ = train("moved", "--resume", data_dir=wrong, by=inside)
+    check_error_line(process, "val changed since")
+    process, _ = train("moved", "--resume", data_dir=phantoms, by=inside)
+    assert process.returncode == 0, process.stderr
+    assert json.loads((run / "config.json").read_text())["options"]["data_dir"] == str(phantoms)
+
+
+def test_with_a_full_disk_folds_say_how_to_go_on(train, inside, monkeypatch):
+    def fill(*of_run):
+        write_state(*of_run)
+        raise OSError(28, "No space left on device", "state.npz")
+
+    write_state = epoch_end.write_state
+    monkeypatch.setattr(epoch_end, "write_state", fill)
+    process, _ = train("full", "--folds", "2", by=inside)
+    assert process.returncode == 2
+    assert "to go on: the same command with --resume --run_name full\n" in process.stdout

@@ -12,6 +12,7 @@ from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
 from util.canvases import NO_HAND, look_at, odd_notes, pixels_of, sets_right
+from util.data_folder import split_paths
 from util.ensemble import Ensemble, choose_views, hand_crop_notes
 from util.environment import environment
 from util.errors import UserError
@@ -53,7 +54,7 @@ def make_ensembles(args):
 def evaluate(ensemble, ensembles, args):
     """Evaluate one of the ensembles that are compared; print and write what was found. Returns the
     predictions and the folder that they are in."""
-    films, name = read_films_to_evaluate(args, ensemble)
+    films, name = read_films_to_evaluate(args, ensemble, ensembles)
     if args.held_out:
         films, name = keep_held_out(films, ensembles), f"{name}_held_out"
     if args.runtime != "keras":
@@ -91,7 +92,7 @@ def calibrate(ensemble, args):
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
     check_place(path, "RUN, such as a copy (cp -r)")
-    films, _ = read_films_to_evaluate(args, ensemble)
+    films, _ = read_films_to_evaluate(args, ensemble, [ensemble])
     first = films[ensemble.canvases[0]]
     hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
     report_left_out(first.left_out)
@@ -117,19 +118,20 @@ def calibrate(ensemble, args):
 # ------------------------------------------------------------------------------------------ films
 
 
-def read_films_to_evaluate(args, ensemble):
-    """Read the films that the options name. Returns ({canvas: Films}, name of the set)."""
+def read_films_to_evaluate(args, ensemble, ensembles):
+    """Read the films that the options name for one of the ensembles that are compared. Returns
+    ({canvas: Films}, name of the set)."""
     if csv := args.csv or args.calibrate:
         usable, left_out = read_labelled_folder(csv, args.images, args.male_value)
         return {
             canvas: read_films(usable, left_out, *canvas, args.cache_dir)
             for canvas in ensemble.canvases
         }, Path(csv).stem
-    films = read_split_to_evaluate(args, ensemble)
+    films = read_split_to_evaluate(args, ensemble, ensembles)
     return films, f"{args.split}_clahe" if args.use_clahe_val_test else args.split
 
 
-def read_split_to_evaluate(args, ensemble):
+def read_split_to_evaluate(args, ensemble, ensembles):
     """Read the films of --split, as the runs had it, on each of their canvases."""
     trained = ensemble.members[0].options
     data_dir, clahe = args.data_dir or trained["data_dir"], args.use_clahe_val_test
@@ -139,7 +141,7 @@ def read_split_to_evaluate(args, ensemble):
         "clahe": clahe,
     }
     if args.data_dir and trained.get("folds") and args.split != "test":
-        if films := read_moved_fold(ensemble, args, reading):
+        if films := read_moved_fold(args, ensemble, ensembles, reading):
             return films
         trained = {}  # another folder has no folds
     if clahe and args.split == "val" and trained.get("folds"):
@@ -155,21 +157,25 @@ def read_split_to_evaluate(args, ensemble):
     }
 
 
-def read_moved_fold(ensemble, args, reading):
+def read_moved_fold(args, ensemble, ensembles, reading):
     """The films of --split of a fold from --data_dir, {canvas: Films}; None where they are not
-    those that the fold had."""
+    those that all the runs had."""
     config = ensemble.members[0].config
-    try:
-        films = {
-            canvas: load_trained_split(
-                config["options"], args.data_dir, args.split, canvas, **reading
-            )
-            for canvas in ensemble.canvases
-        }
-    except UserError:  # too few for folds
+    members = [member for other in ensembles for member in other.members]
+    known = {member.config["data"][args.split]["fingerprint"] for member in members}
+    pool = ("train", "val")
+    usable = [
+        read_labelled_folder(*split_paths(args.data_dir, split), reading["male_value"])[0]
+        for split in pool
+    ]
+    too_few = sum(map(len, usable)) < sum(config["data"][split]["n"] for split in pool)
+    if len(known) > 1 or too_few:
         return None
-    known = config["data"][args.split]["fingerprint"]
-    return films if fingerprint(films[ensemble.canvases[0]].table) == known else None
+    films = {
+        canvas: load_trained_split(config["options"], args.data_dir, args.split, canvas, **reading)
+        for canvas in ensemble.canvases
+    }
+    return films if fingerprint(films[ensemble.canvases[0]].table) in known else None
 
 
 def keep_held_out(films, ensembles):

@@ -22,6 +22,7 @@ from util.runs import (
     how_to_resume,
     next_prediction,
     note_environment,
+    note_move,
     open_run,
 )
 from util.splits import load_splits
@@ -78,7 +79,9 @@ def read_and_train(run, args):
         note_environment(run, device_names())
         films = load_splits(args, run)
         check_start_films(films, args, run)
-        return films, train(prepare_stages(films, args, run), args, run)
+        stages = prepare_stages(films, args, run)
+        note_move(run, args)
+        return films, train(stages, args, run)
     except BaseException:
         if not args.resume:
             run.discard()

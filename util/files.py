@@ -35,7 +35,8 @@ def write_atomically(path, write, give_name=Path.replace, flush=False):
             flush_to_disk(temporary)
         give_name(temporary, path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk tells no name
+        if error.errno and not error.filename:  # a full disk tells no name
+            error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,7 +7,8 @@
 
 Training and validation films are pooled and divided anew (`fold_films`); the test
 split is the same for all. An out-of-fold prediction comes from a model whose weights never saw the
-film, though the epoch that was kept is the one with the smallest error on the held-out part.
+film, though the epoch that is kept is the one with the smallest error on the held-out part, unless
+it is the last (--keep_epoch).
 """
 
 from argparse import Namespace
@@ -51,7 +52,7 @@ def run_folds(args, train_run):
         for fold_args in plan_folds(args, folder):
             say(f"\nfold {fold_args.fold} of {args.folds}", args)
             train_run(fold_args)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, OSError):  # such as a full disk
         if any(folder.glob("fold_*")):
             say(f"stopped; to go on: {how_to_resume(args, folder.name)}", args)
         raise
@@ -138,10 +139,11 @@ def report_folds(run, folds, args):
         if name in metrics:
             run.log(format_with_intervals(metrics[name], title))
     run.log(format_folds(metrics["folds"]))
-    run.log(
-        "note: each fold chose its best epoch on the films that it held out, so that errors out of "
-        "fold are a little too small; those on test films are not"
-    )
+    if args.keep_epoch == "best":
+        run.log(
+            "note: each fold chose its best epoch on the films that it held out, so that errors out "
+            "of fold are a little too small; those on test films are not"
+        )
     run.log(f"\nfolder of the folds {run.folder}")
     run.log(next_prediction(run.folder, sees_sex(args.model_type)))
 

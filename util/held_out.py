@@ -27,8 +27,8 @@ def held_out(ensemble, table):
         )
     if (chosen & ~fitted).any():
         notes.append(
-            f"the best epoch was chosen on {(chosen & ~fitted).sum()} of these films: their errors "
-            "may come out too small"
+            f"{(chosen & ~fitted).sum()} of these films were for validation, to choose an epoch by: "
+            "their errors may come out too small"
         )
     return ~np.any([fitted, chosen, *trained], axis=0), notes
 
@@ -101,7 +101,7 @@ def fitted_to(ensemble, table, validated):
 
 
 def validated_on(member, table):
-    """Which films `(n,)` of a table are validation films of a member: they chose its best epoch."""
+    """Which films `(n,)` of a table are validation films of a member, which chose its epoch."""
     return are_films_of(member.run, member.config["data"], "val", table)
 
 

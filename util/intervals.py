@@ -26,8 +26,8 @@ def fit_half_widths(predictions):
     Returns {"all" or band: {"n" films, "months", "of": "all" or band}}, None below 9 children:
     films of one child err alike, and are no more than one where they are counted.
 
-    Validation films also choose the best epoch, so that the widths are a little too narrow; the
-    coverage on test films says by how much.
+    Validation films may have chosen the epoch as well, so that the widths are a little too narrow;
+    the coverage on test films says by how much.
     """
     if count_people(predictions) < FEWEST_FOR_INTERVALS:
         return None

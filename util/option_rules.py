@@ -24,8 +24,8 @@ SINGLE_VIEW = Rule(
     "with --use_tta on a single view: give --tta_steps 2 or more",
     lambda args: args.tta_steps != 1 or not args.use_tta,
 )
-# typing one of these values is never an error
-OFF = (None, False, 0, "none", "auto")
+# values that change nothing: typing one is never an error
+OFF = (None, False, 0, "none", "auto", "best")
 TRAINING_RULES = (
     Rule(
         ("lr", "feature_views"), "without --epochs_frozen above 0", lambda args: args.epochs_frozen

@@ -50,7 +50,7 @@ def save(figure, path):
 
 @rc_context(STYLE)
 def plot_history(history, path):
-    """MAE in months and learning rate by epoch, all phases; the best epoch is marked, of those on
+    """MAE in months and learning rate by epoch, all phases; the epoch that was kept is marked, one on
     films of full size."""
     figure, (top, bottom) = subplots(2, 1, figsize=(7, 5.5), sharex=True, height_ratios=[3, 1])
     epochs = history["epoch"]

@@ -4,6 +4,7 @@ those of now where it goes on."""
 from pathlib import Path
 
 from util.errors import UserError
+from util.option_rules import OFF
 from util.weights import NAMED_WEIGHTS
 
 # Options that may differ when a run goes on: none of them changes a result.
@@ -57,5 +58,5 @@ def changed_options(started, now):
     started = with_absolute_paths(after_move(started, now))
     keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
     keys = [key for key in keys if started.get(key) != now.get(key)]
-    keys = [key for key in keys if key in started or now[key]]
+    keys = [key for key in keys if key in started or now[key] not in OFF]
     return ", ".join(f"--{key} {started.get(key)} -> {now.get(key)}" for key in keys)

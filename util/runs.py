@@ -157,8 +157,6 @@ def open_run(args, name):
         check_same_options(started["options"], options)
         run.lock()
         remove_temporaries(run.folder)  # of a process that was killed
-        if run.metrics is None:
-            add_to_config(run, {"options": after_move(started["options"], options)})
         return run
     content = {"options": options, "command": sys.argv}
     check_free(run.folder)
@@ -200,6 +198,13 @@ def note_environment(run, devices):
             f"note: the run began with other {', '.join(changed)} (config.json): its months may "
             "differ a little from those of an unbroken run"
         )
+
+
+def note_move(run, args):
+    """Keep in config.json where data and weights of a run that goes on are now, when it is known
+    that they are what they were."""
+    options = after_move(run.config["options"], lasting_options(args))
+    add_to_config(run, {"options": options})
 
 
 def check_resume(args):
@@ -280,11 +285,10 @@ def find_folds(folder):
 
 def best_row(history):
     """The label of the row of history.csv whose model was kept: the last so marked of the epochs on
-    films of full size, in histories of earlier versions the smallest validation error."""
+    films of full size; where none is, as in earlier versions, the smallest validation error."""
     rows = history[history["img_size"] == history["img_size"].max()]
-    if "kept" not in rows:
-        return rows["val_mae"].idxmin()
-    return rows.index[rows["kept"].eq(True)][-1]
+    kept = rows.index[rows["kept"].eq(True)] if "kept" in rows else []
+    return kept[-1] if len(kept) else rows["val_mae"].idxmin()
 
 
 def load_run_model(run):

@@ -115,6 +115,8 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
     none, and `row`: the table and the line in it.
 
     The name of a film's table counts before that of its source, unless `table_first` is False.
+    Where these tell one split at most, folders count that tell two or more: a table or source named
+    "training" may hold all films.
     Tables that lack a needed column or have no rows are skipped; NoLabels when none is left.
     UserError for a file that is no table, and for two tables of one split.
     """
@@ -132,11 +134,14 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
         films = match_films(labels, images)
         places = [source_of.get(path, sources[0]) for path in films["path"]]
         films["kind"] = [kind_told(table, source, table_first) for source in places]
-        if not films["kind"].any():
-            films["kind"] = kinds_of_folders(films["path"], [source.folder for source in places])
         films["row"] = [f"{table}, {line}" for line in labels.index]
         parts.append(films)
-    return pd.concat(parts, ignore_index=True)
+    films = pd.concat(parts, ignore_index=True)
+    if not tell_splits(films["kind"]):
+        places = [source_of.get(path, sources[0]).folder for path in films["path"]]
+        kinds = kinds_of_folders(films["path"], places)
+        films["kind"] = kinds if tell_splits(kinds) else films["kind"]
+    return films
 
 
 def tables_with_labels(sources, tables, male_value):
@@ -165,12 +170,17 @@ def kind_told(table, source, table_first):
 
 def kinds_of_folders(paths, folders):
     """The split that the folders of each film tell, those below its source in `folders`, the
-    nearest one first; "" for all where they tell fewer than two."""
+    nearest one first; "" where they tell none."""
     kinds = []
     for path, folder in zip(map(Path, paths), folders, strict=True):
         inside = path.relative_to(folder).parts[:-1] if path.is_relative_to(folder) else ()
         kinds.append(next(filter(None, map(kind_of, reversed(inside))), ""))
-    return kinds if len(set(filter(None, kinds))) > 1 else [""] * len(kinds)
+    return kinds
+
+
+def tell_splits(kinds):
+    """Whether films are of two splits or more by their `kinds`."""
+    return len(set(kinds) - {""}) > 1
 
 
 def as_named(words, sources):

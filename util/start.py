@@ -74,8 +74,8 @@ def check_start_films(films, args, run):
     chosen = are_films_of(start, config["data"], "val", films["test"].table).sum()
     if chosen:
         run.log(
-            f"note: the best epoch of the run to start from was chosen on {chosen} of "
-            f"{len(films['test'])} test films: their errors may come out a little too small"
+            f"note: {chosen} of {len(films['test'])} test films were validation films of the run to "
+            "start from, to choose its epoch by: their errors may come out a little too small"
         )
 
 

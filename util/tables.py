@@ -177,10 +177,14 @@ def clean_id(value):
 
 def ids_of(column):
     """Ids of a column of ids, names or paths; of different paths with one name, of folder and name:
-    P000/IM0001.png is P000_IM0001."""
+    P000/IM0001.png is P000_IM0001. Of names that differ in their endings, with these: 1_png."""
     ids, paths = column.map(clean_id), clean_text(column).str.replace("\\", "/", regex=False)
     shared = paths.str.contains("/") & (paths.groupby(ids).transform("nunique") > 1)
-    return ids.mask(shared, paths.str.strip("/").str.replace("/", "_").map(clean_id))
+    names = paths.str.strip("/").str.replace("/", "_")
+    ids = ids.mask(shared, names.map(clean_id))
+    files = names.where(names.str.lower().str.endswith(tuple(IMAGE_ENDINGS)))
+    alike = files.notna() & (files.groupby(ids).transform("nunique") > 1)
+    return ids.mask(alike, names.str.replace(".", "_"))
 
 
 def clean_text(column):

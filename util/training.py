@@ -1,7 +1,7 @@
 """The one training loop, for every script and model: a frozen phase, then fine-tuning, which can
 begin on small films, as the frozen phase then does too.
 
-`model.fit` does the work. One callback validates in months, keeps the best epoch on films of full
+`model.fit` does the work. One callback validates in months, keeps one epoch on films of full
 size, shows progress and saves a state from which a killed run goes on as if nothing had happened:
 batches depend on (seed, epoch, step) alone, dropout is seeded anew at every epoch, and the state
 holds weights, optimizer and history.

@@ -43,6 +43,17 @@ def test_the_change_is_drawn_where_its_cause_lies(film):
     assert not change[SIZE // 2 :].any()
 
 
+@pytest.mark.parametrize("size", [48, 128, 256, 500])
+def test_the_map_has_no_seams(size):
+    """Where two hidden parts overlap by a pixel, or leave one out, the map has a line."""
+    months = np.random.default_rng(0).normal(100, 10, 1 + PARTS**2)
+    change = occlusion_map(lambda films: months, {"canvas": np.zeros((size, size), np.uint8)}, size)
+    for steps in (np.diff(change, axis=0).any(axis=1), np.diff(change, axis=1).any(axis=0)):
+        tiles = np.diff([0, *(np.flatnonzero(steps) + 1), size])
+        assert len(tiles) == PARTS + 1
+        assert np.ptp(tiles) <= 1
+
+
 def test_predict_draws_a_picture_for_each_film_and_never_into_a_full_folder(
     small_run, phantoms, inside, tmp_path
 ):

@@ -18,17 +18,17 @@ from util.errors import UserError
 from util.files import check_place, numbered
 from util.film_files import stem_of
 
-PARTS = 11  # places of the hidden part in each direction
-SIDE = 6  # it is a sixth of the film wide, and moves by half of that
+PARTS = 11  # places of the hidden part, a sixth of the film wide, in each direction
 LONGEST_STEM = 200  # bytes of the name of a picture; file systems take some 250
 BLUR = 1 / 16  # SD of the blur, as a share of the side of the film
 
 
 def part_of(number, size):
     """The rows and columns, two slices, of hidden part `number` (0 .. PARTS ** 2 - 1) of a
-    canvas."""
-    places = np.linspace(0, size - size // SIDE, PARTS).astype(int)
-    return tuple(slice(places[k], places[k] + size // SIDE) for k in divmod(number, PARTS))
+    canvas. It moves by half its side; where one ends, another begins, so that no line of pixels
+    lies in more or fewer of them than those beside it."""
+    edges = np.arange(PARTS + 2) * size // (PARTS + 1)
+    return tuple(slice(edges[k], edges[k + 2]) for k in divmod(number, PARTS))
 
 
 def hide_parts(image):

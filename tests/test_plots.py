@@ -3,9 +3,28 @@
 import cv2
 import numpy as np
 import pandas as pd
+import pytest
 
 from util import plots
 from util.metrics import label_predictions
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Pictures are returned as figures, laid out, instead of being saved."""
+
+    def keep(figure, path):
+        figure.draw_without_rendering()
+        return figure
+
+    monkeypatch.setattr(plots, "save", keep)
+
+
+def predictions_of(ages, errors):
+    """Predictions of boys of these ages in months, with these errors."""
+    ids = [str(number) for number in range(len(ages))]
+    films = pd.DataFrame({"id": ids, "sex": 1, "boneage": np.array(ages, float)})
+    return label_predictions(films, films["boneage"] + errors)
 
 
 def test_pictures_take_any_name(tmp_path):
@@ -24,3 +43,61 @@ def test_powers_of_ten_at_an_axis_stay_formulas(tmp_path):
     axis.set(xscale="log", xlim=(1e-6, 1))
     plots.save(figure, tmp_path / "log.png")
     assert all(text.get_parse_math() for text in axis.get_xticklabels())
+
+
+@pytest.mark.parametrize("ages", [[228, 120], [0, 5], [24, 60]])
+def test_no_film_lies_on_the_edge_of_predicted_against_true(drawn, ages):
+    """A point on it is cut in half."""
+    axis = plots.plot_predicted_vs_true(predictions_of(ages, 0), None, "test").axes[0]
+    low, high = axis.get_xlim()
+    assert axis.get_ylim() == (low, high)
+    assert low < min(ages) - 0.02 * (high - low)
+    assert max(ages) + 0.02 * (high - low) < high
+
+
+def test_history_says_that_rates_are_those_at_the_end_of_epochs(drawn):
+    columns = {"epoch": [1, 2], "phase": "frozen", "img_size": 64, "kept": True, "lr": [5e-4, 1e-5]}
+    history = pd.DataFrame(columns | {"train_mae": [30.0, 20], "val_mae": [31.0, 22]})
+    bottom = plots.plot_history(history, None).axes[1]
+    assert bottom.get_ylabel().replace("\n", " ") == "learning rate at end of epoch"
+
+
+def test_intervals_of_few_films_leave_room_for_the_others(drawn):
+    """Of two films with errors of 1 and 40 months the interval ends at 200 or so."""
+    many = np.linspace(5, 15, 30)
+    predictions = predictions_of([*np.linspace(130, 170, 30), 20, 30], [*many, 1, 40])
+    axis = plots.plot_error_by_group(predictions, None, "test").axes[0]
+    assert 20.5 < axis.get_ylim()[1] < 40  # the mean of the two is seen
+    assert "fewer than 10 films leave" in axis.get_xlabel()
+    axis = plots.plot_error_by_group(predictions[:30], None, "test").axes[0]
+    assert not axis.get_xlabel()
+
+
+def test_the_numbers_of_films_stand_below_the_bars(drawn):
+    predictions = predictions_of([130, 140, 150, 20], [1, 90, 3, 4])
+    axis = plots.plot_error_by_group(predictions, None, "test").axes[0]
+    assert [text.get_text() for text in axis.texts] == ["n=1", "n=3"]
+    for text in axis.texts:
+        assert text.get_window_extent().y1 < axis.get_window_extent().y0
+
+
+def test_intervals_of_many_films_are_seen_whole():
+    rows = [(0, 30, 20.0, 5, 90), (1, 9, 30.0, 10, 110), (2, 1, 40.0, np.nan, np.nan)]
+    groups = pd.DataFrame(rows, columns=["band", "n", "mean", "low", "high"])
+    assert plots.top_of_errors(groups) > 110
+    assert 90 < plots.top_of_errors(groups[groups["n"] != 9]) < 110
+    assert plots.top_of_errors(groups.assign(mean=0, high=0)) > 0  # no error at all
+
+
+def test_names_of_backbones_stay_in_their_panels(drawn):
+    names = ["mobilenet_v3_small", "inception_resnet_v2", "efficientnet_v2b0"]
+    table = pd.DataFrame({"backbone": names, "test_mae": [14.0, 11, 9], "n": 600})
+    table["ci95_low"], table["ci95_high"] = table["test_mae"] - 1, table["test_mae"] + 1
+    table["films_per_second"], table["parameters"] = [900, 40, 200], [1.5e6, 5.4e7, 6e6]
+    for rows in (table[:1], table[:2], table):
+        for axis in plots.plot_sweep(rows, None, "sex").axes:
+            panel = axis.get_window_extent()
+            assert len(axis.texts) == len(rows)
+            for text in axis.texts:
+                name = text.get_window_extent()
+                assert panel.x0 < name.x0 < name.x1 < panel.x1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ from util.runs import best_row
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
 SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
 MOST = 50  # letters of a title, which is in the name of a file too
+FEW = 10  # films: the interval of fewer may be so long that it leaves nothing to see of the others
 SHEET_SIDE = 192  # pixels of a film in a contact sheet, at most
 PHASES = {"small": "small films", "finetune": "fine-tuning"}
 STYLE = {
@@ -50,8 +52,8 @@ def save(figure, path):
 
 @rc_context(STYLE)
 def plot_history(history, path):
-    """MAE in months and learning rate by epoch, all phases; the epoch that was kept is marked, one on
-    films of full size."""
+    """MAE in months by epoch, and the learning rate at its end, all phases; the epoch that was kept
+    is marked, one on films of full size."""
     figure, (top, bottom) = subplots(2, 1, figsize=(7, 5.5), sharex=True, height_ratios=[3, 1])
     epochs = history["epoch"]
     top.plot(epochs, history["train_mae"], "o-", color=GREY, ms=3, label="training (augmented)")
@@ -75,7 +77,7 @@ def plot_history(history, path):
     top.yaxis.set_minor_formatter(ScalarFormatter())
     top.legend()
     bottom.plot(epochs, history["lr"], "o-", color=GREY, ms=3)
-    bottom.set(ylabel="learning rate", xlabel="epoch")
+    bottom.set(ylabel="learning rate\nat end of epoch", xlabel="epoch")
     bottom.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     starts = history.drop_duplicates("phase")[["phase", "epoch"]]
     for name, epoch in starts[1:].itertuples(index=False):
@@ -123,8 +125,10 @@ def plot_predicted_vs_true(predictions, path, title):
     error = predictions["error"].abs()
     interval = format_interval(mean_interval(error, predictions, least=0))
     figure, axis = subplots(figsize=(5.6, 5.6))
-    most = predictions[["boneage", "predicted"]].max().max()
-    ends = np.array([0, 12 * max(1, np.ceil(most / 12))])
+    ages = predictions[["boneage", "predicted"]].to_numpy()
+    low, high = min(0, ages.min()), max(12, ages.max())
+    margin = 0.03 * (high - low)  # no film is cut in half
+    ends = np.array([low - margin, high + margin])
     axis.fill_between(ends, ends - 12, ends + 12, color=GREY, alpha=0.12, lw=0, label="12 months")
     axis.plot(ends, ends, color=GREY, lw=1)
     scatter_by_sex(axis, predictions, predictions["boneage"], predictions["predicted"])
@@ -171,33 +175,47 @@ def plot_bland_altman(predictions, path, title):
 @rc_context(STYLE)
 def plot_error_by_group(predictions, path, title):
     """MAE with its 95 % interval by age band and sex, the number of films under each."""
-    figure, axis = subplots(figsize=(7, 4.2))
+    figure, axis = subplots(figsize=(7, 4.4))
+    groups = errors_by_group(predictions)
     for shift, (name, (sex, colour)) in zip((-0.17, 0.17), SEX_COLOURS.items(), strict=True):
-        films = predictions[predictions["sex"] == sex]
-        parts = dict(list(films.groupby(band_of(films["boneage"]))))
-        if not parts:
+        of_sex = groups[groups["sex"] == sex]
+        if of_sex.empty:
             continue
-        places = np.array(list(parts)) + shift
-        mean = np.array([part["error"].abs().mean() for part in parts.values()])
-        bounds = [
-            mean_interval(part["error"].abs(), part, least=0)
-            or (np.nan, np.nan)  # one film: no bar
-            for part in parts.values()
-        ]
-        low, high = np.transpose(bounds)
-        reach = np.maximum(0, [mean - low, high - mean])
+        places, mean = of_sex["band"] + shift, of_sex["mean"]
+        reach = np.maximum(0, [mean - of_sex["low"], of_sex["high"] - mean])
         style = {"color": colour, "alpha": 0.75, "error_kw": {"lw": 1, "capsize": 3}}
         axis.bar(places, mean, 0.3, yerr=reach, label=name, **style)
-        for place, part in zip(places, parts.values(), strict=True):
-            axis.text(place, 0, f"n={len(part)}", ha="center", va="bottom", fontsize=8)
+        for place, n in zip(places, of_sex["n"], strict=True):  # below the axis, off the intervals
+            at = {"xy": (place, -0.02), "xycoords": axis.get_xaxis_transform()}
+            axis.annotate(f"n={n}", **at, ha="center", va="top", fontsize=8)
     overall = predictions["error"].abs().mean()
     axis.axhline(overall, color=GREY, ls="--", lw=1, label=f"all films {overall:.2f}")
     axis.set_xticks(range(len(AGE_BANDS)), AGE_BANDS)
+    axis.tick_params("x", length=0, pad=18)
+    top = top_of_errors(groups)
+    if (groups["high"] > top).any():
+        axis.set_xlabel(f"some intervals of fewer than {FEW} films leave the picture", fontsize=9)
     axis.set(ylabel="MAE (months)", title=f"{title}: error by age and sex, 95 % intervals")
-    axis.set_xlim(-0.6, len(AGE_BANDS) - 0.4)
-    axis.legend(ncols=3, loc="upper center")
-    axis.margins(y=0.2)
+    axis.set(xlim=(-0.6, len(AGE_BANDS) - 0.4), ylim=(0, top))
+    figure.legend(ncols=3, loc="outside lower center")
     return save(figure, path)
+
+
+def errors_by_group(predictions):
+    """n and MAE, with its 95 % interval (of one film: NaN), of each sex and age band."""
+    rows = []
+    for (sex, band), films in predictions.groupby(["sex", band_of(predictions["boneage"])]):
+        error = films["error"].abs()
+        low, high = mean_interval(error, films, least=0) or (np.nan, np.nan)
+        rows.append((sex, band, len(films), error.mean(), low, high))
+    return pd.DataFrame(rows, columns=["sex", "band", "n", "mean", "low", "high"])
+
+
+def top_of_errors(groups):
+    """Where an axis of `errors_by_group` ends: above all of them, but intervals of fewer than FEW
+    films add no more than half to what the others need."""
+    needed = groups["high"].where(groups["n"] >= FEW).fillna(groups["mean"]).max()
+    return 1.05 * min(1.5 * needed, groups[["mean", "high"]].max().max()) or 1.0
 
 
 def plot_errors(folder, predictions, title):
@@ -224,16 +242,20 @@ def plot_sweep(table, path, title):
         axis.errorbar(
             table[column], table["test_mae"], yerr=bars, fmt="o", color=BLUE, ecolor=GREY, lw=1
         )
-        for row in table.itertuples():
-            axis.annotate(
-                row.backbone,
-                (getattr(row, column), row.test_mae),
-                textcoords="offset points",
-                xytext=(6, 4),
-                fontsize=8,
-            )
         axis.set(xlabel=label, xscale="log")
         axis.margins(x=0.25)
+        middle = np.sqrt(np.prod(axis.get_xlim()))
+        for row in table.itertuples():
+            place = getattr(row, column)
+            aside, align = (-6, "right") if place > middle else (6, "left")  # within the axes
+            axis.annotate(
+                row.backbone,
+                (place, row.test_mae),
+                textcoords="offset points",
+                xytext=(aside, 4),
+                ha=align,
+                fontsize=8,
+            )
     axes[0].set(ylabel="MAE on test films (months)")
     figure.suptitle(f"{title}: backbones, n = {table['n'].iloc[0]:.0f}, 95 % intervals")
     return save(figure, path)

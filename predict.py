@@ -63,7 +63,8 @@ def parse_args(argv=None):
         "--out",
         metavar="FILE",
         help="also write a CSV: filename, path, sex (1 = male), age_months, months, low, high (the "
-        "interval), reading (what a single reader would say), sd_score, problem",
+        "interval), reading (what a single reader would say), sd_score, problem, note (what is odd "
+        "about the film)",
     )
     parser.add_argument(
         "--explain",

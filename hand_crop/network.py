@@ -11,6 +11,7 @@ import numpy as np
 from util.files import write_atomically
 
 SIDE = 64  # pixels of a side of what the network sees
+CHUNK = 32  # films at once: what they take stays in the cache of the processor
 CONTRAST = 4.0, (4, 4)  # CLAHE of what the network sees: clip limit, tiles
 
 
@@ -26,17 +27,31 @@ def network(films, layers):
     hull of the joints `(n, 4)`: left, top, right, bottom as shares of a film; of the orientation
     the scores `(n, 8)` of 0 to 3 quarter turns, and of the same for inverted films. `layers`:
     (kernel, bias) of each, the first ones convolutions, the last two dense."""
-    *convolutions, dense, out = layers
+    return judge(extract(films, layers), layers)
+
+
+def extract(films, layers):
+    """The features `(n, 1024)` of films: what the convolutions see."""
     features = films.astype(np.float32)[..., None] / 127.5 - 1
-    for kernel, bias in convolutions:
+    for kernel, bias in layers[:-2]:
         features = np.maximum(convolve(features, kernel) + bias, 0)
-    hidden = np.maximum(features.reshape(len(films), -1) @ dense[0] + dense[1], 0)
-    return hidden @ out[0] + out[1]
+    return features.reshape(len(films), -1)
+
+
+def judge(features, layers):
+    """The outputs for films by their features."""
+    dense, out = layers[-2:]
+    return np.maximum(features @ dense[0] + dense[1], 0) @ out[0] + out[1]
+
+
+def and_mirrored(films):
+    """Films, and behind them their mirror images."""
+    return np.concatenate([films, films[:, :, ::-1]])
 
 
 def with_mirror(films, layers):
     """The outputs for films, and for their mirror images."""
-    return np.split(network(np.concatenate([films, films[:, :, ::-1]]), layers), 2)
+    return np.split(network(and_mirrored(films), layers), 2)
 
 
 def convolve(features, kernel):

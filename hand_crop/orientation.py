@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hand_crop.network import load_layers, with_mirror
+from hand_crop.network import CHUNK, load_layers, with_mirror
 
 WEIGHTS = Path(__file__).with_name("orientation.npz")
 CERTAIN = 0.98  # probability from which a film is said to be turned, or inverted
 FROM_MIRROR = [0, 3, 2, 1]  # quarter turns of a film, by those of its mirror image
-CHUNK = 32  # films at once: what they take stays in the cache of the processor
 
 
 @cache

@@ -72,7 +72,7 @@ def turn_film(path):
         pairs = [(film, prepare(film, path)) for film in turned]
     except RadiographError:
         return None
-    cut, whole = [film for film, _ in cut_to_hands(pairs)], [film for _, film in pairs]
+    cut, whole = [film for film, *_ in cut_to_hands(pairs)], [film for _, film in pairs]
     return np.stack(
         [[to_canvas(film, FILM_SIDE, "hand") for film in kind] for kind in (cut, whole)]
     )

@@ -11,6 +11,7 @@ from util.pixel_cache import read_pixels
 
 FEW_ODD = 0.01  # share of films that may look turned or inverted and be none
 NO_HAND = "no hand found for certain"
+UNLIKE = "unlike hands with fingers up and light bones"
 LIGHT_BONES, FINGERS_UP = "bones must be light on a dark ground", "fingers must point up"
 
 
@@ -47,9 +48,13 @@ def sets_right(canvases):
 
 
 def look_at(pixels):
-    """The Signs of films, `whole` if they are on some canvas; `pixels` is {canvas: Pixels}."""
+    """The Signs of films, `whole` or `unlike` a hand if they are on some canvas; `pixels` is
+    {canvas: Pixels}."""
     parts = [part.signs for part in pixels.values()]
-    return parts[0]._replace(whole=np.any([part.whole for part in parts], axis=0))
+    whole, unlike = (
+        np.any([getattr(part, name) for part in parts], axis=0) for name in ("whole", "unlike")
+    )
+    return parts[0]._replace(whole=whole, unlike=unlike)
 
 
 def odd_notes(signs, right):
@@ -67,4 +72,9 @@ def odd_notes(signs, right):
             notes.append(
                 f"{films.sum()} films look {look}, and months are wrong if they are: {rule}"
             )
+    if signs.unlike.any():
+        notes.append(
+            f"films that look {UNLIKE}: {signs.unlike.sum()}; months of pictures of anything else "
+            "mean nothing"
+        )
     return notes

@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from util.canvases import FINGERS_UP, LIGHT_BONES, NO_HAND, look_at, read_on_canvases, sets_right
+from util.canvases import (
+    FINGERS_UP,
+    LIGHT_BONES,
+    NO_HAND,
+    UNLIKE,
+    look_at,
+    read_on_canvases,
+    sets_right,
+)
 from util.errors import UserError
 from util.files import write_new_csv
 from util.film_files import films_or_error
@@ -17,11 +25,12 @@ from util.metrics import format_years
 # fmt: off
 COLUMNS = [  # of --out
     "filename", "path", "sex", "age_months",
-    "months", "low", "high", "reading", "sd_score", "problem",
+    "months", "low", "high", "reading", "sd_score", "problem", "note",
 ]
 # fmt: on
 # what is noted of a film, by what is odd about it (see Signs): as it is, and where it was set right
 AS_IT_IS = {
+    "unlike": f"the film looks {UNLIKE}: its months mean nothing if it shows anything else",
     "whole": f"{NO_HAND}, the whole film is used",
     "turned": f"the film looks turned by {{}} degrees, its months are wrong if it is: {FINGERS_UP}",
     "inverted": f"the film looks inverted, its months are wrong if it is: {LIGHT_BONES}",
@@ -57,7 +66,7 @@ def print_ages(ensemble, films, args):
     try:
         for rows in chunks:
             ages = predict_chunk(ensemble, films.iloc[rows], args.batch_size_eval)
-            print_films(ages, width, sets_right(ensemble.canvases))
+            print_films(ages, width)
             results.append(ages)
     finally:  # what is done isn't lost when the rest is not
         if args.out and results:
@@ -71,7 +80,8 @@ def print_ages(ensemble, films, args):
 
 def predict_chunk(ensemble, films, batch_size):
     """Predict some films: adds filename, months, low, high and reading, NaN where `problem` says
-    why, sd_score, NaN where the age of the child is unknown, and the Signs."""
+    why, sd_score, NaN where the age of the child is unknown, and `note`, what is odd about the
+    film."""
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
@@ -86,25 +96,34 @@ def predict_chunk(ensemble, films, batch_size):
         filename=[Path(path).name for path in films["path"]],
         sex=films["sex"].astype("Int64"),
         problem=pd.Series(failures, dtype=object).reindex(films.index),
-        **look_at(pixels)._asdict(),
+        note=notes_of(look_at(pixels), sets_right(ensemble.canvases)),
     )
     films = pd.concat([films, ages], axis=1)
     scores = [sd_score(film.months, film.age_months, film.sex) for film in films.itertuples()]
     return films.assign(sd_score=np.round(scores, 2))
 
 
-def print_films(ages, width, right):
+def notes_of(signs, right):
+    """What is odd about each film, by their Signs, as text. `right`: turned and inverted ones were
+    set right."""
+    words = SET_RIGHT if right else AS_IT_IS
+    found = [getattr(signs, name) for name in words]
+    return [
+        "; ".join(text.format(sign) for text, sign in zip(words.values(), odd, strict=True) if sign)
+        for odd in zip(*found, strict=True)
+    ]
+
+
+def print_films(ages, width):
     """Print the films of `predict_chunk`, their names `width` letters wide; what is wrong with one
-    goes to the standard error. `right`: turned and inverted ones were set right."""
-    notes = SET_RIGHT if right else AS_IT_IS
+    goes to the standard error."""
     for film in ages.itertuples():
         if not pd.isna(film.problem):
             print(f"error: {film.problem} ({film.path})", file=sys.stderr)
             continue
         print(f"{film.shown:{width}s}  {format_film(film)}")
-        for name, note in notes.items():
-            if sign := getattr(film, name):
-                print(f"note: {note.format(sign)} ({film.path})", file=sys.stderr)
+        if film.note:
+            print(f"note: {film.note} ({film.path})", file=sys.stderr)
 
 
 def format_film(film):

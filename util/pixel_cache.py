@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from hand_crop.likeness import likeness_version
 from hand_crop.localiser import localiser_version
 from hand_crop.orientation import orientation_version
 from util.augmentation import augment_films
@@ -33,11 +34,13 @@ READ_TOGETHER = 8  # films that are in memory at their own size, for each core
 class Signs(NamedTuple):
     """What is odd about films, `(n,)` each: whether they were taken `whole` because `fit="hand"`
     found no hand for certain; by how many degrees they look `turned` against the clock, and whether
-    they look `inverted`, or did before `fit="hand"` set them right."""
+    they look `inverted`, or did before `fit="hand"` set them right; and whether that saw them look
+    `unlike` a hand."""
 
     whole: np.ndarray
     turned: np.ndarray
     inverted: np.ndarray
+    unlike: np.ndarray
 
     def numbers(self):
         """How many films show each sign: {name: n}, ready for JSON."""
@@ -116,7 +119,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
 def join_notes(noted, n):
     """The failures {position: reason} and the Signs of `n` films, by the notes of `read_shard` on
     each of their shards, in order."""
-    failures, signs = {}, Signs(*(np.zeros(n, kind) for kind in (bool, int, bool)))
+    failures, signs = {}, Signs(*(np.zeros(n, kind) for kind in (bool, int, bool, bool)))
     for first, notes in zip(range(0, n, SHARD_FILMS), noted, strict=True):
         failures |= {first + int(i): reason for i, reason in notes["failures"].items()}
         for name, sign in signs._asdict().items():
@@ -151,7 +154,9 @@ def read_shard(paths, img_size, fit, pool, bar):
 
 def shard_path(paths, img_size, fit, cache_dir):
     """Name a shard by all that decides its pixels: files (size, time), reader and canvas."""
-    networks = orientation_version() + (localiser_version() if fit == "hand" else "")
+    networks = orientation_version()
+    if fit == "hand":
+        networks += localiser_version() + likeness_version()
     key = hashlib.sha256(f"{READER_VERSION} {networks} {cv2.__version__} {img_size} {fit}".encode())
     for path in paths:
         try:

@@ -18,7 +18,7 @@ from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError
 from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, is_truncated, tiff_pages
 
-READER_VERSION = 8  # raise it when the pixels of `read_canvases` change: caches are then rebuilt
+READER_VERSION = 9  # raise it when what `read_canvases` returns changes: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 # why a file is no radiograph, as a reason begins; the first is the file system's word
@@ -61,12 +61,14 @@ def prepare(image, path="bytes"):
 class PreparedFilm(NamedTuple):
     """A film as the models see it: uint8 `(size, size)`, 0-255; whether it is `whole` though it
     should be cut to the hand; by how many degrees it looks `turned` against the clock, and whether
-    it looks `inverted`, or did before `fit="hand"` set it right."""
+    it looks `inverted`, or did before `fit="hand"` set it right; and whether it looks `unlike` a
+    hand, which is seen where it should be cut to one."""
 
     image: np.ndarray
     whole: bool
     turned: int
     inverted: bool
+    unlike: bool
 
 
 def read_canvases(paths, size, fit):
@@ -84,9 +86,9 @@ def read_canvases(paths, size, fit):
             [set_right(*args) for args in zip(pairs, turned, inverted, strict=True)]
         )
     else:
-        films = [(film, True) for _, film in pairs]
-    for i, (film, cut), degrees, dark in zip(good, films, turned, inverted, strict=True):
-        results[i] = PreparedFilm(to_canvas(film, size, fit), not cut, degrees, dark)
+        films = [(film, True, False) for _, film in pairs]
+    for i, (film, cut, unlike), *odd in zip(good, films, turned, inverted, strict=True):
+        results[i] = PreparedFilm(to_canvas(film, size, fit), not cut, *odd, unlike)
     return results
 
 
@@ -109,10 +111,11 @@ def set_right(pair, degrees, inverted):
 
 def cut_to_hands(films):
     """Cut films to the hand; each is a pair of the image as decoded and after `prepare`. Returns
-    for each (uint8 `(H, W)`, True), stretched to 0-255 within the cut; the whole film and False
-    when it is not certain where the hand is."""
-    boxes = find_hands([film for _, film in films])
-    return [cut_to(box, *pair) for box, pair in zip(boxes, films, strict=True)]
+    for each the film uint8 `(H, W)`, stretched to 0-255 within the cut; whether it was cut, False
+    for the whole film, where it is not certain where the hand is; and whether it looks unlike a
+    hand."""
+    boxes, unlike = find_hands([film for _, film in films])
+    return [(*cut_to(box, *pair), odd) for box, pair, odd in zip(boxes, films, unlike, strict=True)]
 
 
 def cut_to(box, image, film):

@@ -54,6 +54,8 @@ def describe_split(split, part, fit):
         facts.append(f"{odd['turned']} {'set upright' if fit == 'hand' else 'look turned'}")
     if odd["inverted"]:
         facts.append(f"{odd['inverted']} {'inverted back' if fit == 'hand' else 'look inverted'}")
+    if odd["unlike"]:
+        facts.append(f"{odd['unlike']} look unlike a hand")
     if len(part.left_out):
         facts.append(f"left out: {count_reasons(part.left_out)}")
     return ", ".join(facts)

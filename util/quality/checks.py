@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hand_crop.localiser import unlike_hands
 from hand_crop.network import shrink
 from hand_crop.orientation import orientations
 from util.data_folder import SPLITS, split_folder
@@ -84,6 +85,10 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
         LOOK,
         "Look whether fingers point up; --fit hand sets it upright, stretch and pad don't.",
     ),
+    "film looks unlike a hand": (
+        LOOK,
+        "Look whether it shows one hand with fingers up; training uses it.",
+    ),
     "hardly any contrast": (LOOK, "Look whether it shows a hand; training uses it."),
     "same picture twice in a split": (LOOK, "Keep one, the one with the right label."),
 }
@@ -141,9 +146,10 @@ def check_data(tables, workers=None, progress=False):
     facts = ["kind", "depth", "width", "height", "levels", "reason"]
     frame = filmed.assign(**{name: [getattr(film, name) for film in films] for name in facts})
     readable = (frame["reason"] == "").to_numpy()
-    frame["turned"], frame["inverted"] = 0, False
-    small = [film.small for film in films if not film.reason]
-    frame.loc[readable, "turned"], frame.loc[readable, "inverted"] = orientations(small)
+    signs = signs_of([film.small for film in films if not film.reason])
+    for name, sign in signs.items():
+        frame[name] = np.zeros(len(frame), sign.dtype)
+        frame.loc[readable, name] = sign
     same = same_pictures(filmed, films)
     usable = [split_usable(part)[0] for _, part in rows.groupby("split", sort=False)]
     usable = pd.concat(usable, ignore_index=True)
@@ -334,6 +340,18 @@ def read_film(path):
     return film
 
 
+def signs_of(small):
+    """What is odd about films, as `shrink` gives them: {"turned", "inverted", "unlike": an array},
+    as of Signs."""
+    turned, inverted = orientations(small)
+    right = [
+        np.rot90(~film if dark else film, -degrees // 90)
+        for film, degrees, dark in zip(small, turned, inverted, strict=True)
+    ]
+    unlike = np.array(unlike_hands(right), bool)
+    return {"turned": turned, "inverted": inverted, "unlike": unlike}
+
+
 def check_films(films):
     known = [check for check in CHECKS if check != "unusable film"]
     bad = films[films["reason"] != ""]
@@ -345,6 +363,7 @@ def check_films(films):
     turned = films[films["turned"] > 0]
     yield flag("film looks turned", turned, "by " + turned["turned"].astype(str) + " degrees")
     yield flag("film looks inverted", films[films["inverted"]], "dark bones on a light ground")
+    yield flag("film looks unlike a hand", films[films["unlike"]], "")
 
 
 def check_same(same):

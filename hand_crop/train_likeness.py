@@ -1,0 +1,101 @@
+"""Learn what hands look like to the localiser, on films with fingers up and light bones, so that
+other pictures are noticed, and say how many are.
+
+    python -m hand_crop.train_likeness --images Data/train
+
+On half of the films a space of few dimensions is fitted to what the localiser sees of them and of
+their mirror images. The others set the limit: 5 of 1000 lie beyond it. Both are written to --out.
+To be done anew when the localiser was trained anew.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from hand_crop.command import check_weights_file
+from hand_crop.likeness import distances
+from hand_crop.localiser import WEIGHTS
+from hand_crop.network import CHUNK, and_mirrored, extract, load_layers, shrink
+from util.errors import UserError, run_command
+from util.files import write_atomically
+from util.film_files import films_or_error
+from util.options import add_seed, new_parser
+from util.pixel_cache import read_pixels
+
+FILM_SIDE = 160  # pixels of a film before it is shrunk for the localiser
+DIMENSIONS = 128
+BEYOND = 0.005  # share of films of hands that lie beyond the limit
+LEAST = 300  # films
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of upright films")
+    parser.add_argument("--out", metavar="FILE", help="write what was learned (.npz) here")
+    add_seed(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    check_weights_file(args.out)
+    films = read_upright(args.images)
+    films = films[np.random.default_rng(args.seed).permutation(len(films))]
+    unseen, seen = np.split(films, [len(films) // 2])
+    space = fit_space(seen, unseen)
+    print_likeness(unseen, space)
+    if args.out:
+        write_atomically(Path(args.out), lambda file: np.savez_compressed(file, **space))
+        print(f"weights: {args.out}")
+
+
+def read_upright(folder):
+    """Read the films of a folder, but for those that look turned or inverted: uint8 `(n, 160,
+    160)`."""
+    paths = films_or_error(Path(folder))
+    pixels, failures = read_pixels(list(map(str, paths)), FILM_SIDE, "stretch")
+    odd = (pixels.signs.turned > 0) | pixels.signs.inverted
+    good = [i for i in np.flatnonzero(~odd) if i not in failures]
+    if len(good) < LEAST:
+        raise UserError(f"{len(good)} readable films, {LEAST} or more are needed ({folder}).")
+    return pixels[good]
+
+
+def fit_space(seen, unseen):
+    """The space of what the localiser sees of `seen` films, and the `limit` by `unseen` ones, as
+    `look_unlike_hands` takes them, in half precision."""
+    from sklearn.decomposition import PCA
+
+    space = PCA(DIMENSIONS, random_state=0).fit(features_of(seen))
+    space = {"mean": space.mean_, "components": space.components_}
+    space = {name: values.astype(np.float16) for name, values in space.items()}
+    limit = np.quantile(distances(features_of(unseen), space), 1 - BEYOND)
+    return space | {"limit": np.float32(limit)}
+
+
+def features_of(films):
+    """What the localiser sees of films, uint8 `(n, 160, 160)`, and of their mirror images: `(2 n,
+    1024)`."""
+    layers = load_layers(WEIGHTS)
+    small = and_mirrored(np.stack([shrink(film) for film in films]))
+    chunks = range(0, len(small), CHUNK)
+    return np.concatenate([extract(small[first : first + CHUNK], layers) for first in chunks])
+
+
+def print_likeness(films, space):
+    """Print how many films lie beyond the limit, as they are and changed."""
+    ways = {
+        "as they are (the limit is theirs)": films,
+        "on their side": np.rot90(films, axes=(1, 2)),
+        "upside down": films[:, ::-1, ::-1],
+        "inverted": ~films,
+        "a quarter of each film": films[:, : FILM_SIDE // 2, : FILM_SIDE // 2],
+    }
+    print(f"{len(films)} films that the space was not fitted to look unlike hands:")
+    for name, changed in ways.items():
+        beyond = distances(features_of(np.ascontiguousarray(changed)), space) > space["limit"]
+        print(f"  {name:34s} {beyond.mean():6.1%}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -16,13 +16,14 @@ On several machines or GPUs, by Ray or as an array of SLURM jobs (docs/SCALE.md)
 
     python run_all_backbones.py --fine_tune --ray
     python run_all_backbones.py --fine_tune --shard $SLURM_ARRAY_TASK_ID/4  # in sbatch --array=1-4
-    python run_all_backbones.py --fine_tune --summarise
+    python run_all_backbones.py --summarise    # of another --sweep or --model_type: name it
 """
 
 import argparse
 from pathlib import Path
 
 from train_advanced import parse_args as parse_training_args
+from util.backbones import FIRST_FIFTEEN
 from util.errors import run_command
 from util.options import add_backbones, count, new_parser
 
@@ -52,8 +53,10 @@ def parse_args(argv=None):
             parser.error(f"{option} is {NOT_IN_A_SWEEP[option]}")
     if args.gpus_per_run is not None and args.ray is None:
         parser.error("--gpus_per_run has no effect without --ray")
-    for option in ("dry_run", "no_estimate"):
-        if args.summarise and getattr(args, option):
+    chosen = {"dry_run": args.dry_run, "no_estimate": args.no_estimate}
+    chosen["backbones"] = args.backbones is not FIRST_FIFTEEN
+    for option in filter(chosen.get, chosen):
+        if args.summarise:
             parser.error(f"--{option} has no effect with --summarise")
     return args, passed_on
 
@@ -98,26 +101,34 @@ def main(argv=None):
     from util import ray_sweep, sweep, sweep_table
 
     training = parse_training_args(sweep.options_of(args.backbones[0], passed_on))
-    options = sweep.add_feature_views(passed_on, training)
     folder = Path(args.results_dir) / (args.sweep or training.model_type)
+    if args.summarise:
+        sweep_table.check_sweep(folder)
+        return report(folder, sweep.known_runs(folder, training))
+    options = sweep.add_feature_views(passed_on, training)
     runs = sweep.plan_runs(folder, args.backbones, options, parse_training_args)
     if args.ray is not None:
         ray_sweep.check_ray(args.gpus_per_run, training.strategy)
     mine = sweep.share_of(runs, *args.shard) if args.shard else runs
-    if args.summarise:
-        sweep_table.check_sweep(folder)
-    else:
-        sweep.check_films_exist(mine)
-        sweep_table.check_summary(folder)
-        sweep.report_plan(mine)
-        if not args.no_estimate:
-            sweep.report_estimate(mine)
-        if args.dry_run:
-            return 0
-        for _ in train_each(mine, args):
-            sweep_table.write_summary(folder, runs)
-    sweep_table.report_results(folder, sweep_table.write_summary(folder, runs))
+    sweep.check_films_exist(mine)
+    sweep_table.check_summary(folder)
+    sweep.report_plan(mine)
+    if not args.no_estimate:
+        sweep.report_estimate(mine)
+    if args.dry_run:
+        return 0
+    for _ in train_each(mine, args):
+        sweep_table.write_summary(folder, runs)
+    report(folder, runs)
     return int(not all(run.metrics for run in mine))
+
+
+def report(folder, runs):
+    """Write and print the table of all runs; returns 1 when some are not finished, else 0."""
+    from util import sweep_table
+
+    sweep_table.report_results(folder, sweep_table.write_summary(folder, runs))
+    return int(not all(run.metrics for run in runs))
 
 
 def train_each(runs, args):

@@ -1,4 +1,4 @@
-"""What `hand_crop.train_localiser` and `.train_orientation` share: options, and their checks."""
+"""What the trainings of `hand_crop` share: options, and their checks."""
 
 from pathlib import Path
 

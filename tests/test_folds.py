@@ -113,6 +113,19 @@ def test_resume_trains_what_is_left(folds):
     assert (folder / "fold_2" / "model.keras").stat().st_mtime_ns == time
 
 
+def test_a_fold_that_has_not_begun_begins_under_resume(train):
+    """As one job a fold, which may be started again, types it."""
+    train("jobs", "--fold", "2")
+    process, folder = train("jobs", "--fold", "1", "--resume")
+    assert process.returncode == 0, process.stderr
+    assert (folder / "metrics.json").exists()
+
+
+def test_a_folder_of_folds_is_no_run_to_go_on_from(folds, inside):
+    process = inside("inference_speed.export_model", "--model", folds[2], "--format", "onnx")
+    check_error_line(process, "that is a folder of folds", f"{folds[2]}/fold_1")
+
+
 def test_folds_tell_their_errors_together(folds, phantoms):
     _, second, folder, _ = folds
     out_of_fold = read(folder / "predictions_out_of_fold.csv")

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line
+from conftest import ROOT, check_error_line
 from keras import layers
 
 from preprocessing import load_films
@@ -367,3 +367,21 @@ def test_a_row_that_names_a_linked_folder_has_its_film(tmp_path):
     films = list_named([str(tmp_path / "films")])
     args = Namespace(csv=tmp_path / "sexes.csv", male_value=None)
     assert add_children(films, args, needs_sex=True)["sex"].tolist() == [0, 1]
+
+
+def test_a_run_in_place_of_a_film_is_told(small_run, inside):
+    process = inside("predict.py", small_run, "--model", small_run, "--sex", "F")
+    check_error_line(process, "that is a run, not a film", "--model")
+
+
+def test_a_run_that_knows_one_sex_alone_says_so(small_run, inside, tmp_path):
+    run = shutil.copytree(small_run, tmp_path / "boys")
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["train"]["male"] = config["data"]["train"]["n"]
+    (run / "config.json").write_text(json.dumps(config))
+    process = inside("predict.py", ROOT / "tests" / "phantom.png", "--model", run, "--sex", "F")
+    assert "note: all training films are of boys: months of girls mean nothing" in process.stderr
+    process = inside(
+        "predict.py", ROOT / "tests" / "phantom.png", "--model", small_run, "--sex", "F"
+    )
+    assert "training films are of" not in process.stderr

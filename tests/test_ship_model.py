@@ -109,8 +109,22 @@ def test_a_damaged_model_is_one_line(small_run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_where_half_precision_is_not_enough_all_arrays_stay_single(
+    small_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(ship_model, "SMALL", 10)
+    monkeypatch.setattr(ship_model, "LARGEST_DIFFERENCE", 0.0)
+    out = tmp_path / "out"
+    ship_model.main([str(small_run), "--out", str(out)])
+    told = capsys.readouterr().out
+    assert "in half precision 12 val films are up to" in told
+    assert "12 val films up to 0.000 months off" in told
+    sizes = [(folder / "model.keras").stat().st_size for folder in (out, small_run)]
+    assert sizes[0] > 0.8 * sizes[1]
+
+
 def test_a_model_that_changes_is_not_shipped(small_run, tmp_path, monkeypatch):
     monkeypatch.setattr(ship_model, "LARGEST_DIFFERENCE", -1.0)
-    with pytest.raises(UserError, match="months off, allowed"):
+    with pytest.raises(UserError, match="other months when it is copied"):
         ship_model.main([str(small_run), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()

@@ -41,12 +41,10 @@ def sweep(command, phantoms, tmp_path_factory):
     results = tmp_path_factory.mktemp("backbone_results")
 
     def run(*words, backbones=("xception", "mobilenet"), name="tiny", by=command):
-        estimate = [] if "--summarise" in words else ["--no_estimate"]
-        process = by(
-            *("run_all_backbones.py", "--data_dir", phantoms, "--results_dir", results),
-            *("--sweep", name, "--backbones", *backbones, *estimate, *OPTIONS, *words),
-        )
-        return process, results / name
+        where = ["--results_dir", results, "--sweep", name]
+        if "--summarise" not in words:
+            where += ["--data_dir", phantoms, "--backbones", *backbones, "--no_estimate", *OPTIONS]
+        return by("run_all_backbones.py", *where, *words), results / name
 
     return run
 
@@ -135,7 +133,9 @@ def test_without_an_estimate_there_is_no_total(monkeypatch, capsys, tmp_path):
 
     monkeypatch.setattr(util.sweep, "run_alone", fail)
     report_estimate(plan_runs(tmp_path, ["vgg16"], [], parse_args))
-    assert capsys.readouterr().out == "vgg16                error: no\n"
+    first, last = capsys.readouterr().out.strip().splitlines()
+    assert "--no_estimate" in first
+    assert last == "vgg16                error: no"
 
 
 def test_a_failure_that_another_job_removes_is_none(monkeypatch, tmp_path):
@@ -226,8 +226,7 @@ def test_the_smallest_validation_error_comes_first(first, sweep, inside):
         metrics["val"]["mae"] = val_mae
         metrics["test"] |= {"mae": mae, "mae_ci95": [mae - 1, mae + 1]}
         (folder / backbone / "metrics.json").write_text(json.dumps(metrics))
-    backbones = ["mobilenet", "mobilenet_v2"]
-    process, _ = sweep("--summarise", name="two", backbones=backbones, by=inside)
+    process, _ = sweep("--summarise", name="two", by=inside)
     assert process.returncode == 0, process.stderr
     order = ["mobilenet_v2", "mobilenet"]
     assert pd.read_csv(folder / "summary.csv")["backbone"].tolist() == order
@@ -245,19 +244,19 @@ def test_a_backbone_more_keeps_the_rows_of_the_others(first, sweep, inside):
         for split in ("val", "test"):
             config["data"][split]["fingerprint"] = backbone
         (folder / "config.json").write_text(json.dumps(config))
-    one, folder = sweep("--summarise", name="more", backbones=["mobilenet"], by=inside)
-    two, _ = sweep("--summarise", name="more", backbones=["mobilenet_v2"], by=inside)
+    one, folder = sweep(name="more", backbones=["mobilenet"], by=inside)
+    two, _ = sweep(name="more", backbones=["mobilenet_v2"], by=inside)
     table = pd.read_csv(folder / "summary.csv")
     assert sorted(table["backbone"]) == ["mobilenet", "mobilenet_v2"]
     assert "note: val, test films changed between these runs" in two.stdout
     assert "films changed" not in one.stdout
     shutil.rmtree(folder / "mobilenet")  # a row of a run that is gone can't be compared
-    sweep("--summarise", name="more", backbones=["mobilenet_v2"], by=inside)
+    sweep("--summarise", name="more", by=inside)
     assert pd.read_csv(folder / "summary.csv")["backbone"].tolist() == ["mobilenet_v2"]
 
 
 def test_a_failure_stays_in_the_table_until_it_is_mended(first, sweep, inside):
-    process, folder = sweep("--summarise", backbones=["mobilenet"], by=inside)
+    process, folder = sweep("--summarise", by=inside)
     table = pd.read_csv(folder / "summary.csv").set_index("backbone")
     assert table["status"].to_dict() == {"mobilenet": "done", "xception": "failed"}
     assert "error: xception failed: " in process.stdout
@@ -288,8 +287,15 @@ def test_a_table_that_is_none_any_more_is_told_before_any_training(
     process = inside("run_all_backbones.py", *words, "--no_estimate")
     check_error_line(process, "no table of a sweep")
     assert not (tmp_path / "sex" / "mobilenet").exists()
-    check_error_line(inside("run_all_backbones.py", *words, "--summarise"), "no table of a sweep")
+    process = inside("run_all_backbones.py", "--results_dir", tmp_path, "--summarise")
+    check_error_line(process, "no table of a sweep")
     assert (tmp_path / "sex" / "summary.csv").read_text() == content
+
+
+def test_options_that_summarise_nothing_are_refused(inside):
+    for words in (["--backbones", "mobilenet"], ["--dry_run"], ["--no_estimate"]):
+        process = inside("run_all_backbones.py", "--summarise", *words)
+        check_error_line(process, f"{words[0]} has no effect with --summarise")
 
 
 @pytest.mark.parametrize("interrupt", [os.killpg, os.kill])

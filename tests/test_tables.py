@@ -406,6 +406,28 @@ def test_rows_left_out_have_their_reason(read, films):
     assert left_out[["id", "reason"]].values.tolist() == [*reasons, ["", "no id"]]
 
 
+@pytest.mark.parametrize("words", [("m", "w"), ("h", "m"), ("w", "x")])
+def test_words_that_would_leave_one_sex_out_are_an_error(read, words):
+    """M is mujer beside H."""
+    rows = "".join(f"{i},84,{words[i % 2]}\n" for i in range(20))
+    with pytest.raises(UserError, match="which sex is that"):
+        read("id,boneage,sex\n" + rows)
+    few = rows + "".join(f"{i},84,{'MF'[i % 2]}\n" for i in range(20, 40))
+    assert read("id,boneage,sex\n" + few)["sex"].notna().sum() >= 20
+
+
+def test_children_of_one_sex_among_unknown_ones_are_no_error(read):
+    rows = "".join(f"{i},84,{('M', 'unknown', '')[i % 3]}\n" for i in range(21))
+    assert read("id,boneage,sex\n" + rows)["sex"].sum() == 7
+
+
+@pytest.mark.parametrize("first", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"])
+def test_an_excel_workbook_is_told(tmp_path, first):
+    (tmp_path / "labels.xlsx").write_bytes(first + bytes(range(256)))
+    with pytest.raises(UserError, match="it is an Excel workbook .*Save it as CSV"):
+        read_labels(tmp_path / "labels.xlsx")
+
+
 def test_an_id_with_an_ending_is_a_file_name(read, films):
     """So that it tells films apart that differ in it alone; another ending will do."""
     folder = films("1.png", "1.jpg", "3.tif")

@@ -598,3 +598,14 @@ def test_with_a_full_disk_folds_say_how_to_go_on(train, inside, monkeypatch):
     process, _ = train("full", "--folds", "2", by=inside)
     assert process.returncode == 2
     assert "to go on: the same command with --resume --run_name full\n" in process.stdout
+
+
+def test_training_films_of_one_sex_are_told(train, inside, phantoms, tmp_path):
+    data = copy_data(phantoms, tmp_path / "Data")
+    for path in data.glob("df_*.csv"):
+        table = pd.read_csv(path)
+        table[["sex", "gender"]] = "female"
+        table.to_csv(path, index=False)
+    process, _ = train("girls", "--epochs_frozen", "1", data_dir=data, by=inside)
+    assert process.returncode == 0, process.stderr
+    assert "note: all training films are of girls: months of boys mean nothing" in process.stdout

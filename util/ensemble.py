@@ -24,6 +24,7 @@ from util.metrics import label_predictions
 from util.prediction import load_predictor, predict_months
 from util.readings import add_counts, read_as, with_readings
 from util.runs import CALIBRATION
+from util.splits import one_sex_note
 from util.tta import TTA_STEPS, count_views, describe_views, test_time_augmentation, views_key
 
 
@@ -38,7 +39,7 @@ class Ensemble:
         self.sees_sex = any(member.sees_sex for member in members)
         self.canvases = list(dict.fromkeys(member.canvas for member in members))
         self.calibration, notes = choose_calibration(members, folders, calibration, views)
-        self.notes = notes + hand_crop_notes(members)
+        self.notes = notes + hand_crop_notes(members) + one_sex_notes(members)
         self.label_counts = add_counts([member.label_counts for member in members])
         if calibration and not keeps_readings(self.calibration):
             self.label_counts = None
@@ -122,6 +123,12 @@ def hand_crop_notes(members):
         for folder, known in trained.items()
         if any(known.get(name, version) != version for name, version in networks.items())
     ]
+
+
+def one_sex_notes(members):
+    """A warning for each member whose training films were all of one sex."""
+    notes = {str(m.run.folder): one_sex_note(m.config["data"]["train"]) for m in members}
+    return [f"{note} ({folder})" for folder, note in notes.items() if note]
 
 
 # --------------------------------------------------------------------------- what validation says

@@ -21,6 +21,7 @@ from util.film_files import films_or_error
 from util.growth import sd_score
 from util.intervals import format_range
 from util.metrics import format_years
+from util.runs import MODEL
 
 # fmt: off
 COLUMNS = [  # of --out
@@ -49,6 +50,8 @@ def list_named(images):
         raise UserError(f"no such film or folder ({' '.join(images)}). Check the path.")
     rows = []
     for name in map(Path, images):
+        if (name / MODEL).exists():
+            raise UserError(f"that is a run, not a film ({name}). Name it behind --model.")
         if name.is_dir():
             rows += [(str(path), str(path.relative_to(name))) for path in films_or_error(name)]
         else:

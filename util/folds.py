@@ -88,12 +88,12 @@ def plan_folds(args, folder):
     for fold in range(1, args.folds + 1):
         run = Run(fold_folder(folder, fold))
         config = run.config
+        started.append(config)
         options = options_of_fold(args, run.folder, fold, bool(args.resume and config))
         if args.fold not in (None, fold):
             continue
         if not args.resume:
             check_free(run.folder)
-        started.append(config)
         if not run.metrics:
             plan.append(options)
     if args.resume:

@@ -38,6 +38,8 @@ def load_splits(args, run):
     if trained["boneage"].nunique() == 1:
         ages = f"all training films are labelled {trained['boneage'].iloc[0]:g} months"
         run.log(f"note: {ages}: there is nothing to learn from them")
+    if note := one_sex_note(run.config["data"]["train"]):
+        run.log(f"note: {note}")
     write_csv(run.path(FILM_LISTS["train"]), trained[label_columns(trained)])
     if args.fit == "hand":
         note_hand_crop(run, films)
@@ -135,6 +137,15 @@ def note_data(run, data):
     add_to_config(run, {"data": data})
 
 
+def one_sex_note(facts):
+    """What to say of a model whose training films, by `split_facts`, are all of one sex; "" of
+    another."""
+    if facts.get("male") not in (0, facts["n"]):
+        return ""
+    known, other = ("girls", "boys") if facts["male"] == 0 else ("boys", "girls")
+    return f"all training films are of {known}: months of {other} mean nothing"
+
+
 def differs(now, known):
     """Whether facts differ from those that are known, where these hold them."""
     return any(known.get(name, value) != value for name, value in now.items())
@@ -172,11 +183,13 @@ def check_splits_apart(films):
 
 
 def split_facts(films):
-    """What config.json says of a split: n, labels in months, a hash of ids and labels, and how many
-    bytes the files have, which as a rule tells when films were made anew under the same names."""
+    """What config.json says of a split: n, how many are male, labels in months, a hash of ids and
+    labels, and how many bytes the files have, which as a rule tells when films were made anew under
+    the same names."""
     boneage = films.table["boneage"]
     return {
         "n": len(films),
+        "male": int(films.table["sex"].sum()),
         "mean": float(boneage.mean()),
         "sd": float(boneage.std(ddof=0)),
         "median": float(boneage.median()),

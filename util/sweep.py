@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from util.files import write_atomically
 from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
 from util.run_options import changed_options, lasting_options
 from util.runs import CONFIG, Run
-from util.sweep_table import FAILURE
+from util.sweep_table import FAILURE, sweep_names
 
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
 TIME_TO_NOTICE, TIME_TO_STOP = 5, 30  # seconds
@@ -79,6 +80,21 @@ def plan_run(folder, backbone, options, parse_training_args):
     return SweepRun(backbone, folder / backbone, typed, parse_training_args(typed))
 
 
+def known_runs(folder, training):
+    """The runs of a sweep that were started, have failed, or are to do by its table, with their own
+    options; `training` are options that stand for those of a run that never began."""
+    asked = sweep_names(folder)
+    runs = []
+    for name in BACKBONES:
+        run = SweepRun(name, folder / name, [], training)
+        config = Run(run.folder).config
+        if config:
+            run.args = Namespace(**config["options"])
+        if config or run.failure or name in asked:
+            runs.append(run)
+    return runs
+
+
 def check_started_alike(run):
     """UserError when a run was started with other options than those of the sweep now."""
     started = Run(run.folder).config
@@ -131,6 +147,8 @@ def report_estimate(runs):
     """Time a few training steps of each run that is to do, and print how long all will take."""
     todo = [run for run in runs if not run.metrics]
     seconds, unknown = 0.0, []
+    if todo:
+        print("\nsome steps of each are timed first, which takes minutes (--no_estimate: don't)")
     for run in tqdm(todo, desc="estimating", unit="backbone", leave=False, disable=None):
         try:
             of_run = run_alone("util.step_time", **vars(run.args))["seconds"]

@@ -27,6 +27,13 @@ def check_summary(folder):
         read_summary(path)
 
 
+def sweep_names(folder):
+    """The backbones that are to do by the table of a sweep, if there is one."""
+    path = folder / "summary.csv"
+    rows = read_summary(path) if path.exists() else pd.DataFrame(columns=["backbone", "status"])
+    return set(rows["backbone"][rows["status"] == "to do"])
+
+
 def write_summary(folder, runs):
     """Write summary.csv of all runs, beside those that it held before and that are still there, and
     <backbone>_performance.json of the finished ones; returns the table, the smallest validation

@@ -15,6 +15,7 @@ from util.errors import UserError, first_line
 from util.identity import without_float
 from util.image_kinds import IMAGE_ENDINGS
 
+EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # first bytes of .xlsx and .xls
 MAX_MONTHS = 300  # no bone age is above 25 years: such a number is in another unit
 LARGEST_YEARS = 22  # a table whose ages all lie below is as a rule in years
 
@@ -37,6 +38,8 @@ SYNONYMS = {
 }
 MALE = {"m", "male", "boy"}
 FEMALE = {"f", "female", "girl"}
+UNKNOWN = {"u", "unknown", "o", "other", "x", "n/a", "na", "nan", "none", "?", "-"}
+MANY_ODD = 0.1  # share of rows
 NUMBERS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
 
 
@@ -154,6 +157,8 @@ def decode_text(data):
     """Text of a file as spreadsheets save it; ValueError when it is none."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16")
+    if data.startswith(EXCEL):
+        raise ValueError("it is an Excel workbook")
     text = data.decode("utf-8-sig")
     if "\0" in text:
         raise ValueError("it holds binary data")
@@ -222,6 +227,7 @@ def read_sex(table, columns, male_value, path):
         if is_male(column):
             text = text.replace({"yes": "1", "y": "1", "t": "1", "no": "0", "n": "0"})  # f: female
         check_numbers_of_sex(text, column, path)
+        check_words_of_sex(text, column, path)
         numbers = text.map(NUMBERS)
         words = text.map({**dict.fromkeys(MALE, 1.0), **dict.fromkeys(FEMALE, 0.0)})
         if is_male(column):
@@ -241,6 +247,20 @@ def read_sex(table, columns, male_value, path):
                 "Say it with --male_value 1 or --male_value 0."
             )
     return sex
+
+
+def check_words_of_sex(text, column, path):
+    """UserError when a column of sexes names one or none of them in words that are known, beside
+    many that aren't: all of the other one would be left out, and M may mean mujer."""
+    filled = text[text.fillna("") != ""]
+    known = [filled.isin(words) for words in (MALE, FEMALE)]
+    odd = filled[~(known[0] | known[1] | filled.isin(NUMBERS) | filled.isin(UNKNOWN))]
+    if len(odd) > MANY_ODD * len(filled) and not all(words.any() for words in known):
+        told = ", ".join(f"{word!r}" for word in odd.value_counts().index[:3])
+        raise UserError(
+            f"column {column} holds {told} in {len(odd)} of {len(filled)} rows: which sex is that? "
+            f"({path}) Write M and F."
+        )
 
 
 def check_agreement(sex, other, path):

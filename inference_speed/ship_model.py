@@ -5,9 +5,10 @@
 Kernels are stored in half precision, which Keras reads like any other model; where the months of
 the run's validation films would not stay the same, in single precision. The run's calibration,
 counts of labels and errors go along, without films, ids, single labels or anything of the machine,
-and a model card, README.md, tells them. With --film_hashes it holds a hash of id, sex and label of each film, by which
-evaluate.py knows films that the model has learned from. Who knows an id can work out the label from
-its hash: use it where films are public. Keras reads the model from version 3.8 on.
+and a model card, README.md, tells them. With --film_hashes it holds a hash of id, sex and label of
+each film, by which evaluate.py knows films that the model has learned from. Who knows an id can
+work out the label from its hash: use it where films are public. Keras reads the model from version
+3.8 on.
 """
 
 import io

@@ -30,7 +30,7 @@ def test_examples_run(page):
 
 PAGES = [
     *("README.md", "ADVANCED_ATTENTION_README.md", "clahe/README.md", "hand_crop/README.md"),
-    *("inference_speed/README.md", "docs/SCALE.md"),
+    *("inference_speed/README.md", "docs/SCALE.md", "docs/RUNS.md"),
 ]
 COMMANDS = [
     words

@@ -55,9 +55,10 @@ def parse_args(argv=None):
         parser.error("--gpus_per_run has no effect without --ray")
     chosen = {"dry_run": args.dry_run, "no_estimate": args.no_estimate}
     chosen["backbones"] = args.backbones is not FIRST_FIFTEEN
-    for option in filter(chosen.get, chosen):
-        if args.summarise:
-            parser.error(f"--{option} has no effect with --summarise")
+    idle = [f"--{name}" for name in chosen if chosen[name]]
+    idle += [word for word in passed_on if word[:2] == "--" and not word.startswith("--model_type")]
+    if args.summarise and idle:
+        parser.error(f"{idle[0]} has no effect with --summarise")
     return args, passed_on
 
 
@@ -103,8 +104,9 @@ def main(argv=None):
     training = parse_training_args(sweep.options_of(args.backbones[0], passed_on))
     folder = Path(args.results_dir) / (args.sweep or training.model_type)
     if args.summarise:
-        sweep_table.check_sweep(folder)
-        return report(folder, sweep.known_runs(folder, training))
+        runs = sweep.known_runs(folder, training)
+        sweep_table.check_sweep(folder, runs)
+        return report(folder, runs)
     options = sweep.add_feature_views(passed_on, training)
     runs = sweep.plan_runs(folder, args.backbones, options, parse_training_args)
     if args.ray is not None:

@@ -31,7 +31,7 @@ def distances(features, space):
 def load_space(path):
     """Read a space from a file, {name: float32 array}."""
     with np.load(path) as file:
-        return {name: file[name].astype(np.float32) for name in file.files}
+        return {name: file[name].astype(np.float32) for name in ("mean", "components", "limit")}
 
 
 @cache

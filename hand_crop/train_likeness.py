@@ -14,7 +14,7 @@ import numpy as np
 
 from hand_crop.command import check_weights_file
 from hand_crop.likeness import distances
-from hand_crop.localiser import WEIGHTS
+from hand_crop.localiser import WEIGHTS, localiser_version
 from hand_crop.network import CHUNK, and_mirrored, extract, load_layers, shrink
 from util.errors import UserError, run_command
 from util.files import write_atomically
@@ -45,6 +45,7 @@ def main(argv=None):
     space = fit_space(seen, unseen)
     print_likeness(unseen, space)
     if args.out:
+        space["localiser"] = localiser_version()  # whose eyes it is of
         write_atomically(Path(args.out), lambda file: np.savez_compressed(file, **space))
         print(f"weights: {args.out}")
 

@@ -50,7 +50,7 @@ def phantom_films(img_size, split, fit="hand", n=N_FILMS):
     drawn = [phantom(PHANTOM_SEED, split, number, height=img_size) for number in range(n)]
     films = [film for film, _, _ in drawn]
     if fit == "hand":
-        films = [film for film, _ in cut_to_hands([(film, film) for film in films])]
+        films = [film for film, *_ in cut_to_hands([(film, film) for film in films])]
     pixels = np.stack([to_canvas(film, img_size, fit) for film in films])
     sex = np.array([sex for _, _, sex in drawn], np.float32)
     return Sample(pixels, sex, f"{n} phantoms")

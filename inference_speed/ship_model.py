@@ -85,9 +85,15 @@ def main(argv=None):
             largest = differences(months, expected)["max"]
             if largest <= LARGEST_DIFFERENCE:
                 break
-            print(f"in half precision {sample.title} are up to {largest:.3f} months off: left out")
+            if small == SMALL:
+                print(
+                    f"half precision is left out: {sample.title} are up to {largest:.3f} months off"
+                )
         else:
-            raise UserError(f"the model says other months when it is copied ({args.run}).")
+            raise UserError(
+                f"the model says other months when it is copied, {sample.title} are up to "
+                f"{largest:.3f} off ({args.run}). Train it again."
+            )
         shipped.write_json(CONFIG, portable(config))
         for name in (CALIBRATION, READINGS, METRICS):
             if content := run.read_json(name):

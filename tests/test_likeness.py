@@ -7,10 +7,13 @@ import pytest
 from conftest import ROOT, check_error_line, copy_data
 
 from hand_crop import likeness, train_likeness
-from hand_crop.localiser import find_hands, unlike_hands
+from hand_crop.localiser import find_hands, localiser_version, unlike_hands
 from hand_crop.network import shrink
+from preprocessing import load_films
 from util.phantoms import draw_phantom
 from util.pixel_cache import read_pixels
+from util.runs import Run
+from util.splits import describe_split, note_hand_crop
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,11 @@ def test_hands_look_like_hands_and_other_pictures_do_not(hands):
     quarter = np.ascontiguousarray(hands[0][:100, :75])
     assert all(unlike_hands([shrink(picture) for picture in (no_hand(), noise, quarter)]))
     assert unlike_hands([]) == []
+
+
+def test_it_is_of_the_localiser_that_ships():
+    with np.load(likeness.WEIGHTS) as file:
+        assert str(file["localiser"]) == localiser_version()
 
 
 def test_hands_that_lie_or_are_upside_down_are_told_if_nothing_has_set_them_right(hands):
@@ -64,12 +72,18 @@ def test_predict_says_so_beside_the_months_and_in_the_table(small_run, picture, 
     assert table["note"].iloc[1] == ""
 
 
-def test_training_evaluation_and_the_check_of_the_data_count_them(
+def test_evaluation_training_and_the_check_of_the_data_count_them(
     small_run, picture, phantoms, inside, tmp_path
 ):
     data = copy_data(phantoms, tmp_path / "Data")
     film = next((data / "test").iterdir())
     film.write_bytes(picture.read_bytes())
+    films = {"test": load_films(data, "test", 48, "hand", progress=False)}
+    assert "1 look unlike a hand" in describe_split("test", films["test"], "hand")
+    run = Run(tmp_path / "run")
+    run.write_json("config.json", {"options": {}})
+    note_hand_crop(run, films)
+    assert run.config["hand_crop"]["unlike"] == {"test": 1}
     process = inside("evaluate.py", small_run, "--data_dir", data, "--out", tmp_path / "out")
     assert (
         "note: films that look unlike hands with fingers up and light bones: 1;" in process.stdout

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 import train_advanced_streamlined
-from util.model_card import command_of, describe_training, model_card
+from util.model_card import command_of, describe_films, describe_training, model_card, steps_of
 from util.run_options import lasting_options
 from util.runs import Run, read_run
 
@@ -56,17 +56,43 @@ def test_its_command_trains_with_the_same_options(card, trained):
     assert options_of(line) | anywhere == config["options"] | anywhere
 
 
+def step(fingerprint="same", **options):
+    """What a card needs of the config of a run."""
+    facts = {"n": 3, "mean": 1.0, "sd": 1.0, "median": 1.0, "fingerprint": fingerprint}
+    return {"options": options, "data": dict.fromkeys(("train", "val", "test"), facts)}
+
+
 def test_the_runs_that_it_goes_on_from_come_first():
-    first = {"options": {"weights": "none", "fine_tune": True, "grain": 3.0}}
-    second = {"options": {"weights": "/films/run", "epochs_frozen": 0}, "start": first}
-    lines = describe_training(second).splitlines()[3:5]
+    first = step(weights="none", fine_tune=True, grain=3.0)
+    second = step(weights="/films/run", epochs_frozen=0) | {"start": first}
+    lines = describe_training(steps_of(second)).splitlines()[3:5]
     assert [options_of(line)["grain"] for line in lines] == [3.0, 0]
     assert "--run_name step_1" in lines[0]
     assert "--weights results/step_1" in lines[1]
+    first["options"] |= {"folds": 3, "fold": 2}
+    assert "--weights results/step_1/fold_2" in describe_training(steps_of(second))
+
+
+def test_other_films_of_an_earlier_step_are_told():
+    first = step("other", data_dir="/films/Data")
+    second = step(data_dir="/films/clinic", weights="/films/run") | {"start": first}
+    rows = rows_of(describe_films(steps_of(second)))
+    assert rows["train"][-1] == "same"
+    assert rows["train of step 1"][-1] == "other"
+    commands = describe_training(steps_of(second)).splitlines()[3:5]
+    assert ["--data_dir clinic" in command for command in commands] == [False, True]
+    first["data"] = second["data"]
+    assert "step 1" not in describe_films(steps_of(second))
+
+
+def test_training_films_of_one_sex_are_told():
+    config = step()
+    config["data"]["train"] = config["data"]["train"] | {"male": 3}
+    assert "all training films are of boys" in describe_films([config])
 
 
 def test_a_model_that_is_not_told_the_sex():
-    line = command_of({"model_type": "baseline", "gender_units": None}, 1)
+    line = command_of([step(model_type="baseline", gender_units=None)], 0)
     assert options_of(line)["model_type"] == "baseline"
 
 

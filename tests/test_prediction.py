@@ -142,7 +142,7 @@ def test_the_age_of_the_child_is_read_from_the_table_or_typed(
 
 
 def test_model_keras_in_a_program_of_ones_own_says_the_same(small_run, phantoms, inside):
-    """What README.md promises: films as read_pixels prepares them, and Keras alone."""
+    """What docs/RUNS.md promises: films as read_pixels prepares them, and Keras alone."""
     film = next((phantoms / "test").iterdir())
     process = inside("predict.py", film, "--model", small_run, "--sex", "M")
     assert process.returncode == 0, process.stderr
@@ -371,7 +371,9 @@ def test_a_row_that_names_a_linked_folder_has_its_film(tmp_path):
 
 def test_a_run_in_place_of_a_film_is_told(small_run, inside):
     process = inside("predict.py", small_run, "--model", small_run, "--sex", "F")
-    check_error_line(process, "that is a run, not a film", "--model")
+    check_error_line(process, "that is no film", f"Name {small_run} behind --model")
+    process = inside("predict.py", small_run.parent, "--model", small_run, "--sex", "F")
+    check_error_line(process, "that is no film", f"Name {small_run} behind --model")
 
 
 def test_a_run_that_knows_one_sex_alone_says_so(small_run, inside, tmp_path):

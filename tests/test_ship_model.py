@@ -117,7 +117,7 @@ def test_where_half_precision_is_not_enough_all_arrays_stay_single(
     out = tmp_path / "out"
     ship_model.main([str(small_run), "--out", str(out)])
     told = capsys.readouterr().out
-    assert "in half precision 12 val films are up to" in told
+    assert "half precision is left out: 12 val films are up to" in told
     assert "12 val films up to 0.000 months off" in told
     sizes = [(folder / "model.keras").stat().st_size for folder in (out, small_run)]
     assert sizes[0] > 0.8 * sizes[1]

@@ -417,8 +417,13 @@ def test_words_that_would_leave_one_sex_out_are_an_error(read, words):
 
 
 def test_children_of_one_sex_among_unknown_ones_are_no_error(read):
-    rows = "".join(f"{i},84,{('M', 'unknown', '')[i % 3]}\n" for i in range(21))
-    assert read("id,boneage,sex\n" + rows)["sex"].sum() == 7
+    rows = "".join(f"{i},84,{('M', 'unknown', '', 'n.a.')[i % 4]}\n" for i in range(24))
+    assert read("id,boneage,sex\n" + rows)["sex"].sum() == 6
+
+
+def test_words_of_a_sex_that_another_column_tells_are_no_error(read):
+    rows = "".join(f"{i},84,{'mw'[i % 2]},{not i % 2}\n" for i in range(20))
+    assert read("id,boneage,sex,male\n" + rows)["sex"].sum() == 10
 
 
 @pytest.mark.parametrize("first", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"])

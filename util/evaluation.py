@@ -164,10 +164,16 @@ def read_moved_fold(args, ensemble, ensembles, reading):
     members = [member for other in ensembles for member in other.members]
     known = {member.config["data"][args.split]["fingerprint"] for member in members}
     pool = ("train", "val")
-    usable = [
-        read_labelled_folder(*split_paths(args.data_dir, split), reading["male_value"])[0]
-        for split in pool
-    ]
+    try:
+        usable = [
+            read_labelled_folder(*split_paths(args.data_dir, split), reading["male_value"])[0]
+            for split in pool
+        ]
+    except UserError as error:
+        raise UserError(
+            f"{error} Films that a fold held out are found by the tables of train and val; to evaluate "
+            "films as they are, name them by --csv and --images."
+        ) from None
     too_few = sum(map(len, usable)) < sum(config["data"][split]["n"] for split in pool)
     if len(known) > 1 or too_few:
         return None

@@ -5,6 +5,7 @@ readings.json.
 """
 
 import shlex
+from pathlib import Path
 
 from util.backbones import sees_sex
 from util.calibration import format_gain
@@ -13,11 +14,10 @@ from util.intervals import LEVEL
 from util.metrics import format_interval
 from util.options import training_parser
 from util.runs import CALIBRATION, MODEL
+from util.splits import one_sex_note
 from util.tta import count_views, describe_views, views_ending, views_key
 
 CHILDREN = {"male": "boys", "female": "girls"}
-# of an option: where files lie, and what says the same as options that are told
-UNTOLD = {"data_dir", "preset"}
 UNKNOWN = """\
 ## What the run doesn't know
 
@@ -35,13 +35,14 @@ def model_card(run, name):
     views = count_views(config["options"])
     calibration = (run.read_json(CALIBRATION) or {}).get(views_key(views))
     sex = " and the child's sex" if sees_sex(config["options"]["model_type"]) else ""
+    steps = steps_of(config)
     parts = [
         f"# {name}",
         f"Bone age in months from a hand radiograph{sex}. "
         "**Research use only: not a medical device.**",
         describe_model(run.model_path, config, metrics, views),
-        describe_films(config["data"]),
-        describe_training(config),
+        describe_films(steps),
+        describe_training(steps),
         describe_errors(metrics, views),
         describe_calibration(calibration, metrics["test" + views_ending(views)]),
         UNKNOWN,
@@ -66,44 +67,58 @@ def describe_model(path, config, metrics, views):
     return format_table(["", ""], facts.items())
 
 
-def describe_films(data):
-    """The splits; what was done to films of `--fit hand` is in config.json."""
-    head = ["split", "films", "mean label (months)", "SD", "median", "fingerprint"]
-    rows = [
-        [
-            split,
-            f"{of['n']:,}",
-            *(f"{of[k]:.1f}" for k in ("mean", "sd", "median")),
-            of["fingerprint"],
-        ]
-        for split, of in data.items()
-    ]
-    return (
-        f"## Films\n\n{format_table(head, rows)}\n\n"
-        "(The fingerprint is a hash of ids, sexes and labels in their order.)"
-    )
-
-
-def describe_training(config):
-    """The command of the training, after those of the runs that it goes on from."""
+def steps_of(config):
+    """The config of the training, behind those of the runs that it goes on from."""
     steps = [config]
     while "options" in steps[0].get("start", {}):
         steps.insert(0, steps[0]["start"])
-    commands = [command_of(step["options"], number) for number, step in enumerate(steps, start=1)]
-    variables = [f"{name}={value}" for name, value in config.get("variables", {}).items()]
+    return steps
+
+
+def describe_films(steps):
+    """The splits of the last step, and of those before it that had others."""
+    head = ["split", "films", "mean label (months)", "SD", "median", "fingerprint"]
+    *before, last = steps
+    rows = [row_of_split(split, of) for split, of in last["data"].items()]
+    for number, step in enumerate(before, start=1):
+        rows += [
+            row_of_split(f"{split} of step {number}", of)
+            for split, of in step["data"].items()
+            if of["fingerprint"] != last["data"][split]["fingerprint"]
+        ]
+    note = one_sex_note(last["data"]["train"])
+    return (
+        f"## Films\n\n{format_table(head, rows)}\n\n"
+        "(The fingerprint is a hash of ids, sexes and labels in their order.)"
+        + (f"\n\n**Note:** {note}." if note else "")
+    )
+
+
+def row_of_split(name, of):
+    labels = (f"{of[number]:.1f}" for number in ("mean", "sd", "median"))
+    return [name, f"{of['n']:,}", *labels, of["fingerprint"]]
+
+
+def describe_training(steps):
+    """The command of each step."""
+    commands = [command_of(steps, number) for number in range(len(steps))]
+    variables = [f"{name}={value}" for name, value in steps[-1].get("variables", {}).items()]
     under = f"\n\nEnvironment variables: `{' '.join(variables)}`." if variables else ""
     return "## Training\n\n```\n" + "\n".join(commands) + f"\n```{under}"
 
 
-def command_of(options, step):
-    """The command of a step of the training: the options that are not the defaults, and a name by
+def command_of(steps, number):
+    """The command of a step, counted from 0: the options that are not the defaults, and a name by
     which the next step finds the run."""
+    options = steps[number]["options"]
+    options = options | {"data_dir": Path(options.get("data_dir", "Data")).name}
+    if number > 0:
+        fold = steps[number - 1]["options"].get("fold")
+        options["weights"] = f"results/step_{number}" + (f"/fold_{fold}" if fold else "")
     defaults = vars(training_parser(None, enhancements=True).parse_args([]))
-    if step > 1:
-        options = options | {"weights": f"results/step_{step - 1}"}
-    words = ["python", "train_advanced_streamlined.py", "--run_name", f"step_{step}"]
+    words = ["python", "train_advanced_streamlined.py", "--run_name", f"step_{number + 1}"]
     for name, value in options.items():
-        if name not in UNTOLD and value is not None and value != defaults.get(name):
+        if name != "preset" and value is not None and value != defaults.get(name):
             words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return shlex.join(words)
 

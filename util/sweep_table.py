@@ -15,9 +15,9 @@ FAILURE = "{}_failure.txt"  # of a backbone: why its last run failed
 EVIDENCE = {"done": f"{{}}/{METRICS}", "failed": FAILURE}
 
 
-def check_sweep(folder):
-    """UserError when there is no sweep of that name."""
-    if not folder.is_dir():
+def check_sweep(folder, runs):
+    """UserError when there is no sweep of that name, or one without runs."""
+    if not runs:
         raise UserError(f"no sweep to summarise ({folder}). Check --sweep and --results_dir.")
 
 

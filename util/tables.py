@@ -38,8 +38,9 @@ SYNONYMS = {
 }
 MALE = {"m", "male", "boy"}
 FEMALE = {"f", "female", "girl"}
-UNKNOWN = {"u", "unknown", "o", "other", "x", "n/a", "na", "nan", "none", "?", "-"}
-MANY_ODD = 0.1  # share of rows
+# words for a sex that is not told, without what stands between letters
+UNKNOWN = {"u", "unk", "unknown", "notknown", "unspecified", "o", "other", "x", "na", "nan", "none"}
+FEW_ODD, MANY_ODD = 5, 0.1  # rows, and share of them, that may hold other words
 NUMBERS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
 
 
@@ -227,7 +228,6 @@ def read_sex(table, columns, male_value, path):
         if is_male(column):
             text = text.replace({"yes": "1", "y": "1", "t": "1", "no": "0", "n": "0"})  # f: female
         check_numbers_of_sex(text, column, path)
-        check_words_of_sex(text, column, path)
         numbers = text.map(NUMBERS)
         words = text.map({**dict.fromkeys(MALE, 1.0), **dict.fromkeys(FEMALE, 0.0)})
         if is_male(column):
@@ -246,19 +246,19 @@ def read_sex(table, columns, male_value, path):
                 f"column {column} holds {describe_coded(table[column])}: which is male? ({path}) "
                 "Say it with --male_value 1 or --male_value 0."
             )
+    check_words_of_sex(table[columns[0]][sex.isna()], sex, path)
     return sex
 
 
-def check_words_of_sex(text, column, path):
-    """UserError when a column of sexes names one or none of them in words that are known, beside
-    many that aren't: all of the other one would be left out, and M may mean mujer."""
-    filled = text[text.fillna("") != ""]
-    known = [filled.isin(words) for words in (MALE, FEMALE)]
-    odd = filled[~(known[0] | known[1] | filled.isin(NUMBERS) | filled.isin(UNKNOWN))]
-    if len(odd) > MANY_ODD * len(filled) and not all(words.any() for words in known):
+def check_words_of_sex(text, sex, path):
+    """UserError when one sex or none is told in words that are known, and there are many rows whose
+    words, `text`, aren't: all of the other one would be left out, and M may mean mujer."""
+    odd = text.fillna("").str.lower().str.replace(r"\W", "", regex=True)
+    odd = odd[(odd != "") & ~odd.isin(UNKNOWN)]
+    if len(odd) > max(FEW_ODD, MANY_ODD * len(sex)) and sex.nunique() < 2:
         told = ", ".join(f"{word!r}" for word in odd.value_counts().index[:3])
         raise UserError(
-            f"column {column} holds {told} in {len(odd)} of {len(filled)} rows: which sex is that? "
+            f"column {text.name} holds {told} in {len(odd)} of {len(sex)} rows: which sex is that? "
             f"({path}) Write M and F."
         )
 

@@ -72,7 +72,8 @@ def member(folder, name, ids, errors, weight=1, patient=""):
     predictions = label_predictions(table, table["boneage"] + errors)
     predictions.to_csv(folder / name / "predictions_val.csv", index=False)
     options = {"img_size": 32, "fit": "pad", "model_type": "sex"}
-    return Member(Run(folder / name), {"options": options, "data": {"train": {"n": 1}}}, weight), predictions
+    config = {"options": options, "data": {"train": {"n": 1}}}
+    return Member(Run(folder / name), config, weight), predictions
 
 
 IDS = [f"{i:03d}" for i in range(20)]

@@ -105,15 +105,14 @@ def main(argv=None):
     folder = Path(args.results_dir) / (args.sweep or training.model_type)
     if args.summarise:
         runs = sweep.known_runs(folder, training)
-        sweep_table.check_sweep(folder, runs)
-        return report(folder, runs)
+        return report(folder, runs, runs)
     options = sweep.add_feature_views(passed_on, training)
     runs = sweep.plan_runs(folder, args.backbones, options, parse_training_args)
     if args.ray is not None:
         ray_sweep.check_ray(args.gpus_per_run, training.strategy)
     mine = sweep.share_of(runs, *args.shard) if args.shard else runs
     sweep.check_films_exist(mine)
-    sweep_table.check_summary(folder)
+    sweep_table.read_summary(folder)  # which can't be gone on with if it is no table any more
     sweep.report_plan(mine)
     if not args.no_estimate:
         sweep.report_estimate(mine)
@@ -121,16 +120,15 @@ def main(argv=None):
         return 0
     for _ in train_each(mine, args):
         sweep_table.write_summary(folder, runs)
-    report(folder, runs)
-    return int(not all(run.metrics for run in mine))
+    return report(folder, runs, mine)
 
 
-def report(folder, runs):
-    """Write and print the table of all runs; returns 1 when some are not finished, else 0."""
+def report(folder, runs, mine):
+    """Write and print the table of all runs; returns 1 when some of `mine` are not finished."""
     from util import sweep_table
 
     sweep_table.report_results(folder, sweep_table.write_summary(folder, runs))
-    return int(not all(run.metrics for run in runs))
+    return int(not all(run.metrics for run in mine))
 
 
 def train_each(runs, args):

@@ -127,8 +127,8 @@ def hand_crop_notes(members):
 
 def one_sex_notes(members):
     """A warning for each member whose training films were all of one sex."""
-    notes = {str(m.run.folder): one_sex_note(m.config["data"]["train"]) for m in members}
-    return [f"{note} ({folder})" for folder, note in notes.items() if note]
+    notes = [(one_sex_note(m.config["data"]["train"]), m.run.folder) for m in members]
+    return [f"{note} ({folder})" for note, folder in notes if note]
 
 
 # --------------------------------------------------------------------------- what validation says

@@ -163,6 +163,8 @@ def read_moved_fold(args, ensemble, ensembles, reading):
     config = ensemble.members[0].config
     members = [member for other in ensembles for member in other.members]
     known = {member.config["data"][args.split]["fingerprint"] for member in members}
+    if len(known) > 1:
+        return None
     pool = ("train", "val")
     try:
         usable = [
@@ -174,8 +176,7 @@ def read_moved_fold(args, ensemble, ensembles, reading):
             f"{error} Films that a fold held out are found by the tables of train and val; to evaluate "
             "films as they are, name them by --csv and --images."
         ) from None
-    too_few = sum(map(len, usable)) < sum(config["data"][split]["n"] for split in pool)
-    if len(known) > 1 or too_few:
+    if sum(map(len, usable)) < sum(config["data"][split]["n"] for split in pool):
         return None
     films = {
         canvas: load_trained_split(config["options"], args.data_dir, args.split, canvas, **reading)

@@ -80,7 +80,8 @@ def read_and_train(run, args):
         films = load_splits(args, run)
         check_start_films(films, args, run)
         stages = prepare_stages(films, args, run)
-        note_move(run, args)
+        if args.resume:
+            note_move(run, args)
         return films, train(stages, args, run)
     except BaseException:
         if not args.resume:

@@ -50,11 +50,12 @@ def list_named(images):
         raise UserError(f"no such film or folder ({' '.join(images)}). Check the path.")
     rows = []
     for name in map(Path, images):
-        if any(runs := [*name.glob(MODEL), *name.glob(f"*/{MODEL}")]):
-            raise UserError(
-                f"that is no film, but where runs are ({name}). Name {runs[0].parent} behind --model."
-            )
         if name.is_dir():
+            if runs := [*name.glob(MODEL), *name.glob(f"*/{MODEL}")]:
+                raise UserError(
+                    f"that is no film, but where runs are ({name}). "
+                    f"Name {runs[0].parent} behind --model."
+                )
             rows += [(str(path), str(path.relative_to(name))) for path in films_or_error(name)]
         else:
             rows.append((str(name), name.name))

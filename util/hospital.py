@@ -7,7 +7,7 @@ from util.errors import UserError
 from util.files import write_new_json
 from util.identity import count_people, label_columns
 from util.intervals import LEVEL
-from util.metrics import by_sex, labels_in_years
+from util.metrics import CHILDREN, by_sex, labels_in_years
 from util.readings import format_kept
 from util.runs import Run
 from util.tta import describe_views, views_key, views_of
@@ -121,7 +121,7 @@ def format_named(calibration, path):
     harms = calibration["gain"]["difference_ci95"][0] > 0
     verdict = "it helps" if helps(calibration) else "it harms" if harms else "no clear gain"
     lines = [
-        f"{'boys' if sex == 'male' else 'girls'}: months = {line['slope']:.3f} x predicted "
+        f"{CHILDREN[sex]}: months = {line['slope']:.3f} x predicted "
         f"{line['intercept']:+.1f}, fitted from {line['low']:.0f} to {line['high']:.0f} months"
         for sex, line in calibration["lines"].items()
     ]

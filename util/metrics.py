@@ -13,6 +13,7 @@ from util.identity import LABELS, label_columns, people_of
 from util.tables import LARGEST_YEARS
 
 SEXES = {"male": 1, "female": 0}
+CHILDREN = {"male": "boys", "female": "girls"}
 AGE_BANDS = {  # label: months, from (included) to (excluded)
     "0-4 years": (0, 60),
     "5-9 years": (60, 120),

@@ -11,13 +11,12 @@ from util.backbones import sees_sex
 from util.calibration import format_gain
 from util.files import hash_file
 from util.intervals import LEVEL
-from util.metrics import format_interval
+from util.metrics import CHILDREN, format_interval
 from util.options import training_parser
 from util.runs import CALIBRATION, MODEL
 from util.splits import one_sex_note
 from util.tta import count_views, describe_views, views_ending, views_key
 
-CHILDREN = {"male": "boys", "female": "girls"}
 UNKNOWN = """\
 ## What the run doesn't know
 
@@ -70,7 +69,7 @@ def describe_model(path, config, metrics, views):
 def steps_of(config):
     """The config of the training, behind those of the runs that it goes on from."""
     steps = [config]
-    while "options" in steps[0].get("start", {}):
+    while "start" in steps[0]:
         steps.insert(0, steps[0]["start"])
     return steps
 
@@ -182,7 +181,7 @@ def describe_calibration(calibration, test):
     ]
     rows = [
         [
-            "all" if name == "all" else name,
+            name,
             f"{of['half_width']:.1f}",
             of["n"],
             f"{of['covered']:.0%}",

@@ -246,14 +246,14 @@ def read_run(folder):
         raise UserError(
             f"a run is a folder, and that is a file ({folder}). Name the folder it is in."
         )
-    if find_folds(folder):
-        raise UserError(
-            f"that is a folder of folds, and one run is needed ({folder}). Name one of them: "
-            f"{fold_folder(folder, 1)}."
-        )
     run = Run(folder)
     config = run.config
     if config is None or not run.model_path.exists():
+        if find_folds(folder):
+            raise UserError(
+                f"that is a folder of folds, and one run is needed ({folder}). Name one of them: "
+                f"{fold_folder(folder, 1)}."
+            )
         raise UserError(
             f"no trained run: config.json or model.keras is missing ({folder}). "
             "Name the folder of a run, such as results/NAME."

@@ -129,17 +129,17 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
             + (", from the unpacked zip." if Path(sources[0].name).is_file() else ".")
         )
     source_of = {str(path): source for source in sources for path in list_films(source.folder)}
-    images, parts = [Path(path) for path in source_of], []
+    images, parts, folders = [Path(path) for path in source_of], [], []
     for table, labels in labelled.items():
         films = match_films(labels, images)
         places = [source_of.get(path, sources[0]) for path in films["path"]]
         films["kind"] = [kind_told(table, source, table_first) for source in places]
         films["row"] = [f"{table}, {line}" for line in labels.index]
         parts.append(films)
+        folders += [source.folder for source in places]
     films = pd.concat(parts, ignore_index=True)
     if not tell_splits(films["kind"]):
-        places = [source_of.get(path, sources[0]).folder for path in films["path"]]
-        kinds = kinds_of_folders(films["path"], places)
+        kinds = kinds_of_folders(films["path"], folders)
         films["kind"] = kinds if tell_splits(kinds) else films["kind"]
     return films
 

@@ -20,7 +20,7 @@ from util.files import write_atomically
 from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
 from util.run_options import changed_options, lasting_options
 from util.runs import CONFIG, Run
-from util.sweep_table import FAILURE, sweep_names
+from util.sweep_table import FAILURE, read_summary
 
 FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
 TIME_TO_NOTICE, TIME_TO_STOP = 5, 30  # seconds
@@ -82,16 +82,19 @@ def plan_run(folder, backbone, options, parse_training_args):
 
 def known_runs(folder, training):
     """The runs of a sweep that were started, have failed, or are to do by its table, with their own
-    options; `training` are options that stand for those of a run that never began."""
-    asked = sweep_names(folder)
+    options; `training` are options that stand for those of a run that never began. UserError when
+    there is none."""
+    table = read_summary(folder)
+    to_do = set(table["backbone"][table["status"] == "to do"])
     runs = []
     for name in BACKBONES:
-        run = SweepRun(name, folder / name, [], training)
-        config = Run(run.folder).config
-        if config:
-            run.args = Namespace(**config["options"])
-        if config or run.failure or name in asked:
+        config = Run(folder / name).config
+        options = Namespace(**config["options"]) if config else training
+        run = SweepRun(name, folder / name, [], options)
+        if config or run.failure or name in to_do:
             runs.append(run)
+    if not runs:
+        raise UserError(f"no sweep to summarise ({folder}). Check --sweep and --results_dir.")
     return runs
 
 

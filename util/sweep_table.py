@@ -15,39 +15,17 @@ FAILURE = "{}_failure.txt"  # of a backbone: why its last run failed
 EVIDENCE = {"done": f"{{}}/{METRICS}", "failed": FAILURE}
 
 
-def check_sweep(folder, runs):
-    """UserError when there is no sweep of that name, or one without runs."""
-    if not runs:
-        raise UserError(f"no sweep to summarise ({folder}). Check --sweep and --results_dir.")
-
-
-def check_summary(folder):
-    """UserError when the table of a sweep can't be gone on with."""
-    if (path := folder / "summary.csv").exists():
-        read_summary(path)
-
-
-def sweep_names(folder):
-    """The backbones that are to do by the table of a sweep, if there is one."""
-    path = folder / "summary.csv"
-    rows = read_summary(path) if path.exists() else pd.DataFrame(columns=["backbone", "status"])
-    return set(rows["backbone"][rows["status"] == "to do"])
-
-
 def write_summary(folder, runs):
     """Write summary.csv of all runs, beside those that it held before and that are still there, and
     <backbone>_performance.json of the finished ones; returns the table, the smallest validation
     error first: the least of many test errors is small by luck as well."""
     folder.mkdir(parents=True, exist_ok=True)
-    path, names = folder / "summary.csv", [run.backbone for run in runs]
-    rows = []
-    if path.exists():
-        known = read_summary(path)
-        kept = [
-            row.status in EVIDENCE and (folder / EVIDENCE[row.status].format(row.backbone)).exists()
-            for row in known.itertuples()
-        ]
-        rows = known[np.array(kept, bool) & ~known["backbone"].isin(names)].to_dict("records")
+    known, names = read_summary(folder), [run.backbone for run in runs]
+    kept = [
+        row.status in EVIDENCE and (folder / EVIDENCE[row.status].format(row.backbone)).exists()
+        for row in known.itertuples()
+    ]
+    rows = known[np.array(kept, bool) & ~known["backbone"].isin(names)].to_dict("records")
     for run in runs:
         metrics = run.metrics
         rows.append(summarise(run, metrics))
@@ -55,12 +33,16 @@ def write_summary(folder, runs):
             more = {"metrics": metrics, "options": lasting_options(run.args)}
             write_json(folder / f"{run.backbone}_performance.json", rows[-1] | more)
     table = pd.DataFrame(rows).sort_values("val_mae", kind="stable")
-    write_csv(path, table)
+    write_csv(folder / "summary.csv", table)
     return table
 
 
-def read_summary(path):
-    """The rows of a summary.csv, as it was left; UserError when it is none, or none any more."""
+def read_summary(folder):
+    """The rows of the summary.csv of a sweep, as it was left, none where there is no such file;
+    UserError when it is no table, or none any more."""
+    path = folder / "summary.csv"
+    if not path.exists():
+        return pd.DataFrame(columns=["backbone", "status"])
     try:
         rows = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"backbone": str})
     except ValueError:  # empty, not text, or no table

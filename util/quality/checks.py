@@ -36,6 +36,7 @@ from util.radiographs import (
     decode,
     prepare,
     read_bytes,
+    set_right,
 )
 from util.tables import (
     MAX_MONTHS,
@@ -344,10 +345,8 @@ def signs_of(small):
     """What is odd about films, as `shrink` gives them: {"turned", "inverted", "unlike": an array},
     as of Signs."""
     turned, inverted = orientations(small)
-    right = [
-        np.rot90(~film if dark else film, -degrees // 90)
-        for film, degrees, dark in zip(small, turned, inverted, strict=True)
-    ]
+    films = zip(small, turned, inverted, strict=True)
+    right = [set_right([film], degrees, dark)[0] for film, degrees, dark in films]
     unlike = np.array(unlike_hands(right), bool)
     return {"turned": turned, "inverted": inverted, "unlike": unlike}
 
@@ -363,7 +362,7 @@ def check_films(films):
     turned = films[films["turned"] > 0]
     yield flag("film looks turned", turned, "by " + turned["turned"].astype(str) + " degrees")
     yield flag("film looks inverted", films[films["inverted"]], "dark bones on a light ground")
-    yield flag("film looks unlike a hand", films[films["unlike"]], "")
+    yield flag("film looks unlike a hand", films[films["unlike"]])
 
 
 def check_same(same):

@@ -1,5 +1,7 @@
 """Pictures are drawn, whatever the names of films and folders."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -89,15 +91,18 @@ def test_intervals_of_many_films_are_seen_whole():
     assert plots.top_of_errors(groups.assign(mean=0, high=0)) > 0  # no error at all
 
 
-def test_names_of_backbones_stay_in_their_panels(drawn):
-    names = ["mobilenet_v3_small", "inception_resnet_v2", "efficientnet_v2b0"]
-    table = pd.DataFrame({"backbone": names, "test_mae": [14.0, 11, 9], "n": 600})
-    table["ci95_low"], table["ci95_high"] = table["test_mae"] - 1, table["test_mae"] + 1
-    table["films_per_second"], table["parameters"] = [900, 40, 200], [1.5e6, 5.4e7, 6e6]
-    for rows in (table[:1], table[:2], table):
-        for axis in plots.plot_sweep(rows, None, "sex").axes:
-            panel = axis.get_window_extent()
-            assert len(axis.texts) == len(rows)
-            for text in axis.texts:
-                name = text.get_window_extent()
-                assert panel.x0 < name.x0 < name.x1 < panel.x1
+def test_names_of_many_backbones_stand_one_below_the_other(drawn):
+    names = [f"inception_resnet_v{number}" for number in range(40)]
+    table = pd.DataFrame({"backbone": names, "test_mae": 9.0, "ci95_low": 8.0, "ci95_high": np.nan})
+    table = table.assign(films_per_second=40.0, parameters=5.4e7, n=600)
+    for rows in (table[:1], table):
+        axes = plots.plot_sweep(rows, None, "sex").axes
+        ticks = axes[0].get_yticklabels()
+        assert [tick.get_text() for tick in ticks] == list(rows["backbone"])
+        places = [tick.get_window_extent() for tick in ticks]
+        assert all(above.y0 > below.y1 for above, below in pairwise(places))
+        assert all(place.x1 < axes[0].get_window_extent().x0 for place in places)
+        for axis in axes[1:]:
+            ends = [text.get_window_extent().x1 for text in axis.texts]
+            assert len(ends) == len(rows)
+            assert max(ends) < axis.get_window_extent().x1

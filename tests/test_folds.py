@@ -202,6 +202,7 @@ def test_a_fold_is_evaluated_on_the_films_that_it_held_out(folds, inside, tmp_pa
     assert found["id"].tolist() == held_out["id"].tolist()
     process = inside("evaluate.py", folds[2], "--split", "val")
     check_error_line(process, "one may have been trained on those of the other")
+    assert "predictions_out_of_fold.csv" in process.stderr
 
 
 def test_folds_are_neither_overwritten_nor_mixed(folds, train):

@@ -90,6 +90,14 @@ def test_a_full_disk_tells_the_file(tmp_path):
     assert caught.value.filename == str(tmp_path / "a.json")
 
 
+def test_a_file_that_can_not_be_written_is_told_by_its_own_name(tmp_path):
+    """Not by the temporary one that stands in for it."""
+    path = tmp_path / "gone" / "a.json"
+    with pytest.raises(OSError, match="No such file") as caught:
+        write_atomically(path, lambda file: file.write_text("{}"))
+    assert caught.value.filename == str(path)
+
+
 def test_a_full_disk_as_numpy_tells_of_it(tmp_path):
     def fill(path):
         raise OSError("110592 requested and 61312 written")

@@ -35,7 +35,7 @@ def write_atomically(path, write, give_name=Path.replace, flush=False):
             flush_to_disk(temporary)
         give_name(temporary, path)
     except OSError as error:
-        if error.errno and not error.filename:  # a full disk tells no name
+        if error.errno and error.filename in (None, str(temporary)):  # a full disk tells no name
             error.filename = str(path)
         raise
     finally:

@@ -61,10 +61,12 @@ def check_same_split(members, split):
     for member in members[1:]:
         one, other = (m.config["data"][split] for m in (members[0], member))
         if one["fingerprint"] != other["fingerprint"]:
+            folds = split == "val" and members[0].options.get("fold")
+            held_out = f" Errors of held-out films of folds: {predictions_name('out_of_fold')}."
             raise UserError(
                 f"the {split} films of {members[0].run.folder} and {member.run.folder} are not the "
                 "same, so that one may have been trained on those of the other. Choose runs of one "
-                "split, or name other films by --csv and --images."
+                "split, or name other films by --csv and --images." + (held_out if folds else "")
             )
 
 

@@ -73,15 +73,13 @@ def main(argv=None):
         left_out = pd.concat([left_out, failed])
         write_csv(work / "ready" / LEFT_OUT, left_out)
     print_splits(films)
-    if args.split and set(films["kind"]) >= set(SPLITS):
-        print("note: the names of the sources tell all three splits: --split has no effect")
+    if args.split and set(films["given_split"]) >= set(SPLITS):
+        print("note: the sources come with all three splits: --split has no effect")
     for note in years_note(films, "all films"):
         print(f"note: {note}")
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
     if unknown := importing.ids_not_in_test(films, test_ids):
-        print(
-            f"{len(unknown)} ids of --test_ids are of no film, or not of one alone, such as {unknown[0]}"
-        )
+        print(f"{len(unknown)} ids of --test_ids match no film, or several, such as {unknown[0]}")
     check = f"python check_nan_in_dfs.py --data_dir {quote(args.data_dir)}"
     print(f"\n{next_step(films['split'], check)}")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from util.errors import run_command
 from util.files import check_new_file
-from util.growth import LAST_AGE
+from util.growth import LAST_AGE, MONTHS
 from util.option_rules import RUN_RULES, parse_effective
 from util.options import (
     add_calibration,
@@ -48,10 +48,10 @@ def parse_args(argv=None):
     parser.add_argument("--sex", type=letter_of, choices=("F", "M"), help="sex of all the films")
     parser.add_argument(
         "--age_months",
-        type=number(3, 204),
+        type=number(MONTHS[0], LAST_AGE[1]),
         metavar="MONTHS",
-        help="age of the child when the films were taken, 3 to 204 (girls 192): also say how far the "
-        "bone age is from it, in SDs of healthy children",
+        help=f"age of the child when the films were taken, {MONTHS[0]} to {LAST_AGE[1]} (girls "
+        f"{LAST_AGE[0]}): also say how far the bone age is from it, in SDs of healthy children",
     )
     parser.add_argument(
         "--csv",

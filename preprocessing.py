@@ -91,8 +91,10 @@ def load_films(
 def keep_copies(copies, plain, folder):
     """Of the CLAHE copies in a folder those whose plain film is read too: figures of both are then
     of the same films. UserError when there is none."""
-    rows = (pd.MultiIndex.from_frame(films.table[["id", "filename"]]) for films in (copies, plain))
-    known = next(rows).isin(next(rows))
+    of_copies, of_plain = (
+        pd.MultiIndex.from_frame(films.table[["id", "filename"]]) for films in (copies, plain)
+    )
+    known = of_copies.isin(of_plain)
     if not known.any():
         raise UserError(
             f"none of {len(copies)} CLAHE copies has its plain film beside it ({folder}). "

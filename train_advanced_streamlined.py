@@ -19,7 +19,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.experiment import find_learning_rates, run_experiment
+    from util.experiment import run_experiment
+    from util.find_lr import find_learning_rates
 
     if args.find_lr:
         find_learning_rates(args)

@@ -19,11 +19,11 @@ from util.errors import run_command
 from util.options import new_parser
 
 
-def main():
+def main(argv=None):
     parser = new_parser(__doc__)
     add_film_options(parser)
     add_turns(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         source, paths = films_to_time(args, folder / "films")

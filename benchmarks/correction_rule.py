@@ -22,10 +22,10 @@ RULES = {
 }
 
 
-def main():
+def main(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("--repeats", type=count(1), default=100, help="simulations of each row")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     print(f"{'films of a sex':>14s}{'bias':>6s}" + "".join(f"{rule:>29s}" for rule in RULES))
     for n in (20, 50, 150, 300, 600):
         for bias in (0, 1, 2, 4):

@@ -25,11 +25,11 @@ STATUS = Path("/proc/self/status")
 BATCH = 32
 
 
-def main():
+def main(argv=None):
     parser = new_parser(__doc__)
     add_film_options(parser, img_size=500)
     parser.add_argument("--n", type=count(1), default=12_000, help="how many films they stand for")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if not STATUS.exists():
         raise UserError(f"memory can't be measured here ({STATUS}). Use Linux.")
     import_tensorflow()

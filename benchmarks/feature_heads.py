@@ -22,7 +22,7 @@ from util.phantoms import write_phantoms
 SHARES = {"val": 0.1, "test": 0.1}  # of the number of training films
 
 
-def main():
+def main(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="mobilenet")
     parser.add_argument("--img_size", type=count(32), default=128, help="side of a canvas")
@@ -30,7 +30,7 @@ def main():
     parser.add_argument("--epochs_frozen", type=count(1), default=20, help="epochs of a run")
     parser.add_argument("--views", type=count(1, 3), default=3, help="views in a run on features")
     add_turns(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "Data"
         some = {split: round(share * args.films) for split, share in SHARES.items()}

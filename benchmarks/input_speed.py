@@ -30,11 +30,11 @@ from util.radiographs import stretch_contrast
 BATCH = 32
 
 
-def main():
+def main(argv=None):
     parser = new_parser(__doc__)
     add_film_options(parser, img_size=500)
     add_turns(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         paths = films_for_keras(args, Path(folder) / "films", BATCH)

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from preprocessing import read_labelled_folder
-from util.canvases import look_at, read_on_canvases
+from util.canvases import oddities_of, read_on_canvases
 from util.ensemble import open_ensemble
 from util.errors import UserError, run_command
 from util.metrics import compare_predictions, format_interval, label_predictions, mean_interval
@@ -156,8 +156,12 @@ def predict_changed(ensemble, films, change, args):
     if failures:
         raise UserError(f"a changed film can't be read: {next(iter(failures.values()))}.")
     months = ensemble.predict(pixels, films["sex"].to_numpy(), args.batch_size_eval)["months"]
-    signs = look_at(pixels)
-    return label_predictions(films, months), signs.whole, signs.inverted | (signs.turned > 0)
+    oddities = oddities_of(pixels)
+    return (
+        label_predictions(films, months),
+        oddities.whole,
+        oddities.inverted | (oddities.turned > 0),
+    )
 
 
 def format_change(name, predictions, plain, whole, noted):

@@ -23,7 +23,7 @@ from util.options import count, new_parser
 from util.quiet import import_tensorflow
 
 
-def main():
+def main(argv=None):
     parser = new_parser(__doc__)
     add_film_options(parser, img_size=256)
     add_turns(parser)
@@ -32,7 +32,7 @@ def main():
     parser.add_argument(
         "--steps", type=count(1), default=15, help="steps in a turn, an epoch at most"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         paths = films_for_keras(args, Path(folder) / "films", args.batch_size)

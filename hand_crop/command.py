@@ -1,18 +1,24 @@
-"""What the trainings of `hand_crop` share: options, and their checks."""
+"""What the trainings of `hand_crop` share: options, their checks, and the file of weights."""
 
 from pathlib import Path
 
+import numpy as np
+
 from util.errors import UserError
-from util.files import check_new_file
+from util.files import check_new_file, write_atomically
 from util.options import add_seed, count
 
 
-def add_training(parser):
-    """The options that the trainings of both small networks have."""
+def add_files(parser):
+    """The options that all trainings have."""
     parser.add_argument("--images", required=True, metavar="DIR", help="folder of upright films")
-    parser.add_argument("--steps", type=count(20), default=3000, help="training steps a network")
-    parser.add_argument("--out", metavar="FILE", help="write the network's weights (.npz) here")
+    parser.add_argument("--out", metavar="FILE", help="write what was learned (.npz) here")
     add_seed(parser)
+
+
+def add_steps(parser):
+    """How long a training of one of the small networks is."""
+    parser.add_argument("--steps", type=count(20), default=3000, help="training steps a network")
 
 
 def check_weights_file(path):
@@ -22,3 +28,10 @@ def check_weights_file(path):
     if Path(path).suffix != ".npz":
         raise UserError(f"weights are a .npz file ({path}). Choose another --out.")
     check_new_file(path)
+
+
+def save_layers(layers, path):
+    """Write the layers of `hand_crop.network.forward` in half precision."""
+    arrays = [array.astype(np.float16) for layer in layers for array in layer]
+    named = {f"{i:02d}": array for i, array in enumerate(arrays)}
+    write_atomically(path, lambda file: np.savez_compressed(file, **named))

@@ -1,11 +1,12 @@
 """Does a film look like the hands that the localiser knows? What it sees of other pictures, and of
 films that lie on their side, does not fit into the space of what it sees of hands."""
 
-import hashlib
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+
+from hand_crop.network import version_of
 
 WEIGHTS = Path(__file__).with_name("likeness.npz")  # written by `hand_crop.train_likeness`
 
@@ -19,7 +20,7 @@ def look_unlike_hands(features):
 
 def distances(features, space):
     """How far films `(n,)` are from a space of few dimensions, squared, or their mirror images
-    where these are nearer; `features` as of `look_unlike_hands`. It is the Q statistic of a
+    where these are nearer; for `features` see `look_unlike_hands`. It is the Q statistic of a
     principal component analysis (Jackson & Mudholkar 1979, Technometrics 21:341): `space` holds the
     `mean` `(1024,)` and the `components` `(k, 1024)`, which are orthonormal."""
     centred = features - space["mean"]
@@ -38,4 +39,4 @@ def load_space(path):
 def likeness_version():
     """What decides which films look unlike hands, as a short hash: caches of films are named by
     it, with that of the localiser."""
-    return hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:16]
+    return version_of(WEIGHTS)

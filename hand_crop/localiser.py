@@ -1,7 +1,6 @@
 """Where the hand is on a film: a small network, trained by `hand_crop.train_localiser`, finds the
 hull of the joints."""
 
-import hashlib
 from functools import cache
 from pathlib import Path
 
@@ -9,15 +8,15 @@ import numpy as np
 
 from hand_crop.likeness import look_unlike_hands
 from hand_crop.network import (
-    CHUNK,
     CONTRAST,
     SIDE,
-    and_mirrored,
-    extract,
-    judge,
+    append_mirrored,
+    apply_head,
+    extract_features,
+    forward_with_mirror,
     load_layers,
     shrink,
-    with_mirror,
+    version_of,
 )
 
 WEIGHTS = Path(__file__).with_name("localiser.npz")
@@ -39,20 +38,23 @@ def find_hands(images):
     if not images:
         return [], []
     layers = load_layers(WEIGHTS)
-    features = extract(and_mirrored(np.stack([shrink(image) for image in images])), layers)
+    small = np.stack([shrink(image) for image in images])
+    features = extract_features(append_mirrored(small), layers)
+    found = combine_boxes(*np.split(apply_head(features, layers), 2))
     boxes = [
         None if box is None else in_pixels(box, *image.shape)
-        for box, image in zip(agree(*np.split(judge(features, layers), 2)), images, strict=True)
+        for box, image in zip(found, images, strict=True)
     ]
     return boxes, look_unlike_hands(features).tolist()
 
 
 def unlike_hands(films):
-    """Whether films of a list, as of `shrink`, upright and with light bones, look unlike a hand, a
-    list."""
-    layers, chunks = load_layers(WEIGHTS), range(0, len(films), CHUNK)
-    parts = (and_mirrored(np.stack(films[first : first + CHUNK])) for first in chunks)
-    return [unlike for part in parts for unlike in look_unlike_hands(extract(part, layers))]
+    """Whether films of a list, as `shrink` gives them, upright and with light bones, look unlike a
+    hand, a list."""
+    if not films:
+        return []
+    features = extract_features(append_mirrored(np.stack(films)), load_layers(WEIGHTS))
+    return look_unlike_hands(features).tolist()
 
 
 def in_pixels(box, height, width):
@@ -62,12 +64,13 @@ def in_pixels(box, height, width):
 
 def find_boxes(images, layers):
     """The boxes of `find_hands` as shares of width and height, by a network of these `layers`."""
-    return agree(*with_mirror(np.stack([shrink(image) for image in images]), layers))
+    small = np.stack([shrink(image) for image in images])
+    return combine_boxes(*forward_with_mirror(small, layers))
 
 
-def agree(boxes, mirrored):
+def combine_boxes(boxes, mirrored):
     """The boxes to keep, by those of films and of their mirror images, all as shares of the film:
-    both must tell the same box, and one that a hand can fill. None where they don't."""
+    both must give the same box, and one that a hand can fill. None where they don't."""
     left, top, right, bottom = mirrored.T
     back = np.stack([1 - right, top, 1 - left, bottom], axis=1)
     found = np.clip((boxes + back) / 2 + MARGIN, 0, 1)
@@ -80,5 +83,5 @@ def agree(boxes, mirrored):
 def localiser_version():
     """What decides where a hand is found, as a short hash: caches of films are named by it, and
     runs remember it. (When the code changes it, raise READER_VERSION of util/radiographs.py.)"""
-    rules = repr((SIDE, CONTRAST, MARGIN.tolist(), LARGEST_DOUBT, SMALLEST)).encode()
-    return hashlib.sha256(WEIGHTS.read_bytes() + rules).hexdigest()[:16]
+    rules = repr((SIDE, CONTRAST, MARGIN.tolist(), LARGEST_DOUBT, SMALLEST))
+    return version_of(WEIGHTS, rules)

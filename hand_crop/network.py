@@ -3,12 +3,11 @@ layers, trained by Keras (`hand_crop.fit`), and computed here by numpy alone, so
 needs no TensorFlow.
 """
 
+import hashlib
 from functools import cache
 
 import cv2
 import numpy as np
-
-from util.files import write_atomically
 
 SIDE = 64  # pixels of a side of what the network sees
 CHUNK = 32  # films at once: what they take stays in the cache of the processor
@@ -22,36 +21,41 @@ def shrink(image):
     return cv2.createCLAHE(*CONTRAST).apply(small)
 
 
-def network(films, layers):
+def forward(films, layers):
     """The outputs for films `(n, 64, 64)`, as `shrink` gives them. Of the localiser they are the
     hull of the joints `(n, 4)`: left, top, right, bottom as shares of a film; of the orientation
     the scores `(n, 8)` of 0 to 3 quarter turns, and of the same for inverted films. `layers`:
     (kernel, bias) of each, the first ones convolutions, the last two dense."""
-    return judge(extract(films, layers), layers)
+    return apply_head(extract_features(films, layers), layers)
 
 
-def extract(films, layers):
-    """The features `(n, 1024)` of films: what the convolutions see."""
-    features = films.astype(np.float32)[..., None] / 127.5 - 1
-    for kernel, bias in layers[:-2]:
-        features = np.maximum(convolve(features, kernel) + bias, 0)
-    return features.reshape(len(films), -1)
+def forward_with_mirror(films, layers):
+    """The outputs for films, and for their mirror images."""
+    return np.split(forward(append_mirrored(films), layers), 2)
 
 
-def judge(features, layers):
-    """The outputs for films by their features."""
-    dense, out = layers[-2:]
-    return np.maximum(features @ dense[0] + dense[1], 0) @ out[0] + out[1]
-
-
-def and_mirrored(films):
+def append_mirrored(films):
     """Films, and behind them their mirror images."""
     return np.concatenate([films, films[:, :, ::-1]])
 
 
-def with_mirror(films, layers):
-    """The outputs for films, and for their mirror images."""
-    return np.split(network(and_mirrored(films), layers), 2)
+def extract_features(films, layers):
+    """The features `(n, 1024)` of films: what the convolutions see."""
+    chunks = [films[first : first + CHUNK] for first in range(0, len(films), CHUNK)]
+    return np.concatenate([apply_convolutions(chunk, layers[:-2]) for chunk in chunks])
+
+
+def apply_convolutions(films, layers):
+    features = films.astype(np.float32)[..., None] / 127.5 - 1
+    for kernel, bias in layers:
+        features = np.maximum(convolve(features, kernel) + bias, 0)
+    return features.reshape(len(films), -1)
+
+
+def apply_head(features, layers):
+    """The outputs for films by their features."""
+    dense, out = layers[-2:]
+    return np.maximum(features @ dense[0] + dense[1], 0) @ out[0] + out[1]
 
 
 def convolve(features, kernel):
@@ -64,14 +68,12 @@ def convolve(features, kernel):
 
 @cache
 def load_layers(path):
-    """Read the layers of `network` from a file, which `save_layers` wrote."""
+    """Read the layers of `forward` from a file, which `hand_crop.command.save_layers` wrote."""
     with np.load(path) as file:
         arrays = [file[name].astype(np.float32) for name in sorted(file.files)]
     return list(zip(arrays[::2], arrays[1::2], strict=True))
 
 
-def save_layers(layers, path):
-    """Write the layers of `network` in half precision."""
-    arrays = [array.astype(np.float16) for layer in layers for array in layer]
-    named = {f"{i:02d}": array for i, array in enumerate(arrays)}
-    write_atomically(path, lambda file: np.savez_compressed(file, **named))
+def version_of(weights, rules=""):
+    """A short hash of what a network decides by: its file of weights, and the rules around it."""
+    return hashlib.sha256(weights.read_bytes() + rules.encode()).hexdigest()[:16]

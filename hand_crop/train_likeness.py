@@ -12,27 +12,25 @@ from pathlib import Path
 
 import numpy as np
 
-from hand_crop.command import check_weights_file
+from hand_crop.command import add_files, check_weights_file
 from hand_crop.likeness import distances
 from hand_crop.localiser import WEIGHTS, localiser_version
-from hand_crop.network import CHUNK, and_mirrored, extract, load_layers, shrink
+from hand_crop.network import append_mirrored, extract_features, load_layers, shrink
 from util.errors import UserError, run_command
 from util.files import write_atomically
 from util.film_files import films_or_error
-from util.options import add_seed, new_parser
+from util.options import new_parser
 from util.pixel_cache import read_pixels
 
 FILM_SIDE = 160  # pixels of a film before it is shrunk for the localiser
 DIMENSIONS = 128
-BEYOND = 0.005  # share of films of hands that lie beyond the limit
+SHARE_BEYOND_LIMIT = 0.005  # of films of hands
 LEAST = 300  # films
 
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
-    parser.add_argument("--images", required=True, metavar="DIR", help="folder of upright films")
-    parser.add_argument("--out", metavar="FILE", help="write what was learned (.npz) here")
-    add_seed(parser)
+    add_files(parser)
     return parser.parse_args(argv)
 
 
@@ -55,7 +53,7 @@ def read_upright(folder):
     160)`."""
     paths = films_or_error(Path(folder))
     pixels, failures = read_pixels(list(map(str, paths)), FILM_SIDE, "stretch")
-    odd = (pixels.signs.turned > 0) | pixels.signs.inverted
+    odd = (pixels.oddities.turned > 0) | pixels.oddities.inverted
     good = [i for i in np.flatnonzero(~odd) if i not in failures]
     if len(good) < LEAST:
         raise UserError(f"{len(good)} readable films, {LEAST} or more are needed ({folder}).")
@@ -70,17 +68,15 @@ def fit_space(seen, unseen):
     space = PCA(DIMENSIONS, random_state=0).fit(features_of(seen))
     space = {"mean": space.mean_, "components": space.components_}
     space = {name: values.astype(np.float16) for name, values in space.items()}
-    limit = np.quantile(distances(features_of(unseen), space), 1 - BEYOND)
+    limit = np.quantile(distances(features_of(unseen), space), 1 - SHARE_BEYOND_LIMIT)
     return space | {"limit": np.float32(limit)}
 
 
 def features_of(films):
     """What the localiser sees of films, uint8 `(n, 160, 160)`, and of their mirror images: `(2 n,
     1024)`."""
-    layers = load_layers(WEIGHTS)
-    small = and_mirrored(np.stack([shrink(film) for film in films]))
-    chunks = range(0, len(small), CHUNK)
-    return np.concatenate([extract(small[first : first + CHUNK], layers) for first in chunks])
+    small = append_mirrored(np.stack([shrink(film) for film in films]))
+    return extract_features(small, load_layers(WEIGHTS))
 
 
 def print_likeness(films, space):

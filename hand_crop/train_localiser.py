@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from hand_crop.command import add_training, check_weights_file
+from hand_crop.command import add_files, add_steps, check_weights_file, save_layers
 from hand_crop.localiser import find_boxes
-from hand_crop.network import save_layers, shrink
+from hand_crop.network import shrink
 from preprocessing import random_stream
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError, run_command
@@ -32,14 +32,15 @@ FOLDS = 4
 CHANGES = Augmentation(rotation=25, zoom=0.25, aspect=0.2, shift=0.12, gamma=0.6, contrast=0.2)
 FRAMED = 0.3  # share of films that get a frame
 WHOLE = np.array([0, 0, 1, 1])
-BEYOND = 0.01  # of the film's side: so far may a box reach out of it
+TOLERANCE = 0.01  # of the film's side: so far may a box reach out of it
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]
 
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("--boxes", required=True, metavar="FILE", help="table of joint boxes")
-    add_training(parser)
+    add_files(parser)
+    add_steps(parser)
     return parser.parse_args(argv)
 
 
@@ -83,7 +84,7 @@ def read_boxes(table, folder):
 def check_shares(corners, table):
     """UserError when boxes are no shares of the film, as those in pixels, or are empty."""
     low, high = corners[["xmin", "ymin"]].to_numpy(), corners[["xmax", "ymax"]].to_numpy()
-    bad = ((low < -BEYOND) | (high > 1 + BEYOND) | (low >= high)).any(axis=1)
+    bad = ((low < -TOLERANCE) | (high > 1 + TOLERANCE) | (low >= high)).any(axis=1)
     if bad.any():
         raise UserError(
             f"{bad.sum()} boxes are no shares of the film's sides, 0 <= min < max <= 1 ({table}, "

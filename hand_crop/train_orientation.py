@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hand_crop.command import add_training, check_weights_file
-from hand_crop.network import save_layers, shrink
+from hand_crop.command import add_files, add_steps, check_weights_file, save_layers
+from hand_crop.network import shrink
 from hand_crop.orientation import FROM_MIRROR, certain_orientations, orientation_chances
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError, run_command
@@ -35,7 +35,8 @@ CHANGES = Augmentation(
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
-    add_training(parser)
+    add_files(parser)
+    add_steps(parser)
     return parser.parse_args(argv)
 
 
@@ -117,8 +118,8 @@ def print_orientations(films, layers):
             right = degrees == 90 * turns
             print(
                 f"  {'inverted, ' if inverted else ''}turned by {90 * turns} degrees: ".ljust(36)
-                + f"degrees told {np.mean(right):6.1%}, others {np.mean(~right & (degrees > 0)):5.1%}, "
-                f"said to be inverted {np.mean(dark):6.1%}"
+                + f"degrees found {np.mean(right):6.1%}, others {np.mean(~right & (degrees > 0)):5.1%}, "
+                f"inverted {np.mean(dark):6.1%}"
             )
 
 

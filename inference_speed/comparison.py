@@ -6,7 +6,7 @@ import pandas as pd
 from util.errors import UserError
 
 REQUIRED = ("backbone", "batch_size", "median_inference_time_s", "total_params")
-TOLD = ("backbone", "route", "total_params")  # of every case that is compared
+REQUIRED_VALUES = ("backbone", "route", "total_params")  # of every case that is compared
 NAMES = ("backbone", "route", "status")  # also one of digits alone
 NUMBERS = (
     "batch_size",
@@ -48,7 +48,7 @@ def read_benchmark(path):
             ) from None
     seconds = table["median_inference_time_s"]
     fine = (table["status"] == "ok") & (seconds > 0) & (table["batch_size"] > 0)
-    fine &= table[list(TOLD)].notna().all(axis=1)
+    fine &= table[list(REQUIRED_VALUES)].notna().all(axis=1)
     failed = table[~fine].assign(
         status=lambda rows: (
             rows["status"].fillna("no status").where(rows["status"] != "ok", "values are missing")

@@ -149,8 +149,8 @@ def take_run(args):
     """Set the options that describe a model to those of the run of --model."""
     from util.runs import read_run
 
-    run, config = read_run(args.model)
-    options = config["options"]
+    run = read_run(args.model)
+    options = run.options
     args.backbones, args.weights = [options["backbone"]], str(run.folder)
     args.model_type, args.img_size = options["model_type"], options["img_size"]
 

@@ -48,7 +48,7 @@ def main(argv=None):
     from util.runs import next_prediction, read_run
 
     require_converter(args.format, args.precision)
-    run, config = read_run(args.model)
+    run = read_run(args.model)
     out = Path(args.out or export_path(run.folder, args.format, args.precision))
     check_out(out, RUNTIMES[args.format].endings)
 
@@ -56,7 +56,7 @@ def main(argv=None):
     from inference_speed.parity import agrees, format_differences
 
     with TemporaryDirectory(dir=out.parent, prefix=".export-") as work:
-        record = export(run, config["options"], args.format, args.precision, Path(work) / out.name)
+        record = export(run, run.options, args.format, args.precision, Path(work) / out.name)
         off = record["difference_months"]
         print(f"{record['checked_on']}, off Keras in months: {format_differences(off)}")
         if not agrees(off, args.precision):
@@ -66,7 +66,7 @@ def main(argv=None):
     print(f"exported: {out}")
     if not args.out:
         opted = "" if args.precision == "f32" else f" --precision {args.precision}"
-        told = sees_sex(config["options"]["model_type"])
+        told = sees_sex(run.options["model_type"])
         print(next_prediction(run.folder, told, f" --runtime {args.format}{opted}"))
     return 0
 

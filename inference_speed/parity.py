@@ -8,7 +8,7 @@ from util.errors import UserError
 
 N_FILMS = 128  # checked, and for int8 calibrated on
 BATCH = 16
-ALONE = 4  # of the films also predicted one by one: an export takes any number at once
+SINGLE_FILMS = 4  # of the films also predicted one by one: an export takes any number at once
 PHANTOM_SEED = 42
 # how far an export may be off, in months; for reduced precision in most films, not in each
 TOLERANCES = {"f32": {"max": 0.05}, "f16": {"mean": 0.25, "p99": 1.0}}
@@ -61,7 +61,7 @@ def predict_sample(predict, sample):
     from util.prediction import predict_months
 
     together = predict_months(predict, sample.pixels, sample.sex, BATCH)
-    alone = predict_months(predict, sample.pixels[:ALONE], sample.sex[:ALONE], 1)
+    alone = predict_months(predict, sample.pixels[:SINGLE_FILMS], sample.sex[:SINGLE_FILMS], 1)
     return np.concatenate([together, alone])
 
 

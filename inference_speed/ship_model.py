@@ -66,7 +66,7 @@ def main(argv=None):
     from util.model_card import model_card
     from util.prediction import load_predictor
 
-    run, config = read_run(args.run)
+    run = read_run(args.run)
     out = Path(args.out)
     lists = [run.folder / name for name in FILM_LISTS.values()]
     if args.film_hashes and not all(path.exists() for path in lists):
@@ -74,21 +74,23 @@ def main(argv=None):
     if out.exists():
         raise UserError(f"the folder is there already ({out}). Choose another --out.")
     predict = load_predictor(run, "keras")
-    sample = run_films(config["options"], ["val"], n=600)  # where they can be read
+    sample = run_films(run.options, ["val"], n=600)  # where they can be read
     expected = predict_sample(predict, sample)
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=".ship-") as work:
         shipped = Run(Path(work) / out.name)
         largest = copy_model(run, shipped, SMALL, sample, expected)
         if not largest <= LARGEST_DIFFERENCE:  # NaN is none
-            print(f"half precision is left out: {sample.title} are up to {largest:.3f} months off")
+            print(
+                f"kept in single precision: in half, {sample.title} are up to {largest:.3f} months off"
+            )
             largest = copy_model(run, shipped, math.inf, sample, expected)
         if not largest <= LARGEST_DIFFERENCE:
             raise UserError(
-                f"the model says other months when it is copied, {sample.title} are up to "
+                f"the copied model predicts otherwise: {sample.title} are up to "
                 f"{largest:.3f} off ({args.run}). Train it again."
             )
-        shipped.write_json(CONFIG, portable(config))
+        shipped.write_json(CONFIG, portable(run.config))
         for name in (CALIBRATION, READINGS, METRICS):
             if content := run.read_json(name):
                 shipped.write_json(name, content)

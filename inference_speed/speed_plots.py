@@ -1,5 +1,7 @@
 """The picture of a benchmark: speed of a single film, best throughput, memory, and batch sizes."""
 
+import math
+
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -14,12 +16,12 @@ COLUMNS = 5  # small panels in a row
 
 @rc_context(STYLE)
 def plot_speed(timed, comparison, path, title):
-    """Draw the frames of `comparison.read_benchmark` and `compare`; returns the path."""
+    """Draw the frames of `comparison.read_benchmark` and `compare_backbones`; returns the path."""
     names = list(comparison["backbone"])
     colours = {route: COLOURS[i % len(COLOURS)] for i, route in enumerate(timed["route"].unique())}
     several = timed["batch_size"].nunique() > 1
     columns = min(COLUMNS, len(names))
-    rows = -(-len(names) // columns) if several else 0
+    rows = math.ceil(len(names) / columns) if several else 0
     heights = [1.3 + 0.21 * max(2, len(colours)) * len(names), 0.5 + 1.7 * rows]
     figure = Figure((11, sum(heights[: 1 + several])), layout="constrained")
     parts = figure.subfigures(1 + several, 1, height_ratios=heights[: 1 + several])

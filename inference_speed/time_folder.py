@@ -43,14 +43,15 @@ def main(argv=None):
     from util.prediction import load_predictor
     from util.runs import load_run_model, read_run
 
-    run, config = read_run(args.model)
+    run = read_run(args.model)
+    options = run.options
     paths = films_or_error(args.folder)
     check_kinds(paths)
-    views = args.tta_steps or count_views(config["options"])
+    views = args.tta_steps or count_views(options)
     predict = test_time_augmentation(load_predictor(run, args.runtime, args.precision), views)
     import_tensorflow()
     model = load_run_model(run)
-    size, fit = config["options"]["img_size"], config["options"]["fit"]
+    size, fit = options["img_size"], options["fit"]
     check_readable(paths, size, fit)
     ways = (
         lambda: plain_loop(model, paths, size),

@@ -76,7 +76,7 @@ def get_model(run, model_type, backbone, img_size, weights):
     if run:
         from util.runs import load_run_model, read_run
 
-        return load_run_model(read_run(run)[0])
+        return load_run_model(read_run(run))
     from modeling_advanced import build_model
 
     return build_model(
@@ -94,7 +94,7 @@ def get_checks(model, run, films, routes):
     if run:
         from util.runs import read_run
 
-        options = read_run(run)[1]["options"]
+        options = read_run(run).options
         sample = run_films(options, ("test", "val"), CHECKED_FILMS)
         if in_8_bits:
             calibration = run_films(options, ("train",))

@@ -57,7 +57,7 @@ def test_the_errors_of_a_choice_have_intervals_of_children(tmp_path):
     )
     chosen, words = choose_greedily([a, b])
     assert [m.weight for m in chosen] == [1, 2]
-    low, high = bootstrap_interval(best["error"].abs(), people=pd.Series(children))
+    low, high = bootstrap_interval(best["error"].abs(), patients=pd.Series(children))
     assert "MAE 0.00 [0.00, 0.00] months" in words
     assert f"of the best single run 5.25 [{low:.2f}, {high:.2f}]" in words
 

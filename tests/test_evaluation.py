@@ -10,7 +10,7 @@ from conftest import check_error_line
 
 from util.files import hash_file
 from util.held_out import trained_on, training_notes
-from util.identity import of_children
+from util.identity import of_same_patients
 from util.members import Member
 from util.metrics import read_predictions
 from util.runs import Run, read_run
@@ -239,7 +239,8 @@ def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
     def notes(member, table):
         return training_notes(member, table, trained_on(member, table))
 
-    run, config = read_run(small_run)
+    run = read_run(small_run)
+    config = run.config
     films = pd.read_csv(small_run / "train_films.csv", dtype={"id": str})
     other = films.assign(id="other " + films["id"])
     assert list(notes(Member(run, config), other)) == []
@@ -257,11 +258,11 @@ def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
 def test_films_of_children_that_were_trained_on_are_told():
     trained = pd.DataFrame({"id": ["1", "2"], "sex": 1, "boneage": 90, "patient": ["a", ""]})
     later = pd.DataFrame({"id": ["7", "8"], "sex": 1, "boneage": 99, "patient": ["a", ""]})
-    assert of_children(later, trained).tolist() == [True, False]
+    assert of_same_patients(later, trained).tolist() == [True, False]
     namesake = later.assign(sex=0)  # a patient of that name in another hospital
-    assert of_children(namesake, trained).tolist() == [False, False]
-    assert of_children(later.drop(columns="patient"), trained).tolist() == [False, False]
-    assert of_children(later.assign(patient=["00A", ""]), trained).tolist() == [True, False]
+    assert of_same_patients(namesake, trained).tolist() == [False, False]
+    assert of_same_patients(later.drop(columns="patient"), trained).tolist() == [False, False]
+    assert of_same_patients(later.assign(patient=["00A", ""]), trained).tolist() == [True, False]
 
 
 def test_films_that_chose_the_epoch_are_not_held_out(small_run, phantoms, inside, tmp_path):

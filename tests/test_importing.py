@@ -258,7 +258,7 @@ def test_splits_that_the_names_tell_are_kept(tmp_path, capsys):
         assert sorted(rows.index[rows["split"] == split].astype(int)) == list(numbers)
     assert "no effect" not in capsys.readouterr().out
     run(tmp_path / "Again", "--source", *sources, "--split", 0.5, 0.25, 0.25)
-    assert "note: the names of the sources tell all three splits: --split has no effect" in (
+    assert "note: the sources come with all three splits: --split has no effect" in (
         capsys.readouterr().out
     )
 
@@ -489,7 +489,7 @@ def many_films():
     sex = (rng.random(1000) < 0.54).astype(float)
     ages = rng.normal(121 + 12 * sex, 41).clip(1, 228)
     ids = [str(i) for i in range(1000)]
-    return pd.DataFrame({"id": ids, "patient": "", "sex": sex, "boneage": ages, "kind": ""})
+    return pd.DataFrame({"id": ids, "patient": "", "sex": sex, "boneage": ages, "given_split": ""})
 
 
 def test_every_split_has_the_same_sexes_and_ages(many_films):
@@ -509,8 +509,8 @@ def test_every_split_has_the_same_sexes_and_ages(many_films):
 
 @pytest.mark.parametrize(("given", "drawn"), [("val", "test"), ("test", "val")])
 def test_shares_count_the_given_films(many_films, given, drawn):
-    many_films.loc[:299, "kind"] = given
-    many_films.loc[300:, "kind"] = "train"
+    many_films.loc[:299, "given_split"] = given
+    many_films.loc[300:, "given_split"] = "train"
     split = importing.assign_splits(many_films, (0.8, 0.1, 0.1), seed=1)
     assert split.value_counts().to_dict() == {"train": 600, given: 300, drawn: 100}
     assert (split[:300] == given).all()
@@ -518,9 +518,9 @@ def test_shares_count_the_given_films(many_films, given, drawn):
 
 @pytest.mark.parametrize("shares", [(0, 0, 1), (0, 0.5, 0.5), (0.8, 0.1, 0.1)])
 def test_given_training_films_stay_where_the_names_tell_all_splits(many_films, shares):
-    many_films["kind"] = ["train"] * 600 + ["val"] * 300 + ["test"] * 100
+    many_films["given_split"] = ["train"] * 600 + ["val"] * 300 + ["test"] * 100
     split = importing.assign_splits(many_films, shares, seed=1)
-    assert split.tolist() == many_films["kind"].tolist()
+    assert split.tolist() == many_films["given_split"].tolist()
 
 
 def summary(films):
@@ -557,10 +557,7 @@ def test_films_are_named_with_zeros_or_without(tmp_path, capsys):
     (tmp_path / "test.csv").write_text("id\n000103\n9999\n")
     rows = read(run(tmp_path / "Data", "--source", source, "--test_ids", tmp_path / "test.csv"))
     assert rows.loc["103", "split"] == "test"
-    assert (
-        "1 ids of --test_ids are of no film, or not of one alone, such as 9999"
-        in capsys.readouterr().out
-    )
+    assert "1 ids of --test_ids match no film, or several, such as 9999" in capsys.readouterr().out
 
 
 def test_shares_are_kept_and_must_sum_to_one(tmp_path, capsys):
@@ -795,10 +792,7 @@ def test_a_test_id_that_no_film_has_is_told(tmp_path, capsys):
     (tmp_path / "test.csv").write_text("id,note\n103,x\n999,x\n")
     words = ["--source", make_source(tmp_path / "films"), "--test_ids", tmp_path / "test.csv"]
     data = run(tmp_path / "Data", *words)
-    assert (
-        "1 ids of --test_ids are of no film, or not of one alone, such as 999"
-        in capsys.readouterr().out
-    )
+    assert "1 ids of --test_ids match no film, or several, such as 999" in capsys.readouterr().out
     assert read(data).loc["103", "split"] == "test"
 
 

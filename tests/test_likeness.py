@@ -96,7 +96,7 @@ def test_evaluation_training_and_the_check_of_the_data_count_them(
 
 def test_it_is_in_the_cache_by_what_decides_it(picture, tmp_path, monkeypatch):
     def unlike():
-        return read_pixels([picture], 64, "hand", tmp_path / "cache")[0].signs.unlike.tolist()
+        return read_pixels([picture], 64, "hand", tmp_path / "cache")[0].oddities.unlike.tolist()
 
     assert unlike() == unlike() == [True]
     assert len(list(tmp_path.rglob("*.npy"))) == 1

@@ -8,7 +8,7 @@ from conftest import check_error_line
 import train_advanced_streamlined
 from util import lr_range
 from util.errors import UserError
-from util.experiment import options_of_test
+from util.find_lr import options_of_test
 from util.phases import plan_phases
 from util.plots import plot_lr_range
 

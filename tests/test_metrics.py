@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from util.errors import UserError
-from util.identity import people_of
+from util.identity import patients_of
 from util.metrics import (
     bootstrap_interval,
     bootstrap_means,
@@ -133,7 +133,7 @@ def test_one_film_has_no_interval_and_tells_no_difference(many):
     metrics = evaluate_predictions(one)
     assert metrics["mae_ci95"] is None
     assert " - " in format_metrics(metrics, "test")
-    assert "tells nothing" in format_comparison(compare_predictions(one, other), "ab")
+    assert "no interval" in format_comparison(compare_predictions(one, other), "ab")
 
 
 @pytest.mark.parametrize(
@@ -174,14 +174,14 @@ def test_patients_stay_with_predictions_where_any_is_told(five):
     assert "patient" not in label_predictions(five.assign(patient=""), five["predicted"])
     told = label_predictions(five.assign(patient=["a", "", "a", "", ""]), five["predicted"])
     assert told["patient"].tolist() == ["a", "", "a", "", ""]
-    assert people_of(told).nunique() == 4
-    assert people_of(told.drop(index=2)) is None  # no child has two
+    assert patients_of(told).nunique() == 4
+    assert patients_of(told.drop(index=2)) is None  # no child has two
 
 
 def test_a_child_of_many_films_is_drawn_with_all_of_them():
     """A resample without that child has ten films of error 10; one with it a smaller mean."""
-    errors, people = np.repeat([0.0, 10.0], [9, 10]), np.maximum(0, np.arange(19) - 8)
-    means = bootstrap_means(errors, people=people)
+    errors, patients = np.repeat([0.0, 10.0], [9, 10]), np.maximum(0, np.arange(19) - 8)
+    means = bootstrap_means(errors, patients=patients)
     assert means.max() == 10
     assert means.min() < 4
 
@@ -312,5 +312,5 @@ def test_ids_that_other_tables_mean_nothing_by_stay(five, tmp_path):
 def test_predictions_that_were_saved_anew_are_named(five, tmp_path, damage, told):
     text = five.assign(boneage=120).to_csv(index=False)
     (tmp_path / "predictions_val.csv").write_text(damage(text))
-    with pytest.raises(UserError, match=rf"{told} .*predictions_val.csv\). Bring it back"):
+    with pytest.raises(UserError, match=rf"{told} .*predictions_val.csv\). Restore it"):
         read_predictions(tmp_path / "predictions_val.csv")

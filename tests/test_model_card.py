@@ -50,7 +50,7 @@ def test_the_lines_are_told_where_they_are_applied(card, trained):
 
 
 def test_its_command_trains_with_the_same_options(card, trained):
-    _, config = read_run(trained[0])
+    config = read_run(trained[0]).config
     (line,) = [line for line in card.splitlines() if line.startswith("python train")]
     anywhere = {"data_dir": "Data"}
     assert options_of(line) | anywhere == config["options"] | anywhere

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hand_crop import train_orientation
-from hand_crop.network import load_layers, network, shrink
+from hand_crop.network import forward, load_layers, shrink
 from hand_crop.orientation import WEIGHTS, orientation_chances, orientations
 from util.phantoms import draw_phantom
 from util.pixel_cache import read_pixels
@@ -82,14 +82,14 @@ def test_turned_hands_are_set_upright(hands, tmp_path, quarters):
     )
     plain, _ = read_pixels(upright, 64, "hand")
     pixels, _ = read_pixels(lying, 64, "hand", tmp_path / "cache")
-    told = np.flatnonzero(pixels.signs.turned == 90 * quarters)
+    told = np.flatnonzero(pixels.oddities.turned == 90 * quarters)
     assert len(told) >= 8
     assert np.array_equal(pixels[told], plain[told])
-    assert not plain.signs.turned.any()
+    assert not plain.oddities.turned.any()
     cached, _ = read_pixels(lying, 64, "hand", tmp_path / "cache")
-    assert np.array_equal(cached.signs.turned, pixels.signs.turned)
+    assert np.array_equal(cached.oddities.turned, pixels.oddities.turned)
     squeezed, _ = read_pixels(lying, 64, "stretch")
-    assert np.array_equal(squeezed.signs.turned, pixels.signs.turned)
+    assert np.array_equal(squeezed.oddities.turned, pixels.oddities.turned)
     kept, _ = read_pixels(upright, 64, "stretch")
     assert np.array_equal(squeezed[told], np.rot90(kept[told], quarters, (1, 2)))
 
@@ -110,12 +110,12 @@ def test_inverted_hands_are_inverted_back(hands, tmp_path, depth):
     )
     plain, _ = read_pixels(light, 64, "hand")
     pixels, _ = read_pixels(dark, 64, "hand", tmp_path / "cache")
-    told = np.flatnonzero(pixels.signs.inverted & (pixels.signs.turned == 180))
+    told = np.flatnonzero(pixels.oddities.inverted & (pixels.oddities.turned == 180))
     assert len(told) >= 8
     assert np.abs(pixels[told].astype(int) - plain[told]).mean() < 2
-    assert not plain.signs.inverted.any()
+    assert not plain.oddities.inverted.any()
     cached, _ = read_pixels(dark, 64, "hand", tmp_path / "cache")
-    assert np.array_equal(cached.signs.inverted, pixels.signs.inverted)
+    assert np.array_equal(cached.oddities.inverted, pixels.oddities.inverted)
     squeezed, _ = read_pixels(dark, 64, "stretch")
     kept, _ = read_pixels(light, 64, "stretch")
     shown = np.rot90(kept[told], 2, (1, 2)).astype(int)
@@ -150,10 +150,10 @@ def test_a_run_that_sees_films_as_they_are_says_which_look_wrong(
     (run / "config.json").write_text(json.dumps(config))
     table = upside_down / "some.csv"
     process = inside("predict.py", upside_down, "--model", run, "--csv", table)
-    assert process.stderr.count("looks turned by 180 degrees, its months are wrong if it is") >= 6
+    assert process.stderr.count("looks turned by 180 degrees, if so, its prediction is wrong") >= 6
     words = ["--images", upside_down, "--out", tmp_path / "out"]
     process = inside("evaluate.py", run, "--csv", table, *words)
-    assert "films look turned, and months are wrong if they are: fingers must" in process.stdout
+    assert "films look turned; if so, their predictions are wrong: fingers must" in process.stdout
 
 
 def test_it_is_tested_trained_and_written(phantoms, tmp_path, capsys):
@@ -162,6 +162,6 @@ def test_it_is_tested_trained_and_written(phantoms, tmp_path, capsys):
     train_orientation.main(words)
     printed = capsys.readouterr().out
     assert printed.count("by a network that never saw them") == 2
-    assert printed.count("degrees told") == 16
+    assert printed.count("degrees found") == 16
     film = shrink(np.zeros((100, 100), np.uint8))
-    assert network(film[None], load_layers(out)).shape == (1, 8)
+    assert forward(film[None], load_layers(out)).shape == (1, 8)

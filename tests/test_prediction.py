@@ -31,7 +31,7 @@ def by_hand(trained):
     """The predictor of the run, its test films, and their months one by one."""
     run, data = trained
     films = load_films(data, "test", 64, "hand")
-    predict = compile_predictor(load_run_model(read_run(run)[0]))
+    predict = compile_predictor(load_run_model(read_run(run)))
     alone = [
         float(predict(films.pixels[[i]][..., None], [[sex]])[0])
         for i, sex in enumerate(films.table["sex"])
@@ -51,11 +51,11 @@ def test_predictions_are_in_file_order_and_whole_whatever_the_batch(trained, by_
 
 
 def test_a_predictor_keeps_the_weights_it_was_made_with_unless_in_training(small_run, monkeypatch):
-    model = load_run_model(read_run(small_run)[0])
+    model = load_run_model(read_run(small_run))
     size = model.inputs[0].shape[1]
     image = np.random.default_rng(0).integers(0, 256, (3, size, size, 1)).astype(np.uint8)
     sex = np.ones((3, 1), np.float32)
-    kept, follows = compile_predictor(model), compile_predictor(model, in_training=True)
+    kept, follows = compile_predictor(model), compile_predictor(model, follow_weights=True)
     monkeypatch.setattr(prediction, "MOST_CONSTANTS", 0)
     large = compile_predictor(model)
     before = follows(image, sex)
@@ -371,9 +371,9 @@ def test_a_row_that_names_a_linked_folder_has_its_film(tmp_path):
 
 def test_a_run_in_place_of_a_film_is_told(small_run, inside):
     process = inside("predict.py", small_run, "--model", small_run, "--sex", "F")
-    check_error_line(process, "that is no film", f"Name {small_run} behind --model")
+    check_error_line(process, "that folder holds runs", f"Name {small_run} behind --model")
     process = inside("predict.py", small_run.parent, "--model", small_run, "--sex", "F")
-    check_error_line(process, "that is no film", f"Name {small_run} behind --model")
+    check_error_line(process, "that folder holds runs", f"Name {small_run} behind --model")
 
 
 def test_a_run_that_knows_one_sex_alone_says_so(small_run, inside, tmp_path):
@@ -382,7 +382,10 @@ def test_a_run_that_knows_one_sex_alone_says_so(small_run, inside, tmp_path):
     config["data"]["train"]["male"] = config["data"]["train"]["n"]
     (run / "config.json").write_text(json.dumps(config))
     process = inside("predict.py", ROOT / "tests" / "phantom.png", "--model", run, "--sex", "F")
-    assert "note: all training films are of boys: months of girls mean nothing" in process.stderr
+    assert (
+        "note: all training films are of boys: predictions for girls are meaningless"
+        in process.stderr
+    )
     process = inside(
         "predict.py", ROOT / "tests" / "phantom.png", "--model", small_run, "--sex", "F"
     )

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from util.metrics import label_predictions, read_predictions
-from util.readings import FEWEST, add_counts, count_labels, fit_readings, read_as
+from util.readings import FEWEST_FILMS, add_counts, count_labels, fit_readings, read_as
 
 PLATES = {1: np.arange(12, 229, 12.0), 0: np.arange(10, 229, 12.0)}
 
@@ -62,7 +62,7 @@ def test_few_films_show_nothing():
     assert gain["difference_ci95"] is None
     exact = read(5000, 0)
     films = exact.assign(predicted=exact["boneage"] + 4, error=4.0)  # readings are all right
-    for n, kept in ((FEWEST - 1, False), (FEWEST, True)):
+    for n, kept in ((FEWEST_FILMS - 1, False), (FEWEST_FILMS, True)):
         counts, gain = fit_readings(exact, films[:n])
         assert gain["difference"] < -3
         assert bool(counts) == kept

@@ -14,9 +14,8 @@ from inference_speed import ship_model
 from util.errors import UserError
 from util.files import hash_file
 from util.held_out import trained_on
-from util.members import Member
+from util.members import read_members
 from util.metrics import read_predictions
-from util.runs import read_run
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +68,7 @@ def test_it_knows_its_films_by_hashes_where_these_are_asked_for(shipped, small_r
         ship_model.main([str(shipped), "--out", str(tmp_path / "again"), "--film_hashes"])
     hashes = pd.read_csv(shipped / "film_hashes.csv", dtype=str)
     assert hashes.columns.tolist() == ["split", "film"]
-    member, original = (Member(*read_run(folder)) for folder in (shipped, small_run))
+    member, original = (read_members([folder])[0] for folder in (shipped, small_run))
     films = pd.concat(
         read_predictions(small_run / name) for name in ("train_films.csv", "predictions_test.csv")
     ).reset_index(drop=True)
@@ -117,7 +116,7 @@ def test_where_half_precision_is_not_enough_all_arrays_stay_single(
     out = tmp_path / "out"
     ship_model.main([str(small_run), "--out", str(out)])
     told = capsys.readouterr().out
-    assert "half precision is left out: 12 val films are up to" in told
+    assert "kept in single precision: in half, 12 val films are up to" in told
     assert "12 val films up to 0.000 months off" in told
     sizes = [(folder / "model.keras").stat().st_size for folder in (out, small_run)]
     assert sizes[0] > 0.8 * sizes[1]
@@ -125,6 +124,6 @@ def test_where_half_precision_is_not_enough_all_arrays_stay_single(
 
 def test_a_model_that_changes_is_not_shipped(small_run, tmp_path, monkeypatch):
     monkeypatch.setattr(ship_model, "LARGEST_DIFFERENCE", -1.0)
-    with pytest.raises(UserError, match="other months when it is copied"):
+    with pytest.raises(UserError, match="copied model predicts otherwise"):
         ship_model.main([str(small_run), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()

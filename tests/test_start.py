@@ -129,7 +129,7 @@ def test_another_model_is_refused(go_on, option, value, advice):
 
 def test_films_of_the_start_are_no_new_films(small_run, phantoms, tmp_path):
     """At any remove, by the list of its folder; where that is gone there is a note."""
-    run, config = read_run(small_run)
+    config = read_run(small_run).config
     films = read_predictions(small_run / "train_films.csv")
 
     def starting(start, weights):

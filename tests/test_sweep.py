@@ -291,10 +291,10 @@ def test_a_table_that_is_none_any_more_is_told_before_any_training(
         *OPTIONS,
     ]
     process = inside("run_all_backbones.py", *words, "--no_estimate")
-    check_error_line(process, "no table of a sweep")
+    check_error_line(process, "not the table of a sweep")
     assert not (tmp_path / "sex" / "mobilenet").exists()
     process = inside("run_all_backbones.py", "--results_dir", tmp_path, "--summarise")
-    check_error_line(process, "no table of a sweep")
+    check_error_line(process, "not the table of a sweep")
     assert (tmp_path / "sex" / "summary.csv").read_text() == content
 
 

@@ -1,7 +1,5 @@
 """The models of the options, and what each of them is trained on. Imports TensorFlow."""
 
-from argparse import Namespace
-
 import keras
 
 from modeling import put_weights
@@ -9,6 +7,7 @@ from modeling_advanced import build_model
 from util.accelerators import accelerated, describe_acceleration
 from util.environment import device_names
 from util.features import on_features
+from util.run_options import with_options
 from util.splits import read_splits
 from util.start import note_start, read_start
 from util.training import Stage, set_seeds
@@ -22,7 +21,7 @@ def prepare_stages(films, args, run):
         stage = on_features(stage, args, run)
     stages = {args.img_size: stage}
     if args.fine_tune and args.epochs_small:
-        small = Namespace(**vars(args) | {"img_size": args.img_size_small})
+        small = with_options(args, img_size=args.img_size_small)
         films = read_splits(small, ("train", "val"))
         model = build_from(films["train"], small)
         stages[small.img_size] = Stage(model, films["train"], films["val"])

@@ -10,12 +10,14 @@ A calibration is a dict ready for JSON:
 - `half_width`: of the intervals, by age band of the prediction; None where there are too few films.
 
 calibration.json of a run is fitted to its validation films, calibration_NAME.json to films of
-another hospital; each holds one calibration for each number of views that were averaged.
+another hospital. The first holds a calibration for each number of views that are averaged, the
+second one for a single number of views, with `films`, what it was fitted to, and `readings`, what a
+reader would say of them, where that is known.
 """
 
 import numpy as np
 
-from util.identity import count_people
+from util.identity import count_patients
 from util.intervals import FEWEST_FOR_INTERVALS, LEVEL, fit_half_widths
 from util.metrics import (
     SEED,
@@ -65,7 +67,7 @@ def fit_calibration(predictions, per_sex=True, always=False):
 def count_missing(films, per_sex=True, fewest=FEWEST_OF_A_SEX):
     """How many children are missing to the `fewest` that a line takes, in the smaller group; 0 when
     there are enough. Films of one child err alike, and stay together in `cross_fit`."""
-    return max(0, fewest - min(map(count_people, by_sex(films, per_sex).values())))
+    return max(0, fewest - min(map(count_patients, by_sex(films, per_sex).values())))
 
 
 def fit_lines(predictions, per_sex=True):

@@ -4,8 +4,7 @@ import keras
 from keras import ops
 
 from util.errors import UserError
-from util.options import CLR_MODES
-from util.phases import check_rise
+from util.phases import CLR_MODES, check_rise
 
 
 class CyclicalLearningRate(keras.optimizers.schedules.LearningRateSchedule):

@@ -37,11 +37,7 @@ def split_folder(data_dir, split, clahe=False):
 def split_paths(data_dir, split, clahe=False):
     """Return (table, image folder) of a split; UserError when either is missing."""
     folder, table = split_folder(data_dir, split, clahe), Path(data_dir) / SPLITS[split].table
-    if not Path(data_dir).is_dir():
-        raise UserError(
-            f"no data folder ({data_dir}). Name it with --data_dir, or make one with "
-            "import_data.py (own films) or make_phantoms.py (synthetic hands)."
-        )
+    check_data_dir(data_dir)
     for path in (table, folder):
         if not path.exists():
             raise UserError(
@@ -49,6 +45,15 @@ def split_paths(data_dir, split, clahe=False):
                 "Make the data folder with import_data.py, or see Data/README.md."
             )
     return table, folder
+
+
+def check_data_dir(data_dir):
+    """UserError when there is no such folder."""
+    if not Path(data_dir).is_dir():
+        raise UserError(
+            f"no data folder ({data_dir}). Name it with --data_dir, or make one with "
+            "import_data.py (own films) or make_phantoms.py (synthetic hands)."
+        )
 
 
 def cache_path(data_dir, cache_dir=None):

@@ -17,7 +17,7 @@ Your own films (a folder or zip of images and a CSV with id, boneage in months, 
 
 
 def main():
-    run, _ = read_run(sys.argv[1])
+    run = read_run(sys.argv[1])
     metrics = run.metrics["test"]
     baseline = metrics["baseline"]
     print(f"{metrics['n']} phantoms the model never saw, mean absolute error in months:\n")

@@ -23,7 +23,7 @@ from util.members import (
 from util.metrics import label_predictions
 from util.prediction import load_predictor, predict_months
 from util.readings import add_counts, read_as, with_readings
-from util.runs import CALIBRATION
+from util.runs import CALIBRATION, changed_facts
 from util.splits import one_sex_note
 from util.tta import TTA_STEPS, count_views, describe_views, test_time_augmentation, views_key
 
@@ -73,7 +73,7 @@ class Ensemble:
 
     def predict_labelled(self, films, batch_size):
         """Predict labelled films ({canvas: films}): (predictions, comparison of their mean with
-        each member as of `compare_members`; None for a member alone)."""
+        each member, see `compare_members`; None for a member alone)."""
         table = films[self.canvases[0]].table
         months = self.predict_members(pixels_of(films), table["sex"], batch_size, progress=True)
         mean = average(self.members, months)
@@ -118,10 +118,9 @@ def hand_crop_notes(members):
     networks = hand_crop_versions()
     trained = {member.run.folder: member.config.get("hand_crop", {}) for member in members}
     return [
-        "what turns and cuts films (hand_crop/) changed since the run was trained: its months may be off "
-        f"({folder})"
+        f"hand_crop/ changed since the run was trained: its predictions may be off ({folder})"
         for folder, known in trained.items()
-        if any(known.get(name, version) != version for name, version in networks.items())
+        if changed_facts(networks, known)
     ]
 
 

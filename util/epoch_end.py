@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import keras
 import pandas as pd
 import tensorflow as tf
-from tqdm import tqdm
 
 from modeling import backbone_of, batchnorm_layers
 from preprocessing import make_batch, steps_per_epoch
@@ -16,6 +15,7 @@ from util.accelerators import single_precision
 from util.batchnorm import compile_forward, measure_statistics
 from util.errors import UserError
 from util.files import write_atomically, write_csv
+from util.parallel import progress_bar
 from util.prediction import inputs_of, predict_films
 from util.runs import MODEL
 from util.saved_state import write_state
@@ -37,12 +37,12 @@ class EndOfEpoch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         seed_dropout(self.stage.model, self.args.seed, epoch)
         self.started = time.perf_counter()
-        self.bar = tqdm(
+        self.bar = progress_bar(
             total=self.params["steps"] * self.films_a_step,
             desc=f"{self.phase.name} {epoch + 1}/{self.phase.end}",
             unit="film",
             leave=False,
-            disable=None if self.args.verbose == 1 else True,
+            show=self.args.verbose == 1,
         )
 
     def on_train_batch_end(self, batch, logs=None):
@@ -58,26 +58,25 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.bar.close()
         seconds = time.perf_counter() - self.started
         with averaged_weights(self.model):
-            self.measure_statistics(epoch)
+            self.measure_batchnorm(epoch)
             val_mae, kept = self.validate(epoch)
-        self.progress.history.append(
-            {
-                "epoch": epoch + 1,
-                "phase": self.phase.name,
-                "img_size": self.phase.img_size,
-                "loss": logs["loss"],
-                "train_mae": logs["mae"],
-                "val_mae": val_mae,
-                "kept": kept,
-                "lr": float(self.model.optimizer.learning_rate.numpy()),
-                "seconds": round(seconds, 2),
-            }
-        )
+        row = {
+            "epoch": epoch + 1,
+            "phase": self.phase.name,
+            "img_size": self.phase.img_size,
+            "loss": logs["loss"],
+            "train_mae": logs["mae"],
+            "val_mae": val_mae,
+            "kept": kept,
+            "lr": float(self.model.optimizer.learning_rate.numpy()),
+            "seconds": round(seconds, 2),
+        }
+        self.progress.history.append(row)
         self.stop_or_go_on(epoch)
         self.save()
-        self.report(epoch, logs, val_mae, kept, seconds)
+        self.report(row)
 
-    def measure_statistics(self, epoch):
+    def measure_batchnorm(self, epoch):
         """BatchNorm statistics for these weights; training itself uses none."""
         if self.bn == "train":
             model = self.stage.model
@@ -105,13 +104,15 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.progress.next_epoch = self.phase.end if stop else epoch + 1
         self.model.stop_training = bool(stop)
 
-    def report(self, epoch, logs, val_mae, kept, seconds):
+    def report(self, row):
+        """The line of an epoch, by its row of the history."""
         films = self.params["steps"] * self.films_a_step
         left = (self.phase.end - self.progress.next_epoch) * (time.perf_counter() - self.started)
         self.run.log(
-            f"{self.phase.name:8s} epoch {epoch + 1:3d}/{self.phase.end}  "
-            f"train {logs['mae']:6.2f}  validation {val_mae:6.2f} months{'*' if kept else ' '}  "
-            f"{films / seconds:5.1f} films/s  {left / 60:.0f} min left in this phase"
+            f"{row['phase']:8s} epoch {row['epoch']:3d}/{self.phase.end}  "
+            f"train {row['train_mae']:6.2f}  validation {row['val_mae']:6.2f} months"
+            f"{'*' if row['kept'] else ' '}  "
+            f"{films / max(row['seconds'], 0.01):5.1f} films/s  {left / 60:.0f} min left in this phase"
             + ("  stops early" if self.model.stop_training else "")
         )
 

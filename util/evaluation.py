@@ -11,7 +11,7 @@ from clahe.enhance import complete_clahe
 from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
-from util.canvases import NO_HAND, look_at, odd_notes, pixels_of, sets_right
+from util.canvases import oddities_of, pixels_of, sets_right
 from util.data_folder import split_paths
 from util.ensemble import Ensemble, choose_views, hand_crop_notes
 from util.environment import environment
@@ -23,11 +23,13 @@ from util.identity import fingerprint
 from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.members import check_same_files, check_same_split, format_members, read_members
 from util.metrics import compare_predictions, format_comparison, judge_readings, labels_in_years
+from util.oddities import NO_HAND, summarise
 from util.plots import plot_errors, show_plots
 from util.readings import with_readings
 from util.runs import METRICS, next_prediction
 from util.selection import choose_greedily
 from util.splits import load_trained_split
+from util.tta import over_views
 
 
 def make_ensembles(args):
@@ -47,16 +49,17 @@ def make_ensembles(args):
         members[0], choice = choose_greedily(members[0], views)
         print(choice)
     return [
-        Ensemble(*group, views, args.calibration) for group in zip(members, groups, strict=True)
+        Ensemble(runs, folders, views, args.calibration)
+        for runs, folders in zip(members, groups, strict=True)
     ]
 
 
-def evaluate(ensemble, ensembles, args):
-    """Evaluate one of the ensembles that are compared; print and write what was found. Returns the
-    predictions and the folder that they are in."""
-    films, name = read_films_to_evaluate(args, ensemble, ensembles)
+def evaluate(ensemble, compared, args):
+    """Evaluate one of the ensembles that are `compared`; print and write what was found. Returns
+    the predictions and the folder that they are in."""
+    films, name = read_films_to_evaluate(ensemble, compared, args)
     if args.held_out:
-        films, name = keep_held_out(films, ensembles), f"{name}_held_out"
+        films, name = keep_held_out(films, compared), f"{name}_held_out"
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
     out = args.out or default_folder(ensemble.folders, name)
@@ -92,13 +95,13 @@ def calibrate(ensemble, args):
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
     check_place(path, "RUN, such as a copy (cp -r)")
-    films, _ = read_films_to_evaluate(args, ensemble, [ensemble])
+    films, _ = read_films_to_evaluate(ensemble, [ensemble], args)
     first = films[ensemble.canvases[0]]
     hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
     report_left_out(first.left_out)
     pixels = pixels_of(films)
     _, notes = held_out(ensemble, first.table)
-    notes += odd_notes(look_at(pixels), sets_right(pixels))
+    notes += summarise(oddities_of(pixels), sets_right(pixels))
     for note in hand_crop_notes(ensemble.members) + notes:
         print(f"note: {note}")
     ensemble.load(args.runtime, args.precision)
@@ -118,8 +121,8 @@ def calibrate(ensemble, args):
 # ------------------------------------------------------------------------------------------ films
 
 
-def read_films_to_evaluate(args, ensemble, ensembles):
-    """Read the films that the options name for one of the ensembles that are compared. Returns
+def read_films_to_evaluate(ensemble, compared, args):
+    """Read the films that the options name for one of the ensembles that are `compared`. Returns
     ({canvas: Films}, name of the set)."""
     if csv := args.csv or args.calibrate:
         usable, left_out = read_labelled_folder(csv, args.images, args.male_value)
@@ -127,11 +130,11 @@ def read_films_to_evaluate(args, ensemble, ensembles):
             canvas: read_films(usable, left_out, *canvas, args.cache_dir)
             for canvas in ensemble.canvases
         }, Path(csv).stem
-    films = read_split_to_evaluate(args, ensemble, ensembles)
+    films = read_split_to_evaluate(ensemble, compared, args)
     return films, f"{args.split}_clahe" if args.use_clahe_val_test else args.split
 
 
-def read_split_to_evaluate(args, ensemble, ensembles):
+def read_split_to_evaluate(ensemble, compared, args):
     """Read the films of --split, as the runs had it, on each of their canvases."""
     trained = ensemble.members[0].options
     data_dir, clahe = args.data_dir or trained["data_dir"], args.use_clahe_val_test
@@ -141,7 +144,7 @@ def read_split_to_evaluate(args, ensemble, ensembles):
         "clahe": clahe,
     }
     if args.data_dir and trained.get("folds") and args.split != "test":
-        if films := read_moved_fold(args, ensemble, ensembles, reading):
+        if films := read_moved_fold(ensemble, compared, args, reading):
             return films
         trained = {}  # another folder has no folds
     if clahe and args.split == "val" and trained.get("folds"):
@@ -157,11 +160,11 @@ def read_split_to_evaluate(args, ensemble, ensembles):
     }
 
 
-def read_moved_fold(args, ensemble, ensembles, reading):
+def read_moved_fold(ensemble, compared, args, reading):
     """The films of --split of a fold from --data_dir, {canvas: Films}; None where they are not
     those that all the runs had."""
     config = ensemble.members[0].config
-    members = [member for other in ensembles for member in other.members]
+    members = [member for other in compared for member in other.members]
     known = {member.config["data"][args.split]["fingerprint"] for member in members}
     if len(known) > 1:
         return None
@@ -185,11 +188,11 @@ def read_moved_fold(args, ensemble, ensembles, reading):
     return films if fingerprint(films[ensemble.canvases[0]].table) in known else None
 
 
-def keep_held_out(films, ensembles):
-    """Those of the films, {canvas: Films}, that no part of any ensemble has learned from; the
+def keep_held_out(films, compared):
+    """Those of the films, {canvas: Films}, that no part of those `compared` has learned from; the
     others are left out. UserError when all are."""
     table = next(iter(films.values())).table
-    new = np.all([held_out(ensemble, table)[0] for ensemble in ensembles], axis=0)
+    new = np.all([held_out(ensemble, table)[0] for ensemble in compared], axis=0)
     if not new.any():
         raise UserError(
             f"a model has learned from all of {len(new)} films (--held_out). Name others."
@@ -207,17 +210,17 @@ def keep_held_out(films, ensembles):
 def compute_metrics(ensemble, predictions, films, args):
     """What is found and known of an evaluation, for metrics.json. The coverage of intervals is that
     on films that are new to the model alone."""
-    table, signs = films[ensemble.canvases[0]].table, look_at(pixels_of(films))
+    table, oddities = films[ensemble.canvases[0]].table, oddities_of(pixels_of(films))
     new, doubts = held_out(ensemble, table)
     medians = [member.config["data"]["train"]["median"] for member in ensemble.members]
     median = float(np.median(medians))  # of folds, which have training films of their own
     half_width = ensemble.calibration["half_width"]
-    notes = [*ensemble.notes, *doubts, *odd_notes(signs, sets_right(films))]
+    notes = [*ensemble.notes, *doubts, *summarise(oddities, sets_right(films))]
     if labels_in_years(predictions):
         notes.append("the ages look like years: multiply them by 12 if they are years")
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
         "views": ensemble.views,
-        **signs.numbers(),
+        **oddities.counts(),
         "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
         "models": [hash_file(member.run.model_path) for member in ensemble.members],
         "films": describe_films(ensemble, args)
@@ -272,4 +275,4 @@ def describe(ensemble, name):
     """The title of a table of errors."""
     runs = sum(member.weight for member in ensemble.members)
     who = ensemble.members[0].run.folder.resolve().name if runs == 1 else f"mean of {runs} runs"
-    return f"{who} on {name}" + (f", mean of {ensemble.views} views" if ensemble.views > 1 else "")
+    return f"{who} on {name}{over_views(ensemble.views)}"

@@ -1,13 +1,10 @@
 """From options to a finished run: what every training script does, in the order of the README."""
 
-from argparse import Namespace
 from contextlib import closing, suppress
 
 from util.backbones import check_backbone, sees_sex
 from util.calibration import format_calibration
 from util.data_folder import SPLITS, split_paths
-from util.environment import device_names
-from util.errors import UserError
 from util.final_evaluation import evaluate_splits
 from util.folds import run_folds
 from util.intervals import format_with_intervals
@@ -27,6 +24,7 @@ from util.runs import (
 )
 from util.splits import load_splits
 from util.start import check_start, check_start_films
+from util.tta import over_views
 from util.weights import starts_from_run
 
 
@@ -76,7 +74,7 @@ def read_and_train(run, args):
         from util.build import prepare_stages
         from util.training import train
 
-        note_environment(run, device_names())
+        note_environment(run)
         films = load_splits(args, run)
         check_start_films(films, args, run)
         stages = prepare_stages(films, args, run)
@@ -107,62 +105,14 @@ def check_options(args):
         build_backbone(args.backbone, args.img_size, args.weights)  # its weights may be missing
 
 
-def find_learning_rates(args):
-    """Run the range test of the learning rate in place of a training, and say what it found."""
-    args = options_of_test(args)
-    with closing(open_run(args, f"find_lr_{args.model_type}_{args.backbone}")) as run:
-        find_rates(run, args)
-
-
-def options_of_test(args):
-    """The options of a range test. It sees films of full size alone, so that no layer has learned
-    from small ones (of a preset) before it is held; layers of a run to start from have."""
-    held = args.hold_layers if starts_from_run(args) else 0
-    return Namespace(**vars(args) | {"epochs_small": 0, "hold_layers": held})
-
-
-def find_rates(run, args):
-    """Fill the folder of a range test, and print the rates to train with. Of a test that did not
-    come to its end nothing stays; UserError when the loss falls at no rate."""
-    try:
-        check_options(args)
-        from util import plots
-        from util.build import new_model
-        from util.lr_range import falling_range, range_test
-
-        note_environment(run, device_names())
-        films = load_splits(args, run)
-        table = range_test(new_model(films["train"], args, run), films["train"], args, run)
-    except BaseException:
-        run.discard()
-        raise
-    falling = falling_range(table)
-    plot = plots.plot_lr_range(table, falling, run.path("plots", "lr_range.png"))
-    if not falling:
-        raise UserError(
-            f"in {len(table)} steps the loss falls at no learning rate by more than its noise "
-            f"({plot}). Raise --batch_size, start from pretrained --weights, or check the labels."
-        )
-    low, high = falling
-    run.log(f"the loss falls at learning rates from {low:.1e} to {high:.1e}: {plot}")
-    feet = {"--lr": args.epochs_frozen, "--lr_finetune": args.fine_tune}
-    rates = " ".join(f"{option} {low:.1e}" for option, trains in feet.items() if trains)
-    name = ", choose another --run_name" if args.run_name else ""
-    run.log(
-        f"next: leave out --find_lr{name}, add {rates} --use_cyclical_lr --clr_max_lr {high:.1e}"
-    )
-    if args.show:
-        plots.show_plots([plot])
-
-
 def report_run(run, metrics, args):
     """Print the errors on the test split and what to do next."""
-    over_views = f", mean of {args.tta_steps} views"
+    views = over_views(args.tta_steps)
     titles = {
         "test": "test",
         "test_clahe": "test after CLAHE",
-        "test_tta": f"test{over_views}",
-        "test_clahe_tta": f"test after CLAHE{over_views}",
+        "test_tta": f"test{views}",
+        "test_clahe_tta": f"test after CLAHE{views}",
     }
     for calibration in (run.read_json(CALIBRATION) or {}).values():
         run.log(format_calibration(calibration))

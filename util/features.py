@@ -13,7 +13,6 @@ import weakref
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from modeling import backbone_of, input_scaling
 from modeling_advanced import pooled_head
@@ -22,6 +21,7 @@ from util.augmentation import STRENGTHS, augment
 from util.data_folder import cache_path
 from util.errors import enough_memory
 from util.files import write_atomically
+from util.parallel import progress_bar
 from util.pixel_cache import cache_folder, shard_path
 from util.prediction import SMALLER_BATCHES, with_constant_weights
 from util.runs import add_to_config
@@ -130,8 +130,9 @@ def feature_reader(model):
     return read
 
 
-def compute_features(read, pixels, batch_size, bar=None):
-    """Pooled features float32 `(n, C)` of films, in batches of one shape that are made ahead."""
+def compute_features(read, pixels, batch_size, desc=None):
+    """Pooled features float32 `(n, C)` of films, in batches of one shape that are made ahead, with
+    a progress bar if there is a `desc`."""
     n, size = len(pixels), min(batch_size, len(pixels))
     weak = weakref.ref(pixels)  # TensorFlow keeps `load` for the life of the process
 
@@ -145,7 +146,7 @@ def compute_features(read, pixels, batch_size, bar=None):
         return tf.ensure_shape(tf.numpy_function(load, [start], tf.uint8, stateful=False), shape)
 
     batches = tf.data.Dataset.range(0, n, size).map(shaped, tf.data.AUTOTUNE, deterministic=True)
-    steps = tqdm(batches.prefetch(4), bar, unit="batch", disable=None if bar else True)
+    steps = progress_bar(batches.prefetch(4), desc, unit="batch", show=bool(desc))
     with enough_memory(size, shape[1], SMALLER_BATCHES):
         return np.concatenate([read(images).numpy() for images in steps])[:n]
 

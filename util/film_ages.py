@@ -1,26 +1,20 @@
 """What predict.py does: it lists films, predicts them in chunks, and prints a line for each."""
 
+import math
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from util.canvases import (
-    FINGERS_UP,
-    LIGHT_BONES,
-    NO_HAND,
-    UNLIKE,
-    look_at,
-    read_on_canvases,
-    sets_right,
-)
+from util.canvases import oddities_of, read_on_canvases, sets_right
 from util.errors import UserError
 from util.files import write_new_csv
 from util.film_files import films_or_error
 from util.growth import sd_score
 from util.intervals import format_range
 from util.metrics import format_years
+from util.oddities import film_notes
 from util.runs import MODEL
 
 # fmt: off
@@ -29,17 +23,6 @@ COLUMNS = [  # of --out
     "months", "low", "high", "reading", "sd_score", "problem", "note",
 ]
 # fmt: on
-# what is noted of a film, by what is odd about it (see Signs): as it is, and where it was set right
-AS_IT_IS = {
-    "unlike": f"the film looks {UNLIKE}: its months mean nothing if it shows anything else",
-    "whole": f"{NO_HAND}, the whole film is used",
-    "turned": f"the film looks turned by {{}} degrees, its months are wrong if it is: {FINGERS_UP}",
-    "inverted": f"the film looks inverted, its months are wrong if it is: {LIGHT_BONES}",
-}
-SET_RIGHT = AS_IT_IS | {
-    "turned": "the film looked turned by {} degrees against the clock and was set upright",
-    "inverted": "the film looked inverted, with dark bones, and was inverted back",
-}
 CHUNK = 256  # films at most that are read before they are predicted: memory is flat
 
 
@@ -53,7 +36,7 @@ def list_named(images):
         if name.is_dir():
             if runs := [*name.glob(MODEL), *name.glob(f"*/{MODEL}")]:
                 raise UserError(
-                    f"that is no film, but where runs are ({name}). "
+                    f"that folder holds runs, no films ({name}). "
                     f"Name {runs[0].parent} behind --model."
                 )
             rows += [(str(path), str(path.relative_to(name))) for path in films_or_error(name)]
@@ -67,7 +50,7 @@ def print_ages(ensemble, films, args):
     `predict_chunk`, of which --out gets COLUMNS."""
     width = max(map(len, films["shown"]))
     # chunks of one size: a last one of few films would need a compilation of its own
-    chunks = np.array_split(np.arange(len(films)), -(-len(films) // CHUNK))
+    chunks = np.array_split(np.arange(len(films)), math.ceil(len(films) / CHUNK))
     results = []
     try:
         for rows in chunks:
@@ -78,7 +61,10 @@ def print_ages(ensemble, films, args):
         if args.out and results:
             out = write_new_csv(args.out, pd.concat(results)[COLUMNS])
             if out != Path(args.out):
-                print(f"note: {args.out} was written meanwhile: see {out}", file=sys.stderr)
+                print(
+                    f"note: {args.out} appeared in the meantime: the table is {out}",
+                    file=sys.stderr,
+                )
             if (done := sum(map(len, results))) < len(films):
                 print(f"only {done} of {len(films)} films are in {out}", file=sys.stderr)
     return pd.concat(results)
@@ -102,22 +88,11 @@ def predict_chunk(ensemble, films, batch_size):
         filename=[Path(path).name for path in films["path"]],
         sex=films["sex"].astype("Int64"),
         problem=pd.Series(failures, dtype=object).reindex(films.index),
-        note=notes_of(look_at(pixels), sets_right(ensemble.canvases)),
+        note=film_notes(oddities_of(pixels), sets_right(ensemble.canvases)),
     )
     films = pd.concat([films, ages], axis=1)
     scores = [sd_score(film.months, film.age_months, film.sex) for film in films.itertuples()]
     return films.assign(sd_score=np.round(scores, 2))
-
-
-def notes_of(signs, right):
-    """What is odd about each film, by their Signs, as text. `right`: turned and inverted ones were
-    set right."""
-    words = SET_RIGHT if right else AS_IT_IS
-    found = [getattr(signs, name) for name in words]
-    return [
-        "; ".join(text.format(sign) for text, sign in zip(words.values(), odd, strict=True) if sign)
-        for odd in zip(*found, strict=True)
-    ]
 
 
 def print_films(ages, width):

@@ -16,7 +16,7 @@ NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no f
 
 
 def match_films(labels, films):
-    """Add two columns: path, the film of each row among `films`, as of `find_films`, and missing,
+    """Add two columns: path, the film of each row among `films` (see `find_films`), and missing,
     which says why there is none, or none of its own ("" where there is one)."""
     missing = {0: NO_FILE, 1: ""}
     found = find_films(labels, films)
@@ -33,8 +33,9 @@ def find_films(labels, films):
     A row has the film that it names by the first of these that matches: its path; its file name;
     that name with any image ending; its id, unless the name is that of an image; name or id without
     leading zeros (`loose_name`). A rule sees only rows that no earlier one matched, and films that
-    none has taken. Those that have one name are all found. A row that names a folder has a film of
-    another one only where no folder of the table is ours, and no other row names a film so.
+    none has taken. Those that have one name are all found. A row that names a folder is looked for
+    in other folders only where none of the table's folders is here, and no other row names a file
+    of that name.
     """
     names = labels["filename"].str.replace("\\", "/", regex=False).map(trim_path)
     index = FilmIndex(films)

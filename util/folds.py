@@ -11,7 +11,6 @@ film, though the epoch that is kept is the one with the smallest error on the he
 it is the last (--keep_epoch).
 """
 
-from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from util.intervals import evaluate_with_intervals, fit_half_widths, format_with
 from util.members import average_predictions, check_same_split, read_members, stored_predictions
 from util.metrics import format_interval
 from util.readings import add_counts, with_readings
-from util.run_options import check_same_options, lasting_options
+from util.run_options import check_same_options, lasting_options, with_options
 from util.runs import (
     CONFIG,
     METRICS,
@@ -39,7 +38,7 @@ from util.runs import (
     predictions_name,
     with_time,
 )
-from util.tta import describe_views, views_ending, views_to_evaluate
+from util.tta import over_views, views_ending, views_to_evaluate
 
 
 def run_folds(args, train_run):
@@ -112,8 +111,8 @@ def check_folds(args, folder):
 
 def options_of_fold(args, run, fold, resume):
     """The options of a fold, which is a run of its own, in the folder `run`."""
-    place = {"fold": fold, "results_dir": str(run.parent), "run_name": run.name}
-    return Namespace(**vars(args) | place | {"resume": resume})
+    place = {"results_dir": str(run.parent), "run_name": run.name}
+    return with_options(args, fold=fold, resume=resume, **place)
 
 
 # ------------------------------------------------------------------------------- what they say
@@ -128,12 +127,12 @@ def report_folds(run, folds, args):
         metrics |= judge_folds(run, members, views)
     metrics["folds"] = [describe_fold(member) for member in members]
     run.write_json(METRICS, metrics)
-    over_views = describe_views(args.tta_steps)
+    views = over_views(args.tta_steps)
     titles = {
         "out_of_fold": "\nout of fold",
         "test": f"\ntest, mean of {args.folds} folds",
-        "out_of_fold_tta": f"\nout of fold, {over_views}",
-        "test_tta": f"\ntest, mean of {args.folds} folds, {over_views}",
+        "out_of_fold_tta": f"\nout of fold{views}",
+        "test_tta": f"\ntest, mean of {args.folds} folds{views}",
     }
     for name, title in titles.items():
         if name in metrics:

@@ -4,7 +4,7 @@ not."""
 import numpy as np
 import pandas as pd
 
-from util.identity import are_among, fingerprint, hash_films, label_columns, of_children
+from util.identity import are_among, fingerprint, hash_films, label_columns, of_same_patients
 from util.metrics import read_predictions
 from util.runs import FILM_HASHES, FILM_LISTS, Run
 
@@ -54,7 +54,7 @@ def training_notes(member, table, trained):
         )
     if hashed and not its_own:
         yield (
-            f"{folder} knows its training films by id, sex and label together: other films of the "
+            f"{folder} knows its training films by a hash of id, sex and label: other films of the "
             "same children, or films that were read anew, pass as new"
         )
     namesakes = are_films_of(member.run, data, "train", table, label=False) & ~trained
@@ -92,7 +92,7 @@ def fitted_to(ensemble, table, validated):
     fitted = np.zeros(len(table), bool)
     if named:
         films = pd.DataFrame(named)
-        fitted = are_among(table, films) | of_children(table, films)
+        fitted = are_among(table, films) | of_same_patients(table, films)
     intervals = not named and ensemble.calibration["half_width"]
     for member, films in zip(ensemble.members, validated, strict=True):
         if intervals or member.lines(ensemble.views):
@@ -139,7 +139,7 @@ def are_films_of(run, data, split, table, label=True):
     """
     if run and (path := run.folder / FILM_LISTS[split]).exists():
         films = read_predictions(path)
-        return are_among(table, films, label) | of_children(table, films)
+        return are_among(table, films, label) | of_same_patients(table, films)
     if run and (hashes := run.folder / FILM_HASHES).exists():
         known = pd.read_csv(hashes, dtype=str)
         known = known["film"][known["split"] == split]

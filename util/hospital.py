@@ -5,7 +5,7 @@ import re
 from util.calibration import FEWEST_OF_A_SEX, count_missing, format_gain
 from util.errors import UserError
 from util.files import write_new_json
-from util.identity import count_people, label_columns
+from util.identity import count_patients, label_columns
 from util.intervals import LEVEL
 from util.metrics import CHILDREN, by_sex, labels_in_years
 from util.readings import format_kept
@@ -81,7 +81,7 @@ def check_enough_films(films, per_sex, csv):
     told."""
     missing = count_missing(films, per_sex)
     if missing:
-        counts = {name: count_people(part) for name, part in by_sex(films).items()}
+        counts = {name: count_patients(part) for name, part in by_sex(films).items()}
         found = ", ".join(f"{n} {name}" for name, n in counts.items())
         raise UserError(
             f"too few children to calibrate on: {found} ({csv}). {FEWEST_OF_A_SEX} "

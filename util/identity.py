@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 LABELS = ["id", "sex", "boneage"]  # what tells a labelled film from others
-SAME_CHILDREN = 0.9  # share of children whose sexes agree; by chance half of them do
+SAME_PATIENTS = 0.9  # share of children whose sexes agree; by chance half of them do
 
 
 def without_float(text):
@@ -75,21 +75,21 @@ def name_patients(films):
     return patient.where(patient != "", "film " + films["id"])
 
 
-def people_of(predictions):
+def patients_of(predictions):
     """Who each film is of `(n,)`; None where no child is known to have two films."""
     if "patient" not in predictions:
         return None
-    people = name_patients(predictions)
-    return people if people.duplicated().any() else None
+    patients = name_patients(predictions)
+    return patients if patients.duplicated().any() else None
 
 
-def count_people(predictions):
+def count_patients(predictions):
     """How many children films are of, as far as it is known."""
-    people = people_of(predictions)
-    return len(predictions) if people is None else people.nunique()
+    patients = patients_of(predictions)
+    return len(predictions) if patients is None else patients.nunique()
 
 
-def of_children(table, films):
+def of_same_patients(table, films):
     """Which films `(n,)` of a table are of the children of others, where both tell the patients.
     Two hospitals may have patients of one name: they are the same children where their sexes
     agree."""
@@ -100,4 +100,4 @@ def of_children(table, films):
     sex = films["sex"][other != ""].groupby(other).first()
     shared = one.isin(sex.index)
     agree = table["sex"][shared] == one[shared].map(sex)
-    return shared.to_numpy() if agree.mean() >= SAME_CHILDREN else none
+    return shared.to_numpy() if agree.mean() >= SAME_PATIENTS else none

@@ -31,8 +31,8 @@ def assign_splits(films, shares, seed, test_ids=()):
     """Return the split of each film: a given one is kept, the others are drawn, stratified by sex
     and age. `shares` (train, val, test) are of all patients. All films of a patient are in one
     split; those of `test_ids` always go to test. UserError when none is left to train on."""
-    patient, split = name_patients(films), films["kind"].copy()
-    untold = films["patient"] == ""  # who are the same child where ids are the same film's
+    patient, split = name_patients(films), films["given_split"].copy()
+    untold = films["patient"] == ""  # films of one id, leading zeros aside, are of one patient
     patient[untold] = film_keys(films[untold]).map(str)
     wanted = dict(zip(SPLITS, shares, strict=True))
     train_given = (split == "train").any()
@@ -41,8 +41,8 @@ def assign_splits(films, shares, seed, test_ids=()):
         split[split == "train"] = ""
     split[patient.isin(patient[are_named(films["id"], test_ids)])] = "test"
     split_of = dict(split[split != ""].groupby(patient).first())
-    people = films[~patient.isin(split_of) & ~patient.duplicated()]
-    waiting = list(patient[spread_out(people, seed)])
+    undecided = films[~patient.isin(split_of) & ~patient.duplicated()]  # a film for each patient
+    waiting = list(patient[spread_out(undecided, seed)])
     total = len(waiting) + len(split_of)
     for name in ("test", "val"):
         have = sum(given == name for given in split_of.values())
@@ -126,7 +126,7 @@ def place_films(films, max_side, ready):
 
 
 def is_written_anew(path, max_side):
-    return max_side or Path(path).suffix.lower() == ".dcm" or is_dicom_file(path)
+    return bool(max_side) or Path(path).suffix.lower() == ".dcm" or is_dicom_file(path)
 
 
 def link_or_copy(path, target):

@@ -5,8 +5,15 @@ import math
 
 import numpy as np
 
-from util.identity import count_people
-from util.metrics import AGE_BANDS, band_of, evaluate_predictions, format_metrics, format_years
+from util.identity import count_patients
+from util.metrics import (
+    AGE_BANDS,
+    band_of,
+    by_band,
+    evaluate_predictions,
+    format_metrics,
+    format_years,
+)
 
 COVERAGE = 0.9  # share of films whose bone age shall lie in the interval
 LEVEL = f"{COVERAGE * 100:.0f} %"
@@ -29,14 +36,12 @@ def fit_half_widths(predictions):
     Validation films may have chosen the epoch as well, so that the widths are a little too narrow;
     the coverage on test films says by how much.
     """
-    if count_people(predictions) < FEWEST_FOR_INTERVALS:
+    if count_patients(predictions) < FEWEST_FOR_INTERVALS:
         return None
     missed = predictions["error"].abs().to_numpy()
-    band = band_of(predictions["predicted"])
     widths = {"all": {"n": len(missed), "months": conformal_quantile(missed), "of": "all"}}
-    for number, name in enumerate(AGE_BANDS):
-        rows = band == number
-        own = count_people(predictions[rows]) >= FEWEST_OF_A_BAND
+    for name, rows in by_band(predictions["predicted"]).items():
+        own = count_patients(predictions[rows]) >= FEWEST_OF_A_BAND
         months = conformal_quantile(missed[rows]) if own else widths["all"]["months"]
         widths[name] = {"n": int(rows.sum()), "months": months, "of": name if own else "all"}
     return widths
@@ -64,22 +69,20 @@ def measure_coverage(predictions, half_width):
     prediction n, share covered with its 95 % interval, and mean half width in months."""
     half = half_widths_of(predictions["predicted"], half_width)
     covered = (predictions["error"].abs() <= half + 1e-9).to_numpy()
-    band = band_of(predictions["predicted"])
-    rows = {"all": np.full(len(band), True)}
-    rows |= {name: band == number for number, name in enumerate(AGE_BANDS)}
+    rows = {"all": np.full(len(predictions), True)} | by_band(predictions["predicted"])
     parts = {
-        name: coverage_row(covered[r], half[r], count_people(predictions[r]))
+        name: coverage_row(covered[r], half[r], count_patients(predictions[r]))
         for name, r in rows.items()
         if r.any()
     }
     return {"expected": COVERAGE, **parts}
 
 
-def coverage_row(covered, half, people):
+def coverage_row(covered, half, patients):
     return {
         "n": len(covered),
         "covered": float(covered.mean()),
-        "covered_ci95": share_interval(covered, people),
+        "covered_ci95": share_interval(covered, patients),
         "half_width": float(half.mean()),
     }
 

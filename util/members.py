@@ -52,7 +52,8 @@ class Member:
 def read_members(folders):
     """Read the runs of an ensemble; UserError when one of them is no finished run."""
     counts = Counter(run for folder in folders for run in find_folds(folder) or [Path(folder)])
-    return [Member(*read_run(folder), weight) for folder, weight in counts.items()]
+    runs = [read_run(folder) for folder in counts]
+    return [Member(run, run.config, counts[run.folder]) for run in runs]
 
 
 def check_same_split(members, split):

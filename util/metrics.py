@@ -9,17 +9,13 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError, first_line
-from util.identity import LABELS, label_columns, people_of
+from util.identity import LABELS, label_columns, patients_of
 from util.tables import LARGEST_YEARS
 
 SEXES = {"male": 1, "female": 0}
 CHILDREN = {"male": "boys", "female": "girls"}
-AGE_BANDS = {  # label: months, from (included) to (excluded)
-    "0-4 years": (0, 60),
-    "5-9 years": (60, 120),
-    "10-14 years": (120, 180),
-    "15+ years": (180, np.inf),
-}
+AGE_BANDS = {"0-4 years": 0, "5-9 years": 60, "10-14 years": 120, "15+ years": 180}  # first month
+WITHIN = (6, 12, 24)  # months: which share of films is no further off
 RESAMPLES = 2000
 SEED = 42  # of resamples, whatever that of a training: the same errors have the same interval
 CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
@@ -49,17 +45,23 @@ def by_sex(films, per_sex=True):
 
 def band_of(months):
     """The number of the age band, from 0, that each of `months` lies in."""
-    return np.digitize(months, [low for low, _ in AGE_BANDS.values()][1:])
+    return np.digitize(months, list(AGE_BANDS.values())[1:])
 
 
-def bootstrap_means(values, people=None, seed=SEED):
-    """Means of RESAMPLES resamples with replacement of `values` `(n,)` (Efron 1979). Where `people`
-    `(n,)` tells whose each is, people are drawn, each with all films: two films of a child err
+def by_band(months):
+    """{age band: which of `months` lie in it `(n,)`}."""
+    band = band_of(months)
+    return {name: band == number for number, name in enumerate(AGE_BANDS)}
+
+
+def bootstrap_means(values, patients=None, seed=SEED):
+    """Means of RESAMPLES resamples with replacement of `values` `(n,)` (Efron 1979). Where
+    `patients` `(n,)` says whose each is, these are drawn, each with all films: two of a child err
     alike (cluster bootstrap, Field & Welsh 2007)."""
     values = np.asarray(values, float)
     sums, counts = values, None
-    if people is not None:
-        person = pd.factorize(people)[0]
+    if patients is not None:
+        person = pd.factorize(patients)[0]
         sums, counts = np.bincount(person, values), np.bincount(person)
     rng = np.random.default_rng(seed)
     means = np.empty(RESAMPLES)
@@ -72,7 +74,7 @@ def bootstrap_means(values, people=None, seed=SEED):
     return means
 
 
-def bootstrap_interval(values, people=None, least=-np.inf, seed=SEED):
+def bootstrap_interval(values, patients=None, least=-np.inf, seed=SEED):
     """95 % percentile interval of the mean of `values`: [low, high]; None for those of one child.
     No mean of such values can be below `least`.
 
@@ -81,10 +83,10 @@ def bootstrap_interval(values, people=None, least=-np.inf, seed=SEED):
     """
     from scipy.stats import norm, t
 
-    n = len(values) if people is None else len(set(people))
+    n = len(values) if patients is None else len(set(patients))
     if n < 2:
         return None
-    low, high = np.percentile(bootstrap_means(values, people, seed), [2.5, 97.5])
+    low, high = np.percentile(bootstrap_means(values, patients, seed), [2.5, 97.5])
     mean = np.mean(values)
     wider = t.ppf(0.975, n - 1) / norm.ppf(0.975) * np.sqrt(n / (n - 1))
     low, high = mean - wider * (mean - low), mean + wider * (high - mean)
@@ -93,8 +95,8 @@ def bootstrap_interval(values, people=None, least=-np.inf, seed=SEED):
 
 def mean_interval(values, films, least=-np.inf):
     """95 % interval of the mean of `values`, one for each row of `films`, whose children are drawn
-    with all their films; `least` as of `bootstrap_interval`, 0 for absolute errors."""
-    return bootstrap_interval(values, people_of(films), least)
+    with all their films; for `least` see `bootstrap_interval`: 0 for absolute errors."""
+    return bootstrap_interval(values, patients_of(films), least)
 
 
 def evaluate_predictions(predictions, train_median=None):
@@ -109,7 +111,7 @@ def evaluate_predictions(predictions, train_median=None):
     spread = np.sum((boneage - boneage.mean()) ** 2)
     varies = spread > 0 and predictions["predicted"].std(ddof=0) > 0
     of_sex = {name: predictions["sex"] == sex for name, sex in SEXES.items()}
-    of_band = {name: band_of(boneage) == number for number, name in enumerate(AGE_BANDS)}
+    of_band = by_band(boneage)
     of_both = {
         sex: {band: films & of_age for band, of_age in of_band.items()}
         for sex, films in of_sex.items()
@@ -124,7 +126,7 @@ def evaluate_predictions(predictions, train_median=None):
         "correlation": float(np.corrcoef(boneage, predictions["predicted"])[0, 1])
         if varies
         else None,
-        **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in (6, 12, 24)},
+        **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in WITHIN},
         "by_sex": by_group(predictions, of_sex),
         "by_age": by_group(predictions, of_band),
         "by_sex_and_age": {sex: by_group(predictions, of) for sex, of in of_both.items()},
@@ -166,7 +168,7 @@ def error_summary(predictions):
 
 
 def judge_readings(predictions):
-    """The errors of the column `reading`, as of `error_summary`, and by paired bootstrap
+    """The errors of the column `reading` (see `error_summary`), and by paired bootstrap
     `difference`, its MAE minus that of the months, with its 95 % interval."""
     said = predictions.assign(error=predictions["reading"] - predictions["boneage"])
     difference = said["error"].abs() - predictions["error"].abs()
@@ -214,19 +216,23 @@ def format_metrics(metrics, title):
         f"always {baseline['months']:.0f}, the median of {source}",
         *(format_row(name, row) for name, row in metrics["by_sex"].items() if row["n"]),
         *(format_row(name, row) for name, row in metrics["by_age"].items() if row["n"]),
-        "  "
-        + ", ".join(
-            f"within {months} months {metrics[f'within_{months}']:.0%}" for months in (6, 12, 24)
-        ),
+        f"  {format_within(metrics)}",
         f"  RMSE {metrics['rmse']:.2f}"
         + ("" if metrics["r2"] is None else f", R2 {metrics['r2']:.3f}"),
     ]
     return "\n".join(lines)
 
 
+def format_within(metrics):
+    """Shares of films: "within 6 months 55%, within 12 months 84%, within 24 months 98%"."""
+    return ", ".join(
+        f"within {months} months {metrics[f'within_{months}']:.0%}" for months in WITHIN
+    )
+
+
 def format_comparison(comparison, names):
     """The comparison of two runs in words, the first against the second."""
-    verdict = "one film, or one child, tells nothing"
+    verdict = "no interval, as it is one film, or one child"
     if comparison["difference_ci95"]:
         low, high = comparison["difference_ci95"]
         word = "no" if low <= 0 <= high else "a"
@@ -284,5 +290,5 @@ def read_predictions(path, need=LABELS):
     if not reason and not all(pd.api.types.is_numeric_dtype(table[name]) for name in need[1:]):
         reason = "text among its numbers"
     if reason:
-        raise UserError(f"the run wrote another table: {reason} ({path}). Bring it back.")
+        raise UserError(f"not the table that the run wrote: {reason} ({path}). Restore it.")
     return table

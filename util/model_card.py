@@ -11,7 +11,7 @@ from util.backbones import sees_sex
 from util.calibration import format_gain
 from util.files import hash_file
 from util.intervals import LEVEL
-from util.metrics import CHILDREN, format_interval
+from util.metrics import CHILDREN, format_interval, format_within
 from util.options import training_parser
 from util.runs import CALIBRATION, MODEL
 from util.splits import one_sex_note
@@ -58,7 +58,7 @@ def describe_model(path, config, metrics, views):
         "network": f"{options['backbone']}, `--model_type {options['model_type']}`, "
         f"{metrics['model']['parameters']:,} parameters",
         "takes": f"films 0-255 `(N, {size}, {size}, 1)`, as "
-        f'`preprocessing.read_pixels(paths, {size}, "{fit}")` prepares them{sex}',
+        f'`util.pixel_cache.read_pixels(paths, {size}, "{fit}")` prepares them{sex}',
         "gives": f"months `(N, 1)`; `predict.py` tells {describe_views(views)} of a film",
         "file": f"`{MODEL}`, {mb:.2f} MB, SHA-256 `{hash_file(path)}`",
         "made with": f"{versions}; commit `{config['git_commit']}`",
@@ -137,14 +137,13 @@ def describe_errors(metrics, views):
     baseline = test["baseline"]
     rows[f"median baseline (always {baseline['months']:.0f})"] = baseline | {"n": test["n"]}
     head = ["test films", "n", "MAE", "95 % interval", "bias", "95 % interval"]
-    shares = (f"within {months} months {test[f'within_{months}']:.0%}" for months in (6, 12, 24))
     r2 = "" if test["r2"] is None else f", R2 {test['r2']:.3f}"
     return "\n\n".join(
         [
             "## Errors",
             "In months, against labels of the kind that the films have.",
             format_table(head, [error_cells(name, row) for name, row in rows.items() if row["n"]]),
-            f"RMSE {test['rmse']:.2f}{r2}, {', '.join(shares)}.",
+            f"RMSE {test['rmse']:.2f}{r2}, {format_within(test)}.",
         ]
     )
 

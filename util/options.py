@@ -6,13 +6,13 @@ import sys
 
 from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, FIRST_FIFTEEN, MODEL_TYPES
+from util.phases import CLR_MODES
 from util.radiographs import FITS
 from util.runtimes import PRECISIONS, RUNTIMES
 from util.tta import TTA_STEPS, VIEWS
 from util.weights import weights_option
 
 LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
-CLR_MODES = ("triangular", "triangular2", "exp_range")
 # of a canvas, in pixels: the least that a network takes, and more than films have as a rule
 SIDES = (32, 4096)
 
@@ -85,6 +85,9 @@ def number(low, high=float("inf"), open_low=False):
     return parse
 
 
+RATE = number(0, 1, open_low=True)
+
+
 def add_switch(group, name, effect):
     """A switch that a preset may turn on: `--no_<name>` takes that back."""
     group.add_argument(f"--{name}", action="store_true", help=f"{effect} (--no_{name}: don't)")
@@ -97,7 +100,9 @@ def training_parser(description, baseline=False, enhancements=False):
     parser = new_parser(description)
     add_data_options(parser)
     add_model_options(parser, baseline)
-    add_training_options(parser)
+    add_phase_options(parser.add_argument_group("phases of training"))
+    add_step_options(parser.add_argument_group("steps of training"))
+    add_accelerators(parser)
     if enhancements:
         add_enhancement_options(parser)
     else:
@@ -113,10 +118,6 @@ def add_data_options(parser):
     add_male_value(group)
     add_canvas_options(group)
     add_clahe(group, "evaluate also on CLAHE copies of validation and test films (made if missing)")
-    add_folds(group)
-
-
-def add_folds(group):
     group.add_argument(
         "--folds",
         type=count(2),
@@ -215,12 +216,6 @@ def add_backbones(parser, purpose):
     )
 
 
-def add_training_options(parser):
-    add_phase_options(parser.add_argument_group("phases of training"))
-    add_step_options(parser.add_argument_group("steps of training"))
-    add_accelerators(parser)
-
-
 def add_phase_options(group):
     group.add_argument(
         "--epochs_frozen", type=count(0), default=5, help="epochs with a frozen backbone"
@@ -271,13 +266,11 @@ def add_phase_options(group):
 def add_step_options(group):
     group.add_argument(
         "--lr",
-        type=number(0, 1, True),
+        type=RATE,
         default=1e-3,
         help="peak learning rate of the frozen epochs (with --use_cyclical_lr the lowest)",
     )
-    group.add_argument(
-        "--lr_finetune", type=number(0, 1, True), default=3e-4, help="the same of fine-tuning"
-    )
+    group.add_argument("--lr_finetune", type=RATE, default=3e-4, help="the same of fine-tuning")
     group.add_argument(
         "--batch_size",
         "--batch_size_train",
@@ -334,12 +327,12 @@ def add_accelerators(parser):
 
 def add_enhancement_options(parser):
     """Options of train_advanced_streamlined.py; the other scripts keep their defaults."""
-    add_changes(parser.add_argument_group("augmentation"))
+    add_augmentation_options(parser.add_argument_group("augmentation"))
     add_loss_options(parser.add_argument_group("loss"))
     add_cycle_options(parser.add_argument_group("cyclical learning rate"))
 
 
-def add_changes(group):
+def add_augmentation_options(group):
     group.add_argument(
         "--mixup_alpha",
         type=number(0),
@@ -406,7 +399,7 @@ def add_cycle_options(group):
     )
     group.add_argument(
         "--clr_max_lr",
-        type=number(0, 1, True),
+        type=RATE,
         help="top of a cycle; its foot is --lr or --lr_finetune (default: 4 times the foot)",
     )
     group.add_argument(
@@ -415,7 +408,7 @@ def add_cycle_options(group):
     group.add_argument("--clr_mode", choices=CLR_MODES, default="triangular", help="kind of cycle")
     group.add_argument(
         "--clr_gamma",
-        type=number(0, 1, True),
+        type=RATE,
         default=0.9999,
         help="factor on the height at each step, for exp_range",
     )
@@ -459,7 +452,13 @@ def add_run_options(parser):
         "--resume", action="store_true", help="go on with --run_name where it was stopped"
     )
     add_evaluation_batch(group)
-    add_verbose(group)
+    group.add_argument(
+        "--verbose",
+        type=int,
+        choices=(0, 1, 2),
+        default=1,
+        help="0 silent, 1 progress bar and a line an epoch, 2 a line an epoch",
+    )
     add_show(group)
 
 
@@ -501,16 +500,6 @@ def add_evaluation_batch(group):
         type=count(1),
         default=32,
         help="films predicted at once: speed and memory, not results (three names of one option)",
-    )
-
-
-def add_verbose(group):
-    group.add_argument(
-        "--verbose",
-        type=int,
-        choices=(0, 1, 2),
-        default=1,
-        help="0 silent, 1 progress bar and a line an epoch, 2 a line an epoch",
     )
 
 

@@ -14,11 +14,11 @@ def cores():
 def map_films(function, films, desc, workers=None, progress=False):
     """[function(film) for film in films], by `workers` threads (default: one a core)."""
     with ThreadPoolExecutor(workers or cores()) as pool:
-        bar = tqdm(
-            pool.map(function, films),
-            total=len(films),
-            desc=desc,
-            unit="film",
-            disable=None if progress else True,
-        )
-        return list(bar)
+        done = pool.map(function, films)
+        return list(progress_bar(done, desc, len(films), unit="film", show=progress))
+
+
+def progress_bar(*args, show=True, **options):
+    """A bar of tqdm, which takes the other arguments: on a terminal alone, not in a log file, and
+    nowhere unless `show`."""
+    return tqdm(*args, disable=None if show else True, **options)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from util.errors import UserError
 from util.weights import starts_from_run
 
+CLR_MODES = ("triangular", "triangular2", "exp_range")  # of cycles of the learning rate
+
 
 @dataclass(frozen=True)
 class Phase:

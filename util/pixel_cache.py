@@ -10,12 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from hand_crop.likeness import likeness_version
 from hand_crop.localiser import localiser_version
@@ -23,7 +21,8 @@ from hand_crop.orientation import orientation_version
 from util.augmentation import augment_films
 from util.errors import UserError, first_line
 from util.files import remove_temporaries, write_atomically, write_json
-from util.parallel import cores
+from util.oddities import Oddities
+from util.parallel import cores, progress_bar
 from util.radiographs import READER_VERSION, RadiographError, read_canvases
 
 SHARD_FILMS = 256  # films in one file of the cache
@@ -31,43 +30,29 @@ DAY = 24 * 3600  # seconds
 READ_TOGETHER = 8  # films that are in memory at their own size, for each core
 
 
-class Signs(NamedTuple):
-    """What is odd about films, `(n,)` each: whether they were taken `whole` because `fit="hand"`
-    found no hand for certain; by how many degrees they look `turned` against the clock, and whether
-    they look `inverted`, or did before `fit="hand"` set them right; and whether that saw them look
-    `unlike` a hand."""
-
-    whole: np.ndarray
-    turned: np.ndarray
-    inverted: np.ndarray
-    unlike: np.ndarray
-
-    def numbers(self):
-        """How many films show each sign: {name: n}, ready for JSON."""
-        return {name: int(np.count_nonzero(sign)) for name, sign in self._asdict().items()}
-
-
 class Pixels:
     """Films of one size as if in one uint8 array `(n, size, size)`, held in shards that may be
-    memory-mapped files: only what is asked for is read. `signs` are the Signs of these films."""
+    memory-mapped files: only what is asked for is read. `oddities` are those of these films."""
 
-    def __init__(self, shards, rows, signs):
+    def __init__(self, shards, rows, oddities):
         self.shards = shards
         self.rows = np.asarray(rows)
-        self.signs = signs
+        self.oddities = oddities
 
     def __len__(self):
         return len(self.rows)
 
     def keep(self, films):
         """The same films, only those of a mask, or at positions and in their order."""
-        return Pixels(self.shards, self.rows[films], Signs(*(sign[films] for sign in self.signs)))
+        return Pixels(
+            self.shards, self.rows[films], Oddities(*(odd[films] for odd in self.oddities))
+        )
 
     def join(self, other):
         """These films and behind them those of `other`."""
         rows = other.rows + len(self.shards) * SHARD_FILMS
-        signs = Signs(*map(np.concatenate, zip(self.signs, other.signs, strict=True)))
-        return Pixels([*self.shards, *other.shards], np.concatenate([self.rows, rows]), signs)
+        oddities = Oddities(*map(np.concatenate, zip(self.oddities, other.oddities, strict=True)))
+        return Pixels([*self.shards, *other.shards], np.concatenate([self.rows, rows]), oddities)
 
     def __getitem__(self, positions):
         """Copy the films at `positions` (a list or array): uint8 `(n, size, size)`."""
@@ -95,11 +80,8 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
     with (
         ThreadPoolExecutor(cores()) as pool,
         threadpool_limits(1, "blas"),  # else each thread of the pool starts as many of its own
-        tqdm(
-            total=todo,
-            desc=f"reading {label}",
-            unit="film",
-            disable=None if todo and label else True,
+        progress_bar(
+            total=todo, desc=f"reading {label}", unit="film", show=bool(todo and label)
         ) as bar,
     ):
         for part, name, known in zip(parts, names, kept, strict=True):
@@ -112,28 +94,28 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
                     shard = save_shard(shard, notes, name)
             shards.append(shard)
             noted.append(notes)
-    failures, signs = join_notes(noted, len(paths))
-    return Pixels(shards, np.arange(len(paths)), signs), failures
+    failures, oddities = join_notes(noted, len(paths))
+    return Pixels(shards, np.arange(len(paths)), oddities), failures
 
 
 def join_notes(noted, n):
-    """The failures {position: reason} and the Signs of `n` films, by the notes of `read_shard` on
-    each of their shards, in order."""
-    failures, signs = {}, Signs(*(np.zeros(n, kind) for kind in (bool, int, bool, bool)))
+    """The failures {position: reason} and the Oddities of `n` films, by the notes of `read_shard`
+    on each of their shards, in order."""
+    failures, oddities = {}, Oddities(*(np.zeros(n, kind) for kind in (bool, int, bool, bool)))
     for first, notes in zip(range(0, n, SHARD_FILMS), noted, strict=True):
         failures |= {first + int(i): reason for i, reason in notes["failures"].items()}
-        for name, sign in signs._asdict().items():
+        for name, odd in oddities._asdict().items():
             for i, value in notes[name].items():
-                sign[first + int(i)] = value
-    return failures, signs
+                odd[first + int(i)] = value
+    return failures, oddities
 
 
 def read_shard(paths, img_size, fit, pool, bar):
     """Read films into one array `(n, size, size)`. Returns it, notes ready for JSON ("failures"
-    {position: reason}, and for each of Signs {position: value} where there is one), and whether
+    {position: reason}, and for each of Oddities {position: value} where there is one), and whether
     this lasts: False where a film may be read another time."""
     shard = np.zeros((len(paths), img_size, img_size), np.uint8)
-    notes, cacheable = {name: {} for name in ("failures", *Signs._fields)}, True
+    notes, cacheable = {name: {} for name in ("failures", *Oddities._fields)}, True
 
     def read_some(first):
         return read_canvases(paths[first : first + READ_TOGETHER], img_size, fit)
@@ -145,7 +127,7 @@ def read_shard(paths, img_size, fit, pool, bar):
             cacheable = cacheable and not result.temporary
         else:
             shard[i] = result.image
-            for name in Signs._fields:
+            for name in Oddities._fields:
                 if value := getattr(result, name):
                     notes[name][str(i)] = value
         bar.update()

@@ -1,5 +1,6 @@
 """The pictures of a run, saved as PNG: history, errors in months, and films."""
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -20,8 +21,8 @@ from util.runs import best_row
 # Okabe & Ito's palette, told apart by colour-blind readers too.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
 SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
-MOST = 50  # letters of a title, which is in the name of a file too
-FEW = 10  # films: the interval of fewer may be so long that it leaves nothing to see of the others
+TITLE_LETTERS = 50  # of a title at most, which is in the name of a file too
+FEW_FILMS = 10  # the interval of fewer may be so long that it leaves nothing to see of the others
 SHEET_SIDE = 192  # pixels of a film in a contact sheet, at most
 PHASES = {"small": "small films", "finetune": "fine-tuning"}
 STYLE = {
@@ -194,7 +195,9 @@ def plot_error_by_group(predictions, path, title):
     axis.tick_params("x", length=0, pad=18)
     top = top_of_errors(groups)
     if (groups["high"] > top).any():
-        axis.set_xlabel(f"some intervals of fewer than {FEW} films leave the picture", fontsize=9)
+        axis.set_xlabel(
+            f"some intervals of fewer than {FEW_FILMS} films leave the picture", fontsize=9
+        )
     axis.set(ylabel="MAE (months)", title=f"{title}: error by age and sex, 95 % intervals")
     axis.set(xlim=(-0.6, len(AGE_BANDS) - 0.4), ylim=(0, top))
     figure.legend(ncols=3, loc="outside lower center")
@@ -212,16 +215,16 @@ def errors_by_group(predictions):
 
 
 def top_of_errors(groups):
-    """Where an axis of `errors_by_group` ends: above all of them, but intervals of fewer than FEW
-    films add no more than half to what the others need."""
-    needed = groups["high"].where(groups["n"] >= FEW).fillna(groups["mean"]).max()
+    """Where an axis of `errors_by_group` ends: above all of them, but intervals of fewer than
+    FEW_FILMS films add no more than half to what the others need."""
+    needed = groups["high"].where(groups["n"] >= FEW_FILMS).fillna(groups["mean"]).max()
     return 1.05 * min(1.5 * needed, groups[["mean", "high"]].max().max()) or 1.0
 
 
 def plot_errors(folder, predictions, title):
     """The pictures of a split's errors in months, `title` cut to 50 letters; returns their
     paths."""
-    title = title[:MOST]
+    title = title[:TITLE_LETTERS]
     files = {
         kind: folder / f"{kind}_{title}.png"
         for kind in ("predicted_vs_true", "bland_altman", "error_by_group")
@@ -265,7 +268,7 @@ def scatter_by_sex(axis, predictions, x, y):
 def plot_contact_sheet(images, labels, path, title, columns=8):
     """Films side by side, uint8 `(N, S, S)`, each under its label. They are put together into one
     picture first: a panel for each takes matplotlib seconds."""
-    rows, side = -(-len(images) // columns), min(SHEET_SIDE, len(images[0]))
+    rows, side = math.ceil(len(images) / columns), min(SHEET_SIDE, len(images[0]))
     down, right = side + side // 3, side + side // 16
     sheet = np.full((rows * down, columns * right), 255, np.uint8)
     figure, axis = subplots(figsize=(1.55 * columns, 1.95 * rows))

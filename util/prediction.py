@@ -6,11 +6,11 @@ TensorFlow is imported by the first function that needs it: other runtimes do wi
 from functools import partial
 
 import numpy as np
-from tqdm import tqdm
 
 from util.errors import enough_memory
 from util.exports import check_export, load_quickest
 from util.metrics import label_predictions
+from util.parallel import progress_bar
 from util.quiet import import_tensorflow
 from util.runs import load_run_model
 from util.runtimes import RUNTIMES, load_runtime
@@ -19,16 +19,16 @@ SMALLER_BATCHES = "Predict fewer at once, as by --batch_size_eval"
 MOST_CONSTANTS = 30e6  # a graph holds 2 GB, and is copied several times on its way
 
 
-def compile_predictor(model, in_training=False):
+def compile_predictor(model, follow_weights=False):
     """Return `predict(image, sex) -> months (N,)` as one compiled call of the model.
 
     image `(N, S, S, 1)` 0-255, sex `(N, 1)`, 1 = male. A loop over `model.predict` would pay its
-    start-up for every batch and grow in memory. The weights are those of now, for good, but with
-    `in_training`, which follows them.
+    start-up for every batch and grow in memory. The weights are those of now, for good; with
+    `follow_weights` they are those of each call.
     """
     import tensorflow as tf
 
-    forward = partial(model, training=False) if in_training else with_constant_weights(model)
+    forward = partial(model, training=False) if follow_weights else with_constant_weights(model)
 
     @tf.function
     def call(image, sex):
@@ -83,7 +83,7 @@ def predict_months(predict, pixels, sex, batch_size, progress=False):
     sex = np.asarray(sex, np.float32)[:, None]
     months = np.empty(n, np.float64)
     starts = range(0, n, size)
-    for start in tqdm(starts, desc="predicting", unit="batch", disable=None if progress else True):
+    for start in progress_bar(starts, desc="predicting", unit="batch", show=progress):
         rows = np.minimum(np.arange(start, start + size), n - 1)
         stop = min(start + size, n)
         months[start:stop] = predict(pixels[rows][..., None], sex[rows])[: stop - start]

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 
 class Preset(NamedTuple):
-    """The options of a recipe, and what it takes and reaches, on 10,800 films where no others are
-    named, by measurement to its end (docs/RESULTS.md); one that was not measured says so."""
+    """The options of a recipe, and a title: the time it takes and the error it reached on 10,800
+    films, unless others are named (docs/RESULTS.md), or that it was not measured."""
 
     options: dict
     title: str

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CHECKED = 0.5  # seconds
+POLL_SECONDS = 0.5
 STARTED_BY_A_SWEEP = "BONEAGE_SWEEP"  # an environment variable
 
 
@@ -38,7 +38,7 @@ def end_with(parent):
 
     def watch():
         while os.getppid() == parent:
-            time.sleep(CHECKED)
+            time.sleep(POLL_SECONDS)
         os._exit(1)  # wherever the main thread is
 
     threading.Thread(target=watch, daemon=True).start()

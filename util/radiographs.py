@@ -59,10 +59,8 @@ def prepare(image, path="bytes"):
 
 
 class PreparedFilm(NamedTuple):
-    """A film as the models see it: uint8 `(size, size)`, 0-255; whether it is `whole` though it
-    should be cut to the hand; by how many degrees it looks `turned` against the clock, and whether
-    it looks `inverted`, or did before `fit="hand"` set it right; and whether it looks `unlike` a
-    hand, which is seen where it should be cut to one."""
+    """A film as the models see it: uint8 `(size, size)`, 0-255, and what is odd about it, see
+    `util.oddities.Oddities`."""
 
     image: np.ndarray
     whole: bool
@@ -80,15 +78,18 @@ def read_canvases(paths, size, fit):
     results = [read_or_error(path) for path in paths]
     good = [i for i, result in enumerate(results) if not isinstance(result, RadiographError)]
     pairs = [results[i] for i in good]
-    turned, inverted = (odd.tolist() for odd in orientations([shrink(film) for _, film in pairs]))
+    looks = [odd.tolist() for odd in orientations([shrink(film) for _, film in pairs])]
     if fit == "hand":
-        films = cut_to_hands(
-            [set_right(*args) for args in zip(pairs, turned, inverted, strict=True)]
-        )
+        right = [
+            [set_right(image, *look) for image in pair]
+            for pair, *look in zip(pairs, *looks, strict=True)
+        ]
+        films = cut_to_hands(right)
     else:
-        films = [(film, True, False) for _, film in pairs]
-    for i, (film, cut, unlike), *odd in zip(good, films, turned, inverted, strict=True):
-        results[i] = PreparedFilm(to_canvas(film, size, fit), not cut, *odd, unlike)
+        films = [(film, False, False) for _, film in pairs]
+    for i, (film, whole, unlike), turned, inverted in zip(good, films, *looks, strict=True):
+        image = to_canvas(film, size, fit)
+        results[i] = PreparedFilm(image, whole, turned, inverted, unlike)
     return results
 
 
@@ -101,31 +102,28 @@ def read_or_error(path):
         return error
 
 
-def set_right(pair, degrees, inverted):
-    """Turn a film, as decoded and after `prepare`, back by `degrees`: 0, 90, 180 or 270; and its
-    greys, if it is `inverted`."""
-    if inverted:
-        pair = [~image for image in pair]
-    return [np.ascontiguousarray(np.rot90(image, -degrees // 90)) for image in pair]
+def set_right(image, degrees, inverted):
+    """Turn a film `(H, W)` back by `degrees`: 0, 90, 180 or 270; and its greys, if it is
+    `inverted`."""
+    return np.ascontiguousarray(np.rot90(~image if inverted else image, -degrees // 90))
 
 
 def cut_to_hands(films):
     """Cut films to the hand; each is a pair of the image as decoded and after `prepare`. Returns
-    for each the film uint8 `(H, W)`, stretched to 0-255 within the cut; whether it was cut, False
-    for the whole film, where it is not certain where the hand is; and whether it looks unlike a
-    hand."""
+    for each the film uint8 `(H, W)`, stretched to 0-255 within the cut; whether it is whole, as it
+    is not certain where the hand is; and whether it looks unlike a hand."""
     boxes, unlike = find_hands([film for _, film in films])
     return [(*cut_to(box, *pair), odd) for box, pair, odd in zip(boxes, films, unlike, strict=True)]
 
 
 def cut_to(box, image, film):
     if box is None:
-        return film, False
+        return film, True
     left, top, right, bottom = box
     try:
-        return prepare(image[top:bottom, left:right]), True
+        return prepare(image[top:bottom, left:right]), False
     except RadiographError:  # what was found is no hand
-        return film, False
+        return film, True
 
 
 def read_image(path):

@@ -13,24 +13,24 @@ import pandas as pd
 from util.metrics import SEXES, by_sex, format_interval, judge_readings
 
 SPREAD = 5  # months, SD of labels about the months of their film; 3 to 7 are as good
-AROUND = 8  # months, SD: how far the surroundings of a label reach
+SURROUNDINGS_SD = 8  # months: how far the surroundings of a label reach
 PLATE = 2  # times as often as those around it: a label that stands for a plate
 # With 600 films the gain is known to 0.2 months: to wait until it is clear, as its interval tells,
 # gave it away in 3 of 12 cases in which test films had it clearly (docs/RESULTS.md).
-FEWEST = 50  # films to judge on
+FEWEST_FILMS = 50  # to judge on
 
 
 def fit_readings(labels, predictions, per_sex=True):
     """Count the `labels` of the training films, and judge the readings that follow on predictions
     of films that were not trained on.
 
-    Returns (counts, gain): counts as of `count_labels`, None where most labels are of no plate, or
-    readings are no nearer to the labels than months are, or that is judged on fewer than FEWEST
-    films; gain as of `judge_readings`.
+    Returns (counts, gain): counts (see `count_labels`), None where most labels are of no plate, or
+    readings are no nearer to the labels than months are, or that is judged on fewer than
+    FEWEST_FILMS films; gain (see `judge_readings`).
     """
     counts = count_labels(labels, per_sex)
     gain = judge_readings(with_readings(predictions, counts))
-    nearer = gain["n"] >= FEWEST and gain["difference"] < 0
+    nearer = gain["n"] >= FEWEST_FILMS and gain["difference"] < 0
     return counts if nearer and share_of_plates(counts) >= 0.5 else None, gain
 
 
@@ -95,11 +95,11 @@ def median_label(months, counts):
 
 
 def how_often(counts):
-    """How many times as often as the months AROUND it each label is named `(labels,)`."""
+    """How many times as often as the months around it each label is named `(labels,)`."""
     labels = np.array([float(label) for label in counts])
     films = np.array(list(counts.values()), float)
-    near = np.exp(-0.5 * ((labels - labels[:, None]) / AROUND) ** 2)
-    return films / (near @ films / (AROUND * np.sqrt(2 * np.pi)))
+    near = np.exp(-0.5 * ((labels - labels[:, None]) / SURROUNDINGS_SD) ** 2)
+    return films / (near @ films / (SURROUNDINGS_SD * np.sqrt(2 * np.pi)))
 
 
 def format_kept(gain, kept):

@@ -1,6 +1,7 @@
 """The options of a training that decide its result: kept in its config.json, and compared with
 those of now where it goes on."""
 
+from argparse import Namespace
 from pathlib import Path
 
 from util.errors import UserError
@@ -13,6 +14,11 @@ FREE_TO_CHANGE = {
     "resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval",
 }
 # fmt: on
+
+
+def with_options(args, **changes):
+    """A copy of options with some changed."""
+    return Namespace(**vars(args) | changes)
 
 
 def lasting_options(args):
@@ -32,13 +38,12 @@ def with_absolute_paths(options):
 def after_move(started, now):
     """The options that a run was started with, paths that are gone replaced by those of now: what
     is there is compared with what was when the run goes on (`note_data`, `note_start`)."""
-    was, no_path = with_absolute_paths(started), (None, *NAMED_WEIGHTS)
-    moved = [
-        name
-        for name in ("data_dir", "weights")
-        if not {was.get(name), now.get(name)} & set(no_path) and not Path(was[name]).exists()
-    ]
-    return started | {name: now[name] for name in moved}
+    was, moved = with_absolute_paths(started), {}
+    for name in ("data_dir", "weights"):
+        old, new = was.get(name), now.get(name)
+        if not {old, new} & {None, *NAMED_WEIGHTS} and not Path(old).exists():
+            moved[name] = new
+    return started | moved
 
 
 def check_same_options(started, now):

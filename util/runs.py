@@ -17,7 +17,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-from util.environment import environment
+from util.environment import device_names, environment
 from util.errors import UserError, first_line
 from util.files import TEMPORARY, quote, remove_temporaries, write_json, write_new_json
 from util.processes import STARTED_BY_A_SWEEP
@@ -66,6 +66,11 @@ class Run:
         ):
             raise other_config(self.folder)
         return config
+
+    @property
+    def options(self):
+        """The options that it was trained with, of config.json."""
+        return self.config["options"]
 
     @property
     def metrics(self):
@@ -181,15 +186,15 @@ def how_to_resume(args, name):
     return f"the same command with --resume --run_name {quote(args.run_name or name)}"
 
 
-def note_environment(run, devices):
-    """Keep in config.json what a training is computed with, `devices` (names) included; where a run
-    goes on with something else, say so."""
-    known, now = run.config, environment() | {"devices": devices}
+def note_environment(run):
+    """Keep in config.json what a training is computed with; where a run goes on with something
+    else, say so."""
+    known, now = run.config, environment() | {"devices": device_names()}
     if "started" not in known:
         add_to_config(run, now)
         return
     started = now.pop("started")
-    changed = {name: value for name, value in now.items() if known.get(name, value) != value}
+    changed = changed_facts(now, known)
     add_to_config(
         run, {"resumed": [*known.get("resumed", []), {"started": started, "changed": changed}]}
     )
@@ -239,9 +244,14 @@ def add_to_config(run, content):
     run.write_json(CONFIG, run.config | content)
 
 
+def changed_facts(now, known):
+    """Those of facts {name: value} that are known otherwise; what is not known has not changed."""
+    return {name: value for name, value in now.items() if known.get(name, value) != value}
+
+
 def read_run(folder):
-    """Open a finished run for evaluation or prediction. Returns (run, config). UserError when the
-    folder holds none, or one whose training has not ended."""
+    """Open a finished run, a Run, for evaluation or prediction. UserError when the folder holds
+    none, or one whose training has not ended."""
     if Path(folder).is_file():
         raise UserError(
             f"a run is a folder, and that is a file ({folder}). Name the folder it is in."
@@ -264,7 +274,7 @@ def read_run(folder):
         raise UserError(
             f"the training is not finished ({folder}). Continue it with --resume, or wait for it."
         )
-    return run, config
+    return run
 
 
 def fold_folder(folder, fold):

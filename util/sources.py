@@ -27,7 +27,9 @@ from util.identity import film_keys, patient_keys
 from util.tables import NoLabels, read_labels
 
 # what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
-KIND = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?:(?:data)?set|data)?(?![a-z])")
+SPLIT_WORD = re.compile(
+    r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?:(?:data)?set|data)?(?![a-z])"
+)
 
 
 @dataclass
@@ -110,9 +112,9 @@ def find_tables(source):
 
 
 def read_labelled_films(sources, tables, male_value, table_first=True):
-    """Read the labelled films of sources that have these tables in common: frame as of
-    `match_films`, and `kind`: the split that names tell ("train", "val", "test"), "" when they tell
-    none, and `row`: the table and the line in it.
+    """Read the labelled films of sources that have these tables in common: the frame of
+    `match_films`, with `given_split`, the one that names tell ("train", "val", "test"), "" when
+    they tell none, and `row`, the table and the line in it.
 
     The name of a film's table counts before that of its source, unless `table_first` is False.
     Where these tell one split at most, folders count that tell two or more: a table or source named
@@ -121,8 +123,8 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
     UserError for a file that is no table, and for two tables of one split.
     """
     labelled = tables_with_labels(sources, tables, male_value)
-    kinds = [kind_told(table, sources[0], table_first) for table in labelled]
-    if len(set(kinds)) < len(kinds):
+    splits = [given_split(table, sources[0], table_first) for table in labelled]
+    if len(set(splits)) < len(splits):
         names = ", ".join(as_named(table, sources) for table in labelled)
         raise UserError(
             f"several tables with labels: {names}. Choose one with --csv FILE"
@@ -133,14 +135,14 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
     for table, labels in labelled.items():
         films = match_films(labels, images)
         places = [source_of.get(path, sources[0]) for path in films["path"]]
-        films["kind"] = [kind_told(table, source, table_first) for source in places]
+        films["given_split"] = [given_split(table, source, table_first) for source in places]
         films["row"] = [f"{table}, {line}" for line in labels.index]
         parts.append(films)
         folders += [source.folder for source in places]
     films = pd.concat(parts, ignore_index=True)
-    if not tell_splits(films["kind"]):
-        kinds = kinds_of_folders(films["path"], folders)
-        films["kind"] = kinds if tell_splits(kinds) else films["kind"]
+    if not several_splits(films["given_split"]):
+        by_folder = splits_of_folders(films["path"], folders)
+        films["given_split"] = by_folder if several_splits(by_folder) else films["given_split"]
     return films
 
 
@@ -162,25 +164,25 @@ def tables_with_labels(sources, tables, male_value):
     return labelled
 
 
-def kind_told(table, source, table_first):
+def given_split(table, source, table_first):
     """The split that the names of a table and of a source tell, of which one counts first."""
-    by_table, by_source = kind_of(table.stem), kind_of(source.name)
+    by_table, by_source = split_in_name(table.stem), split_in_name(source.name)
     return by_table or by_source if table_first else by_source or by_table
 
 
-def kinds_of_folders(paths, folders):
+def splits_of_folders(paths, folders):
     """The split that the folders of each film tell, those below its source in `folders`, the
     nearest one first; "" where they tell none."""
-    kinds = []
+    splits = []
     for path, folder in zip(map(Path, paths), folders, strict=True):
         inside = path.relative_to(folder).parts[:-1] if path.is_relative_to(folder) else ()
-        kinds.append(next(filter(None, map(kind_of, reversed(inside))), ""))
-    return kinds
+        splits.append(next(filter(None, map(split_in_name, reversed(inside))), ""))
+    return splits
 
 
-def tell_splits(kinds):
-    """Whether films are of two splits or more by their `kinds`."""
-    return len(set(kinds) - {""}) > 1
+def several_splits(splits):
+    """Whether films were given two splits or more; "" is none."""
+    return len(set(splits) - {""}) > 1
 
 
 def as_named(words, sources):
@@ -208,9 +210,9 @@ def read_with_tables(sources, lent, male_value):
     return pd.concat(parts, ignore_index=True)
 
 
-def kind_of(name):
+def split_in_name(name):
     """The split that a name tells: "train", "val", "test", or "" for none."""
-    found = set(KIND.findall(Path(name).name.lower()))
+    found = set(SPLIT_WORD.findall(Path(name).name.lower()))
     return found.pop() if len(found) == 1 else ""
 
 
@@ -233,8 +235,8 @@ def read_sources(sources, csv, male_value):
     with_film = (films["path"] != "") & ~films.duplicated(["row", "path"])
     without = (films["path"] == "") & ~(elsewhere | films.duplicated("row"))
     films = films[with_film | without].reset_index(drop=True)
-    if films["kind"].nunique() == 1:  # a name alone, such as "training", splits nothing
-        films["kind"] = ""
+    if films["given_split"].nunique() == 1:  # a name alone, such as "training", splits nothing
+        films["given_split"] = ""
     check_given_splits(films)
     usable, left_out = split_usable(films)
     if usable.empty:
@@ -265,18 +267,20 @@ def unlabelled_films(images, films):
 def check_given_splits(films):
     """UserError when a film, or a patient, is in more than one given split."""
     ids = films[films["id"] != ""]
-    patients = films[(films["kind"] != "") & (films["path"] != "") & (films["patient"] != "")]
+    patients = films[
+        (films["given_split"] != "") & (films["path"] != "") & (films["patient"] != "")
+    ]
     apart = (
         "one of the downloads is not what its name says: leave it out. Ids that are the same by "
         "chance, leading zeros aside, need other names."
     )
     together = "keep all films of a patient in one of them."
-    for told, column, keys, advice in (
+    for rows, column, keys, advice in (
         (ids, "id", ids["id"], apart),
         (ids, "id", film_keys(ids), apart),
         (patients, "patient", patient_keys(patients), together),
     ):
-        shared = told[column][told.groupby(keys)["kind"].transform("nunique") > 1]
+        shared = rows[column][rows.groupby(keys)["given_split"].transform("nunique") > 1]
         if len(shared):
             raise UserError(
                 f"{shared.groupby(keys).ngroups} {column}s are in more than one given split, such as "

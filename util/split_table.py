@@ -1,7 +1,7 @@
 """The table of splits that people read: how many films, of which sex and age."""
 
 from util.data_folder import SPLITS
-from util.metrics import AGE_BANDS, band_of
+from util.metrics import AGE_BANDS, by_band
 
 
 def describe_labels(films):
@@ -17,7 +17,7 @@ def describe_labels(films):
     return {
         "boys": int((films["sex"] == 1).sum()),
         "girls": int((films["sex"] == 0).sum()),
-        **{name: int((band_of(ages) == number).sum()) for number, name in enumerate(AGE_BANDS)},
+        **{name: int(films.sum()) for name, films in by_band(ages).items()},
         **{name: round(float(v), 1) if len(ages) else None for name, v in numbers.items()},
     }
 

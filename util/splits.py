@@ -7,14 +7,14 @@ import pandas as pd
 
 from clahe.enhance import complete_clahe
 from preprocessing import Films, load_films
-from util.canvases import NO_HAND, hand_crop_versions
+from util.canvases import hand_crop_versions
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.files import write_csv
 from util.film_files import count_reasons
 from util.identity import film_keys, fingerprint, label_columns, name_patients, patient_keys
-from util.pixel_cache import Signs
-from util.runs import FILM_LISTS, add_to_config
+from util.oddities import Oddities, format_counts
+from util.runs import FILM_LISTS, add_to_config, changed_facts
 from util.stratify import divide
 from util.tables import years_note
 
@@ -47,17 +47,10 @@ def load_splits(args, run):
 
 
 def describe_split(split, part, fit):
-    """One line on the films of a split: how many there are, how many are whole or look turned or
-    inverted, and what was left out."""
-    facts, odd = [f"{split:10s} {len(part):6d} films"], part.pixels.signs.numbers()
-    if odd["whole"]:
-        facts.append(f"{odd['whole']} whole: {NO_HAND}")
-    if odd["turned"]:
-        facts.append(f"{odd['turned']} {'set upright' if fit == 'hand' else 'look turned'}")
-    if odd["inverted"]:
-        facts.append(f"{odd['inverted']} {'inverted back' if fit == 'hand' else 'look inverted'}")
-    if odd["unlike"]:
-        facts.append(f"{odd['unlike']} look unlike a hand")
+    """One line on the films of a split: how many there are, what is odd about some, and what was
+    left out."""
+    counts = part.pixels.oddities.counts()
+    facts = [f"{split:10s} {len(part):6d} films", *format_counts(counts, right=fit == "hand")]
     if len(part.left_out):
         facts.append(f"left out: {count_reasons(part.left_out)}")
     return ", ".join(facts)
@@ -127,12 +120,12 @@ def load_clahe(args, run):
 
 def note_data(run, data):
     """Note what the run is trained on; UserError when a resumed run would go on with other data."""
-    known = run.config.get("data")
-    changed = [split for split in data if known and differs(data[split], known[split])]
+    known = run.config.get("data", {})
+    changed = [split for split in data if changed_facts(data[split], known.get(split, {}))]
     if changed:
         raise UserError(
             f"films or labels of {', '.join(changed)} changed since the run was started "
-            f"({run.folder}). Bring them back, or start a new run."
+            f"({run.folder}). Restore them, or start a new run."
         )
     add_to_config(run, {"data": data})
 
@@ -143,12 +136,7 @@ def one_sex_note(facts):
     if facts.get("male") not in (0, facts["n"]):
         return ""
     known, other = ("girls", "boys") if facts["male"] == 0 else ("boys", "girls")
-    return f"all training films are of {known}: months of {other} mean nothing"
-
-
-def differs(now, known):
-    """Whether facts differ from those that are known, where these hold them."""
-    return any(known.get(name, value) != value for name, value in now.items())
+    return f"all training films are of {known}: predictions for {other} are meaningless"
 
 
 def note_hand_crop(run, films):
@@ -156,14 +144,14 @@ def note_hand_crop(run, films):
     were set right before ("turned", "inverted"); UserError when a resumed run would go on with
     films that are cut otherwise."""
     networks, known = hand_crop_versions(), run.config.get("hand_crop")
-    if known and any(known.get(name) != version for name, version in networks.items()):
+    if known and {name: known.get(name) for name in networks} != networks:
         raise UserError(
-            f"what turns and cuts films (hand_crop/) changed since the run was started ({run.folder}). "
-            "Bring it back, or start a new run."
+            f"hand_crop/ changed since the run was started ({run.folder}). "
+            "Restore it, or start a new run."
         )
-    odd = {split: part.pixels.signs.numbers() for split, part in films.items()}
-    counts = {sign: {split: n[sign] for split, n in odd.items()} for sign in Signs._fields}
-    add_to_config(run, {"hand_crop": networks | counts})
+    counts = {split: part.pixels.oddities.counts() for split, part in films.items()}
+    odd = {name: {split: n[name] for split, n in counts.items()} for name in Oddities._fields}
+    add_to_config(run, {"hand_crop": networks | odd})
 
 
 def check_splits_apart(films):

@@ -9,7 +9,7 @@ from util.runs import add_to_config, load_run_model, read_run
 from util.weights import check_weights, starts_from_run
 
 # share of films: of two hospitals that count ids from 1, some 3 % agree in sex and age
-BY_CHANCE = 0.1
+CHANCE_OVERLAP = 0.1
 SAME = ("backbone", "activation", "dense_units")
 SAME_WITH_SEX = (*SAME, "gender_units")
 
@@ -28,7 +28,7 @@ def check_start(args):
     check_weights(args.weights)
     if not starts_from_run(args):
         return
-    trained, now = read_run(args.weights)[1]["options"], vars(args)
+    trained, now = read_run(args.weights).options, vars(args)
     if trained["model_type"] != now["model_type"]:
         raise UserError(
             f"the run to start from is of another type, {trained['model_type']} "
@@ -48,7 +48,7 @@ def read_start(args):
     check_start(args)
     if not starts_from_run(args):
         return None
-    model = load_run_model(read_run(args.weights)[0])
+    model = load_run_model(read_run(args.weights))
     months = model.get_layer("months")
     return Start(model.get_weights(), months.offset, months.scale)
 
@@ -59,12 +59,13 @@ def check_start_films(films, args, run):
     may be so by chance, as ids of two hospitals can be the same, is noted."""
     if not starts_from_run(args):
         return
-    start, config = read_run(args.weights)
+    start = read_run(args.weights)
+    config = start.config
     for split in ("val", "test"):
         table = films[split].table
         known = learned_from(start, config, table).sum()
         told = f"the run to start from was trained on {known} of {len(table)} {split} films"
-        if known > max(1, BY_CHANCE * len(table)):
+        if known > max(1, CHANCE_OVERLAP * len(table)):
             raise UserError(
                 f"{told}, or on their children (--weights {args.weights}). "
                 "Start from another, or keep its split: the errors would be too small."
@@ -83,7 +84,7 @@ def note_start(run, args):
     """Say which run this one starts from, if any, and keep its config.json in that of this one."""
     if not starts_from_run(args):
         return
-    _, start = read_run(args.weights)
+    start = read_run(args.weights).config
     known = run.config.get("start", start)
     if known != start:
         raise UserError(

@@ -38,10 +38,11 @@ def phase_seconds(phase, args):
     from preprocessing import steps_per_epoch
     from util.build import build_from
     from util.optimizer import compile_model
+    from util.run_options import with_options
     from util.splits import load_split
     from util.training import choose_trainable, training_batches
 
-    args = Namespace(**vars(args) | {"img_size": phase.img_size})
+    args = with_options(args, img_size=phase.img_size)
     films = load_split(args, "train")
     model = build_from(films, args)
     steps = steps_per_epoch(films, args.batch_size) * (phase.end - phase.start)

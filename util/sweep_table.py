@@ -48,7 +48,9 @@ def read_summary(folder):
     except ValueError:  # empty, not text, or no table
         rows = pd.DataFrame()
     if not {"backbone", "status"} <= set(rows):
-        raise UserError(f"no table of a sweep ({path}). Move it away, it is written anew.")
+        raise UserError(
+            f"not the table of a sweep ({path}). Move it away, and a new one is written."
+        )
     return rows.dropna(subset=["backbone"])
 
 

@@ -65,7 +65,7 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
 
 
 def labels_of(table, path, male_value=None, need=("sex", "boneage")):
-    """The labels of a table that `read_table` read from `path`, as of `read_labels`."""
+    """The labels of a table that `read_table` read from `path`, see `read_labels`."""
     columns = find_label_columns(table, path, need)
     series = {name: table[found[0]] for name, found in columns.items() if found}
     ids = ids_of(series["id"])
@@ -244,7 +244,7 @@ def read_sex(table, columns, male_value, path):
         elif sex.isna().all() or (mixed and sex[numbers.notna()].isna().any()):
             raise UserError(
                 f"column {column} holds {describe_coded(table[column])}: which is male? ({path}) "
-                "Say it with --male_value 1 or --male_value 0."
+                "Add --male_value 1 or --male_value 0."
             )
     check_words_of_sex(table[columns[0]][sex.isna()], sex, path)
     return sex

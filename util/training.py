@@ -54,7 +54,7 @@ class Stage:
     @cached_property
     def predict(self):
         """`predict(image, sex) -> months (N,)` with the weights of the moment."""
-        return compile_predictor(self.trained, in_training=True)
+        return compile_predictor(self.trained, follow_weights=True)
 
 
 def set_seeds(seed):

@@ -80,5 +80,10 @@ def views_ending(views):
     return "" if views == 1 else "_tta"
 
 
+def over_views(views):
+    """What titles of figures of means over several views end with."""
+    return "" if views == 1 else f", mean of {views} views"
+
+
 def describe_views(views):
     return "single views" if views == 1 else f"means of {views} views"

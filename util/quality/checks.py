@@ -16,7 +16,7 @@ import pandas as pd
 from hand_crop.localiser import unlike_hands
 from hand_crop.network import shrink
 from hand_crop.orientation import orientations
-from util.data_folder import SPLITS, split_folder
+from util.data_folder import SPLITS, check_data_dir, split_folder
 from util.errors import UserError
 from util.files import printable
 from util.film_files import NO_FILE, SEVERAL, list_films, match_films, split_usable
@@ -147,10 +147,10 @@ def check_data(tables, workers=None, progress=False):
     facts = ["kind", "depth", "width", "height", "levels", "reason"]
     frame = filmed.assign(**{name: [getattr(film, name) for film in films] for name in facts})
     readable = (frame["reason"] == "").to_numpy()
-    signs = signs_of([film.small for film in films if not film.reason])
-    for name, sign in signs.items():
-        frame[name] = np.zeros(len(frame), sign.dtype)
-        frame.loc[readable, name] = sign
+    oddities = oddities_of([film.small for film in films if not film.reason])
+    for name, odd in oddities.items():
+        frame[name] = np.zeros(len(frame), odd.dtype)
+        frame.loc[readable, name] = odd
     same = same_pictures(filmed, films)
     usable = [split_usable(part)[0] for _, part in rows.groupby("split", sort=False)]
     usable = pd.concat(usable, ignore_index=True)
@@ -187,10 +187,8 @@ def read_tables(data_dir, male_value=None):
     A split without a table, or without rows in it, is flagged. Raises UserError when the folder or
     all tables are missing, or a table can't be understood.
     """
-    data_dir = Path(data_dir)
-    if not data_dir.is_dir():
-        raise UserError(f"no data folder ({data_dir}). Name it with --data_dir.")
-    paths = {split: data_dir / place.table for split, place in SPLITS.items()}
+    check_data_dir(data_dir)
+    paths = {split: Path(data_dir) / place.table for split, place in SPLITS.items()}
     absent, empty, parts = [], [], []
     for split, path in paths.items():
         if not path.exists():
@@ -341,12 +339,11 @@ def read_film(path):
     return film
 
 
-def signs_of(small):
+def oddities_of(small):
     """What is odd about films, as `shrink` gives them: {"turned", "inverted", "unlike": an array},
-    as of Signs."""
+    see Oddities."""
     turned, inverted = orientations(small)
-    films = zip(small, turned, inverted, strict=True)
-    right = [set_right([film], degrees, dark)[0] for film, degrees, dark in films]
+    right = [set_right(*film) for film in zip(small, turned, inverted, strict=True)]
     unlike = np.array(unlike_hands(right), bool)
     return {"turned": turned, "inverted": inverted, "unlike": unlike}
 

@@ -1,5 +1,7 @@
 """The pictures of the quality report: ages, same pictures, and films beside their CLAHE."""
 
+import math
+
 import numpy as np
 from matplotlib import rc_context
 
@@ -60,7 +62,7 @@ def plot_same(same, path):
 @rc_context(STYLE)
 def plot_samples(films, path):
     """Films as the models see them, original beside CLAHE, and the histograms of their pixels."""
-    high = -(-len(films) // 2)
+    high = math.ceil(len(films) / 2)
     figure, axes = subplots(
         high, 4, figsize=(15, 2.9 * high), width_ratios=[2, 1, 2, 1], squeeze=False
     )

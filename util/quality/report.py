@@ -15,7 +15,7 @@ from util.quality.plots import draw_pictures
 from util.quality.same_pictures import COPY_BITS, COPY_CORRELATION, HASH_BITS
 from util.split_table import describe_labels, format_splits
 
-LONGEST = 70  # letters of an example
+EXAMPLE_LETTERS = 70  # at most
 
 
 def write_report(audit, out, seed=42):
@@ -184,4 +184,4 @@ def format_summary(summary):
 
 
 def shorten(text):
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return text if len(text) <= EXAMPLE_LETTERS else f"{text[: EXAMPLE_LETTERS - 3]}..."

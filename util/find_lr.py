@@ -1,0 +1,58 @@
+"""The range test of the learning rate, `--find_lr`: from options to rates to train with."""
+
+from contextlib import closing
+
+from util.errors import UserError
+from util.experiment import check_options
+from util.run_options import with_options
+from util.runs import note_environment, open_run
+from util.splits import load_splits
+from util.weights import starts_from_run
+
+
+def find_learning_rates(args):
+    """Run the range test of the learning rate in place of a training, and say what it found."""
+    args = options_of_test(args)
+    with closing(open_run(args, f"find_lr_{args.model_type}_{args.backbone}")) as run:
+        find_rates(run, args)
+
+
+def options_of_test(args):
+    """The options of a range test. It sees films of full size alone, so that no layer has learned
+    from small ones (of a preset) before it is held; layers of a run to start from have."""
+    held = args.hold_layers if starts_from_run(args) else 0
+    return with_options(args, epochs_small=0, hold_layers=held)
+
+
+def find_rates(run, args):
+    """Fill the folder of a range test, and print the rates to train with. Of a test that did not
+    come to its end nothing stays; UserError when the loss falls at no rate."""
+    try:
+        check_options(args)
+        from util import plots
+        from util.build import new_model
+        from util.lr_range import falling_range, range_test
+
+        note_environment(run)
+        films = load_splits(args, run)
+        table = range_test(new_model(films["train"], args, run), films["train"], args, run)
+    except BaseException:
+        run.discard()
+        raise
+    falling = falling_range(table)
+    plot = plots.plot_lr_range(table, falling, run.path("plots", "lr_range.png"))
+    if not falling:
+        raise UserError(
+            f"in {len(table)} steps the loss falls at no learning rate by more than its noise "
+            f"({plot}). Raise --batch_size, start from pretrained --weights, or check the labels."
+        )
+    low, high = falling
+    run.log(f"the loss falls at learning rates from {low:.1e} to {high:.1e}: {plot}")
+    feet = {"--lr": args.epochs_frozen, "--lr_finetune": args.fine_tune}
+    rates = " ".join(f"{option} {low:.1e}" for option, trains in feet.items() if trains)
+    name = ", choose another --run_name" if args.run_name else ""
+    run.log(
+        f"next: leave out --find_lr{name}, add {rates} --use_cyclical_lr --clr_max_lr {high:.1e}"
+    )
+    if args.show:
+        plots.show_plots([plot])

@@ -1,0 +1,95 @@
+"""What is odd about films, and the words for it: films without a hand that is found for certain,
+turned or inverted ones, and pictures of anything else."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+FEW_ODD = 0.01  # share of films that may look turned or inverted and be none
+NO_HAND = "no hand found for certain"
+UNLIKE = "unlike hands with fingers up and light bones"
+LIGHT_BONES, FINGERS_UP = "bones must be light on a dark ground", "fingers must point up"
+# what is noted of a film, by what is odd about it: as it is, and where it was set right
+AS_IT_IS = {
+    "unlike": f"the film looks {UNLIKE}: if it shows anything else, its prediction is meaningless",
+    "whole": f"{NO_HAND}, the whole film is used",
+    "turned": f"the film looks turned by {{}} degrees; if so, its prediction is wrong: {FINGERS_UP}",
+    "inverted": f"the film looks inverted; if so, its prediction is wrong: {LIGHT_BONES}",
+}
+SET_RIGHT = AS_IT_IS | {
+    "turned": "the film looked turned by {} degrees against the clock and was set upright",
+    "inverted": "the film looked inverted, with dark bones, and was inverted back",
+}
+
+
+class Oddities(NamedTuple):
+    """What is odd about films, `(n,)` each: whether they were taken `whole` because `fit="hand"`
+    found no hand for certain; by how many degrees they look `turned` against the clock, and whether
+    they look `inverted`, or did before `fit="hand"` set them right; and whether that saw them look
+    `unlike` a hand."""
+
+    whole: np.ndarray
+    turned: np.ndarray
+    inverted: np.ndarray
+    unlike: np.ndarray
+
+    def counts(self):
+        """How many films show each oddity: {name: n}, ready for JSON."""
+        return {name: int(np.count_nonzero(odd)) for name, odd in self._asdict().items()}
+
+
+def on_any_canvas(parts):
+    """The Oddities of films by those on each of several canvases: `whole` or `unlike` a hand if
+    they are on some canvas."""
+    whole, unlike = (
+        np.any([getattr(part, name) for part in parts], axis=0) for name in ("whole", "unlike")
+    )
+    return parts[0]._replace(whole=whole, unlike=unlike)
+
+
+def film_notes(oddities, right):
+    """What is odd about each film, as text, "" for most. `right`: turned and inverted ones were set
+    right."""
+    words = SET_RIGHT if right else AS_IT_IS
+    found = [getattr(oddities, name) for name in words]
+    return [
+        "; ".join(
+            text.format(value) for text, value in zip(words.values(), odd, strict=True) if value
+        )
+        for odd in zip(*found, strict=True)
+    ]
+
+
+def summarise(oddities, right):
+    """What to say, in a list, of films of which some look odd; `right`: turned and inverted ones
+    were set right. Where nothing was done about them, a few are no reason to say it."""
+    few = max(1, FEW_ODD * len(oddities.turned))
+    notes = []
+    for look, films, remedy, rule in (
+        ("turned", oddities.turned > 0, "set upright", FINGERS_UP),
+        ("inverted", oddities.inverted, "inverted back", LIGHT_BONES),
+    ):
+        if films.any() and right:
+            notes.append(f"films that looked {look} and were {remedy}: {films.sum()}")
+        elif films.sum() > few:
+            notes.append(
+                f"{films.sum()} films look {look}; if so, their predictions are wrong: {rule}"
+            )
+    if oddities.unlike.any():
+        notes.append(
+            f"films that look {UNLIKE}: {oddities.unlike.sum()}; predictions for pictures of anything "
+            "else are meaningless"
+        )
+    return notes
+
+
+def format_counts(counts, right):
+    """The `counts` of Oddities in a few words each, a list without those of which there is none.
+    `right`: turned and inverted films were set right."""
+    words = {
+        "whole": f"whole: {NO_HAND}",
+        "turned": "set upright" if right else "look turned",
+        "inverted": "inverted back" if right else "look inverted",
+        "unlike": "look unlike a hand",
+    }
+    return [f"{counts[name]} {text}" for name, text in words.items() if counts[name]]

@@ -38,7 +38,9 @@ def run_films(options, splits, n=N_FILMS):
         except UserError:
             continue
         sex = films.table["sex"].to_numpy(np.float32)
-        return Sample(films.pixels[np.arange(len(films))], sex, f"{len(films)} {split} films")
+        return Sample(
+            films.pixels[np.arange(len(films))], sex, f"{len(films)} films of {places[0].name}"
+        )
     return phantom_films(options["img_size"], splits[0], options["fit"], n)
 
 

@@ -3,7 +3,7 @@
     python -m inference_speed.ship_model RUN --out models/NAME
 
 Kernels are stored in half precision, which Keras reads like any other model; where the months of
-the run's validation films would not stay the same, in single precision. The run's calibration,
+the films of df_val.csv would not stay the same, in single precision. The run's calibration,
 counts of labels and errors go along, without films, ids, single labels or anything of the machine,
 and a model card, README.md, tells them. With --film_hashes it holds a hash of id, sex and label of
 each film, by which evaluate.py knows films that the model has learned from. Who knows an id can
@@ -22,7 +22,7 @@ import numpy as np
 
 from inference_speed.parity import TOLERANCES, differences, predict_sample, run_films
 from util.errors import UserError, run_command
-from util.files import write_csv
+from util.files import check_place, write_csv
 from util.options import new_parser
 from util.runs import (
     CALIBRATION,
@@ -66,30 +66,30 @@ def main(argv=None):
     from util.model_card import model_card
     from util.prediction import load_predictor
 
-    run = read_run(args.run)
-    out = Path(args.out)
+    run, out = read_run(args.run), Path(args.out)
+    if not run.metrics:
+        raise UserError(
+            f"the training is not finished: no {METRICS} ({args.run}). Continue it with --resume."
+        )
     lists = [run.folder / name for name in FILM_LISTS.values()]
     if args.film_hashes and not all(path.exists() for path in lists):
         raise UserError(f"the run has no lists of its films ({args.run}). Leave out --film_hashes.")
     if out.exists():
         raise UserError(f"the folder is there already ({out}). Choose another --out.")
+    check_place(out)
     predict = load_predictor(run, "keras")
     sample = run_films(run.options, ["val"], n=600)  # where they can be read
     expected = predict_sample(predict, sample)
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=".ship-") as work:
         shipped = Run(Path(work) / out.name)
-        largest = copy_model(run, shipped, SMALL, sample, expected)
-        if not largest <= LARGEST_DIFFERENCE:  # NaN is none
-            print(
-                f"kept in single precision: in half, {sample.title} are up to {largest:.3f} months off"
-            )
-            largest = copy_model(run, shipped, math.inf, sample, expected)
-        if not largest <= LARGEST_DIFFERENCE:
-            raise UserError(
-                f"the copied model predicts otherwise: {sample.title} are up to "
-                f"{largest:.3f} off ({args.run}). Train it again."
-            )
+        for precision, small in (("half", SMALL), ("single", math.inf)):
+            largest = copy_model(run, shipped, small, sample, expected)
+            if largest <= LARGEST_DIFFERENCE:  # NaN is none
+                break
+            print(f"in {precision} precision {sample.title} are up to {largest:.3f} months off")
+        else:
+            raise UserError(f"the copied model predicts otherwise ({args.run}). Train it again.")
         shipped.write_json(CONFIG, portable(run.config))
         for name in (CALIBRATION, READINGS, METRICS):
             if content := run.read_json(name):

@@ -884,6 +884,18 @@ def test_films_of_one_name_in_two_sources_are_left_out(tmp_path):
     assert left_out["reason"].tolist() == ["several files of that name"]
 
 
+def test_of_a_file_that_is_no_table_the_way_round_is_told(tmp_path):
+    source = make_source(tmp_path / "films")
+    (source / "empty.csv").touch()
+    run(tmp_path / "fine", "--source", source)
+    (source / "devices.csv").write_bytes("Gerät;Ort\n1;Süd\n".encode("latin-1"))
+    with pytest.raises(
+        UserError, match="not a readable CSV.*devices.csv.*name the one that is: --csv"
+    ):
+        run(tmp_path / "Data", "--source", source)
+    run(tmp_path / "Data", "--source", source, "--csv", source / "labels.csv")
+
+
 def test_a_table_that_cannot_be_understood_is_not_passed_over(tmp_path):
     """Its split would be lost; tables without labels are none."""
     source = tmp_path / "films"

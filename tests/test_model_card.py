@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 import train_advanced_streamlined
-from util.model_card import command_of, describe_films, describe_training, model_card, steps_of
+from util.model_card import command_of, describe_films, describe_training, model_card
 from util.run_options import lasting_options
 from util.runs import Run, read_run
 
@@ -65,24 +65,32 @@ def step(fingerprint="same", **options):
 def test_the_runs_that_it_goes_on_from_come_first():
     first = step(weights="none", fine_tune=True, grain=3.0)
     second = step(weights="/films/run", epochs_frozen=0) | {"start": first}
-    lines = describe_training(steps_of(second)).splitlines()[3:5]
+    lines = describe_training([first, second]).splitlines()[3:5]
     assert [options_of(line)["grain"] for line in lines] == [3.0, 0]
     assert "--run_name step_1" in lines[0]
     assert "--weights results/step_1" in lines[1]
     first["options"] |= {"folds": 3, "fold": 2}
-    assert "--weights results/step_1/fold_2" in describe_training(steps_of(second))
+    assert "--weights results/step_1/fold_2" in describe_training([first, second])
 
 
 def test_other_films_of_an_earlier_step_are_told():
     first = step("other", data_dir="/films/Data")
     second = step(data_dir="/films/clinic", weights="/films/run") | {"start": first}
-    rows = rows_of(describe_films(steps_of(second)))
+    rows = rows_of(describe_films([first, second]))
     assert rows["train"][-1] == "same"
     assert rows["train of step 1"][-1] == "other"
-    commands = describe_training(steps_of(second)).splitlines()[3:5]
+    commands = describe_training([first, second]).splitlines()[3:5]
     assert ["--data_dir clinic" in command for command in commands] == [False, True]
     first["data"] = second["data"]
-    assert "step 1" not in describe_films(steps_of(second))
+    assert "step 1" not in describe_films([first, second])
+
+
+def test_a_step_that_was_evaluated_on_clahe_copies_has_no_rows_for_them():
+    first, second = step("other"), step()
+    first["data"] |= {"test_clahe": first["data"]["test"]}
+    rows = rows_of(describe_films([first, second]))
+    assert "test of step 1" in rows
+    assert "test_clahe" not in rows_of(describe_films([second, first]))
 
 
 def test_training_films_of_one_sex_are_told():

@@ -98,6 +98,15 @@ def test_nothing_is_overwritten(shipped, small_run):
         ship_model.main([str(small_run), "--out", str(shipped)])
 
 
+def test_a_run_whose_training_has_not_ended_is_not_shipped(small_run, tmp_path):
+    """Its calibration is written first, by which it predicts already."""
+    stopped = tmp_path / "stopped"
+    shutil.copytree(small_run, stopped)
+    (stopped / "metrics.json").unlink()
+    with pytest.raises(UserError, match="not finished: no metrics.json .*--resume"):
+        ship_model.main([str(stopped), "--out", str(tmp_path / "out")])
+
+
 def test_a_damaged_model_is_one_line(small_run, tmp_path):
     damaged = tmp_path / "damaged"
     shutil.copytree(small_run, damaged)
@@ -116,8 +125,8 @@ def test_where_half_precision_is_not_enough_all_arrays_stay_single(
     out = tmp_path / "out"
     ship_model.main([str(small_run), "--out", str(out)])
     told = capsys.readouterr().out
-    assert "kept in single precision: in half, 12 val films are up to" in told
-    assert "12 val films up to 0.000 months off" in told
+    assert "in half precision 12 films of df_val.csv are up to" in told
+    assert "12 films of df_val.csv up to 0.000 months off" in told
     sizes = [(folder / "model.keras").stat().st_size for folder in (out, small_run)]
     assert sizes[0] > 0.8 * sizes[1]
 

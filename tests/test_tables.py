@@ -104,6 +104,7 @@ def labels_of(*ids, filename=""):
         "id;boneage;male\n1377;180;False\n1378;12.5;True\n",
         "id\tboneage\tmale\n1377\t180\tFalse\n1378\t12.5\tTrue\n",
         "id,boneage,male\r\n1377,180,False\r\n1378,12.5,True\r\n",
+        "id,boneage,Male?\n1377,180,0\n1378,12.5,1\n",
         "filename,boneage,male\n1377.png,180,False\n1378.png,12.5,True\n",
         "Path,boneage,Sex (M/F)\nfilms\\1377.png,180,F\nfilms\\1378.png,12.5,M\n",
         "id,filename,boneage,sex,gender\n1377,1377.png,180,0,female\n1378,1378.png,12.5,1,male\n",
@@ -183,7 +184,7 @@ def test_only_the_needed_columns_must_be_there(read):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "not a readable CSV"),
+        (b"", "the table is empty"),
         (b"id,boneage,male\n", "no rows"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "not a readable CSV"),
         ("id,boneage,male\n1,2,Mädchen\n".encode("latin-1"), "Save it as CSV in UTF-8"),

@@ -112,7 +112,7 @@ def calibrate(ensemble, args):
         calibration["readings"] = judge_readings(with_readings(judged, ensemble.label_counts))
     hospital.store_calibration(path, calibration, first.table, ensemble.views)
     print(hospital.format_named(calibration, path))
-    if hospital.helps(calibration):
+    if hospital.verdict(calibration["gain"]) == "helps":
         print(next_prediction(folder, ensemble.sees_sex, f" --calibration {name}"))
     else:
         print("next: predict without it, or name more films: months are not better for it")

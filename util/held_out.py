@@ -1,12 +1,14 @@
 """Were the films of an evaluation held out from what is evaluated? What to say where they were
 not."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 
 from util.identity import are_among, fingerprint, hash_films, label_columns, of_same_patients
 from util.metrics import read_predictions
-from util.runs import FILM_HASHES, FILM_LISTS, Run
+from util.runs import FILM_HASHES, FILM_LISTS, Run, configs_of
 
 
 def held_out(ensemble, table):
@@ -122,11 +124,10 @@ def learned_from(run, config, table):
 def starts_of(config):
     """The runs that a run started from, each with its config as it was then. A folder that is not
     where it was, as seen from here, or holds another run by now, is None."""
-    while start := config.get("start"):
-        run = Run(config["options"]["weights"])
+    for later, start in pairwise(configs_of(config)):
+        run = Run(later["options"]["weights"])
         same = (run.config or {}).get("data") == start["data"]
         yield run if same else None, start
-        config = start
 
 
 def are_films_of(run, data, split, table, label=True):

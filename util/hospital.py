@@ -100,26 +100,21 @@ def check_not_years(predictions, csv):
         )
 
 
-def is_clear(gain):
-    """Whether the interval of a gain lies below zero; not so where there is none."""
-    return bool(gain["difference_ci95"]) and gain["difference_ci95"][1] < 0
-
-
-def helps(calibration):
-    """Whether months are clearly better for a calibration."""
-    return is_clear(calibration["gain"])
+def verdict(gain):
+    """What a gain with its interval shows: "helps", "harms" or "unclear"."""
+    low, high = gain["difference_ci95"] or (0, 0)
+    return "helps" if high < 0 else "harms" if low > 0 else "unclear"
 
 
 def keeps_readings(calibration):
     """Whether what a reader would say is clearly nearer to the labels of a calibration than months
     are: readers of another hospital may have other habits."""
-    return "readings" in calibration and is_clear(calibration["readings"])
+    return "readings" in calibration and verdict(calibration["readings"]) == "helps"
 
 
 def format_named(calibration, path):
     """A calibration of another hospital, for the terminal."""
-    harms = calibration["gain"]["difference_ci95"][0] > 0
-    verdict = "it helps" if helps(calibration) else "it harms" if harms else "no clear gain"
+    words = {"helps": "it helps", "harms": "it harms", "unclear": "no clear gain"}
     lines = [
         f"{CHILDREN[sex]}: months = {line['slope']:.3f} x predicted "
         f"{line['intercept']:+.1f}, fitted from {line['low']:.0f} to {line['high']:.0f} months"
@@ -128,7 +123,7 @@ def format_named(calibration, path):
     readings = calibration.get("readings")
     return "\n".join(
         [
-            f"calibration on {calibration['n']} films: {verdict}",
+            f"calibration on {calibration['n']} films: {words[verdict(calibration['gain'])]}",
             f"  {format_gain(calibration['gain'])}",
             *(f"  {line}" for line in lines),
             f"  {LEVEL} interval: +-{calibration['half_width']['all']['months']:.1f} months",

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from util.backbones import sees_sex
 from util.calibration import format_gain
+from util.data_folder import SPLITS
 from util.files import hash_file
 from util.intervals import LEVEL
 from util.metrics import CHILDREN, format_interval, format_within
 from util.options import training_parser
-from util.runs import CALIBRATION, MODEL
+from util.runs import CALIBRATION, MODEL, configs_of
 from util.splits import one_sex_note
 from util.tta import count_views, describe_views, views_ending, views_key
 
-UNKNOWN = """\
+TO_COMPLETE = """\
 ## What the run doesn't know
 
 To be told with the model, here or beside this page:
@@ -34,7 +35,7 @@ def model_card(run, name):
     views = count_views(config["options"])
     calibration = (run.read_json(CALIBRATION) or {}).get(views_key(views))
     sex = " and the child's sex" if sees_sex(config["options"]["model_type"]) else ""
-    steps = steps_of(config)
+    steps = list(configs_of(config))[::-1]  # from the first training on
     parts = [
         f"# {name}",
         f"Bone age in months from a hand radiograph{sex}. "
@@ -43,8 +44,9 @@ def model_card(run, name):
         describe_films(steps),
         describe_training(steps),
         describe_errors(metrics, views),
-        describe_calibration(calibration, metrics["test" + views_ending(views)]),
-        UNKNOWN,
+        describe_lines(calibration),
+        describe_intervals(metrics["test" + views_ending(views)]["intervals"]),
+        TO_COMPLETE,
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -53,7 +55,8 @@ def describe_model(path, config, metrics, views):
     options, mb = config["options"], path.stat().st_size / 1e6
     size, fit = options["img_size"], options["fit"]
     sex = ", and sex `(N, 1)`, 1 = male" if sees_sex(options["model_type"]) else ""
-    versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
+    made_with = [f"{name} {version}" for name, version in config.get("versions", {}).items()]
+    commit = f"commit `{config['git_commit']}`" if config.get("git_commit") else "commit unknown"
     facts = {
         "network": f"{options['backbone']}, `--model_type {options['model_type']}`, "
         f"{metrics['model']['parameters']:,} parameters",
@@ -61,29 +64,21 @@ def describe_model(path, config, metrics, views):
         f'`util.pixel_cache.read_pixels(paths, {size}, "{fit}")` prepares them{sex}',
         "gives": f"months `(N, 1)`; `predict.py` tells {describe_views(views)} of a film",
         "file": f"`{MODEL}`, {mb:.2f} MB, SHA-256 `{hash_file(path)}`",
-        "made with": f"{versions}; commit `{config['git_commit']}`",
+        "made with": f"{', '.join(made_with)}; {commit}",
     }
     return format_table(["", ""], facts.items())
-
-
-def steps_of(config):
-    """The config of the training, behind those of the runs that it goes on from."""
-    steps = [config]
-    while "start" in steps[0]:
-        steps.insert(0, steps[0]["start"])
-    return steps
 
 
 def describe_films(steps):
     """The splits of the last step, and of those before it that had others."""
     head = ["split", "films", "mean label (months)", "SD", "median", "fingerprint"]
     *before, last = steps
-    rows = [row_of_split(split, of) for split, of in last["data"].items()]
+    rows = [row_of_split(split, last["data"][split]) for split in SPLITS]
     for number, step in enumerate(before, start=1):
         rows += [
-            row_of_split(f"{split} of step {number}", of)
-            for split, of in step["data"].items()
-            if of["fingerprint"] != last["data"][split]["fingerprint"]
+            row_of_split(f"{split} of step {number}", step["data"][split])
+            for split in SPLITS
+            if step["data"][split]["fingerprint"] != last["data"][split]["fingerprint"]
         ]
     note = one_sex_note(last["data"]["train"])
     return (
@@ -93,9 +88,9 @@ def describe_films(steps):
     )
 
 
-def row_of_split(name, of):
-    labels = (f"{of[number]:.1f}" for number in ("mean", "sd", "median"))
-    return [name, f"{of['n']:,}", *labels, of["fingerprint"]]
+def row_of_split(name, facts):
+    labels = (f"{facts[number]:.1f}" for number in ("mean", "sd", "median"))
+    return [name, f"{facts['n']:,}", *labels, facts["fingerprint"]]
 
 
 def describe_training(steps):
@@ -156,21 +151,30 @@ def error_cells(name, row):
     return [name, row["n"], f"{row['mae']:.2f}", interval, bias, format_interval(bounds, sign="+")]
 
 
-def describe_calibration(calibration, test):
-    """The lines by sex, and the intervals and how many test labels they hold."""
-    parts = ["## Linear correction and intervals"]
+def describe_lines(calibration):
+    """The linear correction of each sex, and what it is worth."""
+    title = "## Linear correction and intervals\n\n"
     if not calibration or not calibration["gain"]:
-        parts.append("No linear correction: there were too few validation films.")
-    else:
-        kept = "is applied" if calibration["lines"] else "is not applied"
-        parts.append(f"A line for each sex {kept}: {format_gain(calibration['gain'])}.")
-        parts += [
-            f"- {CHILDREN[sex]}: {line['slope']:.3f} x months {line['intercept']:+.1f}, between "
-            f"{line['low']:.0f} and {line['high']:.0f}"
-            for sex, line in (calibration["lines"] or {}).items()
+        return f"{title}No linear correction: there were too few validation films."
+    lines = calibration["lines"] or {}
+    kept = "is applied" if lines else "is not applied"
+    return "\n\n".join(
+        [
+            f"{title}A line for each sex {kept}: {format_gain(calibration['gain'])}.",
+            *(
+                f"- {CHILDREN[sex]}: {line['slope']:.3f} x months {line['intercept']:+.1f}, between "
+                f"{line['low']:.0f} and {line['high']:.0f}"
+                for sex, line in lines.items()
+            ),
         ]
-    if not test["intervals"]:
-        return "\n\n".join([*parts, "No intervals: there were too few validation films."])
+    )
+
+
+def describe_intervals(coverage):
+    """The half widths of intervals, and how many test labels they hold; `coverage` see
+    `measure_coverage`."""
+    if not coverage:
+        return "No intervals: there were too few validation films."
     head = [
         "age that is predicted",
         "half width (months)",
@@ -181,16 +185,16 @@ def describe_calibration(calibration, test):
     rows = [
         [
             name,
-            f"{of['half_width']:.1f}",
-            of["n"],
-            f"{of['covered']:.0%}",
-            "[{:.0%}, {:.0%}]".format(*of["covered_ci95"]),
+            f"{band['half_width']:.1f}",
+            band["n"],
+            f"{band['covered']:.0%}",
+            "[{:.0%}, {:.0%}]".format(*band["covered_ci95"]),
         ]
-        for name, of in test["intervals"].items()
+        for name, band in coverage.items()
         if name != "expected"
     ]
-    told = f"{LEVEL} intervals, split-conformal by the age that is predicted:"
-    return "\n\n".join([*parts, told, format_table(head, rows)])
+    title = f"{LEVEL} intervals, split-conformal by the age that is predicted:"
+    return f"{title}\n\n{format_table(head, rows)}"
 
 
 def format_table(head, rows):

@@ -239,6 +239,14 @@ def with_time(name):
     return f"{name}_{datetime.now():%Y%m%d_%H%M%S_%f}"
 
 
+def configs_of(config):
+    """The config of a run, and those, as they were then, of the run that it started from, of the
+    one before that, and so on."""
+    while config:
+        yield config
+        config = config.get("start")
+
+
 def add_to_config(run, content):
     """Add facts to config.json."""
     run.write_json(CONFIG, run.config | content)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from util.errors import UserError
+from util.files import quote
 from util.members import average_predictions, same_films, stored_predictions
 from util.metrics import error_summary, format_interval
 
@@ -31,7 +32,7 @@ def choose_greedily(members, views=1):
         f"of the best single run {describe_mae(best)}",
         "(on the films it was chosen on, which flatters it, and makes the intervals a little too narrow)",
         *(f"  {member.weight} x {member.run.folder}" for member in chosen),
-        "as options: " + " ".join(str(m.run.folder) for m in chosen for _ in range(m.weight)),
+        "as options: " + " ".join(quote(m.run.folder) for m in chosen for _ in range(m.weight)),
     ]
     return chosen, "\n".join(lines)
 

@@ -24,7 +24,7 @@ from util.film_files import (
     stem_of,
 )
 from util.identity import film_keys, patient_keys
-from util.tables import NoLabels, read_labels
+from util.tables import NoLabels, NoTable, read_labels
 
 # what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 SPLIT_WORD = re.compile(
@@ -154,6 +154,10 @@ def tables_with_labels(sources, tables, male_value):
             labelled[table] = read_labels(table, male_value)
         except NoLabels as error:
             problems.append(error)
+        except NoTable as error:
+            raise UserError(
+                f"{as_named(error, sources)} If it is no table of labels, name the one that is: --csv FILE."
+            ) from None
     if problems and not labelled:
         raise NoLabels(as_named(problems[0], sources))
     if not labelled:

@@ -49,7 +49,11 @@ class NoLabels(UserError):
 
 
 class NoRows(NoLabels):
-    """A table of a header alone."""
+    """A table of a header alone, or an empty file."""
+
+
+class NoTable(UserError):
+    """A file that is no table, or a damaged one."""
 
 
 def read_labels(path, male_value=None, need=("sex", "boneage")):
@@ -116,10 +120,12 @@ def read_table(path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.ParserWarning)  # see check_widths
             table = pd.read_csv(io.StringIO(text), dtype=str, index_col=False, **options)
-        check_widths(text, separator, len(table.columns))
+        check_widths(text, separator, len(table.columns), path)
+    except pd.errors.EmptyDataError:
+        raise NoRows(f"the table is empty ({path}). Check the file.") from None
     except (ValueError, csv.Error, OSError) as error:  # pandas' own errors are ValueErrors
         reason = first_line(error)
-        raise UserError(
+        raise NoTable(
             f"not a readable CSV table: {reason} ({path}). Save it as CSV in UTF-8."
         ) from None
     if table.empty:
@@ -128,14 +134,17 @@ def read_table(path):
     return table
 
 
-def check_widths(text, separator, n):
-    """ValueError when a row has more than `n` fields that are not blank: pandas would leave out
+def check_widths(text, separator, n, path):
+    """NoTable when a row has more than `n` fields that are not blank: pandas would leave out
     what is too much, such as the decimals of 11,5 in a table with commas between its columns."""
     for row in csv.reader(
         io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True
     ):
         if any(field.strip() for field in row[n:]):
-            raise ValueError(f"a row has more fields than the header: {separator.join(row)[:60]}")
+            raise NoTable(
+                f"a row has more fields than the header: {separator.join(row)[:60]} ({path}). Write "
+                "decimals with a point, quote text that holds a separator, and begin with the header."
+            )
 
 
 def line_numbers(text, n):
@@ -168,8 +177,12 @@ def decode_text(data):
 
 def find_columns(table, name):
     """The columns whose header is a synonym of `name`, the best one first."""
-    plain = {column: "".join(c for c in str(column).lower() if c.isalnum()) for column in table}
-    return [c for synonym in SYNONYMS[name] for c in table if plain[c] == synonym]
+    return [c for synonym in SYNONYMS[name] for c in table if plain_header(c) == synonym]
+
+
+def plain_header(column):
+    """A header without case, spaces and punctuation."""
+    return "".join(c for c in str(column).lower() if c.isalnum())
 
 
 def clean_id(value):
@@ -281,7 +294,7 @@ def describe_coded(column):
 
 def is_male(column):
     """Whether a header says by itself what 1 means."""
-    return str(column).strip().lower() == "male"
+    return plain_header(column) == "male"
 
 
 def check_numbers_of_sex(text, column, path):

@@ -188,7 +188,8 @@ def read_tables(data_dir, male_value=None):
     all tables are missing, or a table can't be understood.
     """
     check_data_dir(data_dir)
-    paths = {split: Path(data_dir) / place.table for split, place in SPLITS.items()}
+    data_dir = Path(data_dir)
+    paths = {split: data_dir / place.table for split, place in SPLITS.items()}
     absent, empty, parts = [], [], []
     for split, path in paths.items():
         if not path.exists():

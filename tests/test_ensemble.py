@@ -53,12 +53,13 @@ def test_the_errors_of_a_choice_have_intervals_of_children(tmp_path):
     children = [str(i // 5) for i in range(20)]
     (a, _), (b, best) = (
         member(tmp_path, name, IDS, errors, patient=children)
-        for name, errors in (("a", -ERRORS), ("b", ERRORS / 2))
+        for name, errors in (("a", -ERRORS), ("b 2", ERRORS / 2))
     )
     chosen, words = choose_greedily([a, b])
     assert [m.weight for m in chosen] == [1, 2]
     low, high = bootstrap_interval(best["error"].abs(), patients=pd.Series(children))
     assert "MAE 0.00 [0.00, 0.00] months" in words
+    assert f"as options: {tmp_path}/a '{tmp_path}/b 2' '{tmp_path}/b 2'" in words
     assert f"of the best single run 5.25 [{low:.2f}, {high:.2f}]" in words
 
 

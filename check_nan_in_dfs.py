@@ -15,7 +15,7 @@ from pathlib import Path
 
 from util.data_folder import REPORT
 from util.errors import run_command
-from util.files import check_place, new_folder, quote
+from util.files import check_new_folder, check_place, new_folder, quote
 from util.options import add_male_value, add_seed, add_show, add_workers, new_parser
 
 
@@ -39,7 +39,7 @@ def main(argv=None):
 
     tables = read_tables(args.data_dir, args.male_value)
     out = args.out or Path(args.data_dir) / REPORT
-    check_place(out)
+    check_new_folder(out) if args.out else check_place(out)
     audit = check_data(tables, args.workers, progress=True)
     out = new_folder(out)
     summary, pictures = write_report(audit, out, args.seed)
@@ -48,7 +48,7 @@ def main(argv=None):
     if summary["serious"]:
         print("next: open it, correct the serious ones (all are in flagged.csv), check again")
     else:
-        look = "look at them (flagged.csv), then " if summary["flagged"] else ""
+        look = f"look at them ({out / 'flagged.csv'}), then " if summary["flagged"] else ""
         train = f"train_advanced_streamlined.py --preset cpu --data_dir {quote(args.data_dir)}"
         print(f"next: {look}python {train}")
     if args.show:

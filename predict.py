@@ -12,11 +12,10 @@ Research use only: not a medical device.
 """
 
 import sys
-from pathlib import Path
 
 from util.errors import run_command
 from util.files import check_new_file
-from util.growth import LAST_AGE, MONTHS
+from util.growth import KNOWN_AGES, LAST_AGE, MONTHS
 from util.option_rules import RUN_RULES, parse_effective
 from util.options import (
     add_calibration,
@@ -27,8 +26,7 @@ from util.options import (
     new_parser,
     number,
 )
-
-SHIPPED = Path(__file__).parent / "models" / "mobilenet_256"
+from util.runs import SHIPPED, holds_run
 
 
 def parse_args(argv=None):
@@ -50,8 +48,8 @@ def parse_args(argv=None):
         "--age_months",
         type=number(MONTHS[0], LAST_AGE[1]),
         metavar="MONTHS",
-        help=f"age of the child when the films were taken, {MONTHS[0]} to {LAST_AGE[1]} (girls "
-        f"{LAST_AGE[0]}): also say how far the bone age is from it, in SDs of healthy children",
+        help=f"age of the child when the films were taken, {KNOWN_AGES}: also say how far the bone age "
+        "is from it, in SDs of healthy children",
     )
     parser.add_argument(
         "--csv",
@@ -78,14 +76,22 @@ def parse_args(argv=None):
     add_runtime(parser, auto=True)
     add_evaluation_batch(parser)
     args = parse_effective(parser, RUN_RULES, argv)
+    if args.model and not args.images:
+        args.model, args.images = split_runs(args.model)
     check_together(parser, args)
     return args
 
 
+def split_runs(names):
+    """The runs of --model, and the films that stand behind them, which argparse takes for more."""
+    first = next((i for i, name in enumerate(names) if i and not holds_run(name)), len(names))
+    return names[:first], names[first:]
+
+
 def check_together(parser, args):
     """Refuse options that don't go together."""
-    if not args.images:  # argparse can't tell a film behind --model from one run more
-        parser.error("no IMAGE: name the films first, before --model and its runs")
+    if not args.images:
+        parser.error("no IMAGE: name a film, or a folder of films")
     if args.csv and (args.sex or args.age_months is not None):
         parser.error("give --csv, or --sex and --age_months, not both")
     if args.age_months is not None and not args.sex:
@@ -122,7 +128,7 @@ def main(argv=None):
     if args.explain:
         check_explained(args.explain, ensemble.canvases)
     films = add_children(list_named(args.images), args, ensemble.sees_sex)
-    ensemble.load(args.runtime, args.precision)
+    ensemble.load(args.runtime, args.precision, len(films))
     for note in ensemble.notes:
         print(f"note: {note}", file=sys.stderr)
     ages = print_ages(ensemble, films, args)

@@ -64,6 +64,8 @@ def main(argv=None):
             return 1
         publish(Path(work) / out.name, out, RUNTIMES[args.format].endings, record)
     print(f"exported: {out}")
+    by_keras = record["ms_a_film_keras"]
+    print(f"one film takes {record['ms_a_film']:.1f} ms, by Keras {by_keras:.1f} ms")
     if not args.out:
         opted = "" if args.precision == "f32" else f" --precision {args.precision}"
         told = sees_sex(run.options["model_type"])

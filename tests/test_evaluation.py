@@ -25,7 +25,8 @@ def test_a_small_model_beats_the_median_baseline_twofold(evaluated):
 
 def test_evaluation_repeats_what_the_run_says_of_its_test_split(trained, evaluated):
     expected = pd.read_csv(trained[0] / "predictions_test.csv", dtype={"id": str})
-    pd.testing.assert_frame_equal(read_predictions(evaluated[1] / "predictions.csv"), expected)
+    found = read_predictions(evaluated[1] / "predictions.csv")
+    pd.testing.assert_frame_equal(found.drop(columns="note"), expected)
 
 
 def test_an_evaluation_says_what_it_was_made_with(trained, evaluated):
@@ -92,12 +93,15 @@ def test_labels_in_another_order_give_the_same_prediction_for_each_film(
     assert "1 no file" in process.stdout
 
 
-def test_evaluation_never_writes_over_another(trained, inside, evaluated):
+def test_evaluation_never_writes_over_another(trained, small_run, inside, evaluated, tmp_path):
     before = (evaluated[1] / "predictions.csv").stat().st_mtime_ns
     process = inside("evaluate.py", trained[0], "--out", evaluated[1])
-    assert process.returncode == 0
-    assert f"{evaluated[1]}_2" in process.stdout
+    check_error_line(process, "there is something already", str(evaluated[1]))
     assert (evaluated[1] / "predictions.csv").stat().st_mtime_ns == before
+    run = shutil.copytree(small_run, tmp_path / "run")
+    for place in ("evaluation_test", "evaluation_test_2"):
+        process = inside("evaluate.py", run)
+        assert process.stdout.endswith(f"{run / place}\n")
 
 
 def test_mistakes_of_evaluate_are_one_line_each(trained, inside, tmp_path):

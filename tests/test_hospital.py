@@ -74,7 +74,7 @@ def test_nothing_is_learned_from_films_that_a_calibration_was_fitted_to(
     note = "corrections and intervals of the model come from 60 of these films"
     for csv, told in ((tmp_path / "all.csv", True), (hospital[1], False)):
         words = ["--csv", csv, "--images", hospital[2], "--calibration", "far"]
-        process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / "out")
+        process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / f"told_{told}")
         assert process.returncode == 0, process.stderr
         assert (note in process.stdout) == told
 
@@ -106,17 +106,23 @@ def test_runs_that_can_not_be_compared_are_told_of_before_either_is_evaluated(
         assert not list(a.glob("evaluation_*"))
 
 
-def test_a_calibration_on_training_films_says_so(small_run, phantoms, inside, tmp_path):
-    run = shutil.copytree(small_run, tmp_path / "run")
-    tables = [pd.read_csv(phantoms / f"df_{split}.csv") for split in ("train", "val")]
-    pd.concat(tables).to_csv(tmp_path / "both.csv", index=False)
-    process = inside("evaluate.py", run, "--calibrate", tmp_path / "both.csv", "--images", phantoms)
+def test_a_calibration_is_of_films_that_the_model_has_not_learned_from(
+    trained, hospital, inside, tmp_path
+):
+    run, data = shutil.copytree(trained[0], tmp_path / "run"), trained[1]
+    new = pd.read_csv(data / "df_test.csv", dtype={"id": str})[:60]
+    known = pd.read_csv(data / "df_train.csv", dtype={"id": str})
+    words = ["evaluate.py", run, "--calibrate", tmp_path / "some.csv", "--images", data]
+    pd.concat([new, known[:100]]).to_csv(tmp_path / "some.csv", index=False)
+    process = inside(*words)
+    check_error_line(process, "has learned from 100 of these 160 films", "--held_out")
+    process = inside(*words, "--held_out", "--name", "new")
     assert process.returncode == 0, process.stderr
-    assert f"note: {run} was trained on 48 of these films" in process.stdout
-    assert (
-        f"note: corrections and intervals of the model come from {len(tables[1])} of these"
-        in process.stdout
-    )
+    assert "calibration on 60 films" in process.stdout
+    pd.concat([new, known[:20]]).to_csv(tmp_path / "some.csv", index=False)
+    process = inside(*words, "--name", "most")
+    assert process.returncode == 0, process.stderr
+    assert "was trained on 20 of these films" in process.stdout
 
 
 def test_predict_uses_a_calibration_on_request_alone(

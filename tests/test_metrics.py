@@ -128,6 +128,21 @@ def test_intervals_of_errors_that_have_a_sign_are_not_cut_at_zero():
     assert metrics["bias_ci95"][0] < 0
 
 
+def test_a_model_that_is_no_better_than_the_median_is_told(many):
+    worse = format_metrics(evaluate_predictions(many.assign(error=99.0)), "test")
+    assert "no better than always saying the median" in worse
+    assert "no better" not in format_metrics(evaluate_predictions(many), "test")
+
+
+def test_the_better_of_two_runs_is_named_where_the_difference_is_clear(many):
+    worse = many.assign(error=many["error"].abs() + 5)
+    for first, second in ((many, worse), (worse, many)):
+        words = format_comparison(compare_predictions(first, second), ["one", "other"])
+        assert ("one" if first is many else "other") + " is better" in words
+    same = format_comparison(compare_predictions(many, many), ["one", "other"])
+    assert "no clear difference" in same
+
+
 def test_one_film_has_no_interval_and_tells_no_difference(many):
     one, other = many[:1], many[:1].assign(error=many["error"][:1] + 1)
     metrics = evaluate_predictions(one)

@@ -275,6 +275,24 @@ def test_a_value_that_switches_off_is_not_idle():
     assert train_advanced_streamlined.parse_args(words.split()).hold_layers == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--backbone MobilNet", "unknown MobilNet (did you mean mobilenet?)"),
+        ("--backbone zzz", "(choose from "),
+        ("--img_sise 64", "unrecognized arguments: --img_sise 64 (did you mean --img_size?)"),
+        ("--epochs 3", "--epochs 3 (did you mean --epochs_frozen?)"),
+        ("--zzz", "unrecognized arguments: --zzz. See"),
+    ],
+)
+def test_a_typing_error_is_told_what_it_is_near_to(capsys, words, told):
+    with pytest.raises(SystemExit):
+        train_advanced_streamlined.parse_args(words.split())
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
 def test_the_baseline_does_not_offer_what_it_ignores(capsys):
     with pytest.raises(SystemExit):
         train_baseline.parse_args(["--gender_units", "5"])

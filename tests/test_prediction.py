@@ -14,7 +14,7 @@ from conftest import ROOT, check_error_line
 from keras import layers
 
 from preprocessing import load_films
-from util import prediction
+from util import film_ages, prediction
 from util.children import add_children
 from util.ensemble import Ensemble
 from util.errors import UserError
@@ -167,13 +167,76 @@ def test_mistakes_of_predict_are_one_line_each(trained, odd_films, inside, tmp_p
         ([film, "--model", run, "--csv", tmp_path / "no_sex.csv"], ["no column for sex"]),
         ([film, "--model", run, "--sex", "F", "--out", tmp_path / "there.csv"], ["--out"]),
         ([tmp_path / "empty", "--model", run, "--sex", "F"], ["no image in the folder"]),
-        (["--model", run, film, "--sex", "F"], ["name the films first"]),
+        (["--model", run, "--sex", "F"], ["no IMAGE: name a film"]),
+        (["--model", run, tmp_path / "none.png", "--sex", "F"], ["no such film", "none.png"]),
+        ([film, "--model", f"{run}s", "--sex", "F"], ["no trained run", f"There is: {run}"]),
         ([film, "--model", run, "--age_months", "90"], ["no effect without --sex"]),
         ([film, "--sex", "F", "--age_months", "200"], ["girls end at 192 months"]),
     ]
     for words, expected in cases:
         check_error_line(inside("predict.py", *words), *expected)
     assert (tmp_path / "there.csv").read_text() == "mine"
+
+
+def test_films_may_stand_behind_the_runs(trained, small_run, odd_films, inside):
+    films = [odd_films / "8bit.png", odd_films / "16bit.png"]
+    first, behind = (
+        inside("predict.py", *words, "--sex", "F")
+        for words in (
+            [*films, "--model", trained[0], small_run],
+            ["--model", trained[0], small_run, *films],
+        )
+    )
+    assert first.returncode == 0, first.stderr
+    assert behind.stdout == first.stdout
+
+
+def test_what_predict_writes_comes_in_one_call_too(trained, odd_films, inside, tmp_path):
+    films = [odd_films / "8bit.png", odd_films / "16bit.png"]
+    words = ["--model", trained[0], "--sex", "M", "--age_months", "100"]
+    inside("predict.py", *films, *words, "--out", tmp_path / "ages.csv")
+    ages = film_ages.predict_films(films, "M", 100, trained[0])
+    expected = pd.read_csv(tmp_path / "ages.csv").drop(columns=["problem", "note"])
+    pd.testing.assert_frame_equal(ages[expected.columns], expected, check_dtype=False)
+    odd = film_ages.predict_films([films[0], "none.png"], ["female", "F"], model=trained[0])
+    assert (
+        odd["problem"].str.cat(sep=" ") == "no sex: F or M can't be read: No such file or directory"
+    )
+    assert odd["months"].isna().all()
+    with pytest.raises(UserError, match="no films to predict"):
+        film_ages.predict_films([])
+
+
+def test_ages_that_can_not_be_are_noted():
+    def notes(**film):
+        known = {"months": 100.0, "age_months": np.nan, "sd_score": np.nan}
+        return list(film_ages.age_notes(Namespace(**known | film)))
+
+    assert notes() == notes(months=np.nan, age_months=100) == []
+    assert notes(age_months=90, sd_score=1.0) == []
+    for months in (-3.0, 250.0):
+        assert "the prediction is meaningless" in notes(months=months)[0]
+    assert "no SD score at 300 months: SDs are known from 3 to 204" in notes(age_months=300)[0]
+    assert "is the age of the child in months?" in notes(age_months=10, sd_score=80.0)[0]
+
+
+def test_what_a_table_tells_of_children_and_is_not_used_is_told(
+    small_run, odd_films, inside, tmp_path
+):
+    def predict(text):
+        (tmp_path / "c.csv").write_text(text)
+        words = ["--model", small_run, "--csv", tmp_path / "c.csv"]
+        return inside("predict.py", odd_films / "8bit.png", *words).stderr
+
+    assert (
+        predict("id,sex\n8bit,F\nanother,M\n") == ""
+    )  # a table of all films, of which one is wanted
+    assert "column Age is not used" in predict("id,sex,Age\n8bit,F,9\n")
+    told = predict("id,sex,age_months\n8bit,F,8y4m\n")
+    assert "ages of children that are no months: 1, such as 8y4m" in told
+    told = predict("id,sex\n8bitt,F\n")
+    assert "that name no film here: 1, such as 8bitt" in told
+    assert "which says weiblich: write M or F" in predict("id,sex\n8bit,weiblich\n")
 
 
 def test_sex_of_one_film_unknown_to_the_table(trained, odd_films, inside, tmp_path):

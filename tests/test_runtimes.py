@@ -143,7 +143,7 @@ def test_the_record_says_what_was_made_and_how_well_it_agrees(exported):
     record = json.loads(exports.record_path(export_path(folder, name)).read_text())
     assert (record["format"], record["precision"]) == (name, "f32")
     assert record["model_sha256"] == hash_file(folder / "model.keras")
-    assert record["checked_on"] == "13 test films"
+    assert record["checked_on"] == "13 films of df_test.csv"
     assert 0 < record["ms_a_film"] < 1000
     assert 0 < record["ms_a_film_keras"] < 1000
     assert 0 <= record["difference_months"]["mean"] <= record["difference_months"]["max"] <= 0.05
@@ -169,7 +169,7 @@ def test_films_of_a_run_are_spread_over_its_split_with_their_sex(run_folder, pha
     films = parity.run_films(options, ("train",), n=5)
     table = pd.read_csv(phantoms / "df_train.csv")
     assert films.sex.tolist() == table["sex"].iloc[[0, 12, 24, 35, 47]].tolist()
-    assert films.title == "5 train films"
+    assert films.title == "5 films of df_train.csv"
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
@@ -370,6 +370,17 @@ def test_an_export_slower_than_keras_is_not_taken(run_copy, monkeypatch):
     assert load_quickest(run_copy) is None
     write_export(run_copy, "litert", 6, ms_keras=7)
     assert load_quickest(run_copy) == "litert"
+
+
+def test_an_export_is_taken_for_few_films_as_it_spares_the_start_of_tensorflow(
+    run_copy, monkeypatch
+):
+    monkeypatch.setattr(runtimes, "find_spec", lambda module: True)
+    monkeypatch.setattr(exports, "load_runtime", lambda name, path: name)
+    forget_exports(run_copy)
+    write_export(run_copy, "onnx", 38, ms_keras=28)
+    assert load_quickest(run_copy, films=5) == "onnx"
+    assert load_quickest(run_copy, films=5000) is None
 
 
 def write_export(folder, name, ms, ms_keras=1000):

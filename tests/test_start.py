@@ -158,6 +158,9 @@ def test_films_of_the_start_are_no_new_films(small_run, phantoms, tmp_path):
     hashed = starting(config, tmp_path / "hashed")
     assert learned_from(Run(tmp_path / "hashed"), hashed, films[:5]).all()
     assert not started_from_unknown_films(hashed)
+    # which went on from another one, that is gone, on the same films
+    two_steps = config | {"options": {"weights": str(tmp_path / "none")}, "start": config}
+    assert not started_from_unknown_films(starting(two_steps, tmp_path / "hashed"))
     another = starting(config | {"data": last["data"]}, small_run)  # it was trained anew since
     assert started_from_unknown_films(another | {"data": config["data"]})
     assert not started_from_unknown_films(config)

@@ -1,5 +1,6 @@
 """The children on films: the sex and the age that options or a table tell of each."""
 
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from util.errors import UserError
 from util.film_files import SEVERAL, find_films
-from util.tables import read_labels
+from util.tables import clean_text, find_columns, labels_of, plain_header, read_table
 
 
 def add_children(films, args, needs_sex):
@@ -32,14 +33,43 @@ def add_children(films, args, needs_sex):
 def look_up_children(paths, csv, male_value):
     """What a table says of the child on each film: a list of sex (1 = male, NaN unknown), age
     (months, NaN unknown), and why there is no sex."""
-    labels = read_labels(csv, male_value=male_value, need=("sex",))
-    rows_of, unclear = defaultdict(list), set()
+    table = read_table(csv)
+    labels = labels_of(table, csv, male_value, need=("sex",))
+    labels["sex_text"] = clean_text(table[find_columns(table, "sex")[0]])
+    for note in unread_ages(table, labels["age"], csv):
+        print(f"note: {note}", file=sys.stderr)
+    rows_of, unclear, alone = defaultdict(list), set(), []
     for row, films in zip(labels.index, find_films(labels, sorted(set(paths))), strict=True):
         if len(films) == 1:
             rows_of[films[0]].append(row)
-        else:
+        elif films:
             unclear.update(films)
+        else:
+            alone.append(row)
+    if alone and not all(path in rows_of for path in paths):  # a typing error may be in either
+        id_ = labels.loc[alone[0], "id"]
+        print(
+            f"note: rows of {csv} that name no film here: {len(alone)}, such as {id_}",
+            file=sys.stderr,
+        )
     return [child_of(labels.loc[rows_of[path]], path in unclear, csv) for path in paths]
+
+
+def unread_ages(table, ages, csv):
+    """What to say, in a list, of ages of children in a table that are not used."""
+    columns = find_columns(table, "age")
+    if not columns:
+        unnamed = [c for c in table if plain_header(c) in ("age", "chronologicalage")]
+        return [
+            f"column {c} is not used, as its unit is not told: name it age_months if it holds months "
+            f"({csv})"
+            for c in unnamed
+        ]
+    text = clean_text(table[columns[0]])
+    bad = text[ages.isna() & (text != "")]
+    if bad.empty:
+        return []
+    return [f"ages of children that are no months: {len(bad)}, such as {bad.iloc[0]} ({csv})"]
 
 
 def child_of(rows, unclear, csv):
@@ -54,4 +84,7 @@ def child_of(rows, unclear, csv):
     age = ages.pop() if len(ages) == 1 else np.nan
     if len(sexes) == 1:
         return sexes.pop(), age, ""
-    return np.nan, age, f"{'two sexes' if sexes else 'no usable sex'} in {csv}"
+    if sexes:
+        return np.nan, age, f"two sexes in {csv}"
+    text = rows["sex_text"].iloc[0] or "nothing"
+    return np.nan, age, f"no usable sex in {csv}, which says {text}: write M or F"

@@ -4,6 +4,8 @@ A run that is named twice counts twice, which is how weights are told. A folder 
 all its folds. One run is an ensemble of one.
 """
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -45,12 +47,13 @@ class Ensemble:
             self.label_counts = None
         self.predictors = []
 
-    def load(self, runtime="keras", precision="f32"):
-        """Load the models, which predicting needs and nothing before; `runtime` and `precision` as
-        in `load_predictor`."""
+    def load(self, runtime="keras", precision="f32", films=math.inf):
+        """Load the models, which predicting needs and nothing before; `runtime`, `precision` and
+        the number of `films` as in `load_predictor`."""
+        shown = films * self.views
         self.predictors = [
-            test_time_augmentation(load_predictor(member.run, runtime, precision), self.views)
-            for member in self.members
+            test_time_augmentation(load_predictor(m.run, runtime, precision, shown), self.views)
+            for m in self.members
         ]
 
     def predict_members(self, pixels, sex, batch_size, progress=False):

@@ -16,20 +16,20 @@ from util.data_folder import split_paths
 from util.ensemble import Ensemble, choose_views, hand_crop_notes
 from util.environment import environment
 from util.errors import UserError
-from util.files import check_place, hash_file, new_folder, write_csv, write_json
+from util.files import check_new_folder, check_place, hash_file, new_folder, write_csv, write_json
 from util.film_files import report_left_out
 from util.held_out import held_out
 from util.identity import fingerprint
 from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.members import check_same_files, check_same_split, format_members, read_members
 from util.metrics import compare_predictions, format_comparison, judge_readings, labels_in_years
-from util.oddities import NO_HAND, summarise
+from util.oddities import NO_HAND, film_notes, summarise
 from util.plots import plot_errors, show_plots
 from util.readings import with_readings
 from util.runs import METRICS, next_prediction
 from util.selection import choose_greedily
 from util.splits import load_trained_split
-from util.tta import over_views
+from util.tta import count_views, over_views
 
 
 def make_ensembles(args):
@@ -45,6 +45,14 @@ def make_ensembles(args):
         check_same_split(sum(members, []), args.split)
         if args.ensemble:  # whose runs all get the same films
             check_same_files(members[0], args.split)
+    if (
+        views == 1
+        and not args.tta_steps
+        and len({count_views(m.options) for m in sum(members, [])}) > 1
+    ):
+        print(
+            "note: each film alone, as the runs were trained for other numbers of views (--tta_steps)"
+        )
     if args.greedy:  # of one ensemble
         members[0], choice = choose_greedily(members[0], views)
         print(choice)
@@ -62,13 +70,17 @@ def evaluate(ensemble, compared, args):
         films, name = keep_held_out(films, compared), f"{name}_held_out"
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
+    if args.calibration:
+        name += f"_{args.calibration}"
     out = args.out or default_folder(ensemble.folders, name)
-    check_place(out)
+    check_new_folder(out) if args.out else check_place(out)
     ensemble.load(args.runtime, args.precision)
     predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
     metrics = compute_metrics(ensemble, predictions, films, args)
     if comparison:
         metrics["members"] = comparison
+    oddities, right = oddities_of(pixels_of(films)), sets_right(films)
+    predictions["note"] = film_notes(oddities, right)
     left_out = films[ensemble.canvases[0]].left_out
     out = new_folder(out)
     plots = write_evaluation(out, predictions, metrics, left_out, name)
@@ -96,11 +108,18 @@ def calibrate(ensemble, args):
     path = hospital.new_calibration_path(folder, name)
     check_place(path, "RUN, such as a copy (cp -r)")
     films, _ = read_films_to_evaluate(ensemble, [ensemble], args)
+    if args.held_out:
+        films = keep_held_out(films, [ensemble])
     first = films[ensemble.canvases[0]]
     hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
     report_left_out(first.left_out)
     pixels = pixels_of(films)
-    _, notes = held_out(ensemble, first.table)
+    new, notes = held_out(ensemble, first.table)
+    if new.mean() < 0.5:
+        raise UserError(
+            f"the model has learned from {(~new).sum()} of these {len(new)} films: a calibration would "
+            f"promise too much ({args.calibrate}). Leave them out by --held_out, or name others."
+        )
     notes += summarise(oddities_of(pixels), sets_right(pixels))
     for note in hand_crop_notes(ensemble.members) + notes:
         print(f"note: {note}")

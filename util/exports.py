@@ -2,15 +2,16 @@
 `predict.py` takes the quickest."""
 
 import json
+import math
 import sys
 from pathlib import Path
-
-import numpy as np
 
 from util.errors import UserError
 from util.files import hash_file, quote
 from util.runs import MODEL
 from util.runtimes import RUNTIMES, is_installed, load_runtime, require_runtime
+
+TENSORFLOW_STARTS = 5  # seconds, at least
 
 
 def export_path(folder, name, precision="f32"):
@@ -58,18 +59,19 @@ def check_export(folder, name, precision="f32"):
     return path
 
 
-def load_quickest(folder):
+def load_quickest(folder, films=math.inf):
     """`predict(image, sex) -> months (N,)` of the export that was the quickest when it was made,
-    among those in f32 whose runtime is installed and that were no slower than Keras; None when
-    there is none.
+    among those in f32 whose runtime is installed and that take no longer for so many films than
+    Keras and its start; None when there is none.
 
     An export with a record has agreed with Keras. One that is stale or broken is told of.
     """
     ms = {}
     for name, kind in RUNTIMES.items():
         if (record := read_record(export_path(folder, name))) and is_installed(kind.module):
-            by_export = record.get("ms_a_film", np.inf)
-            if by_export <= record.get("ms_a_film_keras", 0):  # not so beside a GPU
+            by_export = record.get("ms_a_film", math.inf)
+            lost = by_export - record.get("ms_a_film_keras", 0)  # above 0 beside a GPU
+            if lost <= 1000 * TENSORFLOW_STARTS / films:
                 ms[name] = by_export
     for name in sorted(ms, key=ms.get):
         try:

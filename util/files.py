@@ -117,6 +117,11 @@ def save_csv(path, table):
     table.to_csv(path, index=False, errors="backslashreplace")
 
 
+def append_csv(path, table):
+    """Add the rows of a pandas frame to a CSV of the same columns."""
+    table.to_csv(path, index=False, errors="backslashreplace", mode="a", header=False)
+
+
 def write_new_csv(path, table):
     """Write a pandas frame as `write_csv` does, with a number behind its name when there is a file
     of that name by now. Returns its path."""
@@ -141,6 +146,15 @@ def check_place(path, option="--out"):
     if not place.is_dir():
         raise UserError(f"that is no folder ({place}). Choose another {option}.")
     check_writable(place, option)
+
+
+def check_new_folder(path, option="--out"):
+    """UserError, before any work, when something is at the path of an option already, but for an
+    empty folder, or when no folder could be made there."""
+    check_place(path, option)
+    path = Path(path)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"there is something already ({path}). Choose another {option}.")
 
 
 def check_writable(folder, option="--out"):

@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 
 from util.canvases import oddities_of, read_on_canvases, sets_right
+from util.ensemble import open_ensemble
 from util.errors import UserError
-from util.files import write_new_csv
+from util.files import append_csv, write_new_csv
 from util.film_files import films_or_error
-from util.growth import sd_score
+from util.growth import ADULT_MONTHS, KNOWN_AGES, sd_score
 from util.intervals import format_range
 from util.metrics import format_years
 from util.oddities import film_notes
-from util.runs import MODEL
+from util.runs import MODEL, SHIPPED
 
 # fmt: off
 COLUMNS = [  # of --out
@@ -23,6 +24,7 @@ COLUMNS = [  # of --out
     "months", "low", "high", "reading", "sd_score", "problem", "note",
 ]
 # fmt: on
+LARGEST_SCORE = 10  # no child is so far ahead or behind
 CHUNK = 256  # films at most that are read before they are predicted: memory is flat
 
 
@@ -46,28 +48,55 @@ def list_named(images):
 
 
 def print_ages(ensemble, films, args):
-    """Predict the films of `add_children`, printing a line for each; returns them as of
-    `predict_chunk`, of which --out gets COLUMNS."""
+    """Predict the films of `add_children`, printing a line for each; returns them, see
+    `predict_chunk`. --out gets their COLUMNS, chunk by chunk: what is done isn't lost when the rest
+    is not."""
     width = max(map(len, films["shown"]))
-    # chunks of one size: a last one of few films would need a compilation of its own
-    chunks = np.array_split(np.arange(len(films)), math.ceil(len(films) / CHUNK))
-    results = []
+    results, out = [], None
     try:
-        for rows in chunks:
-            ages = predict_chunk(ensemble, films.iloc[rows], args.batch_size_eval)
-            print_films(ages, width)
+        for ages in predict_in_chunks(ensemble, films, args.batch_size_eval):
+            if args.out:
+                out = add_rows(ages[COLUMNS], args.out, out)
             results.append(ages)
-    finally:  # what is done isn't lost when the rest is not
-        if args.out and results:
-            out = write_new_csv(args.out, pd.concat(results)[COLUMNS])
-            if out != Path(args.out):
-                print(
-                    f"note: {args.out} appeared in the meantime: the table is {out}",
-                    file=sys.stderr,
-                )
-            if (done := sum(map(len, results))) < len(films):
-                print(f"only {done} of {len(films)} films are in {out}", file=sys.stderr)
+            print_films(ages, width)
+    finally:
+        if out and (done := sum(map(len, results))) < len(films):
+            print(f"only {done} of {len(films)} films are in {out}", file=sys.stderr)
     return pd.concat(results)
+
+
+def add_rows(table, path, out):
+    """Write a table to the file at `path`, or add it to `out`, where that was written to before;
+    returns where it is."""
+    if out:
+        append_csv(out, table)
+        return out
+    out = write_new_csv(path, table)
+    if out != Path(path):
+        print(f"note: {path} appeared in the meantime: the table is {out}", file=sys.stderr)
+    return out
+
+
+def predict_films(paths, sex=None, age_months=np.nan, model=SHIPPED, batch_size=32):
+    """The ages of films in one call, for programs: the frame of predict.py's --out, a row for each
+    path, in order. `sex` is "F" or "M", `age_months` the age of the child, NaN where unknown: one
+    for all films, or one for each. `model` is the folder of a run. UserError where it can't be
+    read, or there is no path; what is wrong with a film stands in its row, under `problem`."""
+    if not len(paths):
+        raise UserError("no films to predict. Name some.")
+    sex = pd.Series(sex, range(len(paths))).map({"F": 0.0, "M": 1.0})
+    films = pd.DataFrame({"path": list(map(str, paths)), "sex": sex, "age_months": age_months})
+    films["problem"] = "no sex: F or M"
+    ensemble = open_ensemble([model])
+    ensemble.load("auto", films=len(films))
+    return pd.concat(predict_in_chunks(ensemble, films, batch_size), ignore_index=True)[COLUMNS]
+
+
+def predict_in_chunks(ensemble, films, batch_size):
+    """Yield the rows of `predict_chunk`, some films after the others."""
+    # chunks of one size: a last one of few films would need a compilation of its own
+    for rows in np.array_split(np.arange(len(films)), math.ceil(len(films) / CHUNK)):
+        yield predict_chunk(ensemble, films.iloc[rows], batch_size)
 
 
 def predict_chunk(ensemble, films, batch_size):
@@ -88,11 +117,25 @@ def predict_chunk(ensemble, films, batch_size):
         filename=[Path(path).name for path in films["path"]],
         sex=films["sex"].astype("Int64"),
         problem=pd.Series(failures, dtype=object).reindex(films.index),
-        note=film_notes(oddities_of(pixels), sets_right(ensemble.canvases)),
     )
     films = pd.concat([films, ages], axis=1)
     scores = [sd_score(film.months, film.age_months, film.sex) for film in films.itertuples()]
-    return films.assign(sd_score=np.round(scores, 2))
+    films["sd_score"] = np.round(scores, 2)
+    odd = film_notes(oddities_of(pixels), sets_right(ensemble.canvases))
+    notes = ([note, *age_notes(film)] for note, film in zip(odd, films.itertuples(), strict=True))
+    return films.assign(note=["; ".join(filter(None, parts)) for parts in notes])
+
+
+def age_notes(film):
+    """What is odd about the ages of a film of `predict_chunk`, that predicted and the child's."""
+    if not 0 <= film.months <= ADULT_MONTHS and not pd.isna(film.months):
+        yield "no bone age is below 0 or above 20 years: the prediction is meaningless"
+    if pd.isna(film.months) or pd.isna(film.age_months):
+        return
+    if pd.isna(film.sd_score):
+        yield f"no SD score at {film.age_months:g} months: SDs are known {KNOWN_AGES}"
+    elif abs(film.sd_score) > LARGEST_SCORE:
+        yield f"an SD score beyond {LARGEST_SCORE}: is the age of the child in months?"
 
 
 def print_films(ages, width):

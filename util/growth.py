@@ -22,6 +22,8 @@ SDS = {  # months, by sex (1 = male)
     ),
 }
 LAST_AGE = {sex: MONTHS[len(sds) - 1] for sex, sds in SDS.items()}
+KNOWN_AGES = f"from {MONTHS[0]} to {LAST_AGE[1]} months (girls {LAST_AGE[0]})"
+ADULT_MONTHS = 240  # the atlas ends before: at 19 years for boys, 18 for girls
 
 
 def bone_age_sd(age, sex):

@@ -75,11 +75,11 @@ def training_notes(member, table, trained):
 def started_from_unknown_films(config):
     """Whether a run started, at any remove, from one that had other films to train on, of which
     there is no list."""
-    own = config["data"]["train"]["fingerprint"]
-    return any(
-        start["data"]["train"]["fingerprint"] != own and not (run and lists_films(run))
-        for run, start in starts_of(config)
-    )
+    known, unknown = {config["data"]["train"]["fingerprint"]}, set()
+    for run, start in starts_of(config):
+        listed = known if run and lists_films(run) else unknown
+        listed.add(start["data"]["train"]["fingerprint"])
+    return bool(unknown - known)
 
 
 def lists_films(run):

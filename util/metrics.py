@@ -220,6 +220,8 @@ def format_metrics(metrics, title):
         f"  RMSE {metrics['rmse']:.2f}"
         + ("" if metrics["r2"] is None else f", R2 {metrics['r2']:.3f}"),
     ]
+    if metrics["mae"] >= baseline["mae"]:
+        lines.append("  note: no better than always saying the median: don't use this model")
     return "\n".join(lines)
 
 
@@ -235,9 +237,9 @@ def format_comparison(comparison, names):
     verdict = "no interval, as it is one film, or one child"
     if comparison["difference_ci95"]:
         low, high = comparison["difference_ci95"]
-        word = "no" if low <= 0 <= high else "a"
-        interval = format_interval((low, high), sign="+")
-        verdict = f"95 % interval {interval}: {word} clear difference"
+        better = names[1] if comparison["difference"] > 0 else names[0]
+        word = "no clear difference" if low <= 0 <= high else f"{better} is better"
+        verdict = f"95 % interval {format_interval((low, high), sign='+')}: {word}"
     return "\n".join(
         [
             f"on the same {comparison['n']} films, MAE in months:",

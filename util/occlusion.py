@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from util.canvases import read_on_canvases
 from util.errors import UserError
-from util.files import check_place, numbered
+from util.files import check_new_folder, numbered
 from util.film_files import stem_of
 
 PARTS = 11  # places of the hidden part, a sixth of the film wide, in each direction
@@ -63,9 +63,7 @@ def check_explained(folder, canvases):
     among other files, or when the canvases don't show the same part of a film."""
     if len({fit for _, fit in canvases}) > 1:
         raise UserError("the runs see different parts of a film (--explain). Explain each alone.")
-    check_place(folder, "--explain")
-    if Path(folder).exists() and not (Path(folder).is_dir() and not any(Path(folder).iterdir())):
-        raise UserError(f"there is something already ({folder}). Choose another --explain.")
+    check_new_folder(folder, "--explain")
 
 
 def explain_films(ensemble, ages, folder, batch_size):

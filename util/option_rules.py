@@ -163,7 +163,7 @@ EVALUATION_RULES = (
     Rule(("greedy",), "without --ensemble", lambda args: args.ensemble),
     Rule(("name",), "without --calibrate", lambda args: args.calibrate),
     Rule(
-        ("csv", "ensemble", "calibration", "held_out", "out", "show"),
+        ("csv", "ensemble", "calibration", "out", "show"),
         "with --calibrate",
         lambda args: args.calibrate is None,
     ),

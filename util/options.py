@@ -1,6 +1,7 @@
 """Options of the commands, declared once: the same name means the same thing everywhere."""
 
 import argparse
+import difflib
 import math
 import sys
 
@@ -36,11 +37,31 @@ class Parser(argparse.ArgumentParser):
     streamlined = frozenset()
 
     def error(self, message):
-        for word in message.removeprefix("unrecognized arguments:").split():
-            if word.partition("=")[0] in self.streamlined:
-                script = "train_advanced_streamlined.py"
-                message = f"{word} is an option of {script}, not of {self.prog}"
+        unknown, others = "unrecognized arguments:", self.streamlined
+        if message.startswith(unknown):
+            for word in message.removeprefix(unknown).split():
+                option = word.partition("=")[0]
+                if option in others:
+                    script = "train_advanced_streamlined.py"
+                    message = f"{word} is an option of {script}, not of {self.prog}"
+                elif option.startswith("--"):
+                    message += did_you_mean(option, self._option_string_actions)
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")
+
+    def _check_value(self, action, value):
+        """As argparse does; where a choice is like the value, it is named in place of all."""
+        unknown = action.choices is not None and value not in action.choices
+        if unknown and (near := did_you_mean(value, action.choices)):
+            raise argparse.ArgumentError(action, f"unknown {value}{near}")
+        super()._check_value(action, value)
+
+
+def did_you_mean(word, known):
+    """In brackets, which of the names that are known is like a word; "" where none is."""
+    word, known = str(word).lower(), list(map(str, known))
+    near = [name for name in known if name.startswith(word)]
+    near = near or difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def new_parser(description):

@@ -3,6 +3,7 @@
 TensorFlow is imported by the first function that needs it: other runtimes do without.
 """
 
+import math
 from functools import partial
 
 import numpy as np
@@ -62,10 +63,10 @@ def inputs_of(model, image, sex):
     return (image, sex) if len(model.inputs) == 2 else image
 
 
-def load_predictor(run, runtime, precision="f32"):
+def load_predictor(run, runtime, precision="f32", films=math.inf):
     """`predict(image, sex) -> months (N,)` of a run, by Keras or by an export of it; "auto" is what
-    was the quickest when it was exported."""
-    if runtime == "auto" and (predict := load_quickest(run.folder)):
+    is the quickest for so many films, see `load_quickest`."""
+    if runtime == "auto" and (predict := load_quickest(run.folder, films)):
         return predict
     if runtime in RUNTIMES:
         return load_runtime(runtime, check_export(run.folder, runtime, precision))

@@ -24,6 +24,7 @@ from util.processes import STARTED_BY_A_SWEEP
 from util.run_options import after_move, check_same_options, lasting_options
 
 CONFIG, MODEL, METRICS = "config.json", "model.keras", "metrics.json"
+SHIPPED = Path(__file__).resolve().parents[1] / "models" / "mobilenet_256"  # predicts by default
 STATE = "state.npz"  # of training, to resume from
 
 
@@ -273,8 +274,7 @@ def read_run(folder):
                 f"{fold_folder(folder, 1)}."
             )
         raise UserError(
-            f"no trained run: config.json or model.keras is missing ({folder}). "
-            "Name the folder of a run, such as results/NAME."
+            f"no trained run: config.json or model.keras is missing ({folder}). {runs_nearby(folder)}"
         )
     if not ("data" in config and {"model_type", "img_size", "fit"} <= config["options"].keys()):
         raise other_config(folder)
@@ -283,6 +283,22 @@ def read_run(folder):
             f"the training is not finished ({folder}). Continue it with --resume, or wait for it."
         )
     return run
+
+
+def holds_run(folder):
+    """Whether a folder is that of a run, or of folds, finished or not."""
+    return any(Path(folder).glob(CONFIG)) or any(Path(folder).glob(f"fold_*/{CONFIG}"))
+
+
+def runs_nearby(folder):
+    """Which runs there are in a folder or beside it, in words, as its own name is none."""
+    folder = Path(folder)
+    models = [*folder.glob(f"*/{MODEL}"), *folder.parent.glob(f"*/{MODEL}")]
+    names = [str(path.parent) for path in sorted(models)]
+    if not names:
+        return "Name the folder of a run, such as results/NAME."
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"There is: {', '.join(names[:5])}{more}."
 
 
 def fold_folder(folder, fold):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from clahe.enhance import complete_clahe
+from clahe.enhance import complete_clahe, made_with
 from preprocessing import Films, load_films
 from util.canvases import hand_crop_versions
-from util.data_folder import SPLITS
+from util.data_folder import SPLITS, split_folder
 from util.errors import UserError
 from util.files import write_csv
 from util.film_files import count_reasons
@@ -115,6 +115,11 @@ def load_clahe(args, run):
     )
     for split in ("val", "test"):
         run.log("CLAHE: " + complete_clahe(args.data_dir, split, progress=args.verbose == 1))
+    settings = [
+        made_with(split_folder(args.data_dir, split, clahe=True)) for split in ("val", "test")
+    ]
+    if settings[0] != settings[1]:
+        run.log("note: the copies of validation and test films were made with different settings")
     return {f"{split}_clahe": load_split(args, split, clahe=True) for split in ("val", "test")}
 
 

@@ -20,6 +20,7 @@ from util.data_folder import SPLITS, check_data_dir, split_folder
 from util.errors import UserError
 from util.files import printable
 from util.film_files import NO_FILE, SEVERAL, list_films, match_films, split_usable
+from util.growth import ADULT_MONTHS
 from util.identity import film_keys, loose_name, patient_keys
 from util.image_kinds import image_kind
 from util.parallel import map_films
@@ -93,7 +94,6 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
     "hardly any contrast": (LOOK, "Look whether it shows a hand; training uses it."),
     "same picture twice in a split": (LOOK, "Keep one, the one with the right label."),
 }
-ADULT_MONTHS = 240  # the atlas ends before: at 19 years for boys, 18 for girls
 LEAST_LEVELS = 16  # grey levels of a film; the poorest of 12,000 real films has 19
 
 

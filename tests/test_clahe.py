@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from preprocessing import load_films
 from util import parallel
 from util.errors import UserError
 from util.radiographs import prepare, read_radiograph
+from util.splits import load_clahe
 
 
 @pytest.fixture
@@ -214,6 +216,16 @@ def test_copies_of_two_settings_are_not_used(data, monkeypatch):
         complete_clahe(data, "test")
     enhance_folder(data / "test", data / "test_CLAHE", clip_limit=4, overwrite=True)
     assert "--clip_limit 4" in complete_clahe(data, "test")
+
+
+def test_a_training_says_that_its_copies_were_made_with_different_settings(data, monkeypatch):
+    monkeypatch.setattr("util.splits.load_split", lambda *_, **__: None)
+    args, lines = Namespace(data_dir=data, verbose=0), []
+    load_clahe(args, Namespace(log=lines.append))
+    assert "different settings" not in lines[-1]
+    enhance_folder(data / "test", data / "test_CLAHE", clip_limit=4, overwrite=True)
+    load_clahe(args, Namespace(log=lines.append))
+    assert lines[-1].endswith("made with different settings")
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,10 @@ def plot_history(history, path):
     )
     top.margins(y=0.15)
     errors = history[["train_mae", "val_mae"]].to_numpy()
-    scale = "log" if errors.min() > 0 else "linear"
-    top.set(ylabel="MAE (months)", yscale=scale, title="Training history")
+    scale, label = (
+        ("log", "MAE (months, log scale)") if errors.min() > 0 else ("linear", "MAE (months)")
+    )
+    top.set(ylabel=label, yscale=scale, title="Training history")
     top.yaxis.set_major_formatter(ScalarFormatter())
     top.yaxis.set_minor_formatter(ScalarFormatter())
     top.legend()
@@ -297,7 +299,7 @@ def plot_attention(images, maps, labels, path):
         below.imshow(cv2.resize(weights, size[::-1]), cmap="inferno", alpha=0.6, vmin=0)
         above.axis("off")
         below.axis("off")
-    figure.suptitle("attention over test films")
+    figure.suptitle("attention: the brighter, the more weight, in each film on a scale of its own")
     return save(figure, path)
 
 
@@ -313,7 +315,9 @@ def plot_occlusion(image, change, title, path):
         axis.axis("off")
     alpha = 0.8 * np.sqrt(np.abs(change) / most)  # what is weak is seen too
     shown = right.imshow(change, cmap="RdBu_r", vmin=-most, vmax=most, alpha=alpha)
-    figure.colorbar(shown, ax=right, shrink=0.85, label="change when hidden (months)")
+    figure.colorbar(
+        shown, ax=right, shrink=0.85, label="months more (red) or less (blue) when hidden"
+    )
     figure.suptitle(title)
     return save(figure, path)
 

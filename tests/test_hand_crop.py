@@ -167,7 +167,7 @@ def test_films_that_are_taken_whole_are_counted_and_named(
     assert process.returncode == 0
     assert f"no hand found for certain, the whole film is used ({film})" in process.stderr
     process = inside("evaluate.py", run, "--split", "train", "--out", tmp_path / "out")
-    assert f"{counts['train']} films are used whole" in process.stdout
+    assert f"found for certain: {counts['train']}" in process.stdout
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["whole"] == counts["train"]
 
 

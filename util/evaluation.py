@@ -281,7 +281,7 @@ def print_evaluation(metrics, title):
     for note in metrics["notes"]:
         print(f"note: {note}")
     if metrics["whole"]:
-        print(f"{metrics['whole']} films are used whole: {NO_HAND}")
+        print(f"films that are used whole, {NO_HAND}: {metrics['whole']}")
 
 
 def default_folder(folders, name):

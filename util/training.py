@@ -126,8 +126,9 @@ def prepare_phase(stage, phase, args, run):
     schedule = rate_schedule(args, phase.lr, steps, steps_an_epoch)
     compile_model(stage.trained, schedule, steps, stage.films, args)
     trainable, total = count_parameters(stage.model)
+    first = f"epochs {phase.start + 1} to" if phase.end - phase.start > 1 else "epoch"
     run.log(
-        f"{phase.name}: {phase.end - phase.start} epochs of {steps_an_epoch} steps at "
+        f"{phase.name}: {first} {phase.end}, {steps_an_epoch} steps each, at "
         f"{phase.img_size} pixels, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
         + (f", the first {phase.held:.0%} of layers held" if phase.held else "")
     )

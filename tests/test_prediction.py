@@ -195,16 +195,20 @@ def test_what_predict_writes_comes_in_one_call_too(trained, odd_films, inside, t
     films = [odd_films / "8bit.png", odd_films / "16bit.png"]
     words = ["--model", trained[0], "--sex", "M", "--age_months", "100"]
     inside("predict.py", *films, *words, "--out", tmp_path / "ages.csv")
-    ages = film_ages.predict_films(films, "M", 100, trained[0])
+    ages = film_ages.predict_ages(films, "M", 100, trained[0])
     expected = pd.read_csv(tmp_path / "ages.csv").drop(columns=["problem", "note"])
     pd.testing.assert_frame_equal(ages[expected.columns], expected, check_dtype=False)
-    odd = film_ages.predict_films([films[0], "none.png"], ["female", "F"], model=trained[0])
+    table = pd.DataFrame({"film": films, "sex": ["F", "M"], "age": [90, 100]}, index=[1, 0])
+    columns = film_ages.predict_ages(table["film"], table["sex"], table["age"], trained[0])
+    assert columns["sex"].tolist() == [0, 1]  # in order, whatever their index
+    assert columns["age_months"].tolist() == [90, 100]
+    odd = film_ages.predict_ages([films[0], "none.png"], ["female", "F"], model=trained[0])
     assert (
         odd["problem"].str.cat(sep=" ") == "no sex: F or M can't be read: No such file or directory"
     )
     assert odd["months"].isna().all()
     with pytest.raises(UserError, match="no films to predict"):
-        film_ages.predict_films([])
+        film_ages.predict_ages([])
 
 
 def test_ages_that_can_not_be_are_noted():

@@ -77,15 +77,18 @@ def add_rows(table, path, out):
     return out
 
 
-def predict_films(paths, sex=None, age_months=np.nan, model=SHIPPED, batch_size=32):
+def predict_ages(paths, sex=None, age_months=np.nan, model=SHIPPED, batch_size=32):
     """The ages of films in one call, for programs: the frame of predict.py's --out, a row for each
     path, in order. `sex` is "F" or "M", `age_months` the age of the child, NaN where unknown: one
     for all films, or one for each. `model` is the folder of a run. UserError where it can't be
     read, or there is no path; what is wrong with a film stands in its row, under `problem`."""
     if not len(paths):
         raise UserError("no films to predict. Name some.")
-    sex = pd.Series(sex, range(len(paths))).map({"F": 0.0, "M": 1.0})
-    films = pd.DataFrame({"path": list(map(str, paths)), "sex": sex, "age_months": age_months})
+    # as arrays: columns of a table would be joined by their index, not in order
+    sex = np.broadcast_to(np.array(sex, object), len(paths))
+    age = np.broadcast_to(np.array(age_months, float), len(paths))
+    films = pd.DataFrame({"path": list(map(str, paths)), "sex": sex, "age_months": age})
+    films["sex"] = films["sex"].map({"F": 0.0, "M": 1.0}).astype(float)
     films["problem"] = "no sex: F or M"
     ensemble = open_ensemble([model])
     ensemble.load("auto", films=len(films))
@@ -128,9 +131,11 @@ def predict_chunk(ensemble, films, batch_size):
 
 def age_notes(film):
     """What is odd about the ages of a film of `predict_chunk`, that predicted and the child's."""
-    if not 0 <= film.months <= ADULT_MONTHS and not pd.isna(film.months):
+    if pd.isna(film.months):
+        return
+    if not 0 <= film.months <= ADULT_MONTHS:
         yield "no bone age is below 0 or above 20 years: the prediction is meaningless"
-    if pd.isna(film.months) or pd.isna(film.age_months):
+    if pd.isna(film.age_months):
         return
     if pd.isna(film.sd_score):
         yield f"no SD score at {film.age_months:g} months: SDs are known {KNOWN_AGES}"

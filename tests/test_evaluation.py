@@ -180,6 +180,9 @@ def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
         shutil.copytree(small_run, tmp_path / name)
     trained = pd.read_csv(small_run / "train_films.csv", dtype={"id": str})
     trained[5:].to_csv(tmp_path / "other" / "train_films.csv", index=False)
+    config = json.loads((tmp_path / "other" / "config.json").read_text())
+    config["options"] |= {"use_tta": True, "tta_steps": 3}
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
     table = pd.read_csv(phantoms / "df_test.csv", dtype=str)
     labels = pd.concat([pd.read_csv(phantoms / "df_train.csv", dtype=str)[:8], table])
     labels.to_csv(tmp_path / "labels.csv", index=False)
@@ -192,6 +195,7 @@ def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
     process = inside("evaluate.py", *runs, *words)
     assert process.returncode == 0, process.stderr
     assert f"on the same {len(table)} films" in process.stdout
+    assert process.stdout.startswith("note: of each film one view, as the runs")
     out = tmp_path / "one" / "evaluation_labels_held_out"
     assert json.loads((out / "metrics.json").read_text())["films"]["held_out"]
     assert len(pd.read_csv(out / "left_out.csv")) == 8

@@ -38,21 +38,15 @@ def make_ensembles(args):
     a split are not the same for all."""
     groups = [args.runs] if args.ensemble else [[folder] for folder in args.runs]
     members = [read_members(folders) for folders in groups]
-    views = choose_views(
-        sum(members, []), groups[0], args.use_tta, args.tta_steps, args.calibration
-    )
+    together = sum(members, [])
+    views = choose_views(together, groups[0], args.use_tta, args.tta_steps, args.calibration)
     if not (args.csv or args.calibrate or args.data_dir):
-        check_same_split(sum(members, []), args.split)
+        check_same_split(together, args.split)
         if args.ensemble:  # whose runs all get the same films
-            check_same_files(members[0], args.split)
-    if (
-        views == 1
-        and not args.tta_steps
-        and len({count_views(m.options) for m in sum(members, [])}) > 1
-    ):
-        print(
-            "note: each film alone, as the runs were trained for other numbers of views (--tta_steps)"
-        )
+            check_same_files(together, args.split)
+    differ = len({count_views(member.options) for member in together}) > 1
+    if differ and views == 1 and not (args.tta_steps or args.calibration):
+        print("note: of each film one view, as the runs were trained for other numbers of them")
     if args.greedy:  # of one ensemble
         members[0], choice = choose_greedily(members[0], views)
         print(choice)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from util.data_folder import REPORT
 from util.errors import run_command
-from util.files import check_new_folder, check_place, new_folder, quote
+from util.files import choose_folder, new_folder, quote
 from util.options import add_male_value, add_seed, add_show, add_workers, new_parser
 
 
@@ -23,7 +23,9 @@ def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("--data_dir", default="Data", help="folder of tables and films")
     parser.add_argument(
-        "--out", metavar="DIR", help="where to write (default: quality_report in the data folder)"
+        "--out",
+        metavar="DIR",
+        help="new folder to write into (default: quality_report in the data folder)",
     )
     add_workers(parser)
     add_male_value(parser)
@@ -38,8 +40,7 @@ def main(argv=None):
     from util.quality.report import format_summary, write_report
 
     tables = read_tables(args.data_dir, args.male_value)
-    out = args.out or Path(args.data_dir) / REPORT
-    check_new_folder(out) if args.out else check_place(out)
+    out = choose_folder(args.out, Path(args.data_dir) / REPORT)
     audit = check_data(tables, args.workers, progress=True)
     out = new_folder(out)
     summary, pictures = write_report(audit, out, args.seed)

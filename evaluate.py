@@ -57,7 +57,9 @@ def parse_args(argv=None):
     add_other_films(parser)
     add_calibration(parser)
     add_cache_dir(parser)
-    parser.add_argument("--out", metavar="DIR", help="where to write (default: inside RUN)")
+    parser.add_argument(
+        "--out", metavar="DIR", help="new folder to write into (default: inside RUN)"
+    )
     add_male_value(parser)
     add_views(parser)
     add_runtime(parser, auto=False)

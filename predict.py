@@ -12,8 +12,10 @@ Research use only: not a medical device.
 """
 
 import sys
+from itertools import takewhile
+from pathlib import Path
 
-from util.errors import run_command
+from util.errors import UserError, run_command
 from util.files import check_new_file
 from util.growth import KNOWN_AGES, LAST_AGE, MONTHS
 from util.option_rules import RUN_RULES, parse_effective
@@ -83,9 +85,14 @@ def parse_args(argv=None):
 
 
 def split_runs(names):
-    """The runs of --model, and the films that stand behind them, which argparse takes for more."""
-    first = next((i for i, name in enumerate(names) if i and not holds_run(name)), len(names))
-    return names[:first], names[first:]
+    """The runs of --model, and the films that stand behind them, which argparse takes for more.
+    UserError for a name that is neither."""
+    runs = [names[0], *takewhile(holds_run, names[1:])]
+    films = names[len(runs) :]
+    for name in films:
+        if not Path(name).exists():
+            raise UserError(f"neither a run nor a film ({name}). Check the path.")
+    return runs, films
 
 
 def check_together(parser, args):

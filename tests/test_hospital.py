@@ -93,6 +93,7 @@ def test_two_runs_are_compared_under_a_calibration_of_each(
     process = inside("evaluate.py", a, b, *words)
     assert process.returncode == 0, process.stderr
     assert "+0.00   difference, 95 % interval [+0.00, +0.00]" in process.stdout
+    assert (a / f"evaluation_{hospital[1].stem}_far" / "metrics.json").exists()
 
 
 def test_runs_that_can_not_be_compared_are_told_of_before_either_is_evaluated(
@@ -116,6 +117,10 @@ def test_a_calibration_is_of_films_that_the_model_has_not_learned_from(
     pd.concat([new, known[:100]]).to_csv(tmp_path / "some.csv", index=False)
     process = inside(*words)
     check_error_line(process, "has learned from 100 of these 160 films", "--held_out")
+    known.to_csv(tmp_path / "all.csv", index=False)
+    process = inside("evaluate.py", run, "--calibrate", tmp_path / "all.csv", "--images", data)
+    check_error_line(process, f"of these {len(known)} films", "Name others")
+    assert "--held_out" not in process.stderr
     process = inside(*words, "--held_out", "--name", "new")
     assert process.returncode == 0, process.stderr
     assert "calibration on 60 films" in process.stdout

@@ -88,6 +88,8 @@ def test_evaluation_training_and_the_check_of_the_data_count_them(
     assert (
         "note: films that look unlike hands with fingers up and light bones: 1;" in process.stdout
     )
+    notes = pd.read_csv(tmp_path / "out" / "predictions.csv")["note"].dropna()
+    assert notes.str.contains("looks unlike hands").sum() == 1
     process = inside("check_nan_in_dfs.py", "--data_dir", data)
     assert process.returncode == 1
     flagged = pd.read_csv(data / "quality_report" / "flagged.csv")

@@ -278,11 +278,12 @@ def test_a_value_that_switches_off_is_not_idle():
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("--backbone MobilNet", "unknown MobilNet (did you mean mobilenet?)"),
+        ("--backbone MobilNet", "unknown 'MobilNet' (did you mean mobilenet?)"),
         ("--backbone zzz", "(choose from "),
         ("--img_sise 64", "unrecognized arguments: --img_sise 64 (did you mean --img_size?)"),
         ("--epochs 3", "--epochs 3 (did you mean --epochs_frozen?)"),
         ("--zzz", "unrecognized arguments: --zzz. See"),
+        ("--zzz=1 --img_sise=2", "--zzz=1 --img_sise=2 (did you mean --img_size?). See"),
     ],
 )
 def test_a_typing_error_is_told_what_it_is_near_to(capsys, words, told):

@@ -50,7 +50,9 @@ def test_predictions_are_in_file_order_and_whole_whatever_the_batch(trained, by_
     np.testing.assert_allclose(first["predicted"], alone, atol=0.01)
 
 
-def test_a_predictor_keeps_the_weights_it_was_made_with_unless_in_training(small_run, monkeypatch):
+def test_a_predictor_keeps_the_weights_it_was_made_with_unless_it_follows_them(
+    small_run, monkeypatch
+):
     model = load_run_model(read_run(small_run))
     size = model.inputs[0].shape[1]
     image = np.random.default_rng(0).integers(0, 256, (3, size, size, 1)).astype(np.uint8)
@@ -168,8 +170,8 @@ def test_mistakes_of_predict_are_one_line_each(trained, odd_films, inside, tmp_p
         ([film, "--model", run, "--sex", "F", "--out", tmp_path / "there.csv"], ["--out"]),
         ([tmp_path / "empty", "--model", run, "--sex", "F"], ["no image in the folder"]),
         (["--model", run, "--sex", "F"], ["no IMAGE: name a film"]),
-        (["--model", run, tmp_path / "none.png", "--sex", "F"], ["no such film", "none.png"]),
-        ([film, "--model", f"{run}s", "--sex", "F"], ["no trained run", f"There is: {run}"]),
+        (["--model", run, tmp_path / "none.png", film], ["neither a run nor a film", "none.png"]),
+        ([film, "--model", f"{run}s", "--sex", "F"], ["no trained run", f"Runs nearby: {run}."]),
         ([film, "--model", run, "--age_months", "90"], ["no effect without --sex"]),
         ([film, "--sex", "F", "--age_months", "200"], ["girls end at 192 months"]),
     ]
@@ -202,13 +204,24 @@ def test_what_predict_writes_comes_in_one_call_too(trained, odd_films, inside, t
     columns = film_ages.predict_ages(table["film"], table["sex"], table["age"], trained[0])
     assert columns["sex"].tolist() == [0, 1]  # in order, whatever their index
     assert columns["age_months"].tolist() == [90, 100]
-    odd = film_ages.predict_ages([films[0], "none.png"], ["female", "F"], model=trained[0])
-    assert (
-        odd["problem"].str.cat(sep=" ") == "no sex: F or M can't be read: No such file or directory"
-    )
+    odd = film_ages.predict_ages([films[0], "none.png"], ["w", "girl"], model=trained[0])
+    assert odd["problem"].tolist() == ["no sex: F or M", "can't be read: No such file or directory"]
     assert odd["months"].isna().all()
+    (alone,) = film_ages.predict_ages(films[1], 1, model=[trained[0]])["months"]
+    assert alone == film_ages.predict_ages(iter(films), "male", model=trained[0])["months"][1]
     with pytest.raises(UserError, match="no films to predict"):
         film_ages.predict_ages([])
+    with pytest.raises(UserError, match="sex and age_months must be one, or 2, as paths"):
+        film_ages.predict_ages(films, ["F", "M", "F"])
+
+
+def test_what_should_be_known_of_a_model_is_warned_of(small_run, odd_films, tmp_path):
+    run = shutil.copytree(small_run, tmp_path / "boys")
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["train"]["male"] = config["data"]["train"]["n"]
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.warns(UserWarning, match="predictions for girls are meaningless"):
+        film_ages.predict_ages(odd_films / "8bit.png", "F", model=run)
 
 
 def test_ages_that_can_not_be_are_noted():
@@ -235,7 +248,8 @@ def test_what_a_table_tells_of_children_and_is_not_used_is_told(
     assert (
         predict("id,sex\n8bit,F\nanother,M\n") == ""
     )  # a table of all films, of which one is wanted
-    assert "column Age is not used" in predict("id,sex,Age\n8bit,F,9\n")
+    for header in ("Age", "Age (years)", "chronological age"):
+        assert f"column {header} is not used" in predict(f"id,sex,{header}\n8bit,F,9\n")
     told = predict("id,sex,age_months\n8bit,F,8y4m\n")
     assert "ages of children that are no months: 1, such as 8y4m" in told
     told = predict("id,sex\n8bitt,F\n")
@@ -382,7 +396,8 @@ def test_what_is_predicted_before_an_interruption_is_kept(
 
     def predict(*args):
         chunks.append(args)
-        if len(chunks) == 2:
+        if len(chunks) == 2:  # what a kill, which nobody can wait for, would leave
+            assert len(pd.read_csv(tmp_path / "part.csv")) == 2
             raise KeyboardInterrupt
         return usual(*args)
 

@@ -1,5 +1,6 @@
 """The children on films: the sex and the age that options or a table tell of each."""
 
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -8,7 +9,19 @@ import numpy as np
 
 from util.errors import UserError
 from util.film_files import SEVERAL, find_films
-from util.tables import clean_text, find_columns, labels_of, plain_header, read_table
+from util.tables import (
+    FEMALE,
+    MALE,
+    NUMBERS,
+    clean_text,
+    find_columns,
+    labels_of,
+    plain_header,
+    read_table,
+)
+
+# of the child, in another unit than months, or in one that is not told
+AGE_HEADER = re.compile(r"(chronological)?age((in)?years)?$")
 
 
 def add_children(films, args, needs_sex):
@@ -28,6 +41,14 @@ def add_children(films, args, needs_sex):
     sex = float(args.sex == "M") if args.sex else np.nan
     age = np.nan if args.age_months is None else args.age_months
     return films.assign(sex=sex, age_months=age, problem="")
+
+
+def sex_of(word):
+    """1.0 for a word or the number of males, 0.0 for those of females, as tables of sexes have
+    them, NaN for others."""
+    word = str(word).strip().lower()
+    numbers = {**dict.fromkeys(MALE, 1.0), **dict.fromkeys(FEMALE, 0.0), **NUMBERS}
+    return numbers.get(word, np.nan)
 
 
 def look_up_children(paths, csv, male_value):
@@ -59,12 +80,8 @@ def unread_ages(table, ages, csv):
     """What to say, in a list, of ages of children in a table that are not used."""
     columns = find_columns(table, "age")
     if not columns:
-        unnamed = [c for c in table if plain_header(c) in ("age", "chronologicalage")]
-        return [
-            f"column {c} is not used, as its unit is not told: name it age_months if it holds months "
-            f"({csv})"
-            for c in unnamed
-        ]
+        others = [c for c in table if AGE_HEADER.match(plain_header(c))]
+        return [f"column {c} is not used: ages are read from age_months ({csv})" for c in others]
     text = clean_text(table[columns[0]])
     bad = text[ages.isna() & (text != "")]
     if bad.empty:
@@ -86,5 +103,5 @@ def child_of(rows, unclear, csv):
         return sexes.pop(), age, ""
     if sexes:
         return np.nan, age, f"two sexes in {csv}"
-    text = rows["sex_text"].iloc[0] or "nothing"
+    text = next(filter(None, rows["sex_text"]), "nothing")
     return np.nan, age, f"no usable sex in {csv}, which says {text}: write M or F"

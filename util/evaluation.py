@@ -16,7 +16,7 @@ from util.data_folder import split_paths
 from util.ensemble import Ensemble, choose_views, hand_crop_notes
 from util.environment import environment
 from util.errors import UserError
-from util.files import check_new_folder, check_place, hash_file, new_folder, write_csv, write_json
+from util.files import check_place, choose_folder, hash_file, new_folder, write_csv, write_json
 from util.film_files import report_left_out
 from util.held_out import held_out
 from util.identity import fingerprint
@@ -64,17 +64,15 @@ def evaluate(ensemble, compared, args):
         films, name = keep_held_out(films, compared), f"{name}_held_out"
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
-    if args.calibration:
-        name += f"_{args.calibration}"
-    out = args.out or default_folder(ensemble.folders, name)
-    check_new_folder(out) if args.out else check_place(out)
+    place = f"{name}_{args.calibration}" if args.calibration else name
+    out = choose_folder(args.out, default_folder(ensemble.folders, place))
     ensemble.load(args.runtime, args.precision)
     predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
-    metrics = compute_metrics(ensemble, predictions, films, args)
+    oddities = oddities_of(pixels_of(films))
+    predictions["note"] = film_notes(oddities, sets_right(films))
+    metrics = compute_metrics(ensemble, predictions, films, oddities, args)
     if comparison:
         metrics["members"] = comparison
-    oddities, right = oddities_of(pixels_of(films)), sets_right(films)
-    predictions["note"] = film_notes(oddities, right)
     left_out = films[ensemble.canvases[0]].left_out
     out = new_folder(out)
     plots = write_evaluation(out, predictions, metrics, left_out, name)
@@ -105,14 +103,15 @@ def calibrate(ensemble, args):
     if args.held_out:
         films = keep_held_out(films, [ensemble])
     first = films[ensemble.canvases[0]]
-    hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
     report_left_out(first.left_out)
+    hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
     pixels = pixels_of(films)
     new, notes = held_out(ensemble, first.table)
     if new.mean() < 0.5:
         raise UserError(
             f"the model has learned from {(~new).sum()} of these {len(new)} films: a calibration would "
-            f"promise too much ({args.calibrate}). Leave them out by --held_out, or name others."
+            f"promise too much ({args.calibrate}). "
+            + ("Leave them out by --held_out, or name others." if new.any() else "Name others.")
         )
     notes += summarise(oddities_of(pixels), sets_right(pixels))
     for note in hand_crop_notes(ensemble.members) + notes:
@@ -220,10 +219,10 @@ def keep_held_out(films, compared):
 # -------------------------------------------------------------------------------------- judgement
 
 
-def compute_metrics(ensemble, predictions, films, args):
+def compute_metrics(ensemble, predictions, films, oddities, args):
     """What is found and known of an evaluation, for metrics.json. The coverage of intervals is that
     on films that are new to the model alone."""
-    table, oddities = films[ensemble.canvases[0]].table, oddities_of(pixels_of(films))
+    table = films[ensemble.canvases[0]].table
     new, doubts = held_out(ensemble, table)
     medians = [member.config["data"]["train"]["median"] for member in ensemble.members]
     median = float(np.median(medians))  # of folds, which have training films of their own

@@ -117,11 +117,6 @@ def save_csv(path, table):
     table.to_csv(path, index=False, errors="backslashreplace")
 
 
-def append_csv(path, table):
-    """Add the rows of a pandas frame to a CSV of the same columns."""
-    table.to_csv(path, index=False, errors="backslashreplace", mode="a", header=False)
-
-
 def write_new_csv(path, table):
     """Write a pandas frame as `write_csv` does, with a number behind its name when there is a file
     of that name by now. Returns its path."""
@@ -155,6 +150,16 @@ def check_new_folder(path, option="--out"):
     path = Path(path)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"there is something already ({path}). Choose another {option}.")
+
+
+def choose_folder(given, default):
+    """Where to write: the folder of --out, which must be new or empty, else a default one, which
+    `new_folder` numbers. UserError, before any work, where neither can be."""
+    if given:
+        check_new_folder(given)
+    else:
+        check_place(default)
+    return given or default
 
 
 def check_writable(folder, option="--out"):

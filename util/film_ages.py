@@ -2,15 +2,17 @@
 
 import math
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from util.canvases import oddities_of, read_on_canvases, sets_right
+from util.children import sex_of
 from util.ensemble import open_ensemble
 from util.errors import UserError
-from util.files import append_csv, write_new_csv
+from util.files import write_csv, write_new_csv
 from util.film_files import films_or_error
 from util.growth import ADULT_MONTHS, KNOWN_AGES, sd_score
 from util.intervals import format_range
@@ -55,9 +57,9 @@ def print_ages(ensemble, films, args):
     results, out = [], None
     try:
         for ages in predict_in_chunks(ensemble, films, args.batch_size_eval):
-            if args.out:
-                out = add_rows(ages[COLUMNS], args.out, out)
             results.append(ages)
+            if args.out:
+                out = save_ages(pd.concat(results)[COLUMNS], args.out, out)
             print_films(ages, width)
     finally:
         if out and (done := sum(map(len, results))) < len(films):
@@ -65,11 +67,11 @@ def print_ages(ensemble, films, args):
     return pd.concat(results)
 
 
-def add_rows(table, path, out):
-    """Write a table to the file at `path`, or add it to `out`, where that was written to before;
-    returns where it is."""
+def save_ages(table, path, out):
+    """Write a table to the file at `path`, or in place of what was written to `out` before; returns
+    where it is. A process that is stopped leaves a whole one."""
     if out:
-        append_csv(out, table)
+        write_csv(out, table)
         return out
     out = write_new_csv(path, table)
     if out != Path(path):
@@ -80,23 +82,28 @@ def add_rows(table, path, out):
 def predict_ages(paths, sex=None, age_months=np.nan, model=SHIPPED, batch_size=32):
     """The ages of films in one call, for programs: the frame of predict.py's --out, a row for each
     path, in order. `sex` is "F" or "M", `age_months` the age of the child, NaN where unknown: one
-    for all films, or one for each. `model` is the folder of a run. UserError where it can't be
-    read, or there is no path; what is wrong with a film stands in its row, under `problem`."""
-    if not len(paths):
+    for all films, or one for each. `model` is the folder of a run, or several. What is wrong with a
+    film stands in its row, under `problem`; what should be known of the model is warned of.
+    UserError where that can't be read, there is no path, or not one sex or age for each."""
+    paths, models = ([x] if isinstance(x, (str, Path)) else list(x) for x in (paths, model))
+    if not paths:
         raise UserError("no films to predict. Name some.")
-    # as arrays: columns of a table would be joined by their index, not in order
-    sex = np.broadcast_to(np.array(sex, object), len(paths))
-    age = np.broadcast_to(np.array(age_months, float), len(paths))
-    films = pd.DataFrame({"path": list(map(str, paths)), "sex": sex, "age_months": age})
-    films["sex"] = films["sex"].map({"F": 0.0, "M": 1.0}).astype(float)
-    films["problem"] = "no sex: F or M"
-    ensemble = open_ensemble([model])
+    try:  # as arrays: columns of a table would be joined by their index, not in order
+        sex = np.broadcast_to(np.array(sex, object), len(paths))
+        age = np.broadcast_to(np.array(age_months, float), len(paths))
+    except ValueError:
+        raise UserError(f"sex and age_months must be one, or {len(paths)}, as paths.") from None
+    films = pd.DataFrame({"path": list(map(str, paths)), "age_months": age})
+    films["sex"], films["problem"] = [sex_of(word) for word in sex], "no sex: F or M"
+    ensemble = open_ensemble(models)
     ensemble.load("auto", films=len(films))
+    for note in ensemble.notes:
+        warnings.warn(note, stacklevel=2)
     return pd.concat(predict_in_chunks(ensemble, films, batch_size), ignore_index=True)[COLUMNS]
 
 
 def predict_in_chunks(ensemble, films, batch_size):
-    """Yield the rows of `predict_chunk`, some films after the others."""
+    """Yield the rows of `predict_chunk`, chunk by chunk."""
     # chunks of one size: a last one of few films would need a compilation of its own
     for rows in np.array_split(np.arange(len(films)), math.ceil(len(films) / CHUNK)):
         yield predict_chunk(ensemble, films.iloc[rows], batch_size)

@@ -17,6 +17,7 @@ CHILDREN = {"male": "boys", "female": "girls"}
 AGE_BANDS = {"0-4 years": 0, "5-9 years": 60, "10-14 years": 120, "15+ years": 180}  # first month
 WITHIN = (6, 12, 24)  # months: which share of films is no further off
 RESAMPLES = 2000
+FEWEST_TO_COMPARE = 10  # films: of fewer a bootstrap has hardly any other draws
 SEED = 42  # of resamples, whatever that of a training: the same errors have the same interval
 CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
 
@@ -221,7 +222,7 @@ def format_metrics(metrics, title):
         + ("" if metrics["r2"] is None else f", R2 {metrics['r2']:.3f}"),
     ]
     if metrics["mae"] >= baseline["mae"]:
-        lines.append("  note: no better than always saying the median: don't use this model")
+        lines.append("  note: on these films no better than always saying the median")
     return "\n".join(lines)
 
 
@@ -239,6 +240,8 @@ def format_comparison(comparison, names):
         low, high = comparison["difference_ci95"]
         better = names[1] if comparison["difference"] > 0 else names[0]
         word = "no clear difference" if low <= 0 <= high else f"{better} is better"
+        if comparison["n"] < FEWEST_TO_COMPARE:
+            word = "too few films to say which is better"
         verdict = f"95 % interval {format_interval((low, high), sign='+')}: {word}"
     return "\n".join(
         [

@@ -44,6 +44,7 @@ def model_card(run, name):
         describe_films(steps),
         describe_training(steps),
         describe_errors(metrics, views),
+        "## Linear correction and intervals",
         describe_lines(calibration),
         describe_intervals(metrics["test" + views_ending(views)]["intervals"]),
         TO_COMPLETE,
@@ -153,14 +154,13 @@ def error_cells(name, row):
 
 def describe_lines(calibration):
     """The linear correction of each sex, and what it is worth."""
-    title = "## Linear correction and intervals\n\n"
     if not calibration or not calibration["gain"]:
-        return f"{title}No linear correction: there were too few validation films."
+        return "No linear correction: there were too few validation films."
     lines = calibration["lines"] or {}
     kept = "is applied" if lines else "is not applied"
     return "\n\n".join(
         [
-            f"{title}A line for each sex {kept}: {format_gain(calibration['gain'])}.",
+            f"A line for each sex {kept}: {format_gain(calibration['gain'])}.",
             *(
                 f"- {CHILDREN[sex]}: {line['slope']:.3f} x months {line['intercept']:+.1f}, between "
                 f"{line['low']:.0f} and {line['high']:.0f}"

@@ -37,31 +37,37 @@ class Parser(argparse.ArgumentParser):
     streamlined = frozenset()
 
     def error(self, message):
-        unknown, others = "unrecognized arguments:", self.streamlined
+        unknown, known = (
+            "unrecognized arguments:",
+            [*self._option_string_actions, *self.streamlined],
+        )
         if message.startswith(unknown):
-            for word in message.removeprefix(unknown).split():
-                option = word.partition("=")[0]
-                if option in others:
-                    script = "train_advanced_streamlined.py"
-                    message = f"{word} is an option of {script}, not of {self.prog}"
-                elif option.startswith("--"):
-                    message += did_you_mean(option, self._option_string_actions)
+            words = message.removeprefix(unknown).split()
+            options = [word.partition("=")[0] for word in words if word.startswith("--")]
+            message += did_you_mean(options, known)
+            if others := [option for option in options if option in self.streamlined]:
+                script = "train_advanced_streamlined.py"
+                message = f"{others[0]} is an option of {script}, not of {self.prog}"
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")
 
     def _check_value(self, action, value):
         """As argparse does; where a choice is like the value, it is named in place of all."""
         unknown = action.choices is not None and value not in action.choices
-        if unknown and (near := did_you_mean(value, action.choices)):
-            raise argparse.ArgumentError(action, f"unknown {value}{near}")
+        if unknown and (near := did_you_mean([str(value)], list(map(str, action.choices)))):
+            raise argparse.ArgumentError(action, f"unknown {value!r}{near}")
         super()._check_value(action, value)
 
 
-def did_you_mean(word, known):
-    """In brackets, which of the names that are known is like a word; "" where none is."""
-    word, known = str(word).lower(), list(map(str, known))
-    near = [name for name in known if name.startswith(word)]
-    near = near or difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+def did_you_mean(words, known):
+    """In brackets, which of the names that are known the words are near to; "" where none is."""
+    near = [name for word in words if (name := nearest(word.lower(), known))]
+    return f" (did you mean {', '.join(near)}?)" if near else ""
+
+
+def nearest(word, known):
+    """The name that begins with a word, or is most like it; None where none is."""
+    begin = [name for name in known if word and name.startswith(word)]
+    return next(iter(begin or difflib.get_close_matches(word, known, n=1)), None)
 
 
 def new_parser(description):

@@ -286,19 +286,19 @@ def read_run(folder):
 
 
 def holds_run(folder):
-    """Whether a folder is that of a run, or of folds, finished or not."""
-    return any(Path(folder).glob(CONFIG)) or any(Path(folder).glob(f"fold_*/{CONFIG}"))
+    """Whether a folder is that of a run, or of folds, finished, damaged or not."""
+    return any(any(Path(folder).glob(name)) for name in (CONFIG, MODEL, f"fold_*/{CONFIG}"))
 
 
 def runs_nearby(folder):
-    """Which runs there are in a folder or beside it, in words, as its own name is none."""
-    folder = Path(folder)
-    models = [*folder.glob(f"*/{MODEL}"), *folder.parent.glob(f"*/{MODEL}")]
-    names = [str(path.parent) for path in sorted(models)]
-    if not names:
+    """Which runs there are in a folder or beside it, in words, as it is none itself."""
+    folder = Path(folder).absolute()
+    near = {path for place in (folder, folder.parent) for path in place.glob("*")} - {folder}
+    runs = sorted(str(path) for path in near if holds_run(path))
+    if not runs:
         return "Name the folder of a run, such as results/NAME."
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"There is: {', '.join(names[:5])}{more}."
+    more = f" and {len(runs) - 5} more" if len(runs) > 5 else ""
+    return f"Runs nearby: {', '.join(runs[:5])}{more}."
 
 
 def fold_folder(folder, fold):

@@ -126,9 +126,10 @@ def prepare_phase(stage, phase, args, run):
     schedule = rate_schedule(args, phase.lr, steps, steps_an_epoch)
     compile_model(stage.trained, schedule, steps, stage.films, args)
     trainable, total = count_parameters(stage.model)
-    first = f"epochs {phase.start + 1} to" if phase.end - phase.start > 1 else "epoch"
+    several = phase.end - phase.start > 1
+    epochs = f"epochs {phase.start + 1} to {phase.end}" if several else f"epoch {phase.end}"
     run.log(
-        f"{phase.name}: {first} {phase.end}, {steps_an_epoch} steps each, at "
+        f"{phase.name}: {epochs}, steps an epoch: {steps_an_epoch}, at "
         f"{phase.img_size} pixels, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
         + (f", the first {phase.held:.0%} of layers held" if phase.held else "")
     )

@@ -202,6 +202,21 @@ def test_every_option_has_a_case():
     assert options == {option for option, *_ in CASES} | ELSEWHERE
 
 
+@pytest.fixture
+def refusal(capsys):
+    """What a script says, in one line, of options that it refuses with exit code 2."""
+
+    def refuse(script, *words):
+        with pytest.raises(SystemExit) as end:
+            script.parse_args(words)
+        assert end.value.code == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    return refuse
+
+
 @pytest.mark.parametrize(
     ("words", "case"),
     [
@@ -254,20 +269,14 @@ def test_every_option_has_a_case():
         ("--jit_compile --strategy mirrored", "with --strategy mirrored"),
     ],
 )
-def test_an_idle_option_is_an_error(words, case, capsys):
+def test_an_idle_option_is_an_error(words, case, refusal):
     """D13, S6: a flag that does nothing is worse than none."""
-    with pytest.raises(SystemExit) as end:
-        train_advanced_streamlined.parse_args(words.split())
-    assert end.value.code == 2
-    error = capsys.readouterr().err
+    error = refusal(train_advanced_streamlined, *words.split())
     assert error.startswith(f"error: {words.split()[0]} has no effect {case}")
-    assert error.count("\n") == 1
 
 
-def test_the_default_typed_out_is_idle_too(capsys):
-    with pytest.raises(SystemExit):
-        train_advanced_streamlined.parse_args(["--tta_steps", "5"])
-    assert "--tta_steps has no effect" in capsys.readouterr().err
+def test_the_default_typed_out_is_idle_too(refusal):
+    assert "--tta_steps has no effect" in refusal(train_advanced_streamlined, "--tta_steps", "5")
 
 
 def test_a_value_that_switches_off_is_not_idle():
@@ -286,18 +295,14 @@ def test_a_value_that_switches_off_is_not_idle():
         ("--zzz=1 --img_sise=2", "--zzz=1 --img_sise=2 (did you mean --img_size?). See"),
     ],
 )
-def test_a_typing_error_is_told_what_it_is_near_to(capsys, words, told):
-    with pytest.raises(SystemExit):
-        train_advanced_streamlined.parse_args(words.split())
-    error = capsys.readouterr().err
-    assert told in error
-    assert error.count("\n") == 1
+def test_a_typing_error_is_told_what_it_is_near_to(refusal, words, told):
+    assert told in refusal(train_advanced_streamlined, *words.split())
 
 
-def test_the_baseline_does_not_offer_what_it_ignores(capsys):
-    with pytest.raises(SystemExit):
-        train_baseline.parse_args(["--gender_units", "5"])
-    assert "unrecognized arguments: --gender_units 5" in capsys.readouterr().err
+def test_the_baseline_does_not_offer_what_it_ignores(refusal):
+    assert "unrecognized arguments: --gender_units 5" in refusal(
+        train_baseline, "--gender_units", "5"
+    )
 
 
 @pytest.mark.parametrize(
@@ -312,11 +317,8 @@ def test_the_baseline_does_not_offer_what_it_ignores(capsys):
         ("--summarise --dry_run", "--dry_run has no effect with --summarise"),
     ],
 )
-def test_a_sweep_over_machines_refuses_what_has_no_effect(words, error, capsys):
-    with pytest.raises(SystemExit) as end:
-        run_all_backbones.parse_args(words.split())
-    assert end.value.code == 2
-    assert error in capsys.readouterr().err
+def test_a_sweep_over_machines_refuses_what_has_no_effect(words, error, refusal):
+    assert error in refusal(run_all_backbones, *words.split())
 
 
 @pytest.mark.parametrize(
@@ -327,10 +329,8 @@ def test_a_sweep_over_machines_refuses_what_has_no_effect(words, error, capsys):
         ("--resume", "is not needed"),
     ],
 )
-def test_a_sweep_names_its_runs_itself(words, reason, capsys):
-    with pytest.raises(SystemExit):
-        run_all_backbones.parse_args(words.split())
-    assert reason in capsys.readouterr().err
+def test_a_sweep_names_its_runs_itself(words, reason, refusal):
+    assert reason in refusal(run_all_backbones, *words.split())
 
 
 @pytest.mark.parametrize(
@@ -340,23 +340,21 @@ def test_a_sweep_names_its_runs_itself(words, reason, capsys):
         ("--show", "--show is not for a sweep, which would wait for you"),
     ],
 )
-def test_what_a_sweep_does_not_pass_on(words, error, capsys):
-    with pytest.raises(SystemExit):
-        run_all_backbones.parse_args(words.split())
-    assert error in capsys.readouterr().err
+def test_what_a_sweep_does_not_pass_on(words, error, refusal):
+    assert error in refusal(run_all_backbones, *words.split())
 
 
-def test_a_number_is_finite(capsys):
-    with pytest.raises(SystemExit):
-        train_advanced_streamlined.parse_args(["--gradient_clip_norm", "inf"])
-    assert "inf is not allowed: must be finite" in capsys.readouterr().err
+def test_a_number_is_finite(refusal):
+    assert "inf is not allowed: must be finite" in refusal(
+        train_advanced_streamlined, "--gradient_clip_norm", "inf"
+    )
 
 
 @pytest.mark.parametrize("option", ["--img_size", "--img_size_small"])
-def test_a_canvas_has_a_largest_size(option, capsys):
-    with pytest.raises(SystemExit):
-        train_advanced_streamlined.parse_args([option, "200000"])
-    assert "200000 is too large: 4096 or less" in capsys.readouterr().err
+def test_a_canvas_has_a_largest_size(option, refusal):
+    assert "200000 is too large: 4096 or less" in refusal(
+        train_advanced_streamlined, option, "200000"
+    )
 
 
 @pytest.mark.parametrize(

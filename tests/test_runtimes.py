@@ -179,6 +179,7 @@ def test_inputs_go_by_name(name, inputs, tmp_path):
     skip_without(name)
     import keras
 
+    keras.utils.set_random_seed(3)  # months near 0 differ by more of themselves
     given = {"image": keras.Input((8, 8, 1), name="image"), "sex": keras.Input((1,), name="sex")}
     told = [keras.layers.Flatten()(given[name]) for name in inputs]
     last = keras.layers.Dense(1)(keras.layers.Concatenate()(told) if told[1:] else told[0])
@@ -190,7 +191,7 @@ def test_inputs_go_by_name(name, inputs, tmp_path):
     values = {"image": image.astype(np.float32), "sex": 1000 * sex}
     expected = model([values[name] for name in inputs]).numpy()[:, 0]
     months = load_runtime(name, path)(image, 1000 * sex)
-    np.testing.assert_allclose(months, expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(months, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", RUNTIMES)

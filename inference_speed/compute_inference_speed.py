@@ -23,7 +23,7 @@ from util.errors import UserError, first_line, run_command
 from util.files import quote, write_csv
 from util.option_rules import BENCHMARK_RULES, parse_effective
 from util.options import SIDES, add_backbones, count, new_parser
-from util.parallel import cores
+from util.parallel import cores, progress_bar
 from util.processes import ProcessFailed, run_alone
 from util.weights import NAMED_WEIGHTS, check_weights, weights_option
 
@@ -173,7 +173,7 @@ def run_benchmark(args, path, rows):
     import pandas as pd
 
     cases = len(args.backbones) * len(args.batch_sizes)
-    with tqdm(total=cases, unit="case", disable=None) as bar:
+    with progress_bar(total=cases, unit="case") as bar:
         for case_rows in time_cases(args, announce=bar.set_description):
             rows += case_rows
             # nullable types: a failed case must not turn counts into 1.0

@@ -56,7 +56,7 @@ def main(argv=None):
     from inference_speed.parity import agrees, format_differences
 
     with TemporaryDirectory(dir=out.parent, prefix=".export-") as work:
-        record = export(run, run.options, args.format, args.precision, Path(work) / out.name)
+        record = export(run, args.format, args.precision, Path(work) / out.name)
         off = record["difference_months"]
         print(f"{record['checked_on']}, off Keras in months: {format_differences(off)}")
         if not agrees(off, args.precision):
@@ -84,7 +84,7 @@ def check_out(path, endings):
             raise UserError(f"the file is there already ({file}). Choose another --out.")
 
 
-def export(run, options, runtime, precision, path):
+def export(run, runtime, precision, path):
     """Write a run's model to `path` and compare it with Keras. Returns the record of the export."""
     from inference_speed.convert import convert, is_calibrated
     from inference_speed.parity import TOLERANCES, agrees, differences, predict_sample, run_films
@@ -92,7 +92,7 @@ def export(run, options, runtime, precision, path):
     from util.prediction import compile_predictor
     from util.runs import load_run_model
 
-    model = load_run_model(run)
+    model, options = load_run_model(run), run.options
     films = run_films(options, ("test", "val"))
     sample = run_films(options, ("train",)) if is_calibrated(runtime, precision) else None
     convert(model, runtime, precision, path, sample)

@@ -215,13 +215,19 @@ def test_what_predict_writes_comes_in_one_call_too(trained, odd_films, inside, t
         film_ages.predict_ages(films, ["F", "M", "F"])
 
 
-def test_what_should_be_known_of_a_model_is_warned_of(small_run, odd_films, tmp_path):
+@pytest.fixture
+def run_of_boys(small_run, tmp_path):
+    """A run that says that all its training films are of boys."""
     run = shutil.copytree(small_run, tmp_path / "boys")
     config = json.loads((run / "config.json").read_text())
     config["data"]["train"]["male"] = config["data"]["train"]["n"]
     (run / "config.json").write_text(json.dumps(config))
+    return run
+
+
+def test_what_should_be_known_of_a_model_is_warned_of(run_of_boys, odd_films):
     with pytest.warns(UserWarning, match="predictions for girls are meaningless"):
-        film_ages.predict_ages(odd_films / "8bit.png", "F", model=run)
+        film_ages.predict_ages(odd_films / "8bit.png", "F", model=run_of_boys)
 
 
 def test_ages_that_can_not_be_are_noted():
@@ -245,9 +251,8 @@ def test_what_a_table_tells_of_children_and_is_not_used_is_told(
         words = ["--model", small_run, "--csv", tmp_path / "c.csv"]
         return inside("predict.py", odd_films / "8bit.png", *words).stderr
 
-    assert (
-        predict("id,sex\n8bit,F\nanother,M\n") == ""
-    )  # a table of all films, of which one is wanted
+    # a table of all films, of which one is wanted
+    assert predict("id,sex\n8bit,F\nanother,M\n") == ""
     for header in ("Age", "Age (years)", "chronological age"):
         assert f"column {header} is not used" in predict(f"id,sex,{header}\n8bit,F,9\n")
     told = predict("id,sex,age_months\n8bit,F,8y4m\n")
@@ -458,12 +463,10 @@ def test_a_run_in_place_of_a_film_is_told(small_run, inside):
     check_error_line(process, "that folder holds runs", f"Name {small_run} behind --model")
 
 
-def test_a_run_that_knows_one_sex_alone_says_so(small_run, inside, tmp_path):
-    run = shutil.copytree(small_run, tmp_path / "boys")
-    config = json.loads((run / "config.json").read_text())
-    config["data"]["train"]["male"] = config["data"]["train"]["n"]
-    (run / "config.json").write_text(json.dumps(config))
-    process = inside("predict.py", ROOT / "tests" / "phantom.png", "--model", run, "--sex", "F")
+def test_a_run_that_knows_one_sex_alone_says_so(run_of_boys, small_run, inside):
+    process = inside(
+        "predict.py", ROOT / "tests" / "phantom.png", "--model", run_of_boys, "--sex", "F"
+    )
     assert (
         "note: all training films are of boys: predictions for girls are meaningless"
         in process.stderr

@@ -10,9 +10,8 @@ import numpy as np
 from util.errors import UserError
 from util.film_files import SEVERAL, find_films
 from util.tables import (
-    FEMALE,
-    MALE,
     NUMBERS,
+    WORDS,
     clean_text,
     find_columns,
     labels_of,
@@ -46,9 +45,7 @@ def add_children(films, args, needs_sex):
 def sex_of(word):
     """1.0 for a word or the number of males, 0.0 for those of females, as tables of sexes have
     them, NaN for others."""
-    word = str(word).strip().lower()
-    numbers = {**dict.fromkeys(MALE, 1.0), **dict.fromkeys(FEMALE, 0.0), **NUMBERS}
-    return numbers.get(word, np.nan)
+    return (WORDS | NUMBERS).get(str(word).strip().lower(), np.nan)
 
 
 def look_up_children(paths, csv, male_value):

@@ -11,12 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from util.canvases import read_on_canvases
 from util.errors import UserError
 from util.files import check_new_folder, numbered
 from util.film_files import stem_of
+from util.parallel import progress_bar
 
 PARTS = 11  # places of the hidden part, a sixth of the film wide, in each direction
 LONGEST_STEM = 200  # bytes of the name of a picture; file systems take some 250
@@ -72,7 +72,7 @@ def explain_films(ensemble, ages, folder, batch_size):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     films = ages[ages["months"].notna()]
-    for film in tqdm(films.itertuples(), "explaining", len(films), unit="film", disable=None):
+    for film in progress_bar(films.itertuples(), "explaining", len(films), unit="film"):
         explain_film(ensemble, film, new_name(folder, film.shown), batch_size)
     print(f"where the months come from: {folder}")
 

@@ -37,14 +37,11 @@ class Parser(argparse.ArgumentParser):
     streamlined = frozenset()
 
     def error(self, message):
-        unknown, known = (
-            "unrecognized arguments:",
-            [*self._option_string_actions, *self.streamlined],
-        )
+        unknown = "unrecognized arguments:"
         if message.startswith(unknown):
             words = message.removeprefix(unknown).split()
             options = [word.partition("=")[0] for word in words if word.startswith("--")]
-            message += did_you_mean(options, known)
+            message += did_you_mean(options, [*self._option_string_actions, *self.streamlined])
             if others := [option for option in options if option in self.streamlined]:
                 script = "train_advanced_streamlined.py"
                 message = f"{others[0]} is an option of {script}, not of {self.prog}"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from util.data_folder import SPLITS
 from util.errors import UserError
@@ -24,6 +23,7 @@ from util.film_files import (
     stem_of,
 )
 from util.identity import film_keys, patient_keys
+from util.parallel import progress_bar
 from util.tables import NoLabels, NoTable, read_labels
 
 # what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
@@ -68,7 +68,7 @@ def unpack(path, folder):
     """Unpack a zip without the litter that macOS adds; a zip inside it is unpacked as well."""
     with zipfile.ZipFile(path) as archive:
         members = [m for m in archive.infolist() if not is_litter(m.filename)]
-        for member in tqdm(members, desc=f"unpacking {path.name}", unit="file", disable=None):
+        for member in progress_bar(members, desc=f"unpacking {path.name}", unit="file"):
             member.filename = member.filename.replace("\\", "/")  # of some tools on Windows
             archive.extract(member, folder)  # never outside of `folder`
     for inner in files_ending(folder, ".zip"):

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from preprocessing import read_labelled_folder
 from util.backbones import BACKBONES, POOLED
 from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
 from util.files import write_atomically
+from util.parallel import progress_bar
 from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
 from util.run_options import changed_options, lasting_options
 from util.runs import CONFIG, Run
@@ -152,7 +151,7 @@ def report_estimate(runs):
     seconds, unknown = 0.0, []
     if todo:
         print("\nsome steps of each are timed first, which takes minutes (--no_estimate: don't)")
-    for run in tqdm(todo, desc="estimating", unit="backbone", leave=False, disable=None):
+    for run in progress_bar(todo, desc="estimating", unit="backbone", leave=False):
         try:
             of_run = run_alone("util.step_time", **vars(run.args))["seconds"]
             print(f"{run.backbone:20s} about {format_time(of_run)}")

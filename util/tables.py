@@ -36,8 +36,7 @@ SYNONYMS = {
     # of the child, when the film was taken; an age without its unit may be in years
     "age": ("chronologicalagemonths", "chronologicalageinmonths", "agemonths", "ageinmonths"),
 }
-MALE = {"m", "male", "boy"}
-FEMALE = {"f", "female", "girl"}
+WORDS = {"m": 1.0, "male": 1.0, "boy": 1.0, "f": 0.0, "female": 0.0, "girl": 0.0}  # of sexes
 # words for a sex that is not told, without what stands between letters
 UNKNOWN = {"u", "unk", "unknown", "notknown", "unspecified", "o", "other", "x", "na", "nan", "none"}
 FEW_ODD, MANY_ODD = 5, 0.1  # rows, and share of them, that may hold other words
@@ -177,7 +176,8 @@ def decode_text(data):
 
 def find_columns(table, name):
     """The columns whose header is a synonym of `name`, the best one first."""
-    return [c for synonym in SYNONYMS[name] for c in table if plain_header(c) == synonym]
+    plain = {column: plain_header(column) for column in table}
+    return [c for synonym in SYNONYMS[name] for c in table if plain[c] == synonym]
 
 
 def plain_header(column):
@@ -242,7 +242,7 @@ def read_sex(table, columns, male_value, path):
             text = text.replace({"yes": "1", "y": "1", "t": "1", "no": "0", "n": "0"})  # f: female
         check_numbers_of_sex(text, column, path)
         numbers = text.map(NUMBERS)
-        words = text.map({**dict.fromkeys(MALE, 1.0), **dict.fromkeys(FEMALE, 0.0)})
+        words = text.map(WORDS)
         if is_male(column):
             words = words.fillna(numbers)
         elif numbers.notna().any():

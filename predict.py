@@ -45,7 +45,12 @@ def parse_args(argv=None):
         metavar="RUN",
         help=f"folder of a trained run, or several (default: {SHIPPED.name}, which ships: models/)",
     )
-    parser.add_argument("--sex", type=letter_of, choices=("F", "M"), help="sex of all the films")
+    parser.add_argument(
+        "--sex",
+        type=letter_of,
+        choices=("F", "M"),
+        help="sex of all the films (default: that in the header of each DICOM film)",
+    )
     parser.add_argument(
         "--age_months",
         type=number(MONTHS[0], LAST_AGE[1]),

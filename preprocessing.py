@@ -19,9 +19,10 @@ import pandas as pd
 from util.augmentation import augment_labels
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
-from util.film_files import count_reasons, list_films, match_films, split_usable
+from util.film_files import count_reasons, list_films, split_usable
+from util.headers import match_labels
 from util.pixel_cache import Pixels, read_pixels
-from util.tables import read_labels
+from util.tables import read_table
 
 ORDER, AUGMENT, FEATURES = 0, 1, 2  # purposes of random streams
 
@@ -109,7 +110,7 @@ def read_labelled_folder(table, folder, male_value=None):
     """Join a table of labels with the films of a folder. Returns (usable, left_out)."""
     if not Path(folder).is_dir():
         raise UserError(f"no image folder ({folder}). Check the path.")
-    labels = match_films(read_labels(table, male_value), list_films(folder))
+    labels = match_labels(read_table(table), table, list_films(folder), male_value)
     usable, left_out = split_usable(labels)
     if usable.empty:
         raise UserError(

@@ -5,6 +5,7 @@ import sys
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import check_error_line
 from test_radiographs import film
@@ -22,7 +23,10 @@ from pydicom.uid import (  # noqa: E402
 import import_data  # noqa: E402
 import predict  # noqa: E402
 from clahe.enhance import enhance_folder  # noqa: E402
+from preprocessing import read_labelled_folder  # noqa: E402
+from util.film_ages import predict_ages  # noqa: E402
 from util.film_files import list_films  # noqa: E402
+from util.headers import read_child  # noqa: E402
 from util.image_kinds import image_kind  # noqa: E402
 from util.phantoms import draw_phantom  # noqa: E402
 from util.pixel_cache import read_pixels  # noqa: E402
@@ -256,6 +260,102 @@ def test_a_folder_of_dicom_films_is_predicted(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["a.dcm", "b.dcm", "c.png"]
     assert len({line.split(maxsplit=1)[1] for line in lines}) == 1
+
+
+BORN = {"PatientBirthDate": "20100115", "StudyDate": "20200715"}  # 10 y 6 mo
+
+
+@pytest.mark.parametrize(
+    ("elements", "child"),
+    [
+        ({"PatientSex": "F"} | BORN, (0, 126)),
+        ({"PatientSex": "m "} | BORN | {"AcquisitionDate": "20200115"}, (1, 120)),
+        ({"PatientSex": "O", "PatientAge": "030M"}, (np.nan, 30)),
+        ({"PatientSex": "", "PatientAge": "052W"}, (np.nan, 12)),
+        ({"PatientAge": "010Y"}, (np.nan, np.nan)),  # up to a year off
+        ({"PatientBirthDate": "20200115", "StudyDate": "20100115"}, (np.nan, np.nan)),
+        ({"PatientBirthDate": "unknown", "StudyDate": "", "PatientAge": "old"}, (np.nan, np.nan)),
+    ],
+)
+def test_the_header_tells_sex_and_age(tmp_path, elements, child):
+    with pydicom.config.disable_value_validation():
+        path = write_dicom(tmp_path / "film", values_of_12_bits(), **elements)
+    assert read_child(path) == pytest.approx(child, abs=0.1, nan_ok=True)
+
+
+def test_what_is_no_dicom_film_tells_nothing_of_a_child(tmp_path, png, monkeypatch):
+    (tmp_path / "damaged.dcm").write_bytes(128 * b"0" + b"DICM" + 50 * b"x")
+    for path in (png, tmp_path / "damaged.dcm", tmp_path / "none.dcm"):
+        assert read_child(path) == pytest.approx((np.nan, np.nan), nan_ok=True)
+    film = write_dicom(tmp_path / "film.dcm", values_of_12_bits(), PatientSex="M")
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    assert read_child(film) == pytest.approx((np.nan, np.nan), nan_ok=True)
+
+
+def test_sex_and_age_of_predictions_may_come_from_the_header(tmp_path, inside):
+    films = tmp_path / "films"
+    films.mkdir()
+    image = (draw_phantom(120, 1, np.random.default_rng(0)).astype(np.uint16) << 4) + 15
+    write_dicom(films / "a.dcm", image, PatientSex="F", **BORN)
+    write_dicom(films / "b.dcm", image, PatientSex="M", PatientAge="010Y")
+    write_dicom(films / "c.dcm", image)
+    process = inside("predict.py", films, "--tta_steps", "1", "--out", tmp_path / "ages.csv")
+    assert process.returncode == 1
+    told = [line.split()[:2] for line in process.stdout.splitlines()]
+    assert told == [["a.dcm", "F"], ["b.dcm", "M"]]
+    assert " SD at 10 y 6 mo" in process.stdout
+    assert (
+        f"error: no sex in a DICOM header: add --sex or --csv ({films / 'c.dcm'})" in process.stderr
+    )
+    ages = pd.read_csv(tmp_path / "ages.csv")
+    assert ages["age_months"].round().tolist() == pytest.approx([126, np.nan, np.nan], nan_ok=True)
+    # what is told counts before the header, which is not passed over in silence
+    process = inside("predict.py", films, "--tta_steps", "1", "--sex", "F", "--age_months", "100")
+    assert {line.split()[1] for line in process.stdout.splitlines()} == {"F"}
+    assert process.stdout.count(" SD at 8 y 4 mo") == 3
+    assert f"note: its DICOM header says M ({films / 'b.dcm'})" in process.stderr
+    assert process.stderr.count("header") == 1
+    # the same from a program
+    ages = predict_ages([films / name for name in ("a.dcm", "b.dcm", "c.dcm")])
+    assert ages["sex"].tolist()[:2] == [0, 1]
+    assert ages["problem"].isna().tolist() == [True, True, False]
+
+
+def test_films_whose_header_tells_no_sex_still_need_it(tmp_path, inside):
+    write_dicom(tmp_path / "a.dcm", values_of_12_bits(), PatientSex="O")
+    process = inside("predict.py", "--model", predict.SHIPPED, tmp_path / "a.dcm")
+    check_error_line(process, "needs the sex", "Add --sex F or M")
+
+
+def test_a_table_without_sexes_is_enough_where_headers_tell_them(tmp_path, inside):
+    source, data_dir = tmp_path / "films", tmp_path / "Data"
+    source.mkdir()
+    for number in range(20):
+        write_dicom(source / f"{number}.dcm", values_of_12_bits(), PatientSex="MF"[number % 2])
+    table = pd.DataFrame({"id": range(20), "boneage": range(60, 80)})
+    table.to_csv(source / "labels.csv", index=False)
+    process = inside("import_data.py", "--source", source, "--data_dir", data_dir)
+    assert process.returncode == 0, process.stderr
+    placed = pd.concat(map(pd.read_csv, data_dir.glob("df_*.csv")))
+    assert sorted(placed["id"]) == list(range(20))
+    assert (placed["sex"] == 1 - placed["id"] % 2).all()
+    # one row tells another sex: that counts, and is said
+    table["sex"] = ["F", *19 * [""]]
+    table.to_csv(source / "labels.csv", index=False)
+    usable, left_out = read_labelled_folder(source / "labels.csv", source)
+    assert usable["sex"].tolist() == [0, *9 * [0, 1], 0]
+    assert left_out.empty
+
+
+def test_a_header_that_tells_another_sex_than_the_table_is_noted(tmp_path, capsys):
+    for number in range(3):
+        write_dicom(tmp_path / f"{number}.dcm", values_of_12_bits(), PatientSex="M")
+    (tmp_path / "labels.csv").write_text("id,boneage,sex\n0,60,M\n1,60,F\n2,60,\n")
+    usable, _ = read_labelled_folder(tmp_path / "labels.csv", tmp_path)
+    assert usable["sex"].tolist() == [1, 0, 1]
+    note = capsys.readouterr().err
+    assert "DICOM headers tell another sex" in note
+    assert "1 films, such as 1:" in note
 
 
 def test_a_plain_loop_is_not_timed_on_dicom(tmp_path, inside):

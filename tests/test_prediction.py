@@ -232,10 +232,11 @@ def test_what_should_be_known_of_a_model_is_warned_of(run_of_boys, odd_films):
 
 def test_ages_that_can_not_be_are_noted():
     def notes(**film):
-        known = {"months": 100.0, "age_months": np.nan, "sd_score": np.nan}
+        known = {"months": 100.0, "sex": 1, "age_months": np.nan, "sd_score": np.nan}
         return list(film_ages.age_notes(Namespace(**known | film)))
 
     assert notes() == notes(months=np.nan, age_months=100) == []
+    assert notes(sex=pd.NA, age_months=100) == []
     assert notes(age_months=90, sd_score=1.0) == []
     for months in (-3.0, 250.0):
         assert "the prediction is meaningless" in notes(months=months)[0]

@@ -1,4 +1,4 @@
-"""The children on films: the sex and the age that options or a table tell of each."""
+"""The children on films: the sex and the age that options, a table or DICOM headers tell."""
 
 import re
 import sys
@@ -9,6 +9,7 @@ import numpy as np
 
 from util.errors import UserError
 from util.film_files import SEVERAL, find_films
+from util.headers import differ, read_children
 from util.tables import (
     NUMBERS,
     WORDS,
@@ -25,21 +26,35 @@ AGE_HEADER = re.compile(r"(chronological)?age((in)?years)?$")
 
 def add_children(films, args, needs_sex):
     """Add `sex` (1 = male) and `age_months` of the child to the films of `list_named`, NaN where
-    unknown, and `problem`, why there is no sex; UserError when a model needs the sex and the
-    options tell of none."""
+    unknown, `problem`, why there is no sex, and what `add_from_headers` adds; UserError when a
+    model needs the sex and nothing tells of one."""
     if args.csv:
         # not resolved: a link has the name that the table knows
         paths = [Path(path).absolute() for path in films["path"]]
         children = look_up_children(paths, args.csv, args.male_value)
         sex, age, problem = zip(*children, strict=True)
-        return films.assign(sex=sex, age_months=age, problem=problem)
-    if needs_sex and not args.sex:
+    else:
+        sex = float(args.sex == "M") if args.sex else np.nan
+        age = np.nan if args.age_months is None else args.age_months
+        problem = "no sex in a DICOM header: add --sex or --csv"
+    films = add_from_headers(films.assign(sex=sex, age_months=age, problem=problem))
+    if needs_sex and not args.csv and films["sex"].isna().all():
         raise UserError(
             f"this model needs the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
         )
-    sex = float(args.sex == "M") if args.sex else np.nan
-    age = np.nan if args.age_months is None else args.age_months
-    return films.assign(sex=sex, age_months=age, problem="")
+    return films
+
+
+def add_from_headers(films):
+    """Fill in `sex` and `age_months` of films where the header of a DICOM file alone tells them,
+    and add `child_note`, "" unless it tells another sex."""
+    told = read_children(films["path"])
+    notes = "its DICOM header says " + told["sex"].map({0: "F", 1: "M"})
+    return films.assign(
+        sex=films["sex"].fillna(told["sex"]),
+        age_months=films["age_months"].fillna(told["age"]),
+        child_note=notes.where(differ(films["sex"], told["sex"]), ""),
+    )
 
 
 def sex_of(word):

@@ -47,13 +47,9 @@ def decode_dicom(data):
     spread over 0-65535. What pads the film is dark and counts for nothing. Raises ValueError with
     the reason when there is no such frame, or when what is needed to decode it is not installed.
     """
-    try:
-        import pydicom
-        from pydicom.pixels import apply_modality_lut, apply_voi_lut
-    except ImportError:
-        raise NotInstalled(f"DICOM needs pydicom 3: {INSTALL}") from None
-    # of many odd files, for which there is nothing to do; several threads read, so for all of them
-    warnings.filterwarnings("ignore", module=r"pydicom|util\.dicom")
+    pydicom = import_pydicom()
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
     try:
         film = pydicom.dcmread(BytesIO(data))
         check_frame(film)
@@ -72,6 +68,19 @@ def decode_dicom(data):
     values[padded] = values[~padded].min()
     span = np.ptp(values) or 1.0
     return np.rint((values - values.min()) * (65535 / span)).astype(np.uint16)
+
+
+def import_pydicom():
+    """The package pydicom, without its warnings of odd files, for which there is nothing to do.
+    NotInstalled where it, or its third version, is not."""
+    try:
+        import pydicom
+        import pydicom.pixels  # noqa: F401  since version 3
+    except ImportError:
+        raise NotInstalled(f"DICOM needs pydicom 3: {INSTALL}") from None
+    # several threads read, so for all of them
+    warnings.filterwarnings("ignore", module=r"pydicom|util\.(dicom|headers)")
+    return pydicom
 
 
 def find_padding(film):

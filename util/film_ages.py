@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from util.canvases import oddities_of, read_on_canvases, sets_right
-from util.children import sex_of
+from util.children import add_from_headers, sex_of
 from util.ensemble import open_ensemble
 from util.errors import UserError
 from util.files import write_csv, write_new_csv
@@ -81,10 +81,11 @@ def save_ages(table, path, out):
 
 def predict_ages(paths, sex=None, age_months=np.nan, model=SHIPPED, batch_size=32):
     """The ages of films in one call, for programs: the frame of predict.py's --out, a row for each
-    path, in order. `sex` is "F" or "M", `age_months` the age of the child, NaN where unknown: one
-    for all films, or one for each. `model` is the folder of a run, or several. What is wrong with a
-    film stands in its row, under `problem`; what should be known of the model is warned of.
-    UserError where that can't be read, there is no path, or not one sex or age for each."""
+    path, in order. `sex` is "F" or "M", `age_months` the age of the child: one for all films, or
+    one for each; where they are unknown, None and NaN, the header of a DICOM film may tell them.
+    `model` is the folder of a run, or several. What is wrong with a film stands in its row, under
+    `problem`; what should be known of the model is warned of. UserError where that can't be read,
+    there is no path, or not one sex or age for each."""
     paths, models = ([x] if isinstance(x, (str, Path)) else list(x) for x in (paths, model))
     if not paths:
         raise UserError("no films to predict. Name some.")
@@ -95,6 +96,7 @@ def predict_ages(paths, sex=None, age_months=np.nan, model=SHIPPED, batch_size=3
         raise UserError(f"sex and age_months must be one, or {len(paths)}, as paths.") from None
     films = pd.DataFrame({"path": list(map(str, paths)), "age_months": age})
     films["sex"], films["problem"] = [sex_of(word) for word in sex], "no sex: F or M"
+    films = add_from_headers(films)
     ensemble = open_ensemble(models)
     ensemble.load("auto", films=len(films))
     for note in ensemble.notes:
@@ -132,7 +134,10 @@ def predict_chunk(ensemble, films, batch_size):
     scores = [sd_score(film.months, film.age_months, film.sex) for film in films.itertuples()]
     films["sd_score"] = np.round(scores, 2)
     odd = film_notes(oddities_of(pixels), sets_right(ensemble.canvases))
-    notes = ([note, *age_notes(film)] for note, film in zip(odd, films.itertuples(), strict=True))
+    notes = (
+        [note, film.child_note, *age_notes(film)]
+        for note, film in zip(odd, films.itertuples(), strict=True)
+    )
     return films.assign(note=["; ".join(filter(None, parts)) for parts in notes])
 
 
@@ -142,7 +147,7 @@ def age_notes(film):
         return
     if not 0 <= film.months <= ADULT_MONTHS:
         yield "no bone age is below 0 or above 20 years: the prediction is meaningless"
-    if pd.isna(film.age_months):
+    if pd.isna(film.age_months) or pd.isna(film.sex):
         return
     if pd.isna(film.sd_score):
         yield f"no SD score at {film.age_months:g} months: SDs are known {KNOWN_AGES}"

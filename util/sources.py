@@ -18,13 +18,13 @@ from util.film_files import (
     is_hidden,
     is_passed_over,
     list_films,
-    match_films,
     split_usable,
     stem_of,
 )
+from util.headers import match_labels
 from util.identity import film_keys, patient_keys
 from util.parallel import progress_bar
-from util.tables import NoLabels, NoTable, read_labels
+from util.tables import NoLabels, NoTable, read_table
 
 # what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 SPLIT_WORD = re.compile(
@@ -122,7 +122,8 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
     Tables that lack a needed column or have no rows are skipped; NoLabels when none is left.
     UserError for a file that is no table, and for two tables of one split.
     """
-    labelled = tables_with_labels(sources, tables, male_value)
+    source_of = {str(path): source for source in sources for path in list_films(source.folder)}
+    labelled = tables_with_labels(sources, tables, list(map(Path, source_of)), male_value)
     splits = [given_split(table, sources[0], table_first) for table in labelled]
     if len(set(splits)) < len(splits):
         names = ", ".join(as_named(table, sources) for table in labelled)
@@ -130,13 +131,11 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
             f"several tables with labels: {names}. Choose one with --csv FILE"
             + (", from the unpacked zip." if Path(sources[0].name).is_file() else ".")
         )
-    source_of = {str(path): source for source in sources for path in list_films(source.folder)}
-    images, parts, folders = [Path(path) for path in source_of], [], []
-    for table, labels in labelled.items():
-        films = match_films(labels, images)
+    parts, folders = [], []
+    for table, films in labelled.items():
         places = [source_of.get(path, sources[0]) for path in films["path"]]
         films["given_split"] = [given_split(table, source, table_first) for source in places]
-        films["row"] = [f"{table}, {line}" for line in labels.index]
+        films["row"] = [f"{table}, {line}" for line in films.index]
         parts.append(films)
         folders += [source.folder for source in places]
     films = pd.concat(parts, ignore_index=True)
@@ -146,12 +145,13 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
     return films
 
 
-def tables_with_labels(sources, tables, male_value):
-    """{path: labels} of those tables that hold labels; NoLabels when none does."""
+def tables_with_labels(sources, tables, images, male_value):
+    """{path: labels with their films among `images`} of those tables that hold labels; NoLabels
+    when none does."""
     labelled, problems = {}, []
     for table in tables:
         try:
-            labelled[table] = read_labels(table, male_value)
+            labelled[table] = match_labels(read_table(table), table, images, male_value)
         except NoLabels as error:
             problems.append(error)
         except NoTable as error:

@@ -19,8 +19,9 @@ from hand_crop.orientation import orientations
 from util.data_folder import SPLITS, check_data_dir, split_folder
 from util.errors import UserError
 from util.files import printable
-from util.film_files import NO_FILE, SEVERAL, list_films, match_films, split_usable
+from util.film_files import NO_FILE, SEVERAL, list_films, split_usable
 from util.growth import ADULT_MONTHS
+from util.headers import match_labels
 from util.identity import film_keys, loose_name, patient_keys
 from util.image_kinds import image_kind
 from util.parallel import map_films
@@ -42,9 +43,9 @@ from util.radiographs import (
 from util.tables import (
     MAX_MONTHS,
     NoRows,
+    clean_text,
     count_gaps,
     find_columns,
-    labels_of,
     look_like_years,
     read_table,
 )
@@ -225,8 +226,9 @@ def read_split(data_dir, split, male_value):
     """Read one split: its rows with their films, its columns, and its films without a row."""
     csv, folder = data_dir / SPLITS[split].table, split_folder(data_dir, split).resolve()
     table, films = read_table(csv), list_films(folder)
-    rows = match_films(labels_of(table, csv, male_value), films)
-    text = {name: find_columns(table, name)[0] for name in ("boneage", "sex")}
+    rows = match_labels(table, csv, films, male_value)
+    boneage, sexes = find_columns(table, "boneage")[0], find_columns(table, "sex")
+    sex = table[sexes[0]] if sexes else pd.Series("", table.index)  # told by DICOM headers then
 
     def shorten(path):
         return printable(f"{SPLITS[split].folder}/{path.removeprefix(f'{folder}/')}")
@@ -235,14 +237,14 @@ def read_split(data_dir, split, male_value):
         split=split,
         row=rows.index,
         file=rows["path"].map(shorten).where(rows["path"] != "", rows["filename"]),
-        age_text=table[text["boneage"]].fillna("").str.strip(),
-        sex_text=table[text["sex"]].fillna("").str.strip().replace("", "nothing"),
+        age_text=clean_text(table[boneage]),
+        sex_text=clean_text(sex).replace("", "nothing"),
     )
     loose = sorted(set(map(str, films)) - set(rows["path"]))
     unlabelled = pd.DataFrame({"split": split, "file": [shorten(path) for path in loose]})
     columns = count_gaps(table).assign(rows=len(table))
     columns.insert(0, "split", split)
-    return rows, columns.assign(is_age=columns["column"] == text["boneage"]), unlabelled
+    return rows, columns.assign(is_age=columns["column"] == boneage), unlabelled
 
 
 def check_columns(columns):

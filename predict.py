@@ -83,8 +83,9 @@ def parse_args(argv=None):
     add_runtime(parser, auto=True)
     add_evaluation_batch(parser)
     args = parse_effective(parser, RUN_RULES, argv)
-    if args.model and not args.images:
-        args.model, args.images = split_runs(args.model)
+    if args.model:
+        args.model, behind = split_runs(args.model)
+        args.images += behind
     check_together(parser, args)
     return args
 

@@ -888,7 +888,7 @@ def test_of_a_file_that_is_no_table_the_way_round_is_told(tmp_path):
     source = make_source(tmp_path / "films")
     (source / "empty.csv").touch()
     run(tmp_path / "fine", "--source", source)
-    (source / "devices.csv").write_bytes("Gerät;Ort\n1;Süd\n".encode("latin-1"))
+    (source / "devices.csv").write_bytes(b"device;place\n1;\x81\xff\n")
     with pytest.raises(
         UserError, match="not a readable CSV.*devices.csv.*name the one that is: --csv"
     ):

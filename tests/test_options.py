@@ -247,8 +247,7 @@ def refusal(capsys):
         ("--use_clahe_val_test --folds 5", "with --folds"),
         ("--folds 5 --find_lr", "with --find_lr"),
         ("--use_tta --find_lr", "with --find_lr"),
-        ("--use_tta --tta_steps 1", "with --use_tta on a single view"),
-        ("--tta_steps 1 --preset cpu", "with --use_tta on a single view"),
+        ("--use_tta --tta_steps 1", "with --tta_steps 1, a single view"),
         ("--resume --find_lr --run_name x", "with --find_lr"),
         ("--lr_finetune 0.1 --find_lr --fine_tune", "with --find_lr"),
         (

@@ -182,15 +182,16 @@ def test_mistakes_of_predict_are_one_line_each(trained, odd_films, inside, tmp_p
 
 def test_films_may_stand_behind_the_runs(trained, small_run, odd_films, inside):
     films = [odd_films / "8bit.png", odd_films / "16bit.png"]
-    first, behind = (
+    first, behind, around = (
         inside("predict.py", *words, "--sex", "F")
         for words in (
             [*films, "--model", trained[0], small_run],
             ["--model", trained[0], small_run, *films],
+            [films[0], "--model", trained[0], small_run, films[1]],
         )
     )
     assert first.returncode == 0, first.stderr
-    assert behind.stdout == first.stdout
+    assert behind.stdout == around.stdout == first.stdout
 
 
 def test_what_predict_writes_comes_in_one_call_too(trained, odd_films, inside, tmp_path):

@@ -115,14 +115,19 @@ def test_the_kept_epoch_of_a_history_that_began_in_an_earlier_version():
     assert best_row(history.assign(kept=[None, None, True])) == 2
 
 
-def test_an_option_that_is_newer_than_a_run_counts_where_it_is_not_off():
+def test_an_option_that_is_newer_than_a_run_counts_where_it_is_not_at_its_default():
     started = {"lr": 0.1, "preset": None}
-    off = {"preset": "demo", "grain": 0.0, "keep_epoch": "best"}
-    assert changed_options(started, {"lr": 0.1} | off) == ""
+    defaults = {"preset": "demo", "grain": 0.0, "keep_epoch": "best", "img_size_small": 128}
+    assert changed_options(started, {"lr": 0.1} | defaults) == ""
     assert changed_options(started, {"lr": 0.1, "preset": None, "grain": 12.0}).startswith(
         "--grain"
     )
     assert changed_options(started, {"lr": 0.2, "preset": None}) == "--lr 0.1 -> 0.2"
+
+
+def test_an_option_that_is_gone_since_counts_where_it_was_on():
+    assert changed_options({"lr": 0.1, "gone": 0.0}, {"lr": 0.1}) == ""
+    assert changed_options({"lr": 0.1, "gone": 0.3}, {"lr": 0.1}) == "--gone 0.3 -> None"
 
 
 @pytest.mark.parametrize("links", [True, False])

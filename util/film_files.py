@@ -56,6 +56,9 @@ class FilmIndex:
     `trim_path`, and its id."""
 
     def __init__(self, films):
+        # of one name there may be as many as patients, each in a folder of its own
+        self.name_in = group(films, lambda film: (film.parent.name, film.name))
+        self.stem_in = group(films, lambda film: (film.parent.name, stem_of(film)))
         self.by_name = group(films, lambda film: film.name)
         self.by_stem = group(films, stem_of)
         self.by_loose = group(films, lambda film: loose_name(stem_of(film)))
@@ -63,14 +66,17 @@ class FilmIndex:
     def at_path(self, name):
         """Where the name says, if it tells a folder; with any image ending, where there is none of
         its own."""
-        folder, slash, _ = name.rpartition("/")
+        folder, slash, file = name.rpartition("/")
         if not slash:
             return []
+        nearest = Path(folder).name
 
         def there(films):
             return [film for film in films if f"/{film.parent.as_posix()}".endswith(f"/{folder}")]
 
-        return there(self.of_name(name)) or there(self.of_stem(name))
+        return there(self.name_in.get((nearest, file), [])) or there(
+            self.stem_in.get((nearest, clean_id(file)), [])
+        )
 
     def of_name(self, name, id_=None):
         return self.by_name.get(Path(name).name, [])

@@ -20,9 +20,9 @@ class Rule(NamedTuple):
 
 
 SINGLE_VIEW = Rule(
-    ("use_tta", "tta_steps"),
-    "with --use_tta on a single view: give --tta_steps 2 or more",
-    lambda args: args.tta_steps != 1 or not args.use_tta,
+    ("use_tta",),
+    "with --tta_steps 1, a single view: give 2 or more",
+    lambda args: args.tta_steps != 1,
 )
 # values that change nothing: typing one is never an error
 OFF = (None, False, 0, "none", "auto", "best")

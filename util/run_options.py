@@ -58,10 +58,14 @@ def check_same_options(started, now):
 
 def changed_options(started, now):
     """Which options of those that decide a result are not what they were when a run was started, in
-    words; "" when all are. An option that has been added since counts only if it is on; a preset
-    doesn't, as all that it sets does, nor does a path where nothing is any more."""
-    started = with_absolute_paths(after_move(started, now))
+    words; "" when all are. An option that has been added since was at its default; one that has
+    been removed since counts if it was on. A preset doesn't count, as all that it sets does, nor
+    does a path where nothing is any more."""
+    from util.options import training_parser  # which loads much that only commands need
+
+    defaults = vars(training_parser(None, enhancements=True).parse_args([]))
+    was = defaults | with_absolute_paths(after_move(started, now))
     keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
-    keys = [key for key in keys if started.get(key) != now.get(key)]
-    keys = [key for key in keys if key in started or now[key] not in OFF]
-    return ", ".join(f"--{key} {started.get(key)} -> {now.get(key)}" for key in keys)
+    keys = [key for key in keys if was.get(key) != now.get(key)]
+    keys = [key for key in keys if key in now or started[key] not in OFF]
+    return ", ".join(f"--{key} {was.get(key)} -> {now.get(key)}" for key in keys)

@@ -104,8 +104,8 @@ def find_label_columns(table, path, need):
 
 
 def read_table(path):
-    """Read a CSV of any usual encoding and separator, all as text, indexed by the number of each
-    line; UserError if it is none."""
+    """Read a CSV in UTF-8, UTF-16 or Windows' Western letters, with commas, semicolons or tabs, all
+    as text, indexed by the number of each line; UserError if it is none."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no such table ({path}). Check the path.")
@@ -168,7 +168,10 @@ def decode_text(data):
         return data.decode("utf-16")
     if data.startswith(EXCEL):
         raise ValueError("it is an Excel workbook")
-    text = data.decode("utf-8-sig")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:  # as Excel writes "CSV" in Western Europe and America
+        text = data.decode("cp1252")
     if "\0" in text:
         raise ValueError("it holds binary data")
     return text

@@ -137,7 +137,11 @@ def test_the_age_of_the_child_is_read_from_the_table_or_typed(
     assert ages["sd_score"][:2].tolist() == pytest.approx(scores, abs=0.01)
     assert ages.loc[2, ["age_months", "sd_score"]].isna().all()
     lines = process.stdout.splitlines()
-    assert lines[0].endswith(f"{scores[0]:+.1f} SD at 8 y 4 mo")
+    ends = [(ages[end][0] - 100) / (9.10 - 0.10 / 3) for end in ("low", "high")]
+    told = f"{scores[0]:+.1f} SD ({ends[0]:+.1f} to {ends[1]:+.1f}) at 8 y 4 mo"
+    assert lines[0].endswith(
+        told if np.isfinite(ends).all() else f"{scores[0]:+.1f} SD at 8 y 4 mo"
+    )
     assert "SD" not in lines[2]
     typed = inside("predict.py", films[1], *words[:2], "--sex", "F", "--age_months", "60")
     assert typed.stdout.splitlines() == [lines[1]]

@@ -177,5 +177,15 @@ def format_film(film):
     if not pd.isna(film.reading):
         text += f", a reader would say {format_years(film.reading)}"
     if not pd.isna(film.sd_score):
-        text += f", {film.sd_score:+.1f} SD at {format_years(film.age_months)}"
+        text += f", {format_score(film)} at {format_years(film.age_months)}"
     return text
+
+
+def format_score(film):
+    """The SD score of a film, and what it is at the ends of the interval: "+1.8 SD (+0.6 to
+    +3.0)"."""
+    text = f"{film.sd_score:+.1f} SD"
+    if pd.isna(film.low):
+        return text
+    low, high = (sd_score(months, film.age_months, film.sex) for months in (film.low, film.high))
+    return f"{text} ({low:+.1f} to {high:+.1f})"

@@ -8,6 +8,8 @@ import numpy as np
 from util.identity import count_patients
 from util.metrics import (
     AGE_BANDS,
+    CHILDREN,
+    SEXES,
     band_of,
     by_band,
     evaluate_predictions,
@@ -65,11 +67,13 @@ def interval_bounds(months, half_width):
 
 
 def measure_coverage(predictions, half_width):
-    """How many labels lie in the interval, ready for JSON: for all films and by band of the
+    """How many labels lie in the interval, ready for JSON: of all films, by sex and by band of the
     prediction n, share covered with its 95 % interval, and mean half width in months."""
     half = half_widths_of(predictions["predicted"], half_width)
     covered = (predictions["error"].abs() <= half + 1e-9).to_numpy()
-    rows = {"all": np.full(len(predictions), True)} | by_band(predictions["predicted"])
+    rows = {"all": np.full(len(predictions), True)}
+    rows |= {CHILDREN[name]: (predictions["sex"] == sex).to_numpy() for name, sex in SEXES.items()}
+    rows |= by_band(predictions["predicted"])
     parts = {
         name: coverage_row(covered[r], half[r], count_patients(predictions[r]))
         for name, r in rows.items()
@@ -120,7 +124,7 @@ def format_coverage(coverage):
     """Coverage as a table for the terminal, to stand under that of the errors."""
     lines = [
         f"  {f'{LEVEL} intervals':16s}{'n':>6s}{'inside':>8s}   {'95 % interval':16s}"
-        "half width, by predicted age"
+        "mean half width; ages are those predicted"
     ]
     for name, part in coverage.items():
         if name != "expected":

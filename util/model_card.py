@@ -63,7 +63,7 @@ def describe_model(path, config, metrics, views):
         f"{metrics['model']['parameters']:,} parameters",
         "takes": f"films 0-255 `(N, {size}, {size}, 1)`, as "
         f'`util.pixel_cache.read_pixels(paths, {size}, "{fit}")` prepares them{sex}',
-        "gives": f"months `(N, 1)`; `predict.py` tells {describe_views(views)} of a film",
+        "gives": f"months `(N, 1)`; `predict.py` gives {describe_views(views)} of a film",
         "file": f"`{MODEL}`, {mb:.2f} MB, SHA-256 `{hash_file(path)}`",
         "made with": f"{', '.join(made_with)}; {commit}",
     }
@@ -176,8 +176,8 @@ def describe_intervals(coverage):
     if not coverage:
         return "No intervals: there were too few validation films."
     head = [
-        "age that is predicted",
-        "half width (months)",
+        "films, by the age that is predicted",
+        "mean half width (months)",
         "test films",
         "labels inside",
         "95 % interval",

@@ -8,7 +8,6 @@ import numpy as np
 from util.identity import count_patients
 from util.metrics import (
     AGE_BANDS,
-    CHILDREN,
     SEXES,
     band_of,
     by_band,
@@ -72,7 +71,7 @@ def measure_coverage(predictions, half_width):
     half = half_widths_of(predictions["predicted"], half_width)
     covered = (predictions["error"].abs() <= half + 1e-9).to_numpy()
     rows = {"all": np.full(len(predictions), True)}
-    rows |= {CHILDREN[name]: (predictions["sex"] == sex).to_numpy() for name, sex in SEXES.items()}
+    rows |= {name: (predictions["sex"] == sex).to_numpy() for name, sex in SEXES.items()}
     rows |= by_band(predictions["predicted"])
     parts = {
         name: coverage_row(covered[r], half[r], count_patients(predictions[r]))

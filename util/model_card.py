@@ -184,7 +184,7 @@ def describe_intervals(coverage):
     ]
     rows = [
         [
-            name,
+            CHILDREN.get(name, name),
             f"{band['half_width']:.1f}",
             band["n"],
             f"{band['covered']:.0%}",

@@ -15,7 +15,7 @@ import sys
 from itertools import takewhile
 from pathlib import Path
 
-from util.errors import UserError, run_command
+from util.errors import run_command
 from util.files import check_new_file
 from util.growth import KNOWN_AGES, LAST_AGE, MONTHS
 from util.option_rules import RUN_RULES, parse_effective
@@ -91,14 +91,13 @@ def parse_args(argv=None):
 
 
 def split_runs(names):
-    """The runs of --model, and the films that stand behind them, which argparse takes for more.
-    UserError for a name that is neither."""
-    runs = [names[0], *takewhile(holds_run, names[1:])]
-    films = names[len(runs) :]
-    for name in films:
-        if not Path(name).exists():
-            raise UserError(f"neither a run nor a film ({name}). Check the path.")
-    return runs, films
+    """The runs of --model, and the films that stand behind them, which argparse takes for more: from
+    the first name on that is there and is no run."""
+    runs = [
+        names[0],
+        *takewhile(lambda name: holds_run(name) or not Path(name).exists(), names[1:]),
+    ]
+    return runs, names[len(runs) :]
 
 
 def check_together(parser, args):

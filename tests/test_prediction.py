@@ -174,7 +174,7 @@ def test_mistakes_of_predict_are_one_line_each(trained, odd_films, inside, tmp_p
         ([film, "--model", run, "--sex", "F", "--out", tmp_path / "there.csv"], ["--out"]),
         ([tmp_path / "empty", "--model", run, "--sex", "F"], ["no image in the folder"]),
         (["--model", run, "--sex", "F"], ["no IMAGE: name a film"]),
-        (["--model", run, tmp_path / "none.png", film], ["neither a run nor a film", "none.png"]),
+        (["--model", run, tmp_path / "none.png", film], ["no trained run", "none.png"]),
         ([film, "--model", f"{run}s", "--sex", "F"], ["no trained run", f"Runs nearby: {run}."]),
         ([film, "--model", run, "--age_months", "90"], ["no effect without --sex"]),
         ([film, "--sex", "F", "--age_months", "200"], ["girls end at 192 months"]),

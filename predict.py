@@ -91,8 +91,8 @@ def parse_args(argv=None):
 
 
 def split_runs(names):
-    """The runs of --model, and the films that stand behind them, which argparse takes for more: from
-    the first name on that is there and is no run."""
+    """The runs of --model, and the films behind them, which argparse takes for more: from the first
+    name on that is there and is no run."""
     runs = [
         names[0],
         *takewhile(lambda name: holds_run(name) or not Path(name).exists(), names[1:]),

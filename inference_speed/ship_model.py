@@ -117,7 +117,7 @@ def portable(config):
     machine, of paths their last names."""
     kept = {key: config[key] for key in KEPT if key in config}
     options = kept["options"] = dict(config["options"])
-    for name in ("data_dir", "weights", "cache_dir"):
+    for name in ("data_dir", "weights"):
         if options.get(name):
             options[name] = Path(options[name]).name
     if "start" in kept:

@@ -29,13 +29,13 @@ def ms_a_film(predictors, films):
     return (1000 * np.median(seconds, axis=0)).round(3).tolist()
 
 
-def format_turns(names, seconds, films):
-    """A table of ways: how many films a second each does, of so many in every turn, and how many
+def format_turns(names, seconds, n_films):
+    """A table of ways: how many films a second each does, of `n_films` in every turn, and how many
     times as fast as the first way it is; medians, and the range of the ratios in brackets."""
     width = max(map(len, names))
-    lines = [f"{len(seconds)} turns, {films} films each, medians"]
+    lines = [f"{len(seconds)} turns, {n_films} films each, medians"]
     for number, name in enumerate(names):
-        rate = films / np.median(seconds[:, number])
+        rate = n_films / np.median(seconds[:, number])
         ratios = seconds[:, 0] / seconds[:, number]
         ratio = f"x {np.median(ratios):.2f} [{ratios.min():.2f}, {ratios.max():.2f}]"
         lines.append(f"  {name:{width}s}  {rate:8.1f} films/s" + (f"  {ratio}" if number else ""))

@@ -9,7 +9,7 @@ import pytest
 from conftest import check_error_line
 
 from util.files import hash_file
-from util.held_out import trained_on, training_notes
+from util.held_out import learned_from, training_notes
 from util.identity import of_same_patients
 from util.members import Member
 from util.metrics import read_predictions
@@ -245,14 +245,14 @@ def test_so_it_says_of_some_of_them_in_another_order(trained, inside, tmp_path):
 
 def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
     def notes(member, table):
-        return training_notes(member, table, trained_on(member, table))
+        return training_notes(member, table, learned_from(member.run, member.config, table))
 
     run = read_run(small_run)
     config = run.config
     films = pd.read_csv(small_run / "train_films.csv", dtype={"id": str})
     other = films.assign(id="other " + films["id"])
     assert list(notes(Member(run, config), other)) == []
-    assert trained_on(Member(run, config), films.assign(id="00" + films["id"])).all()
+    assert learned_from(run, config, films.assign(id="00" + films["id"])).all()
     start = {"data": {"train": {"fingerprint": "of another hospital"}}}
     (note,) = notes(Member(run, config | {"start": start}), other)
     assert "started from a run that was trained on other films" in note

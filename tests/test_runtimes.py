@@ -380,8 +380,8 @@ def test_an_export_is_taken_for_few_films_as_it_spares_the_start_of_tensorflow(
     monkeypatch.setattr(exports, "load_runtime", lambda name, path: name)
     forget_exports(run_copy)
     write_export(run_copy, "onnx", 38, ms_keras=28)
-    assert load_quickest(run_copy, films=5) == "onnx"
-    assert load_quickest(run_copy, films=5000) is None
+    assert load_quickest(run_copy, n_films=5) == "onnx"
+    assert load_quickest(run_copy, n_films=5000) is None
 
 
 def write_export(folder, name, ms, ms_keras=1000):

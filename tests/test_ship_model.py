@@ -13,9 +13,9 @@ from conftest import ROOT, check_error_line
 from inference_speed import ship_model
 from util.errors import UserError
 from util.files import hash_file
-from util.held_out import trained_on
-from util.members import read_members
+from util.held_out import learned_from
 from util.metrics import read_predictions
+from util.runs import read_run
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +68,20 @@ def test_it_knows_its_films_by_hashes_where_these_are_asked_for(shipped, small_r
         ship_model.main([str(shipped), "--out", str(tmp_path / "again"), "--film_hashes"])
     hashes = pd.read_csv(shipped / "film_hashes.csv", dtype=str)
     assert hashes.columns.tolist() == ["split", "film"]
-    member, original = (read_members([folder])[0] for folder in (shipped, small_run))
     films = pd.concat(
         read_predictions(small_run / name) for name in ("train_films.csv", "predictions_test.csv")
     ).reset_index(drop=True)
-    assert trained_on(member, films).tolist() == trained_on(original, films).tolist()
-    assert 0 < trained_on(member, films).sum() < len(films)
+
+    def known_to(folder, films):
+        run = read_run(folder)
+        return learned_from(run, run.config, films)
+
+    known = known_to(small_run, films)
+    assert 0 < known.sum() < len(films)
+    assert known_to(shipped, films).tolist() == known.tolist()
     padded = films.assign(id="00" + films["id"], boneage=films["boneage"].astype(float))
-    assert trained_on(member, padded).tolist() == trained_on(original, films).tolist()
-    assert not trained_on(member, films.assign(boneage=films["boneage"] + 1)).any()
+    assert known_to(shipped, padded).tolist() == known.tolist()
+    assert not known_to(shipped, films.assign(boneage=films["boneage"] + 1)).any()
 
 
 def test_settings_that_older_versions_of_keras_refuse_are_left_out(shipped):

@@ -29,7 +29,7 @@ from util.sweep import (
     report_estimate,
     share_of,
 )
-from util.sweep_table import summarise
+from util.sweep_table import row_of_run
 
 OPTIONS = ("--weights", "none", "--img_size", "64", "--epochs_frozen", "1", "--batch_size", "8")
 
@@ -142,9 +142,9 @@ def test_a_failure_that_another_job_removes_is_none(monkeypatch, tmp_path):
     [run] = plan_runs(tmp_path, ["vgg16"], [], parse_args)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "exists", lambda _: True)  # as it was a moment ago
-        assert summarise(run, None)["status"] == "to do"
+        assert row_of_run(run, None)["status"] == "to do"
     run.fail("films too small")
-    assert summarise(run, None)["reason"] == "films too small"
+    assert row_of_run(run, None)["reason"] == "films too small"
 
 
 def test_a_dry_run_writes_nothing(sweep, inside):

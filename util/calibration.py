@@ -111,9 +111,9 @@ def cross_fit(predictions, per_sex=True, copies=None):
     """Predictions corrected without their own labels: of ten parts, each is corrected by lines
     fitted to the other nine (cross-validation, Stone 1974).
 
-    With `copies`, predictions of changed copies of these films, those are what is corrected, each
-    by the lines that were fitted without its film. One whose film is not among them is new to all
-    lines, and corrected by those that are fitted to all.
+    With `copies`, predictions of changed copies of these films such as CLAHE ones, those are
+    corrected instead, each by the lines that were fitted without its original; copies without an
+    original by the lines fitted to all films.
     """
     part = divide(predictions, PARTS, SEED)
     judged = predictions if copies is None else copies

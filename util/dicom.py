@@ -12,6 +12,9 @@ from util.errors import first_line
 
 INSTALL = "pip install pydicom python-gdcm"  # the second for compressed films
 
+# of odd files, for which there is nothing to do; at once, as several threads read
+warnings.filterwarnings("ignore", module=r"pydicom|util\.(dicom|headers)")
+
 # elements that say nothing where they are blank
 BLANK = [
     "RescaleSlope",
@@ -71,15 +74,12 @@ def decode_dicom(data):
 
 
 def import_pydicom():
-    """The package pydicom, without its warnings of odd files, for which there is nothing to do.
-    NotInstalled where it, or its third version, is not."""
+    """The package pydicom; NotInstalled where it, or its third version, is not."""
     try:
         import pydicom
         import pydicom.pixels  # noqa: F401  since version 3
     except ImportError:
         raise NotInstalled(f"DICOM needs pydicom 3: {INSTALL}") from None
-    # several threads read, so for all of them
-    warnings.filterwarnings("ignore", module=r"pydicom|util\.(dicom|headers)")
     return pydicom
 
 
@@ -120,8 +120,8 @@ def check_frame(film):
 
 
 def drop_blanks(film):
-    """Remove what is there and says nothing of the display: blank elements, a window of no width,
-    and a function that there isn't, or blank: the window is then linear."""
+    """Remove elements of the display that are blank or say nothing: windows of no width, and
+    functions that there are not (the window is then linear)."""
     for name in BLANK:
         if name in film and film[name].is_empty:
             delattr(film, name)

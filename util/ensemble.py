@@ -47,12 +47,12 @@ class Ensemble:
             self.label_counts = None
         self.predictors = []
 
-    def load(self, runtime="keras", precision="f32", films=math.inf):
+    def load(self, runtime="keras", precision="f32", n_films=math.inf):
         """Load the models, which predicting needs and nothing before; `runtime`, `precision` and
-        the number of `films` as in `load_predictor`."""
-        shown = films * self.views
+        `n_films` as in `load_predictor`."""
+        n_shown = n_films * self.views
         self.predictors = [
-            test_time_augmentation(load_predictor(m.run, runtime, precision, shown), self.views)
+            test_time_augmentation(load_predictor(m.run, runtime, precision, n_shown), self.views)
             for m in self.members
         ]
 

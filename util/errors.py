@@ -18,8 +18,8 @@ def first_line(error):
 
 
 @contextmanager
-def enough_memory(films, img_size, remedy):
-    """Within the block TensorFlow computes on so many films at once; memory that runs out is a
+def enough_memory(n_films, img_size, remedy):
+    """Within the block TensorFlow computes on `n_films` at once; memory that runs out is a
     UserError."""
     import tensorflow as tf
 
@@ -27,7 +27,7 @@ def enough_memory(films, img_size, remedy):
         yield
     except tf.errors.ResourceExhaustedError:
         raise UserError(
-            f"out of memory ({films} films of {img_size} pixels at once). {remedy}."
+            f"out of memory ({n_films} films of {img_size} pixels at once). {remedy}."
         ) from None
 
 

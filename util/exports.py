@@ -59,9 +59,9 @@ def check_export(folder, name, precision="f32"):
     return path
 
 
-def load_quickest(folder, films=math.inf):
+def load_quickest(folder, n_films=math.inf):
     """`predict(image, sex) -> months (N,)` of the export that was the quickest when it was made,
-    among those in f32 whose runtime is installed and that take no longer for so many films than
+    among those in f32 whose runtime is installed and that take no longer for `n_films` than
     Keras and its start; None when there is none.
 
     An export with a record has agreed with Keras. One that is stale or broken is told of.
@@ -71,7 +71,7 @@ def load_quickest(folder, films=math.inf):
         if (record := read_record(export_path(folder, name))) and is_installed(kind.module):
             by_export = record.get("ms_a_film", math.inf)
             lost = by_export - record.get("ms_a_film_keras", 0)  # above 0 beside a GPU
-            if lost <= 1000 * TENSORFLOW_STARTS / films:
+            if lost <= 1000 * TENSORFLOW_STARTS / n_films:
                 ms[name] = by_export
     for name in sorted(ms, key=ms.get):
         try:

@@ -98,7 +98,7 @@ def predict_ages(paths, sex=None, age_months=np.nan, model=SHIPPED, batch_size=3
     films["sex"], films["problem"] = [sex_of(word) for word in sex], "no sex: F or M"
     films = add_from_headers(films)
     ensemble = open_ensemble(models)
-    ensemble.load("auto", films=len(films))
+    ensemble.load("auto", n_films=len(films))
     for note in ensemble.notes:
         warnings.warn(note, stacklevel=2)
     return pd.concat(predict_in_chunks(ensemble, films, batch_size), ignore_index=True)[COLUMNS]

@@ -42,12 +42,12 @@ def find_films(labels, films):
     found = match_paths(names, index)
     ours, times = any(found), Counter(Path(name).name for name in set(names))
     settled = ["/" in name and (ours or times[Path(name).name] > 1) for name in names]
+    rows = list(zip(names, labels["id"], settled, strict=True))
     for rule in (index.of_name, index.of_stem, index.of_id, index.of_loose_name, index.of_loose_id):
         taken = {path for paths in found for path in paths}
-        found = [
-            paths if paths or done else [path for path in rule(name, id_) if path not in taken]
-            for paths, done, name, id_ in zip(found, settled, names, labels["id"], strict=True)
-        ]
+        for row, (name, id_, done) in enumerate(rows):
+            if not (found[row] or done):
+                found[row] = [path for path in rule(name, id_) if path not in taken]
     return found
 
 
@@ -95,9 +95,9 @@ class FilmIndex:
 
 
 def match_paths(names, index):
-    """The films at the path of each row; where no row is matched the table may have been written
-    elsewhere, and its paths are tried without their first folders, of as few as it takes. A film
-    that two different paths would match is matched to neither."""
+    """The films at the path of each row. Where no row is matched, the first folder of every path is
+    dropped, and so on: the table may come from another machine. A film that two different paths
+    would match is matched to neither."""
     found, ours = [[] for _ in names], list(names)
     while not any(found) and any("/" in name for name in ours):
         found = [index.at_path(name) for name in ours]

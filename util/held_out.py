@@ -14,8 +14,10 @@ from util.runs import FILM_HASHES, FILM_LISTS, Run, configs_of
 def held_out(ensemble, table):
     """Which films `(n,)` of a table no part of an ensemble has learned from, and notes, a list, on
     why its errors may come out too small on the others."""
-    trained = [trained_on(member, table) for member in ensemble.members]
-    validated = [validated_on(member, table) for member in ensemble.members]
+    trained = [learned_from(member.run, member.config, table) for member in ensemble.members]
+    validated = [
+        are_films_of(member.run, member.config["data"], "val", table) for member in ensemble.members
+    ]
     fitted, chosen = fitted_to(ensemble, table, validated), np.any(validated, axis=0)
     notes = [
         note
@@ -36,8 +38,8 @@ def held_out(ensemble, table):
 
 
 def training_notes(member, table, trained):
-    """What throws doubt on the errors of a member on the films of a table, of which it was trained
-    on those of the mask `trained`, or on others of the same children."""
+    """Warnings that the errors of a member on the films of a table may be too small. `trained`: the
+    mask of films that it was trained on, or on others of the same children."""
     folder, data = member.run.folder, member.config["data"]
     its_own = fingerprint(table) in (data["val"]["fingerprint"], data["test"]["fingerprint"])
     listed, hashed = ((folder / name).exists() for name in (FILM_LISTS["train"], FILM_HASHES))
@@ -73,8 +75,8 @@ def training_notes(member, table, trained):
 
 
 def started_from_unknown_films(config):
-    """Whether a run started, at any remove, from one that had other films to train on, of which
-    there is no list."""
+    """Whether a run, or any run that it was started from, was started from one whose training films
+    are other ones, and are listed nowhere."""
     known, unknown = {config["data"]["train"]["fingerprint"]}, set()
     for run, start in starts_of(config):
         listed = known if run and lists_films(run) else unknown
@@ -88,33 +90,24 @@ def lists_films(run):
 
 
 def fitted_to(ensemble, table, validated):
-    """Which films `(n,)` of a table the corrections or the intervals of an ensemble were fitted to:
-    those of --calibrate, and those of `validated`, the masks of `validated_on` of its members."""
+    """Mask `(n,)` of the films of a table that the corrections or the intervals of an ensemble were
+    fitted to: those of --calibrate, and those of `validated`, for each member the mask of its
+    validation films."""
     named = ensemble.calibration["films"]
     fitted = np.zeros(len(table), bool)
     if named:
         films = pd.DataFrame(named)
         fitted = are_among(table, films) | of_same_patients(table, films)
     intervals = not named and ensemble.calibration["half_width"]
-    for member, films in zip(ensemble.members, validated, strict=True):
+    for member, of_member in zip(ensemble.members, validated, strict=True):
         if intervals or member.lines(ensemble.views):
-            fitted |= films
+            fitted |= of_member
     return fitted
 
 
-def validated_on(member, table):
-    """Which films `(n,)` of a table are validation films of a member, which chose its epoch."""
-    return are_films_of(member.run, member.config["data"], "val", table)
-
-
-def trained_on(member, table):
-    """Which films `(n,)` of a table a member was trained on."""
-    return learned_from(member.run, member.config, table)
-
-
 def learned_from(run, config, table):
-    """Which films `(n,)` of a table a run was trained on, or one that it started from, at any
-    remove; of a start whose folder is gone see `are_films_of`."""
+    """Mask `(n,)` of the films of a table that a run was trained on, or one that it started from,
+    at any remove; of a start whose folder is gone see `are_films_of`."""
     known = are_films_of(run, config["data"], "train", table)
     for start, then in starts_of(config):
         known = known | are_films_of(start, then["data"], "train", table)
@@ -131,8 +124,8 @@ def starts_of(config):
 
 
 def are_films_of(run, data, split, table, label=True):
-    """Which films `(n,)` of a table are films of a split of a run, see `are_among`, or show the
-    same children.
+    """Mask `(n,)` of the films of a table that are films of a split of a run, see `are_among`, or
+    show the same children.
 
     A run that was shipped has hashes in place of lists, which tell of id, sex and label together
     alone. One that has neither, or is None, is known by its `data`, of config.json: all films are

@@ -54,8 +54,8 @@ def hash_films(table):
 
 
 def are_among(table, films, label=True):
-    """Which films `(n,)` of a table are among others: by id, leading zeros aside, sex and label, or
-    without the label."""
+    """Mask `(n,)` of the rows of a table that are also among `films`: those of the same id, leading
+    zeros aside, the same sex and, unless `label` is False, the same bone age."""
     keys = LABELS if label else ["id", "sex"]
     one, other = (part.assign(id=part["id"].map(loose_name))[keys] for part in (table, films))
     both = one.merge(other.drop_duplicates(), how="left", indicator=True)
@@ -90,9 +90,9 @@ def count_patients(predictions):
 
 
 def of_same_patients(table, films):
-    """Which films `(n,)` of a table are of the children of others, where both tell the patients.
-    Two hospitals may have patients of one name: they are the same children where their sexes
-    agree."""
+    """Mask `(n,)` of the rows of a table whose patient also has a film among `films`, none where
+    either has no patients. Ids of two hospitals may be the same by chance: they count only if the
+    sexes of nearly all that are shared agree (SAME_PATIENTS)."""
     none = np.zeros(len(table), bool)
     if "patient" not in table or "patient" not in films:
         return none

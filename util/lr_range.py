@@ -21,6 +21,7 @@ from util.training import SMALLER_STEPS, choose_trainable, training_batches
 LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the first and the last step
 STEPS = 200
 WINDOW = 21  # steps over which the loss is smoothed
+RECENT = 11  # steps whose mean tells that the loss explodes
 EXPLODED = 3  # times the smallest mean of recent losses
 # Times the standard error of a window's mean that a fall must exceed: the lowest of up to 180
 # windows of noise is 5.2 below the first in 1 of 100 tests, and 6.3 in 1 of 1000 (simulated).
@@ -85,7 +86,7 @@ class LossOfSteps(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.values.append(float(logs["loss"]))
-        recent = np.mean(self.values[-WINDOW // 2 :])  # one batch says little
+        recent = np.mean(self.values[-RECENT:])  # one batch says little
         if len(self.values) >= WINDOW:
             self.lowest = min(self.lowest, recent)
         if not math.isfinite(recent) or recent > EXPLODED * self.lowest:
@@ -124,8 +125,8 @@ def falling_range(table):
 
 
 def passes(fallen, share):
-    """The step from which on `fallen` is never below a share: what it had passed before and lost
-    again was noise."""
+    """The first step from which `fallen` stays at or above a share: what it had passed before and
+    lost again was noise."""
     below = np.flatnonzero(fallen < share)
     return below[-1] + 1 if len(below) else 0
 

@@ -79,8 +79,9 @@ def bootstrap_interval(values, patients=None, least=-np.inf, seed=SEED):
     """95 % percentile interval of the mean of `values`: [low, high]; None for those of one child.
     No mean of such values can be below `least`.
 
-    Of few it would be too narrow: it is widened about the mean as Student's interval is against the
-    normal one (Hesterberg 2015, American Statistician 69:371). Of 100 values that is 2 %.
+    For few values the percentile interval is too narrow: it is widened by the ratio of Student's
+    quantile to the normal one (Hesterberg 2015, American Statistician 69:371). Of 100 values that
+    is 2 %.
     """
     from scipy.stats import norm, t
 
@@ -111,12 +112,6 @@ def evaluate_predictions(predictions, train_median=None):
     error, boneage = (predictions[c].to_numpy(float) for c in ("error", "boneage"))
     spread = np.sum((boneage - boneage.mean()) ** 2)
     varies = spread > 0 and predictions["predicted"].std(ddof=0) > 0
-    of_sex = {name: predictions["sex"] == sex for name, sex in SEXES.items()}
-    of_band = by_band(boneage)
-    of_both = {
-        sex: {band: films & of_age for band, of_age in of_band.items()}
-        for sex, films in of_sex.items()
-    }
     readings = {"readings": judge_readings(predictions)} if "reading" in predictions else {}
     return {
         **error_summary(predictions),
@@ -128,16 +123,17 @@ def evaluate_predictions(predictions, train_median=None):
         if varies
         else None,
         **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in WITHIN},
-        "by_sex": by_group(predictions, of_sex),
-        "by_age": by_group(predictions, of_band),
-        "by_sex_and_age": {sex: by_group(predictions, of) for sex, of in of_both.items()},
+        "by_sex": {sex: error_summary(films) for sex, films in by_sex(predictions).items()},
+        "by_age": by_age(predictions),
+        "by_sex_and_age": {sex: by_age(films) for sex, films in by_sex(predictions).items()},
         "baseline": baseline_error(predictions, train_median),
     }
 
 
-def by_group(predictions, groups):
-    """`error_summary` of the films `(n,)` of each group, by its name."""
-    return {name: error_summary(predictions[films]) for name, films in groups.items()}
+def by_age(predictions):
+    """`error_summary` of the films of each age band, by its name."""
+    bands = by_band(predictions["boneage"])
+    return {name: error_summary(predictions[inside]) for name, inside in bands.items()}
 
 
 def baseline_error(predictions, train_median):

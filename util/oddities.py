@@ -61,8 +61,9 @@ def film_notes(oddities, right):
 
 
 def summarise(oddities, right):
-    """What to say, in a list, of films of which some look odd; `right`: turned and inverted ones
-    were set right. Where nothing was done about them, a few are no reason to say it."""
+    """Notes on films that look turned, inverted or unlike a hand, a list. `right`: turned and
+    inverted ones were set right; where they were not, up to 1 % of the films are taken for false
+    alarms."""
     few = max(1, FEW_ODD * len(oddities.turned))
     notes = []
     for look, films, remedy, rule in (

@@ -63,10 +63,10 @@ def inputs_of(model, image, sex):
     return (image, sex) if len(model.inputs) == 2 else image
 
 
-def load_predictor(run, runtime, precision="f32", films=math.inf):
+def load_predictor(run, runtime, precision="f32", n_films=math.inf):
     """`predict(image, sex) -> months (N,)` of a run, by Keras or by an export of it; "auto" is what
-    is the quickest for so many films, see `load_quickest`."""
-    if runtime == "auto" and (predict := load_quickest(run.folder, films)):
+    is the quickest for `n_films`, see `load_quickest`."""
+    if runtime == "auto" and (predict := load_quickest(run.folder, n_films)):
         return predict
     if runtime in RUNTIMES:
         return load_runtime(runtime, check_export(run.folder, runtime, precision))

@@ -78,18 +78,17 @@ def read_canvases(paths, size, fit):
     results = [read_or_error(path) for path in paths]
     good = [i for i, result in enumerate(results) if not isinstance(result, RadiographError)]
     pairs = [results[i] for i in good]
-    looks = [odd.tolist() for odd in orientations([shrink(film) for _, film in pairs])]
+    turned, inverted = (part.tolist() for part in orientations([shrink(f) for _, f in pairs]))
     if fit == "hand":
-        right = [
-            [set_right(image, *look) for image in pair]
-            for pair, *look in zip(pairs, *looks, strict=True)
+        upright = [
+            (set_right(image, degrees, dark), set_right(film, degrees, dark))
+            for (image, film), degrees, dark in zip(pairs, turned, inverted, strict=True)
         ]
-        films = cut_to_hands(right)
+        films = cut_to_hands(upright)
     else:
         films = [(film, False, False) for _, film in pairs]
-    for i, (film, whole, unlike), turned, inverted in zip(good, films, *looks, strict=True):
-        image = to_canvas(film, size, fit)
-        results[i] = PreparedFilm(image, whole, turned, inverted, unlike)
+    for i, (film, whole, unlike), degrees, dark in zip(good, films, turned, inverted, strict=True):
+        results[i] = PreparedFilm(to_canvas(film, size, fit), whole, degrees, dark, unlike)
     return results
 
 

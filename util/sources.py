@@ -234,11 +234,7 @@ def read_sources(sources, csv, male_value):
     else:
         lent = [table for s in sources if s not in with_films for table in find_tables(s)]
         films = read_with_tables(with_films, lent, male_value)
-    # one folder may be a source beside its parent: a row needs its film in one of them
-    elsewhere = films["row"].isin(films.loc[films["path"] != "", "row"])
-    with_film = (films["path"] != "") & ~films.duplicated(["row", "path"])
-    without = (films["path"] == "") & ~(elsewhere | films.duplicated("row"))
-    films = films[with_film | without].reset_index(drop=True)
+    films = drop_repeated_rows(films)
     if films["given_split"].nunique() == 1:  # a name alone, such as "training", splits nothing
         films["given_split"] = ""
     check_given_splits(films)
@@ -251,6 +247,16 @@ def read_sources(sources, csv, male_value):
         )
     unlabelled = unlabelled_films([path for found in images for path in found], films)
     return usable, pd.concat([left_out, unlabelled], ignore_index=True)
+
+
+def drop_repeated_rows(films):
+    """Films without the rows that were read twice: a folder may be a source beside its parent, and
+    a row needs its film in one of them."""
+    has_film = films["path"] != ""
+    has_film_elsewhere = films["row"].isin(films.loc[has_film, "row"])
+    with_film = has_film & ~films.duplicated(["row", "path"])
+    without = ~has_film & ~has_film_elsewhere & ~films.duplicated("row")
+    return films[with_film | without].reset_index(drop=True)
 
 
 def unlabelled_films(images, films):

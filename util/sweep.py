@@ -80,9 +80,8 @@ def plan_run(folder, backbone, options, parse_training_args):
 
 
 def known_runs(folder, training):
-    """The runs of a sweep that were started, have failed, or are to do by its table, with their own
-    options; `training` are options that stand for those of a run that never began. UserError when
-    there is none."""
+    """The runs of a sweep that were started, have failed, or are "to do" in its summary.csv. A run
+    that never began gets the options `training`. UserError when there is none."""
     table = read_summary(folder)
     to_do = set(table["backbone"][table["status"] == "to do"])
     runs = []

@@ -16,9 +16,9 @@ EVIDENCE = {"done": f"{{}}/{METRICS}", "failed": FAILURE}
 
 
 def write_summary(folder, runs):
-    """Write summary.csv of all runs, beside those that it held before and that are still there, and
-    <backbone>_performance.json of the finished ones; returns the table, the smallest validation
-    error first: the least of many test errors is small by luck as well."""
+    """Write summary.csv, the smallest validation error first (the least of many test errors is
+    small by luck as well), and <backbone>_performance.json of each finished run; returns the table.
+    Rows of earlier commands stay while the files of their runs do."""
     folder.mkdir(parents=True, exist_ok=True)
     known, names = read_summary(folder), [run.backbone for run in runs]
     kept = [
@@ -28,7 +28,7 @@ def write_summary(folder, runs):
     rows = known[np.array(kept, bool) & ~known["backbone"].isin(names)].to_dict("records")
     for run in runs:
         metrics = run.metrics
-        rows.append(summarise(run, metrics))
+        rows.append(row_of_run(run, metrics))
         if metrics:
             more = {"metrics": metrics, "options": lasting_options(run.args)}
             write_json(folder / f"{run.backbone}_performance.json", rows[-1] | more)
@@ -54,7 +54,7 @@ def read_summary(folder):
     return rows.dropna(subset=["backbone"])
 
 
-def summarise(run, metrics):
+def row_of_run(run, metrics):
     """The row of a run: errors in months with their 95 % interval, size, speed and time. `metrics`
     is None for a run that isn't finished."""
     row = {"backbone": run.backbone, "model_type": run.args.model_type}

@@ -198,8 +198,9 @@ def clean_id(value):
 
 
 def ids_of(column):
-    """Ids of a column of ids, names or paths; of different paths with one name, of folder and name:
-    P000/IM0001.png is P000_IM0001. Of names that differ in their endings, with these: 1_png."""
+    """Ids from a column of ids, file names or paths. Where several paths share a file name, the
+    folder becomes part of the id (P000/IM0001.png: P000_IM0001); where several names differ in
+    their endings alone, so does the ending (1.png: 1_png)."""
     ids, paths = column.map(clean_id), clean_text(column).str.replace("\\", "/", regex=False)
     shared = paths.str.contains("/") & (paths.groupby(ids).transform("nunique") > 1)
     names = paths.str.strip("/").str.replace("/", "_")

@@ -49,7 +49,7 @@ def add_from_headers(films):
     """Fill in `sex` and `age_months` of films where the header of a DICOM file alone tells them,
     and add `child_note`, "" unless it tells another sex."""
     told = read_children(films["path"])
-    notes = "its DICOM header says " + told["sex"].map({0: "F", 1: "M"})
+    notes = "the DICOM header says " + told["sex"].map({0: "F", 1: "M"})
     return films.assign(
         sex=films["sex"].fillna(told["sex"]),
         age_months=films["age_months"].fillna(told["age"]),

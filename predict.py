@@ -56,7 +56,7 @@ def parse_args(argv=None):
         type=number(MONTHS[0], LAST_AGE[1]),
         metavar="MONTHS",
         help=f"age of the child when the films were taken, {KNOWN_AGES}: also say how far the bone age "
-        "is from it, in SDs of healthy children",
+        "is from it, in SDs of healthy children (default: that in the header of each DICOM film)",
     )
     parser.add_argument(
         "--csv",
@@ -103,11 +103,11 @@ def split_runs(names):
 def check_together(parser, args):
     """Refuse options that don't go together."""
     if not args.images:
-        parser.error("no IMAGE: name a film, or a folder of films")
+        others = [name for name in (args.model or [])[1:] if not holds_run(name)]
+        missing = f"neither a run nor a film ({others[0]})" if others else "no IMAGE"
+        parser.error(f"{missing}: name a film, or a folder of films")
     if args.csv and (args.sex or args.age_months is not None):
         parser.error("give --csv, or --sex and --age_months, not both")
-    if args.age_months is not None and not args.sex:
-        parser.error("--age_months has no effect without --sex")
     if args.sex == "F" and (args.age_months or 0) > LAST_AGE[0]:
         parser.error(f"--age_months: the SDs of girls end at {LAST_AGE[0]} months")
     if args.male_value is not None and not args.csv:

@@ -19,10 +19,10 @@ import pandas as pd
 from util.augmentation import augment_labels
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
-from util.film_files import count_reasons, list_films, split_usable
+from util.film_files import count_reasons, list_films, match_films, split_usable
 from util.headers import match_labels
 from util.pixel_cache import Pixels, read_pixels
-from util.tables import read_table
+from util.tables import read_labels, read_table
 
 ORDER, AUGMENT, FEATURES = 0, 1, 2  # purposes of random streams
 
@@ -106,11 +106,16 @@ def keep_copies(copies, plain, folder):
     return replace(copies.keep(known), left_out=left_out)
 
 
-def read_labelled_folder(table, folder, male_value=None):
-    """Join a table of labels with the films of a folder. Returns (usable, left_out)."""
+def read_labelled_folder(table, folder, male_value=None, headers=False):
+    """Join a table of labels with the films of a folder; with `headers`, those of DICOM films give
+    sexes that the table does not. Returns (usable, left_out)."""
     if not Path(folder).is_dir():
         raise UserError(f"no image folder ({folder}). Check the path.")
-    labels = match_labels(read_table(table), table, list_films(folder), male_value)
+    films = list_films(folder)
+    if headers:
+        labels = match_labels(read_table(table), table, films, male_value)
+    else:
+        labels = match_films(read_labels(table, male_value), films)
     usable, left_out = split_usable(labels)
     if usable.empty:
         raise UserError(

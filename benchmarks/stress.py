@@ -123,7 +123,7 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     ensemble = open_ensemble([args.run], args.use_tta, args.tta_steps)
-    films, _ = read_labelled_folder(args.csv, args.images, args.male_value)
+    films, _ = read_labelled_folder(args.csv, args.images, args.male_value, headers=True)
     readable = [not isinstance(read_or_error(path), RadiographError) for path in films["path"]]
     films = films[readable].reset_index(drop=True)
     if films.empty:

@@ -24,6 +24,7 @@ import import_data  # noqa: E402
 import predict  # noqa: E402
 from clahe.enhance import enhance_folder  # noqa: E402
 from preprocessing import read_labelled_folder  # noqa: E402
+from util.errors import UserError  # noqa: E402
 from util.film_ages import predict_ages  # noqa: E402
 from util.film_files import list_films  # noqa: E402
 from util.headers import read_child  # noqa: E402
@@ -273,6 +274,12 @@ BORN = {"PatientBirthDate": "20100115", "StudyDate": "20200715"}  # 10 y 6 mo
         ({"PatientSex": "O", "PatientAge": "030M"}, (np.nan, 30)),
         ({"PatientSex": "", "PatientAge": "052W"}, (np.nan, 12)),
         ({"PatientAge": "010Y"}, (np.nan, np.nan)),  # up to a year off
+        (BORN | {"PatientAge": "010Y"}, (np.nan, 126)),
+        (BORN | {"PatientAge": "012Y"}, (np.nan, np.nan)),  # which is right?
+        (BORN | {"PatientAge": "030M"}, (np.nan, 30)),
+        ({"PatientBirthDate": "2010.01.15", "StudyDate": "2020.07.15"}, (np.nan, 126)),
+        (BORN | {"PatientBirthDate": "201001"}, (np.nan, np.nan)),
+        (BORN | {"PatientBirthDate": "20100101"}, (np.nan, np.nan)),  # the year alone
         ({"PatientBirthDate": "20200115", "StudyDate": "20100115"}, (np.nan, np.nan)),
         ({"PatientBirthDate": "unknown", "StudyDate": "", "PatientAge": "old"}, (np.nan, np.nan)),
     ],
@@ -305,9 +312,7 @@ def test_sex_and_age_of_predictions_may_come_from_the_header(tmp_path, inside):
     assert told == [["a.dcm", "F"], ["b.dcm", "M"]]
     assert " SD (" in process.stdout
     assert " at 10 y 6 mo" in process.stdout
-    assert (
-        f"error: no sex in a DICOM header: add --sex or --csv ({films / 'c.dcm'})" in process.stderr
-    )
+    assert f"error: no sex: add --sex or --csv ({films / 'c.dcm'})" in process.stderr
     ages = pd.read_csv(tmp_path / "ages.csv")
     assert ages["age_months"].round().tolist() == pytest.approx([126, np.nan, np.nan], nan_ok=True)
     # what is told counts before the header, which is not passed over in silence
@@ -328,6 +333,24 @@ def test_films_whose_header_tells_no_sex_still_need_it(tmp_path, inside):
     check_error_line(process, "needs the sex", "Add --sex F or M")
 
 
+def test_a_table_of_children_that_a_header_completes_is_not_passed_over_in_silence(
+    tmp_path, inside
+):
+    for name in ("a", "b", "c"):
+        write_dicom(tmp_path / f"{name}.dcm", values_of_12_bits(), PatientSex="F")
+    (tmp_path / "two.csv").write_text("id,sex\na,M\na,F\nb,x\n")
+    films = sorted(tmp_path.glob("*.dcm"))
+    process = inside("predict.py", *films, "--csv", tmp_path / "two.csv", "--tta_steps", "1")
+    assert [line.split()[1] for line in process.stdout.splitlines()] == ["F", "F", "F"]
+    for reason in ("two sexes in", "which says x", "no row for it in"):
+        assert reason in process.stderr
+    assert process.stderr.count("the sex is that of its DICOM header") == 3
+    # ages alone are a table, too
+    (tmp_path / "ages.csv").write_text("id,age_months\na,100\n")
+    process = inside("predict.py", films[0], "--csv", tmp_path / "ages.csv", "--tta_steps", "1")
+    assert " at 8 y 4 mo" in process.stdout
+
+
 def test_a_table_without_sexes_is_enough_where_headers_tell_them(tmp_path, inside):
     source, data_dir = tmp_path / "films", tmp_path / "Data"
     source.mkdir()
@@ -340,22 +363,31 @@ def test_a_table_without_sexes_is_enough_where_headers_tell_them(tmp_path, insid
     placed = pd.concat(map(pd.read_csv, data_dir.glob("df_*.csv")))
     assert sorted(placed["id"]) == list(range(20))
     assert (placed["sex"] == 1 - placed["id"] % 2).all()
-    # one row tells another sex: that counts, and is said
-    table["sex"] = ["F", *19 * [""]]
-    table.to_csv(source / "labels.csv", index=False)
-    usable, left_out = read_labelled_folder(source / "labels.csv", source)
-    assert usable["sex"].tolist() == [0, *9 * [0, 1], 0]
-    assert left_out.empty
+    # beside a table that has the sexes, one without is none, as among other films
+    table.assign(sex="F").to_csv(source / "more.csv", index=False)
+    process = inside("import_data.py", "--source", source, "--data_dir", tmp_path / "again")
+    assert process.returncode == 0, process.stderr
+    placed = pd.concat(map(pd.read_csv, (tmp_path / "again").glob("df_*.csv")))
+    assert (placed["sex"] == 0).all()
+
+
+def test_films_without_any_sex_are_one_line(tmp_path, monkeypatch):
+    write_dicom(tmp_path / "1.dcm", values_of_12_bits())
+    (tmp_path / "labels.csv").write_text("id,boneage\n1,60\n")
+    with pytest.raises(UserError, match="no column for sex, and no DICOM header gives one"):
+        read_labelled_folder(tmp_path / "labels.csv", tmp_path, headers=True)
+    with pytest.raises(UserError, match="no column for sex among id, boneage"):
+        read_labelled_folder(tmp_path / "labels.csv", tmp_path)
 
 
 def test_a_header_that_tells_another_sex_than_the_table_is_noted(tmp_path, capsys):
     for number in range(3):
         write_dicom(tmp_path / f"{number}.dcm", values_of_12_bits(), PatientSex="M")
     (tmp_path / "labels.csv").write_text("id,boneage,sex\n0,60,M\n1,60,F\n2,60,\n")
-    usable, _ = read_labelled_folder(tmp_path / "labels.csv", tmp_path)
+    usable, _ = read_labelled_folder(tmp_path / "labels.csv", tmp_path, headers=True)
     assert usable["sex"].tolist() == [1, 0, 1]
     note = capsys.readouterr().err
-    assert "DICOM headers tell another sex" in note
+    assert "DICOM headers give another sex" in note
     assert "1 films, such as 1:" in note
 
 

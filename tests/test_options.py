@@ -19,6 +19,7 @@ from util.phases import plan_phases
 from util.presets import PRESETS
 from util.runs import open_run
 from util.training import choose_trainable, training_batches
+from util.tta import views_to_evaluate
 
 TINY = ("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "4")
 FINE = ("--fine_tune",)
@@ -179,6 +180,11 @@ def test_a_preset_sets_all_of_its_options(name):
     args = vars(train_advanced_streamlined.parse_args(["--preset", name]))
     options = PRESETS[name].options
     assert {option: args[option] for option in options} == options
+
+
+def test_one_view_turns_the_views_of_a_preset_off():
+    args = train_advanced_streamlined.parse_args(["--preset", "cpu", "--tta_steps", "1"])
+    assert views_to_evaluate(vars(args)) == [1]
 
 
 def test_a_typed_option_overrides_the_preset():

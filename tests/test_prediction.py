@@ -138,10 +138,7 @@ def test_the_age_of_the_child_is_read_from_the_table_or_typed(
     assert ages.loc[2, ["age_months", "sd_score"]].isna().all()
     lines = process.stdout.splitlines()
     ends = [(ages[end][0] - 100) / (9.10 - 0.10 / 3) for end in ("low", "high")]
-    told = f"{scores[0]:+.1f} SD ({ends[0]:+.1f} to {ends[1]:+.1f}) at 8 y 4 mo"
-    assert lines[0].endswith(
-        told if np.isfinite(ends).all() else f"{scores[0]:+.1f} SD at 8 y 4 mo"
-    )
+    assert lines[0].endswith(f"{scores[0]:+.1f} SD ({ends[0]:+.1f} to {ends[1]:+.1f}) at 8 y 4 mo")
     assert "SD" not in lines[2]
     typed = inside("predict.py", films[1], *words[:2], "--sex", "F", "--age_months", "60")
     assert typed.stdout.splitlines() == [lines[1]]
@@ -176,7 +173,8 @@ def test_mistakes_of_predict_are_one_line_each(trained, odd_films, inside, tmp_p
         (["--model", run, "--sex", "F"], ["no IMAGE: name a film"]),
         (["--model", run, tmp_path / "none.png", film], ["no trained run", "none.png"]),
         ([film, "--model", f"{run}s", "--sex", "F"], ["no trained run", f"Runs nearby: {run}."]),
-        ([film, "--model", run, "--age_months", "90"], ["no effect without --sex"]),
+        ([film, "--model", run, "--age_months", "90"], ["--sex F or M"]),
+        (["--model", run, tmp_path / "typo.png"], ["neither a run nor a film", "typo.png"]),
         ([film, "--sex", "F", "--age_months", "200"], ["girls end at 192 months"]),
     ]
     for words, expected in cases:

@@ -120,10 +120,11 @@ def test_every_known_header_gives_the_same_labels(read, text):
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_files_of_spreadsheets_are_read(read, encoding, separator):
+def test_files_of_spreadsheets_are_read(read, encoding, separator, capsys):
     text = "Image ID,male,Bone Age (months)\nMüller,FALSE,180\n".replace(",", separator)
     labels = read(text, encoding)
     assert labels[["id", "sex", "boneage"]].values.tolist() == [["Müller", 0, 180]]
+    assert ("read as Windows' Western letters" in capsys.readouterr().err) == (encoding == "cp1252")
 
 
 def test_fields_beyond_the_header_are_no_table_unless_blank(read):
@@ -483,6 +484,11 @@ def test_one_film_never_belongs_to_two_rows(films):
 def test_one_name_in_two_folders_is_told_apart_by_the_path(films):
     labels = labels_of("1", "2", filename=["a/film.png", "b/film.png"])
     assert found(labels, films("a/film.png", "b/film.png")) == ["a/film.png", "b/film.png"]
+
+
+def test_the_name_of_a_folder_is_that_of_a_film(films):
+    labels = labels_of("1", "2", filename=["P1/", "elsewhere/P2/"])
+    assert found(labels, films("P1.png", "P2/film.png")) == ["P1.png", ""]
 
 
 def test_a_dot_in_a_name_without_ending_is_part_of_it(films):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from util.dicom import is_dicom_file
 from util.errors import UserError
 from util.film_files import SEVERAL, find_films
 from util.headers import differ, read_children
@@ -36,11 +37,17 @@ def add_children(films, args, needs_sex):
     else:
         sex = float(args.sex == "M") if args.sex else np.nan
         age = np.nan if args.age_months is None else args.age_months
-        problem = "no sex in a DICOM header: add --sex or --csv"
-    films = add_from_headers(films.assign(sex=sex, age_months=age, problem=problem))
-    if needs_sex and not args.csv and films["sex"].isna().all():
+        problem = "no sex: add --sex or --csv"
+    told = films.assign(sex=sex, age_months=age, problem=problem)
+    films = add_from_headers(told)
+    if args.csv:  # what is wrong with a table is not passed over in silence
+        by_header = told["sex"].isna() & films["sex"].notna()
+        notes = films["problem"] + ": the sex is that of its DICOM header"
+        films["child_note"] = films["child_note"].mask(by_header, notes)
+    elif films["sex"].isna().all() and (needs_sex or args.age_months is not None):
+        what = "this model needs" if needs_sex else "--age_months has no effect without"
         raise UserError(
-            f"this model needs the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
+            f"{what} the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
         )
     return films
 
@@ -67,8 +74,10 @@ def look_up_children(paths, csv, male_value):
     """What a table says of the child on each film: a list of sex (1 = male, NaN unknown), age
     (months, NaN unknown), and why there is no sex."""
     table = read_table(csv)
-    labels = labels_of(table, csv, male_value, need=("sex",))
-    labels["sex_text"] = clean_text(table[find_columns(table, "sex")[0]])
+    columns = find_columns(table, "sex")
+    need = ("sex",) if columns or not any(map(is_dicom_file, paths)) else ()
+    labels = labels_of(table, csv, male_value, need)
+    labels["sex_text"] = clean_text(table[columns[0]]) if columns else ""
     for note in unread_ages(table, labels["age"], csv):
         print(f"note: {note}", file=sys.stderr)
     rows_of, unclear, alone = defaultdict(list), set(), []

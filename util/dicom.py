@@ -12,9 +12,6 @@ from util.errors import first_line
 
 INSTALL = "pip install pydicom python-gdcm"  # the second for compressed films
 
-# of odd files, for which there is nothing to do; at once, as several threads read
-warnings.filterwarnings("ignore", module=r"pydicom|util\.(dicom|headers)")
-
 # elements that say nothing where they are blank
 BLANK = [
     "RescaleSlope",
@@ -38,7 +35,7 @@ def is_dicom_file(path):
     try:
         with Path(path).open("rb") as file:
             return is_dicom(file.read(132))
-    except OSError:
+    except (OSError, ValueError):  # the second of a name that none can have
         return False
 
 
@@ -74,12 +71,15 @@ def decode_dicom(data):
 
 
 def import_pydicom():
-    """The package pydicom; NotInstalled where it, or its third version, is not."""
+    """The package pydicom, without its warnings of odd files, for which there is nothing to do.
+    NotInstalled where it, or its third version, is not."""
     try:
         import pydicom
         import pydicom.pixels  # noqa: F401  since version 3
     except ImportError:
         raise NotInstalled(f"DICOM needs pydicom 3: {INSTALL}") from None
+    # several threads read, so for all of them
+    warnings.filterwarnings("ignore", module=r"pydicom|util\.(dicom|headers)")
     return pydicom
 
 

@@ -137,7 +137,7 @@ def read_films_to_evaluate(ensemble, compared, args):
     """Read the films that the options name for one of the ensembles that are `compared`. Returns
     ({canvas: Films}, name of the set)."""
     if csv := args.csv or args.calibrate:
-        usable, left_out = read_labelled_folder(csv, args.images, args.male_value)
+        usable, left_out = read_labelled_folder(csv, args.images, args.male_value, headers=True)
         return {
             canvas: read_films(usable, left_out, *canvas, args.cache_dir)
             for canvas in ensemble.canvases

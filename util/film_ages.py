@@ -182,8 +182,8 @@ def format_film(film):
 
 
 def format_score(film):
-    """The SD score of a film, and what it is at the ends of the interval: "+1.8 SD (+0.6 to
-    +3.0)"."""
+    """The SD score of a film, and what it is at the ends of the interval: "+1.8 SD (+0.5 to
+    +3.1)"."""
     text = f"{film.sd_score:+.1f} SD"
     if pd.isna(film.low):
         return text

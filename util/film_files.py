@@ -110,7 +110,7 @@ def match_paths(names, index):
 
 
 def trim_path(filename):
-    return filename.removeprefix("./").lstrip("/")
+    return filename.removeprefix("./").strip("/")
 
 
 def group(films, key):

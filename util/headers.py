@@ -1,23 +1,24 @@
 """The child on a film, as the header of a DICOM file tells it."""
 
+import re
 import sys
-from pathlib import Path
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from util.dicom import import_pydicom, is_dicom_file
+from util.dicom import INSTALL, import_pydicom, is_dicom_file
 from util.film_files import match_films
-from util.image_kinds import ENDINGS, IMAGE_ENDINGS
 from util.parallel import map_films
-from util.tables import MAX_MONTHS, NoLabels, labels_of
+from util.tables import MAX_MONTHS, NoLabels, find_columns, labels_of
 
-OTHER_ENDINGS = set(IMAGE_ENDINGS) - set(ENDINGS["DICOM"])
 ELEMENTS = ["PatientSex", "PatientBirthDate", "PatientAge", "AcquisitionDate", "StudyDate"]
 SEXES = {"M": 1.0, "F": 0.0}  # of PatientSex; O, other, is neither
 MONTH = 365.25 / 12  # days
-UNITS = {"D": 1 / MONTH, "W": 7 / MONTH, "M": 1.0}  # of PatientAge, in months
+AGE = re.compile(r"(\d{3})([DWMY])")  # PatientAge, such as 018M (DICOM PS3.5, 6.2, AS)
+UNITS = {"D": 1 / MONTH, "W": 7 / MONTH, "M": 1, "Y": 12}  # months
+YEAR_ALONE = "0101"  # the birthday of films of which no more than the year shall be known
 
 
 class Child(NamedTuple):
@@ -27,21 +28,23 @@ class Child(NamedTuple):
     age: float = np.nan
 
 
-def match_labels(table, path, films, male_value=None):
+def match_labels(table, path, films, male_value=None, need_sex=False):
     """The labels of a table, which `read_table` read from `path`, with their films among `films`,
-    see `match_films`. Where films are DICOM the column of the sex may be missing: their headers
-    tell what the table does not. Prints how many tell another sex."""
-    try:
-        labels = labels_of(table, path, male_value)
-    except NoLabels:
-        if not any(map(is_dicom_file, films)):
-            raise
-        labels = labels_of(table, path, male_value, need=("boneage",))
-    labels = match_films(labels, films)
+    see `match_films`. Headers of DICOM films give the sex where the table does not, and it needs no
+    column for it, unless `need_sex`, if they give any. Prints how many give another sex than the
+    table."""
+    need_sex = need_sex or bool(find_columns(table, "sex")) or not any(map(is_dicom_file, films))
+    need = ("sex", "boneage") if need_sex else ("boneage",)
+    labels = match_films(labels_of(table, path, male_value, need), films)
     told = read_children(labels["path"])["sex"]
+    if not need_sex and told.isna().all():
+        missing = "" if find_spec("pydicom") else f", or {INSTALL} to read them"
+        raise NoLabels(
+            f"no column for sex, and no DICOM header gives one ({path}). Add the column{missing}."
+        )
     if len(others := labels["id"][differ(labels["sex"], told)]):
         print(
-            f"note: DICOM headers tell another sex than {path} for {len(others)} films, such as "
+            f"note: DICOM headers give another sex than {path} for {len(others)} films, such as "
             f"{others.iloc[0]}: that of the table is taken",
             file=sys.stderr,
         )
@@ -55,13 +58,9 @@ def differ(sex, other):
 
 def read_children(paths):
     """The children on films, as far as the headers of DICOM files tell them: a frame of `sex` and
-    `age`, with the index of the column `paths`, "" in it being no film. What can't be read tells
-    nothing."""
-    children = pd.DataFrame(np.nan, paths.index, Child._fields)
-    films = paths[[Path(path).suffix.lower() not in OTHER_ENDINGS for path in paths]]
-    if len(films):
-        children.loc[films.index] = map_films(read_child, films, "headers")
-    return children
+    `age`, with the index of the column `paths`. What can't be read tells nothing."""
+    children = map_films(read_child, paths, "headers")
+    return pd.DataFrame(children, paths.index, Child._fields, dtype=float)
 
 
 def read_child(path):
@@ -77,19 +76,26 @@ def read_child(path):
 
 
 def age_in(header):
-    """The age in months when the film was taken: by the date of birth, otherwise by PatientAge
-    (DICOM PS3.5, 6.2, AS), unless that is in whole years, which are up to a year off. NaN where
-    neither tells it, or what they tell is no age of a child."""
-    born, taken = day_in(header, "PatientBirthDate"), day_in(header, "AcquisitionDate")
-    if pd.isna(taken):
-        taken = day_in(header, "StudyDate")
-    months = (taken - born).days / MONTH
-    if pd.isna(months):
-        text = str(header.get("PatientAge", ""))
-        months = float(text[:3]) * UNITS.get(text[3:], np.nan) if text[:3].isdigit() else np.nan
-    return round(months, 1) if 0 <= months <= MAX_MONTHS else np.nan
+    """The age in months when the film was taken, by the dates of birth and of the film where
+    PatientAge does not contradict them, otherwise by PatientAge, unless that is in whole years,
+    which are up to a year off. NaN where neither tells it, or what they tell is no age of a
+    child."""
+    taken = day_in(header, "AcquisitionDate")
+    taken = day_in(header, "StudyDate") if pd.isna(taken) else taken
+    months = (taken - day_in(header, "PatientBirthDate")).days / MONTH
+    if told := AGE.fullmatch(str(header.get("PatientAge")).strip()):
+        unit = UNITS[told[2]]
+        least = int(told[1]) * unit
+        if not least - 1 <= months <= least + unit + 1:  # nor where there are no dates
+            months = np.nan if told[2] == "Y" else least
+    return round(months, 1) if 0 < months <= MAX_MONTHS else np.nan
 
 
 def day_in(header, name):
-    """The day that an element tells, NaT where it tells none."""
-    return pd.to_datetime(str(header.get(name, "")), format="%Y%m%d", errors="coerce")
+    """The day of an element, NaT where there is none."""
+    text = str(header.get(name)).replace(".", "")  # as in 2010.01.15, an old form
+    if not re.fullmatch(r"\d{8}", text) or (
+        name == "PatientBirthDate" and text.endswith(YEAR_ALONE)
+    ):
+        return pd.NaT
+    return pd.to_datetime(text, format="%Y%m%d", errors="coerce")

@@ -57,10 +57,10 @@ def check_same_options(started, now):
 
 
 def changed_options(started, now):
-    """The options that decide a result and are not what they were when a run was started, as text,
-    "" when all are. An option that has been added since was at its default; one that has
-    been removed since counts if it was on. A preset doesn't count, as all that it sets does, nor
-    does a path where nothing is any more."""
+    """The options that decide a result and have changed since a run was started, as text; "" if
+    none has. An option that was added since was at its default; one that was removed since counts
+    if it was on. A preset doesn't count, as all that it sets does, nor does a path where nothing is
+    any more."""
     from util.options import training_parser  # which loads much that only commands need
 
     defaults = vars(training_parser(None, enhancements=True).parse_args([]))

@@ -111,7 +111,7 @@ def find_tables(source):
     return [*inside, *beside.values()]
 
 
-def read_labelled_films(sources, tables, male_value, table_first=True):
+def read_labelled_films(sources, tables, male_value, need_sex, table_first=True):
     """Read the labelled films of sources that have these tables in common: the frame of
     `match_films`, with `given_split`, the one that names tell ("train", "val", "test"), "" when
     they tell none, and `row`, the table and the line in it.
@@ -123,7 +123,8 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
     UserError for a file that is no table, and for two tables of one split.
     """
     source_of = {str(path): source for source in sources for path in list_films(source.folder)}
-    labelled = tables_with_labels(sources, tables, list(map(Path, source_of)), male_value)
+    images = [Path(path) for path in source_of]
+    labelled = tables_with_labels(sources, tables, images, male_value, need_sex)
     splits = [given_split(table, sources[0], table_first) for table in labelled]
     if len(set(splits)) < len(splits):
         names = ", ".join(as_named(table, sources) for table in labelled)
@@ -145,13 +146,13 @@ def read_labelled_films(sources, tables, male_value, table_first=True):
     return films
 
 
-def tables_with_labels(sources, tables, images, male_value):
-    """{path: labels with their films among `images`} of those tables that hold labels; NoLabels
-    when none does."""
+def tables_with_labels(sources, tables, images, male_value, need_sex):
+    """{path: labels with their films among `images`, see `match_labels`} of those tables that hold
+    labels; NoLabels when none does."""
     labelled, problems = {}, []
     for table in tables:
         try:
-            labelled[table] = match_labels(read_table(table), table, images, male_value)
+            labelled[table] = match_labels(read_table(table), table, images, male_value, need_sex)
         except NoLabels as error:
             problems.append(error)
         except NoTable as error:
@@ -196,19 +197,19 @@ def as_named(words, sources):
     return words
 
 
-def read_with_tables(sources, lent, male_value):
+def read_with_tables(sources, lent, male_value, need_sex):
     """Read each source with the tables found in it. Those without a table of labels are read with
     `lent`, the tables of sources that hold no films."""
     parts, borrowers, problem = [], [], None
     for source in sources:
         try:
-            parts.append(read_labelled_films([source], find_tables(source), male_value))
+            parts.append(read_labelled_films([source], find_tables(source), male_value, need_sex))
         except NoLabels as error:
             borrowers.append(source)
             problem = problem or error
     if borrowers:
         try:
-            parts.append(read_labelled_films(borrowers, lent, male_value, len(lent) > 1))
+            parts.append(read_labelled_films(borrowers, lent, male_value, need_sex, len(lent) > 1))
         except NoLabels:
             raise problem from None
     return pd.concat(parts, ignore_index=True)
@@ -229,11 +230,17 @@ def read_sources(sources, csv, male_value):
     """
     images = [list_films(s.folder) for s in sources]
     with_films = [s for s, found in zip(sources, images, strict=True) if found] or sources
-    if csv:
-        films = read_labelled_films(with_films, [Path(csv)], male_value, table_first=False)
-    else:
-        lent = [table for s in sources if s not in with_films for table in find_tables(s)]
-        films = read_with_tables(with_films, lent, male_value)
+    lent = [table for s in sources if s not in with_films for table in find_tables(s)]
+
+    def read(need_sex):
+        if csv:
+            return read_labelled_films(with_films, [Path(csv)], male_value, need_sex, False)
+        return read_with_tables(with_films, lent, male_value, need_sex)
+
+    try:
+        films = read(need_sex=True)
+    except NoLabels:  # no table has the sexes: DICOM headers may
+        films = read(need_sex=False)
     films = drop_repeated_rows(films)
     if films["given_split"].nunique() == 1:  # a name alone, such as "training", splits nothing
         films["given_split"] = ""

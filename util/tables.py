@@ -5,6 +5,7 @@ Inside the project sex is 1 = male, 0 = female, NaN = unknown, and boneage is in
 
 import csv
 import io
+import sys
 import warnings
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def read_table(path):
     if not path.is_file():
         raise UserError(f"no such table ({path}). Check the path.")
     try:
-        text = decode_text(path.read_bytes())
+        text = decode_text(path.read_bytes(), path)
         if text.lower().startswith("sep="):
             # a word to Excel; an empty line in its place keeps the numbers of the others
             text = "\n" + text.partition("\n")[2]
@@ -162,8 +163,9 @@ def count_gaps(table):
     return gaps.rename_axis("column").reset_index()
 
 
-def decode_text(data):
-    """Text of a file as spreadsheets save it; ValueError when it is none."""
+def decode_text(data, path):
+    """Text of a file as spreadsheets save it, with a note where its letters are a guess; ValueError
+    when it is none."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16")
     if data.startswith(EXCEL):
@@ -172,6 +174,7 @@ def decode_text(data):
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:  # as Excel writes "CSV" in Western Europe and America
         text = data.decode("cp1252")
+        print(f"note: not in UTF-8, read as Windows' Western letters ({path})", file=sys.stderr)
     if "\0" in text:
         raise ValueError("it holds binary data")
     return text

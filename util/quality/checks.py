@@ -19,9 +19,8 @@ from hand_crop.orientation import orientations
 from util.data_folder import SPLITS, check_data_dir, split_folder
 from util.errors import UserError
 from util.files import printable
-from util.film_files import NO_FILE, SEVERAL, list_films, split_usable
+from util.film_files import NO_FILE, SEVERAL, list_films, match_films, split_usable
 from util.growth import ADULT_MONTHS
-from util.headers import match_labels
 from util.identity import film_keys, loose_name, patient_keys
 from util.image_kinds import image_kind
 from util.parallel import map_films
@@ -46,6 +45,7 @@ from util.tables import (
     clean_text,
     count_gaps,
     find_columns,
+    labels_of,
     look_like_years,
     read_table,
 )
@@ -226,9 +226,8 @@ def read_split(data_dir, split, male_value):
     """Read one split: its rows with their films, its columns, and its films without a row."""
     csv, folder = data_dir / SPLITS[split].table, split_folder(data_dir, split).resolve()
     table, films = read_table(csv), list_films(folder)
-    rows = match_labels(table, csv, films, male_value)
-    boneage, sexes = find_columns(table, "boneage")[0], find_columns(table, "sex")
-    sex = table[sexes[0]] if sexes else pd.Series("", table.index)  # told by DICOM headers then
+    rows = match_films(labels_of(table, csv, male_value), films)
+    boneage, sex = (find_columns(table, name)[0] for name in ("boneage", "sex"))
 
     def shorten(path):
         return printable(f"{SPLITS[split].folder}/{path.removeprefix(f'{folder}/')}")
@@ -238,7 +237,7 @@ def read_split(data_dir, split, male_value):
         row=rows.index,
         file=rows["path"].map(shorten).where(rows["path"] != "", rows["filename"]),
         age_text=clean_text(table[boneage]),
-        sex_text=clean_text(sex).replace("", "nothing"),
+        sex_text=clean_text(table[sex]).replace("", "nothing"),
     )
     loose = sorted(set(map(str, films)) - set(rows["path"]))
     unlabelled = pd.DataFrame({"split": split, "file": [shorten(path) for path in loose]})

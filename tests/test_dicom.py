@@ -371,7 +371,7 @@ def test_a_table_without_sexes_is_enough_where_headers_tell_them(tmp_path, insid
     assert (placed["sex"] == 0).all()
 
 
-def test_films_without_any_sex_are_one_line(tmp_path, monkeypatch):
+def test_films_without_any_sex_are_one_line(tmp_path):
     write_dicom(tmp_path / "1.dcm", values_of_12_bits())
     (tmp_path / "labels.csv").write_text("id,boneage\n1,60\n")
     with pytest.raises(UserError, match="no column for sex, and no DICOM header gives one"):

@@ -320,32 +320,14 @@ def test_the_baseline_does_not_offer_what_it_ignores(refusal):
         ("--shard 0/2", "0/2 is no share"),
         ("--shard two", "invalid share"),
         ("--summarise --dry_run", "--dry_run has no effect with --summarise"),
-    ],
-)
-def test_a_sweep_over_machines_refuses_what_has_no_effect(words, error, refusal):
-    assert error in refusal(run_all_backbones, *words.split())
-
-
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
         ("--backbone xception", "is chosen by the sweep"),
         ("--run_name x", "is chosen by the sweep"),
         ("--resume", "is not needed"),
-    ],
-)
-def test_a_sweep_names_its_runs_itself(words, reason, refusal):
-    assert reason in refusal(run_all_backbones, *words.split())
-
-
-@pytest.mark.parametrize(
-    ("words", "error"),
-    [
         ("--folds 5", "--folds is not for a sweep"),
         ("--show", "--show is not for a sweep, which would wait for you"),
     ],
 )
-def test_what_a_sweep_does_not_pass_on(words, error, refusal):
+def test_what_a_sweep_refuses(words, error, refusal):
     assert error in refusal(run_all_backbones, *words.split())
 
 

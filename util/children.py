@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from util.dicom import is_dicom_file
 from util.errors import UserError
 from util.film_files import SEVERAL, find_films
-from util.headers import differ, read_children
+from util.headers import differ, needs_column, read_children
 from util.tables import (
     NUMBERS,
     WORDS,
@@ -74,9 +73,8 @@ def look_up_children(paths, csv, male_value):
     """What a table says of the child on each film: a list of sex (1 = male, NaN unknown), age
     (months, NaN unknown), and why there is no sex."""
     table = read_table(csv)
+    labels = labels_of(table, csv, male_value, ("sex",) if needs_column(table, paths) else ())
     columns = find_columns(table, "sex")
-    need = ("sex",) if columns or not any(map(is_dicom_file, paths)) else ()
-    labels = labels_of(table, csv, male_value, need)
     labels["sex_text"] = clean_text(table[columns[0]]) if columns else ""
     for note in unread_ages(table, labels["age"], csv):
         print(f"note: {note}", file=sys.stderr)

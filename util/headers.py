@@ -33,7 +33,7 @@ def match_labels(table, path, films, male_value=None, need_sex=False):
     see `match_films`. Headers of DICOM films give the sex where the table does not, and it needs no
     column for it, unless `need_sex`, if they give any. Prints how many give another sex than the
     table."""
-    need_sex = need_sex or bool(find_columns(table, "sex")) or not any(map(is_dicom_file, films))
+    need_sex = need_sex or needs_column(table, films)
     need = ("sex", "boneage") if need_sex else ("boneage",)
     labels = match_films(labels_of(table, path, male_value, need), films)
     told = read_children(labels["path"])["sex"]
@@ -49,6 +49,12 @@ def match_labels(table, path, films, male_value=None, need_sex=False):
             file=sys.stderr,
         )
     return labels.assign(sex=labels["sex"].fillna(told))
+
+
+def needs_column(table, films):
+    """Whether the sexes must come from a table: it has a column for them, or none of the `films` (a
+    list of paths) is DICOM, whose header may give it."""
+    return bool(find_columns(table, "sex")) or not any(map(is_dicom_file, films))
 
 
 def differ(sex, other):

@@ -135,6 +135,11 @@ def training_parser(description, baseline=False, enhancements=False):
     return parser
 
 
+def training_defaults():
+    """All options of a training at their defaults, {name: value}."""
+    return vars(training_parser(None, enhancements=True).parse_args([]))
+
+
 def add_data_options(parser):
     group = parser.add_argument_group("data")
     group.add_argument("--data_dir", default="Data", help="folder with train/, df_train.csv, ...")

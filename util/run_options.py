@@ -6,6 +6,7 @@ from pathlib import Path
 
 from util.errors import UserError
 from util.option_rules import OFF
+from util.options import training_defaults
 from util.weights import NAMED_WEIGHTS
 
 # Options that may differ when a run goes on: none of them changes a result.
@@ -61,10 +62,7 @@ def changed_options(started, now):
     none has. An option that was added since was at its default; one that was removed since counts
     if it was on. A preset doesn't count, as all that it sets does, nor does a path where nothing is
     any more."""
-    from util.options import training_parser  # which loads much that only commands need
-
-    defaults = vars(training_parser(None, enhancements=True).parse_args([]))
-    was = defaults | with_absolute_paths(after_move(started, now))
+    was = training_defaults() | with_absolute_paths(after_move(started, now))
     keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
     keys = [key for key in keys if was.get(key) != now.get(key)]
     keys = [key for key in keys if key in now or started[key] not in OFF]

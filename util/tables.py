@@ -170,14 +170,14 @@ def decode_text(data, path):
         return data.decode("utf-16")
     if data.startswith(EXCEL):
         raise ValueError("it is an Excel workbook")
+    if b"\0" in data:
+        raise ValueError("it holds binary data")
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:  # as Excel writes "CSV" in Western Europe and America
         text = data.decode("cp1252")
         print(f"note: not in UTF-8, read as Windows' Western letters ({path})", file=sys.stderr)
-    if "\0" in text:
-        raise ValueError("it holds binary data")
-    return text
+        return text
 
 
 def find_columns(table, name):

@@ -266,16 +266,20 @@ def test_splits_that_the_names_tell_are_kept(tmp_path, capsys):
 @pytest.mark.parametrize("pack", [lambda folder: folder, zipped])
 @pytest.mark.parametrize("name", ["films", "training_data"])
 @pytest.mark.parametrize("table", ["labels", "boneage-training-dataset"])
-def test_splits_that_the_folders_of_a_source_tell_are_kept(tmp_path, pack, name, table):
+def test_splits_that_the_folders_of_a_source_tell_are_kept(
+    tmp_path, monkeypatch, pack, name, table
+):
     """Below another folder as well; one that tells nothing is training. The one split that the name
-    of a table or source tells is then no split."""
+    of a table or source tells is then no split. The data folder is named as most users do."""
+    monkeypatch.chdir(tmp_path)
     source = tmp_path / name
     parts = {"train": range(1, 31), "Validation": range(31, 36), "test_set/a": range(36, 40)}
     for name, numbers in parts.items():
         make_films(source / "all" / name, numbers)
     make_films(source / "more", [40])
     make_table(source / f"{table}.csv", range(1, 41))
-    rows = read(run(tmp_path / "Data", "--source", pack(source)))
+    run("Data", "--source", pack(source))
+    rows = read(tmp_path / "Data")
     split = rows["split"].rename(index=int)
     assert sorted(split.index[split == "val"]) == [*range(31, 36)]
     assert sorted(split.index[split == "test"]) == [*range(36, 40)]
@@ -665,6 +669,7 @@ def test_a_folder_that_holds_data_is_never_touched(tmp_path, name):
 def test_empty_folders_of_the_layout_are_filled(tmp_path):
     for folder in ("train", "validation", "test"):
         (tmp_path / "Data" / folder).mkdir(parents=True)
+        (tmp_path / "Data" / folder / ".DS_Store").touch()  # as macOS leaves it
     check_films(run(tmp_path / "Data", "--source", make_source(tmp_path / "films")), IDS)
 
 

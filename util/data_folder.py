@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from util.errors import UserError, first_line
-from util.files import write_csv
+from util.files import move, write_csv
 
 
 class Place(NamedTuple):
@@ -82,8 +82,8 @@ def new_data_folder(data_dir):
         # folders first: they can't take the place of films, and then no table goes beside those
         for path in sorted((work / "ready").iterdir(), key=Path.is_file):
             if (data_dir / path.name).is_dir():
-                (data_dir / path.name).rmdir()  # empty, else it would have been refused
-            path.replace(data_dir / path.name)
+                shutil.rmtree(data_dir / path.name)  # holds nothing, or it had been refused
+            move(path, data_dir / path.name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
         if is_new:
@@ -95,7 +95,8 @@ def check_empty(data_dir):
     """UserError when a folder holds films or tables of splits."""
     for name in (*(name for place in SPLITS.values() for name in place), LEFT_OUT):
         path = data_dir / name
-        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        shown = path.is_dir() and [p for p in path.iterdir() if not p.name.startswith(".")]
+        if path.is_file() or shown:
             raise UserError(
                 f"there is data already ({path}). Choose another --data_dir, or move it away."
             )

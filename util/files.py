@@ -15,9 +15,24 @@ from util.errors import UserError, first_line
 
 TEMPORARY = ".boneage-"  # begins the names of files that are being written
 LONG_NAME = 100  # bytes
+MORE_TRIES = 60 if os.name == "nt" else 0  # to move a file that another program has open
+PAUSE = 0.5  # seconds before each of them
 
 
-def write_atomically(path, write, give_name=Path.replace, flush=False):
+def move(path, target):
+    """Give a file or folder another name, over a file that has it. Windows refuses while another
+    program has one of them open, such as a virus scanner or Excel: it is tried again for a while.
+    """
+    for _ in range(MORE_TRIES):
+        try:
+            Path(path).replace(target)
+            return
+        except PermissionError:
+            time.sleep(PAUSE)
+    Path(path).replace(target)
+
+
+def write_atomically(path, write, give_name=move, flush=False):
     """Write a file under a temporary name and rename it: readers see all of it or nothing, with
     `flush` even when the power fails, which waits for the disk.
 
@@ -105,7 +120,7 @@ def claim(temporary, path):
     except OSError:  # no links on this file system: the last of two at one moment gets it
         if path.exists():
             raise FileExistsError(path) from None
-        temporary.replace(path)
+        move(temporary, path)
 
 
 def write_csv(path, table):

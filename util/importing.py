@@ -2,6 +2,7 @@
 in place."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -99,6 +100,8 @@ def place_films(films, max_side, ready):
         target = ready / SPLITS[split].folder / name
         if is_hidden(name):  # whoever lists the folder would not find it
             return "its id begins with a dot"
+        if os.name == "nt" and re.search(r'[<>:"|?*]', name):
+            return "its id has a letter that Windows allows in no file name"
         if len(os.fsencode(name)) > LONGEST_FILE_NAME:
             return "its id is too long for the name of a file"
         try:

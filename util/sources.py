@@ -47,7 +47,7 @@ def open_source(name, work):
         return Source(name, path.resolve())
     if not path.is_file():
         raise UserError(f"no such folder or zip (--source {name}). Check the path.")
-    folder = Path(tempfile.mkdtemp(dir=work))
+    folder = Path(tempfile.mkdtemp(dir=work)).resolve()  # as films are listed
     try:
         unpack(path, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError):

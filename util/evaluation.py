@@ -12,7 +12,6 @@ from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
 from util.canvases import oddities_of, pixels_of, sets_right
-from util.data_folder import split_paths
 from util.ensemble import Ensemble, choose_views, hand_crop_notes
 from util.environment import environment
 from util.errors import UserError
@@ -155,10 +154,6 @@ def read_split_to_evaluate(ensemble, compared, args):
         "cache_dir": args.cache_dir,
         "clahe": clahe,
     }
-    if args.data_dir and trained.get("folds") and args.split != "test":
-        if films := read_moved_fold(ensemble, compared, args, reading):
-            return films
-        trained = {}  # another folder has no folds
     if clahe and args.split == "val" and trained.get("folds"):
         raise UserError(
             "validation films of a fold have no CLAHE copies, as they are training films of others "
@@ -166,38 +161,25 @@ def read_split_to_evaluate(ensemble, compared, args):
         )
     if clahe:
         complete_clahe(data_dir, args.split, progress=True)
-    return {
+    films = {
         canvas: load_trained_split(trained, data_dir, args.split, canvas, **reading)
         for canvas in ensemble.canvases
     }
+    if args.data_dir and trained.get("folds") and args.split != "test":
+        check_films_of_fold(films[ensemble.canvases[0]].table, compared, args)
+    return films
 
 
-def read_moved_fold(ensemble, compared, args, reading):
-    """The films of --split of a fold from --data_dir, {canvas: Films}; None where they are not
-    those that all the runs had."""
-    config = ensemble.members[0].config
-    members = [member for other in compared for member in other.members]
+def check_films_of_fold(table, compared, args):
+    """UserError where films that were divided as for a fold are not those of --split that all the
+    runs had, as in another --data_dir than theirs."""
+    members = [member for ensemble in compared for member in ensemble.members]
     known = {member.config["data"][args.split]["fingerprint"] for member in members}
-    if len(known) > 1:
-        return None
-    pool = ("train", "val")
-    try:
-        usable = [
-            read_labelled_folder(*split_paths(args.data_dir, split), reading["male_value"])[0]
-            for split in pool
-        ]
-    except UserError as error:
+    if known != {fingerprint(table)}:
         raise UserError(
-            f"{error} Films that a fold held out are found by the tables of train and val; to evaluate "
-            "films as they are, name them by --csv and --images."
-        ) from None
-    if sum(map(len, usable)) < sum(config["data"][split]["n"] for split in pool):
-        return None
-    films = {
-        canvas: load_trained_split(config["options"], args.data_dir, args.split, canvas, **reading)
-        for canvas in ensemble.canvases
-    }
-    return films if fingerprint(films[ensemble.canvases[0]].table) in known else None
+            f"these are not the films of --split {args.split} of all the runs ({args.data_dir}). "
+            "To evaluate films as they are, name them by --csv and --images."
+        )
 
 
 def keep_held_out(films, compared):

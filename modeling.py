@@ -5,7 +5,6 @@ Only built-in Keras layers are used, and all preprocessing sits inside the model
 """
 
 import warnings
-from functools import partial
 
 import util  # noqa: F401 - sets TensorFlow's environment, before keras imports it
 
@@ -184,26 +183,6 @@ def unfreeze_backbone(model, bn):
     """
     backbone_of(model).trainable = True
     use_statistics(batchnorm_layers(model), bn)
-
-
-def hold_first_layers(model, share):
-    """Keep the first `share` of the backbone's layers as they are, in a model that trains.
-
-    No gradient comes so far down, and BatchNorm goes by the statistics it has there: that saves the
-    time of the layers that see the most positions ("FreezeOut", Brock et al. 2017). Their weights
-    count as trainable all the same, so that the optimizer goes on from a model without held layers.
-    """
-    network = backbone_of(model).layers
-    held = network[: round(share * len(network))]
-    use_statistics([layer for layer in batchnorm_layers(model) if layer in held], "frozen")
-    for layer in held:
-        if not isinstance(layer, keras.layers.InputLayer):
-            layer.call = partial(call_without_gradient, layer.call)
-    warnings.filterwarnings("ignore", "Gradients do not exist")  # which is what is wanted
-
-
-def call_without_gradient(call, *args, **options):
-    return ops.stop_gradient(call(*args, **options))
 
 
 def batchnorm_layers(model):

@@ -3,7 +3,7 @@
 
     python predict.py film.png --sex F                              # the model that ships
     python predict.py film.png --model results/my_run --sex F
-    python predict.py films/*.png --model results/my_run --csv sexes.csv --out ages.csv
+    python predict.py films/ --model results/my_run --csv sexes.csv --out ages.csv
 
 Several runs, or a folder of folds, predict their mean; a run that is named twice counts twice.
 

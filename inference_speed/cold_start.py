@@ -4,6 +4,7 @@ how long the first call takes, and how much memory all of it needs.
 What is imported before the clock starts is next to nothing: numpy.
 """
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -30,7 +31,8 @@ def start_cold(route, path, batch_size, img_size):
 
 
 def peak_memory_mb():
-    """The most main memory this process has held so far, in MB of 2^20 bytes.
+    """The most main memory this process has held so far, in MB of 2^20 bytes; NaN on Windows, which
+    does not tell.
 
     On Linux ru_maxrss begins with the memory of the process that started this one; VmHWM does not.
     """
@@ -38,8 +40,10 @@ def peak_memory_mb():
     if status.exists():
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return round(int(lines["VmHWM"].split()[0]) / 2**10, 1)
-    import resource  # which Windows lacks
-
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 

@@ -77,7 +77,7 @@ def to_openvino(model, precision, path, sample):
     if precision == "f32":
         model.export(str(path), format="openvino", verbose=False)
         return
-    with TemporaryDirectory() as work:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as work:  # the graph keeps its file open
         plain = str(Path(work) / "plain.xml")
         model.export(plain, format="openvino", verbose=False)
         graph = openvino.Core().read_model(plain)

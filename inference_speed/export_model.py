@@ -17,7 +17,7 @@ from util.backbones import sees_sex
 from util.environment import installed_version
 from util.errors import UserError, run_command
 from util.exports import export_path, hash_export, record_path
-from util.files import check_folder_of, hash_file, write_json
+from util.files import check_folder_of, hash_file, move, write_json
 from util.options import new_parser
 from util.quiet import import_tensorflow
 from util.runtimes import PRECISIONS, RUNTIMES, load_runtime
@@ -55,7 +55,7 @@ def main(argv=None):
     import_tensorflow()
     from inference_speed.parity import agrees, format_differences
 
-    with TemporaryDirectory(dir=out.parent, prefix=".export-") as work:
+    with TemporaryDirectory(dir=out.parent, prefix=".export-", ignore_cleanup_errors=True) as work:
         record = export(run, args.format, args.precision, Path(work) / out.name)
         off = record["difference_months"]
         print(f"{record['checked_on']}, off Keras in months: {format_differences(off)}")
@@ -131,7 +131,7 @@ def too_far(record):
 def publish(made, out, endings, record):
     """Move an export to its place, and its record, without which it does not count, last."""
     for ending in reversed(endings):
-        made.with_suffix(ending).replace(out.with_suffix(ending))
+        move(made.with_suffix(ending), out.with_suffix(ending))
     write_json(record_path(out), record)
 
 

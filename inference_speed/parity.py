@@ -1,5 +1,6 @@
 """Does an exported model say the same months as the Keras model? On which films, how far off."""
 
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -62,9 +63,24 @@ def predict_sample(predict, sample):
     """Months of a sample's films `(n,)`, then of its first films one by one."""
     from util.prediction import predict_months
 
-    together = predict_months(predict, sample.pixels, sample.sex, BATCH)
-    alone = predict_months(predict, sample.pixels[:SINGLE_FILMS], sample.sex[:SINGLE_FILMS], 1)
+    with whole_float32():
+        together = predict_months(predict, sample.pixels, sample.sex, BATCH)
+        alone = predict_months(predict, sample.pixels[:SINGLE_FILMS], sample.sex[:SINGLE_FILMS], 1)
     return np.concatenate([together, alone])
+
+
+@contextmanager
+def whole_float32():
+    """Within the block a GPU multiplies whole float32 numbers, as exports do. By default NVIDIA's
+    since Ampere round them to 10 bits (TF32), which may cost more months than exports may."""
+    from tensorflow.config import experimental
+
+    usual = experimental.tensor_float_32_execution_enabled()
+    experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        experimental.enable_tensor_float_32_execution(usual)
 
 
 def differences(months, expected):

@@ -15,14 +15,14 @@ import io
 import json
 import math
 import zipfile
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from inference_speed.parity import TOLERANCES, differences, predict_sample, run_films
 from util.errors import UserError, run_command
-from util.files import check_place, write_csv
+from util.files import check_place, move, write_csv
 from util.options import new_parser
 from util.runs import (
     CALIBRATION,
@@ -97,7 +97,7 @@ def main(argv=None):
         if args.film_hashes:
             write_csv(shipped.path(FILM_HASHES), hash_splits(run))
         shipped.path(CARD).write_text(model_card(shipped, out.name), encoding="utf-8")
-        shipped.folder.rename(out)
+        move(shipped.folder, out)
     size = (out / MODEL).stat().st_size / 1e6
     print(f"{out}: {size:.2f} MB, {sample.title} up to {largest:.3f} months off")
     print(f"next: complete the model card ({out / CARD})")
@@ -119,7 +119,7 @@ def portable(config):
     options = kept["options"] = dict(config["options"])
     for name in ("data_dir", "weights"):
         if options.get(name):
-            options[name] = Path(options[name]).name
+            options[name] = PureWindowsPath(options[name]).name  # which knows "/" as well
     if "start" in kept:
         kept["start"] = portable(kept["start"])
     return kept

@@ -53,7 +53,7 @@ def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs
     films = example_films(batch_size, img_size)
     checks = get_checks(model, run, films, routes)
     predictors, columns = {}, {}
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # OpenVINO keeps its files open
         for name in routes:
             try:
                 predictors[name], columns[name] = prepare_route(

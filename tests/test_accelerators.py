@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from conftest import (
     ROOT,
     SMALL_BACKBONE,
@@ -20,7 +21,7 @@ import train_advanced
 import train_advanced_streamlined
 from modeling_advanced import pooled_head
 from preprocessing import load_films
-from util.accelerators import single_precision
+from util.accelerators import describe_acceleration, single_precision
 from util.build import build_from
 from util.epoch_end import averaged_weights
 from util.errors import UserError
@@ -77,10 +78,9 @@ def test_two_devices_lose_as_much_as_one(train):
 
 
 def test_batch_statistics_averages_and_resuming_work_on_two_devices(train):
-    """All defaults, and small films first: BatchNorm follows the shares, weights are averaged,
-    gradients clipped. A run that was killed between two sizes goes on to the same end."""
-    words = ("--strategy", "mirrored", "--epochs_small", "1", "--img_size_small", "32")
-    words += ("--img_size", "64", "--epochs_finetune", "2")
+    """All defaults: BatchNorm follows the shares, weights are averaged, gradients clipped. A run
+    that was killed in the middle goes on to the same end."""
+    words = ("--strategy", "mirrored", "--epochs_finetune", "3")
     process, run = train("unbroken", *words, devices=2)
     assert process.returncode == 0, process.stderr
     assert "BatchNorm: train" in process.stdout
@@ -233,6 +233,29 @@ def fitted_head(films, monkeypatch, steps=3):
     for weight in head.trainable_variables:
         weight.assign(weight + 0.1)  # `fit` ends on the averages
     return head, args
+
+
+@pytest.mark.parametrize(
+    ("seen", "driver", "chosen", "note"),
+    [
+        (0, True, None, "TensorFlow does not see the GPU"),
+        (0, True, "-1", ""),
+        (0, False, None, ""),
+        (1, True, None, ""),
+        (2, True, None, "one of 2 GPUs computes"),
+    ],
+)
+def test_a_gpu_that_is_left_idle_is_told(seen, driver, chosen, note, tmp_path, monkeypatch):
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr("util.accelerators.NVIDIA", tmp_path / ("nvidia0" if driver else "none"))
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind] * seen)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if chosen:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    lines = describe_acceleration(model, train_advanced.parse_args([]))
+    assert len(lines) == bool(note)
+    assert note in "".join(lines)
 
 
 def get(model, path):

@@ -8,7 +8,6 @@ from conftest import check_error_line
 import train_advanced_streamlined
 from util import lr_range
 from util.errors import UserError
-from util.find_lr import options_of_test
 from util.phases import plan_phases
 from util.plots import plot_lr_range
 
@@ -144,17 +143,3 @@ def test_a_test_that_fails_leaves_no_folder(error, inside, tiny, phantoms, tmp_p
     process = inside("train_advanced_streamlined.py", *where, *SMALL, "--find_lr")
     assert process.returncode in (2, 130)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_tested_phase_has_no_small_films_and_holds_what_has_learned(tmp_path):
-    """Those of a preset come before it in the training, which is not tested."""
-    cpu = ["--preset", "cpu", "--find_lr"]
-    args = options_of_test(train_advanced_streamlined.parse_args(cpu))
-    assert [(phase.name, phase.img_size) for phase in plan_phases(args)] == [
-        ("frozen", 192),
-        ("finetune", 192),
-    ]
-    assert args.hold_layers == 0
-    started = [*cpu, "--weights", str(tmp_path), "--hold_layers", "0.5"]
-    args = options_of_test(train_advanced_streamlined.parse_args(started))
-    assert (args.epochs_small, args.hold_layers) == (0, 0.5)

@@ -16,7 +16,6 @@ from modeling import (
     build_backbone,
     count_parameters,
     freeze_backbone,
-    hold_first_layers,
     image_features,
     input_scaling,
     put_weights,
@@ -141,23 +140,6 @@ def test_what_a_phase_trains(phase, bn, kernels_train, statistics_move, tiny_mob
     assert changed(before[1], after[1]) == (len(before[1]) if statistics_move else 0)
     assert changed(before[2], after[2]) == (len(before[2]) if kernels_train else 0)
     assert not np.array_equal(head, model.get_layer("dense").kernel.numpy())
-
-
-@pytest.mark.parametrize("share", [0.4, 1.0])
-def test_held_layers_stay_as_they_are(share, tiny_mobilenet):
-    with tiny_mobilenet():
-        model = model_of(size=32)
-    enliven(model)
-    unfreeze_backbone(model, "train")
-    hold_first_layers(model, share)
-    network = backbone_of(model).layers
-    held = {w.path for layer in network[: round(share * len(network))] for w in layer.weights}
-    weights = weights_of(model, lambda path: True)
-    assert 0 < len(held) <= len(weights)
-    model.compile("adam", "mae", jit_compile=False)
-    model.fit([*films(size=32)], np.full((4, 1), 60.0), epochs=2, verbose=0)
-    for path, after in weights_of(model, lambda path: True).items():
-        assert np.array_equal(after, weights[path]) == (path in held), path
 
 
 def test_trainable_counts_follow_the_phase():

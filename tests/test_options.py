@@ -49,8 +49,6 @@ CASES = [
     ("lr_finetune", 0.02, FINE),
     ("epochs_frozen", 2, ()),
     ("epochs_finetune", 3, FINE),
-    ("epochs_small", 1, (*FINE, "--img_size", "128")),
-    ("img_size_small", 48, (*FINE, "--img_size", "128", "--epochs_small", "1")),
     ("bn", "frozen", FINE),
     ("weight_decay", 0.2, ()),
     ("gradient_clip_norm", 0.0, ()),
@@ -74,7 +72,7 @@ ELSEWHERE = {
     *("data_dir", "cache_dir", "results_dir", "run_name", "resume", "male_value"),
     *("use_clahe_val_test", "use_tta", "tta_steps", "find_lr", "patience", "weights"),
     *("fine_tune", "batch_size_eval", "verbose", "show", "folds", "fold", "feature_views"),
-    *("jit_compile", "strategy", "hold_layers", "keep_epoch"),
+    *("jit_compile", "strategy", "keep_epoch"),
 }
 
 
@@ -189,8 +187,7 @@ def test_one_view_turns_the_views_of_a_preset_off():
 
 def test_a_typed_option_overrides_the_preset():
     args = train_advanced_streamlined.parse_args(["--preset", "cpu", "--epochs_finetune", "3"])
-    small = PRESETS["cpu"].options["epochs_small"]
-    assert (args.img_size, args.epochs_small, args.epochs_finetune) == (192, small, 3)
+    assert (args.img_size, args.epochs_finetune) == (192, 3)
     assert (args.use_tta, args.tta_steps) == (True, 5)
 
 
@@ -200,7 +197,6 @@ def test_a_switch_of_the_preset_can_be_turned_off(switch):
     args = train_advanced_streamlined.parse_args(["--preset", "gpu", f"--no_{switch}"])
     assert vars(args) == vars(gpu) | {switch: False}
     train_advanced_streamlined.parse_args(["--preset", "gpu", f"--no_{switch}", "--find_lr"])
-    assert plan_phases(args)[-1].img_size == args.img_size  # the size that the run keeps a model of
 
 
 def test_every_option_has_a_case():
@@ -230,10 +226,6 @@ def refusal(capsys):
         ("--lr_finetune 0.1", "without --fine_tune"),
         ("--epochs_finetune 3", "without --fine_tune"),
         ("--bn train", "without --fine_tune"),
-        ("--epochs_small 2", "without --fine_tune"),
-        ("--hold_layers 0.3", "without --fine_tune"),
-        ("--img_size_small 64 --fine_tune", "without --fine_tune and --epochs_small above 0"),
-        ("--hold_layers 0.3 --fine_tune", "without --epochs_small above 0, or the folder of a run"),
         ("--gender_units 5 --model_type baseline", "with --model_type baseline"),
         ("--huber_delta 3", "without --loss_type huber"),
         ("--smooth_l1_sigma 3 --loss_type huber", "without --loss_type smooth_l1"),
@@ -243,10 +235,7 @@ def refusal(capsys):
         ("--clr_gamma 0.9 --use_cyclical_lr", "without --clr_mode exp_range"),
         ("--tta_steps 3", "without --use_tta"),
         ("--tta_steps 3 --find_lr --preset cpu", "with --find_lr"),
-        (
-            "--img_size_small 96 --preset cpu --no_fine_tune",
-            "without --fine_tune and --epochs_small above 0",
-        ),
+        ("--lr_finetune 0.1 --preset cpu --no_fine_tune", "without --fine_tune"),
         ("--fold 2", "without --folds"),
         ("--fold 6 --folds 5 --run_name x", "without --folds"),
         ("--fold 2 --folds 5", "without --run_name"),
@@ -256,10 +245,6 @@ def refusal(capsys):
         ("--use_tta --tta_steps 1", "with --tta_steps 1, a single view"),
         ("--resume --find_lr --run_name x", "with --find_lr"),
         ("--lr_finetune 0.1 --find_lr --fine_tune", "with --find_lr"),
-        (
-            "--hold_layers 0.3 --find_lr --fine_tune --preset cpu",
-            "with --find_lr, unless --weights is the folder of a run",
-        ),
         ("--lr 0.1 --find_lr", "with --find_lr, unless the head is trained first (--fine_tune)"),
         ("--ema 0.9 --find_lr", "with --find_lr, unless the head is trained first (--fine_tune)"),
         ("--batch_size_eval 9 --find_lr", "with --find_lr"),
@@ -285,8 +270,8 @@ def test_the_default_typed_out_is_idle_too(refusal):
 
 
 def test_a_value_that_switches_off_is_not_idle():
-    words = "--preset cpu --epochs_small 0 --hold_layers 0"
-    assert train_advanced_streamlined.parse_args(words.split()).hold_layers == 0
+    words = "--mixup_alpha 0 --feature_views 2"
+    assert train_advanced_streamlined.parse_args(words.split()).mixup_alpha == 0
 
 
 @pytest.mark.parametrize(
@@ -337,10 +322,9 @@ def test_a_number_is_finite(refusal):
     )
 
 
-@pytest.mark.parametrize("option", ["--img_size", "--img_size_small"])
-def test_a_canvas_has_a_largest_size(option, refusal):
+def test_a_canvas_has_a_largest_size(refusal):
     assert "200000 is too large: 4096 or less" in refusal(
-        train_advanced_streamlined, option, "200000"
+        train_advanced_streamlined, "--img_size", "200000"
     )
 
 

@@ -3,6 +3,7 @@
 import errno
 import json
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -107,9 +108,7 @@ def test_a_full_disk_as_numpy_tells_of_it(tmp_path):
 
 
 def test_the_kept_epoch_of_a_history_that_began_in_an_earlier_version():
-    history = pd.DataFrame(
-        {"img_size": 64, "val_mae": [9.0, 8.0, 8.5], "kept": [None, None, False]}
-    )
+    history = pd.DataFrame({"val_mae": [9.0, 8.0, 8.5], "kept": [None, None, False]})
     assert best_row(history) == 1
     assert best_row(history.drop(columns="kept")) == 1
     assert best_row(history.assign(kept=[None, None, True])) == 2
@@ -117,7 +116,7 @@ def test_the_kept_epoch_of_a_history_that_began_in_an_earlier_version():
 
 def test_an_option_that_is_newer_than_a_run_counts_where_it_is_not_at_its_default():
     started = {"lr": 0.1, "preset": None}
-    defaults = {"preset": "demo", "grain": 0.0, "keep_epoch": "best", "img_size_small": 128}
+    defaults = {"preset": "demo", "grain": 0.0, "keep_epoch": "best", "bn": "auto"}
     assert changed_options(started, {"lr": 0.1} | defaults) == ""
     assert changed_options(started, {"lr": 0.1, "preset": None, "grain": 12.0}).startswith(
         "--grain"
@@ -126,8 +125,30 @@ def test_an_option_that_is_newer_than_a_run_counts_where_it_is_not_at_its_defaul
 
 
 def test_an_option_that_is_gone_since_counts_where_it_was_on():
-    assert changed_options({"lr": 0.1, "gone": 0.0}, {"lr": 0.1}) == ""
-    assert changed_options({"lr": 0.1, "gone": 0.3}, {"lr": 0.1}) == "--gone 0.3 -> None"
+    off = {"lr": 0.1, "epochs_small": 0, "img_size_small": 128, "hold_layers": 0.0}
+    assert changed_options(off, {"lr": 0.1}) == ""
+    on = off | {"epochs_small": 6}
+    assert changed_options(on, {"lr": 0.1}) == "--epochs_small 6 -> 0"
+
+
+@pytest.mark.parametrize(("tries", "name"), [(2, "new"), (1, "old")])
+def test_a_file_that_another_program_has_open_is_moved_later(tmp_path, monkeypatch, tries, name):
+    """As on Windows, where it can't be replaced meanwhile."""
+    monkeypatch.setattr("util.files.MORE_TRIES", tries)
+    monkeypatch.setattr("util.files.PAUSE", 0)
+    replace, left = Path.replace, iter([True, True, False])
+
+    def replace_when_closed(path, target):
+        if next(left):
+            raise PermissionError(13, "used by another program", str(path))
+        replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace_when_closed)
+    (tmp_path / "table.csv").write_text("old")
+    with nullcontext() if name == "new" else pytest.raises(PermissionError):
+        write_atomically(tmp_path / "table.csv", lambda file: file.write_text("new"))
+    assert (tmp_path / "table.csv").read_text() == name
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("links", [True, False])

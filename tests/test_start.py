@@ -79,23 +79,6 @@ def test_at_another_size_it_changes_kernels_and_no_frozen_statistics(go_on, smal
         assert np.array_equal(old.numpy(), new.numpy()) == ("/moving_" in old.path), old.path
 
 
-def test_first_layers_can_stay_as_the_run_left_them(go_on, small_run):
-    process, run = go_on("--lr_finetune", "1e-2", "--hold_layers", "0.5")
-    assert process.returncode == 0, process.stderr
-    assert "the first 50% of layers held" in process.stdout
-    before, after = (
-        backbone_of(keras.models.load_model(folder / "model.keras")).layers
-        for folder in (small_run, run)
-    )
-    kernels = [
-        np.array_equal(old.kernel.numpy(), new.kernel.numpy())
-        for old, new in zip(before, after, strict=True)
-        if hasattr(old, "kernel")
-    ]
-    assert kernels == sorted(kernels, reverse=True)  # those that stayed come first
-    assert set(kernels) == {True, False}
-
-
 def test_a_run_that_knows_the_validation_films_is_no_start(go_on, small_run, phantoms, tmp_path):
     """As with --folds: a fold would be validated on films that the start was trained on."""
     data = copy_data(phantoms, tmp_path / "Data")

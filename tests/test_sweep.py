@@ -20,7 +20,6 @@ from train_advanced import parse_args
 from util.errors import UserError
 from util.processes import ProcessFailed, why_it_failed
 from util.ray_sweep import check_ray
-from util.runs import best_row
 from util.sweep import (
     add_feature_views,
     format_time,
@@ -183,7 +182,7 @@ def test_heads_are_trained_on_features_where_nothing_else_trains(words, added):
 def test_options_of_a_sweep_hold_for_its_first_backbone(tmp_path, phantoms, inside):
     """Also where they count only for the folder of a run."""
     (tmp_path / "small_vgg16").mkdir()
-    words = ["--fine_tune", "--hold_layers", "0.3", "--weights", f"{tmp_path}/small_{{backbone}}"]
+    words = ["--fine_tune", "--weights", f"{tmp_path}/small_{{backbone}}"]
     assert options_of("vgg16", words)[-1] == f"{tmp_path}/small_vgg16"
     sweep = ["--backbones", "vgg16", "--results_dir", tmp_path, "--dry_run", "--no_estimate"]
     process = inside("run_all_backbones.py", *sweep, "--data_dir", phantoms, *words)
@@ -425,11 +424,6 @@ def test_an_estimate_comes_first(command, phantoms, tmp_path):
     assert process.returncode == 0
     assert "mobilenet            about 1 min" in process.stdout
     assert "in all about 1 min, without xception" in process.stdout
-
-
-def test_the_kept_epoch_is_one_on_films_of_full_size():
-    history = pd.DataFrame({"img_size": [128, 192, 192, 192], "val_mae": [7.0, 9.0, 8.0, 8.5]})
-    assert best_row(history) == 2
 
 
 def test_times_and_reasons_are_short():

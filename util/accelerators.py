@@ -1,13 +1,17 @@
 """What makes a training faster on the right machine: half precision, XLA, several GPUs."""
 
+import os
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from modeling import put_weights
 from util.errors import UserError
+
+NVIDIA = Path("/dev/nvidia0")  # is there where Linux has a driver for the GPU
 
 
 @contextmanager
@@ -87,14 +91,24 @@ def devices_of(model):
 
 
 def describe_acceleration(model, args):
-    """What the options changed, as lines for the log."""
-    lines = []
+    """What the options changed, and which GPUs are left idle, as lines for the log."""
+    lines, gpus = [], tf.config.list_physical_devices("GPU")
+    if not gpus and NVIDIA.exists() and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1"):
+        lines.append(
+            "note: TensorFlow does not see the GPU of this machine: "
+            'pip install "tensorflow[and-cuda]", or see docs/SCALE.md'
+        )
+    if len(gpus) > devices_of(model):
+        lines.append(
+            f"note: one of {len(gpus)} GPUs computes: --strategy mirrored uses all, the environment "
+            "variable CUDA_VISIBLE_DEVICES chooses"
+        )
     if devices_of(model) > 1:
         share = args.batch_size // devices_of(model)
         lines.append(f"mirrored on {devices_of(model)} devices, {share} films a step on each")
     if args.mixed_precision:
         lines.append(f"layers compute in {model.dtype_policy.name}, the saved model in float32")
-    if args.jit_compile and not tf.config.list_physical_devices("GPU"):
+    if args.jit_compile and not gpus:
         # a CPU computes the same every time (`set_seeds`), for which Keras leaves XLA out
         lines.append("note: --jit_compile does nothing without a GPU")
     return lines
@@ -109,6 +123,7 @@ def single_precision(model):
     if model.dtype_policy.name == "float32":
         return plain
     text = plain.to_json().replace(f'"{model.dtype_policy.name}"', '"float32"')
-    copy = keras.models.model_from_json(text)
-    put_weights(copy, model.get_weights())
+    with tf.device("CPU"):  # a GPU would keep it until Python collects its garbage
+        copy = keras.models.model_from_json(text)
+        put_weights(copy, model.get_weights())
     return copy

@@ -74,13 +74,12 @@ def sees_sex(model_type):
     return model_type != "baseline"
 
 
-def check_backbone(name, img_size, option="--img_size"):
-    """UserError for a name that is not in the table, or films too small for the network, their size
-    being that of an option."""
+def check_backbone(name, img_size):
+    """UserError for a name that is not in the table, or films too small for the network."""
     if name not in BACKBONES:
         raise UserError(f"unknown backbone (--backbone {name}). Known: {', '.join(BACKBONES)}.")
     if img_size < BACKBONES[name].min_size:
         raise UserError(
-            f"films too small for {name} ({option} {img_size}). "
+            f"films too small for {name} (--img_size {img_size}). "
             f"Use {BACKBONES[name].min_size} or more."
         )

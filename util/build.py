@@ -7,25 +7,14 @@ from modeling_advanced import build_model
 from util.accelerators import accelerated, describe_acceleration
 from util.environment import device_names
 from util.features import on_features
-from util.run_options import with_options
-from util.splits import read_splits
 from util.start import note_start, read_start
 from util.training import Stage, set_seeds
 
 
-def prepare_stages(films, args, run):
-    """A Stage, model and films, for each size of films that training goes through."""
-    model = new_model(films["train"], args, run)
-    stage = Stage(model, films["train"], films["val"])
-    if args.feature_views:
-        stage = on_features(stage, args, run)
-    stages = {args.img_size: stage}
-    if args.fine_tune and args.epochs_small:
-        small = with_options(args, img_size=args.img_size_small)
-        films = read_splits(small, ("train", "val"))
-        model = build_from(films["train"], small)
-        stages[small.img_size] = Stage(model, films["train"], films["val"])
-    return stages
+def prepare_stage(films, args, run):
+    """The Stage of a training: its model and films."""
+    stage = Stage(new_model(films["train"], args, run), films["train"], films["val"])
+    return on_features(stage, args, run) if args.feature_views else stage
 
 
 def new_model(films, args, run):

@@ -12,8 +12,7 @@ class CyclicalLearningRate(keras.optimizers.schedules.LearningRateSchedule):
 
     `mode`: "triangular" repeats, "triangular2" halves the height at each cycle, "exp_range" lets
     it shrink by `gamma` at each step. It counts the optimizer's own steps, so that it starts
-    anew with the frozen phase and with fine-tuning, and goes on from small films to large ones and
-    when a run is resumed.
+    anew with each phase, and goes on when a run is resumed.
     """
 
     def __init__(self, base_lr=1e-4, max_lr=1e-3, step_size=2000, mode="triangular", gamma=1.0):

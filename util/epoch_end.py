@@ -63,7 +63,6 @@ class EndOfEpoch(keras.callbacks.Callback):
         row = {
             "epoch": epoch + 1,
             "phase": self.phase.name,
-            "img_size": self.phase.img_size,
             "loss": logs["loss"],
             "train_mae": logs["mae"],
             "val_mae": val_mae,
@@ -84,23 +83,20 @@ class EndOfEpoch(keras.callbacks.Callback):
             measure_statistics(self.forward, batchnorm_layers(model), batches)
 
     def validate(self, epoch):
-        """Return the validation MAE in months, and whether this epoch is kept: it is the best on
-        films of this size, or --keep_epoch is "last"; on those of full size its model is saved."""
+        """Return the validation MAE in months, and whether the model of this epoch is kept: it is
+        the best, or --keep_epoch is "last"."""
         table = predict_films(self.stage.predict, self.stage.val_films, self.args.batch_size_eval)
         val_mae = float(table["error"].abs().mean())
         kept = val_mae < self.progress.best_mae or self.args.keep_epoch == "last"
         if kept:
             self.progress.best_mae, self.progress.best_epoch = val_mae, epoch
-            if self.phase.img_size == self.args.img_size:
-                save_model(self.stage.model, self.run)
+            save_model(self.stage.model, self.run)
         return val_mae, kept
 
     def stop_or_go_on(self, epoch):
-        """End the phase when `--patience` epochs of it kept none; never that of small
-        films, in the middle of a schedule of the learning rate."""
+        """End the phase when `--patience` epochs of it kept none."""
         since = epoch - max(self.progress.best_epoch, self.phase.start - 1)
-        ends = self.phase.end == self.phase.schedule_end
-        stop = ends and self.args.patience and since >= self.args.patience
+        stop = self.args.patience and since >= self.args.patience
         self.progress.next_epoch = self.phase.end if stop else epoch + 1
         self.model.stop_training = bool(stop)
 

@@ -25,7 +25,10 @@ def enough_memory(n_films, img_size, remedy):
 
     try:
         yield
-    except tf.errors.ResourceExhaustedError:
+    except (tf.errors.ResourceExhaustedError, tf.errors.InternalError) as error:
+        # what a full GPU says to a tensor that is copied there
+        if isinstance(error, tf.errors.InternalError) and "Dst tensor" not in str(error):
+            raise
         raise UserError(
             f"out of memory ({n_films} films of {img_size} pixels at once). {remedy}."
         ) from None

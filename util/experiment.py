@@ -71,16 +71,16 @@ def read_and_train(run, args):
     to go on from leaves no folder behind."""
     try:
         check_options(args)
-        from util.build import prepare_stages
+        from util.build import prepare_stage
         from util.training import train
 
         note_environment(run)
         films = load_splits(args, run)
         check_start_films(films, args, run)
-        stages = prepare_stages(films, args, run)
+        stage = prepare_stage(films, args, run)
         if args.resume:
             note_move(run, args)
-        return films, train(stages, args, run)
+        return films, train(stage, args, run)
     except BaseException:
         if not args.resume:
             run.discard()
@@ -89,9 +89,8 @@ def read_and_train(run, args):
 
 def check_options(args):
     """UserError, before a film is read, for options that can't be trained; imports TensorFlow."""
-    smallest = min(phase.img_size for phase in plan_phases(args))
-    small = smallest < args.img_size
-    check_backbone(args.backbone, smallest, "--img_size_small" if small else "--img_size")
+    plan_phases(args)
+    check_backbone(args.backbone, args.img_size)
     check_start(args)
     import_tensorflow()
     from modeling import build_backbone, check_activation

@@ -4,24 +4,14 @@ from contextlib import closing
 
 from util.errors import UserError
 from util.experiment import check_options
-from util.run_options import with_options
 from util.runs import note_environment, open_run
 from util.splits import load_splits
-from util.weights import starts_from_run
 
 
 def find_learning_rates(args):
     """Run the range test of the learning rate in place of a training, and say what it found."""
-    args = options_of_test(args)
     with closing(open_run(args, f"find_lr_{args.model_type}_{args.backbone}")) as run:
         find_rates(run, args)
-
-
-def options_of_test(args):
-    """The options of a range test. It sees films of full size alone, so that no layer has learned
-    from small ones (of a preset) before it is held; layers of a run to start from have."""
-    held = args.hold_layers if starts_from_run(args) else 0
-    return with_options(args, epochs_small=0, hold_layers=held)
 
 
 def find_rates(run, args):

@@ -5,7 +5,7 @@ readings.json.
 """
 
 import shlex
-from pathlib import Path
+from pathlib import PureWindowsPath
 
 from util.backbones import sees_sex
 from util.calibration import format_gain
@@ -14,6 +14,7 @@ from util.files import hash_file
 from util.intervals import LEVEL
 from util.metrics import CHILDREN, format_interval, format_within
 from util.options import training_defaults
+from util.run_options import REMOVED
 from util.runs import CALIBRATION, MODEL, configs_of
 from util.splits import one_sex_note
 from util.tta import count_views, describe_views, views_ending, views_key
@@ -106,11 +107,11 @@ def command_of(steps, number):
     """The command of a step, counted from 0: the options that are not the defaults, and a name by
     which the next step finds the run."""
     options = steps[number]["options"]
-    options = options | {"data_dir": Path(options.get("data_dir", "Data")).name}
+    options = options | {"data_dir": PureWindowsPath(options.get("data_dir", "Data")).name}
     if number > 0:
         fold = steps[number - 1]["options"].get("fold")
         options["weights"] = f"results/step_{number}" + (f"/fold_{fold}" if fold else "")
-    defaults = training_defaults()
+    defaults = REMOVED | training_defaults()
     words = ["python", "train_advanced_streamlined.py", "--run_name", f"step_{number + 1}"]
     for name, value in options.items():
         if name != "preset" and value is not None and value != defaults.get(name):

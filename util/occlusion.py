@@ -19,7 +19,7 @@ from util.film_files import stem_of
 from util.parallel import progress_bar
 
 PARTS = 11  # places of the hidden part, a sixth of the film wide, in each direction
-LONGEST_STEM = 200  # bytes of the name of a picture; file systems take some 250
+LONGEST_STEM = 100  # bytes of the name of a picture; Windows takes 260 for a whole path
 BLUR = 1 / 16  # SD of the blur, as a share of the side of the film
 
 

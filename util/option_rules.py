@@ -5,9 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from util.backbones import POOLED, sees_sex
-from util.phases import can_hold_layers
 from util.runtimes import RUNTIMES
-from util.weights import starts_from_run
 
 
 class Rule(NamedTuple):
@@ -31,7 +29,7 @@ TRAINING_RULES = (
         ("lr", "feature_views"), "without --epochs_frozen above 0", lambda args: args.epochs_frozen
     ),
     Rule(
-        ("epochs_finetune", "lr_finetune", "bn", "epochs_small", "hold_layers"),
+        ("epochs_finetune", "lr_finetune", "bn"),
         "without --fine_tune",
         lambda args: args.fine_tune,
     ),
@@ -59,16 +57,6 @@ TRAINING_RULES = (
         ("jit_compile",),
         "with --strategy mirrored",
         lambda args: args.strategy == "none",
-    ),
-    Rule(
-        ("img_size_small",),
-        "without --fine_tune and --epochs_small above 0",
-        lambda args: args.fine_tune and args.epochs_small,
-    ),
-    Rule(
-        ("hold_layers",),
-        "without --epochs_small above 0, or the folder of a run as --weights",
-        can_hold_layers,
     ),
     Rule(
         ("gender_units",),
@@ -120,17 +108,10 @@ TRAINING_RULES = (
             "resume",
             "lr_finetune",
             "epochs_finetune",
-            "epochs_small",
-            "img_size_small",
             "batch_size_eval",
         ),
         "with --find_lr",
         lambda args: not args.find_lr,
-    ),
-    Rule(
-        ("hold_layers",),
-        "with --find_lr, unless --weights is the folder of a run",
-        lambda args: not args.find_lr or starts_from_run(args),
     ),
     Rule(
         ("lr", "ema"),

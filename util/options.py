@@ -252,28 +252,10 @@ def add_phase_options(group):
     add_switch(group, "fine_tune", "then train the whole backbone as well")
     group.add_argument("--epochs_finetune", type=count(1), default=10, help="epochs of fine-tuning")
     group.add_argument(
-        "--epochs_small",
-        type=count(0),
-        default=0,
-        help="fine-tuning epochs on small films, before those of --epochs_finetune; the frozen epochs "
-        "then use small films too",
-    )
-    group.add_argument(
-        "--img_size_small", type=count(*SIDES), default=128, help="side of small films, in pixels"
-    )
-    group.add_argument(
-        "--hold_layers",
-        type=number(0, 1),
-        default=0.0,
-        help="share (0 to 1) of the backbone's layers, counted from the input, that are frozen on films "
-        "of full size: they train on small films alone, or stay as in the RUN of --weights",
-    )
-    group.add_argument(
         "--patience",
         type=count(0),
         default=10,
-        help="end a phase after so many epochs without a better validation MAE, 0: never; the phase of "
-        "small films runs to its end",
+        help="end a phase after so many epochs without a better validation MAE, 0: never",
     )
     group.add_argument(
         "--keep_epoch",

@@ -24,7 +24,7 @@ SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
 TITLE_LETTERS = 50  # of a title at most, which is in the name of a file too
 FEW_FILMS = 10  # the interval of fewer may be so long that it leaves nothing to see of the others
 SHEET_SIDE = 192  # pixels of a film in a contact sheet, at most
-PHASES = {"small": "small films", "finetune": "fine-tuning"}
+PHASES = {"finetune": "fine-tuning"}
 STYLE = {
     "figure.dpi": 120,
     "font.size": 10,

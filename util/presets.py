@@ -20,9 +20,7 @@ MOBILENET = {
 CPU = {
     **MOBILENET,
     "img_size": 192,
-    "epochs_small": 6,
-    "epochs_finetune": 10,
-    "hold_layers": 0.27,
+    "epochs_finetune": 13,
     "lr_finetune": 1e-3,
     "use_tta": True,
 }
@@ -43,10 +41,10 @@ PRESETS = {
         {**MOBILENET, "img_size": 96, "epochs_finetune": 4, "lr_finetune": 1.2e-3},
         "10 to 15 minutes on two cores, 8.7 months",
     ),
-    "cpu": Preset(CPU, "80 minutes on two cores, 7.1 months"),
+    "cpu": Preset(CPU, "60 to 107 minutes on two cores, 7.0 months"),
     "best": Preset(
-        {**CPU, "img_size": 256, "epochs_small": 0, "hold_layers": 0, "epochs_finetune": 13},
-        "103 minutes on two cores with AMX (see README.md), 6.8 months",
+        {**CPU, "img_size": 256},
+        "100 minutes to three hours on two cores (see README.md), 6.8 months",
     ),
     "gpu": Preset(
         {
@@ -54,9 +52,8 @@ PRESETS = {
             "fine_tune": True,
             "epochs_frozen": 1,
             "img_size": 500,
-            "epochs_small": 10,
-            "img_size_small": 256,
-            "epochs_finetune": 20,
+            "batch_size": 16,
+            "epochs_finetune": 25,
             "lr_finetune": 6e-4,
             "augment": "moderate",
             "mixed_precision": True,

@@ -61,6 +61,7 @@ def run_alone(module, **arguments):
         env={**os.environ, "PYTHONPATH": python_path()},
         capture_output=True,
         text=True,
+        errors="replace",
     )
     if process.returncode == 0:
         return json.loads(process.stdout.splitlines()[-1])

@@ -19,7 +19,7 @@ def check_ray(gpus_per_run, strategy):
     """UserError when Ray is not installed, or when runs would get GPUs that they don't use or too
     few to share out batches."""
     if find_spec("ray") is None:
-        raise UserError("the package ray is not installed (--ray). Do: pip install 'ray>=2.60,<3'")
+        raise UserError('the package ray is not installed (--ray). Do: pip install "ray>=2.60,<3"')
     mirrored, several = strategy == "mirrored", (gpus_per_run or 1) > 1
     if several and not mirrored:
         raise UserError(

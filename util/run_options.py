@@ -5,7 +5,6 @@ from argparse import Namespace
 from pathlib import Path
 
 from util.errors import UserError
-from util.option_rules import OFF
 from util.options import training_defaults
 from util.weights import NAMED_WEIGHTS
 
@@ -15,6 +14,8 @@ FREE_TO_CHANGE = {
     "resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval",
 }
 # fmt: on
+# Options that earlier versions had, and values at which they changed nothing.
+REMOVED = {"epochs_small": 0, "img_size_small": 128, "hold_layers": 0}
 
 
 def with_options(args, **changes):
@@ -59,11 +60,10 @@ def check_same_options(started, now):
 
 def changed_options(started, now):
     """The options that decide a result and have changed since a run was started, as text; "" if
-    none has. An option that was added since was at its default; one that was removed since counts
-    if it was on. A preset doesn't count, as all that it sets does, nor does a path where nothing is
-    any more."""
-    was = training_defaults() | with_absolute_paths(after_move(started, now))
+    none has. An option that was added since was at its default. A preset doesn't count, as all that
+    it sets does, nor does a path where nothing is any more."""
+    was = REMOVED | training_defaults() | with_absolute_paths(after_move(started, now))
+    now = REMOVED | now
     keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
     keys = [key for key in keys if was.get(key) != now.get(key)]
-    keys = [key for key in keys if key in now or started[key] not in OFF]
     return ", ".join(f"--{key} {was.get(key)} -> {now.get(key)}" for key in keys)

@@ -323,20 +323,26 @@ def find_folds(folder):
 
 
 def best_row(history):
-    """The label of the row of history.csv whose model was kept: the last so marked of the epochs on
-    films of full size; where none is, as in earlier versions, the smallest validation error."""
-    rows = history[history["img_size"] == history["img_size"].max()]
-    kept = rows.index[rows["kept"].eq(True)] if "kept" in rows else []
-    return kept[-1] if len(kept) else rows["val_mae"].idxmin()
+    """The label of the row of history.csv whose model was kept: the last so marked; where none is,
+    as in earlier versions, the smallest validation error."""
+    kept = history.index[history["kept"].eq(True)] if "kept" in history else []
+    return kept[-1] if len(kept) else history["val_mae"].idxmin()
 
 
 def load_run_model(run):
-    """Load the best model of a run; only Keras is needed. UserError when it is damaged."""
+    """Load the best model of a run; only Keras is needed. UserError when it is damaged, or when
+    the GPU has no room for it."""
     import keras
+    import tensorflow as tf
 
     path = run.model_path
     try:
         return keras.models.load_model(path)
+    except (tf.errors.ResourceExhaustedError, tf.errors.InternalError) as error:
+        raise UserError(
+            f"the GPU can't take the model: {first_line(error)} ({path}). Free its memory, or set the "
+            "environment variable CUDA_VISIBLE_DEVICES to -1 to use the processor."
+        ) from None
     except Exception as error:  # each kind of damage has its own
         raise UserError(
             f"the model can't be loaded: {first_line(error)} ({path}). Train it again."

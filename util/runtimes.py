@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +89,8 @@ def load_onnx(path):
 def load_litert(path):
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(path), num_threads=cores())
+    # bytes, as it can't open every path on Windows
+    interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=cores())
     interpreter.allocate_tensors()  # tells of its delegate; here, that is held back
     runner = interpreter.get_signature_runner()
     names = list(runner.get_input_details())

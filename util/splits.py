@@ -56,10 +56,10 @@ def describe_split(split, part, fit):
     return ", ".join(facts)
 
 
-def read_splits(args, splits=tuple(SPLITS)):
-    """The films of splits by the options; under --folds training and validation are those of the
-    fold."""
-    films = {split: load_split(args, split) for split in splits}
+def read_splits(args):
+    """The films of all splits by the options; under --folds training and validation are those of
+    the fold."""
+    films = {split: load_split(args, split) for split in SPLITS}
     check_splits_apart(films)
     if args.folds:
         films |= fold_films(films["train"], films["val"], args.folds, args.fold, args.seed)

@@ -7,7 +7,7 @@ behind.
 import time
 from argparse import Namespace
 
-from util.errors import run_command
+from util.errors import enough_memory, run_command
 from util.processes import answer
 
 TIMED_STEPS = 3
@@ -38,20 +38,19 @@ def phase_seconds(phase, args):
     from preprocessing import steps_per_epoch
     from util.build import build_from
     from util.optimizer import compile_model
-    from util.run_options import with_options
     from util.splits import load_split
-    from util.training import choose_trainable, training_batches
+    from util.training import SMALLER_STEPS, choose_trainable, training_batches
 
-    args = with_options(args, img_size=phase.img_size)
     films = load_split(args, "train")
     model = build_from(films, args)
     steps = steps_per_epoch(films, args.batch_size) * (phase.end - phase.start)
     choose_trainable(model, phase, args)
     compile_model(model, phase.lr, steps, films, args)
     batches = training_batches(model, films, args, 0, 1).repeat()
-    model.fit(batches, steps_per_epoch=1, verbose=0)  # compiles
-    started = time.perf_counter()
-    model.fit(batches, steps_per_epoch=TIMED_STEPS, verbose=0)
+    with enough_memory(args.batch_size, args.img_size, SMALLER_STEPS):
+        model.fit(batches, steps_per_epoch=1, verbose=0)  # compiles
+        started = time.perf_counter()
+        model.fit(batches, steps_per_epoch=TIMED_STEPS, verbose=0)
     return (time.perf_counter() - started) / TIMED_STEPS * steps
 
 

@@ -1,7 +1,6 @@
 """A sweep over backbones: its runs, and a training process for each."""
 
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from preprocessing import read_labelled_folder
 from util.backbones import BACKBONES, POOLED
 from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
-from util.files import write_atomically
+from util.files import quote, write_atomically
 from util.parallel import progress_bar
 from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
 from util.run_options import changed_options, lasting_options
@@ -56,7 +55,9 @@ class SweepRun:
         """Print and keep the reason of a failure."""
         print(reason, file=sys.stderr, flush=True)
         self.failure_file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.failure_file, lambda file: file.write_text(reason))
+        write_atomically(
+            self.failure_file, lambda file: file.write_text(reason, errors="backslashreplace")
+        )
 
 
 def plan_runs(folder, backbones, options, parse_training_args):
@@ -140,7 +141,11 @@ def share_of(runs, part, parts):
 def report_plan(runs):
     """Print the command of each run, and which are done already."""
     for run in runs:
-        note = "done already" if run.metrics else shlex.join(["train_advanced.py", *run.options])
+        note = (
+            "done already"
+            if run.metrics
+            else " ".join(map(quote, ["train_advanced.py", *run.options]))
+        )
         print(f"{run.backbone:20s} {note}")
 
 
@@ -181,11 +186,16 @@ def run_to_its_end(command):
     """Run a command, as `subprocess.run` does, but that an interrupt leaves it the time to end: a
     training that is stopped removes what can't be gone on with. Ctrl-C reaches both; a command that
     has not ended after TIME_TO_NOTICE, as only this process was interrupted, is interrupted too."""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
         try:
             _, errors = process.communicate()
         except KeyboardInterrupt:
-            interrupt = partial(process.send_signal, signal.SIGINT)
+            # Windows can't interrupt one process alone
+            interrupt = (
+                process.terminate
+                if os.name == "nt"
+                else partial(process.send_signal, signal.SIGINT)
+            )
             for seconds, stop in ((TIME_TO_NOTICE, interrupt), (TIME_TO_STOP, process.kill)):
                 try:
                     process.communicate(timeout=seconds)

@@ -1,13 +1,11 @@
-"""The one training loop, for every script and model: a frozen phase, then fine-tuning, which can
-begin on small films, as the frozen phase then does too.
+"""The one training loop, for every script and model: a frozen phase, then fine-tuning.
 
-`model.fit` does the work. One callback validates in months, keeps one epoch on films of full
-size, shows progress and saves a state from which a killed run goes on as if nothing had happened:
-batches depend on (seed, epoch, step) alone, dropout is seeded anew at every epoch, and the state
-holds weights, optimizer and history.
+`model.fit` does the work. One callback validates in months, keeps one epoch, shows progress and
+saves a state from which a killed run goes on as if nothing had happened: batches depend on
+(seed, epoch, step) alone, dropout is seeded anew at every epoch, and the state holds weights,
+optimizer and history.
 """
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,13 +13,7 @@ import keras
 import pandas as pd
 import tensorflow as tf
 
-from modeling import (
-    batchnorm_layers,
-    count_parameters,
-    freeze_backbone,
-    hold_first_layers,
-    unfreeze_backbone,
-)
+from modeling import batchnorm_layers, count_parameters, freeze_backbone, unfreeze_backbone
 from preprocessing import Films, steps_per_epoch, training_dataset
 from util.accelerators import devices_of
 from util.augmentation import STRENGTHS
@@ -30,7 +22,7 @@ from util.errors import UserError, enough_memory
 from util.optimizer import compile_model, rate_schedule
 from util.phases import plan_phases
 from util.prediction import compile_predictor, inputs_of
-from util.saved_state import read_state, restore, state_of
+from util.saved_state import read_state, restore
 
 SMALLER_STEPS = "Start a new run with a lower --batch_size or --img_size"
 FEW_FILMS = 16  # on a device; fewer are too few for statistics of their own
@@ -38,7 +30,7 @@ FEW_FILMS = 16  # on a device; fewer are too few for statistics of their own
 
 @dataclass
 class Stage:
-    """What is trained on films of one size. A stage with a `head` trains that part of the model
+    """What is trained, and on which films. A stage with a `head` trains that part of the model
     alone, and its films hold what the head takes in place of pixels."""
 
     model: keras.Model
@@ -67,30 +59,23 @@ def set_seeds(seed):
         tf.config.experimental.enable_op_determinism()
 
 
-def train(stages, args, run):
-    """Train through all phases; returns the history, a frame with a row an epoch.
+def train(stage, args, run):
+    """Train a Stage through all phases; returns the history, a frame with a row an epoch.
 
-    `stages` holds a Stage for each size of films. The model of a larger size goes on from the
-    averaged weights of the smaller and from its optimizer. The best model at the largest, by
-    validation MAE (months), is the run's `model.keras`. With a saved state in the run folder,
-    training goes on from there.
+    The best model by validation MAE (months) is the run's `model.keras`. With a saved state in the
+    run folder, training goes on from there.
     """
-    progress, carried = read_state(run)  # from before a stop; then from phase to phase
-    phases = plan_phases(args)
-    for phase in phases:
+    progress, saved = read_state(run)
+    model = stage.trained
+    for phase in plan_phases(args):
         if progress.next_epoch >= phase.end:
             continue
-        stage = stages[phase.img_size]
-        model = stage.trained
         check_precision(progress, model)
-        if progress.img_size != phase.img_size:
-            progress.img_size, progress.best_mae, progress.best_epoch = phase.img_size, math.inf, 0
         bn = prepare_phase(stage, phase, args, run)
-        if carried:
-            goes_on = progress.next_epoch > phase.schedule_start
-            restore(model, carried, with_optimizer=goes_on)
-            carried = None  # which is as large as the model and its optimizer
-        with enough_memory(args.batch_size, phase.img_size, SMALLER_STEPS):
+        if saved:
+            restore(model, saved, with_optimizer=progress.next_epoch > phase.start)
+            saved = None  # which is as large as the model and its optimizer
+        with enough_memory(args.batch_size, args.img_size, SMALLER_STEPS):
             model.fit(
                 training_batches(model, stage.films, args, progress.next_epoch, phase.end),
                 initial_epoch=progress.next_epoch,
@@ -100,8 +85,6 @@ def train(stages, args, run):
                 shuffle=False,
                 verbose=0,
             )
-        if phase is not phases[-1]:
-            carried = state_of(model)
     return pd.DataFrame(progress.history)
 
 
@@ -121,7 +104,7 @@ def check_precision(progress, model):
 def prepare_phase(stage, phase, args, run):
     """Choose what trains and compile it for a phase; returns how BatchNorm works in it."""
     steps_an_epoch = steps_per_epoch(stage.films, args.batch_size)
-    steps = steps_an_epoch * (phase.schedule_end - phase.schedule_start)  # of the learning rate
+    steps = steps_an_epoch * (phase.end - phase.start)
     bn = choose_trainable(stage.model, phase, args)
     schedule = rate_schedule(args, phase.lr, steps, steps_an_epoch)
     compile_model(stage.trained, schedule, steps, stage.films, args)
@@ -130,8 +113,7 @@ def prepare_phase(stage, phase, args, run):
     epochs = f"epochs {phase.start + 1} to {phase.end}" if several else f"epoch {phase.end}"
     run.log(
         f"{phase.name}: {epochs}, steps an epoch: {steps_an_epoch}, at "
-        f"{phase.img_size} pixels, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
-        + (f", the first {phase.held:.0%} of layers held" if phase.held else "")
+        f"{args.img_size} pixels, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
     )
     return bn
 
@@ -144,8 +126,6 @@ def choose_trainable(model, phase, args):
         return "frozen"
     bn = batchnorm_mode(args, devices_of(model))
     unfreeze_backbone(model, bn)
-    if phase.held:
-        hold_first_layers(model, phase.held)
     return bn if batchnorm_layers(model) else "none"
 
 

@@ -7,6 +7,7 @@ Every row and every film is looked at, and each file is read once.
 """
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -230,7 +231,8 @@ def read_split(data_dir, split, male_value):
     boneage, sex = (find_columns(table, name)[0] for name in ("boneage", "sex"))
 
     def shorten(path):
-        return printable(f"{SPLITS[split].folder}/{path.removeprefix(f'{folder}/')}")
+        inside = path.removeprefix(f"{folder}{os.sep}").replace(os.sep, "/")
+        return printable(f"{SPLITS[split].folder}/{inside}")
 
     rows = rows.assign(
         split=split,

@@ -157,11 +157,20 @@ def test_films_of_a_fold_are_found_where_the_data_folder_was_moved(
     told = read(tmp_path / "out" / "predictions.csv")
     assert told["id"].tolist() == read(fold / "predictions_val.csv")["id"].tolist()
     process = inside("evaluate.py", fold, folds[2] / "fold_2", *words[:-2])
-    check_error_line(process, "not the films of --split val of all the runs", "--csv and --images")
+    check_error_line(process, "not the same", "name films by --csv and --images")
     table = pd.read_csv(data / "df_train.csv")
     table[1:].to_csv(data / "df_train.csv", index=False)  # which are divided otherwise
     process = inside("evaluate.py", fold, *words[:-2])
-    check_error_line(process, "not the films of --split val of all the runs", str(data))
+    check_error_line(process, "not the val films of the run", str(data), "--csv and --images")
+    (data / "df_train.csv").unlink()
+    process = inside("evaluate.py", fold, *words[:-2])
+    check_error_line(process, "df_train.csv", "name them by --csv and --images")
+
+
+def test_a_fold_is_compared_with_no_run_that_had_other_films(folds, small_run, inside):
+    for runs in ([small_run, folds[2] / "fold_1"], [folds[2] / "fold_1", small_run]):
+        process = inside("evaluate.py", *runs, "--split", "val", "--data_dir", "anywhere")
+        check_error_line(process, "not the same", "name films by --csv and --images")
 
 
 def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, inside, tmp_path):

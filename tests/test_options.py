@@ -104,7 +104,7 @@ def what_training_starts_with(args, films):
 def films(phantoms):
     return {
         key: load_films(phantoms, "train", *key, cache_dir=None)
-        for key in ((32, "hand"), (32, "stretch"), (64, "hand"), (128, "hand"))
+        for key in ((32, "hand"), (32, "stretch"), (64, "hand"))
     }
 
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from conftest import ROOT, check_error_line
 from keras import layers
 
@@ -37,6 +38,22 @@ def by_hand(trained):
         for i, sex in enumerate(films.table["sex"])
     ]
     return predict, films, alone
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        tf.errors.InternalError(None, None, "Dst tensor is not initialized."),
+        tf.errors.ResourceExhaustedError(None, None, "OOM"),
+    ],
+)
+def test_a_gpu_that_can_not_take_the_model_is_no_damage(error, small_run, monkeypatch):
+    def load_model(path):
+        raise error
+
+    monkeypatch.setattr(keras.models, "load_model", load_model)
+    with pytest.raises(UserError, match="TensorFlow can't take the model.*CUDA_VISIBLE_DEVICES=-1"):
+        load_run_model(read_run(small_run))
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 32, 500])

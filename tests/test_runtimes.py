@@ -502,3 +502,17 @@ def test_evaluation_by_an_export_says_so(exported, phantoms):
     expected = pd.read_csv(folder / "evaluation_test" / "predictions.csv")
     np.testing.assert_allclose(found["predicted"], expected["predicted"], atol=0.06)
     assert found["id"].tolist() == expected["id"].tolist()
+
+
+def test_months_are_compared_in_whole_float32():
+    """Also after a film that can't be predicted TensorFlow is as it was."""
+    from tensorflow.config import experimental
+
+    def predict(image, sex):
+        assert not experimental.tensor_float_32_execution_enabled()
+        raise ValueError("no film")
+
+    assert experimental.tensor_float_32_execution_enabled()
+    with pytest.raises(ValueError, match="no film"):
+        parity.predict_sample(predict, parity.phantom_films(32, "val", n=1))
+    assert experimental.tensor_float_32_execution_enabled()

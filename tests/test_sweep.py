@@ -23,7 +23,6 @@ from util.ray_sweep import check_ray
 from util.sweep import (
     add_feature_views,
     format_time,
-    options_of,
     plan_runs,
     report_estimate,
     share_of,
@@ -177,17 +176,6 @@ def test_the_name_of_the_backbone_goes_into_options(sweep, inside):
 def test_heads_are_trained_on_features_where_nothing_else_trains(words, added):
     args = parse_args(words.split())
     assert add_feature_views(words.split(), args) == [*words.split(), *added]
-
-
-def test_options_of_a_sweep_hold_for_its_first_backbone(tmp_path, phantoms, inside):
-    """Also where they count only for the folder of a run."""
-    (tmp_path / "small_vgg16").mkdir()
-    words = ["--fine_tune", "--weights", f"{tmp_path}/small_{{backbone}}"]
-    assert options_of("vgg16", words)[-1] == f"{tmp_path}/small_vgg16"
-    sweep = ["--backbones", "vgg16", "--results_dir", tmp_path, "--dry_run", "--no_estimate"]
-    process = inside("run_all_backbones.py", *sweep, "--data_dir", phantoms, *words)
-    assert process.returncode == 0, process.stderr
-    assert f"--weights {tmp_path}/small_vgg16" in process.stdout
 
 
 def test_shares_are_the_same_everywhere_and_miss_nothing(tmp_path):

@@ -355,7 +355,7 @@ def test_films_of_one_name_have_ids_of_their_folders(read, films):
     labels = read("id,sex,boneage\nP1/scan,F,10\nP2/scan,M,120\n")
     assert found(labels, folder) == ["P1/scan.png", "P2/scan.png"]
     labels = read("path,sex,boneage\nC:\\P1\\scan.png,F,10\nC:\\P2\\scan.png,M,120\n")
-    assert labels["id"].tolist() == ["P1_scan", "P2_scan"]
+    assert labels["id"].tolist() == ["C_P1_scan", "C_P2_scan"]
 
 
 def test_a_row_without_id_has_no_film(films):

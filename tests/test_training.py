@@ -79,15 +79,15 @@ class Stopped(BaseException):
 @contextmanager
 def stopped_after(epochs):
     """Trainings within the block stop when the state of so many epochs is saved."""
-    write = epoch_end.write_state
+    report = epoch_end.EndOfEpoch.report
 
-    def write_and_stop(model, progress, run):
-        write(model, progress, run)
-        if progress.next_epoch == epochs:
+    def stop(self, row):
+        if self.progress.next_epoch == epochs:
             raise Stopped
+        report(self, row)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(epoch_end, "write_state", write_and_stop)
+        patch.setattr(epoch_end.EndOfEpoch, "report", stop)
         with pytest.raises(Stopped):
             yield
 

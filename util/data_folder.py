@@ -25,6 +25,7 @@ SPLITS = {
 }
 LEFT_OUT = "import_left_out.csv"
 REPORT = "quality_report"  # the folder of check_nan_in_dfs.py, with a number behind it if need be
+LITTER = {".DS_Store", "desktop.ini", "Thumbs.db"}  # what systems leave where somebody looked
 COPIES = "_CLAHE"  # behind the name of a folder of films: their enhanced copies
 
 
@@ -81,9 +82,12 @@ def new_data_folder(data_dir):
         check_empty(data_dir)  # another process may have filled it
         # folders first: they can't take the place of films, and then no table goes beside those
         for path in sorted((work / "ready").iterdir(), key=Path.is_file):
-            if (data_dir / path.name).is_dir():
-                shutil.rmtree(data_dir / path.name)  # holds nothing, or it had been refused
-            move(path, data_dir / path.name)
+            place = data_dir / path.name
+            if place.is_dir():
+                for name in LITTER:
+                    (place / name).unlink(missing_ok=True)
+                place.rmdir()  # empty, else it would have been refused
+            move(path, place)
     finally:
         shutil.rmtree(work, ignore_errors=True)
         if is_new:
@@ -95,8 +99,7 @@ def check_empty(data_dir):
     """UserError when a folder holds films or tables of splits."""
     for name in (*(name for place in SPLITS.values() for name in place), LEFT_OUT):
         path = data_dir / name
-        shown = path.is_dir() and [p for p in path.iterdir() if not p.name.startswith(".")]
-        if path.is_file() or shown:
+        if path.is_file() or (path.is_dir() and {p.name for p in path.iterdir()} - LITTER):
             raise UserError(
                 f"there is data already ({path}). Choose another --data_dir, or move it away."
             )

@@ -113,12 +113,12 @@ class EndOfEpoch(keras.callbacks.Callback):
         )
 
     def save(self):
-        """Write the history and the state that a stopped training goes on from."""
-        write_csv(self.run.path("history.csv"), pd.DataFrame(self.progress.history))
+        """Write the state that a stopped training goes on from, and the history."""
         if self.progress.next_epoch == self.phase.end:
             # `fit` ends with the averaged weights, so the next phase starts from them
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         write_state(self.model, self.progress, self.run)
+        write_csv(self.run.path("history.csv"), pd.DataFrame(self.progress.history))
 
 
 @contextmanager

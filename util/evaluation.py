@@ -39,9 +39,11 @@ def make_ensembles(args):
     members = [read_members(folders) for folders in groups]
     together = sum(members, [])
     views = choose_views(together, groups[0], args.use_tta, args.tta_steps, args.calibration)
-    if not (args.csv or args.calibrate or args.data_dir):
-        check_same_split(together, args.split)
-        if args.ensemble:  # whose runs all get the same films
+    if not (args.csv or args.calibrate):
+        of_folds = args.split != "test" and any(member.options.get("folds") for member in together)
+        if of_folds or not args.data_dir:
+            check_same_split(together, args.split)
+        if args.ensemble and not args.data_dir:  # whose runs all get the same films
             check_same_files(together, args.split)
     differ = len({count_views(member.options) for member in together}) > 1
     if differ and views == 1 and not (args.tta_steps or args.calibration):
@@ -58,7 +60,7 @@ def make_ensembles(args):
 def evaluate(ensemble, compared, args):
     """Evaluate one of the ensembles that are `compared`; print and write what was found. Returns
     the predictions and the folder that they are in."""
-    films, name = read_films_to_evaluate(ensemble, compared, args)
+    films, name = read_films_to_evaluate(ensemble, args)
     if args.held_out:
         films, name = keep_held_out(films, compared), f"{name}_held_out"
     if args.runtime != "keras":
@@ -98,7 +100,7 @@ def calibrate(ensemble, args):
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
     check_place(path, "RUN, such as a copy (cp -r)")
-    films, _ = read_films_to_evaluate(ensemble, [ensemble], args)
+    films, _ = read_films_to_evaluate(ensemble, args)
     if args.held_out:
         films = keep_held_out(films, [ensemble])
     first = films[ensemble.canvases[0]]
@@ -132,20 +134,20 @@ def calibrate(ensemble, args):
 # ------------------------------------------------------------------------------------------ films
 
 
-def read_films_to_evaluate(ensemble, compared, args):
-    """Read the films that the options name for one of the ensembles that are `compared`. Returns
-    ({canvas: Films}, name of the set)."""
+def read_films_to_evaluate(ensemble, args):
+    """Read the films that the options name for an ensemble. Returns ({canvas: Films}, name of the
+    set)."""
     if csv := args.csv or args.calibrate:
         usable, left_out = read_labelled_folder(csv, args.images, args.male_value, headers=True)
         return {
             canvas: read_films(usable, left_out, *canvas, args.cache_dir)
             for canvas in ensemble.canvases
         }, Path(csv).stem
-    films = read_split_to_evaluate(ensemble, compared, args)
+    films = read_split_to_evaluate(ensemble, args)
     return films, f"{args.split}_clahe" if args.use_clahe_val_test else args.split
 
 
-def read_split_to_evaluate(ensemble, compared, args):
+def read_split_to_evaluate(ensemble, args):
     """Read the films of --split, as the runs had it, on each of their canvases."""
     trained = ensemble.members[0].options
     data_dir, clahe = args.data_dir or trained["data_dir"], args.use_clahe_val_test
@@ -161,24 +163,29 @@ def read_split_to_evaluate(ensemble, compared, args):
         )
     if clahe:
         complete_clahe(data_dir, args.split, progress=True)
-    films = {
-        canvas: load_trained_split(trained, data_dir, args.split, canvas, **reading)
-        for canvas in ensemble.canvases
-    }
-    if args.data_dir and trained.get("folds") and args.split != "test":
-        check_films_of_fold(films[ensemble.canvases[0]].table, compared, args)
+    moved_fold = args.data_dir and trained.get("folds") and args.split != "test"
+    try:
+        films = {
+            canvas: load_trained_split(trained, data_dir, args.split, canvas, **reading)
+            for canvas in ensemble.canvases
+        }
+        if moved_fold:
+            check_films_of_fold(films[ensemble.canvases[0]].table, ensemble, args)
+    except UserError as error:
+        if not moved_fold:
+            raise
+        raise UserError(
+            f"{error} To evaluate films as they are, name them by --csv and --images."
+        ) from None
     return films
 
 
-def check_films_of_fold(table, compared, args):
-    """UserError where films that were divided as for a fold are not those of --split that all the
-    runs had, as in another --data_dir than theirs."""
-    members = [member for ensemble in compared for member in ensemble.members]
-    known = {member.config["data"][args.split]["fingerprint"] for member in members}
-    if known != {fingerprint(table)}:
+def check_films_of_fold(table, ensemble, args):
+    """UserError where films that were divided as for a fold are not those that it had, as in
+    another --data_dir than its own."""
+    if fingerprint(table) != ensemble.members[0].config["data"][args.split]["fingerprint"]:
         raise UserError(
-            f"these are not the films of --split {args.split} of all the runs ({args.data_dir}). "
-            "To evaluate films as they are, name them by --csv and --images."
+            f"divided in folds, these are not the {args.split} films of the run ({args.data_dir})."
         )
 
 

@@ -2,7 +2,6 @@
 in place."""
 
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from util.tables import read_labels
 
 # on a file system where that is the same file
 ALIKE = "its name differs from another film's in capital letters alone"
+NOT_IN_NAMES = set('<>:"|?*' if os.name == "nt" else "")  # characters
 LONGEST_FILE_NAME = 255  # bytes; what file systems can hold
 
 
@@ -100,8 +100,8 @@ def place_films(films, max_side, ready):
         target = ready / SPLITS[split].folder / name
         if is_hidden(name):  # whoever lists the folder would not find it
             return "its id begins with a dot"
-        if os.name == "nt" and re.search(r'[<>:"|?*]', name):
-            return "its id has a letter that Windows allows in no file name"
+        if not NOT_IN_NAMES.isdisjoint(name):
+            return "its id has a character that Windows allows in no file name"
         if len(os.fsencode(name)) > LONGEST_FILE_NAME:
             return "its id is too long for the name of a file"
         try:

@@ -67,8 +67,7 @@ def check_same_split(members, split):
             raise UserError(
                 f"the {split} films of {members[0].run.folder} and {member.run.folder} are not the "
                 "same, so that one may have been trained on those of the other. Choose runs of one "
-                "split, or name films: --data_dir, or --csv and --images."
-                + (held_out if folds else "")
+                "split, or name films by --csv and --images." + (held_out if folds else "")
             )
 
 

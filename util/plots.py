@@ -24,7 +24,6 @@ SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
 TITLE_LETTERS = 50  # of a title at most, which is in the name of a file too
 FEW_FILMS = 10  # the interval of fewer may be so long that it leaves nothing to see of the others
 SHEET_SIDE = 192  # pixels of a film in a contact sheet, at most
-PHASES = {"finetune": "fine-tuning"}
 STYLE = {
     "figure.dpi": 120,
     "font.size": 10,
@@ -54,7 +53,7 @@ def save(figure, path):
 @rc_context(STYLE)
 def plot_history(history, path):
     """MAE in months by epoch, and the learning rate at its end, all phases; the epoch that was kept
-    is marked, one on films of full size."""
+    is marked."""
     figure, (top, bottom) = subplots(2, 1, figsize=(7, 5.5), sharex=True, height_ratios=[3, 1])
     epochs = history["epoch"]
     top.plot(epochs, history["train_mae"], "o-", color=GREY, ms=3, label="training (augmented)")
@@ -82,12 +81,11 @@ def plot_history(history, path):
     bottom.plot(epochs, history["lr"], "o-", color=GREY, ms=3)
     bottom.set(ylabel="learning rate\nat end of epoch", xlabel="epoch")
     bottom.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    starts = history.drop_duplicates("phase")[["phase", "epoch"]]
-    for name, epoch in starts[1:].itertuples(index=False):
+    for epoch in history.drop_duplicates("phase")["epoch"][1:]:
         for axis in (top, bottom):
             axis.axvline(epoch - 0.5, color=GREY, ls="--", lw=1)
         bottom.annotate(
-            PHASES[name],
+            "fine-tuning",
             (epoch - 0.5, 0.9),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",

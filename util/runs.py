@@ -330,8 +330,7 @@ def best_row(history):
 
 
 def load_run_model(run):
-    """Load the best model of a run; only Keras is needed. UserError when it is damaged, or when
-    the GPU has no room for it."""
+    """Load the best model of a run. UserError when it is damaged, or when a GPU can't take it."""
     import keras
     import tensorflow as tf
 
@@ -340,8 +339,8 @@ def load_run_model(run):
         return keras.models.load_model(path)
     except (tf.errors.ResourceExhaustedError, tf.errors.InternalError) as error:
         raise UserError(
-            f"the GPU can't take the model: {first_line(error)} ({path}). Free its memory, or set the "
-            "environment variable CUDA_VISIBLE_DEVICES to -1 to use the processor."
+            f"TensorFlow can't take the model: {first_line(error)} ({path}). Where memory is full, free "
+            "some; by the environment variable CUDA_VISIBLE_DEVICES=-1 the processor computes."
         ) from None
     except Exception as error:  # each kind of damage has its own
         raise UserError(

@@ -13,7 +13,7 @@ from util.errors import UserError
 from util.files import write_atomically
 from util.runs import STATE
 
-VERSION = 4  # raise it when a training can't go on from the state of the version before
+VERSION = 3  # raise it when a training can't go on from the state of the version before
 
 
 @dataclass
@@ -31,17 +31,12 @@ class Progress:
 
 def write_state(model, progress, run):
     """Save a model, its optimizer and the Progress of its training."""
-    arrays = state_of(model)
+    arrays = {f"weight_{i}": w.numpy() for i, w in enumerate(model.weights)}
+    arrays |= {f"optimizer_{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
     text = np.array(json.dumps(asdict(progress) | {"version": VERSION}))
     write_atomically(
         run.path(STATE), lambda file: np.savez(file, progress=text, **arrays), flush=True
     )
-
-
-def state_of(model):
-    """Weights and optimizer of a model as {name: array}, for `restore`."""
-    arrays = {f"weight_{i}": w.numpy() for i, w in enumerate(model.weights)}
-    return arrays | {f"optimizer_{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
 
 
 def read_state(run):
@@ -63,11 +58,12 @@ def read_state(run):
             f"an earlier version of BoneAge began this run, and this one can't go on with it ({path}). "
             "Start a new run under another --run_name."
         )
+    progress.pop("img_size", None)  # of runs that began when films could have several sizes
     return Progress(**progress), arrays
 
 
 def restore(model, arrays, with_optimizer):
-    """Put weights, and in the middle of a schedule the optimizer's state, into the model."""
+    """Put saved weights, and in the middle of a phase the optimizer's state, into the model."""
     for i, weight in enumerate(model.weights):
         weight.assign(arrays[f"weight_{i}"])
     if with_optimizer:

@@ -202,11 +202,12 @@ def clean_id(value):
 
 def ids_of(column):
     """Ids from a column of ids, file names or paths. Where several paths share a file name, the
-    folder becomes part of the id (P000/IM0001.png: P000_IM0001), a drive not; where names differ in
+    folder becomes part of the id (P000/IM0001.png: P000_IM0001); where several names differ in
     their endings alone, so does the ending (1.png: 1_png)."""
     ids, paths = column.map(clean_id), clean_text(column).str.replace("\\", "/", regex=False)
     shared = paths.str.contains("/") & (paths.groupby(ids).transform("nunique") > 1)
-    names = paths.str.replace("^[A-Za-z]:", "", regex=True).str.strip("/").str.replace("/", "_")
+    names = paths.str.replace("^([A-Za-z]):/", r"\1/", regex=True).str.strip("/")
+    names = names.str.replace("/", "_")
     ids = ids.mask(shared, names.map(clean_id))
     files = names.where(names.str.lower().str.endswith(tuple(IMAGE_ENDINGS)))
     alike = files.notna() & (files.groupby(ids).transform("nunique") > 1)

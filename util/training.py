@@ -62,8 +62,8 @@ def set_seeds(seed):
 def train(stage, args, run):
     """Train a Stage through all phases; returns the history, a frame with a row an epoch.
 
-    The best model by validation MAE (months) is the run's `model.keras`. With a saved state in the
-    run folder, training goes on from there.
+    The best model by validation MAE (months), or under --keep_epoch last the last, is the run's
+    `model.keras`. With a saved state in the run folder, training goes on from there.
     """
     progress, saved = read_state(run)
     model = stage.trained

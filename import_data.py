@@ -15,7 +15,7 @@ overwritten, and files are linked where possible.
 import math
 from pathlib import Path
 
-from util.errors import run_command
+from util.errors import UserError, run_command
 from util.files import quote, write_csv
 from util.options import add_male_value, add_seed, count, new_parser, number
 
@@ -59,7 +59,7 @@ def main(argv=None):
 
     from util import importing, sources
     from util.data_folder import LEFT_OUT, SPLITS, new_data_folder
-    from util.film_files import report_left_out
+    from util.film_files import count_reasons, report_left_out
     from util.split_table import next_step, print_splits
     from util.tables import years_note
 
@@ -71,6 +71,11 @@ def main(argv=None):
         films["split"] = importing.assign_splits(films, shares, args.seed, test_ids)
         films, failed = importing.place_films(films, args.max_side, work / "ready")
         left_out = pd.concat([left_out, failed])
+        if films.empty:
+            raise UserError(
+                f"nothing to import: {count_reasons(left_out)} "
+                f"(--source {' '.join(args.source)}). Correct the table."
+            )
         write_csv(work / "ready" / LEFT_OUT, left_out)
     print_splits(films)
     if args.split and set(films["given_split"]) >= set(SPLITS):

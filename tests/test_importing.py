@@ -409,6 +409,18 @@ def test_an_id_that_can_name_no_file_is_left_out_with_a_reason(id_, reason, tmp_
     assert len(read(data)) == 19
     [(told, _, why)] = left_out(data)
     assert (told, why) == (id_, reason)
+    table[:1].to_csv(source / "labels.csv", index=False)
+    with pytest.raises(UserError, match=f"nothing to import.*{reason}"):
+        run(tmp_path / "Again", "--source", source)
+    assert not (tmp_path / "Again").exists()
+
+
+def test_a_source_is_a_split_by_the_name_of_the_folder_one_is_in(tmp_path, monkeypatch):
+    make_source(tmp_path / "train", range(1, 31))
+    make_source(tmp_path / "val", range(31, 36))
+    monkeypatch.chdir(tmp_path / "val")
+    rows = read(run(tmp_path / "Data", "--source", "../train", "."))
+    assert sorted(rows.index[rows["split"] == "val"].astype(int)) == [*range(31, 36)]
 
 
 def test_a_zip_of_a_windows_tool_is_unpacked_into_folders(tmp_path):

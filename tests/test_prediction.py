@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from argparse import Namespace
+from pathlib import Path
 
 import cv2
 import keras
@@ -366,6 +367,15 @@ def test_a_row_of_another_folder_tells_no_sex(trained, namesakes, inside, tmp_pa
     process = inside("predict.py", *words)
     assert len(process.stdout.splitlines()) == 1
     assert f"error: no row for it in {tmp_path / 'sexes.csv'} ({namesakes[1]})" in process.stderr
+
+
+def test_a_film_that_is_named_by_dots_has_its_row(trained, namesakes, inside, tmp_path):
+    (tmp_path / "sexes.csv").write_text("path,sex\n./p1/hand.png,F\np2/hand.png,M\n")
+    films = [film.parent / ".." / film.parent.name / film.name for film in map(Path, namesakes)]
+    words = [*films, "--model", trained[0], "--csv", tmp_path / "sexes.csv"]
+    process = inside("predict.py", *words)
+    assert process.returncode == 0, process.stderr
+    assert [line.split()[1] for line in process.stdout.splitlines()] == ["F", "M"]
 
 
 def test_a_name_that_is_not_unicode_is_printed(trained, odd_films, inside, tmp_path):

@@ -352,6 +352,9 @@ def test_films_of_one_name_have_ids_of_their_folders(read, films):
     labels = read("path,sex,boneage\nP1/scan.png,F,10\nP2\\scan.png,M,120\nP2/hand.png,M,9\n")
     assert labels["id"].tolist() == ["P1_scan", "P2_scan", "hand"]
     assert found(labels, folder) == ["P1/scan.png", "P2/scan.png", "P2/hand.png"]
+    labels = read("path,sex,boneage\n./P1/scan.png,F,10\n..\\x/../P2//scan.png,M,120\n")
+    assert labels["id"].tolist() == ["P1_scan", "P2_scan"]
+    assert found(labels, folder) == ["P1/scan.png", "P2/scan.png"]
     labels = read("id,sex,boneage\nP1/scan,F,10\nP2/scan,M,120\n")
     assert found(labels, folder) == ["P1/scan.png", "P2/scan.png"]
     labels = read("path,sex,boneage\nC:\\P1\\scan.png,F,10\nC:\\P2\\scan.png,M,120\n")

@@ -29,9 +29,8 @@ def add_children(films, args, needs_sex):
     unknown, `problem`, why there is no sex, and what `add_from_headers` adds; UserError when a
     model needs the sex and nothing tells of one."""
     if args.csv:
-        # not resolved: a link has the name that the table knows
-        paths = [Path(path).absolute() for path in films["path"]]
-        children = look_up_children(paths, args.csv, args.male_value)
+        paths = map(as_a_table_knows_it, films["path"])
+        children = look_up_children(list(paths), args.csv, args.male_value)
         sex, age, problem = zip(*children, strict=True)
     else:
         sex = float(args.sex == "M") if args.sex else np.nan
@@ -67,6 +66,12 @@ def sex_of(word):
     """1.0 for a word or the number of males, 0.0 for those of females, as tables of sexes have
     them, NaN for others."""
     return (WORDS | NUMBERS).get(str(word).strip().lower(), np.nan)
+
+
+def as_a_table_knows_it(path):
+    """The absolute path of a film, with the names of links, which a table knows, but for ".."."""
+    path = Path(path)
+    return path.parent.resolve() / path.name if ".." in path.parts else path.absolute()
 
 
 def look_up_children(paths, csv, male_value):

@@ -171,7 +171,9 @@ def tables_with_labels(sources, tables, images, male_value, need_sex):
 
 def given_split(table, source, table_first):
     """The split that the names of a table and of a source tell, of which one counts first."""
-    by_table, by_source = split_in_name(table.stem), split_in_name(source.name)
+    given = Path(source.name)  # the name of a link is its own
+    name = given.resolve().name if given.name in ("", "..") else given.name
+    by_table, by_source = split_in_name(table.stem), split_in_name(name)
     return by_table or by_source if table_first else by_source or by_table
 
 

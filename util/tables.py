@@ -5,6 +5,8 @@ Inside the project sex is 1 = male, 0 = female, NaN = unknown, and boneage is in
 
 import csv
 import io
+import posixpath
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -204,7 +206,8 @@ def ids_of(column):
     """Ids from a column of ids, file names or paths. Where several paths share a file name, the
     folder becomes part of the id (P000/IM0001.png: P000_IM0001); where several names differ in
     their endings alone, so does the ending (1.png: 1_png)."""
-    ids, paths = column.map(clean_id), clean_text(column).str.replace("\\", "/", regex=False)
+    ids = column.map(clean_id)
+    paths = clean_text(column).str.replace("\\", "/", regex=False).map(tidy_path)
     shared = paths.str.contains("/") & (paths.groupby(ids).transform("nunique") > 1)
     names = paths.str.replace("^([A-Za-z]):/", r"\1/", regex=True).str.strip("/")
     names = names.str.replace("/", "_")
@@ -212,6 +215,12 @@ def ids_of(column):
     files = names.where(names.str.lower().str.endswith(tuple(IMAGE_ENDINGS)))
     alike = files.notna() & (files.groupby(ids).transform("nunique") > 1)
     return ids.mask(alike, names.str.replace(".", "_"))
+
+
+def tidy_path(path):
+    """A path with slashes, without what tells nothing of the file: ./ and ../ before it, // and /./
+    in it."""
+    return re.sub(r"^(\.\.?/)+", "", posixpath.normpath(path)) if path else path
 
 
 def clean_text(column):

@@ -11,6 +11,7 @@ film, though the epoch that is kept is the one with the smallest error on the he
 it is the last (--keep_epoch).
 """
 
+from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from util.intervals import evaluate_with_intervals, fit_half_widths, format_with
 from util.members import average_predictions, check_same_split, read_members, stored_predictions
 from util.metrics import format_interval
 from util.readings import add_counts, with_readings
-from util.run_options import check_same_options, lasting_options, with_options
+from util.run_options import check_same_options, lasting_options
 from util.runs import (
     CONFIG,
     METRICS,
@@ -112,7 +113,7 @@ def check_folds(args, folder):
 def options_of_fold(args, run, fold, resume):
     """The options of a fold, which is a run of its own, in the folder `run`."""
     place = {"results_dir": str(run.parent), "run_name": run.name}
-    return with_options(args, fold=fold, resume=resume, **place)
+    return Namespace(**vars(args) | place | {"fold": fold, "resume": resume})
 
 
 # ------------------------------------------------------------------------------- what they say

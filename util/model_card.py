@@ -14,7 +14,6 @@ from util.files import hash_file
 from util.intervals import LEVEL
 from util.metrics import CHILDREN, format_interval, format_within
 from util.options import training_defaults
-from util.run_options import REMOVED
 from util.runs import CALIBRATION, MODEL, configs_of
 from util.splits import one_sex_note
 from util.tta import count_views, describe_views, views_ending, views_key
@@ -111,7 +110,7 @@ def command_of(steps, number):
     if number > 0:
         fold = steps[number - 1]["options"].get("fold")
         options["weights"] = f"results/step_{number}" + (f"/fold_{fold}" if fold else "")
-    defaults = REMOVED | training_defaults()
+    defaults = training_defaults()
     words = ["python", "train_advanced_streamlined.py", "--run_name", f"step_{number + 1}"]
     for name, value in options.items():
         if name != "preset" and value is not None and value != defaults.get(name):

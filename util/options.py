@@ -14,6 +14,8 @@ from util.tta import TTA_STEPS, VIEWS
 from util.weights import weights_option
 
 LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
+# options that earlier versions had, and values at which they changed nothing
+REMOVED = {"epochs_small": 0, "img_size_small": 128, "hold_layers": 0}
 # of a canvas, in pixels: the least that a network takes, and more than films have as a rule
 SIDES = (32, 4096)
 
@@ -136,8 +138,8 @@ def training_parser(description, baseline=False, enhancements=False):
 
 
 def training_defaults():
-    """All options of a training at their defaults, {name: value}."""
-    return vars(training_parser(None, enhancements=True).parse_args([]))
+    """All options of a training at their defaults, {name: value}, and those of earlier versions."""
+    return REMOVED | vars(training_parser(None, enhancements=True).parse_args([]))
 
 
 def add_data_options(parser):

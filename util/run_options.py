@@ -1,11 +1,10 @@
 """The options of a training that decide its result: kept in its config.json, and compared with
 those of now where it goes on."""
 
-from argparse import Namespace
 from pathlib import Path
 
 from util.errors import UserError
-from util.options import training_defaults
+from util.options import REMOVED, training_defaults
 from util.weights import NAMED_WEIGHTS
 
 # Options that may differ when a run goes on: none of them changes a result.
@@ -14,13 +13,6 @@ FREE_TO_CHANGE = {
     "resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval",
 }
 # fmt: on
-# Options that earlier versions had, and values at which they changed nothing.
-REMOVED = {"epochs_small": 0, "img_size_small": 128, "hold_layers": 0}
-
-
-def with_options(args, **changes):
-    """A copy of options with some changed."""
-    return Namespace(**vars(args) | changes)
 
 
 def lasting_options(args):
@@ -62,7 +54,7 @@ def changed_options(started, now):
     """The options that decide a result and have changed since a run was started, as text; "" if
     none has. An option that was added since was at its default. A preset doesn't count, as all that
     it sets does, nor does a path where nothing is any more."""
-    was = REMOVED | training_defaults() | with_absolute_paths(after_move(started, now))
+    was = training_defaults() | with_absolute_paths(after_move(started, now))
     now = REMOVED | now
     keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
     keys = [key for key in keys if was.get(key) != now.get(key)]

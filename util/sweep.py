@@ -141,12 +141,8 @@ def share_of(runs, part, parts):
 def report_plan(runs):
     """Print the command of each run, and which are done already."""
     for run in runs:
-        note = (
-            "done already"
-            if run.metrics
-            else " ".join(map(quote, ["train_advanced.py", *run.options]))
-        )
-        print(f"{run.backbone:20s} {note}")
+        command = " ".join(map(quote, ["train_advanced.py", *run.options]))
+        print(f"{run.backbone:20s} {'done already' if run.metrics else command}")
 
 
 def report_estimate(runs):

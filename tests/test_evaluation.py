@@ -1,5 +1,6 @@
 """evaluate.py on a trained run: right months, right order, films that it learned from told of."""
 
+import itertools
 import json
 import shutil
 
@@ -171,6 +172,21 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     assert "was trained on" not in process.stdout
     evaluated = read_predictions(tmp_path / "new" / "predictions.csv")["id"]
     assert set(evaluated) == {str(trained["id"][0]), *others["id"][:4].astype(str)}
+
+
+def test_films_that_share_a_name_are_known_by_their_folders(small_run, tmp_path):
+    """From whichever folder on the tables of the training and of the evaluation name them."""
+    run, config = Run(tmp_path / "run"), read_run(small_run).config
+    films = pd.DataFrame({"sex": [1, 0], "boneage": [100.0, 90.0]})
+    places = ["/data/archive/p0/IM0.png", "/data/archive/p1/IM0.png"]
+    spellings = ["p{}_IM0", "archive_p{}_IM0", "data_archive_p{}_IM0"]
+    for trained, now in itertools.product(spellings, spellings):
+        named = films.assign(id=[trained.format(i) for i in range(2)])
+        named.to_csv(run.path("train_films.csv"), index=False)
+        table = films.assign(id=[now.format(i) for i in range(2)], path=places)
+        assert learned_from(run, config, table).all()
+        others = films.assign(id="IM0", path=places[::-1])
+        assert not learned_from(run, config, others).any()
 
 
 def test_two_runs_are_compared_on_films_that_are_held_out_of_both(

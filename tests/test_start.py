@@ -123,27 +123,31 @@ def test_films_of_the_start_are_no_new_films(small_run, phantoms, tmp_path):
     last = starting(next_, tmp_path / "next")
     (tmp_path / "next").mkdir()
     (tmp_path / "next" / "config.json").write_text(json.dumps(next_))
+    run = Run(tmp_path / "run")
     for known in (next_, last):
-        assert learned_from(Run(tmp_path), known, films[:5]).all()
-        assert not learned_from(Run(tmp_path), known, films.assign(id="x" + films["id"])).any()
-        assert not started_from_unknown_films(known)
+        assert learned_from(run, known, films[:5]).all()
+        assert not learned_from(run, known, films.assign(id="x" + films["id"])).any()
+        assert not started_from_unknown_films(run, known)
     gone = starting(config, tmp_path / "gone")
-    assert not learned_from(Run(tmp_path), gone, films[:5]).any()
-    assert learned_from(Run(tmp_path), gone, films).all()  # known by their fingerprint
-    assert started_from_unknown_films(gone)
+    assert not learned_from(run, gone, films[:5]).any()
+    assert learned_from(run, gone, films).all()  # known by their fingerprint
+    assert started_from_unknown_films(run, gone)
     (tmp_path / "gone").mkdir()  # a training that was killed in its first moment
     (tmp_path / "gone" / "config.json").write_text('{"options": {}}')
-    assert started_from_unknown_films(gone)
+    assert started_from_unknown_films(run, gone)
     shipped = tmp_path / "shipped"  # without hashes
     ship_model.main([str(small_run), "--out", str(shipped)])
-    assert started_from_unknown_films(starting(config, shipped))
+    assert started_from_unknown_films(run, starting(config, shipped))
     ship_model.main([str(small_run), "--out", str(tmp_path / "hashed"), "--film_hashes"])
     hashed = starting(config, tmp_path / "hashed")
     assert learned_from(Run(tmp_path / "hashed"), hashed, films[:5]).all()
-    assert not started_from_unknown_films(hashed)
+    assert not started_from_unknown_films(run, hashed)
     # which went on from another one, that is gone, on the same films
     two_steps = config | {"options": {"weights": str(tmp_path / "none")}, "start": config}
-    assert not started_from_unknown_films(starting(two_steps, tmp_path / "hashed"))
+    assert not started_from_unknown_films(run, starting(two_steps, tmp_path / "hashed"))
     another = starting(config | {"data": last["data"]}, small_run)  # it was trained anew since
-    assert started_from_unknown_films(another | {"data": config["data"]})
-    assert not started_from_unknown_films(config)
+    assert started_from_unknown_films(run, another | {"data": config["data"]})
+    assert not started_from_unknown_films(run, config)
+    moved = starting(config, f"/before/{small_run.name}")  # and found beside the run
+    assert not started_from_unknown_films(Run(small_run.parent / "run"), moved)
+    assert learned_from(Run(small_run.parent / "run"), moved, films[:5]).all()

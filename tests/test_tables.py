@@ -76,6 +76,14 @@ def test_rows_name_films_of_one_name_by_their_paths(start, read, films):
     assert found(labels, folder) == wanted
 
 
+def test_films_beside_the_folders_of_others_are_found_where_the_table_names_one_more(films):
+    """As in a zip without a folder of its own, or behind a link of another name."""
+    folder = films("a.png", "sub/b.png", "old/c.png")
+    names = ["films/a.png", "films/sub/b.png", "films/c.png", "films/sub/a.png"]
+    labels = labels_of(*"1234", filename=names)
+    assert found(labels, folder) == ["a.png", "sub/b.png", "", ""]
+
+
 def found(labels, folder):
     """The film of each row, by its path inside the folder."""
     root = str(folder.resolve()) + "/"

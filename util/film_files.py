@@ -78,6 +78,14 @@ class FilmIndex:
             self.stem_in.get((nearest, clean_id(file)), [])
         )
 
+    def in_folders(self, name, folders):
+        """A file in one of these folders; with any image ending, where there is none of its own."""
+
+        def there(films):
+            return [film for film in films if film.parent in folders]
+
+        return there(self.by_name.get(name, [])) or there(self.by_stem.get(clean_id(name), []))
+
     def of_name(self, name, id_=None):
         return self.by_name.get(Path(name).name, [])
 
@@ -98,15 +106,25 @@ def match_paths(names, index):
     """The films at the path of each row. Where no row is matched, the first folder of every path is
     dropped, and so on: the table may come from another machine. A film that two different paths
     would match is matched to neither."""
-    found, ours = [[] for _ in names], list(names)
-    while not any(found) and any("/" in name for name in ours):
-        found = [index.at_path(name) for name in ours]
-        ours = [name.partition("/")[2] or name for name in ours]
+    found, places = [[] for _ in names], list(names)
+    while not any(found) and any("/" in place for place in places):
+        found = match_at_top(places, [index.at_path(place) for place in places], index)
+        places = [place.partition("/")[2] or place for place in places]
     rows = defaultdict(set)
     for name, paths in zip(names, found, strict=True):
         for path in paths:
             rows[path].add(name)
     return [[] if any(len(rows[path]) > 1 for path in paths) else paths for paths in found]
+
+
+def match_at_top(places, found, index):
+    """What is `found` for each row, and for those that name no folder, or none any more, the film
+    of that name beside the folders that others name."""
+    rows = list(zip(places, found, strict=True))
+    tops = {film.parents[place.count("/")] for place, films in rows for film in films}
+    return [
+        films or ([] if "/" in place else index.in_folders(place, tops)) for place, films in rows
+    ]
 
 
 def trim_path(filename):

@@ -2,10 +2,12 @@
 not."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from util.film_files import stem_of
 from util.identity import are_among, fingerprint, hash_films, label_columns, of_same_patients
 from util.metrics import read_predictions
 from util.runs import FILM_HASHES, FILM_LISTS, Run, configs_of
@@ -61,26 +63,26 @@ def training_notes(member, table, trained):
             f"{folder} knows its training films by a hash of id, sex and label: other films of the "
             "same children, or films that were read anew, pass as new"
         )
-    namesakes = are_films_of(member.run, data, "train", table, label=False) & ~trained
+    namesakes = are_namesakes(member.run, table) & ~trained
     if namesakes.any():
         yield (
             f"{namesakes.sum()} of these films have id and sex of training films of {folder}, but "
             "another age: if they are the same films, its errors come out too small"
         )
-    if started_from_unknown_films(member.config):
+    if started_from_unknown_films(member.run, member.config):
         yield (
             f"{folder} started from a run that was trained on other films, of which there is no list: "
             "if some of these are among them, its errors come out too small"
         )
 
 
-def started_from_unknown_films(config):
-    """Whether a run, or any run that it was started from, was started from one whose training films
-    are other ones, and are listed nowhere."""
+def started_from_unknown_films(run, config):
+    """Whether a run of this config, or any run that it was started from, was started from one whose
+    training films are other ones, and are listed nowhere."""
     known, unknown = {config["data"]["train"]["fingerprint"]}, set()
-    for run, start in starts_of(config):
-        listed = known if run and lists_films(run) else unknown
-        listed.add(start["data"]["train"]["fingerprint"])
+    for start, then in starts_of(run, config):
+        listed = known if start and lists_films(start) else unknown
+        listed.add(then["data"]["train"]["fingerprint"])
     return bool(unknown - known)
 
 
@@ -97,7 +99,7 @@ def fitted_to(ensemble, table, validated):
     fitted = np.zeros(len(table), bool)
     if named:
         films = pd.DataFrame(named)
-        fitted = are_among(table, films) | of_same_patients(table, films)
+        fitted = by_any_name(are_among, table, films) | of_same_patients(table, films)
     intervals = not named and ensemble.calibration["half_width"]
     for member, of_member in zip(ensemble.members, validated, strict=True):
         if intervals or member.lines(ensemble.views):
@@ -109,21 +111,23 @@ def learned_from(run, config, table):
     """Mask `(n,)` of the films of a table that a run was trained on, or one that it started from,
     at any remove; of a start whose folder is gone see `are_films_of`."""
     known = are_films_of(run, config["data"], "train", table)
-    for start, then in starts_of(config):
+    for start, then in starts_of(run, config):
         known = known | are_films_of(start, then["data"], "train", table)
     return known
 
 
-def starts_of(config):
-    """The runs that a run started from, each with its config as it was then. A folder that is not
-    where it was, as seen from here, or holds another run by now, is None."""
-    for later, start in pairwise(configs_of(config)):
-        run = Run(later["options"]["weights"])
-        same = (run.config or {}).get("data") == start["data"]
-        yield run if same else None, start
+def starts_of(run, config):
+    """The runs that a run of this config started from, each with its config as it was then. They
+    are looked for where they were, as seen from here, and beside the run, as when all were moved;
+    one that is gone, or was trained anew since, is None."""
+    for later, then in pairwise(configs_of(config)):
+        folder = Path(later["options"]["weights"])
+        starts = (Run(place) for place in (folder, run.folder.parent / folder.name))
+        same = (start for start in starts if (start.config or {}).get("data") == then["data"])
+        yield next(same, None), then
 
 
-def are_films_of(run, data, split, table, label=True):
+def are_films_of(run, data, split, table):
     """Mask `(n,)` of the films of a table that are films of a split of a run, see `are_among`, or
     show the same children.
 
@@ -133,9 +137,36 @@ def are_films_of(run, data, split, table, label=True):
     """
     if run and (path := run.folder / FILM_LISTS[split]).exists():
         films = read_predictions(path)
-        return are_among(table, films, label) | of_same_patients(table, films)
+        return by_any_name(are_among, table, films) | of_same_patients(table, films)
     if run and (hashes := run.folder / FILM_HASHES).exists():
         known = pd.read_csv(hashes, dtype=str)
         known = known["film"][known["split"] == split]
-        return hash_films(table).isin(known).to_numpy() if label else np.zeros(len(table), bool)
+        return by_any_name(have_hashes, table, known)
     return np.full(len(table), data[split]["fingerprint"] == fingerprint(table))
+
+
+def are_namesakes(run, table):
+    """Mask `(n,)` of the films of a table that have id and sex of training films of a run, whatever
+    their age; none where it has no list of them."""
+    path = run.folder / FILM_LISTS["train"]
+    if not path.exists():
+        return np.zeros(len(table), bool)
+    return are_among(table, read_predictions(path), label=False)
+
+
+def have_hashes(table, hashes):
+    """Mask `(n,)` of the films of a table whose `hash_films` are among these."""
+    return hash_films(table).isin(hashes).to_numpy()
+
+
+def by_any_name(are_known, table, films):
+    """Mask `(n,)` of the films of a table that `are_known(table, films)` under one of the ids that
+    they may have in another table: where films share a file name `ids_of` makes folders part of
+    them, from that folder on that the table happens to name."""
+    known = are_known(table, films)
+    places = [(*Path(path).parent.parts, stem_of(Path(path))) for path in table.get("path", ())]
+    for n in range(1, max(map(len, places), default=0) + 1):
+        known = known | are_known(
+            table.assign(id=["_".join(place[-n:]) for place in places]), films
+        )
+    return known

@@ -93,7 +93,7 @@ def note_start(run, args):
         )
     run.log(f"starts from {args.weights}")
     add_to_config(run, {"start": start})
-    if started_from_unknown_films(run.config):
+    if started_from_unknown_films(run, run.config):
         run.log(
             "note: it, or a run before it, was trained on other films, of which there is no list. If some "
             "of them are among the validation or test films of this run, its errors come out too small"

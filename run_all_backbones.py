@@ -20,6 +20,7 @@ On several machines or GPUs, by Ray or as an array of SLURM jobs (docs/SCALE.md)
 """
 
 import argparse
+import re
 from pathlib import Path
 
 from train_advanced import parse_args as parse_training_args
@@ -54,7 +55,7 @@ def parse_args(argv=None):
     if args.gpus_per_run is not None and args.ray is None:
         parser.error("--gpus_per_run has no effect without --ray")
     chosen = {"dry_run": args.dry_run, "no_estimate": args.no_estimate}
-    chosen["backbones"] = args.backbones is not FIRST_FIFTEEN
+    chosen["backbones"] = args.backbones != FIRST_FIFTEEN
     idle = [f"--{name}" for name in chosen if chosen[name]]
     idle += [word for word in passed_on if word[:2] == "--" and not word.startswith("--model_type")]
     if args.summarise and idle:
@@ -88,13 +89,12 @@ def add_machines(parser):
 
 def shard(text):
     """The numbers of a share: 2/4 is (2, 4)."""
+    if not re.fullmatch(r"\d+/\d+", text):
+        raise argparse.ArgumentTypeError(f"{text} is no share, such as 1/4")
     part, parts = map(int, text.split("/"))
     if not 1 <= part <= parts:
         raise argparse.ArgumentTypeError(f"{text} is no share: from 1/{parts} to {parts}/{parts}")
     return part, parts
-
-
-shard.__name__ = "share (such as 1/4)"  # in argparse's words for what is no pair of numbers
 
 
 def main(argv=None):

@@ -7,7 +7,6 @@ script with the same backbone, batch and canvas, in a process of its own.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from benchmarks import textbook
 from benchmarks.films import add_film_options, add_turns, films_for_keras, read_aged
 from inference_speed.turns import format_turns, take_turns
+from util import AS_STARTED
 from util.backbones import BACKBONES
 from util.errors import UserError, run_command
 from util.options import count, new_parser
@@ -50,7 +50,8 @@ def main(argv=None):
 @contextmanager
 def textbook_turns(table, args):
     """A call that does a turn of the textbook script, whose process has the defaults of TensorFlow
-    and not those that importing `util` sets."""
+    and not those that importing `util` sets; huge pages count for a process from its start, so both
+    have them, or neither, as the shell has it."""
     job = {
         "builder": BACKBONES[args.backbone].builder,
         "size": args.img_size,
@@ -59,7 +60,6 @@ def textbook_turns(table, args):
         "paths": table["path"].tolist(),
         "ages": table["boneage"].tolist(),
     }
-    defaults = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
     with (
         tempfile.TemporaryFile("w+") as complaints,
         subprocess.Popen(
@@ -67,7 +67,7 @@ def textbook_turns(table, args):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
-            env=defaults,
+            env=AS_STARTED,
             text=True,
         ) as process,
     ):

@@ -37,10 +37,8 @@ def find_hands(images):
     """
     if not images:
         return [], []
-    layers = load_layers(WEIGHTS)
-    small = np.stack([shrink(image) for image in images])
-    features = extract_features(append_mirrored(small), layers)
-    found = combine_boxes(*np.split(apply_head(features, layers), 2))
+    features = see([shrink(image) for image in images])
+    found = combine_boxes(*np.split(apply_head(features, load_layers(WEIGHTS)), 2))
     boxes = [
         None if box is None else in_pixels(box, *image.shape)
         for box, image in zip(found, images, strict=True)
@@ -53,8 +51,13 @@ def unlike_hands(films):
     hand, a list."""
     if not films:
         return []
-    features = extract_features(append_mirrored(np.stack(films)), load_layers(WEIGHTS))
-    return look_unlike_hands(features).tolist()
+    return look_unlike_hands(see(films)).tolist()
+
+
+def see(films):
+    """What the localiser sees of a list of films, as `shrink` gives them, and of their mirror
+    images: `(2 n, 1024)`."""
+    return extract_features(append_mirrored(np.stack(films)), load_layers(WEIGHTS))
 
 
 def in_pixels(box, height, width):

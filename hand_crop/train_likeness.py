@@ -14,8 +14,8 @@ import numpy as np
 
 from hand_crop.command import add_files, check_weights_file
 from hand_crop.likeness import distances
-from hand_crop.localiser import WEIGHTS, localiser_version
-from hand_crop.network import append_mirrored, extract_features, load_layers, shrink
+from hand_crop.localiser import localiser_version, see
+from hand_crop.network import shrink
 from util.errors import UserError, run_command
 from util.files import write_atomically
 from util.film_files import films_or_error
@@ -75,8 +75,7 @@ def fit_space(seen, unseen):
 def features_of(films):
     """What the localiser sees of films, uint8 `(n, 160, 160)`, and of their mirror images: `(2 n,
     1024)`."""
-    small = append_mirrored(np.stack([shrink(film) for film in films]))
-    return extract_features(small, load_layers(WEIGHTS))
+    return see([shrink(film) for film in films])
 
 
 def print_likeness(films, space):

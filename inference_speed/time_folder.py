@@ -10,13 +10,14 @@ times, and the ratio of each turn.
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from util.dicom import is_dicom_file
 from util.errors import UserError, run_command
 from util.option_rules import RUNTIME_RULES, parse_effective
 from util.options import add_evaluation_batch, add_runtime, count, new_parser
 from util.quiet import import_tensorflow
-from util.tta import VIEWS, count_views, describe_views, test_time_augmentation
+from util.tta import VIEWS, describe_views
 
 
 def parse_args(argv=None):
@@ -39,27 +40,25 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from inference_speed.turns import format_turns, take_turns
+    from util.ensemble import open_ensemble
     from util.film_files import films_or_error
-    from util.prediction import load_predictor
     from util.runs import load_run_model, read_run
 
     run = read_run(args.model)
-    options = run.options
     paths = films_or_error(args.folder)
     check_kinds(paths)
-    views = args.tta_steps or count_views(options)
-    predict = test_time_augmentation(load_predictor(run, args.runtime, args.precision), views)
+    ensemble = open_ensemble([args.model], tta_steps=args.tta_steps)
+    ensemble.load(args.runtime, args.precision, len(paths))
     import_tensorflow()
     model = load_run_model(run)
-    size, fit = options["img_size"], options["fit"]
-    check_readable(paths, size, fit)
+    check_readable(as_predict(ensemble, paths, args.batch_size_eval))
     ways = (
-        lambda: plain_loop(model, paths, size),
-        lambda: as_predict(predict, paths, size, fit, args.batch_size_eval),
+        lambda: plain_loop(model, paths, run.options["img_size"]),
+        lambda: as_predict(ensemble, paths, args.batch_size_eval),
     )
     names = [
         "OpenCV and model.predict, one by one",
-        f"predict.py, {args.runtime}, {describe_views(views)}",
+        f"predict.py, {args.runtime}, {describe_views(ensemble.views)}",
     ]
     print(format_turns(names, take_turns(ways, args.num_runs), len(paths)))
 
@@ -72,18 +71,14 @@ def check_kinds(paths):
         )
 
 
-def check_readable(paths, size, fit):
-    """UserError when one of the films can't be read: the ways would do different work."""
-    from util.pixel_cache import read_pixels
-
-    _, failures = read_pixels([str(path) for path in paths], size, fit)
-    if failures:
-        raise UserError(f"not all films are readable ({paths[min(failures)]}). Remove it.")
+def check_readable(ages):
+    """UserError when one of the films could not be predicted: the ways would do different work."""
+    for film in ages[ages["problem"].notna()].itertuples():
+        raise UserError(f"not all films are readable ({film.path}). Remove it.")
 
 
 def plain_loop(model, paths, size):
     """Months of films as a plain script gets them, one by one; all as if male."""
-
     from util.prediction import inputs_of
 
     sex, months = np.ones((1, 1), np.float32), []
@@ -95,13 +90,14 @@ def plain_loop(model, paths, size):
     return months
 
 
-def as_predict(predict, paths, size, fit, batch_size):
-    """Months of the films of a folder `(n,)`, as predict.py says them."""
-    from util.pixel_cache import read_pixels
-    from util.prediction import predict_months
+def as_predict(ensemble, paths, batch_size):
+    """The frame of predict.py's --out for these films, all as if male, without writing it."""
+    from util.children import add_from_headers
+    from util.film_ages import predict_in_chunks
 
-    pixels, _ = read_pixels([str(path) for path in paths], size, fit)
-    return predict_months(predict, pixels, np.ones(len(paths)), batch_size)
+    films = pd.DataFrame({"path": [str(path) for path in paths], "sex": 1.0, "age_months": np.nan})
+    films = add_from_headers(films.assign(problem=""))
+    return pd.concat(predict_in_chunks(ensemble, films, batch_size))
 
 
 if __name__ == "__main__":

@@ -111,15 +111,6 @@ def test_a_changed_copy_of_a_film_is_corrected_as_the_film_is():
     assert got["predicted"].tolist() == expected.tolist()
 
 
-def test_a_copy_whose_film_is_gone_is_corrected_by_the_lines_of_all():
-    copies = predict(films(60), noise=9, **BIASED)
-    predictions = copies.drop(index=[5, 41]).reset_index(drop=True)
-    got = cross_fit(predictions, copies=copies).iloc[[5, 41]]
-    alone = copies.iloc[[5, 41]]
-    expected = correct_months(alone["predicted"], alone["sex"], fit_lines(predictions))
-    assert got["predicted"].tolist() == expected.round(2).tolist()
-
-
 def test_few_films_of_one_sex_are_no_line():
     predictions = predict(films(200), noise=0, **BIASED)
     girls, boys = (predictions[predictions["sex"] == sex] for sex in (0, 1))

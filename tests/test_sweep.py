@@ -141,8 +141,9 @@ def test_a_failure_that_another_job_removes_is_none(monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "exists", lambda _: True)  # as it was a moment ago
         assert row_of_run(run, None)["status"] == "to do"
-    run.fail("films too small")
+    run.fail("films too small", "a note\nerror: films too small")
     assert row_of_run(run, None)["reason"] == "films too small"
+    assert "a note" in run.failure_file.read_text()
 
 
 def test_a_dry_run_writes_nothing(sweep, inside):
@@ -419,6 +420,9 @@ def test_times_and_reasons_are_short():
     assert format_time(3) == "1 min"
     errors = "Traceback\n  ...\nValueError: x\n\n"
     assert why_it_failed(CompletedProcess([], 1, "", errors)) == "ValueError: x"
+    errors = "a note\nTraceback (most recent call last):\n  ...\nOpError: Graph error\n\nat\n\t [[MatMul]]\n"
+    assert why_it_failed(CompletedProcess([], 1, "", errors)) == "OpError: Graph error"
+    assert why_it_failed(CompletedProcess([], 2, "", "a note\nerror: y\n")) == "error: y"
     assert why_it_failed(CompletedProcess([], 3, "", "")) == "ended with exit code 3"
     killed = why_it_failed(CompletedProcess([], -9, "", "a warning of before"))
     assert killed.startswith("its process was ended by SIGKILL")

@@ -112,14 +112,12 @@ def cross_fit(predictions, per_sex=True, copies=None):
     fitted to the other nine (cross-validation, Stone 1974).
 
     With `copies`, predictions of changed copies of these films such as CLAHE ones, those are
-    corrected instead, each by the lines that were fitted without its original; copies without an
-    original by the lines fitted to all films.
+    corrected instead, each by the lines that were fitted without its original.
     """
     part = divide(predictions, PARTS, SEED)
     judged = predictions if copies is None else copies
     judged_part = judged["id"].map(dict(zip(predictions["id"], part, strict=True)))
-    lines = fit_lines(predictions, per_sex)
-    months = np.array(correct_months(judged["predicted"], judged["sex"], lines), float)
+    months = np.empty(len(judged))
     for number in range(PARTS):
         films = judged[judged_part == number]
         lines = fit_lines(predictions[part != number], per_sex)

@@ -116,8 +116,8 @@ def choose_views(members, folders, use_tta=False, tta_steps=None, calibration=No
 
 
 def hand_crop_notes(members):
-    """A warning for each member whose films were turned or cut by other networks than ours. A run
-    that knows no `orientation` is older than that, and learned from films as they lay."""
+    """A warning for each member whose films were turned or cut by other networks than ours; none
+    for a network that a run knows nothing of, as one of before `orientation` was."""
     networks = hand_crop_versions()
     trained = {member.run.folder: member.config.get("hand_crop", {}) for member in members}
     return [

@@ -1,5 +1,5 @@
-"""What happens after each epoch of a training: BatchNorm statistics, validation in months, the best
-model, a line of progress, and a state to go on from."""
+"""What happens after each epoch of a training: BatchNorm statistics, validation in months, a model
+to keep, a line of progress, and a state to go on from."""
 
 import math
 import time
@@ -24,7 +24,8 @@ STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
 
 
 class EndOfEpoch(keras.callbacks.Callback):
-    """Validates, keeps the best model, reports and saves the state after every epoch."""
+    """After every epoch validates, keeps the best model or the last one (--keep_epoch), reports and
+    saves the state."""
 
     def __init__(self, phase, bn, progress, stage, args, run):
         super().__init__()

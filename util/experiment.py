@@ -24,7 +24,7 @@ from util.runs import (
 )
 from util.splits import load_splits
 from util.start import check_start, check_start_films
-from util.tta import over_views
+from util.tta import over_views, views_ending, views_to_evaluate
 from util.weights import starts_from_run
 
 
@@ -107,19 +107,14 @@ def check_options(args):
 
 def report_run(run, metrics, args):
     """Print the errors on the test split and what to do next."""
-    views = over_views(args.tta_steps)
-    titles = {
-        "test": "test",
-        "test_clahe": "test after CLAHE",
-        "test_tta": f"test{views}",
-        "test_clahe_tta": f"test after CLAHE{views}",
-    }
     for calibration in (run.read_json(CALIBRATION) or {}).values():
         run.log(format_calibration(calibration))
     if readings := run.read_json(READINGS):
         run.log(format_kept(readings["gain"], readings["labels"]))
-    for name, title in titles.items():
-        if name in metrics:
-            run.log(format_with_intervals(metrics[name], title))
+    for views in views_to_evaluate(vars(args)):
+        for split, title in (("test", "test"), ("test_clahe", "test after CLAHE")):
+            if split in metrics:
+                errors = metrics[split + views_ending(views)]
+                run.log(format_with_intervals(errors, title + over_views(views)))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
     run.log(next_prediction(run.folder, sees_sex(args.model_type)))

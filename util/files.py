@@ -133,14 +133,13 @@ def save_csv(path, table):
 
 
 def write_new_csv(path, table):
-    """Write a pandas frame as `write_csv` does, with a number behind its name when there is a file
-    of that name by now. Returns its path."""
-    names = numbered(Path(path), Path(path).suffix)
-    while True:
-        new = next(names)
-        with suppress(FileExistsError):
-            write_atomically(new, lambda file: save_csv(file, table), claim)
-            return new
+    """Write a pandas frame as `write_csv` does; UserError when there is a file of that name by now,
+    as another process may have written."""
+    try:
+        write_atomically(path, lambda file: save_csv(file, table), claim)
+    except FileExistsError:
+        check_new_file(path)
+        raise
 
 
 def numbered(path, ending=""):

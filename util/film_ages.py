@@ -54,29 +54,18 @@ def print_ages(ensemble, films, args):
     `predict_chunk`. --out gets their COLUMNS, chunk by chunk: what is done isn't lost when the rest
     is not."""
     width = max(map(len, films["shown"]))
-    results, out = [], None
+    results, write = [], write_new_csv
     try:
         for ages in predict_in_chunks(ensemble, films, args.batch_size_eval):
+            print_films(ages, width)
             results.append(ages)
             if args.out:
-                out = save_ages(pd.concat(results)[COLUMNS], args.out, out)
-            print_films(ages, width)
+                write(args.out, pd.concat(results)[COLUMNS])
+                write = write_csv  # whole again, in place of what we wrote
     finally:
-        if out and (done := sum(map(len, results))) < len(films):
-            print(f"only {done} of {len(films)} films are in {out}", file=sys.stderr)
+        if write is write_csv and (done := sum(map(len, results))) < len(films):
+            print(f"only {done} of {len(films)} films are in {args.out}", file=sys.stderr)
     return pd.concat(results)
-
-
-def save_ages(table, path, out):
-    """Write a table to the file at `path`, or in place of what was written to `out` before; returns
-    where it is. A process that is stopped leaves a whole one."""
-    if out:
-        write_csv(out, table)
-        return out
-    out = write_new_csv(path, table)
-    if out != Path(path):
-        print(f"note: {path} appeared in the meantime: the table is {out}", file=sys.stderr)
-    return out
 
 
 def predict_ages(paths, sex=None, age_months=np.nan, model=SHIPPED, batch_size=32):

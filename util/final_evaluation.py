@@ -17,8 +17,8 @@ from util.tta import test_time_augmentation, views_ending, views_key, views_to_e
 
 
 def evaluate_splits(films, args, run):
-    """Predict everything but the training films with the best model, under --use_tta also over
-    several views; calibrate on validation. Returns (metrics, predictions) by split, "test_tta"
+    """Predict everything but the training films with the model that was kept, under --use_tta also
+    over several views; calibrate on validation. Returns (metrics, predictions) by split, "test_tta"
     being "test" with views."""
     from modeling import count_parameters
 
@@ -36,7 +36,7 @@ def evaluate_splits(films, args, run):
         for split, table in by_split.items():
             name, table = split + views_ending(views), with_readings(table, counts)
             write_csv(run.path(predictions_name(name)), table)
-            metrics[name] = evaluate_split(split, table, films, calibrations[views], args)
+            metrics[name] = evaluate_split(split, table, films, calibrations[views])
             predictions[name] = table
     parameters = count_parameters(model)[1]
     metrics["model"] = {"parameters": parameters, "films_per_second": speed[1]["test"]}
@@ -88,7 +88,7 @@ def keep_readings(films, predictions, args, run):
     return counts
 
 
-def evaluate_split(split, predictions, films, calibration, args):
+def evaluate_split(split, predictions, films, calibration):
     """The errors of a split, and the coverage of the intervals where they were not fitted to it."""
     median = float(films["train"].table["boneage"].median())
     half_width = calibration["half_width"] if split.startswith("test") else None

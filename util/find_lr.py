@@ -4,6 +4,7 @@ from contextlib import closing
 
 from util.errors import UserError
 from util.experiment import check_options
+from util.phases import plan_phases
 from util.runs import note_environment, open_run
 from util.splits import load_splits
 
@@ -37,7 +38,10 @@ def find_rates(run, args):
             f"({plot}). Raise --batch_size, start from pretrained --weights, or check the labels."
         )
     low, high = falling
-    run.log(f"the loss falls at learning rates from {low:.1e} to {high:.1e}: {plot}")
+    phase = plan_phases(args)[-1].name
+    run.log(f"{phase}: the loss falls at learning rates from {low:.1e} to {high:.1e} ({plot})")
+    if args.fine_tune and args.epochs_frozen:
+        run.log("note: of the frozen phase nothing is known; below it has the same rates")
     feet = {"--lr": args.epochs_frozen, "--lr_finetune": args.fine_tune}
     rates = " ".join(f"{option} {low:.1e}" for option, trains in feet.items() if trains)
     name = ", choose another --run_name" if args.run_name else ""

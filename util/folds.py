@@ -128,16 +128,11 @@ def report_folds(run, folds, args):
         metrics |= judge_folds(run, members, views)
     metrics["folds"] = [describe_fold(member) for member in members]
     run.write_json(METRICS, metrics)
-    views = over_views(args.tta_steps)
-    titles = {
-        "out_of_fold": "\nout of fold",
-        "test": f"\ntest, mean of {args.folds} folds",
-        "out_of_fold_tta": f"\nout of fold{views}",
-        "test_tta": f"\ntest, mean of {args.folds} folds{views}",
-    }
-    for name, title in titles.items():
-        if name in metrics:
-            run.log(format_with_intervals(metrics[name], title))
+    titles = {"out_of_fold": "out of fold", "test": f"test, mean of {args.folds} folds"}
+    for views in views_to_evaluate(vars(args)):
+        for name, title in titles.items():
+            errors = metrics[name + views_ending(views)]
+            run.log(format_with_intervals(errors, f"\n{title}{over_views(views)}"))
     run.log(format_folds(metrics["folds"]))
     if args.keep_epoch == "best":
         run.log(

@@ -80,8 +80,8 @@ def bootstrap_interval(values, patients=None, least=-np.inf, seed=SEED):
     No mean of such values can be below `least`.
 
     For few values the percentile interval is too narrow: it is widened by the ratio of Student's
-    quantile to the normal one (Hesterberg 2015, American Statistician 69:371). Of 100 values that
-    is 2 %.
+    quantile to the normal one, and by that of the SD with n - 1 to that with n (Hesterberg 2015,
+    American Statistician 69:371). Of 100 values that is 2 %.
     """
     from scipy.stats import norm, t
 

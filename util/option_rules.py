@@ -115,8 +115,8 @@ TRAINING_RULES = (
     ),
     Rule(
         ("lr", "ema"),
-        "with --find_lr, unless the head is trained first (--fine_tune)",
-        lambda args: not args.find_lr or args.fine_tune,
+        "with --find_lr, unless the head is trained first (--epochs_frozen and --fine_tune)",
+        lambda args: not args.find_lr or (args.fine_tune and args.epochs_frozen),
     ),
     Rule(("show",), "with --folds", lambda args: args.folds is None),
     Rule(("tta_steps",), "without --use_tta", lambda args: args.use_tta),

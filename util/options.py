@@ -478,7 +478,8 @@ def add_run_options(parser):
 def add_runtime(group, auto):
     """What computes the months; with `auto`, the quickest of them is a choice and the default."""
     quickest = (
-        "; auto is the f32 export that was the quickest when it was made, where one was quicker than Keras"
+        "; auto is the f32 export that was the quickest when it was made, unless Keras, with the time "
+        "that it takes to start, would be quicker"
         if auto
         else ""
     )

@@ -45,12 +45,17 @@ def end_with(parent):
 
 
 def why_it_failed(process):
-    """Why a process failed, in one line: the last of its errors, or the signal that ended it."""
+    """Why a process failed, in one line: the last of its errors, of which a traceback has the first
+    line behind it, or the signal that ended it."""
     if process.returncode < 0:
         name = signal.Signals(-process.returncode).name
         hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
         return f"its process was ended by {name}{hint}"
     lines = process.stderr.strip().splitlines()
+    tracebacks = [i for i, line in enumerate(lines) if line.startswith("Traceback")]
+    if tracebacks:
+        behind = [line for line in lines[tracebacks[-1] + 1 :] if line and line[0] != " "]
+        return behind[0] if behind else lines[-1]
     return lines[-1] if lines else f"ended with exit code {process.returncode}"
 
 

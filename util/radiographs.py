@@ -104,7 +104,7 @@ def read_or_error(path):
 def set_right(image, degrees, inverted):
     """Turn a film `(H, W)` back by `degrees`: 0, 90, 180 or 270; and its greys, if it is
     `inverted`."""
-    return np.ascontiguousarray(np.rot90(~image if inverted else image, -degrees // 90))
+    return np.ascontiguousarray(np.rot90(~image if inverted else image, -(degrees // 90)))
 
 
 def cut_to_hands(films):

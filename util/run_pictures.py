@@ -1,5 +1,5 @@
-"""The pictures of a run: its history, what training saw, its errors, where an attention model
-looks."""
+"""The pictures of a run: its history, films as augmentation changes them, its errors, where an
+attention model looks."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ from util.runs import load_run_model
 
 
 def draw_run(run, history, predictions, films, args):
-    """Save the pictures of a run: history, a contact sheet of what training saw, errors, and where
-    an attention model looks."""
+    """Save the pictures of a run: history, a contact sheet of films as augmentation changes them,
+    errors, and where an attention model looks."""
     from util import plots
     from util.training import augmentation
 

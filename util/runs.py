@@ -330,7 +330,7 @@ def best_row(history):
 
 
 def load_run_model(run):
-    """Load the best model of a run. UserError when it is damaged, or when a GPU can't take it."""
+    """Load the model that a run kept. UserError when it is damaged, or when a GPU can't take it."""
     import keras
     import tensorflow as tf
 

@@ -18,9 +18,9 @@ VERSION = 3  # raise it when a training can't go on from the state of the versio
 
 @dataclass
 class Progress:
-    """Where a training is. Epochs count from 0 over the whole run; the best one is so by its
-    validation MAE (months); `history` has a row, a dict, for each epoch, and `precision` is the
-    dtype policy of Keras."""
+    """Where a training is. Epochs count from 0 over the whole run; the best one is that whose model
+    is kept, with its validation MAE (months); `history` has a row, a dict, for each epoch, and
+    `precision` is the dtype policy of Keras."""
 
     next_epoch: int = 0
     best_mae: float = math.inf

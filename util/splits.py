@@ -20,11 +20,18 @@ from util.tables import years_note
 
 
 def load_splits(args, run):
-    """Read all splits, under --use_clahe_val_test also "val_clahe" and "test_clahe"; what was left
-    out is counted on the terminal and listed in the run."""
+    """Read all splits, under --use_clahe_val_test also "val_clahe" and "test_clahe", and record in
+    the run what they are."""
     films = read_splits(args)
     if args.use_clahe_val_test:
         films |= load_clahe(args, run)
+    list_left_out(films, args, run)
+    record_films(films, args, run)
+    return films
+
+
+def list_left_out(films, args, run):
+    """List in the run what was left out, and say how many films there are and are not."""
     left_out = [part.left_out.assign(split=split) for split, part in films.items()]
     write_csv(run.path("left_out.csv"), pd.concat(left_out))
     for split, part in films.items():
@@ -33,6 +40,11 @@ def load_splits(args, run):
             run.log(f"note: {note}")
     if any(len(part.left_out) for part in films.values()):
         run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
+
+
+def record_films(films, args, run):
+    """Record in the run which films it is trained on; UserError when a resumed run would go on with
+    others."""
     note_data(run, {split: split_facts(part) for split, part in films.items()})
     trained = films["train"].table
     if trained["boneage"].nunique() == 1:
@@ -43,7 +55,6 @@ def load_splits(args, run):
     write_csv(run.path(FILM_LISTS["train"]), trained[label_columns(trained)])
     if args.fit == "hand":
         note_hand_crop(run, films)
-    return films
 
 
 def describe_split(split, part, fit):

@@ -40,23 +40,25 @@ class SweepRun:
 
     @property
     def failure_file(self):
-        """Holds why the last attempt at the run failed, for all jobs that work on the sweep."""
+        """Holds why the last attempt at the run failed, for all jobs that work on the sweep: in a
+        line, and below it all that its process said to the standard error."""
         return self.folder.with_name(FAILURE.format(self.backbone))
 
     @property
     def failure(self):
-        """What `failure_file` holds; "" where there is none."""
+        """The first line of `failure_file`; "" where there is none."""
         try:
-            return self.failure_file.read_text()
+            return self.failure_file.read_text().partition("\n")[0]
         except FileNotFoundError:  # a job that tries again may remove it at any moment
             return ""
 
-    def fail(self, reason):
-        """Print and keep the reason of a failure."""
+    def fail(self, reason, errors=""):
+        """Print the reason of a failure, and keep it with all errors of the process."""
         print(reason, file=sys.stderr, flush=True)
         self.failure_file.parent.mkdir(parents=True, exist_ok=True)
+        text = f"{reason}\n\n{errors}"
         write_atomically(
-            self.failure_file, lambda file: file.write_text(reason, errors="backslashreplace")
+            self.failure_file, lambda file: file.write_text(text, errors="backslashreplace")
         )
 
 
@@ -175,7 +177,9 @@ def train_in_process(run):
     child = [sys.executable, str(ROOT / "util" / "processes.py"), str(os.getpid())]
     result = run_to_its_end([*child, str(ROOT / "train_advanced.py"), *run.options, *going_on])
     if result.returncode != 0:
-        run.fail(why_it_failed(result))
+        run.fail(why_it_failed(result), result.stderr)
+    else:
+        print(result.stderr, end="", file=sys.stderr)
 
 
 def run_to_its_end(command):

@@ -149,7 +149,7 @@ def check_data(tables, workers=None, progress=False):
     facts = ["kind", "depth", "width", "height", "levels", "reason"]
     frame = filmed.assign(**{name: [getattr(film, name) for film in films] for name in facts})
     readable = (frame["reason"] == "").to_numpy()
-    oddities = oddities_of([film.small for film in films if not film.reason])
+    oddities = oddities_of_small([film.small for film in films if not film.reason])
     for name, odd in oddities.items():
         frame[name] = np.zeros(len(frame), odd.dtype)
         frame.loc[readable, name] = odd
@@ -343,7 +343,7 @@ def read_film(path):
     return film
 
 
-def oddities_of(small):
+def oddities_of_small(small):
     """What is odd about films, as `shrink` gives them: {"turned", "inverted", "unlike": an array},
     see Oddities."""
     turned, inverted = orientations(small)

@@ -178,9 +178,9 @@ def format_summary(summary):
         ]
     else:
         lines += ["", f"nothing flagged in {summary['rows']} rows and their films"]
-    return "\n".join(
-        lines + [""] * bool(summary["notes"]) + [f"note: {n}" for n in summary["notes"]]
-    )
+    if summary["notes"]:
+        lines += ["", *(f"note: {note}" for note in summary["notes"])]
+    return "\n".join(lines)
 
 
 def shorten(text):

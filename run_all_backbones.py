@@ -25,8 +25,9 @@ from pathlib import Path
 
 from train_advanced import parse_args as parse_training_args
 from util.backbones import FIRST_FIFTEEN
-from util.errors import run_command
+from util.errors import UserError, run_command
 from util.options import add_backbones, count, new_parser
+from util.runs import CONFIG
 
 CHOSEN = "chosen by the sweep: use --backbones and --sweep"
 NOT_IN_A_SWEEP = {
@@ -103,6 +104,10 @@ def main(argv=None):
 
     training = parse_training_args(sweep.options_of(args.backbones[0], passed_on))
     folder = Path(args.results_dir) / (args.sweep or training.model_type)
+    if (folder / CONFIG).exists():
+        raise UserError(
+            f"that is a run, and no folder of a sweep ({folder}). Name another --sweep."
+        )
     if args.summarise:
         runs = sweep.known_runs(folder, training)
         return report(folder, runs, runs)

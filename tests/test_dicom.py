@@ -1,7 +1,9 @@
 """Films in DICOM files: light bones whatever the file says is white, and reasons for what is no
 film."""
 
+import re
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +15,8 @@ from test_radiographs import film
 pydicom = pytest.importorskip("pydicom")
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.uid import (  # noqa: E402
+    HTJ2K,
+    MPEG2MPML,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
     JPEGLosslessSV1,
@@ -134,15 +138,25 @@ def test_what_is_no_film_is_one_line_that_says_why(tmp_path):
 
 
 def test_a_missing_decoder_is_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("util.dicom.can_decode", lambda syntax: False)
-    path = write_dicom(tmp_path / "film.dcm", values_of_12_bits())
-    dataset = pydicom.dcmread(path)
-    dataset.PixelData = pydicom.encaps.encapsulate([dataset.PixelData])
-    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
-    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
-    dataset.save_as(path)
-    assert "JPEG Lossless" in reason(path)
-    assert "pip install" in reason(path)
+    def missing(syntax):
+        packages = {JPEGLosslessSV1: ["gdcm >= 3", "pylibjpeg"], HTJ2K: ["pylibjpeg"]}
+        if syntax not in packages:
+            raise NotImplementedError
+        return SimpleNamespace(is_available=False, missing_dependencies=packages[syntax])
+
+    monkeypatch.setattr("pydicom.pixels.get_decoder", missing)
+    for syntax, told in (
+        (JPEGLosslessSV1, "JPEG Lossless.*pip install pydicom python-gdcm"),
+        (HTJ2K, "High-Throughput.*pip install pylibjpeg pylibjpeg-openjpeg"),
+        (MPEG2MPML, "MPEG2.*which nothing decodes"),
+    ):
+        path = write_dicom(tmp_path / f"{syntax}.dcm", values_of_12_bits())
+        dataset = pydicom.dcmread(path)
+        dataset.PixelData = pydicom.encaps.encapsulate([dataset.PixelData])
+        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.save_as(path)
+        assert re.search(told, reason(path))
 
 
 def test_a_film_of_a_kind_that_is_known_in_part_asks_for_a_decoder(tmp_path, monkeypatch):
@@ -153,7 +167,7 @@ def test_a_film_of_a_kind_that_is_known_in_part_asks_for_a_decoder(tmp_path, mon
     dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
     dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
     dataset.save_as(path)
-    monkeypatch.setattr("util.dicom.can_decode", lambda syntax: True)
+    monkeypatch.setattr("util.dicom.check_decoder", lambda syntax: None)
     for gdcm, told in ((None, "pip install pydicom python-gdcm"), ("there", "damaged DICOM file")):
         monkeypatch.setattr("util.dicom.find_spec", lambda name, gdcm=gdcm: gdcm)
         assert told in reason(path)

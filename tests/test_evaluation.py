@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line
+from conftest import check_error_line, copy_data
 
 from util.files import hash_file
 from util.held_out import learned_from, training_notes
@@ -215,6 +215,24 @@ def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
     out = tmp_path / "one" / "evaluation_labels_held_out"
     assert json.loads((out / "metrics.json").read_text())["films"]["held_out"]
     assert len(pd.read_csv(out / "left_out.csv")) == 8
+
+
+def test_films_that_are_no_more_those_of_the_run_are_not_taken_for_them(
+    small_run, phantoms, inside, tmp_path
+):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    data = copy_data(phantoms, tmp_path / "Data")
+    config = json.loads((run / "config.json").read_text())
+    config["options"]["data_dir"] = str(data)
+    (run / "config.json").write_text(json.dumps(config))
+    table = pd.read_csv(data / "df_test.csv")
+    table[1:].to_csv(data / "df_test.csv", index=False)
+    process = inside("evaluate.py", run)
+    check_error_line(process, f"not the test films of the run, which had {len(table)}", str(data))
+    process = inside("evaluate.py", run, "--data_dir", data)  # on request
+    assert process.returncode == 0, process.stderr
+    assert f"films of {data}" in process.stdout
+    assert json.loads((run / "evaluation_test" / "metrics.json").read_text())["n"] == len(table) - 1
 
 
 def test_no_film_held_out_is_one_line(small_run, inside, tmp_path):

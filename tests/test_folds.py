@@ -164,7 +164,7 @@ def test_films_of_a_fold_are_found_where_the_data_folder_was_moved(
     check_error_line(process, "not the val films of the run", str(data), "--csv and --images")
     (data / "df_train.csv").unlink()
     process = inside("evaluate.py", fold, *words[:-2])
-    check_error_line(process, "df_train.csv", "name them by --csv and --images")
+    check_error_line(process, "df_train.csv")
 
 
 def test_a_fold_is_compared_with_no_run_that_had_other_films(folds, small_run, inside):

@@ -303,6 +303,13 @@ def test_the_baseline_does_not_offer_what_it_ignores(refusal):
 
 
 @pytest.mark.parametrize(
+    ("words", "option"), [(["--weights", ""], "--weights"), (["--data_dir="], "--data_dir")]
+)
+def test_an_empty_value_is_no_choice(words, option, refusal):
+    assert f"nothing stands behind {option}" in refusal(train_baseline, *words)
+
+
+@pytest.mark.parametrize(
     ("words", "error"),
     [
         ("--summarise --shard 1/2", "not allowed with argument --summarise"),

@@ -2,6 +2,7 @@
 nothing in it is ever overwritten."""
 
 import shutil
+import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ SPLITS = {
 LEFT_OUT = "import_left_out.csv"
 REPORT = "quality_report"  # the folder of check_nan_in_dfs.py, with a number behind it if need be
 LITTER = {".DS_Store", "desktop.ini", "Thumbs.db"}  # what systems leave where somebody looked
+WORK = ".import-"  # begins the name of the folder that an import works in
 COPIES = "_CLAHE"  # behind the name of a folder of films: their enhanced copies
 
 
@@ -70,9 +72,15 @@ def new_data_folder(data_dir):
     data_dir = Path(data_dir)
     is_new = not data_dir.exists()
     check_empty(data_dir)
+    for left in sorted(data_dir.glob(f"{WORK}*")):
+        print(
+            f"note: an import that was killed left films behind ({left}). Remove it, unless another "
+            "import is running.",
+            file=sys.stderr,
+        )
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".import-", dir=data_dir))
+        work = Path(tempfile.mkdtemp(prefix=WORK, dir=data_dir))
     except OSError as error:
         raise UserError(f"can't write: {first_line(error)} ({data_dir}). Choose another.") from None
     try:

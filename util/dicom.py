@@ -11,6 +11,7 @@ import numpy as np
 from util.errors import first_line
 
 INSTALL = "pip install pydicom python-gdcm"  # the second for compressed films
+INSTALL_HTJ2K = "pip install pylibjpeg pylibjpeg-openjpeg"  # what GDCM can't decode
 
 # elements that say nothing where they are blank
 BLANK = [
@@ -114,9 +115,8 @@ def check_frame(film):
         raise Unusable(f"DICOM file of {film.NumberOfFrames} frames, where one is expected")
     if film.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
         raise Unusable(f"DICOM file in colour ({film.PhotometricInterpretation})")
-    syntax = film.file_meta.TransferSyntaxUID
-    if syntax.is_compressed and not can_decode(syntax):
-        raise NotInstalled(f"DICOM file compressed as {syntax.name}: {INSTALL}")
+    if film.file_meta.TransferSyntaxUID.is_compressed:
+        check_decoder(film.file_meta.TransferSyntaxUID)
 
 
 def drop_blanks(film):
@@ -142,11 +142,15 @@ def needs_gdcm(data):
         return False
 
 
-def can_decode(syntax):
-    """Whether something that is installed decodes pixels of a transfer syntax."""
+def check_decoder(syntax):
+    """Raise Unusable when nothing that is installed decodes pixels of a transfer syntax."""
     from pydicom.pixels import get_decoder
 
+    kind = f"DICOM file compressed as {syntax.name}"
     try:
-        return get_decoder(syntax).is_available
-    except NotImplementedError:  # of no image, or of a kind that nothing decodes
-        return False
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise Unusable(f"{kind}, which nothing decodes: convert it") from None
+    if not decoder.is_available:
+        by_gdcm = any("gdcm" in package for package in decoder.missing_dependencies)
+        raise NotInstalled(f"{kind}: {INSTALL if by_gdcm else INSTALL_HTJ2K}")

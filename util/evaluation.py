@@ -15,7 +15,15 @@ from util.canvases import oddities_of, pixels_of, sets_right
 from util.ensemble import Ensemble, choose_views, hand_crop_notes
 from util.environment import environment
 from util.errors import UserError
-from util.files import check_place, choose_folder, hash_file, new_folder, write_csv, write_json
+from util.files import (
+    check_place,
+    choose_folder,
+    hash_file,
+    new_folder,
+    quote,
+    write_csv,
+    write_json,
+)
 from util.film_files import report_left_out
 from util.held_out import held_out
 from util.identity import fingerprint
@@ -163,29 +171,31 @@ def read_split_to_evaluate(ensemble, args):
         )
     if clahe:
         complete_clahe(data_dir, args.split, progress=True)
-    moved_fold = args.data_dir and trained.get("folds") and args.split != "test"
-    try:
-        films = {
-            canvas: load_trained_split(trained, data_dir, args.split, canvas, **reading)
-            for canvas in ensemble.canvases
-        }
-        if moved_fold:
-            check_films_of_fold(films[ensemble.canvases[0]].table, ensemble, args)
-    except UserError as error:
-        if not moved_fold:
-            raise
-        raise UserError(
-            f"{error} To evaluate films as they are, name them by --csv and --images."
-        ) from None
+    films = {
+        canvas: load_trained_split(trained, data_dir, args.split, canvas, **reading)
+        for canvas in ensemble.canvases
+    }
+    of_fold = bool(trained.get("folds")) and args.split != "test"
+    if of_fold or not args.data_dir:
+        first = ensemble.canvases[0]
+        plain = films[first]
+        if clahe:  # of some films there may be no copy
+            plain = load_trained_split(
+                trained, data_dir, args.split, first, **reading | {"clahe": False}
+            )
+        check_films_of_run(plain.table, ensemble.members[0], data_dir, args.split, of_fold)
     return films
 
 
-def check_films_of_fold(table, ensemble, args):
-    """UserError where films that were divided as for a fold are not those that it had, as in
-    another --data_dir than its own."""
-    if fingerprint(table) != ensemble.members[0].config["data"][args.split]["fingerprint"]:
+def check_films_of_run(table, member, data_dir, split, of_fold):
+    """UserError where films are not those that a run had, as where its data changed, or, `of_fold`,
+    was divided otherwise than for it."""
+    known = member.config["data"][split]
+    if fingerprint(table) != known["fingerprint"]:
+        name = "--csv and --images" if of_fold else f"--data_dir {quote(data_dir)}"
         raise UserError(
-            f"divided in folds, these are not the {args.split} films of the run ({args.data_dir})."
+            f"these {len(table)} films are not the {split} films of the run, which had {known['n']} "
+            f"({data_dir}). To evaluate on them as they are, name them: {name}."
         )
 
 
@@ -258,6 +268,8 @@ def write_evaluation(out, predictions, metrics, left_out, name):
 def print_evaluation(metrics, title):
     """Print the errors, and what to know of them."""
     print(format_with_intervals(metrics, title))
+    where = metrics["films"]
+    print(f"  films of {where.get('images') or where['data_dir']}")
     if "members" in metrics:
         print(format_members(metrics["members"]))
     for note in metrics["notes"]:

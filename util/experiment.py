@@ -52,7 +52,6 @@ def fill_run(run, args):
     """Do what is not done yet of a run, and report."""
     metrics = run.metrics
     if metrics:
-        note_move(run, args)
         run.log(f"this run is finished: {run.folder}\n")
     else:
         films, history = read_and_train(run, args)

@@ -84,7 +84,7 @@ def printable(path):
 
 def check_new_file(path):
     """UserError, before any work, when the file of --out exists or can't be written."""
-    if Path(path).exists():
+    if os.path.lexists(path):
         raise UserError(f"the file is there already ({path}). Choose another --out.")
     check_folder_of(path)
 
@@ -162,7 +162,7 @@ def check_new_folder(path, option="--out"):
     empty folder, or when no folder could be made there."""
     check_place(path, option)
     path = Path(path)
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"there is something already ({path}). Choose another {option}.")
 
 

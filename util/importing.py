@@ -32,32 +32,41 @@ def assign_splits(films, shares, seed, test_ids=()):
     """Return the split of each film: a given one is kept, the others are drawn, stratified by sex
     and age. `shares` (train, val, test) are of all patients. All films of a patient are in one
     split; those of `test_ids` always go to test. UserError when none is left to train on."""
-    patient, split = name_patients(films), films["given_split"].copy()
-    untold = films["patient"] == ""  # films of one id, leading zeros aside, are of one patient
-    patient[untold] = film_keys(films[untold]).map(str)
-    wanted = dict(zip(SPLITS, shares, strict=True))
-    train_given = (split == "train").any()
-    if (split != "").any():  # what is given is whole: only missing splits are drawn
-        wanted = {name: 0 if (split == name).any() else s for name, s in wanted.items()}
-        split[split == "train"] = ""
-    split[patient.isin(patient[are_named(films["id"], test_ids)])] = "test"
-    split_of = dict(split[split != ""].groupby(patient).first())
-    undecided = films[~patient.isin(split_of) & ~patient.duplicated()]  # a film for each patient
-    waiting = list(patient[spread_out(undecided, seed)])
+    patients, given = patients_of_films(films), set(films["given_split"]) - {""}
+    split_of = fixed_splits(films, patients, test_ids)
+    undecided = films[~patients.isin(split_of) & ~patients.duplicated()]  # a film for each patient
+    waiting = list(patients[spread_out(undecided, seed)])
+    shares = dict(zip(SPLITS, shares, strict=True))
     total = len(waiting) + len(split_of)
     for name in ("test", "val"):
-        have = sum(given == name for given in split_of.values())
-        n = max(0, round(wanted[name] * total) - have)
-        split_of |= dict.fromkeys(waiting[:n], name)
-        waiting = waiting[n:]
-    if (train_given or shares[0]) and not waiting:
+        have = sum(split == name for split in split_of.values())
+        wanted = 0 if name in given else round(shares[name] * total)  # what is given is whole
+        drawn = waiting[: max(0, wanted - have)]
+        split_of |= dict.fromkeys(drawn, name)
+        waiting = waiting[len(drawn) :]
+    if ("train" in given or shares["train"]) and not waiting:
         raise UserError(
             f"none of {len(films)} films is for training: all are given to validation or test. "
-            "Add the training films to --source, or rename a source that is no given split."
+            "Add the training films to --source, or rename a source that is no given split"
+            + (", or name fewer in --test_ids." if len(test_ids) else ".")
         )
-    rest = next(name for name, share in zip(SPLITS, shares, strict=True) if share)
-    rest = "train" if train_given else rest
-    return patient.map(split_of | dict.fromkeys(waiting, rest))
+    rest = "train" if "train" in given else next(name for name in SPLITS if shares[name])
+    return patients.map(split_of | dict.fromkeys(waiting, rest))
+
+
+def patients_of_films(films):
+    """Who each film is of; films of one id, leading zeros aside, are of one patient."""
+    patients, untold = name_patients(films), films["patient"] == ""
+    patients[untold] = film_keys(films[untold]).map(str)
+    return patients
+
+
+def fixed_splits(films, patients, test_ids):
+    """{patient: split} where no lot decides: a given one for validation or test, and test for those
+    of `test_ids`. From films that are given for training splits that are missing are drawn."""
+    split = films["given_split"].replace("train", "")
+    split[patients.isin(patients[are_named(films["id"], test_ids)])] = "test"
+    return dict(split[split != ""].groupby(patients).first())
 
 
 def are_named(ids, named):

@@ -69,9 +69,10 @@ def check_explained(folder, canvases):
 def explain_films(ensemble, ages, folder, batch_size):
     """Draw where the months of films come from, a picture for each row of `print_ages` that has
     months."""
-    folder = Path(folder)
+    folder, films = Path(folder), ages[ages["months"].notna()]
+    if films.empty:
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    films = ages[ages["months"].notna()]
     for film in progress_bar(films.itertuples(), "explaining", len(films), unit="film"):
         explain_film(ensemble, film, new_name(folder, film.shown), batch_size)
     print(f"where the months come from: {folder}")

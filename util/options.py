@@ -4,6 +4,7 @@ import argparse
 import difflib
 import math
 import sys
+from itertools import pairwise
 
 from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, FIRST_FIFTEEN, MODEL_TYPES
@@ -48,6 +49,16 @@ class Parser(argparse.ArgumentParser):
                 script = "train_advanced_streamlined.py"
                 message = f"{others[0]} is an option of {script}, not of {self.prog}"
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse does; an empty value is an error: it would stand for this folder, or for no
+        choice."""
+        words = list(map(str, sys.argv[1:] if args is None else args))
+        for before, word in pairwise(["", *words]):
+            if not word or (word.startswith("--") and word.endswith("=")):
+                name = word or before
+                self.error(f"nothing stands behind {name}: is a variable of the shell not set?")
+        return super().parse_known_args(words, namespace)
 
     def _check_value(self, action, value):
         """As argparse does; where a choice is like the value, it is named in place of all."""

@@ -229,9 +229,11 @@ def check_free(folder):
     if folder.exists() and not (
         folder.is_dir() and all(p.match(f"{TEMPORARY}*-config.json") for p in folder.iterdir())
     ):
+        config = Run(folder).config
+        tests_rates = config and config["options"].get("find_lr")
+        go_on = "Remove it" if tests_rates else "Continue it with --resume"
         raise UserError(
-            f"there is a run already ({folder}). Continue it with --resume, "
-            "or choose another --run_name."
+            f"there is a run already ({folder}). {go_on}, or choose another --run_name."
         )
 
 

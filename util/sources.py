@@ -290,8 +290,8 @@ def check_given_splits(films):
         (films["given_split"] != "") & (films["path"] != "") & (films["patient"] != "")
     ]
     apart = (
-        "one of the downloads is not what its name says: leave it out. Ids that are the same by "
-        "chance, leading zeros aside, need other names."
+        "name each film once, in --source too; where a download is not what its name says, leave it "
+        "out. Ids that are the same by chance, leading zeros aside, need other names."
     )
     together = "keep all films of a patient in one of them."
     for rows, column, keys, advice in (
@@ -299,9 +299,10 @@ def check_given_splits(films):
         (ids, "id", film_keys(ids), apart),
         (patients, "patient", patient_keys(patients), together),
     ):
-        shared = rows[column][rows.groupby(keys)["given_split"].transform("nunique") > 1]
+        shared = rows[rows.groupby(keys)["given_split"].transform("nunique") > 1]
         if len(shared):
+            one = rows[keys == keys[shared[column].idxmin()]]
             raise UserError(
                 f"{shared.groupby(keys).ngroups} {column}s are in more than one given split, such as "
-                f"{shared.min()}: {advice}"
+                f"{one[column].min()} ({'; '.join(sorted(set(one['row'])))}): {advice}"
             )

@@ -36,41 +36,46 @@ def films(tmp_path_factory):
     return folder, [str(path) for path in paths]
 
 
-def times_as_fast(ways, turns=3):
-    """How many times as fast as the first way each is, by the best turn of each: what else a
-    machine does makes turns longer, never shorter."""
-    seconds = take_turns(ways, turns).min(axis=0)
-    return seconds[0] / seconds
+def is_faster(way, plain, times, rounds=4):
+    """Whether a way is more than so many times as fast as a plain one, by the best turn of each:
+    what else a machine does makes turns longer, never shorter. Some more are taken until it is."""
+    seconds = np.full(2, np.inf)
+    for _ in range(rounds):
+        seconds = np.minimum(seconds, take_turns([plain, way], turns=3).min(axis=0))
+        if seconds[0] > times * seconds[1]:
+            return True
+    return False
 
 
 def test_films_are_prepared_no_slower_than_one_by_one(films, tmp_path):
     ways, _ = input_speed.preparations(films[1], 500, tmp_path)
     loop, _, ours, _ = ways
-    assert times_as_fast([loop, ours])[1] > 1
+    assert is_faster(ours, loop, 1)
 
 
 def test_a_warm_epoch_is_many_times_that_of_keras(films, tmp_path):
     (by_keras, _, light, *_), _ = input_speed.epochs(films[1], 500, tmp_path)
-    assert times_as_fast([by_keras, light])[1] > 12
+    assert is_faster(light, by_keras, 12)
 
 
 def test_training_does_not_wait_for_films(films, tmp_path):
     aged = read_aged(films[1], TRAINING.img_size, tmp_path)
-    on_one_batch = times_as_fast(training_speed.ours(aged, TRAINING))[1]
-    assert on_one_batch < 1.3
+    on_all, on_one = training_speed.ours(aged, TRAINING)
+    assert is_faster(on_all, on_one, 1 / 1.3)
 
 
 def test_training_is_faster_than_a_textbook_script(films, tmp_path):
     aged = read_aged(films[1], TRAINING.img_size, tmp_path)
     on_all, _ = training_speed.ours(aged, TRAINING)
     with training_speed.textbook_turns(aged.table, TRAINING) as by_textbook:
-        assert times_as_fast([by_textbook, on_all])[1] > 1.5
+        assert is_faster(on_all, by_textbook, 1.5)
 
 
 def test_a_folder_is_enhanced_no_slower_than_one_by_one(films, tmp_path):
     folder, paths = films
     ways = clahe_speed.enhancements(folder, [Path(path) for path in paths], tmp_path)
-    assert times_as_fast(ways)[1] > 1
+    one_by_one, ours = ways
+    assert is_faster(ours, one_by_one, 1)
 
 
 def test_months_come_faster_than_by_model_predict(films):
@@ -80,14 +85,14 @@ def test_months_come_faster_than_by_model_predict(films):
     size = run.options["img_size"]
     image, sex = np.zeros((1, size, size, 1), np.uint8), np.ones((1, 1), np.float32)
     by_predict = partial(model.predict, inputs_of(model, image.astype(np.float32), sex), verbose=0)
-    assert times_as_fast([by_predict, partial(predict, image, sex)], turns=9)[1] > 2
+    assert is_faster(partial(predict, image, sex), by_predict, 2)
     ensemble = open_ensemble([SHIPPED], tta_steps=1)
     ensemble.load("keras")
-    ways = (
-        lambda: time_folder.plain_loop(model, films[1][:32], size),
+    assert is_faster(
         lambda: time_folder.as_predict(ensemble, films[1][:32], 32),
+        lambda: time_folder.plain_loop(model, films[1][:32], size),
+        2,
     )
-    assert times_as_fast(ways)[1] > 2
 
 
 SMALL = {

@@ -3,9 +3,9 @@
     python -m inference_speed.analyze_inference_results
     python -m inference_speed.analyze_inference_results --csv_file old/inference_speed_1.csv
 
-Takes the newest CSV of --results_dir, and writes speed_comparison.csv and
-inference_analysis_plots.png beside it. All figures are medians: one disturbed run does not move
-them.
+Takes the newest CSV of --results_dir, and writes speed_comparison_TIME.csv and
+inference_analysis_plots_TIME.png beside it. All figures are medians: one disturbed run does not
+move them.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from util.errors import UserError, run_command
 from util.files import write_csv
 from util.options import new_parser
 
-COMPARISON, PLOTS = "speed_comparison.csv", "inference_analysis_plots.png"
+BENCHMARK = "inference_speed_"  # begins the name of a benchmark's CSV; then comes its time
 
 
 def parse_args(argv=None):
@@ -43,10 +43,10 @@ def main(argv=None):
 
     timed, failed = read_benchmark(path)
     comparison = compare_backbones(timed)
-    table_path, plots_path = output_paths(path)
-    if compared_in(table_path) not in (None, path.name):
-        plots_path.unlink(missing_ok=True)  # of the benchmark whose table is replaced
-    write_csv(table_path, comparison.round(2).assign(csv_file=path.name))
+    name = path.stem.removeprefix(BENCHMARK)
+    table_path = path.with_name(f"speed_comparison_{name}.csv")
+    plots_path = path.with_name(f"inference_analysis_plots_{name}.png")
+    write_csv(table_path, comparison.round(2))
     if not args.no_plots:
         from inference_speed.speed_plots import plot_speed
 
@@ -64,7 +64,7 @@ def newest_csv(results_dir):
     folder = Path(results_dir)
     if not folder.is_dir():
         raise UserError(f"no such folder ({folder}). {HOW_TO_START}")
-    found = [path for path in folder.glob("inference_speed_*.csv") if path.stat().st_size]
+    found = [path for path in folder.glob(f"{BENCHMARK}*.csv") if path.stat().st_size]
     if not found:
         raise UserError(
             f"no inference_speed_*.csv with results in the folder ({folder}). {HOW_TO_START}"
@@ -75,32 +75,6 @@ def newest_csv(results_dir):
 HOW_TO_START = (
     "Run python -m inference_speed.compute_inference_speed first, or name a file with --csv_file."
 )
-
-
-def output_paths(csv):
-    """Where comparison and picture of a benchmark go: beside its CSV.
-
-    An earlier comparison is replaced when it can be made again, that is, when the CSV it names is
-    still there; otherwise the new files are called after their own benchmark.
-    """
-    table, plots = csv.with_name(COMPARISON), csv.with_name(PLOTS)
-    if not table.exists() and not plots.exists():
-        return table, plots
-    source = compared_in(table)
-    if source and csv.with_name(source).is_file():
-        return table, plots
-    return tuple(path.with_stem(f"{path.stem}_{csv.stem}") for path in (table, plots))
-
-
-def compared_in(table):
-    """The name of the CSV that a comparison is of; None for what this command has not written."""
-    import pandas as pd
-
-    try:
-        source = pd.read_csv(table)["csv_file"].iloc[0]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    return source if isinstance(source, str) else None
 
 
 if __name__ == "__main__":

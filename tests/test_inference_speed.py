@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -126,17 +125,17 @@ def test_a_failed_case_is_a_row_and_one_error_line(benchmark, tmp_path, monkeypa
     pd.concat([pd.read_csv(benchmark[1]), failed]).to_csv(both, index=False)
     analyze.main(["--csv_file", str(both), "--no_plots"])
     assert line in capsys.readouterr().out
-    assert pd.read_csv(tmp_path / "speed_comparison.csv")["backbone"].tolist() == ["mobilenet"]
+    assert pd.read_csv(tmp_path / "speed_comparison_both.csv")["backbone"].tolist() == ["mobilenet"]
 
 
 def test_analysis_of_a_real_benchmark(benchmark, capsys):
     path = benchmark[1]
     assert analyze.main(["--results_dir", str(path.parent), "--save_plots"]) is None
     assert "mobilenet" in capsys.readouterr().out
-    comparison = pd.read_csv(path.with_name("speed_comparison.csv"))
+    time = path.stem.removeprefix("inference_speed_")
+    comparison = pd.read_csv(path.with_name(f"speed_comparison_{time}.csv"))
     assert comparison["backbone"].tolist() == ["mobilenet"]
-    assert comparison["csv_file"].tolist() == [path.name]
-    picture = path.with_name("inference_analysis_plots.png").read_bytes()
+    picture = path.with_name(f"inference_analysis_plots_{time}.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
 
 
@@ -554,10 +553,10 @@ def test_csv_of_earlier_versions_is_read(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "500 x 500 pixels" in out
     assert "failed" not in out
-    comparison = pd.read_csv(tmp_path / "speed_comparison.csv")
+    comparison = pd.read_csv(tmp_path / "speed_comparison_20250101_000000.csv")
     assert comparison["best_route"].tolist() == ["predict", "predict"]
     assert comparison["peak_memory_mb"].isna().all()
-    assert (tmp_path / "inference_analysis_plots.png").stat().st_size > 10_000
+    assert (tmp_path / "inference_analysis_plots_20250101_000000.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", ["backbone", "batch_size", "route", "total_params"])
@@ -569,7 +568,7 @@ def test_a_case_with_an_empty_cell_is_told_and_not_compared(tmp_path, capsys, na
     table.to_csv(path, index=False)
     analyze.main(["--csv_file", str(path), "--no_plots"])
     assert "values are missing" in capsys.readouterr().out
-    assert pd.read_csv(tmp_path / "speed_comparison.csv")["compiled_speedup"].isna().all()
+    assert pd.read_csv(tmp_path / "speed_comparison_x.csv")["compiled_speedup"].isna().all()
 
 
 def test_names_of_digits_and_endless_numbers_are_read(tmp_path, capsys):
@@ -579,7 +578,9 @@ def test_names_of_digits_and_endless_numbers_are_read(tmp_path, capsys):
     table.assign(backbone=table["backbone"].replace("mobilenet", "224")).to_csv(path, index=False)
     analyze.main(["--csv_file", str(path), "--no_plots"])
     assert "values are missing" in capsys.readouterr().out
-    assert pd.read_csv(tmp_path / "speed_comparison.csv", dtype=str)["backbone"].tolist() == ["224"]
+    assert pd.read_csv(tmp_path / "speed_comparison_x.csv", dtype=str)["backbone"].tolist() == [
+        "224"
+    ]
     table.assign(num_runs="five").to_csv(path, index=False)
     with pytest.raises(UserError, match="a value of num_runs is no number"):
         analyze.main(["--csv_file", str(path), "--no_plots"])
@@ -593,7 +594,7 @@ def test_newest_benchmark_with_rows_is_the_default(tmp_path, capsys):
     (tmp_path / "inference_speed_c.csv").touch()  # of a benchmark that has just begun
     analyze.main(["--results_dir", str(tmp_path), "--no_plots"])
     assert capsys.readouterr().out.startswith(f"{tmp_path}/inference_speed_b.csv\n")
-    assert not (tmp_path / "inference_analysis_plots.png").exists()
+    assert not list(tmp_path.glob("inference_analysis_plots*"))
 
 
 def test_without_single_films(tmp_path, capsys):
@@ -602,30 +603,17 @@ def test_without_single_films(tmp_path, capsys):
     write_benchmark(path, {("vgg16", "compiled", 8): 0.8})
     analyze.main(["--csv_file", str(path)])
     assert capsys.readouterr().out.count(" -") == 2
-    assert (tmp_path / "inference_analysis_plots.png").exists()
+    assert (tmp_path / "inference_analysis_plots_x.png").exists()
 
 
-def test_a_comparison_that_cannot_be_made_again_is_kept(tmp_path):
-    first, second = (tmp_path / f"inference_speed_{n}.csv" for n in (1, 2))
-    write_benchmark(first, CASES)
-    shutil.copy(first, second)
-    comparison = tmp_path / "speed_comparison.csv"
-    picture = tmp_path / "inference_analysis_plots.png"
-    for path in (first, second):  # both CSVs are there: the second comparison replaces the first
-        analyze.main(["--csv_file", str(path), "--no_plots"])
-        assert set(pd.read_csv(comparison)["csv_file"]) == {path.name}
-        assert not picture.exists()
-        picture.touch()  # of this benchmark: it must not stand beside the table of the next
-        analyze.main(["--csv_file", str(path), "--no_plots"])
-        assert picture.exists()
-    second.unlink()
-    analyze.main(["--csv_file", str(first), "--no_plots"])
-    assert set(pd.read_csv(comparison)["csv_file"]) == {second.name}
-    kept_apart = tmp_path / "speed_comparison_inference_speed_1.csv"
-    assert set(pd.read_csv(kept_apart)["csv_file"]) == {first.name}
-    comparison.write_text("my own notes")
-    analyze.main(["--csv_file", str(first), "--no_plots"])
-    assert comparison.read_text() == "my own notes"
+def test_each_benchmark_has_a_comparison_of_its_own(tmp_path):
+    for name in ("1", "2"):
+        write_benchmark(tmp_path / f"inference_speed_{name}.csv", CASES)
+        analyze.main(["--results_dir", str(tmp_path), "--no_plots"])
+    assert {path.name for path in tmp_path.glob("speed_comparison*")} == {
+        "speed_comparison_1.csv",
+        "speed_comparison_2.csv",
+    }
 
 
 def test_mistakes_of_the_analysis_are_one_line_each(tmp_path, inside):
@@ -652,4 +640,4 @@ def test_mistakes_of_the_analysis_are_one_line_each(tmp_path, inside):
     ]
     for words, expected in cases:
         check_error_line(inside("inference_speed.analyze_inference_results", *words), *expected)
-    assert not (tmp_path / "speed_comparison.csv").exists()
+    assert not list(tmp_path.glob("speed_comparison*"))

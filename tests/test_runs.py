@@ -241,6 +241,7 @@ def test_a_run_of_the_longest_name_is_discarded_too(tmp_path):
 
 def test_a_folder_that_holds_anything_is_not_written_into(tmp_path):
     (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".DS_Store").touch()  # somebody looked
     assert new_folder(tmp_path / "out") == tmp_path / "out"
     (tmp_path / "out" / "mine").touch()
     assert new_folder(tmp_path / "out") == tmp_path / "out_2"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from util.errors import UserError, first_line
-from util.files import move, write_csv
+from util.files import LITTER, is_empty, move, write_csv
 
 
 class Place(NamedTuple):
@@ -26,7 +26,6 @@ SPLITS = {
 }
 LEFT_OUT = "import_left_out.csv"
 REPORT = "quality_report"  # the folder of check_nan_in_dfs.py, with a number behind it if need be
-LITTER = {".DS_Store", "desktop.ini", "Thumbs.db"}  # what systems leave where somebody looked
 WORK = ".import-"  # begins the name of the folder that an import works in
 COPIES = "_CLAHE"  # behind the name of a folder of films: their enhanced copies
 
@@ -107,7 +106,7 @@ def check_empty(data_dir):
     """UserError when a folder holds films or tables of splits."""
     for name in (*(name for place in SPLITS.values() for name in place), LEFT_OUT):
         path = data_dir / name
-        if path.is_file() or (path.is_dir() and {p.name for p in path.iterdir()} - LITTER):
+        if path.is_file() or (path.is_dir() and not is_empty(path)):
             raise UserError(
                 f"there is data already ({path}). Choose another --data_dir, or move it away."
             )

@@ -16,6 +16,7 @@ from util.errors import UserError, first_line
 TEMPORARY = ".boneage-"  # begins the names of files that are being written
 LONG_NAME = 100  # bytes
 MORE_TRIES = 60 if os.name == "nt" else 0  # to move a file that another program has open
+LITTER = {".DS_Store", "desktop.ini", "Thumbs.db"}  # what systems leave where somebody looked
 PAUSE = 0.5  # seconds before each of them
 
 
@@ -157,12 +158,17 @@ def check_place(path, option="--out"):
     check_writable(place, option)
 
 
+def is_empty(folder):
+    """Whether a folder holds nothing but what systems leave where somebody looked."""
+    return not {path.name for path in folder.iterdir()} - LITTER
+
+
 def check_new_folder(path, option="--out"):
     """UserError, before any work, when something is at the path of an option already, but for an
     empty folder, or when no folder could be made there."""
     check_place(path, option)
     path = Path(path)
-    if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+    if os.path.lexists(path) and not (path.is_dir() and is_empty(path)):
         raise UserError(f"there is something already ({path}). Choose another {option}.")
 
 
@@ -191,7 +197,7 @@ def new_folder(path):
         folder = next(names)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if not any(folder.iterdir()):
+            if is_empty(folder):
                 return folder
         except FileExistsError:  # a file of that name
             pass

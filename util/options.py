@@ -1,4 +1,4 @@
-"""Options of the commands, declared once: the same name means the same thing everywhere."""
+"""Options that several commands share: the same name means the same thing everywhere."""
 
 import argparse
 import difflib

@@ -10,7 +10,6 @@ times, and the ratio of each turn.
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from util.dicom import is_dicom_file
 from util.errors import UserError, run_command
@@ -92,6 +91,8 @@ def plain_loop(model, paths, size):
 
 def as_predict(ensemble, paths, batch_size):
     """The frame of predict.py's --out for these films, all as if male, without writing it."""
+    import pandas as pd
+
     from util.children import add_from_headers
     from util.film_ages import predict_in_chunks
 

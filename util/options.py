@@ -57,7 +57,8 @@ class Parser(argparse.ArgumentParser):
         for before, word in pairwise(["", *words]):
             if not word or (word.startswith("--") and word.endswith("=")):
                 name = word or before
-                self.error(f"nothing stands behind {name}: is a variable of the shell not set?")
+                name = name.rstrip("=") if name.startswith("--") else "an argument"
+                self.error(f"{name} is empty, like a variable of the shell that is not set")
         return super().parse_known_args(words, namespace)
 
     def _check_value(self, action, value):

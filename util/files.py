@@ -16,8 +16,8 @@ from util.errors import UserError, first_line
 TEMPORARY = ".boneage-"  # begins the names of files that are being written
 LONG_NAME = 100  # bytes
 MORE_TRIES = 60 if os.name == "nt" else 0  # to move a file that another program has open
-LITTER = {".DS_Store", "desktop.ini", "Thumbs.db"}  # what systems leave where somebody looked
 PAUSE = 0.5  # seconds before each of them
+LITTER = {".DS_Store", "desktop.ini", "Thumbs.db"}  # what systems leave where somebody looked
 
 
 def move(path, target):

@@ -70,6 +70,11 @@ def test_a_run_goes_on_where_its_films_were_moved(tmp_path):
     args.weights = "imagenet"  # which is no place where something may have been moved to
     with pytest.raises(UserError, match="--weights .*gone.h5 -> imagenet"):
         open_run(args, "")
+    (tmp_path / "gone.h5").touch()
+    args.weights = str(tmp_path)  # a folder, where it was a file
+    with pytest.raises(UserError, match="--weights .*gone.h5 -> "):
+        open_run(args, "")
+    (tmp_path / "gone.h5").unlink()
     args.weights = str(tmp_path / "moved.h5")
     run = open_run(args, "")
     assert run.config["options"]["data_dir"] == str(old)  # they may be others

@@ -52,11 +52,13 @@ def why_it_failed(process):
         hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
         return f"its process was ended by {name}{hint}"
     lines = process.stderr.strip().splitlines()
+    if not lines:
+        return f"ended with exit code {process.returncode}"
     tracebacks = [i for i, line in enumerate(lines) if line.startswith("Traceback")]
-    if tracebacks:
-        behind = [line for line in lines[tracebacks[-1] + 1 :] if line and line[0] != " "]
-        return behind[0] if behind else lines[-1]
-    return lines[-1] if lines else f"ended with exit code {process.returncode}"
+    if tracebacks and not lines[-1].startswith("error: "):
+        behind = lines[tracebacks[-1] + 1 :]
+        return next((line for line in behind if line and line[0] != " "), lines[-1])
+    return lines[-1]
 
 
 def run_alone(module, **arguments):

@@ -39,7 +39,8 @@ def after_move(started, now):
         old, new = was.get(name), now.get(name)
         if {old, new} & {None, *NAMED_WEIGHTS}:
             continue
-        if name == "data_dir" or Path(new).is_dir() or not Path(old).exists():
+        two_runs = Path(new).is_dir() and not Path(old).is_file()
+        if name == "data_dir" or two_runs or not Path(old).exists():
             moved[name] = new
     return started | moved
 

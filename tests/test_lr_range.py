@@ -131,6 +131,8 @@ def test_a_test_that_found_nothing_keeps_its_curve(
         assert process.returncode == 0, process.stderr
     else:
         check_error_line(process, "no learning rate", str(curve))
+    process = inside("train_advanced_streamlined.py", *where, *SMALL, "--find_lr")
+    check_error_line(process, "there is a run already", "Remove it, or choose another --run_name")
 
 
 @pytest.mark.parametrize("error", [MemoryError("no room"), KeyboardInterrupt(), UserError("no")])

@@ -63,6 +63,7 @@ def test_paths_of_a_run_are_the_same_from_any_folder(tmp_path):
 def test_a_run_goes_on_where_its_films_were_moved(tmp_path):
     """That they are the same is seen by what is in them: `note_data`. Or where all was copied."""
     old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
     args = new_run(tmp_path, "a", weights=str(tmp_path / "gone.h5"))
     args.data_dir = str(old)
     open_run(args, "").close()

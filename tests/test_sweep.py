@@ -146,6 +146,11 @@ def test_a_failure_that_another_job_removes_is_none(monkeypatch, tmp_path):
     assert "a note" in run.failure_file.read_text()
 
 
+def test_a_run_is_no_folder_of_a_sweep(small_run, inside):
+    words = ["--results_dir", small_run.parent, "--sweep", small_run.name]
+    check_error_line(inside("run_all_backbones.py", *words), "that is a run", "another --sweep")
+
+
 def test_a_dry_run_writes_nothing(sweep, inside):
     backbones = ["mobilenet", "vgg16"]
     process, folder = sweep("--dry_run", name="dry", backbones=backbones, by=inside)

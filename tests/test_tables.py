@@ -82,6 +82,11 @@ def test_films_beside_the_folders_of_others_are_found_where_the_table_names_one_
     names = ["films/a.png", "films/sub/b.png", "films/c.png", "films/sub/a.png"]
     labels = labels_of(*"1234", filename=names)
     assert found(labels, folder) == ["a.png", "sub/b.png", "", ""]
+    labels = labels_of(*"12", filename=["older/a.png", "films/sub/b.png"])
+    assert found(labels, folder) == ["", "sub/b.png"]
+    folder = films("a.png", "other/a.png", "sub/b.png")
+    labels = labels_of(*"12", filename=["a.png", "x/sub/b.png"])  # which of two is not told
+    assert found(labels, folder) == ["", "sub/b.png"]
 
 
 def found(labels, folder):

@@ -158,32 +158,29 @@ def read_films_to_evaluate(ensemble, args):
 def read_split_to_evaluate(ensemble, args):
     """Read the films of --split, as the runs had it, on each of their canvases."""
     trained = ensemble.members[0].options
-    data_dir, clahe = args.data_dir or trained["data_dir"], args.use_clahe_val_test
-    reading = {
-        "male_value": trained["male_value"] if args.male_value is None else args.male_value,
-        "cache_dir": args.cache_dir,
-        "clahe": clahe,
-    }
-    if clahe and args.split == "val" and trained.get("folds"):
+    data_dir, split = args.data_dir or trained["data_dir"], args.split
+    of_fold = bool(trained.get("folds")) and split != "test"
+    male_value = trained["male_value"] if args.male_value is None else args.male_value
+
+    def read(clahe):
+        reading = {"male_value": male_value, "cache_dir": args.cache_dir, "clahe": clahe}
+        return {
+            canvas: load_trained_split(trained, data_dir, split, canvas, **reading)
+            for canvas in ensemble.canvases
+        }
+
+    if args.use_clahe_val_test and of_fold:
         raise UserError(
             "validation films of a fold have no CLAHE copies, as they are training films of others "
             "(--use_clahe_val_test). Leave it out, or evaluate --split test."
         )
-    if clahe:
-        complete_clahe(data_dir, args.split, progress=True)
-    films = {
-        canvas: load_trained_split(trained, data_dir, args.split, canvas, **reading)
-        for canvas in ensemble.canvases
-    }
-    of_fold = bool(trained.get("folds")) and args.split != "test"
+    films = read(clahe=False)
     if of_fold or not args.data_dir:
-        first = ensemble.canvases[0]
-        plain = films[first]
-        if clahe:  # of some films there may be no copy
-            plain = load_trained_split(
-                trained, data_dir, args.split, first, **reading | {"clahe": False}
-            )
-        check_films_of_run(plain.table, ensemble.members[0], data_dir, args.split, of_fold)
+        table = films[ensemble.canvases[0]].table
+        check_films_of_run(table, ensemble.members[0], data_dir, split, of_fold)
+    if args.use_clahe_val_test:
+        complete_clahe(data_dir, split, progress=True)
+        films = read(clahe=True)
     return films
 
 

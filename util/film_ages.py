@@ -57,11 +57,11 @@ def print_ages(ensemble, films, args):
     results, write = [], write_new_csv
     try:
         for ages in predict_in_chunks(ensemble, films, args.batch_size_eval):
-            print_films(ages, width)
             results.append(ages)
             if args.out:
                 write(args.out, pd.concat(results)[COLUMNS])
                 write = write_csv  # whole again, in place of what we wrote
+            print_films(ages, width)
     finally:
         if write is write_csv and (done := sum(map(len, results))) < len(films):
             print(f"only {done} of {len(films)} films are in {args.out}", file=sys.stderr)

@@ -108,7 +108,7 @@ def match_paths(names, index):
     would match is matched to neither."""
     found, places = [[] for _ in names], list(names)
     while not any(found) and any("/" in place for place in places):
-        found = match_at_top(places, [index.at_path(place) for place in places], index)
+        found = match_at_top(names, places, [index.at_path(place) for place in places], index)
         places = [place.partition("/")[2] or place for place in places]
     rows = defaultdict(set)
     for name, paths in zip(names, found, strict=True):
@@ -117,13 +117,20 @@ def match_paths(names, index):
     return [[] if any(len(rows[path]) > 1 for path in paths) else paths for paths in found]
 
 
-def match_at_top(places, found, index):
-    """What is `found` for each row, and for those that name no folder, or none any more, the film
-    of that name beside the folders that others name."""
-    rows = list(zip(places, found, strict=True))
-    tops = {film.parents[place.count("/")] for place, films in rows for film in films}
+def match_at_top(names, places, found, index):
+    """What is `found` for each row at its place, the end of the path that it names; and for those
+    whose place is in no folder the film beside the folders of others, if what was dropped is the
+    same: where films/p1/a.png is p1/a.png, films/b.png is b.png beside p1."""
+    rows = [
+        (name.removesuffix(place), place, films)
+        for name, place, films in zip(names, places, found, strict=True)
+    ]
+    tops = defaultdict(set)
+    for dropped, place, films in rows:
+        tops[dropped].update(film.parents[place.count("/")] for film in films)
     return [
-        films or ([] if "/" in place else index.in_folders(place, tops)) for place, films in rows
+        films or ([] if "/" in place else index.in_folders(place, tops[dropped]))
+        for dropped, place, films in rows
     ]
 
 

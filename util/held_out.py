@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from util.errors import UserError
 from util.film_files import stem_of
 from util.identity import are_among, fingerprint, hash_films, label_columns, of_same_patients
 from util.metrics import read_predictions
@@ -123,8 +124,15 @@ def starts_of(run, config):
     for later, then in pairwise(configs_of(config)):
         folder = Path(later["options"]["weights"])
         starts = (Run(place) for place in (folder, run.folder.parent / folder.name))
-        same = (start for start in starts if (start.config or {}).get("data") == then["data"])
-        yield next(same, None), then
+        yield next((start for start in starts if data_of(start) == then["data"]), None), then
+
+
+def data_of(run):
+    """What config.json says of the films of a run; None where it is none, or is damaged."""
+    try:
+        return (run.config or {}).get("data")
+    except UserError:
+        return None
 
 
 def are_films_of(run, data, split, table):
@@ -160,13 +168,17 @@ def have_hashes(table, hashes):
 
 
 def by_any_name(are_known, table, films):
-    """Mask `(n,)` of the films of a table that `are_known(table, films)` under one of the ids that
-    they may have in another table: where films share a file name `ids_of` makes folders part of
-    them, from that folder on that the table happens to name."""
+    """Mask `(n,)` of the films of a table that `are_known(table, films)` by their id, or by the id
+    that they have in a table in which films share a file name: `ids_of` makes folders part of it,
+    from that one on that the table happens to name."""
     known = are_known(table, films)
-    places = [(*Path(path).parent.parts, stem_of(Path(path))) for path in table.get("path", ())]
-    for n in range(1, max(map(len, places), default=0) + 1):
-        known = known | are_known(
-            table.assign(id=["_".join(place[-n:]) for place in places]), films
-        )
+    places = [parts_of(Path(path)) for path in table.get("path", ())]
+    for n in range(2, max(map(len, places), default=0) + 1):
+        ids = ["_".join(place[-n:]) for place in places]
+        known = known | are_known(table.assign(id=ids), films)
     return known
+
+
+def parts_of(film):
+    """The folders of a film and its name, without its ending, as `ids_of` joins them."""
+    return [*(part.strip(":\\/") for part in film.parent.parts), stem_of(film)]

@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
         choice."""
         words = list(map(str, sys.argv[1:] if args is None else args))
         for before, word in pairwise(["", *words]):
-            if not word or (word.startswith("--") and word.endswith("=")):
+            if not word or (word.startswith("--") and word.partition("=")[1:] == ("=", "")):
                 name = word or before
                 name = name.rstrip("=") if name.startswith("--") else "an argument"
                 self.error(f"{name} is empty, like a variable of the shell that is not set")

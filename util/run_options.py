@@ -30,17 +30,12 @@ def with_absolute_paths(options):
 
 
 def after_move(started, now):
-    """The options that a run was started with, its films and the run that it started from being
-    where they are now: they are compared with what they were when the run goes on (`note_data`,
-    `note_start`). A file of weights is not, so that it is another one unless the old one is
-    gone."""
+    """The options that a run was started with, paths that are gone replaced by those of now: what
+    is there is compared with what was when the run goes on (`note_data`, `note_start`)."""
     was, moved = with_absolute_paths(started), {}
     for name in ("data_dir", "weights"):
         old, new = was.get(name), now.get(name)
-        if {old, new} & {None, *NAMED_WEIGHTS}:
-            continue
-        two_runs = Path(new).is_dir() and not Path(old).is_file()
-        if name == "data_dir" or two_runs or not Path(old).exists():
+        if not {old, new} & {None, *NAMED_WEIGHTS} and not Path(old).exists():
             moved[name] = new
     return started | moved
 
@@ -58,7 +53,7 @@ def check_same_options(started, now):
 def changed_options(started, now):
     """The options that decide a result and have changed since a run was started, as text; "" if
     none has. An option that was added since was at its default. A preset doesn't count, as all that
-    it sets does, nor does where films or runs are, see `after_move`."""
+    it sets does, nor does a path where nothing is any more."""
     was = training_defaults() | with_absolute_paths(after_move(started, now))
     now = REMOVED | now
     keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})

@@ -160,7 +160,10 @@ def open_run(args, name):
     started = run.config
     if args.resume:
         check_started(run.folder, started)
-        check_same_options(started["options"], options)
+        known = started["options"]
+        if not run.metrics:  # its films are compared with what they were (`note_data`)
+            known = known | {"data_dir": options["data_dir"]}
+        check_same_options(known, options)
         run.lock()
         remove_temporaries(run.folder)  # of a process that was killed
         return run
@@ -209,7 +212,8 @@ def note_environment(run):
 def note_move(run, args):
     """Keep in config.json where data and weights of a run that goes on are now, when it is known
     that they are what they were."""
-    options = after_move(run.config["options"], lasting_options(args))
+    now = lasting_options(args)
+    options = after_move(run.config["options"], now) | {"data_dir": now["data_dir"]}
     add_to_config(run, {"options": options})
 
 

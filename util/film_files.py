@@ -64,27 +64,21 @@ class FilmIndex:
         self.by_loose = group(films, lambda film: loose_name(stem_of(film)))
 
     def at_path(self, name):
-        """Where the name says, if it tells a folder; with any image ending, where there is none of
-        its own."""
+        """Where the name says, if it tells a folder, see `in_folders`."""
         folder, slash, file = name.rpartition("/")
-        if not slash:
-            return []
-        nearest = Path(folder).name
+        return self.in_folders(file, [folder]) if slash else []
 
-        def there(films):
-            return [film for film in films if f"/{film.parent.as_posix()}".endswith(f"/{folder}")]
+    def in_folders(self, file, folders):
+        """The films of a file name in folders whose paths end as one of these; with any image
+        ending, where there is none of its own."""
+        ends = tuple(f"/{folder}" for folder in folders)
+        nearest = {Path(folder).name for folder in folders}
 
-        return there(self.name_in.get((nearest, file), [])) or there(
-            self.stem_in.get((nearest, clean_id(file)), [])
-        )
+        def there(films_in, name):
+            films = (film for folder in nearest for film in films_in.get((folder, name), []))
+            return [film for film in films if f"/{film.parent.as_posix()}".endswith(ends)]
 
-    def in_folders(self, name, folders):
-        """A file in one of these folders; with any image ending, where there is none of its own."""
-
-        def there(films):
-            return [film for film in films if film.parent in folders]
-
-        return there(self.by_name.get(name, [])) or there(self.by_stem.get(clean_id(name), []))
+        return there(self.name_in, file) or there(self.stem_in, clean_id(file))
 
     def of_name(self, name, id_=None):
         return self.by_name.get(Path(name).name, [])
@@ -127,7 +121,7 @@ def match_at_top(names, places, found, index):
     ]
     tops = defaultdict(set)
     for dropped, place, films in rows:
-        tops[dropped].update(film.parents[place.count("/")] for film in films)
+        tops[dropped].update(film.parents[place.count("/")].as_posix() for film in films)
     return [
         films or ([] if "/" in place else index.in_folders(place, tops[dropped]))
         for dropped, place, films in rows

@@ -19,5 +19,4 @@ DEFAULTS = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 AS_STARTED = dict(os.environ)  # the environment before
-for name, value in DEFAULTS.items():
-    os.environ.setdefault(name, value)
+os.environ.update(DEFAULTS | AS_STARTED)

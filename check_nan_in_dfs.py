@@ -16,7 +16,8 @@ from pathlib import Path
 from util.data_folder import REPORT
 from util.errors import run_command
 from util.files import choose_folder, new_folder, quote
-from util.options import add_male_value, add_seed, add_show, add_workers, new_parser
+from util.options import add_male_value, add_seed, add_show, add_workers
+from util.parser import new_parser
 
 
 def parse_args(argv=None):

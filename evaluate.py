@@ -24,8 +24,8 @@ from util.options import (
     add_runtime,
     add_show,
     add_views,
-    new_parser,
 )
+from util.parser import new_parser
 
 
 def parse_args(argv=None):

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from util.errors import UserError, run_command
 from util.files import quote, write_csv
-from util.options import add_male_value, add_seed, count, new_parser, number
+from util.options import add_male_value, add_seed
+from util.parser import count, new_parser, number
 
 SHARES = (0.8, 0.1, 0.1)  # of films for training, validation and test
 
@@ -60,8 +61,8 @@ def main(argv=None):
     from util import importing, sources
     from util.data_folder import LEFT_OUT, SPLITS, new_data_folder
     from util.film_files import count_reasons, report_left_out
+    from util.labels import years_note
     from util.split_table import next_step, print_splits
-    from util.tables import years_note
 
     test_ids = importing.read_ids(args.test_ids)
     with new_data_folder(args.data_dir) as work:

@@ -7,7 +7,8 @@ real films.
 
 from util.errors import UserError, run_command
 from util.files import quote
-from util.options import add_seed, count, new_parser
+from util.options import add_seed
+from util.parser import count, new_parser
 
 
 def parse_args(argv=None):

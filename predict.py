@@ -25,9 +25,8 @@ from util.options import (
     add_male_value,
     add_runtime,
     add_views,
-    new_parser,
-    number,
 )
+from util.parser import new_parser, number
 from util.runs import SHIPPED, holds_run
 
 

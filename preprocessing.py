@@ -21,8 +21,9 @@ from util.data_folder import cache_path, split_paths
 from util.errors import UserError
 from util.film_files import count_reasons, list_films, match_films, split_usable
 from util.headers import match_labels
+from util.labels import read_labels
 from util.pixel_cache import Pixels, read_pixels
-from util.tables import read_labels, read_table
+from util.tables import read_table
 
 ORDER, AUGMENT, FEATURES = 0, 1, 2  # purposes of random streams
 

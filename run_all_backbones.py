@@ -26,7 +26,8 @@ from pathlib import Path
 from train_advanced import parse_args as parse_training_args
 from util.backbones import FIRST_FIFTEEN
 from util.errors import UserError, run_command
-from util.options import add_backbones, count, new_parser
+from util.options import add_backbones
+from util.parser import count, new_parser
 from util.runs import CONFIG
 
 CHOSEN = "chosen by the sweep: use --backbones and --sweep"

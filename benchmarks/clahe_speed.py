@@ -16,7 +16,7 @@ from benchmarks.films import add_film_options, add_turns, films_to_time
 from clahe.enhance import CLIP_LIMIT, TILE_GRID, enhance_folder
 from inference_speed.turns import format_turns, take_turns
 from util.errors import run_command
-from util.options import new_parser
+from util.parser import new_parser
 
 
 def main(argv=None):

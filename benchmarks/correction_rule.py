@@ -13,7 +13,7 @@ import pandas as pd
 from util.calibration import correct_months, fit_calibration
 from util.errors import run_command
 from util.metrics import label_predictions
-from util.options import count, new_parser
+from util.parser import count, new_parser
 
 RULES = {
     "always": lambda gain: True,

@@ -18,7 +18,7 @@ from benchmarks.films import add_film_options, films_to_time, read_aged
 from preprocessing import training_dataset
 from util.augmentation import STRENGTHS
 from util.errors import UserError, run_command
-from util.options import count, new_parser
+from util.parser import count, new_parser
 from util.quiet import import_tensorflow
 
 STATUS = Path("/proc/self/status")

@@ -16,7 +16,7 @@ from inference_speed.turns import format_turns, take_turns
 from util.backbones import BACKBONES
 from util.data_folder import cache_path
 from util.errors import run_command
-from util.options import count, new_parser
+from util.parser import count, new_parser
 from util.phantoms import write_phantoms
 
 SHARES = {"val": 0.1, "test": 0.1}  # of the number of training films

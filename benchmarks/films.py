@@ -7,7 +7,7 @@ import pandas as pd
 from preprocessing import read_films
 from util.errors import UserError
 from util.film_files import list_films
-from util.options import count
+from util.parser import count
 from util.phantoms import write_phantoms
 
 HEIGHT = 500  # pixels of the phantoms

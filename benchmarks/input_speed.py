@@ -22,7 +22,7 @@ from inference_speed.turns import format_turns, take_turns
 from preprocessing import training_dataset
 from util.augmentation import STRENGTHS
 from util.errors import run_command
-from util.options import new_parser
+from util.parser import new_parser
 from util.pixel_cache import read_pixels
 from util.quiet import import_tensorflow
 from util.radiographs import stretch_contrast

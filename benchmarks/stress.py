@@ -20,15 +20,9 @@ from util.canvases import oddities_of, read_on_canvases
 from util.ensemble import open_ensemble
 from util.errors import UserError, run_command
 from util.metrics import compare_predictions, format_interval, label_predictions, mean_interval
-from util.options import (
-    add_evaluation_batch,
-    add_male_value,
-    add_seed,
-    add_views,
-    count,
-    new_parser,
-)
+from util.options import add_evaluation_batch, add_male_value, add_seed, add_views
 from util.parallel import map_films
+from util.parser import count, new_parser
 from util.radiographs import RadiographError, border_level, read_or_error, read_radiograph
 
 

@@ -19,7 +19,7 @@ from inference_speed.turns import format_turns, take_turns
 from util import AS_STARTED
 from util.backbones import BACKBONES
 from util.errors import UserError, run_command
-from util.options import count, new_parser
+from util.parser import count, new_parser
 from util.quiet import import_tensorflow
 
 

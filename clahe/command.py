@@ -4,7 +4,8 @@ import sys
 
 from clahe.enhance import CLIP_LIMIT, FINEST_GRID, TILE_GRID, enhance_folder
 from util.data_folder import split_folder
-from util.options import add_workers, count, new_parser, number
+from util.options import add_workers
+from util.parser import count, new_parser, number
 
 
 def run_clahe(split, description, argv=None):

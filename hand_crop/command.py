@@ -6,7 +6,8 @@ import numpy as np
 
 from util.errors import UserError
 from util.files import check_new_file, write_atomically
-from util.options import add_seed, count
+from util.options import add_seed
+from util.parser import count
 
 
 def add_files(parser):

@@ -19,7 +19,7 @@ from hand_crop.network import shrink
 from util.errors import UserError, run_command
 from util.files import write_atomically
 from util.film_files import films_or_error
-from util.options import new_parser
+from util.parser import new_parser
 from util.pixel_cache import read_pixels
 
 FILM_SIDE = 160  # pixels of a film before it is shrunk for the localiser

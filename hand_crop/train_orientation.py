@@ -20,8 +20,8 @@ from hand_crop.orientation import FROM_MIRROR, certain_orientations, orientation
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError, run_command
 from util.film_files import films_or_error
-from util.options import new_parser
 from util.parallel import map_films
+from util.parser import new_parser
 from util.quiet import import_tensorflow
 from util.radiographs import RadiographError, cut_to_hands, prepare, read_image, to_canvas
 

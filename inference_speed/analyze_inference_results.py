@@ -12,7 +12,7 @@ from pathlib import Path
 
 from util.errors import UserError, run_command
 from util.files import write_csv
-from util.options import new_parser
+from util.parser import new_parser
 
 BENCHMARK = "inference_speed_"  # begins the name of a benchmark's CSV; then comes its time
 

@@ -22,8 +22,9 @@ from util.environment import processor_name
 from util.errors import UserError, first_line, run_command
 from util.files import quote, write_csv
 from util.option_rules import BENCHMARK_RULES, parse_effective
-from util.options import SIDES, add_backbones, count, new_parser
+from util.options import SIDES, add_backbones
 from util.parallel import cores, progress_bar
+from util.parser import count, new_parser
 from util.processes import ProcessFailed, run_alone
 from util.weights import NAMED_WEIGHTS, check_weights, weights_option
 

@@ -18,7 +18,7 @@ from util.environment import installed_version
 from util.errors import UserError, run_command
 from util.exports import export_path, hash_export, record_path
 from util.files import check_folder_of, hash_file, move, write_json
-from util.options import new_parser
+from util.parser import new_parser
 from util.quiet import import_tensorflow
 from util.runtimes import PRECISIONS, RUNTIMES, load_runtime
 

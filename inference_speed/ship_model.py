@@ -23,7 +23,7 @@ import numpy as np
 from inference_speed.parity import TOLERANCES, differences, predict_sample, run_films
 from util.errors import UserError, run_command
 from util.files import check_place, move, write_csv
-from util.options import new_parser
+from util.parser import new_parser
 from util.runs import (
     CALIBRATION,
     CONFIG,

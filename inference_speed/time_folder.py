@@ -14,7 +14,8 @@ import numpy as np
 from util.dicom import is_dicom_file
 from util.errors import UserError, run_command
 from util.option_rules import RUNTIME_RULES, parse_effective
-from util.options import add_evaluation_batch, add_runtime, count, new_parser
+from util.options import add_evaluation_batch, add_runtime
+from util.parser import count, new_parser
 from util.quiet import import_tensorflow
 from util.tta import VIEWS, describe_views
 

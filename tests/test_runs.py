@@ -19,7 +19,7 @@ from util.files import (
     write_new_json,
 )
 from util.run_options import changed_options, with_absolute_paths
-from util.runs import Run, best_row, find_folds, note_move, open_run, read_run
+from util.runs import Run, find_folds, note_move, open_run, read_run
 from util.start import note_start
 
 
@@ -109,13 +109,6 @@ def test_a_full_disk_as_numpy_tells_of_it(tmp_path):
         write_atomically(tmp_path / "a.npy", fill)
 
 
-def test_the_kept_epoch_of_a_history_that_began_in_an_earlier_version():
-    history = pd.DataFrame({"val_mae": [9.0, 8.0, 8.5], "kept": [None, None, False]})
-    assert best_row(history) == 1
-    assert best_row(history.drop(columns="kept")) == 1
-    assert best_row(history.assign(kept=[None, None, True])) == 2
-
-
 def test_an_option_that_is_newer_than_a_run_counts_where_it_is_not_at_its_default():
     started = {"lr": 0.1, "preset": None}
     defaults = {"preset": "demo", "grain": 0.0, "keep_epoch": "best", "bn": "auto"}
@@ -124,13 +117,6 @@ def test_an_option_that_is_newer_than_a_run_counts_where_it_is_not_at_its_defaul
         "--grain"
     )
     assert changed_options(started, {"lr": 0.2, "preset": None}) == "--lr 0.1 -> 0.2"
-
-
-def test_an_option_that_is_gone_since_counts_where_it_was_on():
-    off = {"lr": 0.1, "epochs_small": 0, "img_size_small": 128, "hold_layers": 0.0}
-    assert changed_options(off, {"lr": 0.1}) == ""
-    on = off | {"epochs_small": 6}
-    assert changed_options(on, {"lr": 0.1}) == "--epochs_small 6 -> 0"
 
 
 @pytest.mark.parametrize(("tries", "name"), [(2, "new"), (1, "old")])

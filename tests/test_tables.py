@@ -9,7 +9,7 @@ import pytest
 from preprocessing import read_labelled_folder
 from util.errors import UserError
 from util.film_files import list_films, match_films, split_usable
-from util.tables import read_labels
+from util.labels import read_labels
 
 
 @pytest.fixture

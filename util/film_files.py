@@ -10,7 +10,7 @@ from util.dicom import is_dicom_file
 from util.errors import UserError
 from util.identity import loose_name
 from util.image_kinds import IMAGE_ENDINGS
-from util.tables import clean_id, tidy_path
+from util.labels import clean_id, tidy_path
 
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
 

@@ -10,8 +10,9 @@ import pandas as pd
 
 from util.dicom import INSTALL, import_pydicom, is_dicom_file
 from util.film_files import match_films
+from util.labels import MAX_MONTHS, find_columns, labels_of
 from util.parallel import map_films
-from util.tables import MAX_MONTHS, NoLabels, find_columns, labels_of
+from util.tables import NoLabels
 
 ELEMENTS = ["PatientSex", "PatientBirthDate", "PatientAge", "AcquisitionDate", "StudyDate"]
 SEXES = {"M": 1.0, "F": 0.0}  # of PatientSex; O, other, is neither

@@ -14,10 +14,10 @@ from util.dicom import is_dicom_file
 from util.errors import UserError
 from util.film_files import is_hidden
 from util.identity import film_keys, loose_name, name_patients
+from util.labels import read_labels
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
 from util.stratify import spread_out
-from util.tables import read_labels
 
 # on a file system where that is the same file
 ALIKE = "its name differs from another film's in capital letters alone"

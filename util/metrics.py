@@ -10,7 +10,7 @@ import pandas as pd
 
 from util.errors import UserError, first_line
 from util.identity import LABELS, label_columns, patients_of
-from util.tables import LARGEST_YEARS
+from util.labels import LARGEST_YEARS
 
 SEXES = {"male": 1, "female": 0}
 CHILDREN = {"male": "boys", "female": "girls"}

@@ -9,92 +9,94 @@ from util.runtimes import RUNTIMES
 
 
 class Rule(NamedTuple):
-    """`options` that have no effect in a case: `case` names it in the error, and
-    `has_effect(args)` is False in it."""
+    """`options` that have no effect in a case: `case` names it in the error, `holds(args)` tells
+    whether it is the case."""
 
     options: tuple
     case: str
-    has_effect: Callable
+    holds: Callable
 
 
 SINGLE_VIEW = Rule(
     ("use_tta",),
     "with --tta_steps 1, a single view: give 2 or more",
-    lambda args: args.tta_steps != 1,
+    lambda args: args.tta_steps == 1,
 )
 # values that change nothing: typing one is never an error
 OFF = (None, False, 0, "none", "auto", "best")
 TRAINING_RULES = (
     Rule(
-        ("lr", "feature_views"), "without --epochs_frozen above 0", lambda args: args.epochs_frozen
+        ("lr", "feature_views"),
+        "without --epochs_frozen above 0",
+        lambda args: args.epochs_frozen == 0,
     ),
     Rule(
         ("epochs_finetune", "lr_finetune", "bn"),
         "without --fine_tune",
-        lambda args: args.fine_tune,
-    ),
-    Rule(
-        ("feature_views",),
-        "with --fine_tune: features are those of a frozen backbone",
         lambda args: not args.fine_tune,
     ),
     Rule(
         ("feature_views",),
+        "with --fine_tune: features are those of a frozen backbone",
+        lambda args: args.fine_tune,
+    ),
+    Rule(
+        ("feature_views",),
         f"without pooled features (--model_type {' or '.join(POOLED)})",
-        lambda args: args.model_type in POOLED,
+        lambda args: args.model_type not in POOLED,
     ),
     Rule(
         ("feature_views",),
         "above 1 with --augment none: all views are the same",
-        lambda args: args.feature_views <= 1 or args.augment != "none",
+        lambda args: args.feature_views > 1 and args.augment == "none",
     ),
     Rule(
         ("mixup_alpha", "blur", "grain", "find_lr", "strategy"),
         "with --feature_views",
-        lambda args: not args.feature_views,
+        lambda args: args.feature_views,
     ),
     Rule(
         ("jit_compile",),
         "with --strategy mirrored",
-        lambda args: args.strategy == "none",
+        lambda args: args.strategy == "mirrored",
     ),
     Rule(
         ("gender_units",),
         "with --model_type baseline, which is not told the sex",
-        lambda args: sees_sex(args.model_type),
+        lambda args: not sees_sex(args.model_type),
     ),
-    Rule(("huber_delta",), "without --loss_type huber", lambda args: args.loss_type == "huber"),
+    Rule(("huber_delta",), "without --loss_type huber", lambda args: args.loss_type != "huber"),
     Rule(
         ("smooth_l1_sigma",),
         "without --loss_type smooth_l1",
-        lambda args: args.loss_type == "smooth_l1",
+        lambda args: args.loss_type != "smooth_l1",
     ),
     Rule(
         ("wing_w", "wing_epsilon"),
         "without --loss_type wing",
-        lambda args: args.loss_type == "wing",
+        lambda args: args.loss_type != "wing",
     ),
     Rule(
         ("clr_max_lr", "clr_step_size", "clr_mode", "clr_gamma"),
         "without --use_cyclical_lr",
-        lambda args: args.use_cyclical_lr,
+        lambda args: not args.use_cyclical_lr,
     ),
     Rule(
         ("clr_gamma",),
         "without --clr_mode exp_range",
-        lambda args: args.clr_mode == "exp_range",
+        lambda args: args.clr_mode != "exp_range",
     ),
     Rule(
         ("fold",),
         "without --folds of that number or more",
-        lambda args: args.fold <= (args.folds or 0),
+        lambda args: args.fold > (args.folds or 0),
     ),
-    Rule(("fold",), "without --run_name, the folder of all folds", lambda args: args.run_name),
-    Rule(("patience",), "with --keep_epoch last", lambda args: args.keep_epoch == "best"),
+    Rule(("fold",), "without --run_name, the folder of all folds", lambda args: not args.run_name),
+    Rule(("patience",), "with --keep_epoch last", lambda args: args.keep_epoch == "last"),
     Rule(
         ("use_clahe_val_test",),
         "with --folds: training films have no CLAHE copies",
-        lambda args: args.folds is None,
+        lambda args: args.folds,
     ),
     Rule(
         (
@@ -111,22 +113,22 @@ TRAINING_RULES = (
             "batch_size_eval",
         ),
         "with --find_lr",
-        lambda args: not args.find_lr,
+        lambda args: args.find_lr,
     ),
     Rule(
         ("lr", "ema"),
         "with --find_lr, unless the head is trained first (--epochs_frozen and --fine_tune)",
-        lambda args: not args.find_lr or (args.fine_tune and args.epochs_frozen),
+        lambda args: args.find_lr and not (args.fine_tune and args.epochs_frozen),
     ),
-    Rule(("show",), "with --folds", lambda args: args.folds is None),
-    Rule(("tta_steps",), "without --use_tta", lambda args: args.use_tta),
+    Rule(("show",), "with --folds", lambda args: args.folds),
+    Rule(("tta_steps",), "without --use_tta", lambda args: not args.use_tta),
     SINGLE_VIEW,
 )
 RUNTIME_RULES = (
     Rule(
         ("precision",),
         f"without --runtime {', '.join(RUNTIMES)}",
-        lambda args: args.runtime in RUNTIMES,
+        lambda args: args.runtime not in RUNTIMES,
     ),
 )
 # of a finished run, which has a number of views of its own
@@ -136,29 +138,29 @@ RUN_RULES = (
     Rule(
         ("use_tta",),
         "with --calibration, which brings its number of views",
-        lambda args: not args.calibration,
+        lambda args: args.calibration,
     ),
 )
 EVALUATION_RULES = (
     *RUN_RULES,
-    Rule(("greedy",), "without --ensemble", lambda args: args.ensemble),
-    Rule(("name",), "without --calibrate", lambda args: args.calibrate),
+    Rule(("greedy",), "without --ensemble", lambda args: not args.ensemble),
+    Rule(("name",), "without --calibrate", lambda args: not args.calibrate),
     Rule(
         ("csv", "ensemble", "calibration", "out", "show"),
         "with --calibrate",
-        lambda args: args.calibrate is None,
+        lambda args: args.calibrate,
     ),
     Rule(
         ("split", "data_dir", "use_clahe_val_test"),
         "with --csv or --calibrate: they bring other films",
-        lambda args: args.csv is None and args.calibrate is None,
+        lambda args: args.csv or args.calibrate,
     ),
 )
 BENCHMARK_RULES = (
     Rule(
         ("backbones", "model_type", "img_size", "img_height", "img_width", "weights"),
         "with --model",
-        lambda args: args.model is None,
+        lambda args: args.model,
     ),
 )
 
@@ -167,9 +169,9 @@ def parse_effective(parser, rules, argv=None):
     """Parse the options; one that was typed but would have no effect is an error (exit code 2)."""
     args = parser.parse_args(argv)
     typed = typed_options(parser, argv, vars(args))
-    for options, case, has_effect in rules:
+    for options, case, holds in rules:
         idle = [name for name in options if name in typed and getattr(args, name) not in OFF]
-        if idle and not has_effect(args):
+        if idle and holds(args):
             parser.error(f"--{idle[0]} has no effect {case}")
     return args
 

@@ -1,13 +1,10 @@
 """Options that several commands share: the same name means the same thing everywhere."""
 
 import argparse
-import difflib
-import math
-import sys
-from itertools import pairwise
 
 from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, FIRST_FIFTEEN, MODEL_TYPES
+from util.parser import count, new_parser, number
 from util.phases import CLR_MODES
 from util.radiographs import FITS
 from util.runtimes import PRECISIONS, RUNTIMES
@@ -15,114 +12,8 @@ from util.tta import TTA_STEPS, VIEWS
 from util.weights import weights_option
 
 LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
-# options that earlier versions had, and values at which they changed nothing
-REMOVED = {"epochs_small": 0, "img_size_small": 128, "hold_layers": 0}
 # of a canvas, in pixels: the least that a network takes, and more than films have as a rule
 SIDES = (32, 4096)
-
-
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows the docstring of a script as it is written, and the default of an option that has
-    one."""
-
-    def _get_help_string(self, action):
-        if action.default is None or action.default is False:
-            return action.help
-        if isinstance(action.default, list):
-            return f"{action.help} (default: {' '.join(map(str, action.default))})"
-        return super()._get_help_string(action)
-
-
-class Parser(argparse.ArgumentParser):
-    """Wrong usage ends in one line, without the screen of options before it."""
-
-    # options that train_advanced_streamlined.py has and this script lacks
-    streamlined = frozenset()
-
-    def error(self, message):
-        unknown = "unrecognized arguments:"
-        if message.startswith(unknown):
-            words = message.removeprefix(unknown).split()
-            options = [word.partition("=")[0] for word in words if word.startswith("--")]
-            message += did_you_mean(options, [*self._option_string_actions, *self.streamlined])
-            if others := [option for option in options if option in self.streamlined]:
-                script = "train_advanced_streamlined.py"
-                message = f"{others[0]} is an option of {script}, not of {self.prog}"
-        self.exit(2, f"error: {message}. See {self.prog} --help.\n")
-
-    def parse_known_args(self, args=None, namespace=None):
-        """As argparse does; an empty value is an error: it would stand for this folder, or for no
-        choice."""
-        words = list(map(str, sys.argv[1:] if args is None else args))
-        for before, word in pairwise(["", *words]):
-            if not word or (word.startswith("--") and word.partition("=")[1:] == ("=", "")):
-                name = word or before
-                name = name.rstrip("=") if name.startswith("--") else "an argument"
-                self.error(f"{name} is empty, like a variable of the shell that is not set")
-        return super().parse_known_args(words, namespace)
-
-    def _check_value(self, action, value):
-        """As argparse does; where a choice is like the value, it is named in place of all."""
-        unknown = action.choices is not None and value not in action.choices
-        if unknown and (near := did_you_mean([str(value)], list(map(str, action.choices)))):
-            raise argparse.ArgumentError(action, f"unknown {value!r}{near}")
-        super()._check_value(action, value)
-
-
-def did_you_mean(words, known):
-    """In brackets, which of the names that are known the words are near to; "" where none is."""
-    near = [name for word in words if (name := nearest(word.lower(), known))]
-    return f" (did you mean {', '.join(near)}?)" if near else ""
-
-
-def nearest(word, known):
-    """The name that begins with a word, or is most like it; None where none is."""
-    begin = [name for name in known if word and name.startswith(word)]
-    return next(iter(begin or difflib.get_close_matches(word, known, n=1)), None)
-
-
-def new_parser(description):
-    """A parser whose help is the docstring of the script."""
-    module = sys.modules["__main__"].__spec__  # of `python -m package.module`
-    return Parser(
-        prog=f"python -m {module.name}" if module else None,
-        description=description,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,  # --backbone is not short for --backbones
-    )
-
-
-def count(least, most=None):
-    """An argparse type: a whole number, `least` or more, at most `most`."""
-
-    def parse(text):
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is too small: {least} or more")
-        if most is not None and value > most:
-            raise argparse.ArgumentTypeError(f"{value} is too large: {most} or less")
-        return value
-
-    parse.__name__ = "whole number"
-    return parse
-
-
-def number(low, high=float("inf"), open_low=False):
-    """An argparse type: a number from `low` to `high` (both allowed, `low` not if `open_low`)."""
-
-    def parse(text):
-        value = float(text)
-        if not (math.isfinite(value) and low <= value <= high) or (open_low and value == low):
-            least = f"above {low:g}" if open_low else f"{low:g} or more"
-            most = f", at most {high:g}" if math.isfinite(high) else ""
-            bounds = f"{least}{most}" if math.isfinite(value) else "finite"
-            raise argparse.ArgumentTypeError(f"{value:g} is not allowed: must be {bounds}")
-        return value
-
-    parse.__name__ = "number"
-    return parse
-
-
 RATE = number(0, 1, open_low=True)
 
 
@@ -150,8 +41,8 @@ def training_parser(description, baseline=False, enhancements=False):
 
 
 def training_defaults():
-    """All options of a training at their defaults, {name: value}, and those of earlier versions."""
-    return REMOVED | vars(training_parser(None, enhancements=True).parse_args([]))
+    """All options of a training at their defaults, {name: value}."""
+    return vars(training_parser(None, enhancements=True).parse_args([]))
 
 
 def add_data_options(parser):

@@ -4,7 +4,7 @@ those of now where it goes on."""
 from pathlib import Path
 
 from util.errors import UserError
-from util.options import REMOVED, training_defaults
+from util.options import training_defaults
 from util.weights import NAMED_WEIGHTS
 
 # Options that may differ when a run goes on: none of them changes a result.
@@ -55,7 +55,6 @@ def changed_options(started, now):
     none has. An option that was added since was at its default. A preset doesn't count, as all that
     it sets does, nor does a path where nothing is any more."""
     was = training_defaults() | with_absolute_paths(after_move(started, now))
-    now = REMOVED | now
     keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
     keys = [key for key in keys if was.get(key) != now.get(key)]
     return ", ".join(f"--{key} {was.get(key)} -> {now.get(key)}" for key in keys)

@@ -329,10 +329,8 @@ def find_folds(folder):
 
 
 def best_row(history):
-    """The label of the row of history.csv whose model was kept: the last so marked; where none is,
-    as in earlier versions, the smallest validation error."""
-    kept = history.index[history["kept"].eq(True)] if "kept" in history else []
-    return kept[-1] if len(kept) else history["val_mae"].idxmin()
+    """The label of the row of history.csv whose model was kept: the last so marked."""
+    return history.index[history["kept"].eq(True)][-1]
 
 
 def load_run_model(run):

@@ -58,7 +58,6 @@ def read_state(run):
             f"an earlier version of BoneAge began this run, and this one can't go on with it ({path}). "
             "Start a new run under another --run_name."
         )
-    progress.pop("img_size", None)  # of runs that began when films could have several sizes
     return Progress(**progress), arrays
 
 

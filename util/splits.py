@@ -13,10 +13,10 @@ from util.errors import UserError
 from util.files import write_csv
 from util.film_files import count_reasons
 from util.identity import film_keys, fingerprint, label_columns, name_patients, patient_keys
+from util.labels import years_note
 from util.oddities import Oddities, format_counts
 from util.runs import FILM_LISTS, add_to_config, changed_facts
 from util.stratify import divide
-from util.tables import years_note
 
 
 def load_splits(args, run):

@@ -24,6 +24,7 @@ from util.film_files import NO_FILE, SEVERAL, list_films, match_films, split_usa
 from util.growth import ADULT_MONTHS
 from util.identity import film_keys, loose_name, patient_keys
 from util.image_kinds import image_kind
+from util.labels import MAX_MONTHS, find_columns, labels_of, look_like_years
 from util.parallel import map_films
 from util.quality.same_pictures import difference_hash, same_pictures, thumbnail
 from util.radiographs import (
@@ -40,16 +41,7 @@ from util.radiographs import (
     read_bytes,
     set_right,
 )
-from util.tables import (
-    MAX_MONTHS,
-    NoRows,
-    clean_text,
-    count_gaps,
-    find_columns,
-    labels_of,
-    look_like_years,
-    read_table,
-)
+from util.tables import NoRows, clean_text, count_gaps, read_table
 
 SERIOUS, LOOK = "serious", "look"
 AGE_ADVICE = f"Correct it: months, 0 to {MAX_MONTHS}. Training leaves the row out."

@@ -1,0 +1,143 @@
+"""Labels from tables as they are found, and one table of header synonyms.
+
+Inside the project sex is 1 = male, 0 = female, NaN = unknown, and boneage is in months.
+"""
+
+import posixpath
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from util.errors import UserError
+from util.identity import without_float
+from util.image_kinds import IMAGE_ENDINGS
+from util.sexes import read_sex
+from util.tables import NoLabels, clean_text, plain_header, read_table
+
+MAX_MONTHS = 300  # no bone age is above 25 years: such a number is in another unit
+LARGEST_YEARS = 22  # a table whose ages all lie below is as a rule in years
+
+# Headers compared without case, spaces and punctuation. Scaled ages (z-scores, months / 240) are
+# absent on purpose: they are not months.
+PATIENT = ("patientid", "patient", "subjectid", "subject")
+FILENAME = ("filename", "file", "path", "imagefile", "imagepath")
+SYNONYMS = {
+    "id": ("id", "imageid", "caseid", "case", "image", *FILENAME, *PATIENT),
+    "patient": PATIENT,
+    "filename": FILENAME,
+    "boneage": (
+        # those that name the unit first: beside them, boneage may be in years
+        *("boneagemonths", "boneageinmonths", "groundtruthboneagemonths"),
+        *("boneage", "groundtruthboneage"),
+    ),
+    "sex": ("male", "sex", "gender", "sexmf", "gendermf"),
+    # of the child, when the film was taken; an age without its unit may be in years
+    "age": ("chronologicalagemonths", "chronologicalageinmonths", "agemonths", "ageinmonths"),
+}
+
+
+def read_labels(path, male_value=None, need=("sex", "boneage")):
+    """Read a table of labels: frame of id (str), patient (str, "" if none), filename (str, "" if
+    none), sex, boneage and age, that of the child (both months), one row for each row of the file,
+    in its order.
+
+    What can't be understood becomes NaN; `split_usable` counts it. `male_value` (0 or 1) says
+    which number is male where a column of sex or gender holds numbers. Raises UserError when the
+    file is no table, a column of `need` is missing, or its coding is ambiguous.
+    """
+    return labels_of(read_table(path), path, male_value, need)
+
+
+def labels_of(table, path, male_value=None, need=("sex", "boneage")):
+    """The labels of a table that `read_table` read from `path`, see `read_labels`."""
+    columns = find_label_columns(table, path, need)
+    series = {name: table[found[0]] for name, found in columns.items() if found}
+    ids = ids_of(series["id"])
+    if "filename" in series:  # pandas takes an id such as NA for a gap
+        names = clean_text(series["filename"])
+        ids = ids.where(ids != "", ids_of(series["filename"]))
+    else:  # an id may be a path, or the name of a file
+        names = clean_text(series["id"])
+        is_file = names.str.lower().str.endswith(tuple(IMAGE_ENDINGS))
+        names = names.where(is_file | names.str.contains(r"[/\\]"), "")
+    patients = clean_text(series["patient"]).map(without_float) if "patient" in series else ""
+    months = {
+        name: read_months(series[name]) if name in series else np.nan for name in ("boneage", "age")
+    }
+    sex = read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan
+    return pd.DataFrame({"id": ids, "patient": patients, "filename": names, "sex": sex} | months)
+
+
+def find_label_columns(table, path, need):
+    """The columns of a table that mean what SYNONYMS name, {name: list, maybe empty}. NoLabels when
+    there is none for the id or a name of `need`, UserError when two have one name."""
+    columns = {name: find_columns(table, name) for name in SYNONYMS}
+    for name in ("id", *need):
+        if not columns[name]:
+            raise NoLabels(
+                f"no column for {name} among {', '.join(map(str, table.columns))} ({path}). "
+                f"Name it like one of: {', '.join(SYNONYMS[name])}."
+            )
+    for name in ("id", "filename", "patient", "age", *need):
+        if columns[name] and f"{columns[name][0]}.1" in table:  # as pandas names a second one
+            raise UserError(f"two columns are named {columns[name][0]} ({path}). Remove one.")
+    return columns
+
+
+def find_columns(table, name):
+    """The columns whose header is a synonym of `name`, the best one first."""
+    plain = {column: plain_header(column) for column in table}
+    return [c for synonym in SYNONYMS[name] for c in table if plain[c] == synonym]
+
+
+def ids_of(column):
+    """Ids from a column of ids, file names or paths. Where several paths share a file name, the
+    folder becomes part of the id (P000/IM0001.png: P000_IM0001); where several names differ in
+    their endings alone, so does the ending (1.png: 1_png)."""
+    ids = column.map(clean_id)
+    paths = clean_text(column).str.replace("\\", "/", regex=False).map(tidy_path)
+    shared = paths.str.contains("/") & (paths.groupby(ids).transform("nunique") > 1)
+    names = paths.str.replace("^([A-Za-z]):/", r"\1/", regex=True).str.strip("/")
+    names = names.str.replace("/", "_")
+    ids = ids.mask(shared, names.map(clean_id))
+    files = names.where(names.str.lower().str.endswith(tuple(IMAGE_ENDINGS)))
+    alike = files.notna() & (files.groupby(ids).transform("nunique") > 1)
+    return ids.mask(alike, names.str.replace(".", "_"))
+
+
+def clean_id(value):
+    """An id as text: without the ending of a file name and without the ".0" of a float."""
+    if not isinstance(value, str):
+        return ""
+    name = Path(value.strip().replace("\\", "/")).name
+    stem, dot, ending = name.rpartition(".")
+    return stem if f"{dot}{ending.lower()}" in IMAGE_ENDINGS else without_float(name)
+
+
+def tidy_path(path):
+    """A path with slashes, without what tells nothing of the file: ./ and ../ before it, // and /./
+    in it."""
+    return re.sub(r"^(\.\.?/)+", "", posixpath.normpath(path)) if path else path
+
+
+def read_months(column):
+    text = column.str.strip().str.replace(",", ".", regex=False)  # decimal commas
+    months = pd.to_numeric(text, errors="coerce")
+    return months.where(months.between(0, MAX_MONTHS)).astype(float)
+
+
+def look_like_years(boneage):
+    """Whether ages `(n,)` that were read as months look like years: 20 or more, all low."""
+    return boneage.count() >= 20 and boneage.max() <= LARGEST_YEARS
+
+
+def years_note(films, where):
+    """What to say, in a list, of labelled films whose ages look like years."""
+    if not look_like_years(films["boneage"]):
+        return []
+    return [
+        f"all ages are {films['boneage'].max():g} or less ({where}): multiply them by 12 if they are "
+        "years, as months are expected"
+    ]

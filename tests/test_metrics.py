@@ -201,6 +201,24 @@ def test_a_child_of_many_films_is_drawn_with_all_of_them():
     assert means.min() < 4
 
 
+def test_many_films_of_few_children_are_as_uncertain_as_these():
+    values = np.array([1.0, 4.0, 9.0])
+    of_children = bootstrap_interval(np.repeat(values, 20), patients=np.repeat(list("abc"), 20))
+    assert of_children == pytest.approx(bootstrap_interval(values))
+
+
+def test_what_a_reader_would_say_is_judged_beside_the_months(five):
+    predictions = label_predictions(five, five["predicted"])
+    assert "readings" not in evaluate_predictions(predictions)
+    said = predictions["boneage"] + [0, 0, 3, -3, 0]
+    readings = evaluate_predictions(predictions.assign(reading=said))["readings"]
+    assert (readings["n"], readings["mae"], readings["bias"]) == (5, 1.2, 0)
+    months = predictions["error"].abs().mean()
+    assert readings["difference"] == pytest.approx(1.2 - months)
+    low, high = readings["difference_ci95"]
+    assert low < readings["difference"] < high
+
+
 def test_intervals_depend_on_the_seed_alone():
     values = np.random.default_rng(0).gamma(2, 5, 50)
     assert bootstrap_interval(values) == bootstrap_interval(values)

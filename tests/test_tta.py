@@ -44,6 +44,22 @@ def test_second_view_is_the_mirror_image():
     assert np.array_equal(tta.take_view(images, tta.VIEWS[1]), images[:, :, ::-1])
 
 
+@pytest.mark.parametrize("view", tta.VIEWS)
+def test_a_view_turns_and_zooms_about_the_middle(view):
+    """A dot 25 pixels right of the middle of a film goes where the pose says."""
+    film = np.zeros((101, 101), np.uint8)
+    film[49:52, 74:77] = 255
+    seen = tta.take_view(film[None], view)[0].astype(float)
+    rows, columns = np.mgrid[-50:51, -50:51]
+    turn = np.radians(view.rotation)
+    right = -25 if view.flip else 25
+    expected = view.zoom * right * np.array([np.cos(turn), -np.sin(turn)])
+    found = [(seen * places).sum() / seen.sum() for places in (columns, rows)]
+    np.testing.assert_allclose(found, expected, atol=0.1)
+    assert abs(view.rotation) <= 10
+    assert 0.9 <= view.zoom <= 1.1
+
+
 @pytest.mark.parametrize("steps", [2, 5, 10])
 def test_the_mean_is_over_views_of_the_same_film(steps):
     """Each film's result is what it is alone: nothing of its neighbours gets in (S2, D3)."""

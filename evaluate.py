@@ -10,7 +10,7 @@ trained with, or on any labelled folder.
 Two runs are compared on the same films, by a paired bootstrap of the difference of their errors;
 an ensemble is the mean of its runs. Writes predictions.csv, metrics.json and plots into the run's
 folder (of an ensemble: beside its first run), or into --out. --calibrate writes a linear correction
-beside the run, which --calibration NAME uses.
+into the folder of the run, which --calibration NAME uses.
 """
 
 from util.errors import run_command

@@ -228,6 +228,28 @@ def test_children_count_and_not_their_films():
         assert widths is None if of is None else widths["0-4 years"]["of"] == of
 
 
+def test_a_child_of_many_films_decides_no_more_than_one_of_one():
+    """Of 19 children the one with 40 films errs by 1 month in each: the others decide."""
+    missed, films = np.arange(1.0, 20), np.repeat([40, 1], [1, 18])
+    table = with_errors(np.repeat(missed, films))
+    table["patient"] = np.repeat(np.arange(19).astype(str), films)
+    assert fit_half_widths(table)["all"] == {"n": 58, "months": 18, "of": "all"}
+    assert fit_half_widths(table.drop(columns="patient"))["all"]["months"] == 15
+    shuffled = table.sample(frac=1, random_state=0)
+    assert fit_half_widths(shuffled) == fit_half_widths(table)
+
+
+def test_intervals_hold_for_new_children_who_have_different_numbers_of_films():
+    """All films of a child err alike, and one in ten children has 30 of them."""
+    rng, covered = np.random.default_rng(0), []
+    for _ in range(300):
+        missed, films = rng.gamma(2, 5, 30), np.where(rng.random(30) < 0.1, 30, 1)
+        table = with_errors(np.repeat(missed, films))
+        table["patient"] = np.repeat(np.arange(30).astype(str), films)
+        covered.append(np.mean(rng.gamma(2, 5, 100) <= fit_half_widths(table)["all"]["months"]))
+    assert np.mean(covered) == pytest.approx(28 / 31, abs=0.01)
+
+
 def test_intervals_hold_for_corrected_months():
     """The lines are fitted to the same films as the intervals, and yet coverage is kept."""
     covered = []
@@ -256,6 +278,14 @@ def test_coverage_is_no_surer_of_ten_children_than_of_ten_films():
     assert told["covered_ci95"] == pytest.approx(once["covered_ci95"])
     inside = measure_coverage(twice[twice["error"] <= 8], half_width)["all"]
     assert inside["covered_ci95"] == pytest.approx([0.664, 1], abs=1e-3)  # of nine children, all in
+
+
+def test_coverage_is_less_sure_where_one_child_has_most_films():
+    """As sure as of 2.8 films: (30 + 20)^2 / (30^2 + 20)."""
+    table = with_errors(np.zeros(50))
+    table["patient"] = ["of many", *["of many"] * 29, *map(str, range(20))]
+    part = measure_coverage(table, fit_half_widths(with_errors(np.arange(9))))["all"]
+    assert part["covered_ci95"] == pytest.approx([0.025 ** (920 / 2500), 1])
 
 
 def test_bounds_are_around_the_prediction_and_never_below_birth():

@@ -143,6 +143,16 @@ def test_the_better_of_two_runs_is_named_where_the_difference_is_clear(many):
     assert "no clear difference" in same
 
 
+@pytest.mark.parametrize(("children", "few"), [(9, True), (10, False)])
+def test_of_few_children_no_run_is_called_better_however_many_their_films(many, children, few):
+    films = many[: 3 * children].assign(patient=np.arange(3 * children) % children)
+    films = films.astype({"patient": str})
+    worse = films.assign(error=films["error"].abs() + 50)
+    words = format_comparison(compare_predictions(films, worse), ["one", "other"])
+    assert ("too few" in words) == few
+    assert ("one is better" in words) != few
+
+
 def test_one_film_has_no_interval_and_tells_no_difference(many):
     one, other = many[:1], many[:1].assign(error=many["error"][:1] + 1)
     metrics = evaluate_predictions(one)

@@ -8,7 +8,14 @@ import pandas as pd
 import pytest
 
 from util.metrics import label_predictions, read_predictions
-from util.readings import FEWEST_FILMS, add_counts, count_labels, fit_readings, read_as
+from util.readings import (
+    FEWEST_CHILDREN,
+    add_counts,
+    count_labels,
+    fit_readings,
+    read_as,
+    share_of_plates,
+)
 
 PLATES = {1: np.arange(12, 229, 12.0), 0: np.arange(10, 229, 12.0)}
 
@@ -48,6 +55,14 @@ def test_there_are_none_where_labels_are_no_plates():
     assert counts is None
 
 
+@pytest.mark.parametrize("n", [60, 100, 300])
+def test_labels_of_few_films_that_are_far_apart_are_no_plates(n):
+    labels = [read(n, seed, plates=False) for seed in range(20)]
+    assert max(share_of_plates(count_labels(films)) for films in labels) < 0.5
+    named = [read(n, seed) for seed in range(20)]
+    assert min(share_of_plates(count_labels(films)) for films in named) > 0.5
+
+
 def test_there_are_none_where_they_are_no_nearer():
     exact = read(600, 1).assign(error=0.0)
     exact["predicted"] = exact["boneage"]
@@ -62,7 +77,7 @@ def test_few_films_show_nothing():
     assert gain["difference_ci95"] is None
     exact = read(5000, 0)
     films = exact.assign(predicted=exact["boneage"] + 4, error=4.0)  # readings are all right
-    for n, kept in ((FEWEST_FILMS - 1, False), (FEWEST_FILMS, True)):
+    for n, kept in ((FEWEST_CHILDREN - 1, False), (FEWEST_CHILDREN, True)):
         counts, gain = fit_readings(exact, films[:n])
         assert gain["difference"] < -3
         assert bool(counts) == kept

@@ -89,6 +89,17 @@ def count_patients(predictions):
     return len(predictions) if patients is None else patients.nunique()
 
 
+def effective_films(predictions):
+    """How many films of a child each would tell as much as these films, where those of one child
+    are alike: (sum m)^2 / (sum m^2) for children of m films (Kish 1965, Survey Sampling). With as
+    many films of each child it is the number of children."""
+    patients = patients_of(predictions)
+    if patients is None:
+        return len(predictions)
+    films = patients.value_counts()
+    return float(films.sum() ** 2 / (films**2).sum())
+
+
 def of_same_patients(table, films):
     """Mask `(n,)` of the rows of a table whose patient also has a film among `films`, none where
     either has no patients. Ids of two hospitals may be the same by chance: they count only if the

@@ -1,11 +1,9 @@
 """Intervals around predictions that hold 90 % of bone ages (split-conformal), and whether they
 do."""
 
-import math
-
 import numpy as np
 
-from util.identity import count_patients
+from util.identity import count_patients, effective_films, patients_of
 from util.metrics import (
     AGE_BANDS,
     SEXES,
@@ -27,31 +25,42 @@ FEWEST_OF_A_BAND = 30
 def fit_half_widths(predictions):
     """Half widths in months of intervals that hold 90 % of bone ages, by band of the prediction.
 
-    Split-conformal (Papadopoulos et al. 2002; Lei et al. 2018): of n absolute errors the
-    ceil(0.9 (n + 1))-th smallest. If the next film is like these, the interval around its
-    prediction holds its label with at least 90 % probability. By band (Mondrian, Vovk et al.
-    2005), as errors differ with age; a band of fewer than 30 children takes the width of all.
-    Returns {"all" or band: {"n" films, "months", "of": "all" or band}}, None below 9 children:
-    films of one child err alike, and are no more than one where they are counted.
+    Split-conformal (Papadopoulos et al. 2002; Lei et al. 2018), see `conformal_quantile`: if the
+    next child is like these, the interval around its prediction holds its label with at least 90 %
+    probability. By band (Mondrian, Vovk et al. 2005), as errors differ with age; a band of fewer
+    than 30 children takes the width of all. Returns {"all" or band: {"n" films, "months", "of":
+    "all" or band}}, None below 9 children.
 
     Validation films may have chosen the epoch as well, so that the widths are a little too narrow;
     the coverage on test films says by how much.
     """
     if count_patients(predictions) < FEWEST_FOR_INTERVALS:
         return None
-    missed = predictions["error"].abs().to_numpy()
-    widths = {"all": {"n": len(missed), "months": conformal_quantile(missed), "of": "all"}}
+    months = conformal_quantile(predictions)
+    widths = {"all": {"n": len(predictions), "months": months, "of": "all"}}
     for name, rows in by_band(predictions["predicted"]).items():
-        own = count_patients(predictions[rows]) >= FEWEST_OF_A_BAND
-        months = conformal_quantile(missed[rows]) if own else widths["all"]["months"]
-        widths[name] = {"n": int(rows.sum()), "months": months, "of": name if own else "all"}
+        films = predictions[rows]
+        own = count_patients(films) >= FEWEST_OF_A_BAND
+        widths[name] = {
+            "n": len(films),
+            "months": conformal_quantile(films) if own else months,
+            "of": name if own else "all",
+        }
     return widths
 
 
-def conformal_quantile(missed):
-    """The ceil(0.9 (n + 1))-th smallest of n absolute errors, n being 9 or more."""
-    rank = math.ceil(COVERAGE * (len(missed) + 1))
-    return float(np.sort(missed)[rank - 1])
+def conformal_quantile(predictions):
+    """Of n absolute errors the ceil(0.9 (n + 1))-th smallest, n being 9 or more. Where children
+    have several films, which err alike, n counts children, and each film is a share of its child
+    (Lee, Barber & Willett 2023, arXiv 2306.06342)."""
+    missed, patients = predictions["error"].abs().to_numpy(), patients_of(predictions)
+    share = np.ones(len(missed))
+    if patients is not None:
+        share /= patients.groupby(patients).transform("size").to_numpy()
+    order = np.argsort(missed)
+    reached = np.cumsum(share[order])
+    needed = COVERAGE * (count_patients(predictions) + 1) - 1e-9  # shares have rounding errors
+    return float(missed[order][np.searchsorted(reached, needed)])
 
 
 def half_widths_of(months, half_width):
@@ -74,25 +83,25 @@ def measure_coverage(predictions, half_width):
     rows |= {name: (predictions["sex"] == sex).to_numpy() for name, sex in SEXES.items()}
     rows |= by_band(predictions["predicted"])
     parts = {
-        name: coverage_row(covered[r], half[r], count_patients(predictions[r]))
+        name: coverage_row(covered[r], half[r], effective_films(predictions[r]))
         for name, r in rows.items()
         if r.any()
     }
     return {"expected": COVERAGE, **parts}
 
 
-def coverage_row(covered, half, patients):
+def coverage_row(covered, half, n):
     return {
         "n": len(covered),
         "covered": float(covered.mean()),
-        "covered_ci95": share_interval(covered, patients),
+        "covered_ci95": share_interval(covered, n),
         "half_width": float(half.mean()),
     }
 
 
 def share_interval(covered, n):
-    """Exact 95 % interval of a share (Clopper & Pearson 1934), films being of n children. All films
-    of one count as one, as if they were alike: rather too wide than too narrow."""
+    """95 % interval of a share (Clopper & Pearson 1934), exact where each film is of another child;
+    where not, n is smaller than the number of films, see `effective_films`."""
     from scipy.stats import beta
 
     inside = covered.mean() * n

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError, first_line
-from util.identity import LABELS, label_columns, patients_of
+from util.identity import LABELS, count_patients, label_columns, patients_of
 from util.labels import LARGEST_YEARS
 
 SEXES = {"male": 1, "female": 0}
@@ -17,7 +17,7 @@ CHILDREN = {"male": "boys", "female": "girls"}
 AGE_BANDS = {"0-4 years": 0, "5-9 years": 60, "10-14 years": 120, "15+ years": 180}  # first month
 WITHIN = (6, 12, 24)  # months: which share of films is no further off
 RESAMPLES = 2000
-FEWEST_TO_COMPARE = 10  # films: of fewer a bootstrap has hardly any other draws
+FEWEST_TO_COMPARE = 10  # children: of fewer a bootstrap has hardly any other draws
 SEED = 42  # of resamples, whatever that of a training: the same errors have the same interval
 CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
 
@@ -178,7 +178,7 @@ def judge_readings(predictions):
 def compare_predictions(a, b):
     """Compare two sets of predictions on the same films by paired bootstrap.
 
-    Returns n, both MAEs and `difference` (MAE of a minus MAE of b, months) with its 95 %
+    Returns n, children, both MAEs and `difference` (MAE of a minus MAE of b, months) with its 95 %
     interval. Raises UserError when ids or labels are not the same.
     """
     both = a.merge(b[["id", "boneage", "error"]], on="id", suffixes=("_a", "_b"))
@@ -192,6 +192,7 @@ def compare_predictions(a, b):
     errors_a, errors_b = both["error_a"].abs(), both["error_b"].abs()
     return {
         "n": len(both),
+        "children": count_patients(both),
         "mae_a": float(errors_a.mean()),
         "mae_b": float(errors_b.mean()),
         "difference": float((errors_a - errors_b).mean()),
@@ -205,7 +206,7 @@ def format_metrics(metrics, title):
     source = baseline["source"].replace("training", "the training")
     lines = [
         f"{title}: {metrics['n']} films, errors in months",
-        f"  {'':16s}{'n':>6s}{'MAE':>8s}   {'95 % interval':17s}{'bias':>7s}   95 % interval",
+        f"  {'':16s}{'n':>6s}{'MAE':>8s}   {'95 % interval':17s}{'bias':>7s}   95 % interval; ages as labelled",
         format_row("all films", metrics),
         *format_readings(metrics),
         f"  {'median baseline':16s}{metrics['n']:6d}{baseline['mae']:8.2f}   "
@@ -236,8 +237,8 @@ def format_comparison(comparison, names):
         low, high = comparison["difference_ci95"]
         better = names[1] if comparison["difference"] > 0 else names[0]
         word = "no clear difference" if low <= 0 <= high else f"{better} is better"
-        if comparison["n"] < FEWEST_TO_COMPARE:
-            word = "too few films to say which is better"
+        if comparison["children"] < FEWEST_TO_COMPARE:
+            word = "too few children to say which is better"
         verdict = f"95 % interval {format_interval((low, high), sign='+')}: {word}"
     return "\n".join(
         [

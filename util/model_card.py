@@ -21,7 +21,7 @@ from util.tta import count_views, describe_views, views_ending, views_key
 TO_COMPLETE = """\
 ## What the run doesn't know
 
-To be told with the model, here or beside this page:
+State these with the model, here or beside this page:
 
 - where its films come from (hospitals, years, machines, children), and what they and the model may be used for;
 - who labelled them, by which atlas, and how many readers saw each film;
@@ -137,7 +137,9 @@ def describe_errors(metrics, views):
     return "\n\n".join(
         [
             "## Errors",
-            "In months, against labels of the kind that the films have.",
+            "In months, against the labels of the films. Ages in the table are labels: by these the "
+            "youngest come out too old and the oldest too young with any prediction that is not "
+            "certain, so correct no predicted age by them.",
             format_table(head, [error_cells(name, row) for name, row in rows.items() if row["n"]]),
             f"RMSE {test['rmse']:.2f}{r2}, {format_within(test)}.",
         ]

@@ -401,7 +401,7 @@ def add_calibration(group):
     group.add_argument(
         "--calibration",
         metavar="NAME",
-        help="correct months by a calibration that evaluate.py --calibrate stored beside the run",
+        help="correct months by a calibration that evaluate.py --calibrate stored in the run",
     )
 
 

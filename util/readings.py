@@ -10,14 +10,16 @@ no better estimate of the bone age, and against the mean of several readers a wo
 import numpy as np
 import pandas as pd
 
+from util.identity import count_patients
 from util.metrics import SEXES, by_sex, format_interval, judge_readings
 
 SPREAD = 5  # months, SD of labels about the months of their film; 3 to 7 are as good
 SURROUNDINGS_SD = 8  # months: how far the surroundings of a label reach
+AREA = SURROUNDINGS_SD * np.sqrt(2 * np.pi)  # months, of the weights of these
 PLATE = 2  # times as often as those around it: a label that stands for a plate
 # With 600 films the gain is known to 0.2 months: to wait until it is clear, as its interval tells,
-# gave it away in 3 of 12 cases in which test films had it clearly (docs/RESULTS.md).
-FEWEST_FILMS = 50  # to judge on
+# gave gains away that test films had (docs/RESULTS.md).
+FEWEST_CHILDREN = 50  # to judge on
 
 
 def fit_readings(labels, predictions, per_sex=True):
@@ -25,21 +27,23 @@ def fit_readings(labels, predictions, per_sex=True):
     of films that were not trained on.
 
     Returns (counts, gain): counts (see `count_labels`), None where most labels are of no plate, or
-    readings are no nearer to the labels than months are, or that is judged on fewer than
-    FEWEST_FILMS films; gain (see `judge_readings`).
+    readings are no nearer to the labels than months are, or that is judged on films of fewer than
+    FEWEST_CHILDREN children; gain (see `judge_readings`).
     """
     counts = count_labels(labels, per_sex)
     gain = judge_readings(with_readings(predictions, counts))
-    nearer = gain["n"] >= FEWEST_FILMS and gain["difference"] < 0
+    nearer = count_patients(predictions) >= FEWEST_CHILDREN and gain["difference"] < 0
     return counts if nearer and share_of_plates(counts) >= 0.5 else None, gain
 
 
 def share_of_plates(counts):
-    """The share of films whose label stands for a plate."""
+    """The share of films whose label stands for a plate, by all other films: with itself each label
+    of a few films, which are far apart, would be one."""
     films = plates = 0
     for part in filter(None, counts.values()):
-        n = np.array(list(part.values()))
-        films, plates = films + n.sum(), plates + n[how_often(part) >= PLATE].sum()
+        n, around = films_around(part)
+        others, others_around = n - 1, around - 1 / AREA
+        films, plates = films + n.sum(), plates + n[others > PLATE * others_around].sum()
     return plates / films
 
 
@@ -96,10 +100,17 @@ def median_label(months, counts):
 
 def how_often(counts):
     """How many times as often as the months around it each label is named `(labels,)`."""
+    films, around = films_around(counts)
+    return films / around
+
+
+def films_around(counts):
+    """The films of each label, and how many films the months around it have in the mean, itself
+    among them: two arrays `(labels,)`."""
     labels = np.array([float(label) for label in counts])
     films = np.array(list(counts.values()), float)
     near = np.exp(-0.5 * ((labels - labels[:, None]) / SURROUNDINGS_SD) ** 2)
-    return films / (near @ films / (SURROUNDINGS_SD * np.sqrt(2 * np.pi)))
+    return films, near @ films / AREA
 
 
 def format_kept(gain, kept):

@@ -212,6 +212,23 @@ def test_stretch_fills_the_square():
     assert np.ptp(bright[:, 1]) == pytest.approx(2 * np.ptp(bright[:, 0]), abs=2)
 
 
+def test_what_is_finer_than_a_pixel_becomes_its_mean():
+    """Single pixels of a chequered film would else come out light or dark by chance (aliasing)."""
+    chequered = np.indices((300, 300)).sum(axis=0) % 2 * np.uint8(200)
+    canvas = to_canvas(chequered.astype(np.uint8), 100, "stretch").astype(int)
+    assert np.abs(canvas - 100).max() <= 12  # nine pixels: four or five are light
+    grown = to_canvas(np.uint8([[0, 200], [0, 200]]), 100, "stretch").astype(int)
+    assert np.diff(grown, axis=1).max() <= 5  # and a film that grows has no steps
+
+
+def test_a_film_whose_pixels_are_nearly_all_alike_is_stretched_by_the_others(tmp_path):
+    image = np.full((100, 100), 50, np.uint8)
+    image[50, 30:60] = np.arange(30) + 70
+    seen = read_radiograph(save(tmp_path / "film.png", image))
+    assert (seen.min(), seen.max()) == (0, 255)
+    assert np.unique(seen[50, 30:60]).size == 30
+
+
 def test_canvas_is_square_for_any_film(tmp_path):
     path = save(tmp_path / "film.png", film(200, 33))
     for fit in FITS:

@@ -146,6 +146,18 @@ def test_fields_beyond_the_header_are_no_table_unless_blank(read):
     assert read("id,sex,boneage\n1,M,11,\n2,F,9,\n")["boneage"].tolist() == [11, 9]
 
 
+def test_fields_are_counted_by_the_separator_of_the_table(read):
+    assert read('id;sex;boneage\n1; "M"; "11,5"\n')["boneage"].tolist() == [11.5]
+    with pytest.raises(UserError, match="more fields than the header: 1;M;11;5"):
+        read("id;sex;boneage\n1;M;11;5\n")
+
+
+def test_rows_have_the_numbers_of_their_lines(read):
+    assert read("id,sex,boneage\n\n1,M,11\n2,F,9\n").index.tolist() == [3, 4]
+    quoted = 'id,sex,boneage,note\n1,M,11,"of two\nlines"\n2,F,9,\n'
+    assert read(quoted).index.tolist() == [2, 3]  # those of the rows
+
+
 @pytest.mark.parametrize("end", ["\r", "\r\n"])
 def test_lines_may_end_as_on_other_systems(read, end):
     labels = read(end.join(["id,sex,boneage", "1,M,11", "2,F,9", ""]))
@@ -202,6 +214,7 @@ def test_only_the_needed_columns_must_be_there(read):
         (b"id,boneage,male\n", "no rows"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "not a readable CSV"),
         (b"id,boneage,male\n1,2,\x81\xff\n", "Save it as CSV in UTF-8"),
+        (b"id,boneage,male\n1,2,\0\n", "it holds binary data"),
     ],
 )
 def test_what_is_no_table_is_one_line_that_names_the_path(read, content, reason):
@@ -424,6 +437,13 @@ def test_rows_left_out_have_their_reason(read, films):
         ["1", "duplicate id, another age"],
     ]
     assert left_out[["id", "reason"]].values.tolist() == [*reasons, ["", "no id"]]
+
+
+@pytest.mark.parametrize("column", ["sex", "male"])
+def test_other_numbers_than_0_and_1_are_no_sexes(read, column):
+    """SPSS writes 1 and 2: which is which is not known."""
+    with pytest.raises(UserError, match=f"column {column} holds 2: which sex is that"):
+        read(f"id,boneage,{column}\n1,120,1\n2,90,2\n", male_value=1)
 
 
 @pytest.mark.parametrize("words", [("m", "w"), ("h", "m"), ("w", "x")])

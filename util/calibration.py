@@ -33,7 +33,7 @@ from util.stratify import divide
 # 9 / sqrt(20) = 2 months, about as much as it is to correct. From fewer it would add noise.
 FEWEST_OF_A_SEX = 20  # of another hospital, on request
 # Nobody asked for the correction of a run: it must be safe. In simulations (docs/RESULTS.md) the
-# rule of `fit_calibration` costs up to 0.14 months with 20 films of a sex, 0.04 with 50.
+# rule of `fit_calibration` costs up to 0.12 months with 20 films of a sex, 0.03 with 50.
 FEWEST_UNASKED = 50
 PARTS = 10  # of cross-fitting
 # Where predictions hardly differ a line would draw all children to the middle of those few: a shift

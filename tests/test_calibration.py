@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from util.calibration import correct_months, count_missing, cross_fit, fit_calibration, fit_lines
+from util.calibration import (
+    correct_months,
+    count_missing,
+    cross_fit,
+    fit_calibration,
+    fit_lines,
+    format_calibration,
+)
 from util.final_evaluation import calibrate_splits
 from util.intervals import fit_half_widths, format_range, interval_bounds, measure_coverage
 from util.metrics import AGE_BANDS, band_of, label_predictions
@@ -109,6 +116,22 @@ def test_a_changed_copy_of_a_film_is_corrected_as_the_film_is():
     got = cross_fit(predictions, copies=copies)
     assert got["id"].tolist() == copies["id"].tolist()
     assert got["predicted"].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("n", "biased", "correction", "intervals"),
+    [
+        (300, BIASED, "linear correction kept: MAE ", "90 % intervals from the same 300 films: +-"),
+        (300, {}, "linear correction left out: MAE ", "90 % intervals from the same 300 films: +-"),
+        (98, BIASED, "no linear correction: films of 50 children", "90 % intervals from the same"),
+        (8, BIASED, "no linear correction", "no 90 % intervals: films of 9 children are needed"),
+    ],
+)
+def test_what_validation_films_gave_is_told(n, biased, correction, intervals):
+    calibration, _ = fit_calibration(predict(films(n), noise=5, **biased))
+    first, second = format_calibration(calibration).splitlines()
+    assert first.startswith(correction)
+    assert second.startswith(intervals)
 
 
 def test_few_films_of_one_sex_are_no_line():

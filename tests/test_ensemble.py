@@ -310,6 +310,8 @@ def test_runs_of_different_films_are_no_ensemble_on_a_split(runs, inside, tmp_pa
         (["a", "--greedy"], "--greedy has no effect without --ensemble"),
         (["a", "b", "--calibrate", "x.csv", "--images", "."], "--calibrate is for one run"),
         (["a", "--calibrate", "x.csv"], "goes with --images"),
+        (["a", "--use_clahe_val_test", "--split", "train"], "training films stay plain"),
+        (["a", "b", "--out", "x"], "--out is for one run"),
         (["a", "--name", "x"], "--name has no effect without --calibrate"),
         (["a", "--calibrate", "x", "--images", ".", "--split", "val"], "--split has no effect"),
     ],

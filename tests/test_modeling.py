@@ -70,6 +70,16 @@ def test_scaling_is_that_of_the_family(name, monkeypatch):
     np.testing.assert_allclose(keras.Model(image, features)(grey), expected, atol=1e-4)
 
 
+def test_weights_that_can_not_be_downloaded_are_told_with_what_to_do(monkeypatch):
+    def offline(**options):
+        assert options["weights"] == "imagenet"
+        raise OSError("URL fetch failure: Name or service not known")
+
+    monkeypatch.setattr(keras.applications, "MobileNet", offline)
+    with pytest.raises(UserError, match="weights of mobilenet .URL fetch failure.*--weights FILE"):
+        build_backbone("mobilenet", SIZE, "imagenet")
+
+
 @pytest.mark.parametrize("weights", ["none", "FILE"])
 def test_efficientnet_is_scaled_as_the_downloaded_one(weights):
     """The network's own normalisation follows; Keras adds 1 / sqrt(SD) to the downloaded one."""

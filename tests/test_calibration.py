@@ -292,6 +292,14 @@ def test_coverage_counts_the_films_and_says_how_sure_it_is():
     assert part["covered_ci95"] == pytest.approx([0.555, 0.9975], abs=1e-3)  # Clopper & Pearson
 
 
+def test_coverage_is_told_for_each_sex():
+    half_width = fit_half_widths(with_errors(np.arange(9)))  # 8 months
+    table = with_errors([0, 9, 0, 9, 0, 0]).assign(sex=[0, 1, 0, 1, 0, 1])
+    coverage = measure_coverage(table, half_width)
+    shares = [coverage[name]["covered"] for name in ("all", "male", "female")]
+    assert shares == pytest.approx([4 / 6, 1 / 3, 1])
+
+
 def test_coverage_is_no_surer_of_ten_children_than_of_ten_films():
     half_width = fit_half_widths(with_errors(np.arange(9)))
     ten = with_errors([8, -8, 8.01, 0, 1, 2, 3, 4, 5, 6])

@@ -1,5 +1,7 @@
 """The range test of the learning rate: it finds where a loss falls, and says when it doesn't."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,6 +84,27 @@ def test_the_rate_rises_by_one_factor_from_step_to_step():
 
 
 @pytest.mark.parametrize(
+    ("values", "steps"),
+    [
+        ([1.0] * 40, 40),
+        ([1.0] * 30 + [4.0] * 40, 38),  # the mean of 11 steps passes 3 with the eighth
+        ([4.0] * 5 + [1.0] * 30, 35),  # what was before is no explosion
+        ([1.0] * 5 + [float("nan")] * 5, 6),
+    ],
+)
+def test_a_test_ends_when_its_loss_explodes(values, steps):
+    losses = lr_range.LossOfSteps()
+    losses.set_model(SimpleNamespace(stop_training=False, reset_metrics=lambda: None))
+    for value in values:
+        losses.on_train_batch_begin(0)
+        losses.on_train_batch_end(0, {"loss": value})
+        if losses.model.stop_training:
+            break
+    assert len(losses.values) == steps
+    assert losses.model.stop_training == (steps < len(values))
+
+
+@pytest.mark.parametrize(
     ("phases", "rates"),
     [
         ("--epochs_frozen 0 --fine_tune", ["--lr_finetune"]),
@@ -101,6 +124,7 @@ def test_find_lr_tests_instead_of_training(
         )
     assert process.returncode == 0, process.stderr
     assert "choose another --run_name" in process.stdout
+    assert ("200 steps of the frozen phase first" in process.stdout) == ("--lr" in rates)
     advice = process.stdout.split("add ")[1].split()
     assert [word for word in advice if word.startswith("--lr")] == rates
     plan_phases(train_advanced_streamlined.parse_args([*model.split(), *phases.split(), *advice]))

@@ -29,6 +29,8 @@ from util.options import (
 from util.parser import new_parser, number
 from util.runs import SHIPPED, holds_run
 
+RESEARCH_ONLY = "Research use only: not a medical device."
+
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
@@ -121,12 +123,12 @@ def letter_of(sex):
 
 def main(argv=None):
     args = parse_args(argv)
+    warning = RESEARCH_ONLY
     if not args.model:
         args.model = [str(SHIPPED)]
-        print(
+        warning = (
             f"model {SHIPPED.name}: its training films and its errors are described in "
-            f"{SHIPPED.parent / 'README.md'}. Research use only: not a medical device.",
-            file=sys.stderr,
+            f"{SHIPPED.parent / 'README.md'}. {warning}"
         )
     from util.children import add_children
     from util.ensemble import open_ensemble
@@ -140,8 +142,8 @@ def main(argv=None):
         check_explained(args.explain, ensemble.canvases)
     films = add_children(list_named(args.images), args, ensemble.sees_sex)
     ensemble.load(args.runtime, args.precision, len(films))
-    for note in ensemble.notes:
-        print(f"note: {note}", file=sys.stderr)
+    for line in (warning, *(f"note: {note}" for note in ensemble.notes)):
+        print(line, file=sys.stderr)
     ages = print_ages(ensemble, films, args)
     if args.explain:
         explain_films(ensemble, ages, args.explain, args.batch_size_eval)

@@ -56,7 +56,9 @@ def parse_args(argv=None):
     parser.add_argument("run", metavar="RUN", help="folder of a finished run")
     parser.add_argument("--out", required=True, metavar="DIR", help="new folder to ship")
     parser.add_argument(
-        "--film_hashes", action="store_true", help="hashes of the films too, where these are public"
+        "--film_hashes",
+        action="store_true",
+        help="hashes of the films too, where these are public: ids that are tried out give labels back",
     )
     return parser.parse_args(argv)
 

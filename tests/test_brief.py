@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT, copy_data
 
+from predict import RESEARCH_ONLY
+
 SHRINK = "--weights none --img_size 72 --batch_size 8 --epochs_frozen 1"
 
 
@@ -68,7 +70,7 @@ def test_train_baseline(brief, command, data):
     film = next((data / "test").iterdir())
     process = command("predict.py", film, "--model", data.parent / "baseline")
     assert process.returncode == 0, process.stderr
-    assert process.stderr == ""
+    assert process.stderr == f"{RESEARCH_ONLY}\n"
     assert " months " in process.stdout
 
 

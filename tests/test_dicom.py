@@ -301,16 +301,45 @@ BORN = {"PatientBirthDate": "20100115", "StudyDate": "20200715"}  # 10 y 6 mo
 def test_the_header_tells_sex_and_age(tmp_path, elements, child):
     with pydicom.config.disable_value_validation():
         path = write_dicom(tmp_path / "film", values_of_12_bits(), **elements)
-    assert read_child(path) == pytest.approx(child, abs=0.1, nan_ok=True)
+    assert read_child(path)[:2] == pytest.approx(child, abs=0.1, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("elements", "doubt"),
+    [
+        ({"BodyPartExamined": "HAND"} | BORN, ""),
+        ({"BodyPartExamined": "", "PatientAge": "019Y"}, ""),
+        ({"BodyPartExamined": "chest "}, "the DICOM header says CHEST"),
+        ({"PatientAge": "045Y"}, "the DICOM header says 45 years, which no"),
+        (BORN | {"PatientBirthDate": "19750515"}, "the DICOM header says 45 years, which no"),
+        ({"BodyPartExamined": "FOOT", "PatientAge": "045Y"}, "the DICOM header says FOOT and 45 "),
+    ],
+)
+def test_the_header_tells_that_a_film_is_of_no_childs_hand(tmp_path, elements, doubt):
+    with pydicom.config.disable_value_validation():
+        path = write_dicom(tmp_path / "film.dcm", values_of_12_bits(), **elements)
+    told = read_child(path).doubt
+    assert told.startswith(doubt)
+    assert bool(told) == bool(doubt)
+
+
+def test_a_film_that_its_header_calls_a_chest_gets_an_age_with_a_note(tmp_path):
+    """Beside what else is told of the child."""
+    elements = {"BodyPartExamined": "CHEST", "PatientSex": "M"}
+    path = write_dicom(tmp_path / "a.dcm", values_of_12_bits(), **elements)
+    ages = predict_ages(path, sex="F")
+    assert "the DICOM header says M; the DICOM header says CHEST" in ages["note"][0]
+    assert ages["months"].notna().all()
 
 
 def test_what_is_no_dicom_film_tells_nothing_of_a_child(tmp_path, png, monkeypatch):
     (tmp_path / "damaged.dcm").write_bytes(128 * b"0" + b"DICM" + 50 * b"x")
     for path in (png, tmp_path / "damaged.dcm", tmp_path / "none.dcm"):
-        assert read_child(path) == pytest.approx((np.nan, np.nan), nan_ok=True)
+        assert np.isnan(read_child(path)[:2]).all()
+        assert read_child(path)[2:] == ("", False)
     film = write_dicom(tmp_path / "film.dcm", values_of_12_bits(), PatientSex="M")
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    assert read_child(film) == pytest.approx((np.nan, np.nan), nan_ok=True)
+    assert np.isnan(read_child(film)[:2]).all()
 
 
 def test_sex_and_age_of_predictions_may_come_from_the_header(tmp_path, inside):
@@ -403,6 +432,14 @@ def test_a_header_that_tells_another_sex_than_the_table_is_noted(tmp_path, capsy
     note = capsys.readouterr().err
     assert "DICOM headers give another sex" in note
     assert "1 films, such as 1:" in note
+
+
+def test_text_that_is_burnt_into_films_is_noted_when_they_are_read_with_a_table(tmp_path, capsys):
+    for number, burnt in enumerate(("YES", "NO", "YES")):
+        write_dicom(tmp_path / f"{number}.dcm", values_of_12_bits(), BurnedInAnnotation=burnt)
+    (tmp_path / "labels.csv").write_text("id,boneage,sex\n0,60,M\n1,60,F\n2,60,F\n")
+    read_labelled_folder(tmp_path / "labels.csv", tmp_path, headers=True)
+    assert "text that is burnt into 2 films, such as 0:" in capsys.readouterr().err
 
 
 def test_a_plain_loop_is_not_timed_on_dicom(tmp_path, inside):

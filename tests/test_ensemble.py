@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from conftest import check_error_line
 
+from predict import RESEARCH_ONLY
 from util.ensemble import Ensemble, choose_views
 from util.errors import UserError
 from util.intervals import fit_half_widths
@@ -212,7 +213,7 @@ def test_a_model_that_is_not_told_the_sex_does_not_ask_for_it(runs, phantoms, in
     film = next((phantoms / "test").iterdir())
     process = inside("predict.py", film, "--model", runs["alone"])
     assert process.returncode == 0, process.stderr
-    assert process.stderr == ""
+    assert process.stderr == f"{RESEARCH_ONLY}\n"
     assert " months " in process.stdout
 
 

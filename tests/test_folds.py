@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from conftest import check_error_line
 
+from predict import RESEARCH_ONLY
 from preprocessing import load_films
 from util.folds import judge_folds
 from util.members import read_members
@@ -191,7 +192,7 @@ def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, inside, tmp_path):
     film = next((phantoms / "test").iterdir())
     process = inside("predict.py", film, "--model", folder, "--sex", "F")
     assert process.returncode == 0, process.stderr
-    assert process.stderr == ""
+    assert process.stderr == f"{RESEARCH_ONLY}\n"
     assert "(90 %: " in process.stdout
 
 

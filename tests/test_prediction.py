@@ -15,6 +15,7 @@ import tensorflow as tf
 from conftest import ROOT, check_error_line
 from keras import layers
 
+from predict import RESEARCH_ONLY
 from preprocessing import load_films
 from util import film_ages, prediction
 from util.children import add_children
@@ -112,7 +113,8 @@ def test_bad_files_are_named_and_the_rest_is_done(trained, odd_films, command, t
     out = tmp_path / "ages.csv"
     process = command("predict.py", *paths, "--model", trained[0], "--sex", "m", "--out", out)
     assert process.returncode == 1
-    errors = process.stderr.splitlines()
+    first, *errors = process.stderr.splitlines()
+    assert first == RESEARCH_ONLY
     assert len(errors) == 3
     for line, name in zip(errors, ["truncated.png", "letter.jpg", "none.png"], strict=True):
         assert line.startswith("error: ")
@@ -153,6 +155,8 @@ def test_the_age_of_the_child_is_read_from_the_table_or_typed(
     assert ages["age_months"].tolist()[:2] == [100, 60]
     scores = [(ages["months"][0] - 100) / (9.10 - 0.10 / 3), (ages["months"][1] - 60) / 11.65]
     assert ages["sd_score"][:2].tolist() == pytest.approx(scores, abs=0.01)
+    assert (ages["sd_low"] < ages["sd_score"])[:2].all()
+    assert (ages["sd_score"] < ages["sd_high"])[:2].all()
     assert ages.loc[2, ["age_months", "sd_score"]].isna().all()
     lines = process.stdout.splitlines()
     ends = [(ages[end][0] - 100) / (9.10 - 0.10 / 3) for end in ("low", "high")]
@@ -274,7 +278,7 @@ def test_what_a_table_tells_of_children_and_is_not_used_is_told(
         return inside("predict.py", odd_films / "8bit.png", *words).stderr
 
     # a table of all films, of which one is wanted
-    assert predict("id,sex\n8bit,F\nanother,M\n") == ""
+    assert predict("id,sex\n8bit,F\nanother,M\n") == f"{RESEARCH_ONLY}\n"
     for header in ("Age", "Age (years)", "chronological age"):
         assert f"column {header} is not used" in predict(f"id,sex,{header}\n8bit,F,9\n")
     told = predict("id,sex,age_months\n8bit,F,8y4m\n")
@@ -472,7 +476,7 @@ def test_views_without_a_calibration_have_no_interval(trained, odd_films, inside
     process = inside("predict.py", *words, "--tta_steps", "2")
     assert process.returncode == 0
     assert "90 %" not in process.stdout
-    assert process.stderr.startswith("note: no intervals: the run was not validated on means of 2")
+    assert "\nnote: no intervals: the run was not validated on means of 2" in process.stderr
 
 
 def test_a_row_that_names_a_linked_folder_has_its_film(tmp_path):

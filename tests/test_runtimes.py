@@ -13,6 +13,7 @@ from conftest import ROOT, check_error_line
 
 from inference_speed import export_model, parity
 from inference_speed.convert import NEEDED, convert
+from predict import RESEARCH_ONLY
 from preprocessing import load_films
 from util import exports, runtimes
 from util.backbones import MODEL_TYPES
@@ -468,7 +469,7 @@ def test_predict_uses_an_export_without_tensorflow(exported, phantoms, inside, t
     named = [*words, "--runtime", name, "--out", tmp_path / "export.csv"]
     process = predict_alone(named, words)  # the second time it takes the quickest export by itself
     assert process.returncode == 0, process.stderr
-    assert process.stderr == ""
+    assert process.stderr == 2 * f"{RESEARCH_ONLY}\n"
     assert process.stdout.count(" (90 %: ") == 2 * 13
     one, two = (pd.read_csv(tmp_path / f"{kind}.csv") for kind in ("keras", "export"))
     assert len(two) == 13

@@ -35,7 +35,7 @@ def add_children(films, args, needs_sex):
     if args.csv:  # what is wrong with a table is not passed over in silence
         by_header = told["sex"].isna() & films["sex"].notna()
         notes = films["problem"] + ": the sex is that of its DICOM header"
-        films["child_note"] = films["child_note"].mask(by_header, notes)
+        films["child_note"] = join_notes(notes.where(by_header, ""), films["child_note"])
     elif films["sex"].isna().all() and (needs_sex or args.age_months is not None):
         what = "this model needs" if needs_sex else "--age_months has no effect without"
         raise UserError(
@@ -46,14 +46,20 @@ def add_children(films, args, needs_sex):
 
 def add_from_headers(films):
     """Fill in `sex` and `age_months` of films where the header of a DICOM file alone tells them,
-    and add `child_note`, "" unless it tells another sex."""
+    and add `child_note`, "" unless it tells another sex, or of no child's hand."""
     told = read_children(films["path"])
-    notes = "the DICOM header says " + told["sex"].map({0: "F", 1: "M"})
+    other = "the DICOM header says " + told["sex"].map({0: "F", 1: "M"})
+    other = other.where(differ(films["sex"], told["sex"]), "")
     return films.assign(
         sex=films["sex"].fillna(told["sex"]),
         age_months=films["age_months"].fillna(told["age"]),
-        child_note=notes.where(differ(films["sex"], told["sex"]), ""),
+        child_note=join_notes(other, told["doubt"]),
     )
+
+
+def join_notes(*columns):
+    """Notes of one or more columns as one, "" for none: a list."""
+    return ["; ".join(filter(None, notes)) for notes in zip(*columns, strict=True)]
 
 
 def sex_of(word):

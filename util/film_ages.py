@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from util.canvases import oddities_of, read_on_canvases, sets_right
-from util.children import add_from_headers, sex_of
+from util.children import add_from_headers, join_notes, sex_of
 from util.ensemble import open_ensemble
 from util.errors import UserError
 from util.files import write_csv, write_new_csv
@@ -23,7 +23,7 @@ from util.runs import MODEL, SHIPPED
 # fmt: off
 COLUMNS = [  # of --out
     "filename", "path", "sex", "age_months",
-    "months", "low", "high", "reading", "sd_score", "problem", "note",
+    "months", "low", "high", "reading", "sd_score", "sd_low", "sd_high", "problem", "note",
 ]
 # fmt: on
 LARGEST_SCORE = 10  # no child is so far ahead or behind
@@ -102,8 +102,8 @@ def predict_in_chunks(ensemble, films, batch_size):
 
 def predict_chunk(ensemble, films, batch_size):
     """Predict some films: adds filename, months, low, high and reading, NaN where `problem` says
-    why, sd_score, NaN where the age of the child is unknown, and `note`, what is odd about the
-    film."""
+    why, sd_score with what it is at low and high, NaN where the age of the child is unknown, and
+    `note`, what is odd about the film."""
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
@@ -120,14 +120,12 @@ def predict_chunk(ensemble, films, batch_size):
         problem=pd.Series(failures, dtype=object).reindex(films.index),
     )
     films = pd.concat([films, ages], axis=1)
-    scores = [sd_score(film.months, film.age_months, film.sex) for film in films.itertuples()]
-    films["sd_score"] = np.round(scores, 2)
+    for name, months in (("sd_score", "months"), ("sd_low", "low"), ("sd_high", "high")):
+        scores = map(sd_score, films[months], films["age_months"], films["sex"])
+        films[name] = np.round(list(scores), 2)
     odd = film_notes(oddities_of(pixels), sets_right(ensemble.canvases))
-    notes = (
-        [note, film.child_note, *age_notes(film)]
-        for note, film in zip(odd, films.itertuples(), strict=True)
-    )
-    return films.assign(note=["; ".join(filter(None, parts)) for parts in notes])
+    of_ages = ["; ".join(age_notes(film)) for film in films.itertuples()]
+    return films.assign(note=join_notes(odd, films["child_note"], of_ages))
 
 
 def age_notes(film):
@@ -174,7 +172,4 @@ def format_score(film):
     """The SD score of a film, and what it is at the ends of the interval: "+1.8 SD (+0.5 to
     +3.1)"."""
     text = f"{film.sd_score:+.1f} SD"
-    if pd.isna(film.low):
-        return text
-    low, high = (sd_score(months, film.age_months, film.sex) for months in (film.low, film.high))
-    return f"{text} ({low:+.1f} to {high:+.1f})"
+    return text if pd.isna(film.low) else f"{text} ({film.sd_low:+.1f} to {film.sd_high:+.1f})"

@@ -10,23 +10,60 @@ import pandas as pd
 
 from util.dicom import INSTALL, import_pydicom, is_dicom_file
 from util.film_files import match_films
+from util.growth import ADULT_MONTHS
 from util.labels import MAX_MONTHS, find_columns, labels_of
 from util.parallel import map_films
 from util.tables import NoLabels
 
-ELEMENTS = ["PatientSex", "PatientBirthDate", "PatientAge", "AcquisitionDate", "StudyDate"]
+ELEMENTS = [
+    *("PatientSex", "PatientBirthDate", "PatientAge", "AcquisitionDate", "StudyDate"),
+    *("BodyPartExamined", "BurnedInAnnotation"),
+]
 SEXES = {"M": 1.0, "F": 0.0}  # of PatientSex; O, other, is neither
 MONTH = 365.25 / 12  # days
 AGE = re.compile(r"(\d{3})([DWMY])")  # PatientAge, such as 018M (DICOM PS3.5, 6.2, AS)
 UNITS = {"D": 1 / MONTH, "W": 7 / MONTH, "M": 1, "Y": 12}  # months
+# of BodyPartExamined, those that are no hand (DICOM PS3.16, annex L)
+OTHER_PARTS = {
+    *(
+        "ABDOMEN",
+        "ANKLE",
+        "BREAST",
+        "CHEST",
+        "CLAVICLE",
+        "CSPINE",
+        "ELBOW",
+        "FEMUR",
+        "FOOT",
+        "HEAD",
+    ),
+    *(
+        "HEART",
+        "HIP",
+        "HUMERUS",
+        "JAW",
+        "KNEE",
+        "LEG",
+        "LSPINE",
+        "NECK",
+        "PELVIS",
+        "RIB",
+        "SHOULDER",
+    ),
+    *("SKULL", "SPINE", "SSPINE", "STERNUM", "THIGH", "TOE", "TSPINE"),
+}
 YEAR_ALONE = "0101"  # the birthday of films of which no more than the year shall be known
 
 
 class Child(NamedTuple):
-    """The sex (1 = male) and the age (months) of a child, NaN where unknown."""
+    """The sex (1 = male) and the age (months) of a child, NaN where unknown; what else a header
+    tells that makes a bone age of the film doubtful, "" for nothing; and whether it tells of text
+    that is burnt into the picture."""
 
     sex: float = np.nan
     age: float = np.nan
+    doubt: str = ""
+    burnt: bool = False
 
 
 def match_labels(table, path, films, male_value=None, need_sex=False):
@@ -37,7 +74,8 @@ def match_labels(table, path, films, male_value=None, need_sex=False):
     need_sex = need_sex or needs_column(table, films)
     need = ("sex", "boneage") if need_sex else ("boneage",)
     labels = match_films(labels_of(table, path, male_value, need), films)
-    told = read_children(labels["path"])["sex"]
+    children = read_children(labels["path"])
+    told = children["sex"]
     if not need_sex and told.isna().all():
         missing = "" if find_spec("pydicom") else f", or {INSTALL} to read them"
         raise NoLabels(
@@ -47,6 +85,12 @@ def match_labels(table, path, films, male_value=None, need_sex=False):
         print(
             f"note: DICOM headers give another sex than {path} for {len(others)} films, such as "
             f"{others.iloc[0]}: that of the table is taken",
+            file=sys.stderr,
+        )
+    if len(burnt := labels["id"][children["burnt"]]):
+        print(
+            f"note: DICOM headers tell of text that is burnt into {len(burnt)} films, such as "
+            f"{burnt.iloc[0]}: it may be a name, and is not removed",
             file=sys.stderr,
         )
     return labels.assign(sex=labels["sex"].fillna(told))
@@ -64,10 +108,11 @@ def differ(sex, other):
 
 
 def read_children(paths):
-    """The children on films, as far as the headers of DICOM files tell them: a frame of `sex` and
-    `age`, with the index of the column `paths`. What can't be read tells nothing."""
+    """The children on films, as far as the headers of DICOM files tell them: a frame with the
+    fields of Child and the index of the column `paths`. What can't be read tells nothing."""
     children = map_films(read_child, paths, "headers")
-    return pd.DataFrame(children, paths.index, Child._fields, dtype=float)
+    types = {"sex": float, "age": float, "doubt": str, "burnt": bool}
+    return pd.DataFrame(children, paths.index, Child._fields).astype(types)
 
 
 def read_child(path):
@@ -77,7 +122,8 @@ def read_child(path):
     try:
         header = import_pydicom().dcmread(path, stop_before_pixels=True, specific_tags=ELEMENTS)
         sex = str(header.get("PatientSex")).strip().upper()
-        return Child(SEXES.get(sex, np.nan), age_in(header))
+        burnt = str(header.get("BurnedInAnnotation")).strip().upper() == "YES"
+        return Child(SEXES.get(sex, np.nan), age_in(header), doubt_in(header), burnt)
     except Exception:  # damaged, or no pydicom: whoever reads the film says so
         return Child()
 
@@ -87,15 +133,32 @@ def age_in(header):
     PatientAge does not contradict them, otherwise by PatientAge, unless that is in whole years,
     which are up to a year off. NaN where neither tells it, or what they tell is no age of a
     child."""
-    taken = day_in(header, "AcquisitionDate")
-    taken = day_in(header, "StudyDate") if pd.isna(taken) else taken
-    months = (taken - day_in(header, "PatientBirthDate")).days / MONTH
+    months = months_by_dates(header)
     if told := AGE.fullmatch(str(header.get("PatientAge")).strip()):
         unit = UNITS[told[2]]
         least = int(told[1]) * unit
         if not least - 1 <= months <= least + unit + 1:  # nor where there are no dates
             months = np.nan if told[2] == "Y" else least
     return round(months, 1) if 0 < months <= MAX_MONTHS else np.nan
+
+
+def months_by_dates(header):
+    """The months from birth to the film, NaN where a date is unknown."""
+    taken = day_in(header, "AcquisitionDate")
+    taken = day_in(header, "StudyDate") if pd.isna(taken) else taken
+    return (taken - day_in(header, "PatientBirthDate")).days / MONTH
+
+
+def doubt_in(header):
+    """Why a bone age of the film is doubtful: its header names another part of the body than a
+    hand, or a grown-up. "" for nothing."""
+    part = str(header.get("BodyPartExamined")).strip().upper()
+    told = AGE.fullmatch(str(header.get("PatientAge")).strip())
+    months = int(told[1]) * UNITS[told[2]] if told else months_by_dates(header)
+    doubts = [part] if part in OTHER_PARTS else []
+    if months >= ADULT_MONTHS:
+        doubts.append(f"{months / 12:.0f} years, which no atlas of children covers")
+    return f"the DICOM header says {' and '.join(doubts)}" if doubts else ""
 
 
 def day_in(header, name):

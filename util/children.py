@@ -9,9 +9,9 @@ import numpy as np
 
 from util.errors import UserError
 from util.film_files import SEVERAL, find_films
-from util.headers import differ, needs_column, read_children
+from util.headers import needs_column, read_children
 from util.labels import find_columns, labels_of
-from util.sexes import NUMBERS, WORDS
+from util.sexes import NUMBERS, WORDS, differ
 from util.tables import clean_text, plain_header, read_table
 
 # of the child, in another unit than months, or in one that is not told

@@ -13,6 +13,7 @@ from util.film_files import match_films
 from util.growth import ADULT_MONTHS
 from util.labels import MAX_MONTHS, find_columns, labels_of
 from util.parallel import map_films
+from util.sexes import differ
 from util.tables import NoLabels
 
 ELEMENTS = [
@@ -23,35 +24,14 @@ SEXES = {"M": 1.0, "F": 0.0}  # of PatientSex; O, other, is neither
 MONTH = 365.25 / 12  # days
 AGE = re.compile(r"(\d{3})([DWMY])")  # PatientAge, such as 018M (DICOM PS3.5, 6.2, AS)
 UNITS = {"D": 1 / MONTH, "W": 7 / MONTH, "M": 1, "Y": 12}  # months
+# fmt: off
 # of BodyPartExamined, those that are no hand (DICOM PS3.16, annex L)
 OTHER_PARTS = {
-    *(
-        "ABDOMEN",
-        "ANKLE",
-        "BREAST",
-        "CHEST",
-        "CLAVICLE",
-        "CSPINE",
-        "ELBOW",
-        "FEMUR",
-        "FOOT",
-        "HEAD",
-    ),
-    *(
-        "HEART",
-        "HIP",
-        "HUMERUS",
-        "JAW",
-        "KNEE",
-        "LEG",
-        "LSPINE",
-        "NECK",
-        "PELVIS",
-        "RIB",
-        "SHOULDER",
-    ),
-    *("SKULL", "SPINE", "SSPINE", "STERNUM", "THIGH", "TOE", "TSPINE"),
+    "ABDOMEN", "ANKLE", "BREAST", "CHEST", "CLAVICLE", "CSPINE", "ELBOW", "FEMUR", "FOOT",
+    "HEAD", "HEART", "HIP", "HUMERUS", "JAW", "KNEE", "LEG", "LSPINE", "NECK", "PELVIS", "RIB",
+    "SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "THIGH", "TOE", "TSPINE",
 }
+# fmt: on
 YEAR_ALONE = "0101"  # the birthday of films of which no more than the year shall be known
 
 
@@ -70,7 +50,7 @@ def match_labels(table, path, films, male_value=None, need_sex=False):
     """The labels of a table, which `read_table` read from `path`, with their films among `films`,
     see `match_films`. Headers of DICOM films give the sex where the table does not, and it needs no
     column for it, unless `need_sex`, if they give any. Prints how many give another sex than the
-    table."""
+    table, and how many tell of text that is burnt in."""
     need_sex = need_sex or needs_column(table, films)
     need = ("sex", "boneage") if need_sex else ("boneage",)
     labels = match_films(labels_of(table, path, male_value, need), films)
@@ -102,11 +82,6 @@ def needs_column(table, films):
     return bool(find_columns(table, "sex")) or not any(map(is_dicom_file, films))
 
 
-def differ(sex, other):
-    """Where two columns of sexes both tell one, and not the same."""
-    return sex.notna() & other.notna() & (sex != other)
-
-
 def read_children(paths):
     """The children on films, as far as the headers of DICOM files tell them: a frame with the
     fields of Child and the index of the column `paths`. What can't be read tells nothing."""
@@ -121,11 +96,19 @@ def read_child(path):
         return Child()
     try:
         header = import_pydicom().dcmread(path, stop_before_pixels=True, specific_tags=ELEMENTS)
-        sex = str(header.get("PatientSex")).strip().upper()
-        burnt = str(header.get("BurnedInAnnotation")).strip().upper() == "YES"
-        return Child(SEXES.get(sex, np.nan), age_in(header), doubt_in(header), burnt)
+        return Child(
+            sex=SEXES.get(word_in(header, "PatientSex"), np.nan),
+            age=age_in(header),
+            doubt=doubt_in(header),
+            burnt=word_in(header, "BurnedInAnnotation") == "YES",
+        )
     except Exception:  # damaged, or no pydicom: whoever reads the film says so
         return Child()
+
+
+def word_in(header, name):
+    """The word of an element in capital letters."""
+    return str(header.get(name)).strip().upper()
 
 
 def age_in(header):
@@ -134,12 +117,17 @@ def age_in(header):
     which are up to a year off. NaN where neither tells it, or what they tell is no age of a
     child."""
     months = months_by_dates(header)
-    if told := AGE.fullmatch(str(header.get("PatientAge")).strip()):
-        unit = UNITS[told[2]]
-        least = int(told[1]) * unit
-        if not least - 1 <= months <= least + unit + 1:  # nor where there are no dates
-            months = np.nan if told[2] == "Y" else least
+    least, unit = stated_age(header)
+    if not (np.isnan(least) or least - 1 <= months <= least + unit + 1):  # nor without dates
+        months = np.nan if unit == UNITS["Y"] else least
     return round(months, 1) if 0 < months <= MAX_MONTHS else np.nan
+
+
+def stated_age(header):
+    """PatientAge, and the unit that it is given in whole numbers of, in months; NaN where there is
+    none."""
+    told = AGE.fullmatch(str(header.get("PatientAge")).strip())
+    return (int(told[1]) * UNITS[told[2]], UNITS[told[2]]) if told else (np.nan, np.nan)
 
 
 def months_by_dates(header):
@@ -152,9 +140,9 @@ def months_by_dates(header):
 def doubt_in(header):
     """Why a bone age of the film is doubtful: its header names another part of the body than a
     hand, or a grown-up. "" for nothing."""
-    part = str(header.get("BodyPartExamined")).strip().upper()
-    told = AGE.fullmatch(str(header.get("PatientAge")).strip())
-    months = int(told[1]) * UNITS[told[2]] if told else months_by_dates(header)
+    part, (months, _) = word_in(header, "BodyPartExamined"), stated_age(header)
+    if np.isnan(months):
+        months = months_by_dates(header)
     doubts = [part] if part in OTHER_PARTS else []
     if months >= ADULT_MONTHS:
         doubts.append(f"{months / 12:.0f} years, which no atlas of children covers")

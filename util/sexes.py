@@ -60,12 +60,17 @@ def check_numbers_of_sex(text, column, path):
         )
 
 
+def differ(sex, other):
+    """Where two columns of sexes both tell one, and not the same."""
+    return sex.notna() & other.notna() & (sex != other)
+
+
 def check_agreement(sex, other, path):
     """UserError when two readings of the sex differ."""
-    differ = sex.notna() & other.notna() & (sex != other)
-    if differ.any():
+    rows = differ(sex, other).sum()
+    if rows:
         raise UserError(
-            f"columns of sex contradict each other in {differ.sum()} rows ({path}). Remove the wrong "
+            f"columns of sex contradict each other in {rows} rows ({path}). Remove the wrong "
             "one, or the wrong --male_value."
         )
 

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +17,11 @@ from util.plots import plot_lr_range
 SEEDS = 300
 
 
+def smooth(losses):
+    """The table of a test in which the rate rises at each step."""
+    return lr_range.smooth(losses, lr_range.rate_at(np.arange(len(losses))))
+
+
 def losses(falls_from, falls_to, noise=0.01, seed=1):
     """Loss 1.0, falling to 0.4 between two learning rates, then exploding."""
     rng = np.random.default_rng(seed)
@@ -27,7 +33,7 @@ def losses(falls_from, falls_to, noise=0.01, seed=1):
 
 
 def test_the_range_is_where_the_loss_falls():
-    table = lr_range.smooth(losses(1e-4, 1e-2))
+    table = smooth(losses(1e-4, 1e-2))
     assert len(table) == lr_range.STEPS  # without the NaN
     low, high = lr_range.falling_range(table)
     assert 1e-4 < low < 3e-4
@@ -40,8 +46,8 @@ def test_a_fall_is_found_in_noise():
 
 
 def test_noise_at_the_start_is_not_the_lower_end():
-    expected, _ = lr_range.falling_range(lr_range.smooth(losses(1e-3, 1e-1)))
-    tests = (lr_range.smooth(losses(1e-3, 1e-1, noise=0.2, seed=seed)) for seed in range(SEEDS))
+    expected, _ = lr_range.falling_range(smooth(losses(1e-3, 1e-1)))
+    tests = (smooth(losses(1e-3, 1e-1, noise=0.2, seed=seed)) for seed in range(SEEDS))
     lows = np.array([found[0] for found in map(lr_range.falling_range, tests) if found])
     assert len(lows) > 0.95 * SEEDS
     assert np.mean(np.abs(np.log(lows / expected)) < np.log(3)) > 0.9
@@ -64,13 +70,13 @@ def test_a_loss_that_rises_from_the_start_has_no_range(noise):
 
 def count_falls(tests):
     """In how many of the tests, each a list of losses, a falling range is found."""
-    found = [lr_range.falling_range(lr_range.smooth(values)) for values in tests]
+    found = [lr_range.falling_range(smooth(values)) for values in tests]
     return sum(low < high for low, high in filter(None, found))
 
 
 @pytest.mark.parametrize("values", [[], [3.0]])
 def test_a_loss_that_is_no_number_from_the_start_has_no_range(values, tmp_path):
-    table = lr_range.smooth([*values, float("nan"), float("nan")])
+    table = smooth([*values, float("nan"), float("nan")])
     assert lr_range.falling_range(table) is None
     plot_lr_range(table, None, tmp_path / "curve.png")
 
@@ -94,7 +100,10 @@ def test_the_rate_rises_by_one_factor_from_step_to_step():
 )
 def test_a_test_ends_when_its_loss_explodes(values, steps):
     losses = lr_range.LossOfSteps()
-    losses.set_model(SimpleNamespace(stop_training=False, reset_metrics=lambda: None))
+    optimizer = SimpleNamespace(learning_rate=0.1)
+    losses.set_model(
+        SimpleNamespace(stop_training=False, reset_metrics=lambda: None, optimizer=optimizer)
+    )
     for value in values:
         losses.on_train_batch_begin(0)
         losses.on_train_batch_end(0, {"loss": value})
@@ -102,6 +111,26 @@ def test_a_test_ends_when_its_loss_explodes(values, steps):
             break
     assert len(losses.values) == steps
     assert losses.model.stop_training == (steps < len(values))
+
+
+def test_a_step_that_half_precision_loses_does_not_raise_the_rate():
+    """The table has the rates that the optimizer took."""
+    keras.utils.set_random_seed(1)
+    month = keras.layers.Dense(1, dtype="mixed_float16")
+    model = keras.Sequential([keras.Input((1,)), month])
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(lr_range.ExponentialRise()), initial_scale=2.0**20
+    )
+    model.compile(optimizer, "mse")
+    losses = lr_range.LossOfSteps()
+    films = np.ones((20, 1)), np.full((20, 1), 8.0)
+    model.fit(*films, batch_size=1, shuffle=False, verbose=0, callbacks=[losses])
+    taken = int(optimizer.iterations.numpy())
+    assert 3 < taken < 20
+    lost = [0] * (20 - taken)  # the scale of the loss falls until no step is lost
+    np.testing.assert_allclose(
+        losses.rates, lr_range.rate_at(np.array([*lost, *range(taken)])), 1e-5
+    )
 
 
 @pytest.mark.parametrize(

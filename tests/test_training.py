@@ -23,6 +23,7 @@ from conftest import (
     read_history,
 )
 
+import preprocessing
 import train_advanced
 from modeling_advanced import build_model
 from util import epoch_end, runs
@@ -383,14 +384,17 @@ def test_a_patient_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):
     [
         tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"),
         tf.errors.InternalError(None, None, "Failed copying: Dst tensor is not initialized."),
+        tf.errors.NotFoundError(None, None, "No algorithm worked!  Error messages: ..."),
+        tf.errors.UnknownError(None, None, "Failed to allocate the scratch buffer"),
     ],
 )
-def test_out_of_memory_is_one_line(error, train, inside, tiny_mobilenet, monkeypatch):
-    def fit(*_, **__):
+@pytest.mark.parametrize("place", ["keras.Model.fit", "util.build.build_model"])
+def test_out_of_memory_is_one_line(place, error, train, inside, tiny_mobilenet, monkeypatch):
+    def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(keras.Model, "fit", fit)
     with tiny_mobilenet():
+        monkeypatch.setattr(place, fail)
         process, run = train("large", by=inside)
     check_error_line(process, "out of memory (8 films of 64 pixels at once). Start")
     assert not run.exists()
@@ -402,7 +406,50 @@ def test_a_training_that_diverges_is_one_line(inside, tiny_mobilenet, phantoms, 
     with tiny_mobilenet():
         process = inside("train_advanced_streamlined.py", *where, *TINY, *far_off)
     check_error_line(process, "error: training diverged: the loss is")
+    assert "--mixed_precision" not in process.stderr
     assert not (results / "diverged").exists()
+
+
+@pytest.fixture
+def half_precision(monkeypatch):
+    """What --mixed_precision means on a GPU."""
+    monkeypatch.setattr("util.accelerators.precision", lambda args: "mixed_float16")
+
+
+@contextmanager
+def lost_steps(*steps):
+    """Trainings within the block lose these steps of their first epoch: their numbers overflow."""
+    make_batch = preprocessing.make_batch
+
+    def overflow(films, batch_size, seed, epoch, step, ranges=None):
+        batch = make_batch(films, batch_size, seed, epoch, step, ranges)
+        lost = epoch == 0 and step in steps
+        return batch._replace(boneage=batch.boneage * np.float32("nan")) if lost else batch
+
+    with patch("preprocessing.make_batch", overflow):
+        yield
+
+
+def test_a_step_that_half_precision_loses_ends_no_training(train_small, half_precision):
+    with lost_steps(0, 2, 3):
+        history = read_history(train_small("lost_steps"))
+    assert len(history) == 4
+    assert np.isfinite(history[["loss", "train_mae", "val_mae"]].to_numpy()).all()
+
+
+def test_steps_that_are_not_lost_in_a_row_end_no_training(train_small, half_precision):
+    with lost_steps(*range(0, 24, 2)):
+        history = read_history(train_small("half_lost", "--batch_size", "2"))
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_half_precision_that_loses_all_steps_diverges(
+    half_precision, train, inside, tiny_mobilenet
+):
+    with lost_steps(*range(100)), tiny_mobilenet():
+        process, run = train("all_lost", "--batch_size", "2", by=inside)
+    check_error_line(process, "training diverged: the loss is nan", "leave --mixed_precision out")
+    assert not run.exists()
 
 
 def test_nothing_to_train_is_an_error(inside, phantoms, results):

@@ -95,8 +95,8 @@ def describe_acceleration(model, args):
     lines, gpus = [], tf.config.list_physical_devices("GPU")
     if not gpus and NVIDIA.exists() and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1"):
         lines.append(
-            "note: TensorFlow does not see the GPU of this machine: "
-            'pip install "tensorflow[and-cuda]", or see docs/SCALE.md'
+            "note: TensorFlow does not see the GPU of this machine: docs/SCALE.md, "
+            '"Before a first run on a GPU", tells how to find out why'
         )
     if len(gpus) > devices_of(model):
         lines.append(

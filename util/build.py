@@ -6,9 +6,10 @@ from modeling import put_weights
 from modeling_advanced import build_model
 from util.accelerators import accelerated, describe_acceleration
 from util.environment import device_names
+from util.errors import enough_memory
 from util.features import on_features
 from util.start import note_start, read_start
-from util.training import Stage, set_seeds
+from util.training import SMALLER_STEPS, Stage, set_seeds
 
 
 def prepare_stage(films, args, run):
@@ -33,7 +34,7 @@ def build_from(films, args):
     the run that it starts from."""
     start = read_start(args)
     set_seeds(args.seed)
-    with accelerated(args):
+    with enough_memory(args.batch_size, args.img_size, SMALLER_STEPS), accelerated(args):
         model = build_model(
             args.model_type,
             args.backbone,

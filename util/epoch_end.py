@@ -21,6 +21,7 @@ from util.runs import MODEL
 from util.saved_state import write_state
 
 STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
+LOST_STEPS = 10  # in a row that float16 may lose to its small range; more, and training diverged
 
 
 class EndOfEpoch(keras.callbacks.Callback):
@@ -37,7 +38,7 @@ class EndOfEpoch(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         seed_dropout(self.stage.model, self.args.seed, epoch)
-        self.started = time.perf_counter()
+        self.started, self.lost_steps = time.perf_counter(), 0
         self.bar = progress_bar(
             total=self.params["steps"] * self.films_a_step,
             desc=f"{self.phase.name} {epoch + 1}/{self.phase.end}",
@@ -46,14 +47,25 @@ class EndOfEpoch(keras.callbacks.Callback):
             show=self.args.verbose == 1,
         )
 
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.lost_steps:
+            self.model.reset_metrics()  # `fit` would report the mean since the epoch's start
+
     def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            raise UserError(
-                f"training diverged: the loss is {logs['loss']} ({self.phase.name}). "
-                "Lower --lr or --lr_finetune."
-            )
+        self.lost_steps = 0 if math.isfinite(logs["loss"]) else self.lost_steps + 1
+        self.check_lost_steps(logs["loss"])
         self.bar.set_postfix_str(f"train MAE {logs['mae']:.1f} months", refresh=False)
         self.bar.update(self.films_a_step)
+
+    def check_lost_steps(self, loss):
+        """UserError when training diverged. Loss scaling leaves out a step of float16 whose numbers
+        overflow, so the weights stand."""
+        scaled = isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer)
+        if self.lost_steps > (LOST_STEPS if scaled else 0):
+            raise UserError(
+                f"training diverged: the loss is {loss} ({self.phase.name}). Lower --lr or "
+                f"--lr_finetune{', or leave --mixed_precision out' if scaled else ''}."
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         self.bar.close()

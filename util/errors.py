@@ -4,6 +4,10 @@ import os
 import sys
 from contextlib import contextmanager
 
+# What other errors of TensorFlow say of memory that has run out on a GPU: to a copy, an allocation,
+# a convolution that finds no room to compute in.
+NO_MEMORY = ("Dst tensor", "out of memory", "OUT_OF_MEMORY", "No algorithm worked", "the scratch")
+
 
 class UserError(Exception):
     """Wrong input or wrong usage: one line that says what is wrong, where, and what to do."""
@@ -25,9 +29,9 @@ def enough_memory(n_films, img_size, remedy):
 
     try:
         yield
-    except (tf.errors.ResourceExhaustedError, tf.errors.InternalError) as error:
-        # what a full GPU says to a tensor that is copied there
-        if isinstance(error, tf.errors.InternalError) and "Dst tensor" not in str(error):
+    except tf.errors.OpError as error:
+        exhausted = isinstance(error, tf.errors.ResourceExhaustedError)
+        if not exhausted and not any(words in str(error) for words in NO_MEMORY):
             raise
         raise UserError(
             f"out of memory ({n_films} films of {img_size} pixels at once). {remedy}."

@@ -43,7 +43,7 @@ def range_test(model, films, args, run):
     run.log(f"range test: {phase.name} phase, up to {STEPS} steps")
     losses = LossOfSteps()
     fit_steps(model, phase, ExponentialRise(), films, args, losses)
-    table = smooth(losses.values)
+    table = smooth(losses.values, losses.rates)
     write_csv(run.path("lr_range.csv"), table)
     return table
 
@@ -78,11 +78,13 @@ class LossOfSteps(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self.values = []
+        self.values, self.rates = [], []
         self.lowest = math.inf
 
     def on_train_batch_begin(self, batch, logs=None):
         self.model.reset_metrics()  # `fit` would report the mean since the start
+        # not by number: a step that float16 loses to its small range does not raise the rate
+        self.rates.append(float(self.model.optimizer.learning_rate))
 
     def on_train_batch_end(self, batch, logs=None):
         self.values.append(float(logs["loss"]))
@@ -93,19 +95,13 @@ class LossOfSteps(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def smooth(losses):
+def smooth(losses, rates):
     """A frame of step, lr, loss and its mean over a window; losses that aren't finite are left
     out."""
-    losses = pd.Series([loss for loss in losses if math.isfinite(loss)])
-    steps = np.arange(len(losses))
-    return pd.DataFrame(
-        {
-            "step": steps,
-            "lr": rate_at(steps),
-            "loss": losses,
-            "smoothed": losses.rolling(WINDOW, center=True, min_periods=1).mean(),
-        }
-    )
+    table = pd.DataFrame({"lr": rates, "loss": losses})
+    table = table[np.isfinite(table["loss"])].rename_axis("step").reset_index()
+    table["smoothed"] = table["loss"].rolling(WINDOW, center=True, min_periods=1).mean()
+    return table
 
 
 def falling_range(table):

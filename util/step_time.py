@@ -10,6 +10,7 @@ from argparse import Namespace
 from util.errors import enough_memory, run_command
 from util.processes import answer
 
+UNTIMED_STEPS = 2  # the first compiles, the second waits for its batch
 TIMED_STEPS = 3
 
 
@@ -21,9 +22,11 @@ def estimate(**options):
     from util.weights import starts_from_run
 
     import_tensorflow()
+    from util.accelerators import make_strategy
     from util.training import batchnorm_mode
 
-    args.bn = batchnorm_mode(args)  # which goes by the weights
+    # which goes by the weights
+    args.bn = batchnorm_mode(args, make_strategy(args).num_replicas_in_sync)
     if not starts_from_run(args):
         args.weights = "none"  # they change nothing else of the time
     if args.feature_views:
@@ -35,6 +38,8 @@ def estimate(**options):
 
 def phase_seconds(phase, args):
     """Seconds that all epochs of a phase take, without validation."""
+    from keras.callbacks import LambdaCallback
+
     from preprocessing import steps_per_epoch
     from util.build import build_from
     from util.optimizer import compile_model
@@ -47,11 +52,12 @@ def phase_seconds(phase, args):
     choose_trainable(model, phase, args)
     compile_model(model, phase.lr, steps, films, args)
     batches = training_batches(model, films, args, 0, 1).repeat()
+    ends = []
+    clock = LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter()))
     with enough_memory(args.batch_size, args.img_size, SMALLER_STEPS):
-        model.fit(batches, steps_per_epoch=1, verbose=0)  # compiles
-        started = time.perf_counter()
-        model.fit(batches, steps_per_epoch=TIMED_STEPS, verbose=0)
-    return (time.perf_counter() - started) / TIMED_STEPS * steps
+        timed = UNTIMED_STEPS + TIMED_STEPS
+        model.fit(batches, steps_per_epoch=timed, callbacks=[clock], shuffle=False, verbose=0)
+    return (ends[-1] - ends[UNTIMED_STEPS - 1]) / TIMED_STEPS * steps
 
 
 def feature_seconds(args):

@@ -72,10 +72,10 @@ def train(stage, args, run):
             continue
         check_precision(progress, model)
         bn = prepare_phase(stage, phase, args, run)
-        if saved:
-            restore(model, saved, with_optimizer=progress.next_epoch > phase.start)
-            saved = None  # which is as large as the model and its optimizer
         with enough_memory(args.batch_size, args.img_size, SMALLER_STEPS):
+            if saved:
+                restore(model, saved, with_optimizer=progress.next_epoch > phase.start)
+                saved = None  # which is as large as the model and its optimizer
             model.fit(
                 training_batches(model, stage.films, args, progress.next_epoch, phase.end),
                 initial_epoch=progress.next_epoch,

@@ -1,6 +1,7 @@
 """The training loop: what trains, what repeats, what survives a kill."""
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -511,6 +512,25 @@ def test_a_run_without_a_state_leaves_no_folder(train, inside, tiny, monkeypatch
     assert process.stderr.count("\n") == 1
     assert "--resume" not in process.stdout
     assert not run.exists()
+
+
+def test_an_interrupted_epoch_leaves_no_thread_that_reads_films(train, inside, tiny, monkeypatch):
+    """Python can't end beside them, and would at times say "terminate called" or wait for ever."""
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    gc.collect()
+    before = count_iterators()
+    monkeypatch.setattr(epoch_end.EndOfEpoch, "on_train_batch_end", interrupt)
+    process, _ = train("in_the_middle", by=inside)
+    assert process.returncode == 130
+    assert count_iterators() == before
+
+
+def count_iterators():
+    """The running readers of datasets."""
+    return sum(type(thing).__name__ == "OwnedIterator" for thing in gc.get_objects())
 
 
 def test_a_resumed_run_is_kept_whatever_is_wrong(train, inside, unbroken, results):

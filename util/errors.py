@@ -1,5 +1,6 @@
 """Errors meant for the person at the terminal, and the one place that prints them."""
 
+import gc
 import os
 import sys
 from contextlib import contextmanager
@@ -73,4 +74,5 @@ def run_command(main):
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130
+    gc.collect()  # threads of TensorFlow that read films: Python can't end beside them
     sys.exit(code)

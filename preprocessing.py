@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from util.augmentation import augment_labels
+from util.augmentation import augment_batch
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
 from util.film_files import count_reasons, list_films, match_films, split_usable
@@ -171,7 +171,7 @@ def make_batch(films, batch_size, seed, epoch, step, ranges=None):
         return Batch(ids, films.pixels[rows][..., None], sex, boneage)
     rng = random_stream(seed, AUGMENT, epoch, step)
     image = films.pixels.augmented(rows, rng, ranges)
-    image, sex, boneage = augment_labels(image, sex, boneage, rng, ranges)
+    image, sex, boneage = augment_batch(image, sex, boneage, rng, ranges)
     return Batch(ids, image[..., None], sex, boneage)
 
 

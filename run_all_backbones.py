@@ -24,8 +24,8 @@ import re
 from pathlib import Path
 
 from train_advanced import parse_args as parse_training_args
-from util.backbones import FIRST_FIFTEEN
 from util.errors import UserError, run_command
+from util.option_rules import typed_options
 from util.options import add_backbones
 from util.parser import count, new_parser
 from util.runs import CONFIG
@@ -56,9 +56,8 @@ def parse_args(argv=None):
             parser.error(f"{option} is {NOT_IN_A_SWEEP[option]}")
     if args.gpus_per_run is not None and args.ray is None:
         parser.error("--gpus_per_run has no effect without --ray")
-    chosen = {"dry_run": args.dry_run, "no_estimate": args.no_estimate}
-    chosen["backbones"] = args.backbones != FIRST_FIFTEEN
-    idle = [f"--{name}" for name in chosen if chosen[name]]
+    typed = typed_options(parser, argv, ("backbones", "dry_run", "no_estimate"))
+    idle = [f"--{name}" for name in sorted(typed)]
     idle += [word for word in passed_on if word[:2] == "--" and not word.startswith("--model_type")]
     if args.summarise and idle:
         parser.error(f"{idle[0]} has no effect with --summarise")

@@ -60,9 +60,10 @@ def convert(model, runtime, precision, path, sample=None):
     """Write a Keras model as a file of the runtime, calibrated on the films of `sample` (pixels
     `(n, S, S)`, sex `(n,)`) where it is. UserError when the converter fails."""
     require_converter(runtime, precision)
+    write = CONVERTERS[runtime]
     with quiet_stderr(), redirect_stdout(StringIO()):  # converters are talkative
         try:
-            CONVERTERS[runtime](model, precision, path, sample)
+            write(model, precision, path, sample)
             return
         except Exception as error:  # each converter has its own kinds
             reason = first_line(error)

@@ -24,6 +24,7 @@ from inference_speed.parity import TOLERANCES, differences, predict_sample, run_
 from util.errors import UserError, run_command
 from util.files import check_place, move, write_csv
 from util.parser import new_parser
+from util.run_options import PATHS
 from util.runs import (
     CALIBRATION,
     CONFIG,
@@ -119,7 +120,7 @@ def portable(config):
     machine, of paths their last names."""
     kept = {key: config[key] for key in KEPT if key in config}
     options = kept["options"] = dict(config["options"])
-    for name in ("data_dir", "weights"):
+    for name in PATHS:
         if options.get(name):
             options[name] = PureWindowsPath(options[name]).name  # which knows "/" as well
     if "start" in kept:

@@ -16,7 +16,7 @@ from conftest import ROOT, check_error_line
 
 from inference_speed import analyze_inference_results as analyze
 from inference_speed import compute_inference_speed as compute
-from inference_speed import convert, routes, timing
+from inference_speed import convert, parity, routes, timing
 from inference_speed.comparison import compare_backbones, read_benchmark
 from util.backbones import BACKBONES
 from util.errors import UserError
@@ -243,8 +243,10 @@ def test_all_routes_give_the_same_months(inputs, tmp_path):
 
 
 def test_every_precision_of_every_runtime_is_a_route():
-    names = {"predict", "compiled", "openvino", "onnx", "litert", "openvino_int8", "onnx_int8"}
-    assert names <= set(routes.ROUTES)
+    exports = {(name, p) for name, runtime in RUNTIMES.items() for p in runtime.precisions}
+    names = {name if p == "f32" else f"{name}_{p}" for name, p in exports}
+    assert set(routes.ROUTES) == {"predict", "compiled"} | names
+    assert {p for _, p in exports} == parity.TOLERANCES.keys()
     assert {"predict", "compiled"} <= set(routes.DEFAULT_ROUTES)
     assert all(name in RUNTIMES for name in set(routes.DEFAULT_ROUTES) - {"predict", "compiled"})
 
@@ -255,7 +257,7 @@ needs_runtime = pytest.mark.skipif(not TIMED[2:], reason="no runtime is installe
 def test_a_runtime_without_its_converter_is_no_default_route(monkeypatch):
     monkeypatch.setattr(convert, "require_runtime", lambda *_: None)  # all are installed
     monkeypatch.setattr(convert, "NEEDED", {("onnx", "f32"): [("a-package", "no_such_module")]})
-    assert [name for name in RUNTIMES if convert.has_converter(name)] == ["openvino", "litert"]
+    assert [name for name in RUNTIMES if not convert.has_converter(name)] == ["onnx"]
 
 
 @needs_runtime

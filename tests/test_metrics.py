@@ -1,6 +1,7 @@
 """Errors in months: known numbers, intervals, baseline, groups and paired comparison."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -298,8 +299,10 @@ def test_metrics_of_the_version_before_are_still_shown(five):
     metrics = evaluate_predictions(five)
     for row in (*metrics["by_sex"].values(), *metrics["by_age"].values()):
         del row["bias_ci95"]
+    del metrics["within_12"]
     text = format_metrics(metrics, "an old run")
     assert any(line.split()[:1] == ["male"] and line.endswith(" -") for line in text.splitlines())
+    assert re.search(r"  within 6 months \d+%, within 24 months \d+%", text)
 
 
 def test_groups_without_films_have_no_row(five):

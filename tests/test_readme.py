@@ -8,6 +8,12 @@ import pytest
 from conftest import ROOT
 
 import train_advanced
+from util.augmentation import STRENGTHS
+from util.backbones import BACKBONES, MODEL_TYPES
+from util.options import LOSS_TYPES
+from util.presets import PRESETS
+from util.radiographs import FITS
+from util.runtimes import RUNTIMES
 
 
 def blocks_of(page, language):
@@ -52,6 +58,16 @@ def test_the_page_on_the_library_names_every_module():
     modules = [path.relative_to(ROOT / "util").as_posix() for path in files]
     assert len(modules) > 60
     assert [name for name in modules if f"`{name}`" not in page] == []
+    named = re.findall(r"^\| (`[^|]*`) \|", page, re.MULTILINE)
+    rows = [name for row in named for name in re.findall(r"`(\S+[.]py)`", row)]
+    assert [name for name in rows if not (ROOT / "util" / name).exists()] == []
+
+
+def test_the_page_of_options_names_every_choice():
+    page = (ROOT / "docs" / "OPTIONS.md").read_text()
+    choices = [*LOSS_TYPES, *PRESETS, *STRENGTHS, *RUNTIMES, *MODEL_TYPES, *FITS]
+    assert [name for name in choices if f"`{name}`" not in page] == []
+    assert f"{len(BACKBONES)} networks" in page
 
 
 def test_what_the_page_on_attention_imports_is_there():

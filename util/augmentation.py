@@ -6,7 +6,7 @@ its seed. The default ranges are moderate: finger tips and wrists must stay in t
 `plots/augmented_films.png` of a run).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -34,6 +34,8 @@ class Augmentation:
     label_noise_std: float = 0.0  # months
 
 
+# what no strength of --augment turns on, but an option of the same name
+BY_OPTION = [field.name for field in fields(Augmentation) if not field.default]
 STRENGTHS = {  # what --augment names
     "none": Augmentation(
         rotation=0,
@@ -78,7 +80,7 @@ def augment_films(films, rng, ranges):
     return np.stack([augment(film, rng, ranges) for film in films])
 
 
-def augment_labels(image, sex, boneage, rng, ranges):
+def augment_batch(image, sex, boneage, rng, ranges):
     """Add noise to the labels of a batch, and blend its films with theirs, where asked for: image
     `(N, ...)`, sex and boneage (months) float32 `(N, 1)`, in and out."""
     if ranges.label_noise_std:

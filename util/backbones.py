@@ -66,7 +66,8 @@ BACKBONES = {
     "vgg19": Backbone("VGG19", "vgg19", "caffe"),
 }
 
-FIRST_FIFTEEN = list(BACKBONES)[:15]  # up to convnext_large: those of earlier versions
+# up to convnext_large: those of earlier versions, so that new ones go behind them
+FIRST_FIFTEEN = list(BACKBONES)[:15]
 
 
 def sees_sex(model_type):

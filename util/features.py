@@ -43,7 +43,8 @@ class Features:
         return self.views[0, positions]
 
     def augmented(self, positions, rng, ranges):
-        """Features of the films at `positions`, each in a view that `rng` chooses: `(n, C)`."""
+        """Features of the films at `positions`, each in a view that `rng` chooses: `(n, C)`. Their
+        films were changed before, so `ranges` changes nothing."""
         return self.views[rng.integers(len(self.views), size=len(positions)), positions]
 
 

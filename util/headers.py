@@ -20,7 +20,7 @@ ELEMENTS = [
     *("PatientSex", "PatientBirthDate", "PatientAge", "AcquisitionDate", "StudyDate"),
     *("BodyPartExamined", "BurnedInAnnotation"),
 ]
-SEXES = {"M": 1.0, "F": 0.0}  # of PatientSex; O, other, is neither
+PATIENT_SEX = {"M": 1.0, "F": 0.0}  # of PatientSex; O, other, is neither
 MONTH = 365.25 / 12  # days
 AGE = re.compile(r"(\d{3})([DWMY])")  # PatientAge, such as 018M (DICOM PS3.5, 6.2, AS)
 UNITS = {"D": 1 / MONTH, "W": 7 / MONTH, "M": 1, "Y": 12}  # months
@@ -97,7 +97,7 @@ def read_child(path):
     try:
         header = import_pydicom().dcmread(path, stop_before_pixels=True, specific_tags=ELEMENTS)
         return Child(
-            sex=SEXES.get(word_in(header, "PatientSex"), np.nan),
+            sex=PATIENT_SEX.get(word_in(header, "PatientSex"), np.nan),
             age=age_in(header),
             doubt=doubt_in(header),
             burnt=word_in(header, "BurnedInAnnotation") == "YES",

@@ -226,7 +226,9 @@ def format_metrics(metrics, title):
 def format_within(metrics):
     """Shares of films: "within 6 months 55%, within 12 months 84%, within 24 months 98%"."""
     return ", ".join(
-        f"within {months} months {metrics[f'within_{months}']:.0%}" for months in WITHIN
+        f"within {months} months {metrics[f'within_{months}']:.0%}"
+        for months in WITHIN
+        if f"within_{months}" in metrics  # not in those of a version before
     )
 
 

@@ -4,13 +4,14 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
+from util.augmentation import BY_OPTION
 from util.backbones import POOLED, sees_sex
 from util.runtimes import RUNTIMES
 
 
 class Rule(NamedTuple):
     """`options` that have no effect in a case: `case` names it in the error, `holds(args)` tells
-    whether it is the case."""
+    whether it is the case, and is asked where one of them was typed and is not one of `OFF`."""
 
     options: tuple
     case: str
@@ -51,7 +52,7 @@ TRAINING_RULES = (
         lambda args: args.feature_views > 1 and args.augment == "none",
     ),
     Rule(
-        ("mixup_alpha", "blur", "grain", "find_lr", "strategy"),
+        (*(name for name in BY_OPTION if name != "label_noise_std"), "find_lr", "strategy"),
         "with --feature_views",
         lambda args: args.feature_views,
     ),
@@ -179,5 +180,5 @@ def parse_effective(parser, rules, argv=None):
 def typed_options(parser, argv, names):
     """Those of the `names` of a parser's options that stand in a command line."""
     absent = object()
-    found = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, absent)))
+    found, _ = parser.parse_known_args(argv, argparse.Namespace(**dict.fromkeys(names, absent)))
     return {name for name in names if getattr(found, name) is not absent}

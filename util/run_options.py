@@ -13,6 +13,7 @@ FREE_TO_CHANGE = {
     "resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval",
 }
 # fmt: on
+PATHS = ("data_dir", "weights")  # among the options that decide a result
 
 
 def lasting_options(args):
@@ -23,7 +24,7 @@ def lasting_options(args):
 
 def with_absolute_paths(options):
     """Options whose paths are the same from any folder."""
-    names = {"data_dir", "weights"} & options.keys()
+    names = set(PATHS) & options.keys()
     if options.get("weights") in NAMED_WEIGHTS:
         names -= {"weights"}
     return options | {name: str(Path(options[name]).resolve()) for name in names}
@@ -33,7 +34,7 @@ def after_move(started, now):
     """The options that a run was started with, paths that are gone replaced by those of now: what
     is there is compared with what was when the run goes on (`note_data`, `note_start`)."""
     was, moved = with_absolute_paths(started), {}
-    for name in ("data_dir", "weights"):
+    for name in PATHS:
         old, new = was.get(name), now.get(name)
         if not {old, new} & {None, *NAMED_WEIGHTS} and not Path(old).exists():
             moved[name] = new

@@ -1,7 +1,8 @@
 """Runtimes that predict without TensorFlow, from files that `inference_speed.export_model` made.
 
-The one table of them, for the export, predict.py, evaluate.py and the benchmark. Nothing here
-imports TensorFlow, nor a runtime before it is used.
+The one table of them, for the export, predict.py, evaluate.py and the benchmark; how models get
+into their files is in inference_speed/convert.py, and how far off they may be in parity.py there.
+Nothing here imports TensorFlow, nor a runtime before it is used.
 """
 
 import sys

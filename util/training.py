@@ -16,7 +16,7 @@ import tensorflow as tf
 from modeling import batchnorm_layers, count_parameters, freeze_backbone, unfreeze_backbone
 from preprocessing import Films, steps_per_epoch, training_dataset
 from util.accelerators import devices_of
-from util.augmentation import STRENGTHS
+from util.augmentation import BY_OPTION, STRENGTHS
 from util.epoch_end import EndOfEpoch
 from util.errors import UserError, enough_memory
 from util.optimizer import compile_model, rate_schedule
@@ -141,13 +141,8 @@ def batchnorm_mode(args, devices=1):
 
 def augmentation(args):
     """The Augmentation that the options ask for."""
-    return replace(
-        STRENGTHS[args.augment],
-        mixup_alpha=args.mixup_alpha,
-        label_noise_std=args.label_noise_std,
-        blur=args.blur,
-        grain=args.grain,
-    )
+    chosen = {name: getattr(args, name) for name in BY_OPTION}
+    return replace(STRENGTHS[args.augment], **chosen)
 
 
 def training_batches(model, films, args, start_epoch, end_epoch):

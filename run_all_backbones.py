@@ -104,9 +104,9 @@ def main(argv=None):
 
     training = parse_training_args(sweep.options_of(args.backbones[0], passed_on))
     folder = Path(args.results_dir) / (args.sweep or training.model_type)
-    if (folder / CONFIG).exists():
+    if (folder / CONFIG).exists() or any(folder.glob(f"fold_*/{CONFIG}")):
         raise UserError(
-            f"that is a run, and no folder of a sweep ({folder}). Name another --sweep."
+            f"that is a run, or folds of one, and no folder of a sweep ({folder}). Name another --sweep."
         )
     if args.summarise:
         runs = sweep.known_runs(folder, training)

@@ -70,7 +70,11 @@ def enhance_folder(
     settings = {"clip_limit": clip_limit, "tile_grid": tile_grid}
     claim_folder(target, settings, overwrite)
 
-    pairs, failures = pair_names(films, source, target)
+    pairs, unclear = pair_names(films, source, target)
+    failures = {}
+    for film, copy in unclear:
+        failures[str(film)] = f"its copy would have the name of another film's, {copy.name}"
+        copy.unlink(missing_ok=True)  # of the time when it was that of one film
     todo = [pair for pair in pairs if overwrite or not is_up_to_date(*pair)]
 
     def enhance(pair):
@@ -130,9 +134,10 @@ def claim_folder(target, settings, overwrite):
     known = made_with(target)
     if known != settings and target.exists() and list_films(target):
         if not overwrite:
+            same = "Use the same settings, move it" if known else "Move it"
             raise UserError(
                 f"the folder holds films {describe_settings(known)} ({target}). "
-                "Use the same settings, move it away, or make all anew with --overwrite."
+                f"{same} away, or make all anew with --overwrite."
             )
         settings = UNFINISHED
     target.mkdir(parents=True, exist_ok=True)
@@ -149,19 +154,14 @@ def describe_settings(settings):
 
 
 def pair_names(films, source, target):
-    """Return (film, enhanced copy) pairs, and failures: films whose copies would have one name, as
-    those of a.png and a.jpg, for neither could be told from the other."""
+    """Return (film, enhanced copy) pairs, and apart those of films whose copies would have one
+    name, as those of a.png and a.jpg: neither could be told from the other."""
     pairs = [
         (film, target / film.relative_to(source).with_name(f"{stem_of(film)}.png"))
         for film in films
     ]
     count = Counter(copy for _, copy in pairs)
-    failures = {
-        str(film): f"its copy would have the name of another film's, {copy.name}"
-        for film, copy in pairs
-        if count[copy] > 1
-    }
-    return [pair for pair in pairs if count[pair[1]] == 1], failures
+    return tuple([pair for pair in pairs if (count[pair[1]] > 1) == many] for many in (False, True))
 
 
 def is_up_to_date(film, copy):

@@ -195,6 +195,8 @@ def test_unreadable_films_are_listed_and_the_rest_is_done(data, inside):
 def test_two_films_of_one_name_have_no_copies(data):
     """A row that names one of them would find that of the other."""
     films = sorted((data / "test").iterdir())
+    enhance_folder(data / "test", data / "test_CLAHE")  # while there was one film
+    assert (data / "test_CLAHE" / films[0].name).exists()
     shutil.copy(films[1], films[0].with_suffix(".jpg"))
     *_, failures = enhance_folder(data / "test", data / "test_CLAHE")
     assert list(failures) == [str(films[0].with_suffix(".jpg")), str(films[0])]

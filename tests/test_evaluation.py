@@ -189,6 +189,29 @@ def test_films_that_share_a_name_are_known_by_their_folders(small_run, tmp_path)
         assert not learned_from(run, config, others).any()
 
 
+@pytest.mark.parametrize(
+    ("trained", "now", "filename", "path"),
+    [
+        ("1_png", "1", "1.png", "/films/1.png"),  # beside 1.jpg in one table, not in the other
+        ("1", "1_png", "1.png", "/films/1.png"),
+        ("p3_1_png", "1", "p3/1.png", "/films/p3/1.png"),
+        ("D_study_p3_v1", "v1", r"D:\study\p3\v1.png", "/films/p3/v1.png"),
+        ("v1", "D_study_p3_v1", r"D:\study\p3\v1.png", "/films/p3/v1.png"),
+        ("1405", "1405_dcm_png", "1405.dcm.png", "/films/1405.dcm.png"),
+    ],
+)
+def test_a_film_is_known_by_the_id_of_another_table(
+    trained, now, filename, path, small_run, tmp_path
+):
+    """What an id is depends on what else its table names."""
+    run, config = Run(tmp_path / "run"), read_run(small_run).config
+    film = pd.DataFrame({"id": [trained], "sex": [1], "boneage": [100.0]})
+    film.to_csv(run.path("train_films.csv"), index=False)
+    table = film.assign(id=now, filename=filename, path=path)
+    assert learned_from(run, config, table).tolist() == [True]
+    assert learned_from(run, config, table.assign(boneage=99.0)).tolist() == [False]
+
+
 def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
     small_run, phantoms, inside, tmp_path
 ):
@@ -215,6 +238,32 @@ def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
     out = tmp_path / "one" / "evaluation_labels_held_out"
     assert json.loads((out / "metrics.json").read_text())["films"]["held_out"]
     assert len(pd.read_csv(out / "left_out.csv")) == 8
+
+
+def test_other_files_of_the_same_names_are_told(small_run, inside, tmp_path):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    process = inside("evaluate.py", run)
+    assert "other files" not in process.stdout
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["test"]["bytes"] -= 1
+    (run / "config.json").write_text(json.dumps(config))
+    process = inside("evaluate.py", run)
+    assert process.returncode == 0, process.stderr
+    assert "note: the test films are other files than those that the run had" in process.stdout
+
+
+def test_two_runs_that_can_not_be_written_to_are_told_how_to_go_on(
+    small_run, inside, tmp_path, monkeypatch
+):
+    """Before either is evaluated."""
+    first, other = (shutil.copytree(small_run, tmp_path / name) for name in ("first", "other"))
+    monkeypatch.setattr("os.access", lambda path, _: path != other)
+    process = inside("evaluate.py", first, other)
+    check_error_line(process, f"no permission to write to the folder ({other})", "a copy (cp -r)")
+    assert not list(first.glob("evaluation*"))
+    monkeypatch.undo()
+    process = inside("evaluate.py", first)
+    assert process.returncode == 0, process.stderr
 
 
 def test_films_that_are_no_more_those_of_the_run_are_not_taken_for_them(

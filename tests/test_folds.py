@@ -10,6 +10,7 @@ from conftest import check_error_line
 
 from predict import RESEARCH_ONLY
 from preprocessing import load_films
+from util.errors import UserError
 from util.folds import judge_folds
 from util.members import read_members
 from util.runs import Run
@@ -246,6 +247,22 @@ def test_what_a_reader_would_say_is_told_where_all_folds_know_it(folds, tmp_path
     assert (read(folder / "predictions_out_of_fold.csv")["patient"] == "one").sum() == 30
     (runs[1] / "readings.json").unlink()
     assert "readings" not in judge_folds(Run(folder), read_members(runs), 1)["test"]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_folds_of_other_files_are_not_judged_together(split, folds, inside, tmp_path):
+    folder = shutil.copytree(folds[2], tmp_path / "cv")
+    config = json.loads((folder / "fold_2" / "config.json").read_text())
+    config["data"][split]["bytes"] += 1
+    (folder / "fold_2" / "config.json").write_text(json.dumps(config))
+    members = read_members([folder / f"fold_{fold}" for fold in (1, 2)])
+    with pytest.raises(UserError, match="films or labels changed between the folds"):
+        judge_folds(Run(folder), members, views=1)
+    process = inside("evaluate.py", folder, "--out", tmp_path / "out")
+    if split == "test":
+        check_error_line(process, "have the same ids and labels, but are other files")
+    else:
+        assert process.returncode == 0, process.stderr
 
 
 def test_a_failed_start_leaves_no_folder(train, folds):

@@ -180,6 +180,19 @@ def test_zips_inside_a_zip_are_unpacked_and_litter_is_not(tmp_path):
     assert not list(tmp_path.rglob("outside.png"))
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_files_of_one_name_in_a_zip_are_told(tmp_path):
+    """The second would overwrite the first, whose label it would get."""
+    archive = zipped(make_source(tmp_path / "films"))
+    with zipfile.ZipFile(archive, "a") as file:
+        file.write(tmp_path / "films" / "102.png", "102.png")  # the same once more
+    check_films(run(tmp_path / "Data", "--source", archive), IDS)
+    with zipfile.ZipFile(archive, "a") as file:
+        file.write(tmp_path / "films" / "102.png", "101.png")
+    with pytest.raises(UserError, match="two files in the zip have one name, 101.png"):
+        run(tmp_path / "other" / "Data", "--source", archive)
+
+
 def test_a_zip_inside_a_zip_overwrites_no_folder_of_its_name(tmp_path):
     source = make_source(tmp_path / "films")
     make_films(tmp_path / "other", [101, 900])
@@ -306,6 +319,13 @@ def test_given_splits_without_training_films_are_an_error(tmp_path):
     with pytest.raises(UserError, match="none of 20 films is for training"):
         run(tmp_path / "Data", "--source", validation, test)
     assert not (tmp_path / "Data").exists()
+
+
+def test_shares_that_leave_no_patient_for_training_are_an_error(tmp_path):
+    source = tell_patients(make_source(tmp_path / "films", range(1, 11)), films=5)
+    words = ["--source", source, "--split", "0.4", "0.3", "0.3"]
+    with pytest.raises(UserError, match="10 films is left for training: 2 patients are too few"):
+        run(tmp_path / "Data", *words)
 
 
 @pytest.mark.parametrize("name", ["training", "validation", "test"])

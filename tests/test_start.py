@@ -11,7 +11,7 @@ from conftest import check_error_line, copy_data
 from inference_speed import ship_model
 from inference_speed.ship_model import portable
 from modeling import backbone_of
-from util.held_out import learned_from, started_from_unknown_films
+from util.held_out import chosen_by, learned_from, started_from_unknown_films
 from util.metrics import read_predictions
 from util.runs import Run, read_run
 
@@ -128,6 +128,9 @@ def test_films_of_the_start_are_no_new_films(small_run, phantoms, tmp_path):
         assert learned_from(run, known, films[:5]).all()
         assert not learned_from(run, known, films.assign(id="x" + films["id"])).any()
         assert not started_from_unknown_films(run, known)
+        chosen = read_predictions(small_run / "predictions_val.csv")
+        assert chosen_by(run, known, chosen[:5]).all()
+        assert not chosen_by(run, known, films[:5]).any()
     gone = starting(config, tmp_path / "gone")
     assert not learned_from(run, gone, films[:5]).any()
     assert learned_from(run, gone, films).all()  # known by their fingerprint

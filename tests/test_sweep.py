@@ -151,6 +151,13 @@ def test_a_run_is_no_folder_of_a_sweep(small_run, inside):
     check_error_line(inside("run_all_backbones.py", *words), "that is a run", "another --sweep")
 
 
+def test_a_folder_of_folds_is_no_folder_of_a_sweep(inside, tmp_path):
+    (tmp_path / "cv" / "fold_1").mkdir(parents=True)
+    (tmp_path / "cv" / "fold_1" / "config.json").write_text("{}")
+    words = ["--results_dir", tmp_path, "--sweep", "cv", "--dry_run"]
+    check_error_line(inside("run_all_backbones.py", *words), "or folds of one", "another --sweep")
+
+
 def test_a_dry_run_writes_nothing(sweep, inside):
     backbones = ["mobilenet", "vgg16"]
     process, folder = sweep("--dry_run", name="dry", backbones=backbones, by=inside)

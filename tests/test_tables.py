@@ -415,6 +415,30 @@ def test_a_column_male_may_mix_words_and_numbers(read):
     assert labels["sex"].tolist() == [1, 0, 1, 0]
 
 
+def test_an_id_has_no_ending_of_an_image(read):
+    """Not even two, as converters of DICOM leave them; where that makes films alike, both."""
+    labels = read("id,boneage,male\n1.dcm.png,100,True\n1.png,90,True\n2.DCM.jpg,80,True\n3,,\n")
+    assert labels["id"].tolist() == ["1_dcm_png", "1_png", "2", "3"]
+
+
+@pytest.mark.parametrize("name", ["2.dcm.png", "2.png"])
+def test_a_film_of_two_endings_is_found_by_its_id(name, read, films):
+    usable, _ = split_usable(
+        match_films(read("id,boneage,male\n2,80,True\n"), list_films(films(name)))
+    )
+    assert [Path(path).name for path in usable["path"]] == [name]
+
+
+def test_of_rows_with_one_id_the_first_is_kept_however_they_are_written(read, films):
+    labels = read(
+        "id,boneage,male\n1,108,True\n1.png,120,True\n2,70,True\n02,70,True\n1,108,True\n"
+    )
+    usable, left_out = split_usable(match_films(labels, list_films(films("1.png", "2.png"))))
+    assert usable[["id", "boneage"]].values.tolist() == [["1", 108], ["2", 70]]
+    reasons = ["duplicate id, another age", "no file", "duplicate id"]
+    assert left_out["reason"].tolist() == reasons
+
+
 def test_images_are_listed_without_hidden_ones_and_other_files(films):
     folder = films(
         *("b.png", "a/c.TIFF", "a.csv", ".hidden.png", "._b.png"),

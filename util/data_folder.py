@@ -81,7 +81,9 @@ def new_data_folder(data_dir):
         data_dir.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=WORK, dir=data_dir))
     except OSError as error:
-        raise UserError(f"can't write: {first_line(error)} ({data_dir}). Choose another.") from None
+        raise UserError(
+            f"can't write: {first_line(error)} ({data_dir}). Choose another --data_dir."
+        ) from None
     try:
         for place in SPLITS.values():
             (work / "ready" / place.folder).mkdir(parents=True)

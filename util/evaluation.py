@@ -35,8 +35,10 @@ from util.plots import plot_errors, show_plots
 from util.readings import with_readings
 from util.runs import METRICS, next_prediction
 from util.selection import choose_greedily
-from util.splits import load_trained_split
+from util.splits import load_trained_split, split_facts
 from util.tta import count_views, over_views
+
+A_COPY = "RUN, such as a copy (cp -r)"  # where a run's own folder can't be written to
 
 
 def make_ensembles(args):
@@ -51,8 +53,8 @@ def make_ensembles(args):
         of_folds = args.split != "test" and any(member.options.get("folds") for member in together)
         if of_folds or not args.data_dir:
             check_same_split(together, args.split)
-        if args.ensemble and not args.data_dir:  # whose runs all get the same films
-            check_same_files(together, args.split)
+        for group in () if args.data_dir else members:  # whose runs all get the same films
+            check_same_files(group, args.split)
     differ = len({count_views(member.options) for member in together}) > 1
     if differ and views == 1 and not (args.tta_steps or args.calibration):
         print("note: of each film one view, as the runs were trained for other numbers of them")
@@ -74,6 +76,9 @@ def evaluate(ensemble, compared, args):
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
     place = f"{name}_{args.calibration}" if args.calibration else name
+    for each in () if args.out else compared:  # before any of them is evaluated
+        option = "--out" if len(compared) == 1 else A_COPY
+        check_place(default_folder(each.folders, place), option)
     out = choose_folder(args.out, default_folder(ensemble.folders, place))
     ensemble.load(args.runtime, args.precision)
     predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
@@ -107,7 +112,7 @@ def calibrate(ensemble, args):
     (folder,) = ensemble.folders
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
-    check_place(path, "RUN, such as a copy (cp -r)")
+    check_place(path, A_COPY)
     films, _ = read_films_to_evaluate(ensemble, args)
     if args.held_out:
         films = keep_held_out(films, [ensemble])
@@ -176,24 +181,26 @@ def read_split_to_evaluate(ensemble, args):
         )
     films = read(clahe=False)
     if of_fold or not args.data_dir:
-        table = films[ensemble.canvases[0]].table
-        check_films_of_run(table, ensemble.members[0], data_dir, split, of_fold)
+        first = films[ensemble.canvases[0]]
+        check_films_of_run(first, ensemble.members[0], data_dir, split, of_fold)
     if args.use_clahe_val_test:
         complete_clahe(data_dir, split, progress=True)
         films = read(clahe=True)
     return films
 
 
-def check_films_of_run(table, member, data_dir, split, of_fold):
+def check_films_of_run(films, member, data_dir, split, of_fold):
     """UserError where films are not those that a run had, as where its data changed, or, `of_fold`,
-    was divided otherwise than for it."""
-    known = member.config["data"][split]
-    if fingerprint(table) != known["fingerprint"]:
+    was divided otherwise than for it; a note where they are other files of the same names."""
+    known, now = member.config["data"][split], split_facts(films)
+    if now["fingerprint"] != known["fingerprint"]:
         name = "--csv and --images" if of_fold else f"--data_dir {quote(data_dir)}"
         raise UserError(
-            f"these {len(table)} films are not the {split} films of the run, which had {known['n']} "
+            f"these {len(films)} films are not the {split} films of the run, which had {known['n']} "
             f"({data_dir}). To evaluate on them as they are, name them: {name}."
         )
+    if now["bytes"] != known["bytes"]:
+        print(f"note: the {split} films are other files than those that the run had ({data_dir})")
 
 
 def keep_held_out(films, compared):

@@ -9,7 +9,7 @@ from util.data_folder import COPIES, REPORT
 from util.dicom import is_dicom_file
 from util.errors import UserError
 from util.identity import loose_name
-from util.image_kinds import IMAGE_ENDINGS
+from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.labels import clean_id, tidy_path
 
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
@@ -33,9 +33,9 @@ def find_films(labels, films):
     A row has the film that it names by the first of these that matches: its path; its file name;
     that name with any image ending; its id, unless the name is that of an image; name or id without
     leading zeros (`loose_name`). A rule sees only rows that no earlier one matched, and films that
-    none has taken. Those that have one name are all found. A row that names a folder is looked for
-    in other folders only where none of the table's folders is here, and no other row names a file
-    of that name.
+    none has taken, but for another row of the same id. Those that have one name are all found. A
+    row that names a folder is looked for in other folders only where none of the table's folders is
+    here, and no other row names a file of that name.
     """
     names = labels["filename"].str.replace("\\", "/", regex=False).map(trim_path)
     index = FilmIndex(films)
@@ -43,11 +43,17 @@ def find_films(labels, films):
     ours, times = any(found), Counter(Path(name).name for name in set(names))
     settled = ["/" in name and (ours or times[Path(name).name] > 1) for name in names]
     rows = list(zip(names, labels["id"], settled, strict=True))
-    for rule in (index.of_name, index.of_stem, index.of_id, index.of_loose_name, index.of_loose_id):
+    rules = (index.of_name, index.of_stem, index.of_id, index.of_loose_name, index.of_loose_id)
+    for rule in rules:
         taken = {path for paths in found for path in paths}
         for row, (name, id_, done) in enumerate(rows):
             if not (found[row] or done):
                 found[row] = [path for path in rule(name, id_) if path not in taken]
+    of_ids = {id_: found[row] for row, (_, id_, _) in enumerate(rows) if found[row]}
+    for row, (name, id_, done) in enumerate(rows):
+        if id_ in of_ids and not (found[row] or done):  # it repeats another row
+            may_be = {path for rule in rules for path in rule(name, id_)}
+            found[row] = [path for path in of_ids[id_] if path in may_be]
     return found
 
 
@@ -193,8 +199,8 @@ def is_film(path):
 
 
 def stem_of(film):
-    """The name of a film without its ending."""
-    return film.stem if is_image(film.name) else film.name
+    """The name of a film without its endings, see `without_endings`."""
+    return without_endings(film.name) if is_image(film.name) else film.name
 
 
 def is_hidden(name):

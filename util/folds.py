@@ -164,14 +164,15 @@ def judge_folds(run, members, views):
 
 def check_whole(out_of_fold, members):
     """UserError when the folds were not made from the same films: each film of training and
-    validation must be held out once, and the test split be the same."""
+    validation must be held out once, the test split be the same, and so must all files."""
     check_same_split(members, "test")
-    data = members[0].config["data"]
-    films = data["train"]["n"] + data["val"]["n"]
-    if len(out_of_fold) != films or out_of_fold["id"].duplicated().any():
+    data = [member.config["data"] for member in members]
+    films = data[0]["train"]["n"] + data[0]["val"]["n"]
+    files = {(d["train"]["bytes"] + d["val"]["bytes"], d["test"]["bytes"]) for d in data}
+    if len(out_of_fold) != films or out_of_fold["id"].duplicated().any() or len(files) > 1:
         raise UserError(
-            "films or labels changed between the folds: together they don't hold out each film "
-            f"once ({members[0].run.folder.parent}). Train them anew under another --run_name."
+            "films or labels changed between the folds, which can't be judged together "
+            f"({members[0].run.folder.parent}). Train them anew under another --run_name."
         )
 
 

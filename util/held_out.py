@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError
-from util.film_files import stem_of
 from util.identity import are_among, fingerprint, hash_films, label_columns, of_same_patients
+from util.labels import clean_id, tidy_path
 from util.metrics import read_predictions
 from util.runs import FILM_HASHES, FILM_LISTS, Run, configs_of
 
@@ -17,14 +17,13 @@ from util.runs import FILM_HASHES, FILM_LISTS, Run, configs_of
 def held_out(ensemble, table):
     """Which films `(n,)` of a table no part of an ensemble has learned from, and notes, a list, on
     why its errors may come out too small on the others."""
-    trained = [learned_from(member.run, member.config, table) for member in ensemble.members]
-    validated = [
-        are_films_of(member.run, member.config["data"], "val", table) for member in ensemble.members
-    ]
-    fitted, chosen = fitted_to(ensemble, table, validated), np.any(validated, axis=0)
+    members = ensemble.members
+    trained = [learned_from(member.run, member.config, table) for member in members]
+    chosen = np.any([chosen_by(member.run, member.config, table) for member in members], axis=0)
+    fitted = fitted_to(ensemble, table)
     notes = [
         note
-        for member, known in zip(ensemble.members, trained, strict=True)
+        for member, known in zip(members, trained, strict=True)
         for note in training_notes(member, table, known)
     ]
     if fitted.any():
@@ -92,28 +91,39 @@ def lists_films(run):
     return any((run.folder / name).exists() for name in (FILM_LISTS["train"], FILM_HASHES))
 
 
-def fitted_to(ensemble, table, validated):
+def fitted_to(ensemble, table):
     """Mask `(n,)` of the films of a table that the corrections or the intervals of an ensemble were
-    fitted to: those of --calibrate, and those of `validated`, for each member the mask of its
-    validation films."""
+    fitted to: those of --calibrate, and validation films of its members."""
     named = ensemble.calibration["films"]
     fitted = np.zeros(len(table), bool)
     if named:
         films = pd.DataFrame(named)
         fitted = by_any_name(are_among, table, films) | of_same_patients(table, films)
     intervals = not named and ensemble.calibration["half_width"]
-    for member, of_member in zip(ensemble.members, validated, strict=True):
+    for member in ensemble.members:
         if intervals or member.lines(ensemble.views):
-            fitted |= of_member
+            fitted |= are_films_of(member.run, member.config["data"], "val", table)
     return fitted
 
 
 def learned_from(run, config, table):
-    """Mask `(n,)` of the films of a table that a run was trained on, or one that it started from,
-    at any remove; of a start whose folder is gone see `are_films_of`."""
-    known = are_films_of(run, config["data"], "train", table)
+    """Mask `(n,)` of the films of a table that a run, or one that it started from, was trained
+    on."""
+    return are_known(run, config, "train", table)
+
+
+def chosen_by(run, config, table):
+    """Mask `(n,)` of the films of a table that a run, or one that it started from, chose an epoch
+    by."""
+    return are_known(run, config, "val", table)
+
+
+def are_known(run, config, split, table):
+    """Mask `(n,)` of the films of a table that are of a split of a run, or of one that it started
+    from, at any remove; of a start whose folder is gone see `are_films_of`."""
+    known = are_films_of(run, config["data"], split, table)
     for start, then in starts_of(run, config):
-        known = known | are_films_of(start, then["data"], "train", table)
+        known = known | are_films_of(start, then["data"], split, table)
     return known
 
 
@@ -167,18 +177,23 @@ def have_hashes(table, hashes):
     return hash_films(table).isin(hashes).to_numpy()
 
 
-def by_any_name(are_known, table, films):
-    """Mask `(n,)` of the films of a table that `are_known(table, films)` by their id, or by the id
-    that they have in a table in which films share a file name: `ids_of` makes folders part of it,
-    from that one on that the table happens to name."""
-    known = are_known(table, films)
-    places = [parts_of(Path(path)) for path in table.get("path", ())]
-    for n in range(2, max(map(len, places), default=0) + 1):
-        ids = ["_".join(place[-n:]) for place in places]
-        known = known | are_known(table.assign(id=ids), films)
+def by_any_name(are_theirs, table, films):
+    """Mask `(n,)` of the films of a table that `are_theirs(table, films)` by their id, or by one
+    that they may have in another table, see `other_ids`."""
+    rows = [(row, id_) for row, id_ in enumerate(table["id"])]
+    for column in {"path", "filename"} & set(table):
+        rows += [(row, id_) for row, path in enumerate(table[column]) for id_ in other_ids(path)]
+    named = pd.DataFrame(rows, columns=["row", "id"]).drop_duplicates()
+    same = table.iloc[named["row"]].assign(id=named["id"].to_numpy())
+    known = np.zeros(len(table), bool)
+    known[named["row"][are_theirs(same, films)]] = True
     return known
 
 
-def parts_of(film):
-    """The folders of a film and its name, without its ending, as `ids_of` joins them."""
-    return [*(part.strip(":\\/") for part in film.parent.parts), stem_of(film)]
+def other_ids(path):
+    """The ids that the film at a path may have in a table, see `ids_of`: its name, or where films
+    share that also folders, from the one on that the table happens to name, and the ending."""
+    parts = [part.strip(":") for part in tidy_path(path.replace("\\", "/")).split("/")]
+    parts = [part for part in parts if part]
+    names = ["_".join(parts[-n:]) for n in range(1, len(parts) + 1)]
+    return [clean_id(name) for name in names] + [name.replace(".", "_") for name in names]

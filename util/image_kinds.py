@@ -38,6 +38,16 @@ PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 TIFF_LONG = 4
 
 
+def without_endings(name):
+    """The name of a file without its endings of images: 1405 of 1405.dcm.png, as converters name
+    it."""
+    stem, dot, ending = name.rpartition(".")
+    while f"{dot}{ending.lower()}" in IMAGE_ENDINGS:
+        name = stem
+        stem, dot, ending = name.rpartition(".")
+    return name
+
+
 def image_kind(data):
     """The kind of an image file by its first bytes: "PNG", "JPEG", ...; "unknown" for others."""
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":

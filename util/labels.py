@@ -12,7 +12,7 @@ import pandas as pd
 
 from util.errors import UserError
 from util.identity import without_float
-from util.image_kinds import IMAGE_ENDINGS
+from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.sexes import read_sex
 from util.tables import NoLabels, clean_text, plain_header, read_table
 
@@ -108,12 +108,12 @@ def ids_of(column):
 
 
 def clean_id(value):
-    """An id as text: without the ending of a file name and without the ".0" of a float."""
+    """An id as text: without the endings of a file name and without the ".0" of a float."""
     if not isinstance(value, str):
         return ""
     name = Path(value.strip().replace("\\", "/")).name
-    stem, dot, ending = name.rpartition(".")
-    return stem if f"{dot}{ending.lower()}" in IMAGE_ENDINGS else without_float(name)
+    plain = without_endings(name)
+    return without_float(name) if plain == name else plain
 
 
 def tidy_path(path):

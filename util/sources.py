@@ -5,6 +5,7 @@ import re
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +69,15 @@ def unpack(path, folder):
     """Unpack a zip without the litter that macOS adds; a zip inside it is unpacked as well."""
     with zipfile.ZipFile(path) as archive:
         members = [m for m in archive.infolist() if not is_litter(m.filename)]
-        for member in progress_bar(members, desc=f"unpacking {path.name}", unit="file"):
+        for member in members:
             member.filename = member.filename.replace("\\", "/")  # of some tools on Windows
+        files = {(member.filename, member.CRC) for member in members}
+        if len(files) > len({name for name, _ in files}):
+            twice = Counter(name for name, _ in files).most_common(1)[0][0]
+            raise UserError(
+                f"two files in the zip have one name, {twice} ({path}). Unpack it, and name the folder."
+            )
+        for member in progress_bar(members, desc=f"unpacking {path.name}", unit="file"):
             archive.extract(member, folder)  # never outside of `folder`
     for inner in files_ending(folder, ".zip"):
         target = inner.with_suffix("")

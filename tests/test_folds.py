@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line
+from conftest import check_error_line, copy_data
 
 from predict import RESEARCH_ONLY
 from preprocessing import load_films
@@ -263,6 +263,20 @@ def test_folds_of_other_files_are_not_judged_together(split, folds, inside, tmp_
         check_error_line(process, "have the same ids and labels, but are other files")
     else:
         assert process.returncode == 0, process.stderr
+
+
+def test_no_fold_is_trained_on_other_films_than_those_before(folds, train, phantoms, tmp_path):
+    process, folder = train("changed", "--fold", "1")
+    assert process.returncode == 0, process.stderr
+    data = copy_data(phantoms, tmp_path / "Data")
+    film = next((data / "train").iterdir())
+    film.write_bytes(film.read_bytes() + b"0")
+    config = json.loads((folder / "fold_1" / "config.json").read_text())
+    config["options"]["data_dir"] = str(data)
+    (folder / "fold_1" / "config.json").write_text(json.dumps(config))
+    process, _ = train("changed", "--resume", "--data_dir", data)
+    check_error_line(process, "films or labels changed between the folds", "Restore them")
+    assert [path.name for path in folder.iterdir()] == ["fold_1"]
 
 
 def test_a_failed_start_leaves_no_folder(train, folds):

@@ -21,7 +21,7 @@ from util.backbones import sees_sex
 from util.errors import UserError
 from util.files import write_csv
 from util.intervals import evaluate_with_intervals, fit_half_widths, format_with_intervals
-from util.members import average_predictions, check_same_split, read_members, stored_predictions
+from util.members import average_predictions, read_members, stored_predictions
 from util.metrics import format_interval
 from util.readings import add_counts, with_readings
 from util.run_options import check_same_options, lasting_options
@@ -39,6 +39,7 @@ from util.runs import (
     predictions_name,
     with_time,
 )
+from util.splits import check_same_folds
 from util.tta import over_views, views_ending, views_to_evaluate
 
 
@@ -164,15 +165,15 @@ def judge_folds(run, members, views):
 
 def check_whole(out_of_fold, members):
     """UserError when the folds were not made from the same films: each film of training and
-    validation must be held out once, the test split be the same, and so must all files."""
-    check_same_split(members, "test")
-    data = [member.config["data"] for member in members]
-    films = data[0]["train"]["n"] + data[0]["val"]["n"]
-    files = {(d["train"]["bytes"] + d["val"]["bytes"], d["test"]["bytes"]) for d in data}
-    if len(out_of_fold) != films or out_of_fold["id"].duplicated().any() or len(files) > 1:
+    validation must be held out once."""
+    folder = members[0].run.folder.parent
+    check_same_folds([member.config for member in members], folder)
+    data = members[0].config["data"]
+    films = data["train"]["n"] + data["val"]["n"]
+    if len(out_of_fold) != films or out_of_fold["id"].duplicated().any():
         raise UserError(
-            "films or labels changed between the folds, which can't be judged together "
-            f"({members[0].run.folder.parent}). Train them anew under another --run_name."
+            f"together the folds don't hold out each of {films} films once ({folder}). Train them anew "
+            "under another --run_name."
         )
 
 

@@ -15,7 +15,7 @@ from util.film_files import count_reasons
 from util.identity import film_keys, fingerprint, label_columns, name_patients, patient_keys
 from util.labels import years_note
 from util.oddities import Oddities, format_counts
-from util.runs import FILM_LISTS, add_to_config, changed_facts
+from util.runs import FILM_LISTS, Run, add_to_config, changed_facts
 from util.stratify import divide
 
 
@@ -46,6 +46,11 @@ def record_films(films, args, run):
     """Record in the run which films it is trained on; UserError when a resumed run would go on with
     others."""
     note_data(run, {split: split_facts(part) for split, part in films.items()})
+    if args.folds:
+        started = (Run(path.parent).config for path in run.folder.parent.glob("fold_*/config.json"))
+        check_same_folds(
+            [config for config in started if config and "data" in config], run.folder.parent
+        )
     trained = films["train"].table
     if trained["boneage"].nunique() == 1:
         ages = f"all training films are labelled {trained['boneage'].iloc[0]:g} months"
@@ -144,6 +149,19 @@ def note_data(run, data):
             f"({run.folder}). Restore them, or start a new run."
         )
     add_to_config(run, {"data": data})
+
+
+def check_same_folds(configs, folder):
+    """UserError when the folds of these configs were not divided from the same films and files."""
+    known = set()
+    for data in (config["data"] for config in configs):
+        pooled = (data["train"][key] + data["val"][key] for key in ("n", "bytes"))
+        known.add((*pooled, data["test"]["fingerprint"], data["test"]["bytes"]))
+    if len(known) > 1:
+        raise UserError(
+            f"films or labels changed between the folds, which can't be judged together ({folder}). "
+            "Restore them, or train all anew under another --run_name."
+        )
 
 
 def one_sex_note(facts):

@@ -16,7 +16,7 @@ import numpy as np
 from util.data_folder import split_folder
 from util.errors import UserError
 from util.files import quote, write_atomically, write_json
-from util.film_files import list_films, stem_of
+from util.film_files import is_image, list_films
 from util.parallel import map_films
 from util.radiographs import RadiographError, read_image, stretch_contrast
 
@@ -157,8 +157,9 @@ def pair_names(films, source, target):
     """Return (film, enhanced copy) pairs, and apart those of films whose copies would have one
     name, as those of a.png and a.jpg: neither could be told from the other."""
     pairs = [
-        (film, target / film.relative_to(source).with_name(f"{stem_of(film)}.png"))
+        (film, target / film.relative_to(source).with_name(f"{name}.png"))
         for film in films
+        for name in [film.stem if is_image(film.name) else film.name]
     ]
     count = Counter(copy for _, copy in pairs)
     return tuple([pair for pair in pairs if (count[pair[1]] > 1) == many] for many in (False, True))

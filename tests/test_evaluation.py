@@ -210,6 +210,7 @@ def test_a_film_is_known_by_the_id_of_another_table(
     table = film.assign(id=now, filename=filename, path=path)
     assert learned_from(run, config, table).tolist() == [True]
     assert learned_from(run, config, table.assign(boneage=99.0)).tolist() == [False]
+    assert learned_from(run, config, table.assign(id="H7")).tolist() == [False]  # not of its name
 
 
 def test_two_runs_are_compared_on_films_that_are_held_out_of_both(

@@ -249,11 +249,13 @@ def test_what_a_reader_would_say_is_told_where_all_folds_know_it(folds, tmp_path
     assert "readings" not in judge_folds(Run(folder), read_members(runs), 1)["test"]
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_folds_of_other_files_are_not_judged_together(split, folds, inside, tmp_path):
+@pytest.mark.parametrize(
+    ("split", "fact"), [("train", "bytes"), ("test", "bytes"), ("train", "mean"), ("val", "male")]
+)
+def test_folds_of_other_films_are_not_judged_together(split, fact, folds, inside, tmp_path):
     folder = shutil.copytree(folds[2], tmp_path / "cv")
     config = json.loads((folder / "fold_2" / "config.json").read_text())
-    config["data"][split]["bytes"] += 1
+    config["data"][split][fact] += 1
     (folder / "fold_2" / "config.json").write_text(json.dumps(config))
     members = read_members([folder / f"fold_{fold}" for fold in (1, 2)])
     with pytest.raises(UserError, match="films or labels changed between the folds"):

@@ -188,8 +188,8 @@ def test_two_files_of_one_name_in_a_zip_are_told(tmp_path):
         file.write(tmp_path / "films" / "102.png", "102.png")  # the same once more
     check_films(run(tmp_path / "Data", "--source", archive), IDS)
     with zipfile.ZipFile(archive, "a") as file:
-        file.write(tmp_path / "films" / "102.png", "101.png")
-    with pytest.raises(UserError, match="two files in the zip have one name, 101.png"):
+        file.write(tmp_path / "films" / "102.png", "./101.png")
+    with pytest.raises(UserError, match="two files in films.zip have one name, 101.png"):
         run(tmp_path / "other" / "Data", "--source", archive)
 
 

@@ -432,22 +432,23 @@ def lost_steps(*steps):
 
 
 def test_a_step_that_half_precision_loses_ends_no_training(train_small, half_precision):
-    with lost_steps(0, 2, 3):
+    with lost_steps(0, 2, 3, 5):  # the last as well
         history = read_history(train_small("lost_steps"))
     assert len(history) == 4
     assert np.isfinite(history[["loss", "train_mae", "val_mae"]].to_numpy()).all()
 
 
-def test_steps_that_are_not_lost_in_a_row_end_no_training(train_small, half_precision):
-    with lost_steps(*range(0, 24, 2)):
-        history = read_history(train_small("half_lost", "--batch_size", "2"))
+@pytest.mark.parametrize("lost", [range(0, 24, 2), range(epoch_end.LOST_STEPS)])
+def test_few_lost_steps_in_a_row_end_no_training(lost, train_small, half_precision):
+    with lost_steps(*lost):
+        history = read_history(train_small(f"lost_{lost.step}", "--batch_size", "2"))
     assert np.isfinite(history["loss"]).all()
 
 
-def test_half_precision_that_loses_all_steps_diverges(
+def test_half_precision_that_loses_more_steps_in_a_row_diverges(
     half_precision, train, inside, tiny_mobilenet
 ):
-    with lost_steps(*range(100)), tiny_mobilenet():
+    with lost_steps(*range(1, epoch_end.LOST_STEPS + 2)), tiny_mobilenet():
         process, run = train("all_lost", "--batch_size", "2", by=inside)
     check_error_line(process, "training diverged: the loss is nan", "leave --mixed_precision out")
     assert not run.exists()

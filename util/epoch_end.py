@@ -39,6 +39,7 @@ class EndOfEpoch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         seed_dropout(self.stage.model, self.args.seed, epoch)
         self.started, self.lost_steps = time.perf_counter(), 0
+        self.means = {"loss": math.nan, "mae": math.nan}  # of the epoch so far
         self.bar = progress_bar(
             total=self.params["steps"] * self.films_a_step,
             desc=f"{self.phase.name} {epoch + 1}/{self.phase.end}",
@@ -49,11 +50,14 @@ class EndOfEpoch(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.lost_steps:
-            self.model.reset_metrics()  # `fit` would report the mean since the epoch's start
+            self.model.reset_metrics()  # else means are no numbers until the epoch's end
 
     def on_train_batch_end(self, batch, logs=None):
-        self.lost_steps = 0 if math.isfinite(logs["loss"]) else self.lost_steps + 1
-        self.check_lost_steps(logs["loss"])
+        if math.isfinite(logs["loss"]):
+            self.lost_steps, self.means = 0, logs
+        else:
+            self.lost_steps += 1
+            self.check_lost_steps(logs["loss"])
         self.bar.set_postfix_str(f"train MAE {logs['mae']:.1f} months", refresh=False)
         self.bar.update(self.films_a_step)
 
@@ -76,8 +80,8 @@ class EndOfEpoch(keras.callbacks.Callback):
         row = {
             "epoch": epoch + 1,
             "phase": self.phase.name,
-            "loss": logs["loss"],
-            "train_mae": logs["mae"],
+            "loss": self.means["loss"],
+            "train_mae": self.means["mae"],
             "val_mae": val_mae,
             "kept": kept,
             "lr": float(self.model.optimizer.learning_rate.numpy()),

@@ -33,7 +33,7 @@ from util.metrics import compare_predictions, format_comparison, judge_readings,
 from util.oddities import NO_HAND, film_notes, summarise
 from util.plots import plot_errors, show_plots
 from util.readings import with_readings
-from util.runs import METRICS, next_prediction
+from util.runs import METRICS, changed_facts, next_prediction
 from util.selection import choose_greedily
 from util.splits import load_trained_split, split_facts
 from util.tta import count_views, over_views
@@ -76,9 +76,8 @@ def evaluate(ensemble, compared, args):
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
     place = f"{name}_{args.calibration}" if args.calibration else name
-    for each in () if args.out else compared:  # before any of them is evaluated
-        option = "--out" if len(compared) == 1 else A_COPY
-        check_place(default_folder(each.folders, place), option)
+    for each in compared if len(compared) > 1 else ():  # before any of them is evaluated
+        check_place(default_folder(each.folders, place), A_COPY)
     out = choose_folder(args.out, default_folder(ensemble.folders, place))
     ensemble.load(args.runtime, args.precision)
     predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
@@ -199,7 +198,7 @@ def check_films_of_run(films, member, data_dir, split, of_fold):
             f"these {len(films)} films are not the {split} films of the run, which had {known['n']} "
             f"({data_dir}). To evaluate on them as they are, name them: {name}."
         )
-    if now["bytes"] != known["bytes"]:
+    if changed_facts({"bytes": now["bytes"]}, known):
         print(f"note: the {split} films are other files than those that the run had ({data_dir})")
 
 

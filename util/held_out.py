@@ -178,11 +178,13 @@ def have_hashes(table, hashes):
 
 
 def by_any_name(are_theirs, table, films):
-    """Mask `(n,)` of the films of a table that `are_theirs(table, films)` by their id, or by one
-    that they may have in another table, see `other_ids`."""
-    rows = [(row, id_) for row, id_ in enumerate(table["id"])]
+    """Mask `(n,)` of the films of a table that `are_theirs(table, films)` by their id, or, where
+    that is one of the ids of their path, by another of these, see `ids_of_path`."""
+    rows = list(enumerate(table["id"]))
     for column in {"path", "filename"} & set(table):
-        rows += [(row, id_) for row, path in enumerate(table[column]) for id_ in other_ids(path)]
+        for row, (id_, path) in enumerate(zip(table["id"], table[column], strict=True)):
+            ids = ids_of_path(path)
+            rows += [(row, other) for other in ids if id_ in ids]
     named = pd.DataFrame(rows, columns=["row", "id"]).drop_duplicates()
     same = table.iloc[named["row"]].assign(id=named["id"].to_numpy())
     known = np.zeros(len(table), bool)
@@ -190,7 +192,7 @@ def by_any_name(are_theirs, table, films):
     return known
 
 
-def other_ids(path):
+def ids_of_path(path):
     """The ids that the film at a path may have in a table, see `ids_of`: its name, or where films
     share that also folders, from the one on that the table happens to name, and the ending."""
     parts = [part.strip(":") for part in tidy_path(path.replace("\\", "/")).split("/")]

@@ -83,7 +83,7 @@ class LossOfSteps(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         self.model.reset_metrics()  # `fit` would report the mean since the start
-        # not by number: a step that float16 loses to its small range does not raise the rate
+        # not by number: a step whose gradients overflow in float16 does not raise the rate
         self.rates.append(float(self.model.optimizer.learning_rate))
 
     def on_train_batch_end(self, batch, logs=None):

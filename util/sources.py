@@ -1,6 +1,7 @@
 """Labelled films from downloads of any shape: folders and zips, the tables that belong to them, and
 the splits that their names tell."""
 
+import posixpath
 import re
 import tempfile
 import zipfile
@@ -71,11 +72,12 @@ def unpack(path, folder):
         members = [m for m in archive.infolist() if not is_litter(m.filename)]
         for member in members:
             member.filename = member.filename.replace("\\", "/")  # of some tools on Windows
-        files = {(member.filename, member.CRC) for member in members}
+        files = {(posixpath.normpath(member.filename), member.CRC) for member in members}
         if len(files) > len({name for name, _ in files}):
             twice = Counter(name for name, _ in files).most_common(1)[0][0]
             raise UserError(
-                f"two files in the zip have one name, {twice} ({path}). Unpack it, and name the folder."
+                f"two files in {path.name} have one name, {twice}. Unpack it, and name the folder "
+                "(--source)."
             )
         for member in progress_bar(members, desc=f"unpacking {path.name}", unit="file"):
             archive.extract(member, folder)  # never outside of `folder`

@@ -155,8 +155,10 @@ def check_same_folds(configs, folder):
     """UserError when the folds of these configs were not divided from the same films and files."""
     known = set()
     for data in (config["data"] for config in configs):
-        pooled = (data["train"][key] + data["val"][key] for key in ("n", "bytes"))
-        known.add((*pooled, data["test"]["fingerprint"], data["test"]["bytes"]))
+        parts = data["train"], data["val"]
+        pooled = (sum(part[key] for part in parts) for key in ("n", "male", "bytes"))
+        months = round(sum(part["n"] * part["mean"] for part in parts), 3)
+        known.add((*pooled, months, data["test"]["fingerprint"], data["test"]["bytes"]))
     if len(known) > 1:
         raise UserError(
             f"films or labels changed between the folds, which can't be judged together ({folder}). "

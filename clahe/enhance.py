@@ -162,7 +162,8 @@ def pair_names(films, source, target):
         for name in [film.stem if is_image(film.name) else film.name]
     ]
     count = Counter(copy for _, copy in pairs)
-    return tuple([pair for pair in pairs if (count[pair[1]] > 1) == many] for many in (False, True))
+    unclear = [pair for pair in pairs if count[pair[1]] > 1]
+    return [pair for pair in pairs if count[pair[1]] == 1], unclear
 
 
 def is_up_to_date(film, copy):

@@ -184,7 +184,8 @@ def by_any_name(are_theirs, table, films):
     for column in {"path", "filename"} & set(table):
         for row, (id_, path) in enumerate(zip(table["id"], table[column], strict=True)):
             ids = ids_of_path(path)
-            rows += [(row, other) for other in ids if id_ in ids]
+            if id_ in ids:
+                rows += [(row, other) for other in ids]
     named = pd.DataFrame(rows, columns=["row", "id"]).drop_duplicates()
     same = table.iloc[named["row"]].assign(id=named["id"].to_numpy())
     known = np.zeros(len(table), bool)

@@ -33,8 +33,7 @@ def assign_splits(films, shares, seed, test_ids=()):
     and age. `shares` (train, val, test) are of all patients. All films of a patient are in one
     split; those of `test_ids` always go to test. UserError when none is left to train on."""
     patients, given = patients_of_films(films), set(films["given_split"]) - {""}
-    fixed = fixed_splits(films, patients, test_ids)
-    split_of = dict(fixed)
+    split_of = fixed_splits(films, patients, test_ids)
     undecided = films[~patients.isin(split_of) & ~patients.duplicated()]  # a film for each patient
     waiting = list(patients[spread_out(undecided, seed)])
     shares = dict(zip(SPLITS, shares, strict=True))
@@ -46,7 +45,7 @@ def assign_splits(films, shares, seed, test_ids=()):
         split_of |= dict.fromkeys(drawn, name)
         waiting = waiting[len(drawn) :]
     if ("train" in given or shares["train"]) and not waiting:
-        if total > len(fixed):
+        if len(undecided):
             raise UserError(
                 f"none of {len(films)} films is left for training: {total} patients are too few for "
                 "these shares. Give training a larger one (--split)."

@@ -312,11 +312,15 @@ def fold_folder(folder, fold):
     return Path(folder) / f"fold_{fold}"
 
 
+def configs_of_folds(folder):
+    """What config.json says of each fold that was started in a folder."""
+    return (Run(path.parent).config for path in Path(folder).glob(f"fold_*/{CONFIG}"))
+
+
 def find_folds(folder):
     """The run folders of all folds in a folder, [] when it holds none. UserError when one of them
     isn't finished."""
-    started = (Run(path.parent).config for path in Path(folder).glob("fold_*/config.json"))
-    config = next(started, None)
+    config = next(configs_of_folds(folder), None)
     folds = config["options"].get("folds") or 0 if config else 0
     runs = [fold_folder(folder, fold) for fold in range(1, folds + 1)]
     missing = [run.name for run in runs if not (run / METRICS).exists()]

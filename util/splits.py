@@ -15,7 +15,7 @@ from util.film_files import count_reasons
 from util.identity import film_keys, fingerprint, label_columns, name_patients, patient_keys
 from util.labels import years_note
 from util.oddities import Oddities, format_counts
-from util.runs import FILM_LISTS, Run, add_to_config, changed_facts
+from util.runs import FILM_LISTS, add_to_config, changed_facts, configs_of_folds
 from util.stratify import divide
 
 
@@ -47,10 +47,9 @@ def record_films(films, args, run):
     others."""
     note_data(run, {split: split_facts(part) for split, part in films.items()})
     if args.folds:
-        started = (Run(path.parent).config for path in run.folder.parent.glob("fold_*/config.json"))
-        check_same_folds(
-            [config for config in started if config and "data" in config], run.folder.parent
-        )
+        folder = run.folder.parent
+        started = [config for config in configs_of_folds(folder) if config and "data" in config]
+        check_same_folds(started, folder)
     trained = films["train"].table
     if trained["boneage"].nunique() == 1:
         ages = f"all training films are labelled {trained['boneage'].iloc[0]:g} months"

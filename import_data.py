@@ -18,7 +18,7 @@ from pathlib import Path
 from util.errors import UserError, run_command
 from util.files import quote, write_csv
 from util.options import add_male_value, add_seed
-from util.parser import count, new_parser, number
+from util.parser import new_parser, real_number, whole_number
 
 SHARES = (0.8, 0.1, 0.1)  # of films for training, validation and test
 
@@ -34,7 +34,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--split",
         nargs=3,
-        type=number(0, 1),
+        type=real_number(0, 1),
         metavar=("TRAIN", "VAL", "TEST"),
         help="shares of the films (of patients, if the table has them; default: "
         f"{' '.join(map(str, SHARES))})",
@@ -43,7 +43,9 @@ def parse_args(argv=None):
         "--test_ids", metavar="FILE", help="CSV with ids of films that must be in the test split"
     )
     parser.add_argument(
-        "--max_side", type=count(16), help="shrink films whose longer side exceeds this, in pixels"
+        "--max_side",
+        type=whole_number(16),
+        help="shrink films whose longer side exceeds this, in pixels",
     )
     parser.add_argument("--data_dir", default="Data", help="where to build the data folder")
     add_seed(parser)

@@ -8,16 +8,16 @@ real films.
 from util.errors import UserError, run_command
 from util.files import quote
 from util.options import add_seed
-from util.parser import count, new_parser
+from util.parser import new_parser, whole_number
 
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("--data_dir", default="Data", help="where to build the data folder")
-    parser.add_argument("--train", type=count(0, 99_999), default=600, help="training films")
-    parser.add_argument("--val", type=count(0, 99_999), default=100, help="validation films")
-    parser.add_argument("--test", type=count(0, 99_999), default=100, help="test films")
-    parser.add_argument("--height", type=count(64), default=256, help="of a film, in pixels")
+    parser.add_argument("--train", type=whole_number(0, 99_999), default=600, help="training films")
+    parser.add_argument("--val", type=whole_number(0, 99_999), default=100, help="validation films")
+    parser.add_argument("--test", type=whole_number(0, 99_999), default=100, help="test films")
+    parser.add_argument("--height", type=whole_number(64), default=256, help="of a film, in pixels")
     add_seed(parser)
     return parser.parse_args(argv)
 

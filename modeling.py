@@ -105,7 +105,7 @@ def scale_input(image, scaling):
     return colours
 
 
-def build_backbone(name, img_size, weights="imagenet"):
+def build_backbone(name, img_size, weights):
     """Build a network of keras.applications without its top, for `(S, S, 3)`, named `name`.
 
     `weights`: "imagenet", "none", or a file with include_top=False weights of this network.

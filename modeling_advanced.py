@@ -23,7 +23,7 @@ def build_model(
     backbone,
     img_size,
     *,
-    weights="imagenet",
+    weights,
     label_mean,
     label_sd,
     activation="relu",

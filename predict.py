@@ -26,7 +26,7 @@ from util.options import (
     add_runtime,
     add_views,
 )
-from util.parser import new_parser, number
+from util.parser import new_parser, real_number
 from util.runs import SHIPPED, holds_run
 
 RESEARCH_ONLY = "Research use only: not a medical device."
@@ -54,7 +54,7 @@ def parse_args(argv=None):
     )
     parser.add_argument(
         "--age_months",
-        type=number(MONTHS[0], LAST_AGE[1]),
+        type=real_number(MONTHS[0], LAST_AGE[1]),
         metavar="MONTHS",
         help=f"age of the child when the films were taken, {KNOWN_AGES}: also say how far the bone age "
         "is from it, in SDs of healthy children (default: that in the header of each DICOM film)",
@@ -69,8 +69,8 @@ def parse_args(argv=None):
         "--out",
         metavar="FILE",
         help="also write a CSV: filename, path, sex (1 = male), age_months, months, low, high (the "
-        "interval), reading (what a single reader would say), sd_score, problem, note (what is odd "
-        "about the film)",
+        "interval), reading (what a single reader would say), sd_score, sd_low, sd_high (at low and "
+        "high), problem, note (what is odd about the film)",
     )
     parser.add_argument(
         "--explain",

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from util.augmentation import augment_batch
+from util.augmentation import add_noise_and_mixup
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
 from util.film_files import count_reasons, list_films, match_films, split_usable
@@ -82,8 +82,8 @@ def load_films(
     table, folder = split_paths(data_dir, split, clahe)
     usable, left_out = read_labelled_folder(table, folder, male_value)
     cache = cache_path(data_dir, cache_dir)
-    label = split if progress else None
-    films = read_films(usable, left_out, img_size, fit, cache, label)
+    desc = split if progress else None
+    films = read_films(usable, left_out, img_size, fit, cache, desc)
     if clahe:
         reading = {"male_value": male_value, "cache_dir": cache_dir, "progress": progress}
         films = keep_copies(films, load_films(data_dir, split, img_size, fit, **reading), folder)
@@ -126,13 +126,13 @@ def read_labelled_folder(table, folder, male_value=None, headers=False):
     return usable, left_out
 
 
-def read_films(usable, left_out, img_size, fit, cache_dir=None, label="films"):
+def read_films(usable, left_out, img_size, fit, cache_dir=None, desc="films"):
     """Read the pixels of a table with column `path`; unreadable films move to `left_out`.
 
     With a `cache_dir` films are decoded once and memory-mapped, without one they are held in
     memory (n x size x size bytes).
     """
-    pixels, failures = read_pixels(usable["path"].tolist(), img_size, fit, cache_dir, label)
+    pixels, failures = read_pixels(usable["path"].tolist(), img_size, fit, cache_dir, desc)
     good = np.array([i not in failures for i in range(len(usable))], bool)
     if not good.any():
         path, reason = usable["path"].iloc[0], failures[0]
@@ -171,7 +171,7 @@ def make_batch(films, batch_size, seed, epoch, step, ranges=None):
         return Batch(ids, films.pixels[rows][..., None], sex, boneage)
     rng = random_stream(seed, AUGMENT, epoch, step)
     image = films.pixels.augmented(rows, rng, ranges)
-    image, sex, boneage = augment_batch(image, sex, boneage, rng, ranges)
+    image, sex, boneage = add_noise_and_mixup(image, sex, boneage, rng, ranges)
     return Batch(ids, image[..., None], sex, boneage)
 
 
@@ -181,11 +181,11 @@ def epoch_order(n, seed, epoch):
     return random_stream(seed, ORDER, epoch, 0).permutation(n)
 
 
-def random_stream(seed, purpose, epoch, step):
-    """An independent random generator for each (seed, purpose, epoch, step), see Philox in
-    Salmon et al. 2011, 'Parallel random numbers: as easy as 1, 2, 3'."""
+def random_stream(seed, purpose, outer, inner):
+    """An independent random generator for each (seed, purpose, outer, inner), the last two such as
+    epoch and step: Philox, of Salmon et al. 2011, 'Parallel random numbers: as easy as 1, 2, 3'."""
     key = np.array([seed, purpose], np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, step, epoch]))
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, inner, outer]))
 
 
 def training_dataset(films, batch_size, seed, start_epoch, end_epoch, ranges=None):

@@ -27,7 +27,7 @@ from train_advanced import parse_args as parse_training_args
 from util.errors import UserError, run_command
 from util.option_rules import typed_options
 from util.options import add_backbones
-from util.parser import count, new_parser
+from util.parser import new_parser, whole_number
 from util.runs import CONFIG
 
 CHOSEN = "chosen by the sweep: use --backbones and --sweep"
@@ -83,7 +83,7 @@ def add_machines(parser):
     )
     group.add_argument(
         "--gpus_per_run",
-        type=count(0),
+        type=whole_number(0),
         help="GPUs of each run under --ray (default: 1 if there are any)",
     )
 

@@ -13,7 +13,7 @@ import pandas as pd
 from util.calibration import correct_months, fit_calibration
 from util.errors import run_command
 from util.metrics import label_predictions
-from util.parser import count, new_parser
+from util.parser import new_parser, whole_number
 
 RULES = {
     "always": lambda gain: True,
@@ -24,7 +24,9 @@ RULES = {
 
 def main(argv=None):
     parser = new_parser(__doc__)
-    parser.add_argument("--repeats", type=count(1), default=100, help="simulations of each row")
+    parser.add_argument(
+        "--repeats", type=whole_number(1), default=100, help="simulations of each row"
+    )
     args = parser.parse_args(argv)
     print(f"{'films of a sex':>14s}{'bias':>6s}" + "".join(f"{rule:>29s}" for rule in RULES))
     for n in (20, 50, 150, 300, 600):

@@ -18,7 +18,7 @@ from benchmarks.films import add_film_options, films_to_time, read_aged
 from preprocessing import training_dataset
 from util.augmentation import STRENGTHS
 from util.errors import UserError, run_command
-from util.parser import count, new_parser
+from util.parser import new_parser, whole_number
 from util.quiet import import_tensorflow
 
 STATUS = Path("/proc/self/status")
@@ -28,7 +28,9 @@ BATCH = 32
 def main(argv=None):
     parser = new_parser(__doc__)
     add_film_options(parser, img_size=500)
-    parser.add_argument("--n", type=count(1), default=12_000, help="how many films they stand for")
+    parser.add_argument(
+        "--n", type=whole_number(1), default=12_000, help="how many films they stand for"
+    )
     args = parser.parse_args(argv)
     if not STATUS.exists():
         raise UserError(f"memory can't be measured here ({STATUS}). Use Linux.")

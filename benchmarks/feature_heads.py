@@ -8,7 +8,7 @@ train_advanced.py on phantoms, evaluation included.
 
 import shutil
 import tempfile
-from itertools import count as numbers
+from itertools import count
 from pathlib import Path
 
 from benchmarks.films import add_turns
@@ -16,7 +16,7 @@ from inference_speed.turns import format_turns, take_turns
 from util.backbones import BACKBONES
 from util.data_folder import cache_path
 from util.errors import run_command
-from util.parser import count, new_parser
+from util.parser import new_parser, whole_number
 from util.phantoms import write_phantoms
 
 SHARES = {"val": 0.1, "test": 0.1}  # of the number of training films
@@ -25,10 +25,14 @@ SHARES = {"val": 0.1, "test": 0.1}  # of the number of training films
 def main(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="mobilenet")
-    parser.add_argument("--img_size", type=count(32), default=128, help="side of a canvas")
-    parser.add_argument("--films", type=count(32), default=400, help="how many training phantoms")
-    parser.add_argument("--epochs_frozen", type=count(1), default=20, help="epochs of a run")
-    parser.add_argument("--views", type=count(1, 3), default=3, help="views in a run on features")
+    parser.add_argument("--img_size", type=whole_number(32), default=128, help="side of a canvas")
+    parser.add_argument(
+        "--films", type=whole_number(32), default=400, help="how many training phantoms"
+    )
+    parser.add_argument("--epochs_frozen", type=whole_number(1), default=20, help="epochs of a run")
+    parser.add_argument(
+        "--views", type=whole_number(1, 3), default=3, help="views in a run on features"
+    )
     add_turns(parser)
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +49,7 @@ def whole_run(data, views, args):
     """A call that trains and evaluates a new run, with no features kept from another."""
     from train_advanced import main as train
 
-    names = numbers()
+    names = count()
 
     def run():
         shutil.rmtree(cache_path(data) / "features", ignore_errors=True)

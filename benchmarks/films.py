@@ -7,7 +7,7 @@ import pandas as pd
 from preprocessing import read_films
 from util.errors import UserError
 from util.film_files import list_films
-from util.parser import count
+from util.parser import whole_number
 from util.phantoms import write_phantoms
 
 HEIGHT = 500  # pixels of the phantoms
@@ -16,14 +16,16 @@ KERAS_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 def add_film_options(parser, img_size=None):
     parser.add_argument("--images", metavar="DIR", help="folder of films (default: phantoms)")
-    parser.add_argument("--films", type=count(32), default=300, help="how many phantoms")
+    parser.add_argument("--films", type=whole_number(32), default=300, help="how many phantoms")
     if img_size:
-        parser.add_argument("--img_size", type=count(32), default=img_size, help="side of a canvas")
+        parser.add_argument(
+            "--img_size", type=whole_number(32), default=img_size, help="side of a canvas"
+        )
 
 
 def add_turns(parser):
     parser.add_argument(
-        "--turns", type=count(1), default=5, help="timed turns, after one that warms up"
+        "--turns", type=whole_number(1), default=5, help="timed turns, after one that warms up"
     )
 
 

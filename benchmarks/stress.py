@@ -22,7 +22,7 @@ from util.errors import UserError, run_command
 from util.metrics import compare_predictions, format_interval, label_predictions, mean_interval
 from util.options import add_evaluation_batch, add_male_value, add_seed, add_views
 from util.parallel import map_films
-from util.parser import count, new_parser
+from util.parser import new_parser, whole_number
 from util.radiographs import RadiographError, border_level, read_or_error, read_radiograph
 
 
@@ -106,7 +106,7 @@ def parse_args(argv=None):
         "--csv", required=True, metavar="FILE", help="id, sex, boneage of the films"
     )
     parser.add_argument("--images", required=True, metavar="DIR", help="folder of the films")
-    parser.add_argument("--films", type=count(2), help="how many, by chance (default: all)")
+    parser.add_argument("--films", type=whole_number(2), help="how many, by chance (default: all)")
     add_seed(parser)
     add_male_value(parser)
     add_views(parser)

@@ -19,7 +19,7 @@ from inference_speed.turns import format_turns, take_turns
 from util import AS_STARTED
 from util.backbones import BACKBONES
 from util.errors import UserError, run_command
-from util.parser import count, new_parser
+from util.parser import new_parser, whole_number
 from util.quiet import import_tensorflow
 
 
@@ -28,9 +28,11 @@ def main(argv=None):
     add_film_options(parser, img_size=256)
     add_turns(parser)
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="mobilenet")
-    parser.add_argument("--batch_size", type=count(1), default=16, help="films in a training step")
     parser.add_argument(
-        "--steps", type=count(1), default=15, help="steps in a turn, an epoch at most"
+        "--batch_size", type=whole_number(1), default=16, help="films in a training step"
+    )
+    parser.add_argument(
+        "--steps", type=whole_number(1), default=15, help="steps in a turn, an epoch at most"
     )
     args = parser.parse_args(argv)
     import_tensorflow()

@@ -5,7 +5,7 @@ import sys
 from clahe.enhance import CLIP_LIMIT, FINEST_GRID, TILE_GRID, enhance_folder
 from util.data_folder import split_folder
 from util.options import add_workers
-from util.parser import count, new_parser, number
+from util.parser import new_parser, real_number, whole_number
 
 
 def run_clahe(split, description, argv=None):
@@ -16,13 +16,13 @@ def run_clahe(split, description, argv=None):
     )
     parser.add_argument(
         "--clip_limit",
-        type=number(0, open_low=True),
+        type=real_number(0, open_low=True),
         default=CLIP_LIMIT,
         help="how far the histogram of a tile may rise above an even one",
     )
     parser.add_argument(
         "--tile_grid",
-        type=count(1, FINEST_GRID),
+        type=whole_number(1, FINEST_GRID),
         default=TILE_GRID,
         help="tiles along each side",
     )

@@ -7,7 +7,7 @@ import numpy as np
 from util.errors import UserError
 from util.files import check_new_file, write_atomically
 from util.options import add_seed
-from util.parser import count
+from util.parser import whole_number
 
 
 def add_files(parser):
@@ -19,7 +19,9 @@ def add_files(parser):
 
 def add_steps(parser):
     """How long a training of one of the small networks is."""
-    parser.add_argument("--steps", type=count(20), default=3000, help="training steps a network")
+    parser.add_argument(
+        "--steps", type=whole_number(20), default=3000, help="training steps a network"
+    )
 
 
 def check_weights_file(path):

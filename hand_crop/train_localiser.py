@@ -28,7 +28,7 @@ from util.tables import read_table
 
 FILM_SIDE = 160  # pixels of a film that is changed at random before it is shrunk for the network
 BATCH = 32
-HANDS = 0  # purpose of the random streams of the changes
+HANDS = 0  # purpose of the random streams of the changes, in trainings that draw nothing else
 FOLDS = 4
 CHANGES = Augmentation(rotation=25, zoom=0.25, aspect=0.2, shift=0.12, gamma=0.6, contrast=0.2)
 FRAMED = 0.3  # share of films that get a frame
@@ -75,7 +75,7 @@ def read_boxes(table, folder):
             f"{len(found)} films of the table ({table}) are in the folder ({folder}), {FOLDS} or more "
             "are needed. Check both."
         )
-    pixels, failures = read_pixels(found["path"].tolist(), FILM_SIDE, "stretch", label="films")
+    pixels, failures = read_pixels(found["path"].tolist(), FILM_SIDE, "stretch")
     good = [i for i in range(len(found)) if i not in failures]
     by_id = dict(list(boxes.groupby("id")))
     joints = [by_id[id_][CORNERS].to_numpy() for id_ in found["id"].iloc[good]]

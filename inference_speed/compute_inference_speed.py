@@ -24,7 +24,7 @@ from util.files import quote, write_csv
 from util.option_rules import BENCHMARK_RULES, parse_effective
 from util.options import SIDES, add_backbones
 from util.parallel import cores, progress_bar
-from util.parser import count, new_parser
+from util.parser import new_parser, whole_number
 from util.processes import ProcessFailed, run_alone
 from util.weights import NAMED_WEIGHTS, check_weights, weights_option
 
@@ -63,22 +63,25 @@ def parse_args(argv=None):
     parser.add_argument(
         "--batch_sizes",
         nargs="+",
-        type=count(1),
+        type=whole_number(1),
         metavar="N",
         default=[1, 4, 8, 16, 32],
         help="films in a call",
     )
     parser.add_argument(
-        "--num_runs", type=count(1), default=10, help="timed calls of each route, after a warm-up"
+        "--num_runs",
+        type=whole_number(1),
+        default=10,
+        help="timed calls of each route, after a warm-up",
     )
     parser.add_argument(
         "--img_size",
-        type=count(*SIDES),
+        type=whole_number(*SIDES),
         help=f"side of the canvas, pixels (default: {DEFAULT_SIZE})",
     )
     for name in ("--img_height", "--img_width"):
         parser.add_argument(
-            name, type=count(*SIDES), help="the same as --img_size: give both, and equal"
+            name, type=whole_number(*SIDES), help="the same as --img_size: give both, and equal"
         )
     parser.add_argument(
         "--weights",

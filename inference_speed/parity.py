@@ -42,10 +42,10 @@ def run_films(options, splits, n=N_FILMS):
         return Sample(
             films.pixels[np.arange(len(films))], sex, f"{len(films)} films of {places[0].name}"
         )
-    return phantom_films(options["img_size"], splits[0], options["fit"], n)
+    return phantom_films(options["img_size"], splits[0], options["fit"], n=n)
 
 
-def phantom_films(img_size, split, fit="hand", n=N_FILMS):
+def phantom_films(img_size, split, fit="hand", *, n):
     """`n` phantoms, always the same."""
     from util.phantoms import phantom
     from util.radiographs import cut_to_hands, to_canvas

@@ -2,13 +2,9 @@
 
     python -m inference_speed.ship_model RUN --out models/NAME
 
-Kernels are stored in half precision, which Keras reads like any other model; where the months of
-the films of df_val.csv would not stay the same, in single precision. The run's calibration,
-counts of labels and errors go along, without films, ids, single labels or anything of the machine,
-and a model card, README.md, tells them. With --film_hashes it holds a hash of id, sex and label of
-each film, by which evaluate.py knows films that the model has learned from. Who knows an id can
-work out the label from its hash: use it where films are public. Keras reads the model from version
-3.8 on.
+Kernels are stored in half precision, which Keras reads like any other model, from version 3.8 on;
+where the months of the films of df_val.csv would not stay the same, in single precision. What goes
+along, and what does not, is in docs/RUNS.md, "Before you share a run".
 """
 
 import io
@@ -67,32 +63,14 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from util.model_card import model_card
-    from util.prediction import load_predictor
 
     run, out = read_run(args.run), Path(args.out)
-    if not run.metrics:
-        raise UserError(
-            f"the training is not finished: no {METRICS} ({args.run}). Continue it with --resume."
-        )
-    lists = [run.folder / name for name in FILM_LISTS.values()]
-    if args.film_hashes and not all(path.exists() for path in lists):
-        raise UserError(f"the run has no lists of its films ({args.run}). Leave out --film_hashes.")
-    if out.exists():
-        raise UserError(f"the folder is there already ({out}). Choose another --out.")
-    check_place(out)
-    predict = load_predictor(run, "keras")
+    check_shippable(run, args)
     sample = run_films(run.options, ["val"], n=600)  # where they can be read
-    expected = predict_sample(predict, sample)
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=".ship-") as work:
         shipped = Run(Path(work) / out.name)
-        for precision, small in (("half", SMALL), ("single", math.inf)):
-            largest = copy_model(run, shipped, small, sample, expected)
-            if largest <= LARGEST_DIFFERENCE:  # NaN is none
-                break
-            print(f"in {precision} precision {sample.title} are up to {largest:.3f} months off")
-        else:
-            raise UserError(f"the copied model predicts otherwise ({args.run}). Train it again.")
+        largest = copy_model(run, shipped, sample)
         shipped.write_json(CONFIG, portable(run.config))
         for name in (CALIBRATION, READINGS, METRICS):
             if content := run.read_json(name):
@@ -106,13 +84,34 @@ def main(argv=None):
     print(f"next: complete the model card ({out / CARD})")
 
 
-def copy_model(run, shipped, small, sample, expected):
-    """Copy the model of a run by `shrink_model`; returns by how many months at most it is off what
-    is `expected` of a sample."""
+def check_shippable(run, args):
+    """UserError where the run is not finished, lacks what is asked for, or --out is no place."""
+    if not run.metrics:
+        raise UserError(
+            f"the training is not finished: no {METRICS} ({args.run}). Continue it with --resume."
+        )
+    lists = [run.folder / name for name in FILM_LISTS.values()]
+    if args.film_hashes and not all(path.exists() for path in lists):
+        raise UserError(f"the run has no lists of its films ({args.run}). Leave out --film_hashes.")
+    if Path(args.out).exists():
+        raise UserError(f"the folder is there already ({args.out}). Choose another --out.")
+    check_place(Path(args.out))
+
+
+def copy_model(run, shipped, sample):
+    """Copy the model of a run, in half precision if its months of a sample agree, else in single;
+    returns by how many months they differ at most. UserError where they never agree."""
     from util.prediction import load_predictor
 
-    shrink_model(run.model_path, shipped.path(MODEL), small)
-    return differences(predict_sample(load_predictor(shipped, "keras"), sample), expected)["max"]
+    expected = predict_sample(load_predictor(run, "keras"), sample)
+    for precision, small in (("half", SMALL), ("single", math.inf)):
+        shrink_model(run.model_path, shipped.path(MODEL), small)
+        months = predict_sample(load_predictor(shipped, "keras"), sample)
+        largest = differences(months, expected)["max"]
+        if largest <= LARGEST_DIFFERENCE:  # NaN is none
+            return largest
+        print(f"in {precision} precision {sample.title} are up to {largest:.3f} months off")
+    raise UserError(f"the copied model predicts otherwise ({run.folder}). Train it again.")
 
 
 def portable(config):

@@ -15,7 +15,7 @@ from util.dicom import is_dicom_file
 from util.errors import UserError, run_command
 from util.option_rules import RUNTIME_RULES, parse_effective
 from util.options import add_evaluation_batch, add_runtime
-from util.parser import count, new_parser
+from util.parser import new_parser, whole_number
 from util.quiet import import_tensorflow
 from util.tta import VIEWS, describe_views
 
@@ -25,11 +25,11 @@ def parse_args(argv=None):
     parser.add_argument("folder", metavar="FOLDER", help="folder of films")
     parser.add_argument("--model", required=True, metavar="RUN", help="folder of a trained run")
     parser.add_argument(
-        "--num_runs", type=count(1), default=5, help="timed turns, after one that warms up"
+        "--num_runs", type=whole_number(1), default=5, help="timed turns, after one that warms up"
     )
     parser.add_argument(
         "--tta_steps",
-        type=count(1, len(VIEWS)),
+        type=whole_number(1, len(VIEWS)),
         help="views of a film, 1 the film alone (default: as the run was trained)",
     )
     add_runtime(parser, auto=True)

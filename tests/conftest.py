@@ -85,6 +85,15 @@ def epochs_trained(run):
     return (run / "log.txt").read_text().count(" films/s")
 
 
+@pytest.fixture(scope="session")
+def hands():
+    """Drawn hands of boys of 100 to 190 months, fingers up."""
+    from util.phantoms import draw_phantom
+
+    rng = np.random.default_rng(3)
+    return [draw_phantom(months, 1, rng, 200) for months in range(100, 200, 10)]
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """A folder for runs, one for each file of tests."""

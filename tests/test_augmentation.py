@@ -10,8 +10,8 @@ from util.augmentation import (
     STRENGTHS,
     Augmentation,
     add_gaussian_noise_to_labels,
+    add_noise_and_mixup,
     augment,
-    augment_batch,
     augment_films,
     mixup,
 )
@@ -231,7 +231,9 @@ def test_alpha_says_how_even_the_shares_of_mixup_are(alpha, low, high):
 def test_label_noise_has_its_sd_in_months_and_leaves_films_alone():
     images, sex, months = coded_batch(2000)
     ranges = replace(STILL, label_noise_std=3.0)
-    same, same_sex, noisy = augment_batch(images, sex, months, np.random.default_rng(0), ranges)
+    same, same_sex, noisy = add_noise_and_mixup(
+        images, sex, months, np.random.default_rng(0), ranges
+    )
     assert np.array_equal(same, images)
     assert np.array_equal(same_sex, sex)
     assert np.std(noisy - months) == pytest.approx(3, rel=0.1)

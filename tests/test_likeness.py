@@ -10,17 +10,9 @@ from hand_crop import likeness, train_likeness
 from hand_crop.localiser import find_hands, localiser_version, unlike_hands
 from hand_crop.network import shrink
 from preprocessing import load_films
-from util.phantoms import draw_phantom
 from util.pixel_cache import read_pixels
 from util.runs import Run
 from util.splits import describe_split, note_hand_crop
-
-
-@pytest.fixture(scope="module")
-def hands():
-    """Drawn hands of boys of 100 to 190 months, fingers up."""
-    rng = np.random.default_rng(3)
-    return [draw_phantom(months, 1, rng, 200) for months in range(100, 200, 10)]
 
 
 def no_hand():

@@ -1,7 +1,6 @@
 """Every option changes something, its value lands in config.json, and none is idle in silence."""
 
 import dataclasses
-import json
 from functools import cache
 
 import keras
@@ -131,7 +130,6 @@ def test_an_option_changes_something_and_is_noted(
     assert what_training_starts_with(args, films) != unchanged(beside)
     config = open_run(args, "unnamed").read_json("config.json")
     assert config["options"][option] == value
-    assert json.loads((tmp_path / "run" / "config.json").read_text()) == config
 
 
 @pytest.mark.usefixtures("tiny")

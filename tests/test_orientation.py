@@ -11,15 +11,7 @@ import pytest
 from hand_crop import train_orientation
 from hand_crop.network import forward, load_layers, shrink
 from hand_crop.orientation import WEIGHTS, orientation_chances, orientations
-from util.phantoms import draw_phantom
 from util.pixel_cache import read_pixels
-
-
-@pytest.fixture(scope="module")
-def hands():
-    """Drawn hands of boys of 100 to 190 months, fingers up."""
-    rng = np.random.default_rng(3)
-    return [draw_phantom(months, 1, rng, 200) for months in range(100, 200, 10)]
 
 
 def turned(hands, quarters):

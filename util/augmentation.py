@@ -6,7 +6,7 @@ its seed. The default ranges are moderate: finger tips and wrists must stay in t
 `plots/augmented_films.png` of a run).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -75,12 +75,18 @@ STRENGTHS = {  # what --augment names
 SHARPEN = np.array([-0.1, 1.2, -0.1])  # along each axis; keeps the mean
 
 
+def chosen_ranges(args):
+    """The Augmentation that the options of a training ask for."""
+    chosen = {name: getattr(args, name) for name in BY_OPTION}
+    return replace(STRENGTHS[args.augment], **chosen)
+
+
 def augment_films(films, rng, ranges):
     """Return randomly changed copies of films: uint8 `(N, size, size)`, in and out."""
     return np.stack([augment(film, rng, ranges) for film in films])
 
 
-def augment_batch(image, sex, boneage, rng, ranges):
+def add_noise_and_mixup(image, sex, boneage, rng, ranges):
     """Add noise to the labels of a batch, and blend its films with theirs, where asked for: image
     `(N, ...)`, sex and boneage (months) float32 `(N, 1)`, in and out."""
     if ranges.label_noise_std:

@@ -11,7 +11,7 @@ from util.errors import UserError
 from util.film_files import SEVERAL, find_films
 from util.headers import needs_column, read_children
 from util.labels import find_columns, labels_of
-from util.sexes import NUMBERS, WORDS, differ
+from util.sexes import differ
 from util.tables import clean_text, plain_header, read_table
 
 # of the child, in another unit than months, or in one that is not told
@@ -60,12 +60,6 @@ def add_from_headers(films):
 def join_notes(*columns):
     """Notes of one or more columns as one, "" for none: a list."""
     return ["; ".join(filter(None, notes)) for notes in zip(*columns, strict=True)]
-
-
-def sex_of(word):
-    """1.0 for a word or the number of males, 0.0 for those of females, as tables of sexes have
-    them, NaN for others."""
-    return (WORDS | NUMBERS).get(str(word).strip().lower(), np.nan)
 
 
 def as_a_table_knows_it(path):

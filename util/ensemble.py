@@ -27,7 +27,7 @@ from util.prediction import load_predictor, predict_months
 from util.readings import add_counts, read_as, with_readings
 from util.runs import CALIBRATION, changed_facts
 from util.splits import one_sex_note
-from util.tta import TTA_STEPS, count_views, describe_views, test_time_augmentation, views_key
+from util.tta import TTA_STEPS, chosen_views, describe_views, test_time_augmentation, views_key
 
 
 class Ensemble:
@@ -110,7 +110,7 @@ def choose_views(members, folders, use_tta=False, tta_steps=None, calibration=No
         return tta_steps
     if calibration:
         return calibrated_views(folders[0], calibration)
-    trained = {count_views(member.options) for member in members}
+    trained = {chosen_views(member.options) for member in members}
     views = trained.pop() if len(trained) == 1 else 1
     return TTA_STEPS if use_tta and views == 1 else views
 

@@ -36,7 +36,7 @@ from util.readings import with_readings
 from util.runs import METRICS, changed_facts, next_prediction
 from util.selection import choose_greedily
 from util.splits import load_trained_split, split_facts
-from util.tta import count_views, over_views
+from util.tta import chosen_views, views_title
 
 A_COPY = "RUN, such as a copy (cp -r)"  # where a run's own folder can't be written to
 
@@ -53,9 +53,10 @@ def make_ensembles(args):
         of_folds = args.split != "test" and any(member.options.get("folds") for member in together)
         if of_folds or not args.data_dir:
             check_same_split(together, args.split)
-        for group in () if args.data_dir else members:  # whose runs all get the same films
-            check_same_files(group, args.split)
-    differ = len({count_views(member.options) for member in together}) > 1
+        if not args.data_dir:
+            for group in members:  # whose runs all get the same films
+                check_same_files(group, args.split)
+    differ = len({chosen_views(member.options) for member in together}) > 1
     if differ and views == 1 and not (args.tta_steps or args.calibration):
         print("note: of each film one view, as the runs were trained for other numbers of them")
     if args.greedy:  # of one ensemble
@@ -76,8 +77,9 @@ def evaluate(ensemble, compared, args):
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
     place = f"{name}_{args.calibration}" if args.calibration else name
-    for each in compared if len(compared) > 1 else ():  # before any of them is evaluated
-        check_place(default_folder(each.folders, place), A_COPY)
+    if len(compared) > 1:
+        for each in compared:  # before any of them is evaluated
+            check_place(default_folder(each.folders, place), A_COPY)
     out = choose_folder(args.out, default_folder(ensemble.folders, place))
     ensemble.load(args.runtime, args.precision)
     predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
@@ -291,4 +293,4 @@ def describe(ensemble, name):
     """The title of a table of errors."""
     runs = sum(member.weight for member in ensemble.members)
     who = ensemble.members[0].run.folder.resolve().name if runs == 1 else f"mean of {runs} runs"
-    return f"{who} on {name}{over_views(ensemble.views)}"
+    return f"{who} on {name}{views_title(ensemble.views)}"

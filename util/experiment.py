@@ -1,4 +1,4 @@
-"""From options to a finished run: what every training script does, in the order of the README."""
+"""From options to a finished run: what every training script does."""
 
 from contextlib import closing, suppress
 
@@ -24,7 +24,7 @@ from util.runs import (
 )
 from util.splits import load_splits
 from util.start import check_start, check_start_films
-from util.tta import over_views, views_ending, views_to_evaluate
+from util.tta import views_suffix, views_title, views_to_evaluate
 from util.weights import starts_from_run
 
 
@@ -113,7 +113,7 @@ def report_run(run, metrics, args):
     for views in views_to_evaluate(vars(args)):
         for split, title in (("test", "test"), ("test_clahe", "test after CLAHE")):
             if split in metrics:
-                errors = metrics[split + views_ending(views)]
-                run.log(format_with_intervals(errors, title + over_views(views)))
+                errors = metrics[split + views_suffix(views)]
+                run.log(format_with_intervals(errors, title + views_title(views)))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
     run.log(next_prediction(run.folder, sees_sex(args.model_type)))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from util.canvases import oddities_of, read_on_canvases, sets_right
-from util.children import add_from_headers, join_notes, sex_of
+from util.children import add_from_headers, join_notes
 from util.ensemble import open_ensemble
 from util.errors import UserError
 from util.files import write_csv, write_new_csv
@@ -19,6 +19,7 @@ from util.intervals import format_range
 from util.metrics import format_years
 from util.oddities import film_notes
 from util.runs import MODEL, SHIPPED
+from util.sexes import sex_of
 
 # fmt: off
 COLUMNS = [  # of --out
@@ -54,16 +55,17 @@ def print_ages(ensemble, films, args):
     `predict_chunk`. --out gets their COLUMNS, chunk by chunk: what is done isn't lost when the rest
     is not."""
     width = max(map(len, films["shown"]))
-    results, write = [], write_new_csv
+    results, written = [], False
     try:
         for ages in predict_in_chunks(ensemble, films, args.batch_size_eval):
             results.append(ages)
             if args.out:
+                write = write_csv if written else write_new_csv  # whole again over what we wrote
                 write(args.out, pd.concat(results)[COLUMNS])
-                write = write_csv  # whole again, in place of what we wrote
+                written = True
             print_films(ages, width)
     finally:
-        if write is write_csv and (done := sum(map(len, results))) < len(films):
+        if written and (done := sum(map(len, results))) < len(films):
             print(f"only {done} of {len(films)} films are in {args.out}", file=sys.stderr)
     return pd.concat(results)
 

@@ -86,16 +86,16 @@ class FilmIndex:
 
         return there(self.name_in, file) or there(self.stem_in, clean_id(file))
 
-    def of_name(self, name, id_=None):
+    def of_name(self, name, id_):
         return self.by_name.get(Path(name).name, [])
 
-    def of_stem(self, name, id_=None):
+    def of_stem(self, name, id_):
         return self.by_stem.get(clean_id(name), [])
 
     def of_id(self, name, id_):
         return [] if is_image(name) else self.by_stem.get(id_, [])
 
-    def of_loose_name(self, name, id_=None):
+    def of_loose_name(self, name, id_):
         return self.by_loose.get(loose_name(clean_id(name)), [])
 
     def of_loose_id(self, name, id_):
@@ -108,7 +108,7 @@ def match_paths(names, index):
     would match is matched to neither."""
     found, places = [[] for _ in names], list(names)
     while not any(found) and any("/" in place for place in places):
-        found = match_at_top(names, places, [index.at_path(place) for place in places], index)
+        found = match_places(names, places, index)
         places = [place.partition("/")[2] or place for place in places]
     rows = defaultdict(set)
     for name, paths in zip(names, found, strict=True):
@@ -117,13 +117,13 @@ def match_paths(names, index):
     return [[] if any(len(rows[path]) > 1 for path in paths) else paths for paths in found]
 
 
-def match_at_top(names, places, found, index):
-    """What is `found` for each row at its place, the end of the path that it names; and for those
-    whose place is in no folder the film beside the folders of others, if what was dropped is the
-    same: where films/p1/a.png is p1/a.png, films/b.png is b.png beside p1."""
+def match_places(names, places, index):
+    """The films of each row at its place, the end of the path that it names; and for those whose
+    place is in no folder the film beside the folders of others, if what was dropped is the same:
+    where films/p1/a.png is p1/a.png, films/b.png is b.png beside p1."""
     rows = [
-        (name.removesuffix(place), place, films)
-        for name, place, films in zip(names, places, found, strict=True)
+        (name.removesuffix(place), place, index.at_path(place))
+        for name, place in zip(names, places, strict=True)
     ]
     tops = defaultdict(set)
     for dropped, place, films in rows:

@@ -13,7 +13,7 @@ from util.metrics import label_predictions
 from util.prediction import compile_predictor, predict_months
 from util.readings import fit_readings, with_readings
 from util.runs import CALIBRATION, READINGS, load_run_model, predictions_name
-from util.tta import test_time_augmentation, views_ending, views_key, views_to_evaluate
+from util.tta import test_time_augmentation, views_key, views_suffix, views_to_evaluate
 
 
 def evaluate_splits(films, args, run):
@@ -27,14 +27,14 @@ def evaluate_splits(films, args, run):
     warm_up(predict, films["test"], args.batch_size_eval)  # whose films a second are kept
     calibrations, tables, speed = {}, {}, {}
     for views in views_to_evaluate(vars(args)):
-        over_views = test_time_augmentation(predict, views)
-        months, speed[views] = predict_splits(over_views, films, args.batch_size_eval)
+        predict_views = test_time_augmentation(predict, views)
+        months, speed[views] = predict_splits(predict_views, films, args.batch_size_eval)
         calibrations[views], tables[views] = calibrate_splits(films, months, args)
     counts = keep_readings(films, tables[max(tables)]["val"], args, run)  # the months that are told
     metrics, predictions = {}, {}
     for views, by_split in tables.items():
         for split, table in by_split.items():
-            name, table = split + views_ending(views), with_readings(table, counts)
+            name, table = split + views_suffix(views), with_readings(table, counts)
             write_csv(run.path(predictions_name(name)), table)
             metrics[name] = evaluate_split(split, table, films, calibrations[views])
             predictions[name] = table

@@ -40,7 +40,7 @@ from util.runs import (
     with_time,
 )
 from util.splits import check_same_folds
-from util.tta import over_views, views_ending, views_to_evaluate
+from util.tta import views_suffix, views_title, views_to_evaluate
 
 
 def run_folds(args, train_run):
@@ -132,8 +132,8 @@ def report_folds(run, folds, args):
     titles = {"out_of_fold": "out of fold", "test": f"test, mean of {args.folds} folds"}
     for views in views_to_evaluate(vars(args)):
         for name, title in titles.items():
-            errors = metrics[name + views_ending(views)]
-            run.log(format_with_intervals(errors, f"\n{title}{over_views(views)}"))
+            errors = metrics[name + views_suffix(views)]
+            run.log(format_with_intervals(errors, f"\n{title}{views_title(views)}"))
     run.log(format_folds(metrics["folds"]))
     if args.keep_epoch == "best":
         run.log(
@@ -146,7 +146,7 @@ def report_folds(run, folds, args):
 
 def judge_folds(run, members, views):
     """Write what the folds predict together over so many views; returns its metrics by name."""
-    ending = views_ending(views)
+    ending = views_suffix(views)
     held_out = [stored_predictions(m, "val", views).assign(fold=m.options["fold"]) for m in members]
     out_of_fold = pd.concat(held_out, ignore_index=True)
     if not all("reading" in table for table in held_out):

@@ -46,7 +46,7 @@ class Child(NamedTuple):
     burnt: bool = False
 
 
-def match_labels(table, path, films, male_value=None, need_sex=False):
+def match_labels(table, path, films, male_value, need_sex=False):
     """The labels of a table, which `read_table` read from `path`, with their films among `films`,
     see `match_films`. Headers of DICOM films give the sex where the table does not, and it needs no
     column for it, unless `need_sex`, if they give any. Prints how many give another sex than the

@@ -10,7 +10,7 @@ from util.intervals import LEVEL
 from util.metrics import CHILDREN, by_sex, labels_in_years
 from util.readings import format_kept
 from util.runs import Run
-from util.tta import describe_views, views_key, views_of
+from util.tta import describe_views, views_from_key, views_key
 
 
 def new_calibration_path(folder, name):
@@ -32,7 +32,7 @@ def name_taken(path):
 def calibrated_views(folder, name):
     """Over how many views of a film a calibration was made; UserError when there is none."""
     (key,) = read_named(folder, name)
-    return views_of(key)
+    return views_from_key(key)
 
 
 def read_calibration(folder, name, views):

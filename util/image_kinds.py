@@ -5,6 +5,7 @@ Decoding is OpenCV's work; here is what it does not tell.
 
 import re
 import struct
+from typing import NamedTuple
 
 from util.dicom import is_dicom
 
@@ -28,10 +29,21 @@ FIRST_BYTES = {  # of a file: its kind
 }
 # begins a segment of a JPEG, or is its end; neither one that stands among pixels (ITU T.81, B.1.1)
 JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])")
-# of TIFF 6.0, and of BigTIFF, which has 43, a plus, where that has 42: where the first page is
-# told, formats of an offset and of the number of tags, bytes of a tag, where its value stands among
-# them
-TIFF_LAYOUT, BIG_LAYOUT = (4, "I", "H", 12, 8), (8, "Q", "Q", 20, 12)
+
+
+class TiffLayout(NamedTuple):
+    """Where things are in a TIFF, in bytes, and how wide numbers are, as `struct` names them."""
+
+    first_page: int  # where its offset stands
+    offset: str
+    tag_count: str
+    tag_length: int
+    value: int  # where it stands in a tag
+
+
+TIFF_6 = TiffLayout(first_page=4, offset="I", tag_count="H", tag_length=12, value=8)
+BIG_TIFF = TiffLayout(first_page=8, offset="Q", tag_count="Q", tag_length=20, value=12)
+BIG = b"+"  # 43, where TIFF 6.0 has 42
 # tags, and values of theirs
 SUBFILE, REDUCED_OR_MASK = 254, 0b101
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
@@ -86,17 +98,18 @@ def tiff_pages(data):
     if image_kind(data) != "TIFF":
         return []
     order = "<" if data.startswith(b"II") else ">"
-    at, offset, number, length, value = BIG_LAYOUT if b"+" in data[:4] else TIFF_LAYOUT
+    layout = BIG_TIFF if BIG in data[:4] else TIFF_6
     pages, starts = [], set()
     try:
-        (start,) = struct.unpack_from(order + offset, data, at)
+        (start,) = struct.unpack_from(order + layout.offset, data, layout.first_page)
         while start and start not in starts:
             starts.add(start)
-            (n,) = struct.unpack_from(order + number, data, start)
-            first = start + struct.calcsize(number)
-            tags = (tiff_tag(data, first + length * i, value, order) for i in range(n))
-            pages.append(dict(tags))
-            (start,) = struct.unpack_from(order + offset, data, first + length * n)
+            (n,) = struct.unpack_from(order + layout.tag_count, data, start)
+            first = start + struct.calcsize(layout.tag_count)
+            end = first + n * layout.tag_length
+            tags = range(first, end, layout.tag_length)
+            pages.append(dict(tiff_tag(data, at, layout.value, order) for at in tags))
+            (start,) = struct.unpack_from(order + layout.offset, data, end)
     except (struct.error, OverflowError):  # the list of pages is damaged: what was read is there
         pass
     return [page for page in pages if not page.get(SUBFILE, 0) & REDUCED_OR_MASK]

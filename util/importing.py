@@ -103,9 +103,10 @@ def place_films(films, max_side, ready):
     written anew, shrunk to it, and so are DICOM files, which name the patient. Returns (films in
     place, rows that failed with reasons).
     """
-    anew = [is_written_anew(path, max_side) for path in films["path"]]
+    rewritten = [is_rewritten(path, max_side) for path in films["path"]]
     endings = [
-        ".png" if a else Path(p).suffix.lower() for a, p in zip(anew, films["path"], strict=True)
+        ".png" if anew else Path(path).suffix.lower()
+        for path, anew in zip(films["path"], rewritten, strict=True)
     ]
     names = films["id"] + endings
 
@@ -127,7 +128,7 @@ def place_films(films, max_side, ready):
             return error.reason
         return ""
 
-    rows = list(zip(films["path"], films["split"], names, anew, strict=True))
+    rows = list(zip(films["path"], films["split"], names, rewritten, strict=True))
     reasons = map_films(place, rows, "films", progress=True)
     failed = np.array([reason != "" for reason in reasons], bool)
     placed = films.assign(filename=names)[~failed]
@@ -142,7 +143,7 @@ def place_films(films, max_side, ready):
     return placed, left_out[failed]
 
 
-def is_written_anew(path, max_side):
+def is_rewritten(path, max_side):
     return bool(max_side) or Path(path).suffix.lower() == ".dcm" or is_dicom_file(path)
 
 

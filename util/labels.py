@@ -60,7 +60,7 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
         ids = ids.where(ids != "", ids_of(series["filename"]))
     else:  # an id may be a path, or the name of a file
         names = clean_text(series["id"])
-        is_file = names.str.lower().str.endswith(tuple(IMAGE_ENDINGS))
+        is_file = names.str.lower().str.endswith(IMAGE_ENDINGS)
         names = names.where(is_file | names.str.contains(r"[/\\]"), "")
     patients = clean_text(series["patient"]).map(without_float) if "patient" in series else ""
     months = {
@@ -102,7 +102,7 @@ def ids_of(column):
     names = paths.str.replace("^([A-Za-z]):/", r"\1/", regex=True).str.strip("/")
     names = names.str.replace("/", "_")
     ids = ids.mask(shared, names.map(clean_id))
-    files = names.where(names.str.lower().str.endswith(tuple(IMAGE_ENDINGS)))
+    files = names.where(names.str.lower().str.endswith(IMAGE_ENDINGS))
     alike = files.notna() & (files.groupby(ids).transform("nunique") > 1)
     return ids.mask(alike, names.str.replace(".", "_"))
 

@@ -13,7 +13,7 @@ from util.errors import UserError
 from util.identity import LABELS
 from util.metrics import compare_predictions, format_interval, label_predictions, read_predictions
 from util.runs import CALIBRATION, READINGS, Run, find_folds, predictions_name, read_run
-from util.tta import count_views, describe_views, views_ending, views_key
+from util.tta import chosen_views, describe_views, views_key, views_suffix
 
 
 @dataclass
@@ -91,8 +91,8 @@ def average(members, months):
 def stored_predictions(member, split, views=1):
     """What a run predicted of its "val" or "test" films when its training ended; UserError when
     it has no such file."""
-    path = member.run.folder / predictions_name(split + views_ending(views))
-    if views not in (1, count_views(member.options)):
+    path = member.run.folder / predictions_name(split + views_suffix(views))
+    if views not in (1, chosen_views(member.options)):
         raise UserError(
             f"the run has no predictions of its {split} films over {describe_views(views)} "
             f"({member.run.folder}). Leave out --use_tta and --tta_steps, or name runs that were trained "

@@ -55,7 +55,7 @@ def by_band(months):
     return {name: band == number for number, name in enumerate(AGE_BANDS)}
 
 
-def bootstrap_means(values, patients=None, seed=SEED):
+def bootstrap_means(values, patients, seed=SEED):
     """Means of RESAMPLES resamples with replacement of `values` `(n,)` (Efron 1979). Where
     `patients` `(n,)` says whose each is, these are drawn, each with all films: two of a child err
     alike (cluster bootstrap, Field & Welsh 2007)."""

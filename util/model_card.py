@@ -16,7 +16,7 @@ from util.metrics import CHILDREN, format_interval, format_within
 from util.options import training_defaults
 from util.runs import CALIBRATION, MODEL, configs_of
 from util.splits import one_sex_note
-from util.tta import count_views, describe_views, views_ending, views_key
+from util.tta import chosen_views, describe_views, views_key, views_suffix
 
 TO_COMPLETE = """\
 ## What the run doesn't know
@@ -32,7 +32,7 @@ State these with the model, here or beside this page:
 def model_card(run, name):
     """The card of a finished run: Markdown, under a title."""
     config, metrics = run.config, run.metrics
-    views = count_views(config["options"])
+    views = chosen_views(config["options"])
     calibration = (run.read_json(CALIBRATION) or {}).get(views_key(views))
     sex = " and the child's sex" if sees_sex(config["options"]["model_type"]) else ""
     steps = list(configs_of(config))[::-1]  # from the first training on
@@ -46,7 +46,7 @@ def model_card(run, name):
         describe_errors(metrics, views),
         "## Linear correction and intervals",
         describe_lines(calibration),
-        describe_intervals(metrics["test" + views_ending(views)]["intervals"]),
+        describe_intervals(metrics["test" + views_suffix(views)]["intervals"]),
         TO_COMPLETE,
     ]
     return "\n\n".join(parts) + "\n"
@@ -120,7 +120,7 @@ def command_of(steps, number):
 
 def describe_errors(metrics, views):
     """Errors on test films in months, by sex and age, beside the median baseline."""
-    test, val = (metrics[split + views_ending(views)] for split in ("test", "val"))
+    test, val = (metrics[split + views_suffix(views)] for split in ("test", "val"))
     rows = {f"**all**, {describe_views(views)}": test}
     if views > 1:
         rows["all, the film alone"] = metrics["test"]

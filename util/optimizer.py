@@ -63,7 +63,7 @@ def rate_schedule(args, lr, steps, steps_an_epoch):
     )
 
 
-def make_optimizer(args, schedule, steps, devices=1):
+def make_optimizer(args, schedule, steps, devices):
     """AdamW (Loshchilov & Hutter 2019) with clipping of the gradient norm and a moving average of
     the weights.
 

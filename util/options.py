@@ -4,7 +4,7 @@ import argparse
 
 from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, FIRST_FIFTEEN, MODEL_TYPES
-from util.parser import count, new_parser, number
+from util.parser import new_parser, real_number, whole_number
 from util.phases import CLR_MODES
 from util.radiographs import FITS
 from util.runtimes import PRECISIONS, RUNTIMES
@@ -14,7 +14,7 @@ from util.weights import weights_option
 LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
 # of a canvas, in pixels: the least that a network takes, and more than films have as a rule
 SIDES = (32, 4096)
-RATE = number(0, 1, open_low=True)
+RATE = real_number(0, 1, open_low=True)
 
 
 def add_switch(group, name, effect):
@@ -54,11 +54,13 @@ def add_data_options(parser):
     add_clahe(group, "evaluate also on CLAHE copies of validation and test films (made if missing)")
     group.add_argument(
         "--folds",
-        type=count(2),
+        type=whole_number(2),
         help="cross-validation: divide training and validation films into so many parts, and train "
         "a run for each, validated on that part; the test split stays untouched",
     )
-    group.add_argument("--fold", type=count(1), help="of --folds, train only this one: 1, 2, ...")
+    group.add_argument(
+        "--fold", type=whole_number(1), help="of --folds, train only this one: 1, 2, ..."
+    )
 
 
 def add_clahe(group, effect):
@@ -82,7 +84,10 @@ def add_male_value(group):
 
 def add_canvas_options(group):
     group.add_argument(
-        "--img_size", type=count(*SIDES), default=500, help="side of the square canvas, in pixels"
+        "--img_size",
+        type=whole_number(*SIDES),
+        default=500,
+        help="side of the square canvas, in pixels",
     )
     fit = group.add_mutually_exclusive_group()
     fit.add_argument(
@@ -101,7 +106,7 @@ def add_canvas_options(group):
     )
 
 
-def add_model_options(parser, baseline=False):
+def add_model_options(parser, baseline):
     """Options of the model; of `baseline` alone without those that would have no effect."""
     group = parser.add_argument_group("model")
     if baseline:
@@ -114,7 +119,10 @@ def add_model_options(parser, baseline=False):
             help="baseline sees the film alone; the others get the sex as well; attn_* use attention",
         )
         group.add_argument(
-            "--gender_units", type=count(1), default=32, help="width of the layer that sees the sex"
+            "--gender_units",
+            type=whole_number(1),
+            default=32,
+            help="width of the layer that sees the sex",
         )
     group.add_argument(
         "--backbone",
@@ -133,9 +141,11 @@ def add_model_options(parser, baseline=False):
     )
     group.add_argument("--activation", default="relu", help="activation of the dense layers")
     group.add_argument(
-        "--dropout_rate", type=number(0, 0.95), default=0.3, help="dropout before the output"
+        "--dropout_rate", type=real_number(0, 0.95), default=0.3, help="dropout before the output"
     )
-    group.add_argument("--dense_units", type=count(1), default=500, help="width of the dense layer")
+    group.add_argument(
+        "--dense_units", type=whole_number(1), default=500, help="width of the dense layer"
+    )
 
 
 def add_backbones(parser, purpose):
@@ -152,13 +162,15 @@ def add_backbones(parser, purpose):
 
 def add_phase_options(group):
     group.add_argument(
-        "--epochs_frozen", type=count(0), default=5, help="epochs with a frozen backbone"
+        "--epochs_frozen", type=whole_number(0), default=5, help="epochs with a frozen backbone"
     )
     add_switch(group, "fine_tune", "then train the whole backbone as well")
-    group.add_argument("--epochs_finetune", type=count(1), default=10, help="epochs of fine-tuning")
+    group.add_argument(
+        "--epochs_finetune", type=whole_number(1), default=10, help="epochs of fine-tuning"
+    )
     group.add_argument(
         "--patience",
-        type=count(0),
+        type=whole_number(0),
         default=10,
         help="end a phase after so many epochs without a better validation MAE, 0: never",
     )
@@ -171,7 +183,7 @@ def add_phase_options(group):
     )
     group.add_argument(
         "--feature_views",
-        type=count(0, 3),
+        type=whole_number(0, 3),
         default=0,
         metavar="0-3",
         help="without --fine_tune: train the head on features of so many views of each film, "
@@ -190,7 +202,7 @@ def add_step_options(group):
     group.add_argument(
         "--batch_size",
         "--batch_size_train",
-        type=count(1),
+        type=whole_number(1),
         default=32,
         help="films in a training step",
     )
@@ -206,14 +218,20 @@ def add_step_options(group):
         "films a batch and device, else train)",
     )
     group.add_argument(
-        "--weight_decay", type=number(0, 1), default=0.01, help="decoupled weight decay of AdamW"
+        "--weight_decay",
+        type=real_number(0, 1),
+        default=0.01,
+        help="decoupled weight decay of AdamW",
     )
     group.add_argument(
-        "--gradient_clip_norm", type=number(0), default=1.0, help="largest gradient norm; 0 is off"
+        "--gradient_clip_norm",
+        type=real_number(0),
+        default=1.0,
+        help="largest gradient norm; 0 is off",
     )
     group.add_argument(
         "--ema",
-        type=number(0, 0.99999),
+        type=real_number(0, 0.99999),
         default=0.995,
         help="decay of the moving average of the weights, which is what is validated and saved; 0 is "
         "off",
@@ -251,26 +269,26 @@ def add_enhancement_options(parser):
 def add_augmentation_options(group):
     group.add_argument(
         "--mixup_alpha",
-        type=number(0),
+        type=real_number(0),
         default=0.0,
         help="blend films, their sex and label in pairs, by Beta(alpha, alpha); 0 is off",
     )
     group.add_argument(
         "--label_noise_std",
-        type=number(0),
+        type=real_number(0),
         default=0.0,
         help="SD in months of noise added to training labels; 0 is off",
     )
     group.add_argument(
         "--blur",
-        type=number(0, 0.1),
+        type=real_number(0, 0.1),
         default=0.0,
         help="largest SD of a blur that up to half of the training films get, as a share of their "
         "side, so that months change less on blurred films: 0.006 was tried; 0 is off",
     )
     group.add_argument(
         "--grain",
-        type=number(0, 100),
+        type=real_number(0, 100),
         default=0.0,
         help="largest SD in grey levels (0-255) of noise that half of the training films get, so that "
         "months change less on grainy or compressed films: 12 is a good choice; 0 is off",
@@ -278,14 +296,14 @@ def add_augmentation_options(group):
     add_switch(group, "use_tta", "predict the mean over several views of a film")
     group.add_argument(
         "--tta_steps",
-        type=count(1, len(VIEWS)),
+        type=whole_number(1, len(VIEWS)),
         default=TTA_STEPS,
         help=f"views, the film itself among them: 1-{len(VIEWS)}",
     )
 
 
 def add_loss_options(group):
-    positive = number(0, open_low=True)
+    positive = real_number(0, open_low=True)
     group.add_argument(
         "--loss_type",
         choices=LOSS_TYPES,
@@ -319,7 +337,9 @@ def add_cycle_options(group):
         help="top of a cycle; its foot is --lr or --lr_finetune (default: 4 times the foot)",
     )
     group.add_argument(
-        "--clr_step_size", type=count(1), help="steps from foot to top (default: those of 2 epochs)"
+        "--clr_step_size",
+        type=whole_number(1),
+        help="steps from foot to top (default: those of 2 epochs)",
     )
     group.add_argument("--clr_mode", choices=CLR_MODES, default="triangular", help="kind of cycle")
     group.add_argument(
@@ -345,7 +365,7 @@ def add_views(parser):
     )
     parser.add_argument(
         "--tta_steps",
-        type=count(1, len(VIEWS)),
+        type=whole_number(1, len(VIEWS)),
         help="number of views, 1 for the film alone (default: as in training; 1 if the runs differ)",
     )
 
@@ -406,7 +426,9 @@ def add_calibration(group):
 
 
 def add_workers(parser):
-    parser.add_argument("--workers", type=count(1), help="films at once (default: all cores)")
+    parser.add_argument(
+        "--workers", type=whole_number(1), help="films at once (default: all cores)"
+    )
 
 
 def add_evaluation_batch(group):
@@ -414,7 +436,7 @@ def add_evaluation_batch(group):
         "--batch_size_eval",
         "--batch_size_val",
         "--batch_size_test",
-        type=count(1),
+        type=whole_number(1),
         default=32,
         help="films predicted at once: speed and memory, not results (three names of one option)",
     )
@@ -422,7 +444,7 @@ def add_evaluation_batch(group):
 
 def add_seed(group):
     group.add_argument(
-        "--seed", type=count(0, 2**32 - 1), default=42, help="seed of every random choice"
+        "--seed", type=whole_number(0, 2**32 - 1), default=42, help="seed of every random choice"
     )
 
 

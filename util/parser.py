@@ -30,10 +30,11 @@ class Parser(argparse.ArgumentParser):
         if message.startswith(unknown):
             words = message.removeprefix(unknown).split()
             options = [word.partition("=")[0] for word in words if word.startswith("--")]
-            message += did_you_mean(options, [*self._option_string_actions, *self.streamlined])
             if others := [option for option in options if option in self.streamlined]:
                 script = "train_advanced_streamlined.py"
                 message = f"{others[0]} is an option of {script}, not of {self.prog}"
+            else:
+                message += did_you_mean(options, [*self._option_string_actions, *self.streamlined])
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")
 
     def parse_known_args(self, args=None, namespace=None):
@@ -78,7 +79,7 @@ def new_parser(description):
     )
 
 
-def count(least, most=None):
+def whole_number(least, most=None):
     """An argparse type: a whole number, `least` or more, at most `most`."""
 
     def parse(text):
@@ -93,7 +94,7 @@ def count(least, most=None):
     return parse
 
 
-def number(low, high=float("inf"), open_low=False):
+def real_number(low, high=float("inf"), open_low=False):
     """An argparse type: a number from `low` to `high` (both allowed, `low` not if `open_low`)."""
 
     def parse(text):

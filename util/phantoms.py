@@ -215,7 +215,7 @@ def phantom(seed, split, number, height):
     return draw_phantom(boneage, sex, rng, height), boneage, sex
 
 
-def write_phantoms(data_dir, counts, height=256, seed=42):
+def write_phantoms(data_dir, counts, height, seed=42):
     """Write phantoms in the native layout; `counts` is {"train": n, "val": n, "test": n}.
 
     Returns the table of all films, with a column split. Raises UserError when `data_dir` holds

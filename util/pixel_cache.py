@@ -65,8 +65,8 @@ class Pixels:
         return augment_films(self[positions], rng, ranges)
 
 
-def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
-    """Read films onto their canvas, in parallel, with a progress bar if there is a `label`.
+def read_pixels(paths, img_size, fit, cache_dir=None, desc="films"):
+    """Read films onto their canvas, in parallel, with a progress bar unless `desc` is None.
 
     Returns (Pixels, failures): failures is {position: reason}, in order, its films are black.
     The cache is written shard by shard under a temporary name and renamed when complete: a
@@ -81,7 +81,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, label="films"):
         ThreadPoolExecutor(cores()) as pool,
         threadpool_limits(1, "blas"),  # else each thread of the pool starts as many of its own
         progress_bar(
-            total=todo, desc=f"reading {label}", unit="film", show=bool(todo and label)
+            total=todo, desc=f"reading {desc}", unit="film", show=bool(todo and desc)
         ) as bar,
     ):
         for part, name, known in zip(parts, names, kept, strict=True):

@@ -32,7 +32,7 @@ def check_ray(gpus_per_run, strategy):
         )
 
 
-def train_on_ray(runs, address, gpus_per_run=None):
+def train_on_ray(runs, address, gpus_per_run):
     """Train the runs that are not done as tasks of Ray; yields each when it ended.
 
     `address` is that of a cluster; "" is the cluster of this machine, started if there is none.

@@ -94,14 +94,9 @@ def median_label(months, counts):
     labels = np.array([float(label) for label in counts])
     exponent = -0.5 * ((labels - months[:, None]) / SPREAD) ** 2
     density = np.exp(exponent - exponent.max(axis=1, keepdims=True))
-    share = np.cumsum(density * how_often(counts), axis=1)
-    return labels[np.argmax(share >= share[:, -1:] / 2, axis=1)]
-
-
-def how_often(counts):
-    """How many times as often as the months around it each label is named `(labels,)`."""
     films, around = films_around(counts)
-    return films / around
+    share = np.cumsum(density * (films / around), axis=1)
+    return labels[np.argmax(share >= share[:, -1:] / 2, axis=1)]
 
 
 def films_around(counts):

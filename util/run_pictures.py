@@ -4,17 +4,18 @@ attention model looks."""
 import numpy as np
 
 from preprocessing import make_batch
+from util.augmentation import chosen_ranges
 from util.backbones import ATTENTION
 from util.runs import load_run_model
 
 
 def draw_run(run, history, predictions, films, args):
-    """Save the pictures of a run: history, a contact sheet of films as augmentation changes them,
-    errors, and where an attention model looks."""
+    """Save all pictures of a run, from its `history`, the `predictions` and `films` of its splits
+    and its options."""
     from util import plots
-    from util.training import augmentation
 
-    sheet = make_batch(films["train"], 32, args.seed, epoch=0, step=0, ranges=augmentation(args))
+    ranges = chosen_ranges(args)
+    sheet = make_batch(films["train"], 32, args.seed, epoch=0, step=0, ranges=ranges)
     labels = film_labels(sheet.ids, sheet.sex[:, 0], sheet.boneage[:, 0])
     plots.plot_history(history, run.path("plots", "history.png"))
     plots.plot_contact_sheet(

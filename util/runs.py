@@ -82,7 +82,7 @@ class Run:
     def model_path(self):
         return self.folder / MODEL
 
-    def log(self, text=""):
+    def log(self, text):
         """Print a line and keep it in log.txt."""
         if self.verbose:
             print(text, flush=True)

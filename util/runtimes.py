@@ -121,7 +121,7 @@ RUNTIMES = {
 PRECISIONS = tuple(dict.fromkeys(p for runtime in RUNTIMES.values() for p in runtime.precisions))
 
 
-def require_runtime(name, precision="f32"):
+def require_runtime(name, precision):
     """UserError when a runtime is not installed, or knows no such precision."""
     runtime = RUNTIMES[name]
     if precision not in runtime.precisions:

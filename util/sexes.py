@@ -92,3 +92,9 @@ def check_words_of_sex(text, sex, path):
             f"column {text.name} holds {told} in {len(odd)} of {len(sex)} rows: which sex is that? "
             f"({path}) Write M and F."
         )
+
+
+def sex_of(word):
+    """1.0 for a word or the number of males, 0.0 for those of females, as tables of sexes have
+    them, NaN for others."""
+    return (WORDS | NUMBERS).get(str(word).strip().lower(), np.nan)

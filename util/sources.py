@@ -98,30 +98,65 @@ def is_litter(name):
     return any(is_hidden(part) for part in Path(name).parts)
 
 
-def find_tables(source):
-    """The tables of a source in the native layout, otherwise all CSV files in it, and the one
-    beside it that has its name."""
-    native = [source.folder / place.table for place in SPLITS.values()]
-    if all(path.is_file() for path in native):
-        return native
-    given = Path(source.name).absolute()
-    beside = {
-        path.resolve(): path
-        for place in (given, given.resolve())  # a link, and what it points to
-        for path in sorted(place.parent.iterdir())
-        if path.suffix.lower() == ".csv"
-        and path.stem in (place.stem, place.name)
-        and path.is_file()
-    }
-    inside = [
-        path
-        for path in files_ending(source.folder, ".csv")
-        if not any(map(is_passed_over, path.relative_to(source.folder).parts))
-    ]
-    return [*inside, *beside.values()]
+def read_sources(sources, csv, male_value):
+    """Read all sources. Returns (usable films, left_out): every image and row is in one of them.
+
+    A source that holds tables and no films, such as the annotations of the RSNA challenge, lends
+    them to those that have none. Raises UserError when there is no usable film or when an id is in
+    two given splits.
+    """
+    images = [list_films(s.folder) for s in sources]
+    with_films = [s for s, found in zip(sources, images, strict=True) if found] or sources
+    lent = [table for s in sources if s not in with_films for table in find_tables(s)]
+
+    def read(need_sex):
+        if csv:
+            return read_labelled_films(
+                with_films, [Path(csv)], male_value, need_sex, table_first=False
+            )
+        return read_with_tables(with_films, lent, male_value, need_sex)
+
+    try:
+        films = read(need_sex=True)
+    except NoLabels:  # no table has the sexes: DICOM headers may
+        films = read(need_sex=False)
+    films = drop_repeated_rows(films)
+    if films["given_split"].nunique() == 1:  # a name alone, such as "training", splits nothing
+        films["given_split"] = ""
+    check_given_splits(films)
+    usable, left_out = split_usable(films)
+    if usable.empty:
+        raise UserError(
+            f"no film found for any of {len(films)} rows: {count_reasons(left_out)} "
+            f"({', '.join(s.name for s in sources)}). "
+            "Check that the table belongs to the films."
+        )
+    unlabelled = unlabelled_films([path for found in images for path in found], films)
+    return usable, pd.concat([left_out, unlabelled], ignore_index=True)
 
 
-def read_labelled_films(sources, tables, male_value, need_sex, table_first=True):
+def read_with_tables(sources, lent, male_value, need_sex):
+    """Read each source with the tables found in it. Those without a table of labels are read with
+    `lent`, the tables of sources that hold no films."""
+    parts, borrowers, problem = [], [], None
+    for source in sources:
+        try:
+            parts.append(read_labelled_films([source], find_tables(source), male_value, need_sex))
+        except NoLabels as error:
+            borrowers.append(source)
+            problem = problem or error
+    if borrowers:
+        try:
+            several = len(lent) > 1
+            parts.append(
+                read_labelled_films(borrowers, lent, male_value, need_sex, table_first=several)
+            )
+        except NoLabels:
+            raise problem from None
+    return pd.concat(parts, ignore_index=True)
+
+
+def read_labelled_films(sources, tables, male_value, need_sex, *, table_first=True):
     """Read the labelled films of sources that have these tables in common: the frame of
     `match_films`, with `given_split`, the one that names tell ("train", "val", "test"), "" when
     they tell none, and `row`, the table and the line in it.
@@ -135,7 +170,7 @@ def read_labelled_films(sources, tables, male_value, need_sex, table_first=True)
     source_of = {str(path): source for source in sources for path in list_films(source.folder)}
     images = [Path(path) for path in source_of]
     labelled = tables_with_labels(sources, tables, images, male_value, need_sex)
-    splits = [given_split(table, sources[0], table_first) for table in labelled]
+    splits = [given_split(table, sources[0], table_first=table_first) for table in labelled]
     if len(set(splits)) < len(splits):
         names = ", ".join(as_named(table, sources) for table in labelled)
         raise UserError(
@@ -145,7 +180,9 @@ def read_labelled_films(sources, tables, male_value, need_sex, table_first=True)
     parts, folders = [], []
     for table, films in labelled.items():
         places = [source_of.get(path, sources[0]) for path in films["path"]]
-        films["given_split"] = [given_split(table, source, table_first) for source in places]
+        films["given_split"] = [
+            given_split(table, source, table_first=table_first) for source in places
+        ]
         films["row"] = [f"{table}, {line}" for line in films.index]
         parts.append(films)
         folders += [source.folder for source in places]
@@ -179,12 +216,48 @@ def tables_with_labels(sources, tables, images, male_value, need_sex):
     return labelled
 
 
-def given_split(table, source, table_first):
+def find_tables(source):
+    """The tables of a source in the native layout, otherwise all CSV files in it, and the one
+    beside it that has its name."""
+    native = [source.folder / place.table for place in SPLITS.values()]
+    if all(path.is_file() for path in native):
+        return native
+    given = Path(source.name).absolute()
+    beside = {
+        path.resolve(): path
+        for place in (given, given.resolve())  # a link, and what it points to
+        for path in sorted(place.parent.iterdir())
+        if path.suffix.lower() == ".csv"
+        and path.stem in (place.stem, place.name)
+        and path.is_file()
+    }
+    inside = [
+        path
+        for path in files_ending(source.folder, ".csv")
+        if not any(map(is_passed_over, path.relative_to(source.folder).parts))
+    ]
+    return [*inside, *beside.values()]
+
+
+def as_named(words, sources):
+    """Words that tell of a file of a source, which a zip has in a folder that will be gone."""
+    for source in sources:
+        words = str(words).replace(str(source.folder), source.name)
+    return words
+
+
+def given_split(table, source, *, table_first):
     """The split that the names of a table and of a source tell, of which one counts first."""
     given = Path(source.name)  # the name of a link is its own
     name = given.resolve().name if given.name in ("", "..") else given.name
     by_table, by_source = split_in_name(table.stem), split_in_name(name)
     return by_table or by_source if table_first else by_source or by_table
+
+
+def split_in_name(name):
+    """The split that a name tells: "train", "val", "test", or "" for none."""
+    found = set(SPLIT_WORD.findall(Path(name).name.lower()))
+    return found.pop() if len(found) == 1 else ""
 
 
 def splits_of_folders(paths, folders):
@@ -200,72 +273,6 @@ def splits_of_folders(paths, folders):
 def several_splits(splits):
     """Whether films were given two splits or more; "" is none."""
     return len(set(splits) - {""}) > 1
-
-
-def as_named(words, sources):
-    """Words that tell of a file of a source, which a zip has in a folder that will be gone."""
-    for source in sources:
-        words = str(words).replace(str(source.folder), source.name)
-    return words
-
-
-def read_with_tables(sources, lent, male_value, need_sex):
-    """Read each source with the tables found in it. Those without a table of labels are read with
-    `lent`, the tables of sources that hold no films."""
-    parts, borrowers, problem = [], [], None
-    for source in sources:
-        try:
-            parts.append(read_labelled_films([source], find_tables(source), male_value, need_sex))
-        except NoLabels as error:
-            borrowers.append(source)
-            problem = problem or error
-    if borrowers:
-        try:
-            parts.append(read_labelled_films(borrowers, lent, male_value, need_sex, len(lent) > 1))
-        except NoLabels:
-            raise problem from None
-    return pd.concat(parts, ignore_index=True)
-
-
-def split_in_name(name):
-    """The split that a name tells: "train", "val", "test", or "" for none."""
-    found = set(SPLIT_WORD.findall(Path(name).name.lower()))
-    return found.pop() if len(found) == 1 else ""
-
-
-def read_sources(sources, csv, male_value):
-    """Read all sources. Returns (usable films, left_out): every image and row is in one of them.
-
-    A source that holds tables and no films, such as the annotations of the RSNA challenge, lends
-    them to those that have none. Raises UserError when there is no usable film or when an id is in
-    two given splits.
-    """
-    images = [list_films(s.folder) for s in sources]
-    with_films = [s for s, found in zip(sources, images, strict=True) if found] or sources
-    lent = [table for s in sources if s not in with_films for table in find_tables(s)]
-
-    def read(need_sex):
-        if csv:
-            return read_labelled_films(with_films, [Path(csv)], male_value, need_sex, False)
-        return read_with_tables(with_films, lent, male_value, need_sex)
-
-    try:
-        films = read(need_sex=True)
-    except NoLabels:  # no table has the sexes: DICOM headers may
-        films = read(need_sex=False)
-    films = drop_repeated_rows(films)
-    if films["given_split"].nunique() == 1:  # a name alone, such as "training", splits nothing
-        films["given_split"] = ""
-    check_given_splits(films)
-    usable, left_out = split_usable(films)
-    if usable.empty:
-        raise UserError(
-            f"no film found for any of {len(films)} rows: {count_reasons(left_out)} "
-            f"({', '.join(s.name for s in sources)}). "
-            "Check that the table belongs to the films."
-        )
-    unlabelled = unlabelled_films([path for found in images for path in found], films)
-    return usable, pd.concat([left_out, unlabelled], ignore_index=True)
 
 
 def drop_repeated_rows(films):

@@ -17,7 +17,7 @@ def describe_labels(films):
     return {
         "boys": int((films["sex"] == 1).sum()),
         "girls": int((films["sex"] == 0).sum()),
-        **{name: int(films.sum()) for name, films in by_band(ages).items()},
+        **{name: int(inside.sum()) for name, inside in by_band(ages).items()},
         **{name: round(float(v), 1) if len(ages) else None for name, v in numbers.items()},
     }
 

@@ -11,8 +11,6 @@ from util.run_options import lasting_options
 from util.runs import METRICS, Run, best_row
 
 FAILURE = "{}_failure.txt"  # of a backbone: why its last run failed
-# what must be there for a row of an earlier command to stay, by its status
-EVIDENCE = {"done": f"{{}}/{METRICS}", "failed": FAILURE}
 
 
 def write_summary(folder, runs):
@@ -22,8 +20,8 @@ def write_summary(folder, runs):
     folder.mkdir(parents=True, exist_ok=True)
     known, names = read_summary(folder), [run.backbone for run in runs]
     kept = [
-        row.status in EVIDENCE and (folder / EVIDENCE[row.status].format(row.backbone)).exists()
-        for row in known.itertuples()
+        is_still_true(folder, row.backbone, row.status)
+        for row in known[["backbone", "status"]].itertuples()
     ]
     rows = known[np.array(kept, bool) & ~known["backbone"].isin(names)].to_dict("records")
     for run in runs:
@@ -35,6 +33,12 @@ def write_summary(folder, runs):
     table = pd.DataFrame(rows).sort_values("val_mae", kind="stable")
     write_csv(folder / "summary.csv", table)
     return table
+
+
+def is_still_true(folder, backbone, status):
+    """Whether the file is there that a row of an earlier command speaks of."""
+    files = {"done": folder / backbone / METRICS, "failed": folder / FAILURE.format(backbone)}
+    return status in files and files[status].exists()
 
 
 def read_summary(folder):

@@ -6,7 +6,7 @@ saves a state from which a killed run goes on as if nothing had happened: batche
 optimizer and history.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import keras
@@ -16,7 +16,7 @@ import tensorflow as tf
 from modeling import batchnorm_layers, count_parameters, freeze_backbone, unfreeze_backbone
 from preprocessing import Films, steps_per_epoch, training_dataset
 from util.accelerators import devices_of
-from util.augmentation import BY_OPTION, STRENGTHS
+from util.augmentation import chosen_ranges
 from util.epoch_end import EndOfEpoch
 from util.errors import UserError, enough_memory
 from util.optimizer import compile_model, rate_schedule
@@ -139,15 +139,8 @@ def batchnorm_mode(args, devices=1):
     return "frozen" if pretrained and few else "train"
 
 
-def augmentation(args):
-    """The Augmentation that the options ask for."""
-    chosen = {name: getattr(args, name) for name in BY_OPTION}
-    return replace(STRENGTHS[args.augment], **chosen)
-
-
 def training_batches(model, films, args, start_epoch, end_epoch):
     """Augmented batches of ((inputs of the model), months) for `range(start_epoch, end_epoch)`."""
-    batches = training_dataset(
-        films, args.batch_size, args.seed, start_epoch, end_epoch, augmentation(args)
-    )
+    ranges = chosen_ranges(args)
+    batches = training_dataset(films, args.batch_size, args.seed, start_epoch, end_epoch, ranges)
     return batches.map(lambda inputs, boneage: (inputs_of(model, **inputs), boneage))

@@ -54,15 +54,15 @@ def test_time_augmentation(predict, tta_steps):
 # -------------------------------------------------------------------------------- their number
 
 
-def count_views(options):
+def chosen_views(options):
     """Over how many views of a film the options (a dict) average; 1 is plain prediction."""
     return options["tta_steps"] if options.get("use_tta") else 1
 
 
 def views_to_evaluate(options):
     """The numbers of views that a training with the options (a dict) evaluates on: the film alone,
-    and the mean of `count_views` where that is another."""
-    return sorted({1, count_views(options)})
+    and the mean of `chosen_views` where that is another."""
+    return sorted({1, chosen_views(options)})
 
 
 def views_key(views):
@@ -70,17 +70,17 @@ def views_key(views):
     return f"views_{views}"
 
 
-def views_of(key):
+def views_from_key(key):
     """The number of views that `views_key` names."""
     return int(key.removeprefix("views_"))
 
 
-def views_ending(views):
+def views_suffix(views):
     """What files and figures of means over several views have behind their names."""
     return "" if views == 1 else "_tta"
 
 
-def over_views(views):
+def views_title(views):
     """What titles of figures of means over several views end with."""
     return "" if views == 1 else f", mean of {views} views"
 

@@ -18,7 +18,7 @@ from util.split_table import describe_labels, format_splits
 EXAMPLE_LETTERS = 70  # at most
 
 
-def write_report(audit, out, seed=42):
+def write_report(audit, out, seed):
     """Write flagged.csv, same_pictures.csv, findings.json, plots/*.png and report.html into the
     folder `out`. `seed` chooses the films shown. Returns (summary, paths of the pictures)."""
     out = Path(out)

@@ -11,13 +11,12 @@ kept, and the exit code is 1. predict.py then finds it in the run folder, see it
 import sys
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from util.backbones import sees_sex
 from util.environment import installed_version
 from util.errors import UserError, run_command
 from util.exports import export_path, hash_export, record_path
-from util.files import check_folder_of, hash_file, move, write_json
+from util.files import check_folder_of, hash_file, move, working_folder, write_json
 from util.parser import new_parser
 from util.quiet import import_tensorflow
 from util.runtimes import PRECISIONS, RUNTIMES, load_runtime
@@ -55,14 +54,14 @@ def main(argv=None):
     import_tensorflow()
     from inference_speed.parity import agrees, format_differences
 
-    with TemporaryDirectory(dir=out.parent, prefix=".export-", ignore_cleanup_errors=True) as work:
-        record = export(run, args.format, args.precision, Path(work) / out.name)
+    with working_folder(out.parent, ".export-") as work:
+        record = export(run, args.format, args.precision, work / out.name)
         off = record["difference_months"]
         print(f"{record['checked_on']}, off Keras in months: {format_differences(off)}")
         if not agrees(off, args.precision):
             print(f"error: not kept: {too_far(record)}", file=sys.stderr)
             return 1
-        publish(Path(work) / out.name, out, RUNTIMES[args.format].endings, record)
+        publish(work / out.name, out, RUNTIMES[args.format].endings, record)
     print(f"exported: {out}")
     by_keras = record["ms_a_film_keras"]
     print(f"a film of a batch takes {record['ms_a_film']:.1f} ms, by Keras {by_keras:.1f} ms")

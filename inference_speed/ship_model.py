@@ -12,13 +12,12 @@ import json
 import math
 import zipfile
 from pathlib import Path, PureWindowsPath
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from inference_speed.parity import TOLERANCES, differences, predict_sample, run_films
 from util.errors import UserError, run_command
-from util.files import check_place, move, write_csv
+from util.files import check_place, move, working_folder, write_csv
 from util.parser import new_parser
 from util.run_options import PATHS
 from util.runs import (
@@ -68,8 +67,8 @@ def main(argv=None):
     check_shippable(run, args)
     sample = run_films(run.options, ["val"], n=600)  # where they can be read
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=".ship-") as work:
-        shipped = Run(Path(work) / out.name)
+    with working_folder(out.parent, ".ship-") as work:
+        shipped = Run(work / out.name)
         largest = copy_model(run, shipped, sample)
         shipped.write_json(CONFIG, portable(run.config))
         for name in (CALIBRATION, READINGS, METRICS):

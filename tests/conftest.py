@@ -31,6 +31,11 @@ LONGEST = (
 )
 
 
+names_of_bytes = pytest.mark.skipif(
+    sys.platform != "linux", reason="other systems have names in Unicode alone"
+)
+
+
 def pytest_collection_modifyitems(items):
     """The longest files first, so that both processes of `make test` end at about the same time."""
     place = {name: i for i, name in enumerate(LONGEST)}

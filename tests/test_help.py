@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, check_error_line
 
 SCRIPTS = sorted(path.stem for path in ROOT.glob("*.py") if "__main__" in path.read_text())
 MODULES = [
@@ -22,6 +22,14 @@ def test_all_commands_are_here():
     assert {"import_data", "predict", "evaluate", "run_all_backbones"} <= set(SCRIPTS)
     assert {"clahe.apply_test", "inference_speed.export_model"} <= set(MODULES)
     assert len(SCRIPTS) + len(MODULES) > 18
+
+
+@pytest.mark.parametrize("words", [["predict.py", "film.png"], ["-m", "benchmarks.stress"]])
+def test_a_python_without_the_packages_is_told_of_the_environment(words):
+    process = subprocess.run(
+        [sys.executable, "-S", *words], cwd=ROOT, capture_output=True, text=True
+    )
+    check_error_line(process, "Activate the environment", sys.executable)
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, *MODULES])

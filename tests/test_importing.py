@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line
+from conftest import check_error_line, names_of_bytes
 
 import import_data
 from util import importing
@@ -191,6 +191,15 @@ def test_two_files_of_one_name_in_a_zip_are_told(tmp_path):
         file.write(tmp_path / "films" / "102.png", "./101.png")
     with pytest.raises(UserError, match="two files in films.zip have one name, 101.png"):
         run(tmp_path / "other" / "Data", "--source", archive)
+
+
+def test_names_in_a_zip_that_are_one_on_other_systems_are_told(tmp_path):
+    archive = zipped(make_source(tmp_path / "films"))
+    for name in ("P101.png", "p101.png"):
+        with zipfile.ZipFile(archive, "a") as file:
+            file.write(tmp_path / "films" / f"10{2 if name[0] == 'p' else 1}.png", name)
+    with pytest.raises(UserError, match=r"one name, p101.png, capital letters aside"):
+        run(tmp_path / "Data", "--source", archive)
 
 
 def test_a_zip_inside_a_zip_overwrites_no_folder_of_its_name(tmp_path):
@@ -976,6 +985,7 @@ def fail(*_):
     raise OSError
 
 
+@names_of_bytes
 def test_a_name_that_is_not_unicode_is_listed(tmp_path):
     source = make_source(tmp_path / "films")
     film = next(source.rglob(f"{IDS[0]}.*"))

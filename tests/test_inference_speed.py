@@ -42,8 +42,12 @@ def start(name, *words, **options):
         stderr=subprocess.PIPE,
         **options,
         # a test run that was started in the background ignores Ctrl-C, and so would its children
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=None if os.name == "nt" else listen_to_ctrl_c,
     )
+
+
+def listen_to_ctrl_c():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from conftest import ROOT, check_error_line
+from conftest import ROOT, check_error_line, names_of_bytes
 from keras import layers
 
 from predict import RESEARCH_ONLY
@@ -382,6 +382,7 @@ def test_a_film_that_is_named_by_dots_has_its_row(trained, namesakes, inside, tm
     assert [line.split()[1] for line in process.stdout.splitlines()] == ["F", "M"]
 
 
+@names_of_bytes
 def test_a_name_that_is_not_unicode_is_printed(trained, odd_films, inside, tmp_path):
     film = os.fsencode(tmp_path) + b"/film_\xe9.png"
     shutil.copy(odd_films / "8bit.png", film)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line, copy_data
+from conftest import check_error_line, copy_data, names_of_bytes
 
 import check_nan_in_dfs
 from util.data_folder import SPLITS
@@ -338,6 +338,7 @@ def test_the_command_tells_what_is_wrong_and_writes_it_down(folder, tmp_path, co
     assert len(page) < 5_000_000
 
 
+@names_of_bytes
 def test_a_name_that_is_not_unicode_is_told(folder, tmp_path):
     extra = os.fsencode(folder / "train") + b"/m\xfcller.png"
     shutil.copy(film(folder, "train", 0), extra)
@@ -348,6 +349,7 @@ def test_a_name_that_is_not_unicode_is_told(folder, tmp_path):
     assert findings["films_without_row"] == [{"split": "train", "file": "train/m\\xfcller.png"}]
 
 
+@names_of_bytes
 def test_a_folder_whose_name_is_not_unicode_gets_its_report(large_films, tmp_path):
     folder = shutil.copytree(large_films, tmp_path / os.fsdecode(b"k\xf6ln"))
     assert check_nan_in_dfs.main(["--data_dir", str(folder)]) == 0

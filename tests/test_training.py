@@ -1,6 +1,5 @@
 """The training loop: what trains, what repeats, what survives a kill."""
 
-import fcntl
 import gc
 import json
 import os
@@ -299,6 +298,7 @@ def test_of_two_runs_that_start_at_once_one_is_refused(tmp_path, monkeypatch):
 
 
 def test_one_process_at_a_time_trains_a_run(train, inside, unbroken, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
     monkeypatch.setattr(runs, "LOCK_PAUSE", 0)
     with (unbroken / "log.txt").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # as the other process does

@@ -1,10 +1,15 @@
 """Shared parts of the BoneAge scripts.
 
 Importing this package sets TensorFlow's environment, which counts only before TensorFlow is
-imported. What the user has set in the shell wins.
+imported. What the user has set in the shell wins. It ends in one line where Python lacks what every
+script needs.
 """
 
+import importlib.util
 import os
+import sys
+
+NEEDED = ("cv2", "numpy", "pandas", "tqdm")
 
 DEFAULTS = {
     # Off by default on AMD processors, where it doubles the speed of training.
@@ -20,3 +25,12 @@ DEFAULTS = {
 }
 AS_STARTED = dict(os.environ)  # the environment before
 os.environ.update(DEFAULTS | AS_STARTED)
+
+for module in NEEDED:
+    if importlib.util.find_spec(module) is None:
+        print(
+            f"error: {module} is not installed for this Python ({sys.executable}). Activate the "
+            "environment (source .venv/bin/activate), or install requirements.txt.",
+            file=sys.stderr,
+        )
+        sys.exit(2)

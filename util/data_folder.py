@@ -3,10 +3,10 @@ nothing in it is ever overwritten."""
 
 import shutil
 import sys
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 from util.errors import UserError, first_line
 from util.files import LITTER, is_empty, move, write_csv
@@ -79,7 +79,10 @@ def new_data_folder(data_dir):
         )
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=WORK, dir=data_dir))
+        work = (
+            data_dir / f"{WORK}{uuid4().hex}"
+        )  # one of `tempfile` is private, on Windows for good
+        work.mkdir()
     except OSError as error:
         raise UserError(
             f"can't write: {first_line(error)} ({data_dir}). Choose another --data_dir."

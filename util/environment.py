@@ -42,11 +42,13 @@ def installed_version(package):
 
 def git_commit():
     """The commit of this checkout, with "+" when files differ from it; None outside git."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():  # a download, which may lie in a checkout of something else
+        return None
 
     def git(*words):
-        return subprocess.run(
-            ["git", "-C", Path(__file__).parent, *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        command = ["git", "-C", root, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")

@@ -5,11 +5,13 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 from util.errors import UserError, first_line
 
@@ -55,7 +57,8 @@ def write_atomically(path, write, give_name=move, flush=False):
             error.filename = str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(PermissionError):  # Windows, while another program looks at it: it is litter
+            temporary.unlink(missing_ok=True)
 
 
 def flush_to_disk(path):
@@ -68,7 +71,7 @@ def remove_temporaries(folder, older=0):
     """Remove what killed processes left in a folder: all of it where nobody else may write now,
     else what is `older` than so many seconds."""
     for temporary in Path(folder).glob(f"{TEMPORARY}*"):
-        with suppress(FileNotFoundError):  # another process may do the same
+        with suppress(FileNotFoundError, PermissionError):  # others may do the same, or look at it
             if time.time() - temporary.stat().st_mtime >= older:
                 temporary.unlink()
 
@@ -152,7 +155,9 @@ def numbered(path, ending=""):
 
 def check_place(path, option="--out"):
     """UserError, before any work, when no folder could be made at the path of an option."""
-    place = next(place for place in Path(path).resolve().parents if place.exists())
+    place = next((place for place in Path(path).resolve().parents if place.exists()), None)
+    if not place:  # on Windows
+        raise UserError(f"no such drive ({path}). Choose another {option}.")
     if not place.is_dir():
         raise UserError(f"that is no folder ({place}). Choose another {option}.")
     check_writable(place, option)
@@ -205,6 +210,18 @@ def new_folder(path):
             raise UserError(
                 f"can't write: {first_line(error)} ({folder}). Choose another place with --out."
             ) from None
+
+
+@contextmanager
+def working_folder(parent, prefix):
+    """A new folder in `parent`, removed at the end, for what is moved out of it when it is whole.
+    One of `tempfile` is its owner's alone, and on Windows so stays what was made in it."""
+    folder = Path(parent) / f"{prefix}{uuid4().hex}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def hash_file(path):

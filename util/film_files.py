@@ -2,8 +2,9 @@
 
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from util.data_folder import COPIES, REPORT
 from util.dicom import is_dicom_file
@@ -40,8 +41,8 @@ def find_films(labels, films):
     names = labels["filename"].str.replace("\\", "/", regex=False).map(trim_path)
     index = FilmIndex(films)
     found = match_paths(names, index)
-    ours, times = any(found), Counter(Path(name).name for name in set(names))
-    settled = ["/" in name and (ours or times[Path(name).name] > 1) for name in names]
+    ours, times = any(found), Counter(PurePosixPath(name).name for name in set(names))
+    settled = ["/" in name and (ours or times[PurePosixPath(name).name] > 1) for name in names]
     rows = list(zip(names, labels["id"], settled, strict=True))
     rules = (index.of_name, index.of_stem, index.of_id, index.of_loose_name, index.of_loose_id)
     for rule in rules:
@@ -63,9 +64,9 @@ class FilmIndex:
 
     def __init__(self, films):
         # of one name there may be as many as patients, each in a folder of its own
-        self.name_in = group(films, lambda film: (film.parent.name, film.name))
-        self.stem_in = group(films, lambda film: (film.parent.name, stem_of(film)))
-        self.by_name = group(films, lambda film: film.name)
+        self.name_in = group(films, lambda film: (composed(film.parent.name), composed(film.name)))
+        self.stem_in = group(films, lambda film: (composed(film.parent.name), stem_of(film)))
+        self.by_name = group(films, lambda film: composed(film.name))
         self.by_stem = group(films, stem_of)
         self.by_loose = group(films, lambda film: loose_name(stem_of(film)))
 
@@ -78,16 +79,16 @@ class FilmIndex:
         """The films of a file name in folders whose paths end as one of these; with any image
         ending, where there is none of its own."""
         ends = tuple(f"/{folder}" for folder in folders)
-        nearest = {Path(folder).name for folder in folders}
+        nearest = {PurePosixPath(folder).name for folder in folders}
 
         def there(films_in, name):
             films = (film for folder in nearest for film in films_in.get((folder, name), []))
-            return [film for film in films if f"/{film.parent.as_posix()}".endswith(ends)]
+            return [film for film in films if f"/{composed(film.parent.as_posix())}".endswith(ends)]
 
         return there(self.name_in, file) or there(self.stem_in, clean_id(file))
 
     def of_name(self, name, id_):
-        return self.by_name.get(Path(name).name, [])
+        return self.by_name.get(PurePosixPath(name).name, [])
 
     def of_stem(self, name, id_):
         return self.by_stem.get(clean_id(name), [])
@@ -135,7 +136,12 @@ def match_places(names, places, index):
 
 
 def trim_path(filename):
-    return tidy_path(filename).strip("/")
+    return composed(tidy_path(filename).strip("/"))
+
+
+def composed(name):
+    """A name with each accent in one character with its letter; macOS may write them as two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def group(films, key):
@@ -199,8 +205,9 @@ def is_film(path):
 
 
 def stem_of(film):
-    """The name of a film without its endings, see `without_endings`."""
-    return without_endings(film.name) if is_image(film.name) else film.name
+    """The name of a film, `composed`, without its endings, see `without_endings`."""
+    name = composed(film.name)
+    return without_endings(name) if is_image(name) else name
 
 
 def is_hidden(name):

@@ -22,6 +22,7 @@ from util.stratify import spread_out
 # on a file system where that is the same file
 ALIKE = "its name differs from another film's in capital letters alone"
 NOT_IN_NAMES = set('<>:"|?*' if os.name == "nt" else "")  # characters
+NO_NAMES = {"CON", "PRN", "AUX", "NUL"} if os.name == "nt" else set()  # of files, but of devices
 LONGEST_FILE_NAME = 255  # bytes; what file systems can hold
 
 
@@ -117,6 +118,8 @@ def place_films(films, max_side, ready):
             return "its id begins with a dot"
         if not NOT_IN_NAMES.isdisjoint(name):
             return "its id has a character that Windows allows in no file name"
+        if name.partition(".")[0].upper() in NO_NAMES:
+            return "its id is the name of a device on Windows"
         if len(os.fsencode(name)) > LONGEST_FILE_NAME:
             return "its id is too long for the name of a file"
         try:

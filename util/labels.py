@@ -5,7 +5,7 @@ Inside the project sex is 1 = male, 0 = female, NaN = unknown, and boneage is in
 
 import posixpath
 import re
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -111,7 +111,7 @@ def clean_id(value):
     """An id as text: without the endings of a file name and without the ".0" of a float."""
     if not isinstance(value, str):
         return ""
-    name = Path(value.strip().replace("\\", "/")).name
+    name = PurePosixPath(value.strip().replace("\\", "/")).name  # A:12 names no drive
     plain = without_endings(name)
     return without_float(name) if plain == name else plain
 

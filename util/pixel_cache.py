@@ -20,7 +20,7 @@ from hand_crop.localiser import localiser_version
 from hand_crop.orientation import orientation_version
 from util.augmentation import augment_films
 from util.errors import UserError, first_line
-from util.files import remove_temporaries, write_atomically, write_json
+from util.files import claim, move, remove_temporaries, write_atomically, write_json
 from util.oddities import Oddities
 from util.parallel import cores, progress_bar
 from util.radiographs import READER_VERSION, RadiographError, read_canvases
@@ -165,14 +165,23 @@ def notes_path(shard):
 
 
 def save_shard(shard, notes, path):
-    """Write a shard and its notes atomically; returns it memory-mapped. One that another process
-    has written meanwhile stays: a network folder may not replace what that process has mapped."""
+    """Write a shard and its notes atomically; returns it memory-mapped."""
     with cache_folder(path.parent):
         if not load_shard(path):
             # the notes go first: whoever sees the shard must find them
             write_json(notes_path(path), notes)
-            write_atomically(path, lambda file: np.save(file, shard))
+            write_atomically(path, lambda file: np.save(file, shard), keep_first)
     return np.load(path, mmap_mode="r")
+
+
+def keep_first(temporary, path):
+    """Give a written shard its name. A whole one that another process has written meanwhile stays:
+    Windows and some network folders don't replace what that process has mapped."""
+    try:
+        claim(temporary, path)
+    except FileExistsError:
+        if not load_shard(path):
+            move(temporary, path)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import tempfile
 from contextlib import contextmanager
 
 from util.environment import gpu_names
+from util.errors import UserError, first_line
 
 
 @contextmanager
@@ -30,8 +31,13 @@ def import_tensorflow():
     """Import TensorFlow and Keras for the first time without a screen of notes about oneDNN and
     missing CUDA drivers, which come before any log level counts."""
     with quiet_stderr():
-        import keras  # noqa: F401
-        import tensorflow as tf
-
+        try:
+            import keras  # noqa: F401
+            import tensorflow as tf
+        except ImportError as error:
+            raise UserError(
+                f"TensorFlow can't be imported: {first_line(error)} Install requirements.txt anew "
+                "(on Windows see docs/PLATFORMS.md)."
+            ) from None
         tf.get_logger().setLevel("ERROR")  # a model for each fold is no mistake of the user's
         gpu_names()  # which has notes of its own, the first time

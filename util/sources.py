@@ -4,9 +4,9 @@ the splits that their names tell."""
 import posixpath
 import re
 import tempfile
+import unicodedata
 import zipfile
 import zlib
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,13 +72,7 @@ def unpack(path, folder):
         members = [m for m in archive.infolist() if not is_litter(m.filename)]
         for member in members:
             member.filename = member.filename.replace("\\", "/")  # of some tools on Windows
-        files = {(posixpath.normpath(member.filename), member.CRC) for member in members}
-        if len(files) > len({name for name, _ in files}):
-            twice = Counter(name for name, _ in files).most_common(1)[0][0]
-            raise UserError(
-                f"two files in {path.name} have one name, {twice}. Unpack it, and name the folder "
-                "(--source)."
-            )
+        check_names(members, path)
         for member in progress_bar(members, desc=f"unpacking {path.name}", unit="file"):
             archive.extract(member, folder)  # never outside of `folder`
     for inner in files_ending(folder, ".zip"):
@@ -87,6 +81,20 @@ def unpack(path, folder):
             target = Path(tempfile.mkdtemp(prefix=inner.stem, dir=inner.parent))
         unpack(inner, target)
         inner.unlink()
+
+
+def check_names(members, path):
+    """UserError where two different files of a zip would be one: of one name, and on Windows and
+    macOS of names that differ in capital letters or in how accents are written."""
+    contents = {}
+    for member in members:
+        name = posixpath.normpath(member.filename)
+        key = unicodedata.normalize("NFC", name).casefold()
+        if contents.setdefault(key, member.CRC) != member.CRC:
+            raise UserError(
+                f"two files in {path.name} have one name, {name}, capital letters aside. Unpack it, "
+                "give one of them another name, and name the folder (--source)."
+            )
 
 
 def files_ending(folder, ending):

@@ -20,7 +20,7 @@ from util.augmentation import add_noise_and_mixup
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
 from util.film_files import count_reasons, list_films, match_films, split_usable
-from util.headers import match_labels
+from util.headers import match_with_headers
 from util.labels import read_labels
 from util.pixel_cache import Pixels, read_pixels
 from util.tables import read_table
@@ -114,7 +114,7 @@ def read_labelled_folder(table, folder, male_value=None, headers=False):
         raise UserError(f"no image folder ({folder}). Check the path.")
     films = list_films(folder)
     if headers:
-        labels = match_labels(read_table(table), table, films, male_value)
+        labels = match_with_headers(read_table(table), table, films, male_value)
     else:
         labels = match_films(read_labels(table, male_value), films)
     usable, left_out = split_usable(labels)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hand_crop.likeness import look_unlike_hands
+from hand_crop.likeness import beyond_limit
 from hand_crop.network import (
     CONTRAST,
     SIDE,
@@ -37,24 +37,22 @@ def find_hands(images):
     """
     if not images:
         return [], []
-    features = see([shrink(image) for image in images])
+    features = localiser_features([shrink(image) for image in images])
     found = combine_boxes(*np.split(apply_head(features, load_layers(WEIGHTS)), 2))
     boxes = [
         None if box is None else in_pixels(box, *image.shape)
         for box, image in zip(found, images, strict=True)
     ]
-    return boxes, look_unlike_hands(features).tolist()
+    return boxes, beyond_limit(features).tolist()
 
 
 def unlike_hands(films):
     """Whether films of a list, as `shrink` gives them, upright and with light bones, look unlike a
-    hand, a list."""
-    if not films:
-        return []
-    return look_unlike_hands(see(films)).tolist()
+    hand `(n,)`."""
+    return beyond_limit(localiser_features(films)) if films else np.zeros(0, bool)
 
 
-def see(films):
+def localiser_features(films):
     """What the localiser sees of a list of films, as `shrink` gives them, and of their mirror
     images: `(2 n, 1024)`."""
     return extract_features(append_mirrored(np.stack(films)), load_layers(WEIGHTS))

@@ -14,7 +14,7 @@ import numpy as np
 
 from hand_crop.command import add_files, check_weights_file
 from hand_crop.likeness import distances
-from hand_crop.localiser import localiser_version, see
+from hand_crop.localiser import localiser_features, localiser_version
 from hand_crop.network import shrink
 from util.errors import UserError, run_command
 from util.files import write_atomically
@@ -62,7 +62,7 @@ def read_upright(folder):
 
 def fit_space(seen, unseen):
     """The space of what the localiser sees of `seen` films, and the `limit` by `unseen` ones, as
-    `look_unlike_hands` takes them, in half precision."""
+    `beyond_limit` takes them, in half precision."""
     from sklearn.decomposition import PCA
 
     space = PCA(DIMENSIONS, random_state=0).fit(features_of(seen))
@@ -75,7 +75,7 @@ def fit_space(seen, unseen):
 def features_of(films):
     """What the localiser sees of films, uint8 `(n, 160, 160)`, and of their mirror images: `(2 n,
     1024)`."""
-    return see([shrink(film) for film in films])
+    return localiser_features([shrink(film) for film in films])
 
 
 def print_likeness(films, space):

@@ -44,7 +44,7 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from inference_speed.convert import require_converter
-    from util.runs import next_prediction, read_run
+    from util.runs import how_to_predict, read_run
 
     require_converter(args.format, args.precision)
     run = read_run(args.model)
@@ -68,7 +68,7 @@ def main(argv=None):
     if not args.out:
         opted = "" if args.precision == "f32" else f" --precision {args.precision}"
         told = sees_sex(run.options["model_type"])
-        print(next_prediction(run.folder, told, f" --runtime {args.format}{opted}"))
+        print(how_to_predict(run.folder, told, f" --runtime {args.format}{opted}"))
     return 0
 
 

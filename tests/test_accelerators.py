@@ -28,7 +28,7 @@ from util.errors import UserError
 from util.optimizer import compile_model, make_optimizer, rate_schedule
 from util.runs import Run
 from util.saved_state import Progress, read_state, restore, write_state
-from util.training import batchnorm_mode, check_precision
+from util.training import batchnorm_mode, record_precision
 
 TINY = [
     *("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "8"),
@@ -216,10 +216,10 @@ def test_a_step_that_overflows_on_one_of_two_devices_is_skipped(command, tmp_pat
 def test_a_run_goes_on_in_its_precision_alone(films, monkeypatch):
     model, _ = build(films, "mixed_bfloat16", monkeypatch)
     progress = Progress()
-    check_precision(progress, model)
-    check_precision(progress, model)
+    record_precision(progress, model)
+    record_precision(progress, model)
     with pytest.raises(UserError, match="began in mixed_float16.*Go on where it began, with a GPU"):
-        check_precision(Progress(precision="mixed_float16"), model)
+        record_precision(Progress(precision="mixed_float16"), model)
 
 
 def fitted_head(films, monkeypatch, steps=3):

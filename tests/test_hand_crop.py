@@ -20,7 +20,7 @@ from util.files import write_json
 from util.phantoms import phantom
 from util.radiographs import read_canvases
 from util.runs import Run
-from util.splits import note_hand_crop
+from util.splits import record_hand_crop
 
 
 def test_numpy_computes_what_keras_trained():
@@ -205,11 +205,11 @@ def test_a_run_does_not_go_on_with_films_turned_by_other_rules(tmp_path, monkeyp
     """As neither does one that was started when turned films stayed as they were."""
     run = Run(tmp_path)
     write_json(run.path("config.json"), {"options": {}})
-    note_hand_crop(run, {})
-    note_hand_crop(run, {})
+    record_hand_crop(run, {})
+    record_hand_crop(run, {})
     monkeypatch.setattr("util.canvases.orientation_version", lambda: "another")
     with pytest.raises(UserError, match="changed since the run was started"):
-        note_hand_crop(run, {})
+        record_hand_crop(run, {})
 
 
 @pytest.mark.parametrize("network", ["localiser", "orientation"])

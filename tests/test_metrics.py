@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from util.errors import UserError
-from util.identity import patients_of
+from util.identity import repeated_patients
 from util.metrics import (
     bootstrap_interval,
     bootstrap_means,
@@ -200,8 +200,8 @@ def test_patients_stay_with_predictions_where_any_is_told(five):
     assert "patient" not in label_predictions(five.assign(patient=""), five["predicted"])
     told = label_predictions(five.assign(patient=["a", "", "a", "", ""]), five["predicted"])
     assert told["patient"].tolist() == ["a", "", "a", "", ""]
-    assert patients_of(told).nunique() == 4
-    assert patients_of(told.drop(index=2)) is None  # no child has two
+    assert repeated_patients(told).nunique() == 4
+    assert repeated_patients(told.drop(index=2)) is None  # no child has two
 
 
 def test_a_child_of_many_films_is_drawn_with_all_of_them():

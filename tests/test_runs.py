@@ -19,8 +19,8 @@ from util.files import (
     write_new_json,
 )
 from util.run_options import changed_options, with_absolute_paths
-from util.runs import Run, find_folds, note_move, open_run, read_run
-from util.start import note_start
+from util.runs import Run, find_folds, open_run, read_run, record_move
+from util.start import record_start
 
 
 def new_run(folder, name, weights="none"):
@@ -61,7 +61,7 @@ def test_paths_of_a_run_are_the_same_from_any_folder(tmp_path):
 
 
 def test_a_run_goes_on_where_its_films_were_moved(tmp_path):
-    """That they are the same is seen by what is in them: `note_data`. Or where all was copied."""
+    """That they are the same is seen by what is in them: `record_data`. Or where all was copied."""
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
     args = new_run(tmp_path, "a", weights=str(tmp_path / "gone.h5"))
@@ -79,7 +79,7 @@ def test_a_run_goes_on_where_its_films_were_moved(tmp_path):
     args.weights = str(tmp_path / "moved.h5")
     run = open_run(args, "")
     assert run.config["options"]["data_dir"] == str(old)  # they may be others
-    note_move(run, args)
+    record_move(run, args)
     run.close()
     assert run.config["options"]["data_dir"] == str(new)
 
@@ -137,6 +137,18 @@ def test_a_file_that_another_program_has_open_is_moved_later(tmp_path, monkeypat
         write_atomically(tmp_path / "table.csv", lambda file: file.write_text("new"))
     assert (tmp_path / "table.csv").read_text() == name
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_temporary_file_that_another_program_looks_at_stops_nothing(tmp_path, monkeypatch):
+    """Windows does not remove it then."""
+
+    def refuse(path, missing_ok=False):
+        raise PermissionError(13, "used by another program", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    write_new_json(tmp_path / "a.json", {})
+    remove_temporaries(tmp_path)
+    assert (tmp_path / "a.json").exists()
 
 
 @pytest.mark.parametrize("links", [True, False])
@@ -268,11 +280,11 @@ def test_a_start_that_was_trained_anew_is_refused(tmp_path):
     start.write_json("config.json", facts | {"started": "monday"})
     run.write_json("config.json", facts)
     args = Namespace(weights=str(start.folder))
-    note_start(run, args)
-    note_start(run, args)
+    record_start(run, args)
+    record_start(run, args)
     start.write_json("config.json", facts | {"started": "tuesday"})
     with pytest.raises(UserError, match="trained anew since"):
-        note_start(run, args)
+        record_start(run, args)
 
 
 def test_the_reason_of_a_failed_write_is_told_where_it_has_no_number():

@@ -6,15 +6,15 @@ from modeling import put_weights
 from modeling_advanced import build_model
 from util.accelerators import accelerated, describe_acceleration
 from util.environment import device_names
-from util.errors import enough_memory
+from util.errors import memory_errors
 from util.features import on_features
-from util.start import note_start, read_start
+from util.start import read_start, record_start
 from util.training import SMALLER_STEPS, Stage, set_seeds
 
 
-def prepare_stage(films, args, run):
+def prepare_stage(splits, args, run):
     """The Stage of a training: its model and films."""
-    stage = Stage(new_model(films["train"], args, run), films["train"], films["val"])
+    stage = Stage(new_model(splits["train"], args, run), splits["train"], splits["val"])
     return on_features(stage, args, run) if args.feature_views else stage
 
 
@@ -25,7 +25,7 @@ def new_model(films, args, run):
     run.log(f"model {args.model_type} on {args.backbone}, device: {', '.join(device_names())}")
     for line in describe_acceleration(model, args):
         run.log(line)
-    note_start(run, args)
+    record_start(run, args)
     return model
 
 
@@ -34,7 +34,7 @@ def build_from(films, args):
     the run that it starts from."""
     start = read_start(args)
     set_seeds(args.seed)
-    with enough_memory(args.batch_size, args.img_size, SMALLER_STEPS), accelerated(args):
+    with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS), accelerated(args):
         model = build_model(
             args.model_type,
             args.backbone,

@@ -30,12 +30,12 @@ def read_on_canvases(canvases, paths):
     return pixels, failures
 
 
-def pixels_of(films):
+def pixels_of(by_canvas):
     """{canvas: Pixels} of {canvas: Films}."""
-    return {canvas: part.pixels for canvas, part in films.items()}
+    return {canvas: part.pixels for canvas, part in by_canvas.items()}
 
 
-def sets_right(canvases):
+def all_set_right(canvases):
     """Whether films that look turned or inverted are set right on all of these canvases."""
     return all(fit == "hand" for _, fit in canvases)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from util.errors import UserError
 from util.film_files import SEVERAL, find_films
-from util.headers import needs_column, read_children
+from util.headers import needs_sex_column, read_children
 from util.labels import find_columns, labels_of
 from util.sexes import differ
 from util.tables import clean_text, plain_header, read_table
@@ -72,7 +72,7 @@ def look_up_children(paths, csv, male_value):
     """What a table says of the child on each film: a list of sex (1 = male, NaN unknown), age
     (months, NaN unknown), and why there is no sex."""
     table = read_table(csv)
-    labels = labels_of(table, csv, male_value, ("sex",) if needs_column(table, paths) else ())
+    labels = labels_of(table, csv, male_value, ("sex",) if needs_sex_column(table, paths) else ())
     columns = find_columns(table, "sex")
     labels["sex_text"] = clean_text(table[columns[0]]) if columns else ""
     for note in unread_ages(table, labels["age"], csv):

@@ -12,7 +12,7 @@ import pandas as pd
 from util.calibration import correct_months
 from util.canvases import hand_crop_versions, pixels_of
 from util.errors import UserError
-from util.hospital import calibrated_views, keeps_readings, read_calibration
+from util.hospital import calibrated_views, read_calibration, readings_help
 from util.intervals import FEWEST_FOR_INTERVALS, fit_half_widths, interval_bounds
 from util.members import (
     average,
@@ -43,7 +43,7 @@ class Ensemble:
         self.calibration, notes = choose_calibration(members, folders, calibration, views)
         self.notes = notes + hand_crop_notes(members) + one_sex_notes(members)
         self.label_counts = add_counts([member.label_counts for member in members])
-        if calibration and not keeps_readings(self.calibration):
+        if calibration and not readings_help(self.calibration):
             self.label_counts = None
         self.predictors = []
 
@@ -74,11 +74,11 @@ class Ensemble:
         reading = read_as(months, sex, self.label_counts) if self.label_counts else np.nan
         return pd.DataFrame({"months": months, "low": low, "high": high, "reading": reading})
 
-    def predict_labelled(self, films, batch_size):
-        """Predict labelled films ({canvas: films}): (predictions, comparison of their mean with
+    def predict_labelled(self, by_canvas, batch_size):
+        """Predict labelled films, {canvas: Films}: (predictions, comparison of their mean with
         each member, see `compare_members`; None for a member alone)."""
-        table = films[self.canvases[0]].table
-        months = self.predict_members(pixels_of(films), table["sex"], batch_size, progress=True)
+        table = by_canvas[self.canvases[0]].table
+        months = self.predict_members(pixels_of(by_canvas), table["sex"], batch_size, progress=True)
         mean = average(self.members, months)
         comparison = None
         if len(self.members) > 1:

@@ -23,7 +23,7 @@ def first_line(error):
 
 
 @contextmanager
-def enough_memory(n_films, img_size, remedy):
+def memory_errors(n_films, img_size, remedy):
     """Within the block TensorFlow computes on `n_films` at once; memory that runs out is a
     UserError."""
     import tensorflow as tf

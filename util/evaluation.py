@@ -11,7 +11,7 @@ from clahe.enhance import complete_clahe
 from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
-from util.canvases import oddities_of, pixels_of, sets_right
+from util.canvases import all_set_right, oddities_of, pixels_of
 from util.ensemble import Ensemble, choose_views, hand_crop_notes
 from util.environment import environment
 from util.errors import UserError
@@ -30,10 +30,10 @@ from util.identity import fingerprint
 from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.members import check_same_files, check_same_split, format_members, read_members
 from util.metrics import compare_predictions, format_comparison, judge_readings, labels_in_years
-from util.oddities import NO_HAND, film_notes, summarise
+from util.oddities import NO_HAND, film_notes, oddity_notes
 from util.plots import plot_errors, show_plots
 from util.readings import with_readings
-from util.runs import METRICS, changed_facts, next_prediction
+from util.runs import METRICS, changed_facts, how_to_predict
 from util.selection import choose_greedily
 from util.splits import load_trained_split, split_facts
 from util.tta import chosen_views, views_title
@@ -71,9 +71,9 @@ def make_ensembles(args):
 def evaluate(ensemble, compared, args):
     """Evaluate one of the ensembles that are `compared`; print and write what was found. Returns
     the predictions and the folder that they are in."""
-    films, name = read_films_to_evaluate(ensemble, args)
+    by_canvas, name = read_films_to_evaluate(ensemble, args)
     if args.held_out:
-        films, name = keep_held_out(films, compared), f"{name}_held_out"
+        by_canvas, name = keep_held_out(by_canvas, compared), f"{name}_held_out"
     if args.runtime != "keras":
         name += f"_{args.runtime}_{args.precision}"
     place = f"{name}_{args.calibration}" if args.calibration else name
@@ -82,13 +82,13 @@ def evaluate(ensemble, compared, args):
             check_place(default_folder(each.folders, place), A_COPY)
     out = choose_folder(args.out, default_folder(ensemble.folders, place))
     ensemble.load(args.runtime, args.precision)
-    predictions, comparison = ensemble.predict_labelled(films, args.batch_size_eval)
-    oddities = oddities_of(pixels_of(films))
-    predictions["note"] = film_notes(oddities, sets_right(films))
-    metrics = compute_metrics(ensemble, predictions, films, oddities, args)
+    predictions, comparison = ensemble.predict_labelled(by_canvas, args.batch_size_eval)
+    oddities = oddities_of(pixels_of(by_canvas))
+    predictions["note"] = film_notes(oddities, all_set_right(by_canvas))
+    metrics = compute_metrics(ensemble, predictions, by_canvas, oddities, args)
     if comparison:
         metrics["members"] = comparison
-    left_out = films[ensemble.canvases[0]].left_out
+    left_out = by_canvas[ensemble.canvases[0]].left_out
     out = new_folder(out)
     plots = write_evaluation(out, predictions, metrics, left_out, name)
     print_evaluation(metrics, describe(ensemble, name))
@@ -114,13 +114,13 @@ def calibrate(ensemble, args):
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
     check_place(path, A_COPY)
-    films, _ = read_films_to_evaluate(ensemble, args)
+    by_canvas, _ = read_films_to_evaluate(ensemble, args)
     if args.held_out:
-        films = keep_held_out(films, [ensemble])
-    first = films[ensemble.canvases[0]]
+        by_canvas = keep_held_out(by_canvas, [ensemble])
+    first = by_canvas[ensemble.canvases[0]]
     report_left_out(first.left_out)
     hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
-    pixels = pixels_of(films)
+    pixels = pixels_of(by_canvas)
     new, notes = held_out(ensemble, first.table)
     if new.mean() < 0.5:
         raise UserError(
@@ -128,11 +128,11 @@ def calibrate(ensemble, args):
             f"promise too much ({args.calibrate}). "
             + ("Leave them out by --held_out, or name others." if new.any() else "Name others.")
         )
-    notes += summarise(oddities_of(pixels), sets_right(pixels))
+    notes += oddity_notes(oddities_of(pixels), all_set_right(pixels))
     for note in hand_crop_notes(ensemble.members) + notes:
         print(f"note: {note}")
     ensemble.load(args.runtime, args.precision)
-    predictions, _ = ensemble.predict_labelled(films, args.batch_size_eval)
+    predictions, _ = ensemble.predict_labelled(by_canvas, args.batch_size_eval)
     hospital.check_not_years(predictions, args.calibrate)
     calibration, judged = fit_calibration(predictions, ensemble.sees_sex, always=True)
     if ensemble.label_counts:
@@ -140,7 +140,7 @@ def calibrate(ensemble, args):
     hospital.store_calibration(path, calibration, first.table, ensemble.views)
     print(hospital.format_named(calibration, path))
     if hospital.verdict(calibration["gain"]) == "helps":
-        print(next_prediction(folder, ensemble.sees_sex, f" --calibration {name}"))
+        print(how_to_predict(folder, ensemble.sees_sex, f" --calibration {name}"))
     else:
         print("next: predict without it, or name more films: months are not better for it")
 
@@ -180,14 +180,14 @@ def read_split_to_evaluate(ensemble, args):
             "validation films of a fold have no CLAHE copies, as they are training films of others "
             "(--use_clahe_val_test). Leave it out, or evaluate --split test."
         )
-    films = read(clahe=False)
+    by_canvas = read(clahe=False)
     if of_fold or not args.data_dir:
-        first = films[ensemble.canvases[0]]
+        first = by_canvas[ensemble.canvases[0]]
         check_films_of_run(first, ensemble.members[0], data_dir, split, of_fold)
     if args.use_clahe_val_test:
         complete_clahe(data_dir, split, progress=True)
-        films = read(clahe=True)
-    return films
+        by_canvas = read(clahe=True)
+    return by_canvas
 
 
 def check_films_of_run(films, member, data_dir, split, of_fold):
@@ -204,10 +204,10 @@ def check_films_of_run(films, member, data_dir, split, of_fold):
         print(f"note: the {split} films are other files than those that the run had ({data_dir})")
 
 
-def keep_held_out(films, compared):
-    """Those of the films, {canvas: Films}, that no part of those `compared` has learned from; the
-    others are left out. UserError when all are."""
-    table = next(iter(films.values())).table
+def keep_held_out(by_canvas, compared):
+    """Those films, {canvas: Films}, that no part of the ensembles that are `compared` has learned
+    from; the others are left out. UserError when all are."""
+    table = next(iter(by_canvas.values())).table
     new = np.all([held_out(ensemble, table)[0] for ensemble in compared], axis=0)
     if not new.any():
         raise UserError(
@@ -216,22 +216,22 @@ def keep_held_out(films, compared):
     known = table.loc[~new, ["id", "filename"]].assign(reason="a model has learned from it")
     return {
         canvas: replace(part.keep(new), left_out=pd.concat([part.left_out, known]))
-        for canvas, part in films.items()
+        for canvas, part in by_canvas.items()
     }
 
 
 # -------------------------------------------------------------------------------------- judgement
 
 
-def compute_metrics(ensemble, predictions, films, oddities, args):
+def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
     """What is found and known of an evaluation, for metrics.json. The coverage of intervals is that
     on films that are new to the model alone."""
-    table = films[ensemble.canvases[0]].table
+    table = by_canvas[ensemble.canvases[0]].table
     new, doubts = held_out(ensemble, table)
     medians = [member.config["data"]["train"]["median"] for member in ensemble.members]
     median = float(np.median(medians))  # of folds, which have training films of their own
     half_width = ensemble.calibration["half_width"]
-    notes = [*ensemble.notes, *doubts, *summarise(oddities, sets_right(films))]
+    notes = [*ensemble.notes, *doubts, *oddity_notes(oddities, all_set_right(by_canvas))]
     if labels_in_years(predictions):
         notes.append("the ages look like years: multiply them by 12 if they are years")
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {

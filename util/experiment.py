@@ -10,20 +10,20 @@ from util.folds import run_folds
 from util.intervals import format_with_intervals
 from util.phases import plan_phases
 from util.quiet import import_tensorflow
-from util.readings import format_kept
+from util.readings import format_readings_gain
 from util.run_pictures import draw_run
 from util.runs import (
     CALIBRATION,
     METRICS,
     READINGS,
+    how_to_predict,
     how_to_resume,
-    next_prediction,
-    note_environment,
-    note_move,
     open_run,
+    record_environment,
+    record_move,
 )
 from util.splits import load_splits
-from util.start import check_start, check_start_films
+from util.start import check_start_films, check_weights_run
 from util.tta import views_suffix, views_title, views_to_evaluate
 from util.weights import starts_from_run
 
@@ -54,9 +54,9 @@ def fill_run(run, args):
     if metrics:
         run.log(f"this run is finished: {run.folder}\n")
     else:
-        films, history = read_and_train(run, args)
-        metrics, predictions = evaluate_splits(films, args, run)
-        draw_run(run, history, predictions, films, args)
+        splits, history = read_and_train(run, args)
+        metrics, predictions = evaluate_splits(splits, args, run)
+        draw_run(run, history, predictions, splits, args)
         run.write_json(METRICS, metrics)
     report_run(run, metrics, args)
     plots = sorted((run.folder / "plots").glob("*.png"))
@@ -67,20 +67,20 @@ def fill_run(run, args):
 
 
 def read_and_train(run, args):
-    """Returns the films, {split: Films}, and the history; a new run that ends before it has a state
+    """Returns the splits, {split: Films}, and the history; a new run that ends before it has a state
     to go on from leaves no folder behind."""
     try:
         check_options(args)
         from util.build import prepare_stage
         from util.training import train
 
-        note_environment(run)
-        films = load_splits(args, run)
-        check_start_films(films, args, run)
-        stage = prepare_stage(films, args, run)
+        record_environment(run)
+        splits = load_splits(args, run)
+        check_start_films(splits, args, run)
+        stage = prepare_stage(splits, args, run)
         if args.resume:
-            note_move(run, args)
-        return films, train(stage, args, run)
+            record_move(run, args)
+        return splits, train(stage, args, run)
     except BaseException:
         if not args.resume:
             run.discard()
@@ -91,7 +91,7 @@ def check_options(args):
     """UserError, before a film is read, for options that can't be trained; imports TensorFlow."""
     plan_phases(args)
     check_backbone(args.backbone, args.img_size)
-    check_start(args)
+    check_weights_run(args)
     import_tensorflow()
     from modeling import build_backbone, check_activation
     from util.accelerators import make_strategy
@@ -109,11 +109,11 @@ def report_run(run, metrics, args):
     for calibration in (run.read_json(CALIBRATION) or {}).values():
         run.log(format_calibration(calibration))
     if readings := run.read_json(READINGS):
-        run.log(format_kept(readings["gain"], readings["labels"]))
+        run.log(format_readings_gain(readings["gain"], readings["labels"]))
     for views in views_to_evaluate(vars(args)):
         for split, title in (("test", "test"), ("test_clahe", "test after CLAHE")):
             if split in metrics:
                 errors = metrics[split + views_suffix(views)]
                 run.log(format_with_intervals(errors, title + views_title(views)))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
-    run.log(next_prediction(run.folder, sees_sex(args.model_type)))
+    run.log(how_to_predict(run.folder, sees_sex(args.model_type)))

@@ -19,7 +19,7 @@ from modeling_advanced import pooled_head
 from preprocessing import FEATURES, Films, random_stream
 from util.augmentation import STRENGTHS, augment
 from util.data_folder import cache_path
-from util.errors import enough_memory
+from util.errors import memory_errors
 from util.files import write_atomically
 from util.parallel import progress_bar
 from util.pixel_cache import cache_folder, shard_path
@@ -148,7 +148,7 @@ def compute_features(read, pixels, batch_size, desc=None):
 
     batches = tf.data.Dataset.range(0, n, size).map(shaped, tf.data.AUTOTUNE, deterministic=True)
     steps = progress_bar(batches.prefetch(4), desc, unit="batch", show=bool(desc))
-    with enough_memory(size, shape[1], SMALLER_BATCHES):
+    with memory_errors(size, shape[1], SMALLER_BATCHES):
         return np.concatenate([read(images).numpy() for images in steps])[:n]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from util.canvases import oddities_of, read_on_canvases, sets_right
+from util.canvases import all_set_right, oddities_of, read_on_canvases
 from util.children import add_from_headers, join_notes
 from util.ensemble import open_ensemble
 from util.errors import UserError
@@ -125,7 +125,7 @@ def predict_chunk(ensemble, films, batch_size):
     for name, months in (("sd_score", "months"), ("sd_low", "low"), ("sd_high", "high")):
         scores = map(sd_score, films[months], films["age_months"], films["sex"])
         films[name] = np.round(list(scores), 2)
-    odd = film_notes(oddities_of(pixels), sets_right(ensemble.canvases))
+    odd = film_notes(oddities_of(pixels), all_set_right(ensemble.canvases))
     of_ages = ["; ".join(age_notes(film)) for film in films.itertuples()]
     return films.assign(note=join_notes(odd, films["child_note"], of_ages))
 

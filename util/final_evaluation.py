@@ -16,7 +16,7 @@ from util.runs import CALIBRATION, READINGS, load_run_model, predictions_name
 from util.tta import test_time_augmentation, views_key, views_suffix, views_to_evaluate
 
 
-def evaluate_splits(films, args, run):
+def evaluate_splits(splits, args, run):
     """Predict everything but the training films with the model that was kept, under --use_tta also
     over several views; calibrate on validation. Returns (metrics, predictions) by split, "test_tta"
     being "test" with views."""
@@ -24,19 +24,21 @@ def evaluate_splits(films, args, run):
 
     model = load_run_model(run)
     predict = compile_predictor(model)
-    warm_up(predict, films["test"], args.batch_size_eval)  # whose films a second are kept
+    warm_up(predict, splits["test"], args.batch_size_eval)  # whose films a second are kept
     calibrations, tables, speed = {}, {}, {}
     for views in views_to_evaluate(vars(args)):
         predict_views = test_time_augmentation(predict, views)
-        months, speed[views] = predict_splits(predict_views, films, args.batch_size_eval)
-        calibrations[views], tables[views] = calibrate_splits(films, months, args)
-    counts = keep_readings(films, tables[max(tables)]["val"], args, run)  # the months that are told
+        months, speed[views] = predict_splits(predict_views, splits, args.batch_size_eval)
+        calibrations[views], tables[views] = calibrate_splits(splits, months, args)
+    counts = save_readings(
+        splits, tables[max(tables)]["val"], args, run
+    )  # the months that are told
     metrics, predictions = {}, {}
     for views, by_split in tables.items():
         for split, table in by_split.items():
             name, table = split + views_suffix(views), with_readings(table, counts)
             write_csv(run.path(predictions_name(name)), table)
-            metrics[name] = evaluate_split(split, table, films, calibrations[views])
+            metrics[name] = evaluate_split(split, table, splits, calibrations[views])
             predictions[name] = table
     parameters = count_parameters(model)[1]
     metrics["model"] = {"parameters": parameters, "films_per_second": speed[1]["test"]}
@@ -44,10 +46,10 @@ def evaluate_splits(films, args, run):
     return metrics, predictions
 
 
-def predict_splits(predict, films, batch_size):
+def predict_splits(predict, splits, batch_size):
     """Months of all films but those for training, and films a second, by split."""
     months, speed = {}, {}
-    for split, part in films.items():
+    for split, part in splits.items():
         if split != "train":
             started = time.perf_counter()
             months[split] = predict_months(predict, part.pixels, part.table["sex"], batch_size)
@@ -62,10 +64,10 @@ def warm_up(predict, part, batch_size):
     predict_months(predict, part.pixels.keep(first), part.table["sex"][first], batch_size)
 
 
-def calibrate_splits(films, months, args):
+def calibrate_splits(splits, months, args):
     """Fit the calibration to the validation films. Returns (calibration, predictions by split as
     it corrects them)."""
-    tables = {split: label_predictions(films[split].table, m) for split, m in months.items()}
+    tables = {split: label_predictions(splits[split].table, m) for split, m in months.items()}
     per_sex = sees_sex(args.model_type)
     calibration, judged = fit_calibration(tables["val"], per_sex)
     lines = calibration["lines"]
@@ -79,17 +81,17 @@ def calibrate_splits(films, months, args):
     return calibration, corrected
 
 
-def keep_readings(films, predictions, args, run):
+def save_readings(splits, predictions, args, run):
     """Keep the labels of the training films, counted, where predictions of validation films show
     that they tell what a reader would say; returns them, or None."""
-    labels, per_sex = films["train"].table, sees_sex(args.model_type)
+    labels, per_sex = splits["train"].table, sees_sex(args.model_type)
     counts, gain = fit_readings(labels, predictions, per_sex)
     run.write_json(READINGS, {"labels": counts, "gain": gain})
     return counts
 
 
-def evaluate_split(split, predictions, films, calibration):
+def evaluate_split(split, predictions, splits, calibration):
     """The errors of a split, and the coverage of the intervals where they were not fitted to it."""
-    median = float(films["train"].table["boneage"].median())
+    median = float(splits["train"].table["boneage"].median())
     half_width = calibration["half_width"] if split.startswith("test") else None
     return evaluate_with_intervals(predictions, half_width, median)

@@ -5,7 +5,7 @@ from contextlib import closing
 from util.errors import UserError
 from util.experiment import check_options
 from util.phases import plan_phases
-from util.runs import note_environment, open_run
+from util.runs import open_run, record_environment
 from util.splits import load_splits
 
 
@@ -24,9 +24,9 @@ def find_rates(run, args):
         from util.build import new_model
         from util.lr_range import falling_range, range_test
 
-        note_environment(run)
-        films = load_splits(args, run)
-        table = range_test(new_model(films["train"], args, run), films["train"], args, run)
+        record_environment(run)
+        splits = load_splits(args, run)
+        table = range_test(new_model(splits["train"], args, run), splits["train"], args, run)
     except BaseException:
         run.discard()
         raise

@@ -31,11 +31,11 @@ from util.runs import (
     Run,
     check_free,
     check_resume,
-    check_started,
+    check_run_to_resume,
     find_folds,
     fold_folder,
+    how_to_predict,
     how_to_resume,
-    next_prediction,
     predictions_name,
     with_time,
 )
@@ -98,7 +98,7 @@ def plan_folds(args, folder):
         if not run.metrics:
             plan.append(options)
     if args.resume:
-        check_started(folder, any(started))
+        check_run_to_resume(folder, any(started))
     return plan
 
 
@@ -141,7 +141,7 @@ def report_folds(run, folds, args):
             "of fold are a little too small; those on test films are not"
         )
     run.log(f"\nfolder of the folds {run.folder}")
-    run.log(next_prediction(run.folder, sees_sex(args.model_type)))
+    run.log(how_to_predict(run.folder, sees_sex(args.model_type)))
 
 
 def judge_folds(run, members, views):

@@ -46,12 +46,12 @@ class Child(NamedTuple):
     burnt: bool = False
 
 
-def match_labels(table, path, films, male_value, need_sex=False):
+def match_with_headers(table, path, films, male_value, need_sex=False):
     """The labels of a table, which `read_table` read from `path`, with their films among `films`,
     see `match_films`. Headers of DICOM films give the sex where the table does not, and it needs no
     column for it, unless `need_sex`, if they give any. Prints how many give another sex than the
     table, and how many tell of text that is burnt in."""
-    need_sex = need_sex or needs_column(table, films)
+    need_sex = need_sex or needs_sex_column(table, films)
     need = ("sex", "boneage") if need_sex else ("boneage",)
     labels = match_films(labels_of(table, path, male_value, need), films)
     children = read_children(labels["path"])
@@ -76,7 +76,7 @@ def match_labels(table, path, films, male_value, need_sex=False):
     return labels.assign(sex=labels["sex"].fillna(told))
 
 
-def needs_column(table, films):
+def needs_sex_column(table, films):
     """Whether the sexes must come from a table: it has a column for them, or none of the `films` (a
     list of paths) is DICOM, whose header may give it."""
     return bool(find_columns(table, "sex")) or not any(map(is_dicom_file, films))

@@ -80,7 +80,7 @@ def started_from_unknown_films(run, config):
     """Whether a run of this config, or any run that it was started from, was started from one whose
     training films are other ones, and are listed nowhere."""
     known, unknown = {config["data"]["train"]["fingerprint"]}, set()
-    for start, then in starts_of(run, config):
+    for start, then in ancestors_of(run, config):
         listed = known if start and lists_films(start) else unknown
         listed.add(then["data"]["train"]["fingerprint"])
     return bool(unknown - known)
@@ -98,7 +98,7 @@ def fitted_to(ensemble, table):
     fitted = np.zeros(len(table), bool)
     if named:
         films = pd.DataFrame(named)
-        fitted = by_any_name(are_among, table, films) | of_same_patients(table, films)
+        fitted = match_any_id(are_among, table, films) | of_same_patients(table, films)
     intervals = not named and ensemble.calibration["half_width"]
     for member in ensemble.members:
         if intervals or member.lines(ensemble.views):
@@ -109,35 +109,35 @@ def fitted_to(ensemble, table):
 def learned_from(run, config, table):
     """Mask `(n,)` of the films of a table that a run, or one that it started from, was trained
     on."""
-    return are_known(run, config, "train", table)
+    return used_by(run, config, "train", table)
 
 
 def chosen_by(run, config, table):
     """Mask `(n,)` of the films of a table that a run, or one that it started from, chose an epoch
     by."""
-    return are_known(run, config, "val", table)
+    return used_by(run, config, "val", table)
 
 
-def are_known(run, config, split, table):
+def used_by(run, config, split, table):
     """Mask `(n,)` of the films of a table that are of a split of a run, or of one that it started
     from, at any remove; of a start whose folder is gone see `are_films_of`."""
     known = are_films_of(run, config["data"], split, table)
-    for start, then in starts_of(run, config):
+    for start, then in ancestors_of(run, config):
         known = known | are_films_of(start, then["data"], split, table)
     return known
 
 
-def starts_of(run, config):
+def ancestors_of(run, config):
     """The runs that a run of this config started from, each with its config as it was then. They
     are looked for where they were, as seen from here, and beside the run, as when all were moved;
     one that is gone, or was trained anew since, is None."""
     for later, then in pairwise(configs_of(config)):
         folder = Path(later["options"]["weights"])
         starts = (Run(place) for place in (folder, run.folder.parent / folder.name))
-        yield next((start for start in starts if data_of(start) == then["data"]), None), then
+        yield next((start for start in starts if data_or_none(start) == then["data"]), None), then
 
 
-def data_of(run):
+def data_or_none(run):
     """What config.json says of the films of a run; None where it is none, or is damaged."""
     try:
         return (run.config or {}).get("data")
@@ -155,11 +155,11 @@ def are_films_of(run, data, split, table):
     """
     if run and (path := run.folder / FILM_LISTS[split]).exists():
         films = read_predictions(path)
-        return by_any_name(are_among, table, films) | of_same_patients(table, films)
+        return match_any_id(are_among, table, films) | of_same_patients(table, films)
     if run and (hashes := run.folder / FILM_HASHES).exists():
         known = pd.read_csv(hashes, dtype=str)
         known = known["film"][known["split"] == split]
-        return by_any_name(have_hashes, table, known)
+        return match_any_id(have_hashes, table, known)
     return np.full(len(table), data[split]["fingerprint"] == fingerprint(table))
 
 
@@ -177,8 +177,8 @@ def have_hashes(table, hashes):
     return hash_films(table).isin(hashes).to_numpy()
 
 
-def by_any_name(are_theirs, table, films):
-    """Mask `(n,)` of the films of a table that `are_theirs(table, films)` by their id, or, where
+def match_any_id(matches, table, films):
+    """Mask `(n,)` of the films of a table that `matches(table, films)` by their id, or, where
     that is one of the ids of their path, by another of these, see `ids_of_path`."""
     rows = list(enumerate(table["id"]))
     for column in {"path", "filename"} & set(table):
@@ -189,7 +189,7 @@ def by_any_name(are_theirs, table, films):
     named = pd.DataFrame(rows, columns=["row", "id"]).drop_duplicates()
     same = table.iloc[named["row"]].assign(id=named["id"].to_numpy())
     known = np.zeros(len(table), bool)
-    known[named["row"][are_theirs(same, films)]] = True
+    known[named["row"][matches(same, films)]] = True
     return known
 
 

@@ -8,7 +8,7 @@ from util.files import write_new_json
 from util.identity import count_patients, label_columns
 from util.intervals import LEVEL
 from util.metrics import CHILDREN, by_sex, labels_in_years
-from util.readings import format_kept
+from util.readings import format_readings_gain
 from util.runs import Run
 from util.tta import describe_views, views_from_key, views_key
 
@@ -21,11 +21,11 @@ def new_calibration_path(folder, name):
         )
     path = Run(folder).folder / f"calibration_{name}.json"
     if path.exists():
-        raise name_taken(path)
+        raise name_taken_error(path)
     return path
 
 
-def name_taken(path):
+def name_taken_error(path):
     return UserError(f"there is a calibration of that name ({path}). Choose another --name.")
 
 
@@ -73,7 +73,7 @@ def store_calibration(path, calibration, table, views):
     try:
         write_new_json(path, {views_key(views): calibration | {"films": films}})
     except FileExistsError:
-        raise name_taken(path) from None
+        raise name_taken_error(path) from None
 
 
 def check_enough_films(films, per_sex, csv):
@@ -106,7 +106,7 @@ def verdict(gain):
     return "helps" if high < 0 else "harms" if low > 0 else "unclear"
 
 
-def keeps_readings(calibration):
+def readings_help(calibration):
     """Whether what a reader would say is clearly nearer to the labels of a calibration than months
     are: readers of another hospital may have other habits."""
     return "readings" in calibration and verdict(calibration["readings"]) == "helps"
@@ -127,7 +127,11 @@ def format_named(calibration, path):
             f"  {format_gain(calibration['gain'])}",
             *(f"  {line}" for line in lines),
             f"  {LEVEL} interval: +-{calibration['half_width']['all']['months']:.1f} months",
-            *([f"  {format_kept(readings, keeps_readings(calibration))}"] if readings else []),
+            *(
+                [f"  {format_readings_gain(readings, readings_help(calibration))}"]
+                if readings
+                else []
+            ),
             f"stored: {path}",
         ]
     )

@@ -31,7 +31,7 @@ def film_keys(table):
     return pd.Series(list(films), table.index, object)
 
 
-def patient_keys(table):
+def patient_ids(table):
     """The patient of each film, leading zeros aside; "" where none is told."""
     return table["patient"].fillna("").map(loose_name)
 
@@ -68,24 +68,24 @@ def label_columns(films):
     return [*LABELS, "patient"] if told else LABELS
 
 
-def name_patients(films):
-    """Who each film is of: the patient that the table tells, see `patient_keys`, else one with this
+def patients_or_films(films):
+    """Who each film is of: the patient that the table tells, see `patient_ids`, else one with this
     film alone."""
-    patient = patient_keys(films)
+    patient = patient_ids(films)
     return patient.where(patient != "", "film " + films["id"])
 
 
-def patients_of(predictions):
+def repeated_patients(predictions):
     """Who each film is of `(n,)`; None where no child is known to have two films."""
     if "patient" not in predictions:
         return None
-    patients = name_patients(predictions)
+    patients = patients_or_films(predictions)
     return patients if patients.duplicated().any() else None
 
 
 def count_patients(predictions):
     """How many children films are of, as far as it is known."""
-    patients = patients_of(predictions)
+    patients = repeated_patients(predictions)
     return len(predictions) if patients is None else patients.nunique()
 
 
@@ -93,7 +93,7 @@ def effective_films(predictions):
     """How many films of a child each would tell as much as these films, where those of one child
     are alike: (sum m)^2 / (sum m^2) for children of m films (Kish 1965, Survey Sampling). With as
     many films of each child it is the number of children."""
-    patients = patients_of(predictions)
+    patients = repeated_patients(predictions)
     if patients is None:
         return len(predictions)
     films = patients.value_counts()
@@ -107,7 +107,7 @@ def of_same_patients(table, films):
     none = np.zeros(len(table), bool)
     if "patient" not in table or "patient" not in films:
         return none
-    one, other = (patient_keys(part) for part in (table, films))
+    one, other = (patient_ids(part) for part in (table, films))
     sex = films["sex"][other != ""].groupby(other).first()
     shared = one.isin(sex.index)
     agree = table["sex"][shared] == one[shared].map(sex)

@@ -3,7 +3,7 @@ do."""
 
 import numpy as np
 
-from util.identity import count_patients, effective_films, patients_of
+from util.identity import count_patients, effective_films, repeated_patients
 from util.metrics import (
     AGE_BANDS,
     SEXES,
@@ -53,7 +53,7 @@ def conformal_quantile(predictions):
     """Of n absolute errors the ceil(0.9 (n + 1))-th smallest, n being 9 or more. Where children
     have several films, which err alike, n counts children, and each film is a share of its child
     (Lee, Barber & Willett 2023, arXiv 2306.06342)."""
-    missed, patients = predictions["error"].abs().to_numpy(), patients_of(predictions)
+    missed, patients = predictions["error"].abs().to_numpy(), repeated_patients(predictions)
     share = np.ones(len(missed))
     if patients is not None:
         share /= patients.groupby(patients).transform("size").to_numpy()

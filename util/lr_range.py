@@ -12,7 +12,7 @@ import pandas as pd
 from keras import ops
 
 from preprocessing import steps_per_epoch
-from util.errors import enough_memory
+from util.errors import memory_errors
 from util.files import write_csv
 from util.optimizer import compile_model
 from util.phases import plan_phases
@@ -54,7 +54,7 @@ def fit_steps(model, phase, schedule, films, args, *callbacks):
     compile_model(model, schedule, STEPS, films, args)
     epochs = math.ceil(STEPS / steps_per_epoch(films, args.batch_size))
     batches = training_batches(model, films, args, 0, epochs).take(STEPS)
-    with enough_memory(args.batch_size, args.img_size, SMALLER_STEPS):
+    with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS):
         model.fit(batches, steps_per_epoch=STEPS, callbacks=callbacks, shuffle=False, verbose=0)
 
 

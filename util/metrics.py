@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError, first_line
-from util.identity import LABELS, count_patients, label_columns, patients_of
+from util.identity import LABELS, count_patients, label_columns, repeated_patients
 from util.labels import LARGEST_YEARS
 
 SEXES = {"male": 1, "female": 0}
@@ -98,7 +98,7 @@ def bootstrap_interval(values, patients=None, least=-np.inf, seed=SEED):
 def mean_interval(values, films, least=-np.inf):
     """95 % interval of the mean of `values`, one for each row of `films`, whose children are drawn
     with all their films; for `least` see `bootstrap_interval`: 0 for absolute errors."""
-    return bootstrap_interval(values, patients_of(films), least)
+    return bootstrap_interval(values, repeated_patients(films), least)
 
 
 def evaluate_predictions(predictions, train_median=None):

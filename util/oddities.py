@@ -60,7 +60,7 @@ def film_notes(oddities, right):
     ]
 
 
-def summarise(oddities, right):
+def oddity_notes(oddities, right):
     """Notes on films that look turned, inverted or unlike a hand, a list. `right`: turned and
     inverted ones were set right; where they were not, up to 1 % of the films are taken for false
     alarms."""

@@ -76,7 +76,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, desc="films"):
     names = [shard_path(part, img_size, fit, cache_dir) if cache_dir else None for part in parts]
     kept = [load_shard(name) for name in names]
     todo = sum(len(part) for part, known in zip(parts, kept, strict=True) if not known)
-    shards, noted = [], []
+    shards, all_facts = [], []
     with (
         ThreadPoolExecutor(cores()) as pool,
         threadpool_limits(1, "blas"),  # else each thread of the pool starts as many of its own
@@ -87,35 +87,35 @@ def read_pixels(paths, img_size, fit, cache_dir=None, desc="films"):
         for part, name, known in zip(parts, names, kept, strict=True):
             known = known or load_shard(name)  # another process may have made it by now
             if known:
-                shard, notes = known
+                shard, facts = known
             else:
-                shard, notes, cacheable = read_shard(part, img_size, fit, pool, bar)
+                shard, facts, cacheable = read_shard(part, img_size, fit, pool, bar)
                 if name and cacheable:
-                    shard = save_shard(shard, notes, name)
+                    shard = save_shard(shard, facts, name)
             shards.append(shard)
-            noted.append(notes)
-    failures, oddities = join_notes(noted, len(paths))
+            all_facts.append(facts)
+    failures, oddities = merge_facts(all_facts, len(paths))
     return Pixels(shards, np.arange(len(paths)), oddities), failures
 
 
-def join_notes(noted, n):
-    """The failures {position: reason} and the Oddities of `n` films, by the notes of `read_shard`
+def merge_facts(all_facts, n):
+    """The failures {position: reason} and the Oddities of `n` films, by the facts of `read_shard`
     on each of their shards, in order."""
     failures, oddities = {}, Oddities(*(np.zeros(n, kind) for kind in (bool, int, bool, bool)))
-    for first, notes in zip(range(0, n, SHARD_FILMS), noted, strict=True):
-        failures |= {first + int(i): reason for i, reason in notes["failures"].items()}
+    for first, facts in zip(range(0, n, SHARD_FILMS), all_facts, strict=True):
+        failures |= {first + int(i): reason for i, reason in facts["failures"].items()}
         for name, odd in oddities._asdict().items():
-            for i, value in notes[name].items():
+            for i, value in facts[name].items():
                 odd[first + int(i)] = value
     return failures, oddities
 
 
 def read_shard(paths, img_size, fit, pool, bar):
-    """Read films into one array `(n, size, size)`. Returns it, notes ready for JSON ("failures"
+    """Read films into one array `(n, size, size)`. Returns it, facts ready for JSON ("failures"
     {position: reason}, and for each of Oddities {position: value} where there is one), and whether
     this lasts: False where a film may be read another time."""
     shard = np.zeros((len(paths), img_size, img_size), np.uint8)
-    notes, cacheable = {name: {} for name in ("failures", *Oddities._fields)}, True
+    facts, cacheable = {name: {} for name in ("failures", *Oddities._fields)}, True
 
     def read_some(first):
         return read_canvases(paths[first : first + READ_TOGETHER], img_size, fit)
@@ -123,15 +123,15 @@ def read_shard(paths, img_size, fit, pool, bar):
     results = chain.from_iterable(pool.map(read_some, range(0, len(paths), READ_TOGETHER)))
     for i, result in enumerate(results):
         if isinstance(result, RadiographError):
-            notes["failures"][str(i)] = result.reason
+            facts["failures"][str(i)] = result.reason
             cacheable = cacheable and not result.temporary
         else:
             shard[i] = result.image
             for name in Oddities._fields:
                 if value := getattr(result, name):
-                    notes[name][str(i)] = value
+                    facts[name][str(i)] = value
         bar.update()
-    return shard, notes, cacheable
+    return shard, facts, cacheable
 
 
 def shard_path(paths, img_size, fit, cache_dir):
@@ -150,26 +150,26 @@ def shard_path(paths, img_size, fit, cache_dir):
 
 
 def load_shard(path):
-    """A shard of the cache, memory-mapped, and its notes; None without a path, or when it isn't
+    """A shard of the cache, memory-mapped, and its facts; None without a path, or when it isn't
     there, or damaged."""
     if path is None:
         return None
     try:
-        return np.load(path, mmap_mode="r"), json.loads(notes_path(path).read_text())
+        return np.load(path, mmap_mode="r"), json.loads(facts_path(path).read_text())
     except (OSError, ValueError, EOFError):
         return None
 
 
-def notes_path(shard):
+def facts_path(shard):
     return shard.with_suffix(".json")
 
 
-def save_shard(shard, notes, path):
-    """Write a shard and its notes atomically; returns it memory-mapped."""
+def save_shard(shard, facts, path):
+    """Write a shard and its facts atomically; returns it memory-mapped."""
     with cache_folder(path.parent):
         if not load_shard(path):
-            # the notes go first: whoever sees the shard must find them
-            write_json(notes_path(path), notes)
+            # the facts go first: whoever sees the shard must find them
+            write_json(facts_path(path), facts)
             write_atomically(path, lambda file: np.save(file, shard), keep_first)
     return np.load(path, mmap_mode="r")
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from util.errors import enough_memory
+from util.errors import memory_errors
 from util.exports import check_export, load_quickest
 from util.metrics import label_predictions
 from util.parallel import progress_bar
@@ -37,7 +37,7 @@ def compile_predictor(model, follow_weights=False):
         return forward(inputs)[:, 0]
 
     def predict(image, sex):
-        with enough_memory(*image.shape[:2], SMALLER_BATCHES):
+        with memory_errors(*image.shape[:2], SMALLER_BATCHES):
             return call(tf.constant(image), tf.constant(sex, tf.float32)).numpy()
 
     return predict

@@ -108,7 +108,7 @@ def films_around(counts):
     return films, near @ films / AREA
 
 
-def format_kept(gain, kept):
+def format_readings_gain(gain, kept):
     """What readings are worth, and whether they are kept, in one line."""
     interval = format_interval(gain["difference_ci95"], sign="+")
     return (

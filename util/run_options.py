@@ -32,7 +32,7 @@ def with_absolute_paths(options):
 
 def after_move(started, now):
     """The options that a run was started with, paths that are gone replaced by those of now: what
-    is there is compared with what was when the run goes on (`note_data`, `note_start`)."""
+    is there is compared with what was when the run goes on (`record_data`, `record_start`)."""
     was, moved = with_absolute_paths(started), {}
     for name in PATHS:
         old, new = was.get(name), now.get(name)

@@ -9,13 +9,13 @@ from util.backbones import ATTENTION
 from util.runs import load_run_model
 
 
-def draw_run(run, history, predictions, films, args):
-    """Save all pictures of a run, from its `history`, the `predictions` and `films` of its splits
-    and its options."""
+def draw_run(run, history, predictions, splits, args):
+    """Save all pictures of a run, from its history, the predictions and films, {split: Films}, of
+    its splits, and its options."""
     from util import plots
 
     ranges = chosen_ranges(args)
-    sheet = make_batch(films["train"], 32, args.seed, epoch=0, step=0, ranges=ranges)
+    sheet = make_batch(splits["train"], 32, args.seed, epoch=0, step=0, ranges=ranges)
     labels = film_labels(sheet.ids, sheet.sex[:, 0], sheet.boneage[:, 0])
     plots.plot_history(history, run.path("plots", "history.png"))
     plots.plot_contact_sheet(
@@ -23,7 +23,7 @@ def draw_run(run, history, predictions, films, args):
     )
     plots.plot_errors(run.path("plots"), predictions["test"], "test")
     if args.model_type in ATTENTION:
-        draw_attention(run, films["test"])
+        draw_attention(run, splits["test"])
 
 
 def draw_attention(run, films):

@@ -65,7 +65,7 @@ class Run:
         if config is not None and not (
             isinstance(config, dict) and isinstance(config.get("options"), dict)
         ):
-            raise other_config(self.folder)
+            raise config_error(self.folder)
         return config
 
     @property
@@ -138,11 +138,11 @@ class Run:
             shutil.rmtree(leaving, ignore_errors=True)  # why the run failed is what counts
 
 
-def other_config(folder):
+def config_error(folder):
     return UserError(f"config.json is not as the run left it ({folder}). Train it again.")
 
 
-def next_prediction(model, sees_sex, words=""):
+def how_to_predict(model, sees_sex, words=""):
     """The last line of a script that made or changed a model: the command that predicts with it."""
     sex = " --sex F" if sees_sex else ""
     return f"next: python predict.py FILM.png --model {quote(model)}{words}{sex}"
@@ -159,9 +159,9 @@ def open_run(args, name):
     options = lasting_options(args)
     started = run.config
     if args.resume:
-        check_started(run.folder, started)
+        check_run_to_resume(run.folder, started)
         known = started["options"]
-        if not run.metrics:  # its films are compared with what they were (`note_data`)
+        if not run.metrics:  # its films are compared with what they were (`record_data`)
             known = known | {"data_dir": options["data_dir"]}
         check_same_options(known, options)
         run.lock()
@@ -190,7 +190,7 @@ def how_to_resume(args, name):
     return f"the same command with --resume --run_name {quote(args.run_name or name)}"
 
 
-def note_environment(run):
+def record_environment(run):
     """Keep in config.json what a training is computed with; where a run goes on with something
     else, say so."""
     known, now = run.config, environment() | {"devices": device_names()}
@@ -209,7 +209,7 @@ def note_environment(run):
         )
 
 
-def note_move(run, args):
+def record_move(run, args):
     """Keep in config.json where data and weights of a run that goes on are now, when it is known
     that they are what they were."""
     now = lasting_options(args)
@@ -222,7 +222,7 @@ def check_resume(args):
         raise UserError("--resume needs the name of the run. Add --run_name NAME.")
 
 
-def check_started(folder, started):
+def check_run_to_resume(folder, started):
     if not started:
         raise UserError(f"no run to resume ({folder}). Check --results_dir and --run_name.")
 
@@ -283,7 +283,7 @@ def read_run(folder):
             f"no trained run: config.json or model.keras is missing ({folder}). {runs_nearby(folder)}"
         )
     if not ("data" in config and {"model_type", "img_size", "fit"} <= config["options"].keys()):
-        raise other_config(folder)
+        raise config_error(folder)
     if not any((run.folder / name).exists() for name in (CALIBRATION, METRICS)):
         raise UserError(
             f"the training is not finished ({folder}). Continue it with --resume, or wait for it."

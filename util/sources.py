@@ -23,8 +23,8 @@ from util.film_files import (
     split_usable,
     stem_of,
 )
-from util.headers import match_labels
-from util.identity import film_keys, patient_keys
+from util.headers import match_with_headers
+from util.identity import film_keys, patient_ids
 from util.parallel import progress_bar
 from util.tables import NoLabels, NoTable, read_table
 
@@ -202,12 +202,14 @@ def read_labelled_films(sources, tables, male_value, need_sex, *, table_first=Tr
 
 
 def tables_with_labels(sources, tables, images, male_value, need_sex):
-    """{path: labels with their films among `images`, see `match_labels`} of those tables that hold
-    labels; NoLabels when none does."""
+    """{path: labels with their films among `images`, see `match_with_headers`} of those tables that
+    hold labels; NoLabels when none does."""
     labelled, problems = {}, []
     for table in tables:
         try:
-            labelled[table] = match_labels(read_table(table), table, images, male_value, need_sex)
+            labelled[table] = match_with_headers(
+                read_table(table), table, images, male_value, need_sex
+            )
         except NoLabels as error:
             problems.append(error)
         except NoTable as error:
@@ -322,7 +324,7 @@ def check_given_splits(films):
     for rows, column, keys, advice in (
         (ids, "id", ids["id"], apart),
         (ids, "id", film_keys(ids), apart),
-        (patients, "patient", patient_keys(patients), together),
+        (patients, "patient", patient_ids(patients), together),
     ):
         shared = rows[rows.groupby(keys)["given_split"].transform("nunique") > 1]
         if len(shared):

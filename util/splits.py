@@ -12,7 +12,7 @@ from util.data_folder import SPLITS, split_folder
 from util.errors import UserError
 from util.files import write_csv
 from util.film_files import count_reasons
-from util.identity import film_keys, fingerprint, label_columns, name_patients, patient_keys
+from util.identity import film_keys, fingerprint, label_columns, patient_ids, patients_or_films
 from util.labels import years_note
 from util.oddities import Oddities, format_counts
 from util.runs import FILM_LISTS, add_to_config, changed_facts, configs_of_folds
@@ -22,35 +22,35 @@ from util.stratify import divide
 def load_splits(args, run):
     """Read all splits, under --use_clahe_val_test also "val_clahe" and "test_clahe", and record in
     the run what they are."""
-    films = read_splits(args)
+    splits = read_splits(args)
     if args.use_clahe_val_test:
-        films |= load_clahe(args, run)
-    list_left_out(films, args, run)
-    record_films(films, args, run)
-    return films
+        splits |= load_clahe(args, run)
+    list_left_out(splits, args, run)
+    record_films(splits, args, run)
+    return splits
 
 
-def list_left_out(films, args, run):
+def list_left_out(splits, args, run):
     """List in the run what was left out, and say how many films there are and are not."""
-    left_out = [part.left_out.assign(split=split) for split, part in films.items()]
+    left_out = [part.left_out.assign(split=split) for split, part in splits.items()]
     write_csv(run.path("left_out.csv"), pd.concat(left_out))
-    for split, part in films.items():
+    for split, part in splits.items():
         run.log(describe_split(split, part, args.fit))
         for note in years_note(part.table, split):
             run.log(f"note: {note}")
-    if any(len(part.left_out) for part in films.values()):
+    if any(len(part.left_out) for part in splits.values()):
         run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
 
 
-def record_films(films, args, run):
+def record_films(splits, args, run):
     """Record in the run which films it is trained on; UserError when a resumed run would go on with
     others."""
-    note_data(run, {split: split_facts(part) for split, part in films.items()})
+    record_data(run, {split: split_facts(part) for split, part in splits.items()})
     if args.folds:
         folder = run.folder.parent
         started = [config for config in configs_of_folds(folder) if config and "data" in config]
         check_same_folds(started, folder)
-    trained = films["train"].table
+    trained = splits["train"].table
     if trained["boneage"].nunique() == 1:
         ages = f"all training films are labelled {trained['boneage'].iloc[0]:g} months"
         run.log(f"note: {ages}: there is nothing to learn from them")
@@ -58,7 +58,7 @@ def record_films(films, args, run):
         run.log(f"note: {note}")
     write_csv(run.path(FILM_LISTS["train"]), trained[label_columns(trained)])
     if args.fit == "hand":
-        note_hand_crop(run, films)
+        record_hand_crop(run, splits)
 
 
 def describe_split(split, part, fit):
@@ -74,11 +74,11 @@ def describe_split(split, part, fit):
 def read_splits(args):
     """The films of all splits by the options; under --folds training and validation are those of
     the fold."""
-    films = {split: load_split(args, split) for split in SPLITS}
-    check_splits_apart(films)
+    splits = {split: load_split(args, split) for split in SPLITS}
+    check_splits_apart(splits)
     if args.folds:
-        films |= fold_films(films["train"], films["val"], args.folds, args.fold, args.seed)
-    return films
+        splits |= fold_films(splits["train"], splits["val"], args.folds, args.fold, args.seed)
+    return splits
 
 
 def load_split(args, split, clahe=False):
@@ -109,7 +109,7 @@ def fold_films(train, val, folds, fold, seed):
     "val": Films}."""
     table = pd.concat([train.table, val.table], ignore_index=True)
     pixels = train.pixels.join(val.pixels)
-    patients = name_patients(table).nunique()
+    patients = patients_or_films(table).nunique()
     if patients < folds:
         raise UserError(
             f"{len(table)} films of {patients} patients are too few for {folds} folds. "
@@ -138,8 +138,9 @@ def load_clahe(args, run):
     return {f"{split}_clahe": load_split(args, split, clahe=True) for split in ("val", "test")}
 
 
-def note_data(run, data):
-    """Note what the run is trained on; UserError when a resumed run would go on with other data."""
+def record_data(run, data):
+    """Record what the run is trained on; UserError when a resumed run would go on with other
+    data."""
     known = run.config.get("data", {})
     changed = [split for split in data if changed_facts(data[split], known.get(split, {}))]
     if changed:
@@ -174,9 +175,9 @@ def one_sex_note(facts):
     return f"all training films are of {known}: predictions for {other} are meaningless"
 
 
-def note_hand_crop(run, films):
-    """Note what found the hand, on how many films of each split it did not ("whole"), and how many
-    were set right before ("turned", "inverted"); UserError when a resumed run would go on with
+def record_hand_crop(run, splits):
+    """Record what found the hand, on how many films of each split it did not ("whole"), and how
+    many were set right before ("turned", "inverted"); UserError when a resumed run would go on with
     films that are cut otherwise."""
     networks, known = hand_crop_versions(), run.config.get("hand_crop")
     if known and {name: known.get(name) for name in networks} != networks:
@@ -184,18 +185,18 @@ def note_hand_crop(run, films):
             f"hand_crop/ changed since the run was started ({run.folder}). "
             "Restore it, or start a new run."
         )
-    counts = {split: part.pixels.oddities.counts() for split, part in films.items()}
+    counts = {split: part.pixels.oddities.counts() for split, part in splits.items()}
     odd = {name: {split: n[name] for split, n in counts.items()} for name in Oddities._fields}
     add_to_config(run, {"hand_crop": networks | odd})
 
 
-def check_splits_apart(films):
+def check_splits_apart(splits):
     """UserError when a film or a patient is in two splits: the error would be of what is known, not
     of a prediction."""
-    for one, two in combinations(films, 2):
-        table, other = films[one].table, films[two].table
+    for one, two in combinations(splits, 2):
+        table, other = splits[one].table, splits[two].table
         same = table["id"].isin(other["id"]) | film_keys(table).isin(film_keys(other))
-        known = patient_keys(table).isin(set(patient_keys(other)) - {""})
+        known = patient_ids(table).isin(set(patient_ids(other)) - {""})
         for name, shared in (("ids", table["id"][same]), ("patients", table["patient"][known])):
             if len(shared):
                 raise UserError(

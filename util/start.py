@@ -22,7 +22,7 @@ class Start(NamedTuple):
     label_sd: float
 
 
-def check_start(args):
+def check_weights_run(args):
     """UserError when --weights names nothing, or a run with another model than that of the
     options."""
     check_weights(args.weights)
@@ -44,8 +44,8 @@ def check_start(args):
 
 def read_start(args):
     """The Start that --weights names; None when that is no folder. UserError as of
-    `check_start`."""
-    check_start(args)
+    `check_weights_run`."""
+    check_weights_run(args)
     if not starts_from_run(args):
         return None
     model = load_run_model(read_run(args.weights))
@@ -53,7 +53,7 @@ def read_start(args):
     return Start(model.get_weights(), months.offset, months.scale)
 
 
-def check_start_films(films, args, run):
+def check_start_films(splits, args, run):
     """UserError when the run to start from was trained on validation or test films of this one, or
     on others of the same children: their errors would be those of films that the model knows. What
     may be so by chance, as ids of two hospitals can be the same, is noted."""
@@ -62,7 +62,7 @@ def check_start_films(films, args, run):
     start = read_run(args.weights)
     config = start.config
     for split in ("val", "test"):
-        table = films[split].table
+        table = splits[split].table
         known = learned_from(start, config, table).sum()
         told = f"the run to start from was trained on {known} of {len(table)} {split} films"
         if known > max(1, CHANCE_OVERLAP * len(table)):
@@ -72,15 +72,15 @@ def check_start_films(films, args, run):
             )
         if known:
             run.log(f"note: {told}, by their ids, sexes and ages, which may be chance")
-    chosen = are_films_of(start, config["data"], "val", films["test"].table).sum()
+    chosen = are_films_of(start, config["data"], "val", splits["test"].table).sum()
     if chosen:
         run.log(
-            f"note: {chosen} of {len(films['test'])} test films were validation films of the run to "
+            f"note: {chosen} of {len(splits['test'])} test films were validation films of the run to "
             "start from, to choose its epoch by: their errors may come out a little too small"
         )
 
 
-def note_start(run, args):
+def record_start(run, args):
     """Say which run this one starts from, if any, and keep its config.json in that of this one."""
     if not starts_from_run(args):
         return

@@ -7,7 +7,7 @@ behind.
 import time
 from argparse import Namespace
 
-from util.errors import enough_memory, run_command
+from util.errors import memory_errors, run_command
 from util.processes import answer
 
 UNTIMED_STEPS = 2  # the first compiles, the second waits for its batch
@@ -54,7 +54,7 @@ def phase_seconds(phase, args):
     batches = training_batches(model, films, args, 0, 1).repeat()
     ends = []
     clock = LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter()))
-    with enough_memory(args.batch_size, args.img_size, SMALLER_STEPS):
+    with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS):
         timed = UNTIMED_STEPS + TIMED_STEPS
         model.fit(batches, steps_per_epoch=timed, callbacks=[clock], shuffle=False, verbose=0)
     return (ends[-1] - ends[UNTIMED_STEPS - 1]) / TIMED_STEPS * steps

@@ -71,7 +71,7 @@ def plan_runs(folder, backbones, options, parse_training_args):
     others = [name for name in started if name not in asked]
     runs = [plan_run(folder, name, options, parse_training_args) for name in asked + others]
     for run in runs:
-        check_started_alike(run)
+        check_same_sweep(run)
     return runs[: len(asked)]
 
 
@@ -99,7 +99,7 @@ def known_runs(folder, training):
     return runs
 
 
-def check_started_alike(run):
+def check_same_sweep(run):
     """UserError when a run was started with other options than those of the sweep now."""
     started = Run(run.folder).config
     changes = started and changed_options(started["options"], lasting_options(run.args))

@@ -18,7 +18,7 @@ from preprocessing import Films, steps_per_epoch, training_dataset
 from util.accelerators import devices_of
 from util.augmentation import chosen_ranges
 from util.epoch_end import EndOfEpoch
-from util.errors import UserError, enough_memory
+from util.errors import UserError, memory_errors
 from util.optimizer import compile_model, rate_schedule
 from util.phases import plan_phases
 from util.prediction import compile_predictor, inputs_of
@@ -70,9 +70,9 @@ def train(stage, args, run):
     for phase in plan_phases(args):
         if progress.next_epoch >= phase.end:
             continue
-        check_precision(progress, model)
+        record_precision(progress, model)
         bn = prepare_phase(stage, phase, args, run)
-        with enough_memory(args.batch_size, args.img_size, SMALLER_STEPS):
+        with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS):
             if saved:
                 restore(model, saved, with_optimizer=progress.next_epoch > phase.start)
                 saved = None  # which is as large as the model and its optimizer
@@ -88,8 +88,8 @@ def train(stage, args, run):
     return pd.DataFrame(progress.history)
 
 
-def check_precision(progress, model):
-    """Note the precision that a training computes in; UserError when it began in another one, as
+def record_precision(progress, model):
+    """Record the precision that a training computes in; UserError when it began in another one, as
     --mixed_precision means another on a GPU than on a processor."""
     precision = model.dtype_policy.name
     if progress.precision not in (None, precision):

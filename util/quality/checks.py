@@ -22,7 +22,7 @@ from util.errors import UserError
 from util.files import printable
 from util.film_files import NO_FILE, SEVERAL, list_films, match_films, split_usable
 from util.growth import ADULT_MONTHS
-from util.identity import film_keys, loose_name, patient_keys
+from util.identity import film_keys, loose_name, patient_ids
 from util.image_kinds import image_kind
 from util.labels import MAX_MONTHS, find_columns, labels_of, look_like_years
 from util.parallel import map_films
@@ -267,7 +267,7 @@ def check_ids(rows):
     spread = named[in_two_splits(named, named["id"]) | in_two_splits(named, film_keys(named))]
     yield flag("same id in two splits", spread, name_others(spread, ["name"]))
     told = rows[rows["patient"] != ""]
-    told = told.assign(name=patient_keys(told))
+    told = told.assign(name=patient_ids(told))
     spread = told[in_two_splits(told, told["name"])]
     yield flag("same patient in two splits", spread, name_others(spread, ["name"]))
     filed = rows[rows["path"] != ""]
@@ -339,9 +339,8 @@ def oddities_of_small(small):
     """What is odd about films, as `shrink` gives them: {"turned", "inverted", "unlike": an array},
     see Oddities."""
     turned, inverted = orientations(small)
-    right = [set_right(*film) for film in zip(small, turned, inverted, strict=True)]
-    unlike = np.array(unlike_hands(right), bool)
-    return {"turned": turned, "inverted": inverted, "unlike": unlike}
+    upright = [set_right(*film) for film in zip(small, turned, inverted, strict=True)]
+    return {"turned": turned, "inverted": inverted, "unlike": unlike_hands(upright)}
 
 
 def check_films(films):

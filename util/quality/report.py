@@ -22,7 +22,7 @@ def write_report(audit, out, seed):
     """Write flagged.csv, same_pictures.csv, findings.json, plots/*.png and report.html into the
     folder `out`. `seed` chooses the films shown. Returns (summary, paths of the pictures)."""
     out = Path(out)
-    summary = summarize(audit)
+    summary = summary_of(audit)
     same = audit.same[
         ["group", "split", "id", "boneage", "sex", "file", "match", "correlation"]
     ].rename(columns={"sex": "male"})
@@ -48,7 +48,7 @@ def records(frame):
 # --------------------------------------------------------------------------------------- numbers
 
 
-def summarize(audit):
+def summary_of(audit):
     """The findings in numbers: a dictionary of lists and numbers, ready for JSON."""
     found = dict(iter(audit.flags.groupby("check")))
     checks = [

@@ -16,7 +16,7 @@ import math
 from pathlib import Path
 
 from util.errors import UserError, run_command
-from util.files import quote, write_csv
+from util.files import quote, write_csv, write_json
 from util.options import add_male_value, add_seed
 from util.parser import new_parser, real_number, whole_number
 
@@ -61,7 +61,7 @@ def main(argv=None):
     import pandas as pd
 
     from util import importing, sources
-    from util.data_folder import LEFT_OUT, SPLITS, new_data_folder
+    from util.data_folder import IMPORT, LEFT_OUT, SPLITS, new_data_folder
     from util.film_files import count_reasons, report_left_out
     from util.labels import years_note
     from util.split_table import next_step, print_splits
@@ -80,6 +80,7 @@ def main(argv=None):
                 f"(--source {' '.join(args.source)}). Correct the table."
             )
         write_csv(work / "ready" / LEFT_OUT, left_out)
+        write_json(work / "ready" / IMPORT, importing.describe_import(args))
     print_splits(films)
     if args.split and set(films["given_split"]) >= set(SPLITS):
         print("note: the sources come with all three splits: --split has no effect")

@@ -172,8 +172,10 @@ def put_weights(model, weights):
 
 
 def freeze_backbone(model):
-    """Train the head alone: no weight of the backbone changes, BatchNorm statistics included."""
+    """Train the head alone: no weight of the backbone changes, BatchNorm statistics included, and
+    none of its blocks is left out at random, which makes other features than those of a film."""
     backbone_of(model).trainable = False
+    drop_blocks(model, False)
 
 
 def unfreeze_backbone(model, bn):
@@ -182,7 +184,17 @@ def unfreeze_backbone(model, bn):
     offsets that most backbones have.
     """
     backbone_of(model).trainable = True
+    drop_blocks(model, True)
     use_statistics(batchnorm_layers(model), bn)
+
+
+def drop_blocks(model, drop):
+    """Whether training leaves out blocks of the backbone at random, as EfficientNet has it
+    (stochastic depth, Huang et al. 2016)."""
+    for layer in backbone_of(model).layers:
+        if isinstance(layer, layers.Dropout):
+            layer.full_rate = getattr(layer, "full_rate", layer.rate)
+            layer.rate = layer.full_rate if drop else 0.0
 
 
 def batchnorm_layers(model):

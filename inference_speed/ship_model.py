@@ -44,7 +44,10 @@ NEWER = {  # settings of layers since Keras 3.8: what they are where nothing was
 }
 CARD = "README.md"
 # of config.json
-KEPT = ("options", "data", "hand_crop", "start", "versions", "git_commit", "variables")
+KEPT = (
+    *("options", "data", "hand_crop", "start", "weights_sha256"),
+    *("versions", "git_commit", "variables"),
+)
 
 
 def parse_args(argv=None):

@@ -1,11 +1,14 @@
 """Cyclical learning rates against the formulas of Smith (2017)."""
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
 from conftest import read_history
 
 from util.cyclical_lr import CyclicalLearningRate
 from util.errors import UserError
+from util.optimizer import rate_schedule
 
 
 def curve(mode, steps=40, **options):
@@ -47,6 +50,18 @@ def test_config_rebuilds_it():
     schedule = CyclicalLearningRate(1.0, 3.0, 10, "exp_range", 0.9)
     again = CyclicalLearningRate.from_config(schedule.get_config())
     assert float(again(7)) == float(schedule(7))
+
+
+@pytest.mark.parametrize(("epochs", "top"), [(1, 5), (4, 20), (5, 25), (10, 25)])
+def test_by_default_a_phase_ends_at_the_foot(epochs, top):
+    """After one cycle or several of about four epochs, here of ten steps."""
+    args = Namespace(
+        use_cyclical_lr=True,
+        **{"clr_max_lr": None, "clr_step_size": None, "clr_mode": "triangular", "clr_gamma": 1.0},
+    )
+    schedule = rate_schedule(args, 1e-3, 10 * epochs, 10)
+    rates = [float(schedule(step)) for step in range(10 * epochs + 1)]
+    np.testing.assert_allclose([rates[0], rates[top], rates[-1]], [1e-3, 4e-3, 1e-3], rtol=1e-4)
 
 
 def test_both_phases_cycle_by_steps_from_their_own_rate(phantoms, inside, tiny_mobilenet, tmp_path):

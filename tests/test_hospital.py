@@ -66,6 +66,17 @@ def test_a_calibration_of_a_hospital_gains_there_what_it_says(
     assert metrics["intervals"]["all"]["covered"] > 0.7
 
 
+def test_a_calibration_of_a_model_that_was_replaced_is_refused(
+    trained, hospital, calibrated, inside, tmp_path
+):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    words = [hospital[2], "--model", run, "--csv", hospital[1], "--calibration", "far"]
+    assert "another model" not in inside("predict.py", *words).stderr
+    with (run / "model.keras").open("ab") as file:
+        file.write(b"another")
+    check_error_line(inside("predict.py", *words), "calibration far was made for another model")
+
+
 def test_nothing_is_learned_from_films_that_a_calibration_was_fitted_to(
     trained, hospital, calibrated, inside, tmp_path
 ):

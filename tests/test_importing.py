@@ -1,5 +1,6 @@
 """Import of labelled films: sources of any shape, splits, files in place, and clean failures."""
 
+import json
 import os
 import shutil
 import zipfile
@@ -115,6 +116,7 @@ def test_a_doubled_folder_with_its_table_is_imported_whole(tmp_path, kind):
     assert {path.name for path in data.iterdir()} == {
         *("train", "validation", "test", "df_train.csv", "df_val.csv", "df_test.csv"),
         "import_left_out.csv",
+        "import.json",
     }
     header = (data / "df_train.csv").read_text().splitlines()[0]
     assert header == "id,filename,boneage,sex,gender"
@@ -178,6 +180,15 @@ def test_zips_inside_a_zip_are_unpacked_and_litter_is_not(tmp_path):
     check_films(data, IDS)
     assert left_out(data) == []
     assert not list(tmp_path.rglob("outside.png"))
+
+
+def test_a_data_folder_tells_how_it_was_made(tmp_path, monkeypatch):
+    archive = zipped(make_source(tmp_path / "films"))
+    monkeypatch.setattr("sys.argv", ["import_data.py", "--source", str(archive)])
+    record = json.loads((run(tmp_path / "Data", "--source", archive) / "import.json").read_text())
+    assert record["command"] == ["import_data.py", "--source", str(archive)]
+    assert record["bytes"] == {str(archive): archive.stat().st_size}
+    assert "opencv-python-headless" in record["environment"]["versions"]
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -152,6 +152,18 @@ def test_what_a_phase_trains(phase, bn, kernels_train, statistics_move, tiny_mob
     assert not np.array_equal(head, model.get_layer("dense").kernel.numpy())
 
 
+def test_a_frozen_backbone_leaves_no_block_out_at_random():
+    """EfficientNet does while it trains: the head would learn from other features."""
+    model = model_of(backbone="efficientnet_b0", size=32)
+    backbone, film = backbone_of(model), np.full((1, 32, 32, 3), 0.5, np.float32)
+    freeze_backbone(model)
+    freeze_backbone(model)
+    same = backbone(film, training=False)
+    np.testing.assert_array_equal(backbone(film, training=True), same)
+    unfreeze_backbone(model, "frozen")
+    assert not np.array_equal(backbone(film, training=True), same)
+
+
 def test_trainable_counts_follow_the_phase():
     model = model_of(dense_units=10, gender_units=4)
     freeze_backbone(model)

@@ -21,6 +21,7 @@ from util import film_ages, prediction
 from util.children import add_children
 from util.ensemble import Ensemble
 from util.errors import UserError
+from util.files import hash_file
 from util.film_ages import list_named
 from util.intervals import interval_bounds
 from util.metrics import format_years, read_predictions
@@ -105,6 +106,10 @@ def test_deep_film_and_its_8_bit_twin_have_the_same_age(trained, odd_films, insi
     months = pd.read_csv(out)["months"]
     assert months.notna().all()
     assert np.ptp(months) < 0.5
+    record = json.loads((tmp_path / "ages.csv.json").read_text())
+    assert record["models"] == [hash_file(trained[0] / "model.keras")]
+    assert (record["views"], record["runtime"], record["calibration"]) == (4, "auto", None)
+    assert record["environment"]["versions"].keys() >= {"tensorflow", "numpy", "scipy"}
 
 
 def test_bad_files_are_named_and_the_rest_is_done(trained, odd_films, command, tmp_path):

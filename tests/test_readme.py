@@ -6,6 +6,7 @@ import shlex
 
 import pytest
 from conftest import ROOT
+from packaging.requirements import Requirement
 
 import train_advanced
 from util.augmentation import STRENGTHS
@@ -83,3 +84,13 @@ def test_commands_of_the_documentation_are_understood(words):
     parsed = module.parse_args(words)
     if isinstance(parsed, tuple):  # what a sweep doesn't know itself goes to train_advanced.py
         train_advanced.parse_args(parsed[1])
+
+
+def test_the_pinned_versions_are_among_those_that_are_asked_for():
+    def requirements(name):
+        lines = (ROOT / name).read_text().splitlines()
+        return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+    pinned = {req.name: str(req.specifier)[2:] for req in requirements("constraints.txt")}
+    for asked in requirements("requirements.txt"):
+        assert pinned[asked.name] in asked.specifier, asked

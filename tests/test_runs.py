@@ -2,6 +2,7 @@
 
 import errno
 import json
+import subprocess
 from argparse import Namespace
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from util import environment
 from util.errors import UserError, first_line
 from util.files import (
     check_place,
@@ -18,8 +20,10 @@ from util.files import (
     write_new_csv,
     write_new_json,
 )
+from util.members import check_same_files
 from util.run_options import changed_options, with_absolute_paths
 from util.runs import Run, find_folds, open_run, read_run, record_move
+from util.splits import check_same_folds
 from util.start import record_start
 
 
@@ -191,10 +195,10 @@ def test_a_config_that_is_none_is_named(tmp_path, content):
     run.mkdir()
     (run / "config.json").write_text(content)
     (run / "model.keras").touch()
-    with pytest.raises(UserError, match="config.json is not as the run left it"):
+    with pytest.raises(UserError, match="config.json is not as this version"):
         read_run(run)
     if "model_type" not in content:
-        with pytest.raises(UserError, match="config.json is not as the run left it"):
+        with pytest.raises(UserError, match="config.json is not as this version"):
             find_folds(tmp_path)
 
 
@@ -283,8 +287,48 @@ def test_a_start_that_was_trained_anew_is_refused(tmp_path):
     record_start(run, args)
     record_start(run, args)
     start.write_json("config.json", facts | {"started": "tuesday"})
-    with pytest.raises(UserError, match="trained anew since"):
+    with pytest.raises(UserError, match="weights to start from have changed"):
         record_start(run, args)
+
+
+def test_runs_of_earlier_versions_are_compared_by_what_they_kept():
+    def config(male, **kept):
+        facts = {"n": 9, "mean": 100.0, "fingerprint": "a", "male": male} | kept
+        old = {key: value for key, value in facts.items() if value is not None}
+        return {"data": {"train": old, "val": old, "test": old}}
+
+    check_same_folds([config(4, bytes=5), config(None), config(4)], "cv")
+    with pytest.raises(UserError, match="changed between the folds"):
+        check_same_folds([config(None), config(4), config(5)], "cv")
+    members = [Namespace(config=config(4, bytes=5)), Namespace(config=config(4))]
+    check_same_files(members, "test")
+
+
+def test_a_commit_is_told_where_this_project_is_the_checkout(tmp_path, monkeypatch):
+    """And changed where one of its files was, not where films lie beside the scripts."""
+    root = tmp_path / "project"
+    (root / "util").mkdir(parents=True)
+    (root / "util" / "environment.py").touch()
+    monkeypatch.setattr(environment, "__file__", str(root / "util" / "environment.py"))
+
+    def git(folder, *words):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        command = ["git", "-C", folder, *identity, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(folder):
+        git(folder, "init")
+        git(folder, "add", ".")
+        git(folder, "commit", "-m", "all")
+        return git(folder, "rev-parse", "HEAD")
+
+    commit(tmp_path)
+    assert environment.git_commit() is None
+    known = commit(root)
+    (root / "film.png").touch()
+    assert environment.git_commit() == known
+    (root / "util" / "environment.py").write_text("changed")
+    assert environment.git_commit() == known + "+"
 
 
 def test_the_reason_of_a_failed_write_is_told_where_it_has_no_number():

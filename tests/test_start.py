@@ -62,12 +62,17 @@ def test_it_starts_where_the_run_ended(go_on, small_run, phantoms, tmp_path):
     assert process.returncode == 0, process.stderr
     np.testing.assert_allclose(months(run), months(small_run), atol=1e-2)
     assert f"starts from {small_run}\n" in process.stdout
+    error = read_predictions(small_run / "predictions_val.csv")["error"].abs().mean()
+    assert f"the run it starts from: {error:.2f} months on validation films\n" in process.stdout
+    assert "saw films of" not in process.stdout
 
 
 def test_at_another_size_it_changes_kernels_and_no_frozen_statistics(go_on, small_run):
     """From one saved model to the next."""
     process, run = go_on("--lr_finetune", "1e-2", "--img_size", 96)
     assert process.returncode == 0, process.stderr
+    assert "note: the run to start from saw films of " in process.stdout
+    assert "; this one has 96 pixels, --fit " in process.stdout
     config, start = (json.loads((r / "config.json").read_text()) for r in (run, small_run))
     assert config["start"] == start
     assert str(small_run.parent) not in json.dumps(portable(config))

@@ -149,7 +149,17 @@ def test_patience_ends_a_phase(train_small):
     """With no learning rate to speak of, no epoch is better than the one before."""
     still = ("--lr", "1e-12", "--lr_finetune", "1e-12", "--bn", "frozen")
     run = train_small("patient", "--epochs_frozen", "4", *still, "--patience", "1")
-    assert read_history(run)["phase"].tolist() == ["frozen", "frozen", "finetune"]
+    assert read_history(run)["phase"].tolist() == [*2 * ["frozen"], *2 * ["finetune"]]
+
+
+def test_patience_is_with_the_phase_not_with_the_best_of_all():
+    """Fine-tuning may begin worse than the frozen head ended, and get better with every epoch."""
+    errors = [("frozen", 8.0), ("finetune", 12.0), ("finetune", 11.0), ("finetune", 11.5)]
+    history = [{"phase": phase, "val_mae": error} for phase, error in errors]
+    since = [
+        epoch_end.epochs_since_best(history[:n], history[n - 1]["phase"]) for n in (1, 2, 3, 4)
+    ]
+    assert since == [0, 0, 0, 1]
 
 
 def test_another_seed_gives_another_history(train_small, unbroken, results):

@@ -25,6 +25,7 @@ SPLITS = {
     "test": Place("test", "df_test.csv"),
 }
 LEFT_OUT = "import_left_out.csv"
+IMPORT = "import.json"  # how the folder was made
 REPORT = "quality_report"  # the folder of check_nan_in_dfs.py, with a number behind it if need be
 WORK = ".import-"  # begins the name of the folder that an import works in
 COPIES = "_CLAHE"  # behind the name of a folder of films: their enhanced copies
@@ -109,7 +110,7 @@ def new_data_folder(data_dir):
 
 def check_empty(data_dir):
     """UserError when a folder holds films or tables of splits."""
-    for name in (*(name for place in SPLITS.values() for name in place), LEFT_OUT):
+    for name in (*(name for place in SPLITS.values() for name in place), LEFT_OUT, IMPORT):
         path = data_dir / name
         if path.is_file() or (path.is_dir() and not is_empty(path)):
             raise UserError(

@@ -5,12 +5,14 @@ all its folds. One run is an ensemble of one.
 """
 
 import math
+import sys
 
 import numpy as np
 import pandas as pd
 
 from util.calibration import correct_months
 from util.canvases import hand_crop_versions, pixels_of
+from util.environment import environment
 from util.errors import UserError
 from util.hospital import calibrated_views, read_calibration, readings_help
 from util.intervals import FEWEST_FOR_INTERVALS, fit_half_widths, interval_bounds
@@ -18,6 +20,7 @@ from util.members import (
     average,
     average_predictions,
     compare_members,
+    hashes_of,
     read_members,
     same_films,
     stored_predictions,
@@ -98,6 +101,21 @@ def open_ensemble(folders, use_tta=False, tta_steps=None, calibration=None):
     return Ensemble(members, folders, views, calibration)
 
 
+def how_predicted(ensemble, args):
+    """What predictions were made with, and how, ready for JSON."""
+    return {
+        "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
+        "models": hashes_of(ensemble.members),
+        "views": ensemble.views,
+        "calibration": args.calibration,
+        "runtime": args.runtime,
+        "precision": args.precision,
+        "hand_crop": hand_crop_versions(),
+        "command": sys.argv,
+        "environment": environment(),
+    }
+
+
 def choose_views(members, folders, use_tta=False, tta_steps=None, calibration=None):
     """Over how many views of a film the options average: --tta_steps, else as many as --calibration
     was made with, else as many as the runs were trained with. Where these differ it is the film
@@ -144,7 +162,7 @@ def choose_calibration(members, folders, name, views):
     --calibrate or None, and a list that says why there are no intervals, if there are none.
     """
     if name:
-        return read_calibration(folders[0], name, views), []
+        return read_calibration(folders[0], name, views, hashes_of(members)), []
     half_width, notes = None, []
     try:
         half_width = ensemble_half_width(members, views)

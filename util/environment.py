@@ -9,7 +9,12 @@ from pathlib import Path
 
 from util.parallel import cores
 
-PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn")
+# fmt: off
+PACKAGES = (
+    "tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn", "scipy",
+    "openvino", "onnxruntime", "ai-edge-litert",
+)
+# fmt: on
 VARIABLES = (  # of the environment, that decide how TensorFlow rounds
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "NVIDIA_TF32_OVERRIDE",
@@ -24,7 +29,7 @@ def environment():
     return {
         "started": datetime.now().isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "versions": {name: installed_version(name) for name in PACKAGES},
+        "versions": {name: v for name in PACKAGES if (v := installed_version(name))},
         "git_commit": git_commit(),
         "system": platform.platform(),
         "processor": processor_name(),
@@ -41,7 +46,7 @@ def installed_version(package):
 
 
 def git_commit():
-    """The commit of this checkout, with "+" when files differ from it; None outside git."""
+    """The commit of this checkout, with "+" when files of it were changed; None outside git."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():  # a download, which may lie in a checkout of something else
         return None
@@ -51,7 +56,7 @@ def git_commit():
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+        return git("rev-parse", "HEAD") + ("+" if git("diff", "--name-only", "HEAD") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 
 import keras
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 
@@ -16,8 +17,8 @@ from util.batchnorm import compile_forward, measure_statistics
 from util.errors import UserError
 from util.files import write_atomically, write_csv
 from util.parallel import progress_bar
-from util.prediction import inputs_of, predict_films
-from util.runs import MODEL
+from util.prediction import inputs_of
+from util.runs import HISTORY, MODEL
 from util.saved_state import write_state
 
 STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
@@ -76,7 +77,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.started
         with averaged_weights(self.model):
             self.measure_batchnorm(epoch)
-            val_mae, kept = self.validate(epoch)
+            val_mae, kept = self.validate()
         row = {
             "epoch": epoch + 1,
             "phase": self.phase.name,
@@ -99,21 +100,21 @@ class EndOfEpoch(keras.callbacks.Callback):
             batches = plain_batches(model, self.stage.films, self.args, epoch)
             measure_statistics(self.forward, batchnorm_layers(model), batches)
 
-    def validate(self, epoch):
+    def validate(self):
         """Return the validation MAE in months, and whether the model of this epoch is kept: it is
         the best, or --keep_epoch is "last"."""
-        table = predict_films(self.stage.predict, self.stage.val_films, self.args.batch_size_eval)
-        val_mae = float(table["error"].abs().mean())
+        val_mae = self.stage.validate(self.args.batch_size_eval)
         kept = val_mae < self.progress.best_mae or self.args.keep_epoch == "last"
         if kept:
-            self.progress.best_mae, self.progress.best_epoch = val_mae, epoch
+            self.progress.best_mae = val_mae
             save_model(self.stage.model, self.run)
         return val_mae, kept
 
     def stop_or_go_on(self, epoch):
-        """End the phase when `--patience` epochs of it kept none."""
-        since = epoch - max(self.progress.best_epoch, self.phase.start - 1)
-        stop = self.args.patience and since >= self.args.patience
+        """End the phase when `--patience` epochs of it were not better than its best so far."""
+        since = epochs_since_best(self.progress.history, self.phase.name)
+        waits = self.args.patience and self.args.keep_epoch == "best"
+        stop = waits and since >= self.args.patience
         self.progress.next_epoch = self.phase.end if stop else epoch + 1
         self.model.stop_training = bool(stop)
 
@@ -135,7 +136,14 @@ class EndOfEpoch(keras.callbacks.Callback):
             # `fit` ends with the averaged weights, so the next phase starts from them
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         write_state(self.model, self.progress, self.run)
-        write_csv(self.run.path("history.csv"), pd.DataFrame(self.progress.history))
+        write_csv(self.run.path(HISTORY), pd.DataFrame(self.progress.history))
+
+
+def epochs_since_best(history, phase):
+    """How many epochs of a phase came after its best so far, by the rows of a history. An earlier
+    phase may have a better one: fine-tuning may begin worse than the frozen head ended."""
+    errors = [row["val_mae"] for row in history if row["phase"] == phase]
+    return len(errors) - 1 - int(np.argmin(errors))
 
 
 @contextmanager

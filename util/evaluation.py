@@ -1,6 +1,5 @@
 """What evaluate.py does with finished runs: it judges them on labelled films, or calibrates one."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +11,11 @@ from preprocessing import read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
 from util.canvases import all_set_right, oddities_of, pixels_of
-from util.ensemble import Ensemble, choose_views, hand_crop_notes
-from util.environment import environment
+from util.ensemble import Ensemble, choose_views, hand_crop_notes, how_predicted
 from util.errors import UserError
 from util.files import (
     check_place,
     choose_folder,
-    hash_file,
     new_folder,
     quote,
     write_csv,
@@ -28,7 +25,13 @@ from util.film_files import report_left_out
 from util.held_out import held_out
 from util.identity import fingerprint
 from util.intervals import evaluate_with_intervals, format_with_intervals
-from util.members import check_same_files, check_same_split, format_members, read_members
+from util.members import (
+    check_same_files,
+    check_same_split,
+    format_members,
+    hashes_of,
+    read_members,
+)
 from util.metrics import compare_predictions, format_comparison, judge_readings, labels_in_years
 from util.oddities import NO_HAND, film_notes, oddity_notes
 from util.plots import plot_errors, show_plots
@@ -137,7 +140,8 @@ def calibrate(ensemble, args):
     calibration, judged = fit_calibration(predictions, ensemble.sees_sex, always=True)
     if ensemble.label_counts:
         calibration["readings"] = judge_readings(with_readings(judged, ensemble.label_counts))
-    hospital.store_calibration(path, calibration, first.table, ensemble.views)
+    models = hashes_of(ensemble.members)
+    hospital.store_calibration(path, calibration, models, first.table, ensemble.views)
     print(hospital.format_named(calibration, path))
     if hospital.verdict(calibration["gain"]) == "helps":
         print(how_to_predict(folder, ensemble.sees_sex, f" --calibration {name}"))
@@ -235,18 +239,11 @@ def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
     if labels_in_years(predictions):
         notes.append("the ages look like years: multiply them by 12 if they are years")
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
-        "views": ensemble.views,
+        **how_predicted(ensemble, args),
         **oddities.counts(),
-        "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
-        "models": [hash_file(member.run.model_path) for member in ensemble.members],
         "films": describe_films(ensemble, args)
         | {"held_out": args.held_out, "fingerprint": fingerprint(table)},
-        "calibration": args.calibration,
-        "runtime": args.runtime,
-        "precision": args.precision,
         "notes": notes,
-        "command": sys.argv,
-        "environment": environment(),
     }
 
 

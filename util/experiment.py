@@ -67,8 +67,8 @@ def fill_run(run, args):
 
 
 def read_and_train(run, args):
-    """Returns the splits, {split: Films}, and the history; a new run that ends before it has a state
-    to go on from leaves no folder behind."""
+    """Returns the splits, {split: Films}, and the history; a new run that ends before it has a
+    state to go on from leaves no folder behind."""
     try:
         check_options(args)
         from util.build import prepare_stage

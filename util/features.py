@@ -7,6 +7,7 @@ whole model, which is what a run keeps.
 """
 
 import hashlib
+import os
 import time
 import weakref
 
@@ -19,6 +20,7 @@ from modeling_advanced import pooled_head
 from preprocessing import FEATURES, Films, random_stream
 from util.augmentation import STRENGTHS, augment
 from util.data_folder import cache_path
+from util.environment import VARIABLES
 from util.errors import memory_errors
 from util.files import write_atomically
 from util.parallel import progress_bar
@@ -155,7 +157,9 @@ def compute_features(read, pixels, batch_size, desc=None):
 def network_key(model, args):
     """A hash of all that decides what the backbone makes of a film."""
     scaling = input_scaling(args.backbone, args.weights)
-    key = hashlib.sha256(f"{args.backbone} {scaling} {model.dtype_policy.name}".encode())
+    rounding = [tf.__version__, *(os.environ.get(name) for name in VARIABLES)]
+    facts = f"{args.backbone} {scaling} {model.dtype_policy.name} {rounding}"
+    key = hashlib.sha256(facts.encode())
     for weight in backbone_of(model).weights:
         key.update(weight.numpy().tobytes())
     return key.hexdigest()

@@ -35,15 +35,22 @@ def calibrated_views(folder, name):
     return views_from_key(key)
 
 
-def read_calibration(folder, name, views):
-    """Read a calibration by its name; UserError when there is none, or none for that many views."""
+def read_calibration(folder, name, views, models):
+    """Read a calibration by its name; UserError when there is none, none for that many views, or
+    one of other `models`, by their hashes."""
     stored = read_named(folder, name)
     if views_key(views) not in stored:
         raise UserError(
             f"calibration {name} is for {describe_views(calibrated_views(folder, name))}, not for "
             f"{describe_views(views)} ({folder}). Leave --tta_steps and --use_tta out."
         )
-    return stored[views_key(views)]
+    calibration = stored[views_key(views)]
+    if calibration.get("models", models) != models:  # those of earlier versions name none
+        raise UserError(
+            f"calibration {name} was made for another model than is there now ({folder}). Make one "
+            "anew by evaluate.py --calibrate, under another --name."
+        )
+    return calibration
 
 
 def read_named(folder, name):
@@ -65,13 +72,13 @@ def read_named(folder, name):
     return stored
 
 
-def store_calibration(path, calibration, table, views):
-    """Write a new calibration, fitted to means of so many views of the films of a table; what they
-    are is kept with it, as nothing is learned from how it does on them. UserError when another
-    process has taken the name meanwhile."""
+def store_calibration(path, calibration, models, table, views):
+    """Write a new calibration of `models`, their hashes, fitted to means of so many views of the
+    films of a table; what they are is kept with it, as nothing is learned from how it does on them.
+    UserError when another process has taken the name meanwhile."""
     films = table[label_columns(table)].to_dict("list")
     try:
-        write_new_json(path, {views_key(views): calibration | {"films": films}})
+        write_new_json(path, {views_key(views): calibration | {"models": models, "films": films}})
     except FileExistsError:
         raise name_taken_error(path) from None
 

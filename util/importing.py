@@ -3,6 +3,7 @@ in place."""
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import pandas as pd
 
 from util.data_folder import SPLITS, write_tables
 from util.dicom import is_dicom_file
+from util.environment import environment
 from util.errors import UserError
 from util.film_files import is_hidden
 from util.identity import film_keys, loose_name, patients_or_films
@@ -95,6 +97,18 @@ def ids_not_in_test(films, test_ids):
 
 
 # ----------------------------------------------------------------------------------------- files
+
+
+def describe_import(args):
+    """What a data folder was made from, and how, ready for JSON: the command, and the size in bytes
+    of each file that it names."""
+    named = [Path(path) for path in (*args.source, args.csv, args.test_ids) if path]
+    return {
+        "command": sys.argv,
+        "folder": str(Path.cwd()),
+        "bytes": {str(path): path.stat().st_size for path in named if path.is_file()},
+        "environment": environment(),
+    }
 
 
 def place_films(films, max_side, ready):

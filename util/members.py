@@ -10,6 +10,7 @@ import numpy as np
 from util.backbones import sees_sex
 from util.canvases import Canvas
 from util.errors import UserError
+from util.files import hash_file
 from util.identity import LABELS
 from util.metrics import compare_predictions, format_interval, label_predictions, read_predictions
 from util.runs import CALIBRATION, READINGS, Run, find_folds, predictions_name, read_run
@@ -71,12 +72,17 @@ def check_same_split(members, split):
             )
 
 
+def hashes_of(members):
+    """The SHA-256 of each member's model file."""
+    return [hash_file(member.run.model_path) for member in members]
+
+
 def check_same_files(members, split):
     """UserError when the runs had other files under the same ids, such as smaller ones: each
     belongs to films as it knows them."""
     for member in members[1:]:
-        one, other = (m.config["data"][split]["bytes"] for m in (members[0], member))
-        if one != other:
+        one, other = (m.config["data"][split].get("bytes") for m in (members[0], member))
+        if None not in (one, other) and one != other:  # earlier versions did not keep it
             raise UserError(
                 f"the {split} films of {members[0].run.folder} and {member.run.folder} have the same "
                 "ids and labels, but are other files. Say which to evaluate on: --data_dir."

@@ -14,6 +14,7 @@ from util.files import hash_file
 from util.intervals import LEVEL
 from util.metrics import CHILDREN, format_interval, format_within
 from util.options import training_defaults
+from util.run_options import FREE_TO_CHANGE
 from util.runs import CALIBRATION, MODEL, configs_of
 from util.splits import one_sex_note
 from util.tta import chosen_views, describe_views, views_key, views_suffix
@@ -95,16 +96,25 @@ def row_of_split(name, facts):
 
 
 def describe_training(steps):
-    """The command of each step."""
+    """The command of each step, what these leave out, and the commits."""
     commands = [command_of(steps, number) for number in range(len(steps))]
     variables = [f"{name}={value}" for name, value in steps[-1].get("variables", {}).items()]
     under = f"\n\nEnvironment variables: `{' '.join(variables)}`." if variables else ""
+    if len(steps) > 1:
+        commits = ", ".join(f"`{step.get('git_commit') or 'unknown'}`" for step in steps)
+        under += f"\n\nCommits, step by step: {commits}."
+    known = training_defaults().keys() | {"preset"}
+    if gone := {name for step in steps for name in step["options"]} - known:
+        under += (
+            f"\n\nOptions that are gone since and not in the commands: {', '.join(sorted(gone))}. To "
+            "repeat the training take those commits, and these options of config.json."
+        )
     return "## Training\n\n```\n" + "\n".join(commands) + f"\n```{under}"
 
 
 def command_of(steps, number):
-    """The command of a step, counted from 0: the options that are not the defaults, and a name by
-    which the next step finds the run."""
+    """The command of a step, counted from 0: the options that are not the defaults, but for those
+    of earlier versions, and a name by which the next step finds the run."""
     options = steps[number]["options"]
     options = options | {"data_dir": PureWindowsPath(options.get("data_dir", "Data")).name}
     if number > 0:
@@ -113,7 +123,8 @@ def command_of(steps, number):
     defaults = training_defaults()
     words = ["python", "train_advanced_streamlined.py", "--run_name", f"step_{number + 1}"]
     for name, value in options.items():
-        if name != "preset" and value is not None and value != defaults.get(name):
+        known = name in defaults and name not in {"preset", *FREE_TO_CHANGE}
+        if known and value is not None and value != defaults[name]:
             words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return shlex.join(words)
 

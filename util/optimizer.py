@@ -44,12 +44,13 @@ def average_decay(decay, steps):
 
 def rate_schedule(args, lr, steps, steps_an_epoch):
     """The schedule of `steps` steps with peak or base learning rate `lr`: warm-up and
-    cosine decay, or cycles."""
+    cosine decay, or cycles, which by default take about four epochs and end at their foot."""
     if args.use_cyclical_lr:
+        cycles = max(1, round(steps / (4 * steps_an_epoch)))
         return CyclicalLearningRate(
             base_lr=lr,
             max_lr=args.clr_max_lr or 4 * lr,
-            step_size=args.clr_step_size or 2 * steps_an_epoch,
+            step_size=args.clr_step_size or steps / (2 * cycles),
             mode=args.clr_mode,
             gamma=args.clr_gamma,
         )

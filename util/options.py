@@ -339,7 +339,7 @@ def add_cycle_options(group):
     group.add_argument(
         "--clr_step_size",
         type=whole_number(1),
-        help="steps from foot to top (default: those of 2 epochs)",
+        help="steps from foot to top (default: those of some 2 epochs, so that a phase ends at the foot)",
     )
     group.add_argument("--clr_mode", choices=CLR_MODES, default="triangular", help="kind of cycle")
     group.add_argument(

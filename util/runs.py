@@ -24,6 +24,7 @@ from util.processes import STARTED_BY_A_SWEEP
 from util.run_options import after_move, check_same_options, lasting_options
 
 CONFIG, MODEL, METRICS = "config.json", "model.keras", "metrics.json"
+HISTORY = "history.csv"  # a row for each epoch
 SHIPPED = Path(__file__).resolve().parents[1] / "models" / "mobilenet_256"  # predicts by default
 STATE = "state.npz"  # of training, to resume from
 
@@ -139,7 +140,10 @@ class Run:
 
 
 def config_error(folder):
-    return UserError(f"config.json is not as the run left it ({folder}). Train it again.")
+    return UserError(
+        f"config.json is not as this version of BoneAge writes it ({folder}). Use the version that "
+        "trained the run (git_commit in it), or train it again."
+    )
 
 
 def how_to_predict(model, sees_sex, words=""):

@@ -13,18 +13,17 @@ from util.errors import UserError
 from util.files import write_atomically
 from util.runs import STATE
 
-VERSION = 3  # raise it when a training can't go on from the state of the version before
+VERSION = 4  # raise it when a training can't go on from the state of the version before
 
 
 @dataclass
 class Progress:
-    """Where a training is. Epochs count from 0 over the whole run; the best one is that whose model
-    is kept, with its validation MAE (months); `history` has a row, a dict, for each epoch, and
-    `precision` is the dtype policy of Keras."""
+    """Where a training is. Epochs count from 0 over the whole run; `best_mae` is the validation MAE
+    (months) of the model that is kept; `history` has a row, a dict, for each epoch, and `precision`
+    is the dtype policy of Keras."""
 
     next_epoch: int = 0
     best_mae: float = math.inf
-    best_epoch: int = 0
     history: list = field(default_factory=list)
     precision: str | None = None
 

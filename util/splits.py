@@ -153,13 +153,15 @@ def record_data(run, data):
 
 def check_same_folds(configs, folder):
     """UserError when the folds of these configs were not divided from the same films and files."""
-    known = set()
+    known = []
     for data in (config["data"] for config in configs):
         parts = data["train"], data["val"]
-        pooled = (sum(part[key] for part in parts) for key in ("n", "male", "bytes"))
-        months = round(sum(part["n"] * part["mean"] for part in parts), 3)
-        known.add((*pooled, months, data["test"]["fingerprint"], data["test"]["bytes"]))
-    if len(known) > 1:
+        facts = {"months": round(sum(part["n"] * part["mean"] for part in parts), 3)}
+        for key in ("n", "male", "bytes"):
+            if all(key in part for part in parts):  # earlier versions did not keep all
+                facts[key] = sum(part[key] for part in parts)
+        known.append(facts | {f"test {key}": value for key, value in data["test"].items()})
+    if any(changed_facts(*pair) for pair in combinations(known, 2)):
         raise UserError(
             f"films or labels changed between the folds, which can't be judged together ({folder}). "
             "Restore them, or train all anew under another --run_name."

@@ -3,10 +3,12 @@
 from typing import NamedTuple
 
 from util.backbones import sees_sex
+from util.canvases import hand_crop_versions
 from util.errors import UserError
+from util.files import hash_file
 from util.held_out import are_films_of, learned_from, started_from_unknown_films
-from util.runs import add_to_config, load_run_model, read_run
-from util.weights import check_weights, starts_from_run
+from util.runs import add_to_config, changed_facts, load_run_model, read_run
+from util.weights import NAMED_WEIGHTS, check_weights, starts_from_run
 
 # share of films: of two hospitals that count ids from 1, some 3 % agree in sex and age
 CHANCE_OVERLAP = 0.1
@@ -80,19 +82,38 @@ def check_start_films(splits, args, run):
         )
 
 
+def other_films_notes(start, args):
+    """What to say, in a list, where the run to start from saw films otherwise than this one: its
+    first epochs then make up for it."""
+    before, now = (f"{s['img_size']} pixels, --fit {s['fit']}" for s in (start.options, vars(args)))
+    notes = []
+    if before != now:
+        notes.append(f"the run to start from saw films of {before}; this one has {now}")
+    if changed_facts(hand_crop_versions(), start.config.get("hand_crop", {})):
+        notes.append("hand_crop/ changed since the run to start from was trained")
+    return notes
+
+
 def record_start(run, args):
-    """Say which run this one starts from, if any, and keep its config.json in that of this one."""
-    if not starts_from_run(args):
+    """Keep in config.json which weights this run starts from, and, if they are a run's, say so and
+    keep its config.json as well."""
+    if args.weights in NAMED_WEIGHTS:
         return
-    start = read_run(args.weights).config
-    known = run.config.get("start", start)
-    if known != start:
+    is_run = starts_from_run(args)
+    start = read_run(args.weights) if is_run else None
+    weights = start.model_path if is_run else args.weights
+    facts = {"weights_sha256": hash_file(weights)} | ({"start": start.config} if is_run else {})
+    if changed_facts(facts, run.config):
         raise UserError(
-            f"the run to start from was trained anew since ({args.weights}). Bring the old one back, or "
+            f"the weights to start from have changed since ({args.weights}). Bring the old ones back, or "
             "start a new run."
         )
+    add_to_config(run, facts)
+    if not is_run:
+        return
     run.log(f"starts from {args.weights}")
-    add_to_config(run, {"start": start})
+    for note in other_films_notes(start, args):
+        run.log(f"note: {note}")
     if started_from_unknown_films(run, run.config):
         run.log(
             "note: it, or a run before it, was trained on other films, of which there is no list. If some "

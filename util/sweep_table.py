@@ -8,7 +8,7 @@ from util.errors import UserError
 from util.files import write_csv, write_json
 from util.metrics import format_interval
 from util.run_options import lasting_options
-from util.runs import METRICS, Run, best_row
+from util.runs import HISTORY, METRICS, Run, best_row
 
 FAILURE = "{}_failure.txt"  # of a backbone: why its last run failed
 
@@ -66,7 +66,7 @@ def row_of_run(run, metrics):
         reason = run.failure
         status = "failed" if reason else "to do"
         return row | {"status": status, "val_mae": float("nan"), "reason": reason}
-    test, history = metrics["test"], pd.read_csv(run.folder / "history.csv")
+    test, history = metrics["test"], pd.read_csv(run.folder / HISTORY)
     config = Run(run.folder).config
     seconds = config.get("feature_seconds", 0)
     return row | {

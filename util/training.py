@@ -19,10 +19,13 @@ from util.accelerators import devices_of
 from util.augmentation import chosen_ranges
 from util.epoch_end import EndOfEpoch
 from util.errors import UserError, memory_errors
+from util.files import write_csv
 from util.optimizer import compile_model, rate_schedule
 from util.phases import plan_phases
-from util.prediction import compile_predictor, inputs_of
+from util.prediction import compile_predictor, inputs_of, predict_films
+from util.runs import HISTORY
 from util.saved_state import read_state, restore
+from util.weights import starts_from_run
 
 SMALLER_STEPS = "Start a new run with a lower --batch_size or --img_size"
 FEW_FILMS = 16  # on a device; fewer are too few for statistics of their own
@@ -48,6 +51,11 @@ class Stage:
         """`predict(image, sex) -> months (N,)` with the weights of the moment."""
         return compile_predictor(self.trained, follow_weights=True)
 
+    def validate(self, batch_size):
+        """The MAE on the validation films, in months, with the weights of the moment."""
+        table = predict_films(self.predict, self.val_films, batch_size)
+        return float(table["error"].abs().mean())
+
 
 def set_seeds(seed):
     """Seed Python, NumPy and TensorFlow; on a CPU every operation is made deterministic too.
@@ -67,6 +75,11 @@ def train(stage, args, run):
     """
     progress, saved = read_state(run)
     model = stage.trained
+    if saved:  # a process that ended between the two files left the history a row short
+        write_csv(run.path(HISTORY), pd.DataFrame(progress.history))
+    elif starts_from_run(args):
+        start = stage.validate(args.batch_size_eval)
+        run.log(f"the run it starts from: {start:.2f} months on validation films")
     for phase in plan_phases(args):
         if progress.next_epoch >= phase.end:
             continue

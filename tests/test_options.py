@@ -16,7 +16,7 @@ from util.build import build_from
 from util.optimizer import compile_model, rate_schedule
 from util.phases import plan_phases
 from util.presets import PRESETS
-from util.runs import open_run
+from util.run_folder import open_run
 from util.training import choose_trainable, training_batches
 from util.tta import views_to_evaluate
 

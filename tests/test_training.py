@@ -26,11 +26,12 @@ from conftest import (
 import preprocessing
 import train_advanced
 from modeling_advanced import build_model
-from util import epoch_end, runs
+from util import epoch_end, run_folder, runs
 from util.errors import UserError
 from util.phases import plan_phases
 from util.processes import STARTED_BY_A_SWEEP
-from util.runs import Run, best_row, open_run
+from util.run_folder import open_run
+from util.runs import Run, best_row
 from util.saved_state import read_state
 from util.splits import check_splits_apart
 from util.training import batchnorm_mode, choose_trainable
@@ -299,9 +300,9 @@ def test_of_two_runs_that_start_at_once_one_is_refused(tmp_path, monkeypatch):
     words = ["--results_dir", str(tmp_path), "--run_name", "mine"]
     open_run(train_advanced.parse_args(words), "sex")
     checks = []
-    check = runs.check_free
+    check = run_folder.check_free
     monkeypatch.setattr(
-        runs, "check_free", lambda path: checks.append(path) or checks[1:] and check(path)
+        run_folder, "check_free", lambda path: checks.append(path) or checks[1:] and check(path)
     )
     with pytest.raises(UserError, match="there is a run already"):
         open_run(train_advanced.parse_args(words), "sex")

@@ -11,17 +11,9 @@ from util.intervals import format_with_intervals
 from util.phases import plan_phases
 from util.quiet import import_tensorflow
 from util.readings import format_readings_gain
+from util.run_folder import how_to_resume, open_run, record_environment, record_move
 from util.run_pictures import draw_run
-from util.runs import (
-    CALIBRATION,
-    METRICS,
-    READINGS,
-    how_to_predict,
-    how_to_resume,
-    open_run,
-    record_environment,
-    record_move,
-)
+from util.runs import CALIBRATION, METRICS, READINGS, how_to_predict
 from util.splits import load_splits
 from util.start import check_start_films, check_weights_run
 from util.tta import views_suffix, views_title, views_to_evaluate

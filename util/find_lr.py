@@ -5,7 +5,7 @@ from contextlib import closing
 from util.errors import UserError
 from util.experiment import check_options
 from util.phases import plan_phases
-from util.runs import open_run, record_environment
+from util.run_folder import open_run, record_environment
 from util.splits import load_splits
 
 

@@ -24,20 +24,22 @@ from util.intervals import evaluate_with_intervals, fit_half_widths, format_with
 from util.members import average_predictions, read_members, stored_predictions
 from util.metrics import format_interval
 from util.readings import add_counts, with_readings
+from util.run_folder import (
+    check_free,
+    check_resume,
+    check_run_to_resume,
+    how_to_resume,
+    with_time,
+)
 from util.run_options import check_same_options, lasting_options
 from util.runs import (
     CONFIG,
     METRICS,
     Run,
-    check_free,
-    check_resume,
-    check_run_to_resume,
     find_folds,
     fold_folder,
     how_to_predict,
-    how_to_resume,
     predictions_name,
-    with_time,
 )
 from util.splits import check_same_folds
 from util.tta import views_suffix, views_title, views_to_evaluate

@@ -5,11 +5,8 @@ calibration.json  readings.json  metrics.json  left_out.csv  plots/*.png  log.tx
 """
 
 import json
-import os
 import shutil
-import sys
 import time
-from datetime import datetime
 from pathlib import Path
 
 try:
@@ -17,11 +14,8 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-from util.environment import device_names, environment
 from util.errors import UserError, first_line
-from util.files import TEMPORARY, quote, remove_temporaries, write_json, write_new_json
-from util.processes import STARTED_BY_A_SWEEP
-from util.run_options import after_move, check_same_options, lasting_options
+from util.files import quote, write_json
 
 CONFIG, MODEL, METRICS = "config.json", "model.keras", "metrics.json"
 HISTORY = "history.csv"  # a row for each epoch
@@ -150,104 +144,6 @@ def how_to_predict(model, sees_sex, words=""):
     """The last line of a script that made or changed a model: the command that predicts with it."""
     sex = " --sex F" if sees_sex else ""
     return f"next: python predict.py FILM.png --model {quote(model)}{words}{sex}"
-
-
-def open_run(args, name):
-    """Open a new run folder `<results_dir>/<run_name>`, or go on with one under --resume.
-
-    Never writes over another run: UserError when the folder is there already, or when a resumed
-    run was started with other options.
-    """
-    check_resume(args)
-    run = Run(Path(args.results_dir) / (args.run_name or with_time(name)), args.verbose)
-    options = lasting_options(args)
-    started = run.config
-    if args.resume:
-        check_run_to_resume(run.folder, started)
-        known = started["options"]
-        if not run.metrics:  # its films are compared with what they were (`record_data`)
-            known = known | {"data_dir": options["data_dir"]}
-        check_same_options(known, options)
-        run.lock()
-        remove_temporaries(run.folder)  # of a process that was killed
-        return run
-    content = {"options": options, "command": sys.argv}
-    check_free(run.folder)
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        write_new_json(run.folder / CONFIG, content)  # one of two runs that start at once
-    except FileExistsError:
-        check_free(run.folder)
-        raise
-    except OSError as error:
-        raise UserError(
-            f"can't make the run folder: {first_line(error)} ({run.folder}). Choose another --results_dir."
-        ) from None
-    run.lock()
-    return run
-
-
-def how_to_resume(args, name):
-    """What to type after a training was stopped; `name` is that of its folder."""
-    if os.environ.get(STARTED_BY_A_SWEEP):
-        return "the same command of the sweep"
-    return f"the same command with --resume --run_name {quote(args.run_name or name)}"
-
-
-def record_environment(run):
-    """Keep in config.json what a training is computed with; where a run goes on with something
-    else, say so."""
-    known, now = run.config, environment() | {"devices": device_names()}
-    if "started" not in known:
-        add_to_config(run, now)
-        return
-    started = now.pop("started")
-    changed = changed_facts(now, known)
-    add_to_config(
-        run, {"resumed": [*known.get("resumed", []), {"started": started, "changed": changed}]}
-    )
-    if changed:
-        run.log(
-            f"note: the run began with other {', '.join(changed)} (config.json): its months may "
-            "differ a little from those of an unbroken run"
-        )
-
-
-def record_move(run, args):
-    """Keep in config.json where data and weights of a run that goes on are now, when it is known
-    that they are what they were."""
-    now = lasting_options(args)
-    options = after_move(run.config["options"], now) | {"data_dir": now["data_dir"]}
-    add_to_config(run, {"options": options})
-
-
-def check_resume(args):
-    if args.resume and not args.run_name:
-        raise UserError("--resume needs the name of the run. Add --run_name NAME.")
-
-
-def check_run_to_resume(folder, started):
-    if not started:
-        raise UserError(f"no run to resume ({folder}). Check --results_dir and --run_name.")
-
-
-def check_free(folder):
-    """UserError unless the folder is new, or empty but for temporary files, as a run leaves it that
-    was killed in its first moment."""
-    if folder.exists() and not (
-        folder.is_dir() and all(p.match(f"{TEMPORARY}*-config.json") for p in folder.iterdir())
-    ):
-        config = Run(folder).config
-        tests_rates = config and config["options"].get("find_lr")
-        go_on = "Remove it" if tests_rates else "Continue it with --resume"
-        raise UserError(
-            f"there is a run already ({folder}). {go_on}, or choose another --run_name."
-        )
-
-
-def with_time(name):
-    """A name with the time of now, to the microsecond: jobs of an array start at once."""
-    return f"{name}_{datetime.now():%Y%m%d_%H%M%S_%f}"
 
 
 def configs_of(config):

@@ -284,7 +284,7 @@ def test_a_start_that_was_trained_anew_is_refused(tmp_path):
     facts = {"options": options, "data": {"train": {"fingerprint": "a"}}}
     start.write_json("config.json", facts | {"started": "monday"})
     run.write_json("config.json", facts)
-    args = Namespace(weights=str(start.folder))
+    args = Namespace(weights=str(start.folder), img_size=64, fit="hand")
     record_start(run, args)
     record_start(run, args)
     start.write_json("config.json", facts | {"started": "tuesday"})

@@ -16,7 +16,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from util.errors import run_command
-from util.files import check_new_file, write_json
+from util.files import check_new_file
 from util.growth import KNOWN_AGES, LAST_AGE, MONTHS
 from util.option_rules import RUN_RULES, parse_effective
 from util.options import (
@@ -131,7 +131,7 @@ def main(argv=None):
             f"{SHIPPED.parent / 'README.md'}. {warning}"
         )
     from util.children import add_children
-    from util.ensemble import how_predicted, open_ensemble
+    from util.ensemble import open_ensemble
     from util.exports import record_path
     from util.film_ages import list_named, print_ages
     from util.occlusion import check_explained, explain_films
@@ -146,8 +146,6 @@ def main(argv=None):
     ensemble.load(args.runtime, args.precision, len(films))
     for line in (warning, *(f"note: {note}" for note in ensemble.notes)):
         print(line, file=sys.stderr)
-    if args.out:
-        write_json(record_path(Path(args.out)), how_predicted(ensemble, args))
     ages = print_ages(ensemble, films, args)
     if args.explain:
         explain_films(ensemble, ages, args.explain, args.batch_size_eval)

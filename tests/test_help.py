@@ -6,6 +6,9 @@ import sys
 import pytest
 from conftest import ROOT, check_error_line
 
+from util.errors import UserError
+from util.quiet import import_tensorflow
+
 SCRIPTS = sorted(path.stem for path in ROOT.glob("*.py") if "__main__" in path.read_text())
 MODULES = [
     f"{folder}.{path.stem}"
@@ -30,6 +33,12 @@ def test_a_python_without_the_packages_is_told_of_the_environment(words):
         [sys.executable, "-S", *words], cwd=ROOT, capture_output=True, text=True
     )
     check_error_line(process, "Activate the environment", sys.executable)
+
+
+def test_a_tensorflow_that_is_broken_is_told_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(UserError, match=r"can't be imported: import of keras .*\. Install"):
+        import_tensorflow()
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, *MODULES])

@@ -80,9 +80,8 @@ def new_data_folder(data_dir):
         )
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        work = (
-            data_dir / f"{WORK}{uuid4().hex}"
-        )  # one of `tempfile` is private, on Windows for good
+        # one of `tempfile` is its owner's alone, and on Windows so stays what was made in it
+        work = data_dir / f"{WORK}{uuid4().hex}"
         work.mkdir()
     except OSError as error:
         raise UserError(

@@ -10,9 +10,10 @@ import pandas as pd
 
 from util.canvases import all_set_right, oddities_of, read_on_canvases
 from util.children import add_from_headers, join_notes
-from util.ensemble import open_ensemble
+from util.ensemble import how_predicted, open_ensemble
 from util.errors import UserError
-from util.files import write_csv, write_new_csv
+from util.exports import record_path
+from util.files import write_csv, write_json, write_new_csv
 from util.film_files import films_or_error
 from util.growth import ADULT_MONTHS, KNOWN_AGES, sd_score
 from util.intervals import format_range
@@ -53,7 +54,7 @@ def list_named(images):
 def print_ages(ensemble, films, args):
     """Predict the films of `add_children`, printing a line for each; returns them, see
     `predict_chunk`. --out gets their COLUMNS, chunk by chunk: what is done isn't lost when the rest
-    is not."""
+    is not. How they are made stands in a JSON file beside it."""
     width = max(map(len, films["shown"]))
     results, written = [], False
     try:
@@ -62,6 +63,8 @@ def print_ages(ensemble, films, args):
             if args.out:
                 write = write_csv if written else write_new_csv  # whole again over what we wrote
                 write(args.out, pd.concat(results)[COLUMNS])
+                if not written:
+                    write_json(record_path(Path(args.out)), how_predicted(ensemble, args))
                 written = True
             print_films(ages, width)
     finally:

@@ -30,9 +30,8 @@ def evaluate_splits(splits, args, run):
         predict_views = test_time_augmentation(predict, views)
         months, speed[views] = predict_splits(predict_views, splits, args.batch_size_eval)
         calibrations[views], tables[views] = calibrate_splits(splits, months, args)
-    counts = save_readings(
-        splits, tables[max(tables)]["val"], args, run
-    )  # the months that are told
+    told = tables[max(tables)]["val"]  # the months that predict.py tells
+    counts = save_readings(splits, told, args, run)
     metrics, predictions = {}, {}
     for views, by_split in tables.items():
         for split, table in by_split.items():

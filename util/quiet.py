@@ -36,8 +36,8 @@ def import_tensorflow():
             import tensorflow as tf
         except ImportError as error:
             raise UserError(
-                f"TensorFlow can't be imported: {first_line(error)} Install requirements.txt anew "
-                "(on Windows see docs/PLATFORMS.md)."
+                f"TensorFlow can't be imported: {first_line(error).rstrip('.')}. Install "
+                "requirements.txt anew (on Windows see docs/PLATFORMS.md)."
             ) from None
         tf.get_logger().setLevel("ERROR")  # a model for each fold is no mistake of the user's
         gpu_names()  # which has notes of its own, the first time

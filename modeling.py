@@ -190,7 +190,8 @@ def unfreeze_backbone(model, bn):
 
 def drop_blocks(model, drop):
     """Whether training leaves out blocks of the backbone at random, as EfficientNet has it
-    (stochastic depth, Huang et al. 2016)."""
+    (stochastic depth, Huang et al. 2016). A model that is saved with them whole forgets how often.
+    """
     for layer in backbone_of(model).layers:
         if isinstance(layer, layers.Dropout):
             layer.full_rate = getattr(layer, "full_rate", layer.rate)

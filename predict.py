@@ -70,7 +70,7 @@ def parse_args(argv=None):
         metavar="FILE",
         help="also write a CSV: filename, path, sex (1 = male), age_months, months, low, high (the "
         "interval), reading (what a single reader would say), sd_score, sd_low, sd_high (at low and "
-        "high), problem, note (what is odd about the film)",
+        "high), problem, note (what is odd about the film); and FILE.json, how it was made",
     )
     parser.add_argument(
         "--explain",

@@ -11,7 +11,7 @@ from hand_crop.network import version_of
 WEIGHTS = Path(__file__).with_name("likeness.npz")  # written by `hand_crop.train_likeness`
 
 
-def beyond_limit(features):
+def unlike_by_features(features):
     """Whether films look unlike hands with fingers up and light bones `(n,)`, by the features
     `(2 n, 1024)` that the localiser has of them and, behind them, of their mirror images."""
     space = load_space(WEIGHTS)
@@ -20,7 +20,7 @@ def beyond_limit(features):
 
 def distances(features, space):
     """How far films `(n,)` are from a space of few dimensions, squared, or their mirror images
-    where these are nearer; for `features` see `beyond_limit`. It is the Q statistic of a
+    where these are nearer; for `features` see `unlike_by_features`. It is the Q statistic of a
     principal component analysis (Jackson & Mudholkar 1979, Technometrics 21:341): `space` holds the
     `mean` `(1024,)` and the `components` `(k, 1024)`, which are orthonormal."""
     centred = features - space["mean"]

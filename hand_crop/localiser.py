@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hand_crop.likeness import beyond_limit
+from hand_crop.likeness import unlike_by_features
 from hand_crop.network import (
     CONTRAST,
     SIDE,
@@ -43,13 +43,13 @@ def find_hands(images):
         None if box is None else in_pixels(box, *image.shape)
         for box, image in zip(found, images, strict=True)
     ]
-    return boxes, beyond_limit(features).tolist()
+    return boxes, unlike_by_features(features).tolist()
 
 
 def unlike_hands(films):
     """Whether films of a list, as `shrink` gives them, upright and with light bones, look unlike a
     hand `(n,)`."""
-    return beyond_limit(localiser_features(films)) if films else np.zeros(0, bool)
+    return unlike_by_features(localiser_features(films)) if films else np.zeros(0, bool)
 
 
 def localiser_features(films):

@@ -62,7 +62,7 @@ def read_upright(folder):
 
 def fit_space(seen, unseen):
     """The space of what the localiser sees of `seen` films, and the `limit` by `unseen` ones, as
-    `beyond_limit` takes them, in half precision."""
+    `unlike_by_features` takes them, in half precision."""
     from sklearn.decomposition import PCA
 
     space = PCA(DIMENSIONS, random_state=0).fit(features_of(seen))

@@ -44,10 +44,11 @@ NEWER = {  # settings of layers since Keras 3.8: what they are where nothing was
 }
 CARD = "README.md"
 # of config.json
+# fmt: off
 KEPT = (
-    *("options", "data", "hand_crop", "start", "weights_sha256"),
-    *("versions", "git_commit", "variables"),
+    "options", "data", "hand_crop", "start", "weights_sha256", "versions", "git_commit", "variables",
 )
+# fmt: on
 
 
 def parse_args(argv=None):

@@ -35,9 +35,15 @@ def test_a_python_without_the_packages_is_told_of_the_environment(words):
     check_error_line(process, "Activate the environment", sys.executable)
 
 
-def test_a_tensorflow_that_is_broken_is_told_in_one_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(UserError, match=r"can't be imported: import of keras .*\. Install"):
+def test_a_tensorflow_that_is_broken_is_told_in_one_line(monkeypatch, tmp_path):
+    """TensorFlow's error begins with the traceback of its cause."""
+    (tmp_path / "keras.py").write_text(
+        "try: raise ImportError('DLL load failed.')\n"
+        "except ImportError as cause: raise ImportError('Traceback:\\n...') from cause\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    with pytest.raises(UserError, match=r"can't be imported: DLL load failed\. Install"):
         import_tensorflow()
 
 

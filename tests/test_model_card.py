@@ -113,3 +113,10 @@ def test_a_run_of_few_films_has_neither_lines_nor_intervals(small_run, tmp_path)
     card = model_card(Run(tmp_path), "few")
     assert "No linear correction" in card
     assert "No intervals" in card
+
+
+def test_options_of_earlier_versions_are_named_with_their_commit():
+    text = describe_training([step(hold_layers=0.27) | {"git_commit": "abc"}])
+    assert "--hold_layers" not in text
+    assert "Commits, step by step: `abc`." in text
+    assert "Options that are gone since and not in the commands: hold_layers." in text

@@ -198,14 +198,14 @@ def test_cache_is_used_and_rebuilt_only_for_what_changed(coded_data, monkeypatch
 
 def test_a_shard_that_another_process_wrote_meanwhile_stays(tmp_path):
     """Windows would not replace it, as that process has mapped it; a damaged one is replaced."""
-    path, notes = tmp_path / "cache" / "shard.npy", {"failures": {}}
+    path, facts = tmp_path / "cache" / "shard.npy", {"failures": {}}
     first, second = np.zeros((2, 4, 4), np.uint8), np.ones((2, 4, 4), np.uint8)
-    pixel_cache.save_shard(first, notes, path)
+    pixel_cache.save_shard(first, facts, path)
     np.save(tmp_path / "mine.npy", second)
     pixel_cache.keep_first(tmp_path / "mine.npy", path)
     assert np.array_equal(np.load(path), first)
     path.write_bytes(b"damaged")
-    assert np.array_equal(pixel_cache.save_shard(second, notes, path), second)
+    assert np.array_equal(pixel_cache.save_shard(second, facts, path), second)
 
 
 def test_a_killed_build_goes_on_where_it_was(coded_data, monkeypatch):

@@ -326,9 +326,8 @@ def test_ctrl_c_leaves_a_training_the_time_to_end(tmp_path, interrupt):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_until((tmp_path / "begun").exists)
-    getattr(os, interrupt)(
-        sweep.pid, signal.SIGINT
-    )  # the group, as Ctrl-C does, or the sweep alone
+    # the group, as Ctrl-C does, or the sweep alone
+    getattr(os, interrupt)(sweep.pid, signal.SIGINT)
     assert b"KeyboardInterrupt" in sweep.communicate(timeout=60)[1]
     assert (tmp_path / "ended").exists()
 

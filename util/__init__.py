@@ -9,7 +9,7 @@ import importlib.util
 import os
 import sys
 
-NEEDED = ("cv2", "numpy", "pandas", "tqdm")
+NEEDED = ("cv2", "numpy", "pandas", "threadpoolctl", "tqdm")
 
 DEFAULTS = {
     # Off by default on AMD processors, where it doubles the speed of training.
@@ -26,11 +26,12 @@ DEFAULTS = {
 AS_STARTED = dict(os.environ)  # the environment before
 os.environ.update(DEFAULTS | AS_STARTED)
 
-for module in NEEDED:
-    if importlib.util.find_spec(module) is None:
-        print(
-            f"error: {module} is not installed for this Python ({sys.executable}). Activate the "
-            "environment (source .venv/bin/activate), or install requirements.txt.",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+missing = next((name for name in NEEDED if importlib.util.find_spec(name) is None), None)
+if missing:
+    activate = r".venv\Scripts\activate" if os.name == "nt" else "source .venv/bin/activate"
+    print(
+        f"error: {missing} is not installed for this Python ({sys.executable}). Activate the "
+        f"environment ({activate}), or pip install -r requirements.txt.",
+        file=sys.stderr,
+    )
+    sys.exit(2)

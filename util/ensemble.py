@@ -12,7 +12,7 @@ import pandas as pd
 
 from util.calibration import correct_months
 from util.canvases import hand_crop_versions, pixels_of
-from util.environment import environment
+from util.environment import PACKAGES, RUNTIMES, environment
 from util.errors import UserError
 from util.hospital import calibrated_views, read_calibration, readings_help
 from util.intervals import FEWEST_FOR_INTERVALS, fit_half_widths, interval_bounds
@@ -112,7 +112,7 @@ def how_predicted(ensemble, args):
         "precision": args.precision,
         "hand_crop": hand_crop_versions(),
         "command": sys.argv,
-        "environment": environment(),
+        "environment": environment(PACKAGES + RUNTIMES),
     }
 
 

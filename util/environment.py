@@ -12,9 +12,9 @@ from util.parallel import cores
 # fmt: off
 PACKAGES = (
     "tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn", "scipy",
-    "openvino", "onnxruntime", "ai-edge-litert",
 )
 # fmt: on
+RUNTIMES = ("openvino", "onnxruntime", "ai-edge-litert")  # that may predict, and never train
 VARIABLES = (  # of the environment, that decide how TensorFlow rounds
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "NVIDIA_TF32_OVERRIDE",
@@ -24,12 +24,12 @@ VARIABLES = (  # of the environment, that decide how TensorFlow rounds
 )
 
 
-def environment():
+def environment(packages=PACKAGES):
     """Versions, code and hardware behind a result, ready for JSON."""
     return {
         "started": datetime.now().isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "versions": {name: v for name in PACKAGES if (v := installed_version(name))},
+        "versions": {name: v for name in packages if (v := installed_version(name))},
         "git_commit": git_commit(),
         "system": platform.platform(),
         "processor": processor_name(),

@@ -143,7 +143,7 @@ def epochs_since_best(history, phase):
     """How many epochs of a phase came after its best so far, by the rows of a history. An earlier
     phase may have a better one: fine-tuning may begin worse than the frozen head ended."""
     errors = [row["val_mae"] for row in history if row["phase"] == phase]
-    return len(errors) - 1 - int(np.argmin(errors))
+    return len(errors) - 1 - int(np.argmin(np.nan_to_num(errors, nan=np.inf)))
 
 
 @contextmanager

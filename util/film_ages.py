@@ -63,9 +63,9 @@ def print_ages(ensemble, films, args):
             if args.out:
                 write = write_csv if written else write_new_csv  # whole again over what we wrote
                 write(args.out, pd.concat(results)[COLUMNS])
-                if not written:
+                first, written = not written, True
+                if first:
                     write_json(record_path(Path(args.out)), how_predicted(ensemble, args))
-                written = True
             print_films(ages, width)
     finally:
         if written and (done := sum(map(len, results))) < len(films):

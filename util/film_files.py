@@ -94,7 +94,7 @@ class FilmIndex:
         return self.by_stem.get(clean_id(name), [])
 
     def of_id(self, name, id_):
-        return [] if is_image(name) else self.by_stem.get(id_, [])
+        return [] if is_image(name) else self.by_stem.get(composed(id_), [])
 
     def of_loose_name(self, name, id_):
         return self.by_loose.get(loose_name(clean_id(name)), [])
@@ -140,7 +140,7 @@ def trim_path(filename):
 
 
 def composed(name):
-    """A name with each accent in one character with its letter; macOS may write them as two."""
+    """A name in Unicode's composed form (NFC); macOS may write an accent as one more character."""
     return unicodedata.normalize("NFC", name)
 
 

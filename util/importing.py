@@ -24,7 +24,10 @@ from util.stratify import spread_out
 # on a file system where that is the same file
 ALIKE = "its name differs from another film's in capital letters alone"
 NOT_IN_NAMES = set('<>:"|?*' if os.name == "nt" else "")  # characters
-NO_NAMES = {"CON", "PRN", "AUX", "NUL"} if os.name == "nt" else set()  # of files, but of devices
+DEVICES = {"CON", "PRN", "AUX", "NUL"} | {
+    f"{kind}{n}" for kind in ("COM", "LPT") for n in range(1, 10)
+}
+NO_NAMES = DEVICES if os.name == "nt" else set()
 LONGEST_FILE_NAME = 255  # bytes; what file systems can hold
 
 

@@ -100,11 +100,12 @@ def describe_training(steps):
     commands = [command_of(steps, number) for number in range(len(steps))]
     variables = [f"{name}={value}" for name, value in steps[-1].get("variables", {}).items()]
     under = f"\n\nEnvironment variables: `{' '.join(variables)}`." if variables else ""
-    if len(steps) > 1:
+    known = training_defaults().keys() | {"preset"}
+    gone = {name for step in steps for name in step["options"]} - known
+    if len(steps) > 1 or gone:
         commits = ", ".join(f"`{step.get('git_commit') or 'unknown'}`" for step in steps)
         under += f"\n\nCommits, step by step: {commits}."
-    known = training_defaults().keys() | {"preset"}
-    if gone := {name for step in steps for name in step["options"]} - known:
+    if gone:
         under += (
             f"\n\nOptions that are gone since and not in the commands: {', '.join(sorted(gone))}. To "
             "repeat the training take those commits, and these options of config.json."

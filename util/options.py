@@ -172,7 +172,7 @@ def add_phase_options(group):
         "--patience",
         type=whole_number(0),
         default=10,
-        help="end a phase after so many epochs without a better validation MAE, 0: never",
+        help="end a phase after so many epochs without a better validation MAE than its best, 0: never",
     )
     group.add_argument(
         "--keep_epoch",

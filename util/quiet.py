@@ -36,8 +36,9 @@ def import_tensorflow():
             import tensorflow as tf
         except ImportError as error:
             raise UserError(
-                f"TensorFlow can't be imported: {first_line(error).rstrip('.')}. Install "
-                "requirements.txt anew (on Windows see docs/PLATFORMS.md)."
+                # TensorFlow gives a traceback as the message of what it raises for a cause
+                f"TensorFlow can't be imported: {first_line(error.__cause__ or error).rstrip('.')}. "
+                "Install requirements.txt anew (on Windows see docs/PLATFORMS.md)."
             ) from None
         tf.get_logger().setLevel("ERROR")  # a model for each fold is no mistake of the user's
         gpu_names()  # which has notes of its own, the first time

@@ -63,7 +63,8 @@ def record_environment(run):
         add_to_config(run, now)
         return
     started = now.pop("started")
-    changed = changed_facts(now, known)
+    versions = changed_facts(now.pop("versions"), known.get("versions", {}))
+    changed = changed_facts(now, known) | ({"versions": versions} if versions else {})
     add_to_config(
         run, {"resumed": [*known.get("resumed", []), {"started": started, "changed": changed}]}
     )

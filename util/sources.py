@@ -16,6 +16,7 @@ from util.data_folder import SPLITS
 from util.errors import UserError
 from util.film_files import (
     SEVERAL,
+    composed,
     count_reasons,
     is_hidden,
     is_passed_over,
@@ -51,7 +52,7 @@ def open_source(name, work):
         raise UserError(f"no such folder or zip (--source {name}). Check the path.")
     folder = Path(tempfile.mkdtemp(dir=work)).resolve()  # as films are listed
     try:
-        unpack(path, folder)
+        unpack(path, folder, folds_case(folder))
     except (zipfile.BadZipFile, zlib.error, EOFError):
         raise UserError(
             f"neither a folder nor a whole zip (--source {name}). Name the folder of the films, or "
@@ -66,34 +67,42 @@ def open_source(name, work):
     return Source(name, folder)
 
 
-def unpack(path, folder):
-    """Unpack a zip without the litter that macOS adds; a zip inside it is unpacked as well."""
+def unpack(path, folder, folded):
+    """Unpack a zip without the litter that macOS adds; a zip inside it is unpacked as well. For
+    `folded` see `check_names`."""
     with zipfile.ZipFile(path) as archive:
         members = [m for m in archive.infolist() if not is_litter(m.filename)]
         for member in members:
             member.filename = member.filename.replace("\\", "/")  # of some tools on Windows
-        check_names(members, path)
+        check_names(members, path, folded)
         for member in progress_bar(members, desc=f"unpacking {path.name}", unit="file"):
             archive.extract(member, folder)  # never outside of `folder`
     for inner in files_ending(folder, ".zip"):
         target = inner.with_suffix("")
         if target.exists():  # its films would overwrite those of this folder
             target = Path(tempfile.mkdtemp(prefix=inner.stem, dir=inner.parent))
-        unpack(inner, target)
+        unpack(inner, target, folded)
         inner.unlink()
 
 
-def check_names(members, path):
-    """UserError where two different files of a zip would be one: of one name, and on Windows and
-    macOS of names that differ in capital letters or in how accents are written."""
+def folds_case(folder):
+    """Whether names that differ in capital letters are one to the file system, as on Windows and
+    macOS; the name of the folder must have a letter."""
+    return folder.with_name(folder.name.swapcase()).exists()
+
+
+def check_names(members, path, folded):
+    """UserError where two different files of a zip would be one: of one name, or if `folded` of
+    names that differ in capital letters alone, or in how accents are written."""
     contents = {}
     for member in members:
         name = posixpath.normpath(member.filename)
-        key = unicodedata.normalize("NFC", name).casefold()
+        key = unicodedata.normalize("NFC", name).casefold() if folded else name
         if contents.setdefault(key, member.CRC) != member.CRC:
+            aside = ", capital letters and accents aside" if folded else ""
             raise UserError(
-                f"two files in {path.name} have one name, {name}, capital letters aside. Unpack it, "
-                "give one of them another name, and name the folder (--source)."
+                f"two files in {path.name} have one name, {name}{aside}. Unpack it where they are "
+                "two, give one another name, and name the folder (--source)."
             )
 
 
@@ -299,7 +308,7 @@ def unlabelled_films(images, films):
     """Of `images`, a list of paths, those that no row of `films` has, as left out; not those of
     which a row does not tell which is its own."""
     labelled = set(films["path"])
-    unclear = set(films.loc[films["missing"] == SEVERAL, "id"])
+    unclear = set(films.loc[films["missing"] == SEVERAL, "id"].map(composed))
     loose = [p for p in images if str(p) not in labelled and stem_of(p) not in unclear]
     return pd.DataFrame(
         {

@@ -89,7 +89,9 @@ def other_films_notes(start, args):
     notes = []
     if before != now:
         notes.append(f"the run to start from saw films of {before}; this one has {now}")
-    if changed_facts(hand_crop_versions(), start.config.get("hand_crop", {})):
+    if args.fit == "hand" and changed_facts(
+        hand_crop_versions(), start.config.get("hand_crop", {})
+    ):
         notes.append("hand_crop/ changed since the run to start from was trained")
     return notes
 

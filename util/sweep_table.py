@@ -20,7 +20,7 @@ def write_summary(folder, runs):
     folder.mkdir(parents=True, exist_ok=True)
     known, names = read_summary(folder), [run.backbone for run in runs]
     kept = [
-        is_still_true(folder, row.backbone, row.status)
+        has_evidence(folder, row.backbone, row.status)
         for row in known[["backbone", "status"]].itertuples()
     ]
     rows = known[np.array(kept, bool) & ~known["backbone"].isin(names)].to_dict("records")
@@ -35,7 +35,7 @@ def write_summary(folder, runs):
     return table
 
 
-def is_still_true(folder, backbone, status):
+def has_evidence(folder, backbone, status):
     """Whether the file is there that a row of an earlier command speaks of."""
     files = {"done": folder / backbone / METRICS, "failed": folder / FAILURE.format(backbone)}
     return status in files and files[status].exists()

@@ -170,6 +170,8 @@ def test_scaled_losses_keep_averages_and_the_state(films, monkeypatch, tmp_path)
     current = [w.numpy() for w in head.trainable_variables]
     with averaged_weights(head):
         averages = [w.numpy() for w in head.trainable_variables]
+    for weight, value in zip(head.trainable_variables, current, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
     expected = head.optimizer.inner_optimizer._model_variables_moving_average
     for got, average in zip(averages, expected, strict=True):
         np.testing.assert_array_equal(got, average)

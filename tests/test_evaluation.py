@@ -1,8 +1,10 @@
-"""evaluate.py on a trained run: right months, right order, films that it learned from told of."""
+"""evaluate.py on a trained run: right months, right order, films that it learned from told of
+(util/evaluation.py, held_out.py)."""
 
 import itertools
 import json
 import shutil
+from argparse import Namespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 from conftest import check_error_line, copy_data
 
 from util.files import hash_file
-from util.held_out import learned_from, training_notes
+from util.held_out import fitted_to, learned_from, training_notes
 from util.identity import of_same_patients
 from util.members import Member
 from util.metrics import read_predictions
@@ -355,6 +357,32 @@ def test_films_of_children_that_were_trained_on_are_told():
     assert of_same_patients(namesake, trained).tolist() == [False, False]
     assert of_same_patients(later.drop(columns="patient"), trained).tolist() == [False, False]
     assert of_same_patients(later.assign(patient=["00A", ""]), trained).tolist() == [True, False]
+    calibrated = Namespace(calibration={"films": trained.to_dict("list")}, members=[])
+    assert fitted_to(calibrated, later).tolist() == [True, False]
+
+
+def test_a_training_keeps_whose_its_films_are(phantoms, inside, tiny, tmp_path):
+    """So that another film of such a child is known, and no held-out one."""
+    data, run = copy_data(phantoms, tmp_path / "Data"), tmp_path / "run"
+    tables = {}
+    for split in ("train", "val", "test"):
+        table = pd.read_csv(data / f"df_{split}.csv", dtype=str)
+        tables[split] = table.assign(patient=f"{split} " + table["id"])
+        tables[split].to_csv(data / f"df_{split}.csv", index=False)
+    words = ["--backbone", "mobilenet", "--weights", "none", "--img_size", "32"]
+    words += ["--epochs_frozen", "1", "--data_dir", data]
+    inside("train_advanced.py", *words, "--results_dir", run.parent, "--run_name", run.name)
+    later, trained = tables["test"], tables["train"]
+    siblings = trained[trained["sex"] == later["sex"][0]]
+    later.loc[0, "patient"] = siblings["patient"].iloc[0]
+    later.to_csv(tmp_path / "later.csv", index=False)
+    words = [run, "--csv", tmp_path / "later.csv", "--images", data / "test", "--out"]
+    process = inside("evaluate.py", *words, tmp_path / "all")
+    assert "was trained on 1 of these films" in process.stdout
+    process = inside("evaluate.py", *words, tmp_path / "others", "--held_out")
+    assert process.returncode == 0, process.stderr
+    others = read_predictions(tmp_path / "others" / "predictions.csv")
+    assert others["id"].tolist() == later["id"][1:].tolist()
 
 
 def test_films_that_chose_the_epoch_are_not_held_out(small_run, phantoms, inside, tmp_path):

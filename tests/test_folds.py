@@ -10,6 +10,7 @@ from conftest import check_error_line, copy_data
 
 from predict import RESEARCH_ONLY
 from preprocessing import load_films
+from util import pixel_cache
 from util.errors import UserError
 from util.folds import judge_folds
 from util.members import read_members
@@ -50,7 +51,17 @@ def test_the_films_of_a_patient_are_in_one_part():
     assert (pd.Series(part).groupby(films["patient"]).nunique() == 1).all()
 
 
-def test_folds_hold_each_film_out_once_with_its_own_pixels(phantoms):
+def test_folds_keep_the_films_of_a_patient_together(phantoms):
+    films = {split: load_films(phantoms, split, 32, "pad") for split in ("train", "val")}
+    for part in films.values():
+        part.table["patient"] = (part.table["id"].astype(int) // 5).astype(str)
+    parts = fold_films(films["train"], films["val"], folds=5, fold=2, seed=1)
+    of_train, of_val = (set(parts[split].table["patient"]) for split in ("train", "val"))
+    assert not of_train & of_val
+
+
+def test_folds_hold_each_film_out_once_with_its_own_pixels(phantoms, monkeypatch):
+    monkeypatch.setattr(pixel_cache, "SHARD_FILMS", 10)  # else each split is a shard
     splits = {split: load_films(phantoms, split, 32, "pad") for split in ("train", "val", "test")}
     whole = {
         id: pixels

@@ -1,4 +1,5 @@
-"""Every command starts quickly: its help comes without the libraries that take seconds to load."""
+"""Every command starts quickly, its help without the libraries that take seconds to load, and ends
+in a line that is understood (util/errors.py, util/quiet.py)."""
 
 import subprocess
 import sys
@@ -45,6 +46,21 @@ def test_a_tensorflow_that_is_broken_is_told_in_one_line(monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, "keras", raising=False)
     with pytest.raises(UserError, match=r"can't be imported: DLL load failed\. Install"):
         import_tensorflow()
+
+
+def test_a_reader_that_goes_away_ends_a_command_in_silence():
+    """As `predict.py films/ | head -1` does."""
+    code = (
+        "from util.errors import run_command\n"
+        "run_command(lambda: [print(line, flush=True) for line in range(100_000)] and 0)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, *MODULES])

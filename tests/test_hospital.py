@@ -77,6 +77,16 @@ def test_a_calibration_of_a_model_that_was_replaced_is_refused(
     check_error_line(inside("predict.py", *words), "calibration far was made for another model")
 
 
+def test_a_model_that_is_not_told_the_sex_gets_one_line(phantoms, hospital, inside, tiny, tmp_path):
+    run, words = tmp_path / "run", ["--backbone", "mobilenet", "--weights", "none"]
+    words += ["--img_size", "32", "--epochs_frozen", "1", "--data_dir", phantoms]
+    inside("train_baseline.py", *words, "--results_dir", run.parent, "--run_name", run.name)
+    process = inside("evaluate.py", run, "--calibrate", hospital[0], "--images", hospital[2])
+    assert process.returncode == 0, process.stderr
+    lines = json.loads((run / "calibration_some.json").read_text())["views_1"]["lines"]
+    assert lines["male"] == lines["female"]
+
+
 def test_nothing_is_learned_from_films_that_a_calibration_was_fitted_to(
     trained, hospital, calibrated, inside, tmp_path
 ):

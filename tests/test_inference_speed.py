@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -355,9 +356,10 @@ def first_child(process):
     """Wait for the process that times a case, and return its id."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while process.poll() is None:
-        found = children.read_text().split()
-        if found and b"inference_speed.timing" in Path(f"/proc/{found[0]}/cmdline").read_bytes():
-            return int(found[0])
+        with suppress(OSError):  # a process may end between two looks
+            for child in children.read_text().split():
+                if b"inference_speed.timing" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
         time.sleep(0.02)
     return pytest.fail(f"ended before a case began: {finish(process)}")
 

@@ -438,11 +438,11 @@ def test_what_is_predicted_before_an_interruption_is_kept(
     words = [odd_films, "--model", trained[0], "--sex", "F"]
     whole = inside("predict.py", *words, "--out", tmp_path / "whole.csv")
     assert whole.returncode == 1  # two of the films can't be read
-    usual, chunks = Ensemble.predict, []
+    usual, calls = Ensemble.predict, []
 
     def predict(*args):
-        chunks.append(args)
-        if len(chunks) == 2:  # what a kill, which nobody can wait for, would leave
+        calls.append(args)
+        if len(calls) == 2:  # what a kill, which nobody can wait for, would leave
             assert len(pd.read_csv(tmp_path / "part.csv")) == 2
             raise KeyboardInterrupt
         return usual(*args)
@@ -457,6 +457,22 @@ def test_what_is_predicted_before_an_interruption_is_kept(
     )
     assert 0 < len(part) < len(whole)
     pd.testing.assert_frame_equal(part, whole[: len(part)], atol=0.02)
+    monkeypatch.setattr(Ensemble, "predict", usual)
+    inside("predict.py", *words, "--out", tmp_path / "chunks.csv")
+    chunks = pd.read_csv(tmp_path / "chunks.csv", dtype={"problem": str})
+    pd.testing.assert_frame_equal(chunks, whole, atol=0.02)
+
+
+def test_a_sex_of_numbers_is_what_the_option_says(trained, inside, tmp_path):
+    table = pd.read_csv(trained[1] / "df_test.csv", dtype={"id": str})[:6]
+    table[["id", "sex"]].rename(columns={"sex": "gender"}).to_csv(tmp_path / "t.csv", index=False)
+    films = [trained[1] / "test" / name for name in table["filename"]]
+    words = ["--model", trained[0], "--csv", tmp_path / "t.csv"]
+    check_error_line(inside("predict.py", *films, *words), "--male_value 1 or --male_value 0")
+    for male, expected in ((1, table["sex"]), (0, 1 - table["sex"])):
+        out = tmp_path / f"{male}.csv"
+        inside("predict.py", *films, *words, "--male_value", male, "--out", out)
+        assert pd.read_csv(out)["sex"].tolist() == expected.tolist()
 
 
 def test_predict_prints_and_writes_the_interval(trained, inside, tmp_path):

@@ -19,11 +19,12 @@ N = 40
 
 
 @pytest.fixture
-def coded_data(tmp_path):
+def coded_data(tmp_path, monkeypatch):
     """Films whose picture spells their row: stripes in the number's binary code.
 
-    Sex and label are functions of the number too, so that any mix-up shows.
+    Sex and label are functions of the number too, so that any mix-up shows. Four shards hold them.
     """
+    monkeypatch.setattr(pixel_cache, "SHARD_FILMS", 10)
     data_dir = tmp_path / "Data"
     for folder in ("train", "validation", "test"):
         (data_dir / folder).mkdir(parents=True)
@@ -133,7 +134,7 @@ def test_left_out_rows_are_named_with_their_reason(coded_data):
     table.loc[1, ["sex", "gender"]] = [np.nan, None]
     table.to_csv(coded_data / "df_train.csv", index=False)
     (coded_data / "train" / "3.png").unlink()
-    truncated = coded_data / "train" / "4.png"
+    truncated = coded_data / "train" / "34.png"
     truncated.write_bytes(truncated.read_bytes()[:60])
     films = load(coded_data)
     reasons = dict(zip(films.left_out["id"], films.left_out["reason"], strict=True))
@@ -141,9 +142,9 @@ def test_left_out_rows_are_named_with_their_reason(coded_data):
         "1": "no usable age",
         "2": "no usable sex",
         "3": "no file",
-        "4": "truncated file",
+        "34": "truncated file",
     }
-    kept = list(range(5, N + 1))
+    kept = [number for number in range(4, N + 1) if number != 34]
     assert films.table["id"].astype(int).tolist() == kept
     assert [decode_film(image) for image in films.pixels[range(len(films))]] == kept
 
@@ -162,10 +163,9 @@ def test_a_damaged_cache_is_made_anew(coded_data, ending, damage):
     assert path.stat().st_size > 10
 
 
-def test_another_size_or_another_time_tells_that_a_film_was_replaced(tmp_path):
-    film = tmp_path / "film.png"
-
-    def key(data, time):
+def test_another_file_size_time_or_reader_has_another_shard(tmp_path, monkeypatch):
+    def key(data, time, name="film.png"):
+        film = tmp_path / name
         film.write_bytes(data)
         os.utime(film, ns=(time, time))
         return pixel_cache.shard_path([film], 64, "hand", tmp_path)
@@ -173,7 +173,10 @@ def test_another_size_or_another_time_tells_that_a_film_was_replaced(tmp_path):
     first = key(b"12", 0)
     assert key(b"34", 5) != first
     assert key(b"345", 0) != first
+    assert key(b"12", 0, "other.png") != first
     assert key(b"12", 0) == first
+    monkeypatch.setattr(pixel_cache, "READER_VERSION", pixel_cache.READER_VERSION + 1)
+    assert key(b"12", 0) != first
 
 
 def test_cache_is_used_and_rebuilt_only_for_what_changed(coded_data, monkeypatch):
@@ -184,7 +187,6 @@ def test_cache_is_used_and_rebuilt_only_for_what_changed(coded_data, monkeypatch
         "read_canvases",
         lambda paths, *rest: reads.extend(paths) or read(paths, *rest),
     )
-    monkeypatch.setattr(pixel_cache, "SHARD_FILMS", 10)
     first = load(coded_data).pixels[range(N)]
     assert len(reads) == N
     reads.clear()
@@ -209,7 +211,6 @@ def test_a_shard_that_another_process_wrote_meanwhile_stays(tmp_path):
 
 
 def test_a_killed_build_goes_on_where_it_was(coded_data, monkeypatch):
-    monkeypatch.setattr(pixel_cache, "SHARD_FILMS", 10)
     read, reads = pixel_cache.read_canvases, []
 
     def killed(paths, *rest):

@@ -1,7 +1,9 @@
-"""Run folders and files that several processes work on."""
+"""Run folders and files that several processes work on (util/runs.py, run_folder.py, files.py,
+environment.py)."""
 
 import errno
 import json
+import os
 import subprocess
 from argparse import Namespace
 from contextlib import nullcontext
@@ -311,6 +313,9 @@ def test_a_commit_is_told_where_this_project_is_the_checkout(tmp_path, monkeypat
     (root / "util").mkdir(parents=True)
     (root / "util" / "environment.py").touch()
     monkeypatch.setattr(environment, "__file__", str(root / "util" / "environment.py"))
+    for name in [name for name in os.environ if name.startswith("GIT_")]:  # as a hook has them
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)  # no signatures, no hooks
 
     def git(folder, *words):
         identity = ("-c", "user.name=a", "-c", "user.email=a@b")

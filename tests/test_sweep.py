@@ -311,7 +311,7 @@ def test_ctrl_c_leaves_a_training_the_time_to_end(tmp_path, interrupt):
     (tmp_path / "train.py").write_text(
         "import pathlib, time\n"
         "try:\n    pathlib.Path('begun').touch()\n    time.sleep(60)\n"
-        "except KeyboardInterrupt:\n    time.sleep(1)\n    pathlib.Path('ended').touch()\n"
+        "except KeyboardInterrupt:\n    time.sleep(0.2)\n    pathlib.Path('ended').touch()\n"
     )
     code = (
         "import sys; from util import sweep; sweep.TIME_TO_NOTICE = 2; "

@@ -1,4 +1,5 @@
-"""Tables of labels as they are found: headers, codings, ids and file names."""
+"""Tables of labels as they are found: headers, codings, ids and file names (util/tables.py,
+labels.py, sexes.py, film_files.py)."""
 
 import shutil
 from pathlib import Path

@@ -6,6 +6,7 @@ import os
 import shutil
 from argparse import Namespace
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from unittest.mock import patch
 
 import cv2
@@ -32,7 +33,7 @@ from util.phases import plan_phases
 from util.processes import STARTED_BY_A_SWEEP
 from util.run_folder import open_run
 from util.runs import Run, best_row
-from util.saved_state import read_state
+from util.saved_state import Progress, read_state, write_state
 from util.splits import check_splits_apart
 from util.training import batchnorm_mode, choose_trainable
 
@@ -338,15 +339,15 @@ def test_resuming_a_finished_run_shows_its_figures(train, inside, unbroken):
     assert "median baseline" in process.stdout
 
 
-def test_a_film_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):
+@pytest.mark.parametrize(("split", "folder"), [("val", "validation"), ("test", "test")])
+def test_a_film_in_two_splits_is_an_error(train, inside, phantoms, tmp_path, split, folder):
     for path in phantoms.iterdir():
         (tmp_path / path.name).symlink_to(path)
-    (tmp_path / "test").unlink()
-    (tmp_path / "test").symlink_to(phantoms / "train")
-    (tmp_path / "df_test.csv").unlink()
-    (tmp_path / "df_test.csv").symlink_to(phantoms / "df_train.csv")
+    for name, of_training in ((folder, "train"), (f"df_{split}.csv", "df_train.csv")):
+        (tmp_path / name).unlink()
+        (tmp_path / name).symlink_to(phantoms / of_training)
     process, _ = train("leak", data_dir=tmp_path, by=inside)
-    check_error_line(process, "both train and test")
+    check_error_line(process, f"both train and {split}")
 
 
 @pytest.mark.parametrize(
@@ -653,12 +654,32 @@ def test_after_a_wrong_folder_a_moved_run_goes_on_with_the_right_one(
     assert json.loads((run / "config.json").read_text())["options"]["data_dir"] == str(phantoms)
 
 
+def test_a_write_that_fails_leaves_the_state_and_the_model_before(tiny, tmp_path, monkeypatch):
+    def fill(file):
+        Path(file).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    model = build_model("sex", "mobilenet", 32, weights="none", label_mean=120.0, label_sd=40.0)
+    model.compile("adam", "mae")
+    run = Run(tmp_path)
+    write_state(model, Progress(next_epoch=1), run)
+    epoch_end.save_model(model, run)
+    whole = run.path("model.keras").read_bytes()
+    monkeypatch.setattr(np, "savez", lambda file, **arrays: fill(file))
+    with pytest.raises(OSError, match="No space left"):
+        write_state(model, Progress(next_epoch=2), run)
+    assert read_state(run)[0].next_epoch == 1
+    monkeypatch.setattr(keras.Model, "save", lambda model, file: fill(file))
+    with pytest.raises(OSError, match="No space left"):
+        epoch_end.save_model(model, run)
+    assert run.path("model.keras").read_bytes() == whole
+
+
 def test_with_a_full_disk_folds_say_how_to_go_on(train, inside, monkeypatch):
     def fill(*of_run):
         write_state(*of_run)
         raise OSError(28, "No space left on device", "state.npz")
 
-    write_state = epoch_end.write_state
     monkeypatch.setattr(epoch_end, "write_state", fill)
     process, _ = train("full", "--folds", "2", by=inside)
     assert process.returncode == 2

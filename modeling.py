@@ -55,8 +55,8 @@ def months_head(label_mean, label_sd, activation, dropout_rate, dense_units, see
 
 
 def check_activation(name):
-    """UserError when Keras has no activation of that name, or one that needs more than features
-    `(N, C)`, or returns others than so many."""
+    """UserError unless `name` is an activation of Keras that gives features `(N, C)` of the shape
+    that it takes."""
     features = ops.ones((1, 4))
     try:
         fits = keras.activations.get(name)(features).shape == features.shape
@@ -189,9 +189,8 @@ def unfreeze_backbone(model, bn):
 
 
 def drop_blocks(model, drop):
-    """Whether training leaves out blocks of the backbone at random, as EfficientNet has it
-    (stochastic depth, Huang et al. 2016). A model that is saved with them whole forgets how often.
-    """
+    """Let training leave out blocks of the backbone at random, as EfficientNet has it (stochastic
+    depth, Huang et al. 2016), at the rates of its Dropout layers, or none."""
     for layer in backbone_of(model).layers:
         if isinstance(layer, layers.Dropout):
             layer.full_rate = getattr(layer, "full_rate", layer.rate)

@@ -74,11 +74,13 @@ class Batch(NamedTuple):
 
 
 def load_films(
-    data_dir, split, img_size, fit, male_value=None, cache_dir=None, clahe=False, progress=True
+    data_dir, split, img_size, fit, *, male_value=None, cache_dir=None, clahe=False, progress=True
 ):
-    """Read one split of the native layout, its pixels through the cache in `cache_dir` (default
-    `<data_dir>/cache`); with `clahe` the enhanced copies of the films that are read without.
-    `progress` shows a bar on a terminal."""
+    """Read a split (train, val, test) of the native layout on canvases of `img_size` pixels.
+
+    They come through the cache in `cache_dir` (default `<data_dir>/cache`). With `clahe` it reads
+    the enhanced copies of the films that are read without; `progress` shows a bar on a terminal.
+    UserError where there is no table, no folder or no usable film."""
     table, folder = split_paths(data_dir, split, clahe)
     usable, left_out = read_labelled_folder(table, folder, male_value)
     cache = cache_path(data_dir, cache_dir)

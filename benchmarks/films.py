@@ -34,7 +34,7 @@ def films_to_time(args, folder):
     if args.images:
         folder = Path(args.images)
     else:
-        write_phantoms(folder, {"train": args.films, "val": 0, "test": 0}, HEIGHT)
+        write_phantoms(folder, {"train": args.films}, HEIGHT)
         folder = folder / "train"
     paths = list_films(folder) if folder.is_dir() else []
     if not paths:

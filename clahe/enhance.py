@@ -154,8 +154,8 @@ def describe_settings(settings):
 
 
 def pair_names(films, source, target):
-    """Return (film, enhanced copy) pairs, and apart those of films whose copies would have one
-    name, as those of a.png and a.jpg: neither could be told from the other."""
+    """Return (film, enhanced copy) pairs, and apart those whose copies would share a name, as those
+    of a.png and a.jpg do."""
     pairs = [
         (film, target / film.relative_to(source).with_name(f"{name}.png"))
         for film in films

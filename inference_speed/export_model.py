@@ -96,7 +96,7 @@ def export(run, runtime, precision, path):
     )
     from inference_speed.turns import ms_a_film
     from util.prediction import compile_predictor
-    from util.runs import load_run_model
+    from util.runs import MODEL, load_run_model
 
     model, options = load_run_model(run), run.options
     films = run_films(options, ("test", "val"))
@@ -112,7 +112,7 @@ def export(run, runtime, precision, path):
     return {
         "format": runtime,
         "precision": precision,
-        "model_sha256": hash_file(run.model_path),
+        "model_sha256": hash_file(run.path(MODEL)),
         "files_sha256": hash_export(path, runtime),
         "checked_on": films.title,
         "calibrated_on": sample and sample.title,

@@ -73,6 +73,7 @@ def main(argv=None):
     out.parent.mkdir(parents=True, exist_ok=True)
     with working_folder(out.parent, ".ship-") as work:
         shipped = Run(work / out.name)
+        shipped.folder.mkdir()
         largest = copy_model(run, shipped, sample)
         shipped.write_json(CONFIG, portable(run.config))
         for name in (CALIBRATION, READINGS, METRICS):
@@ -108,7 +109,7 @@ def copy_model(run, shipped, sample):
 
     expected = predict_sample(load_predictor(run, "keras"), sample)
     for precision, small in (("half", SMALL), ("single", math.inf)):
-        shrink_model(run.model_path, shipped.path(MODEL), small)
+        shrink_model(run.path(MODEL), shipped.path(MODEL), small)
         months = predict_sample(load_predictor(shipped, "keras"), sample)
         largest = differences(months, expected)["max"]
         if largest <= LARGEST_DIFFERENCE:  # NaN is none

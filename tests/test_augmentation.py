@@ -228,6 +228,16 @@ def test_alpha_says_how_even_the_shares_of_mixup_are(alpha, low, high):
     assert low <= share.max() <= high
 
 
+def test_mixup_and_noise_take_films_and_labels_of_any_kind():
+    """Films from 0 to 1 stay grey, and whole months get noise that is not whole."""
+    films, ones = np.random.default_rng(0).random((6, 4, 4)), np.ones((6, 1))
+    mixed, _, _ = mixup(films, ones, ones, np.random.default_rng(2), 0.4)
+    assert mixed.dtype == films.dtype
+    assert len(np.unique(mixed)) > 48
+    noisy = add_gaussian_noise_to_labels(np.full((6, 1), 120), np.random.default_rng(2), 0.5)
+    assert len(np.unique(noisy)) == 6
+
+
 def test_label_noise_has_its_sd_in_months_and_leaves_films_alone():
     images, sex, months = coded_batch(2000)
     ranges = replace(STILL, label_noise_std=3.0)

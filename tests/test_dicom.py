@@ -367,7 +367,7 @@ def test_sex_and_age_of_predictions_may_come_from_the_header(tmp_path, inside):
     # the same from a program
     ages = predict_ages([films / name for name in ("a.dcm", "b.dcm", "c.dcm")])
     assert ages["sex"].tolist()[:2] == [0, 1]
-    assert ages["problem"].isna().tolist() == [True, True, False]
+    assert ages["problem"].eq("").tolist() == [True, True, False]
 
 
 def test_films_whose_header_tells_no_sex_still_need_it(tmp_path, inside):

@@ -178,7 +178,7 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
 
 def test_films_that_share_a_name_are_known_by_their_folders(small_run, tmp_path):
     """From whichever folder on the tables of the training and of the evaluation name them."""
-    run, config = Run(tmp_path / "run"), read_run(small_run).config
+    run, config = Run(tmp_path), read_run(small_run).config
     films = pd.DataFrame({"sex": [1, 0], "boneage": [100.0, 90.0]})
     places = ["/data/archive/p0/IM0.png", "/data/archive/p1/IM0.png"]
     spellings = ["p{}_IM0", "archive_p{}_IM0", "data_archive_p{}_IM0"]
@@ -206,7 +206,7 @@ def test_a_film_is_known_by_the_id_of_another_table(
     trained, now, filename, path, small_run, tmp_path
 ):
     """What an id is depends on what else its table names."""
-    run, config = Run(tmp_path / "run"), read_run(small_run).config
+    run, config = Run(tmp_path), read_run(small_run).config
     film = pd.DataFrame({"id": [trained], "sex": [1], "boneage": [100.0]})
     film.to_csv(run.path("train_films.csv"), index=False)
     table = film.assign(id=now, filename=filename, path=path)

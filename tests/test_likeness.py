@@ -73,6 +73,7 @@ def test_evaluation_training_and_the_check_of_the_data_count_them(
     films = {"test": load_films(data, "test", 48, "hand", progress=False)}
     assert "1 look unlike a hand" in describe_split("test", films["test"], "hand")
     run = Run(tmp_path / "run")
+    run.folder.mkdir()
     run.write_json("config.json", {"options": {}})
     record_hand_crop(run, films)
     assert run.config["hand_crop"]["unlike"] == {"test": 1}

@@ -62,6 +62,17 @@ def test_a_model_trains_with_each():
         assert history.history["loss"][-1] < history.history["loss"][0]
 
 
+@pytest.mark.parametrize("name", ["huber", "smooth_l1", "wing"])
+def test_no_loss_of_keras_takes_the_place_of_a_saved_one(name, tmp_path):
+    """Keras has a Huber of its own, whose delta is 1."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", get_loss_function(name))
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(TypeError, match="locate"):
+        keras.models.load_model(tmp_path / "model.keras")
+    keras.models.load_model(tmp_path / "model.keras", compile=False)
+
+
 def test_unknown_name_lists_the_known():
     with pytest.raises(UserError, match=f"Known: {', '.join(LOSS_TYPES)}[.]"):
         get_loss_function("l3")

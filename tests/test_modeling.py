@@ -32,6 +32,7 @@ from modeling_advanced import (
 )
 from preprocessing import load_films
 from util.backbones import BACKBONES, MODEL_TYPES
+from util.epoch_end import save_model
 from util.errors import UserError
 from util.prediction import inputs_of
 from util.run_pictures import draw_attention
@@ -162,6 +163,19 @@ def test_a_frozen_backbone_leaves_no_block_out_at_random():
     np.testing.assert_array_equal(backbone(film, training=True), same)
     unfreeze_backbone(model, "frozen")
     assert not np.array_equal(backbone(film, training=True), same)
+
+
+def test_a_model_that_is_saved_frozen_is_found_as_it_was_built(tmp_path):
+    def rates(model):
+        kind = keras.layers.Dropout
+        return [layer.rate for layer in backbone_of(model).layers if isinstance(layer, kind)]
+
+    model = model_of(backbone="efficientnet_b0", size=32)
+    built = rates(model)
+    freeze_backbone(model)
+    save_model(model, Run(tmp_path))
+    assert not any(rates(model))
+    assert rates(keras.models.load_model(tmp_path / "model.keras")) == built
 
 
 def test_trainable_counts_follow_the_phase():

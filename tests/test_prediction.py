@@ -243,6 +243,10 @@ def test_what_predict_writes_comes_in_one_call_too(trained, odd_films, inside, t
         film_ages.predict_ages([])
     with pytest.raises(UserError, match="sex and age_months must be one, or 2, as paths"):
         film_ages.predict_ages(films, ["F", "M", "F"])
+    with pytest.raises(UserError, match="a folder, no film"):
+        film_ages.predict_ages([films[0], odd_films])
+    with pytest.raises(UserError, match="no calibration"):
+        film_ages.predict_ages(films, "M", model=trained[0], calibration="nowhere")
 
 
 @pytest.fixture

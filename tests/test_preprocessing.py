@@ -234,6 +234,18 @@ def test_a_killed_build_goes_on_where_it_was(coded_data, monkeypatch):
     assert [decode_film(image) for image in films.pixels[range(N)]] == list(range(1, N + 1))
 
 
+def test_pixels_are_asked_for_as_of_an_array(coded_data):
+    pixels = load(coded_data).pixels
+    assert decode_film(pixels[3]) == decode_film(pixels[np.int64(3)]) == 4
+    assert [decode_film(film) for film in pixels[-3:]] == [38, 39, 40]
+    assert [decode_film(film) for film in pixels] == list(range(1, N + 1))
+
+
+def test_a_split_that_there_is_not_is_an_error(coded_data):
+    with pytest.raises(UserError, match=r"unknown split \(validation\). Known: train, val, test"):
+        load_films(coded_data, "validation", 64, "pad")
+
+
 def test_another_canvas_is_another_cache(coded_data):
     small = load_films(coded_data, "train", img_size=32, fit="stretch")
     assert small.pixels[[0]].shape == (1, 32, 32)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from util.errors import UserError
 from util.image_kinds import image_kind
 from util.radiographs import (
     FITS,
@@ -28,6 +29,11 @@ def film(height=120, width=90, depth=np.uint8):
 def save(path, image):
     path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
     return path
+
+
+def test_a_fit_that_there_is_not_is_an_error():
+    with pytest.raises(UserError, match="unknown fit .*Hand.* Known: hand, stretch, pad"):
+        to_canvas(film(), 64, "Hand")
 
 
 # NewSubfileType in a TIFF: a page of several, and a smaller copy of another page

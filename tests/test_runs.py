@@ -236,6 +236,7 @@ def test_a_run_that_is_discarded_is_gone_at_once(tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     run = Run(tmp_path / "run", verbose=0)
+    run.folder.mkdir()
     run.write_json("config.json", {})
     monkeypatch.setattr("util.runs.shutil.rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -245,6 +246,7 @@ def test_a_run_that_is_discarded_is_gone_at_once(tmp_path, monkeypatch):
 
 def test_a_run_of_the_longest_name_is_discarded_too(tmp_path):
     run = Run(tmp_path / (255 * "x"), verbose=0)
+    run.folder.mkdir()
     run.write_json("config.json", {})
     run.discard()
     assert not run.folder.exists()
@@ -280,7 +282,9 @@ def test_a_place_without_rights_is_told_before_any_work(tmp_path, monkeypatch):
 def test_a_start_that_was_trained_anew_is_refused(tmp_path):
     """The run that goes on would take the months of the new one's labels."""
     start, run = Run(tmp_path / "start", verbose=0), Run(tmp_path / "run", verbose=0)
-    (start.path("model.keras")).touch()
+    for folder in (start.folder, run.folder):
+        folder.mkdir()
+    start.path("model.keras").touch()
     start.write_json("metrics.json", {})
     options = {"weights": "none", "model_type": "sex", "img_size": 64, "fit": "hand"}
     facts = {"options": options, "data": {"train": {"fingerprint": "a"}}}

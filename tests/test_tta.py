@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from util import tta
+from util.errors import UserError
 
 
 def films(n=3, size=40):
@@ -28,6 +29,12 @@ def test_first_view_is_the_film_itself_and_one_step_is_plain_prediction():
     plain = predict(images[..., None], SEX)
     averaged = tta.test_time_augmentation(predict, 1)(images[..., None], SEX)
     assert np.array_equal(averaged, plain)
+
+
+@pytest.mark.parametrize("number", [0, -1, len(tta.VIEWS) + 1])
+def test_more_views_than_there_are_is_an_error(number):
+    with pytest.raises(UserError, match="There are 1 to 10"):
+        tta.test_time_augmentation(predict, number)
 
 
 def test_all_views_differ_and_repeat():

@@ -97,18 +97,21 @@ def add_noise_and_mixup(image, sex, boneage, rng, ranges):
 
 
 def mixup(image, sex, boneage, rng, alpha):
-    """Blend each film with another of the batch: image, sex and label by one share
-    (Zhang et al. 2018, 'mixup: beyond empirical risk minimization')."""
+    """Blend each film with another of the batch: image `(N, ...)`, sex and label (months) `(N, 1)`
+    by one share (Zhang et al. 2018, 'mixup: beyond empirical risk minimization'). Images of uint8
+    stay so, all else becomes float32."""
     share = np.float32(rng.beta(alpha, alpha))
     other = rng.permutation(len(image))
-    blended = (share * values + (1 - share) * values[other] for values in (image, sex, boneage))
-    image, sex, boneage = blended
-    return np.rint(image).astype(np.uint8), sex, boneage
+    blended = [share * values + (1 - share) * values[other] for values in (image, sex, boneage)]
+    if image.dtype == np.uint8:
+        blended[0] = np.rint(blended[0]).astype(np.uint8)
+    return tuple(blended)
 
 
 def add_gaussian_noise_to_labels(boneage, rng, noise_std):
-    """Add normal noise with an SD of `noise_std` months to labels `(N, 1)`."""
-    return boneage + rng.normal(0, noise_std, boneage.shape).astype(boneage.dtype)
+    """Add normal noise with an SD of `noise_std` months to labels `(N, 1)`; returns float32."""
+    noise = rng.normal(0, noise_std, np.shape(boneage)).astype(np.float32)
+    return np.asarray(boneage, np.float32) + noise
 
 
 def augment(image, rng, ranges):

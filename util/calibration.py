@@ -1,5 +1,5 @@
-"""Months made honest by labelled films that no weight was trained on: a linear correction, and an
-interval around each prediction.
+"""A linear correction of months, and an interval around each, fitted to labelled films that no
+weight was trained on.
 
 A calibration is a dict ready for JSON:
 

@@ -7,6 +7,7 @@ from util.errors import UserError
 from util.phases import CLR_MODES, check_rise
 
 
+@keras.saving.register_keras_serializable("boneage")
 class CyclicalLearningRate(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises from `base_lr` to `max_lr` in `step_size` steps and falls back.
 

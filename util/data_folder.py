@@ -38,7 +38,10 @@ def split_folder(data_dir, split, clahe=False):
 
 
 def split_paths(data_dir, split, clahe=False):
-    """Return (table, image folder) of a split; UserError when either is missing."""
+    """Return (table, image folder) of a split; UserError when either is missing, or there is no
+    such split."""
+    if split not in SPLITS:
+        raise UserError(f"unknown split ({split}). Known: {', '.join(SPLITS)}.")
     folder, table = split_folder(data_dir, split, clahe), Path(data_dir) / SPLITS[split].table
     check_data_dir(data_dir)
     for path in (table, folder):

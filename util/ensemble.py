@@ -12,7 +12,7 @@ import pandas as pd
 
 from util.calibration import correct_months
 from util.canvases import hand_crop_versions, pixels_of
-from util.environment import PACKAGES, RUNTIMES, environment
+from util.environment import PACKAGES, environment
 from util.errors import UserError
 from util.hospital import calibrated_views, read_calibration, readings_help
 from util.intervals import FEWEST_FOR_INTERVALS, fit_half_widths, interval_bounds
@@ -29,6 +29,7 @@ from util.metrics import label_predictions
 from util.prediction import load_predictor, predict_months
 from util.readings import add_counts, read_as, with_readings
 from util.runs import CALIBRATION, changed_facts
+from util.runtimes import RUNTIMES
 from util.splits import one_sex_note
 from util.tta import TTA_STEPS, chosen_views, describe_views, test_time_augmentation, views_key
 
@@ -112,7 +113,7 @@ def how_predicted(ensemble, args):
         "precision": args.precision,
         "hand_crop": hand_crop_versions(),
         "command": sys.argv,
-        "environment": environment(PACKAGES + RUNTIMES),
+        "environment": environment((*PACKAGES, *(kind.package for kind in RUNTIMES.values()))),
     }
 
 

@@ -14,7 +14,6 @@ PACKAGES = (
     "tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn", "scipy",
 )
 # fmt: on
-RUNTIMES = ("openvino", "onnxruntime", "ai-edge-litert")  # that may predict, and never train
 VARIABLES = (  # of the environment, that decide how TensorFlow rounds
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "NVIDIA_TF32_OVERRIDE",

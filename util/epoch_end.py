@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from modeling import backbone_of, batchnorm_layers
+from modeling import backbone_of, batchnorm_layers, drop_blocks
 from preprocessing import make_batch, steps_per_epoch
 from util.accelerators import single_precision
 from util.batchnorm import compile_forward, measure_statistics
@@ -77,7 +77,8 @@ class EndOfEpoch(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.started
         with averaged_weights(self.model):
             self.measure_batchnorm(epoch)
-            val_mae, kept = self.validate()
+            val_mae = self.stage.validate(self.args.batch_size_eval)
+            kept = self.keep_or_not(val_mae)
         row = {
             "epoch": epoch + 1,
             "phase": self.phase.name,
@@ -100,15 +101,14 @@ class EndOfEpoch(keras.callbacks.Callback):
             batches = plain_batches(model, self.stage.films, self.args, epoch)
             measure_statistics(self.forward, batchnorm_layers(model), batches)
 
-    def validate(self):
-        """Return the validation MAE in months, and whether the model of this epoch is kept: it is
-        the best, or --keep_epoch is "last"."""
-        val_mae = self.stage.validate(self.args.batch_size_eval)
+    def keep_or_not(self, val_mae):
+        """Save the model of this epoch if its validation MAE (months) is the best, or --keep_epoch
+        is "last"; returns whether."""
         kept = val_mae < self.progress.best_mae or self.args.keep_epoch == "last"
         if kept:
             self.progress.best_mae = val_mae
             save_model(self.stage.model, self.run)
-        return val_mae, kept
+        return kept
 
     def stop_or_go_on(self, epoch):
         """End the phase when `--patience` epochs of it were not better than its best so far."""
@@ -171,7 +171,9 @@ def seed_dropout(model, seed, epoch):
 
 def save_model(model, run):
     """Save the model in float32 and without its compile state: loading it needs no code of ours."""
+    drop_blocks(model, True)  # who trains on in a program finds it as it was built
     write_atomically(run.path(MODEL), single_precision(model).save, flush=True)
+    drop_blocks(model, backbone_of(model).trainable)
 
 
 def plain_batches(model, films, args, epoch):

@@ -73,29 +73,37 @@ def print_ages(ensemble, films, args):
     return pd.concat(results)
 
 
-def predict_ages(paths, sex=None, age_months=np.nan, model=SHIPPED, batch_size=32):
+def predict_ages(
+    paths, sex=None, age_months=np.nan, model=SHIPPED, calibration=None, batch_size=32
+):
     """The ages of films in one call, for programs: the frame of predict.py's --out, a row for each
     path, in order. `sex` is "F" or "M", `age_months` the age of the child: one for all films, or
     one for each; where they are unknown, None and NaN, the header of a DICOM film may tell them.
-    `model` is the folder of a run, or several. What is wrong with a film stands in its row, under
-    `problem`; what should be known of the model is warned of. UserError where that can't be read,
-    there is no path, or not one sex or age for each."""
+    `model` is the folder of a run, or several, `calibration` the name of one for a hospital. What
+    is wrong with a film stands in its row, under `problem`, else ""; what should be known of the
+    model is warned of. UserError where that can't be read, there is no path, one is a
+    folder, or there is not one sex or age for each."""
     paths, models = ([x] if isinstance(x, (str, Path)) else list(x) for x in (paths, model))
     if not paths:
         raise UserError("no films to predict. Name some.")
+    if folders := [path for path in paths if Path(path).is_dir()]:
+        raise UserError(f"a folder, no film ({folders[0]}). Name the films in it.")
     try:  # as arrays: columns of a table would be joined by their index, not in order
         sex = np.broadcast_to(np.array(sex, object), len(paths))
         age = np.broadcast_to(np.array(age_months, float), len(paths))
     except ValueError:
-        raise UserError(f"sex and age_months must be one, or {len(paths)}, as paths.") from None
+        raise UserError(
+            f"sex and age_months must be one, or {len(paths)}, as paths, and ages numbers."
+        ) from None
     films = pd.DataFrame({"path": list(map(str, paths)), "age_months": age})
     films["sex"], films["problem"] = [sex_of(word) for word in sex], "no sex: F or M"
     films = add_from_headers(films)
-    ensemble = open_ensemble(models)
+    ensemble = open_ensemble(models, calibration=calibration)
     ensemble.load("auto", n_films=len(films))
     for note in ensemble.notes:
         warnings.warn(note, stacklevel=2)
-    return pd.concat(predict_in_chunks(ensemble, films, batch_size), ignore_index=True)[COLUMNS]
+    ages = pd.concat(predict_in_chunks(ensemble, films, batch_size), ignore_index=True)[COLUMNS]
+    return ages.fillna({"problem": ""})
 
 
 def predict_in_chunks(ensemble, films, batch_size):

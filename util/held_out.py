@@ -178,8 +178,8 @@ def have_hashes(table, hashes):
 
 
 def match_any_id(matches, table, films):
-    """Mask `(n,)` of the films of a table that `matches(table, films)` by their id, or, where
-    that is one of the ids of their path, by another of these, see `ids_of_path`."""
+    """Mask `(n,)` of the films of a table that `matches(table, films)`, by their id or by another
+    that their path may have given them (`ids_of_path`)."""
     rows = list(enumerate(table["id"]))
     for column in {"path", "filename"} & set(table):
         for row, (id_, path) in enumerate(zip(table["id"], table[column], strict=True)):

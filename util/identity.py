@@ -44,8 +44,7 @@ def fingerprint(table):
 
 def hash_films(table):
     """A hash of the id, leading zeros aside, the sex and the label of each film of a table, 8
-    hexadecimal digits, which tells films of one table in another. Who knows an id can guess sex and
-    label by it."""
+    hexadecimal digits. Who knows an id can find sex and label by trying."""
     films = zip(table["id"], table["sex"], table["boneage"], strict=True)
     texts = [f"{loose_name(id_)} {int(sex)} {float(months):.2f}" for id_, sex, months in films]
     return pd.Series(

@@ -17,10 +17,11 @@ def huber_loss(delta):
     """Quadratic up to `delta` months, linear beyond: e^2 / 2, then delta (|e| - delta / 2)
     (Huber 1964, 'Robust estimation of a location parameter')."""
 
-    def huber(true, predicted):
+    # not "huber": a model that was saved with that loses delta, for Keras has a loss of this name
+    def huber_of_delta(true, predicted):
         return keras.losses.huber(true, predicted, delta)
 
-    return huber
+    return huber_of_delta
 
 
 def smooth_l1_loss(sigma):

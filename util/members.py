@@ -13,7 +13,7 @@ from util.errors import UserError
 from util.files import hash_file
 from util.identity import LABELS
 from util.metrics import compare_predictions, format_interval, label_predictions, read_predictions
-from util.runs import CALIBRATION, READINGS, Run, find_folds, predictions_name, read_run
+from util.runs import CALIBRATION, MODEL, READINGS, Run, find_folds, predictions_name, read_run
 from util.tta import chosen_views, describe_views, views_key, views_suffix
 
 
@@ -74,7 +74,7 @@ def check_same_split(members, split):
 
 def hashes_of(members):
     """The SHA-256 of each member's model file."""
-    return [hash_file(member.run.model_path) for member in members]
+    return [hash_file(member.run.path(MODEL)) for member in members]
 
 
 def check_same_files(members, split):

@@ -41,7 +41,7 @@ def model_card(run, name):
         f"# {name}",
         f"Bone age in months from a hand radiograph{sex}. "
         "**Research use only: not a medical device.**",
-        describe_model(run.model_path, config, metrics, views),
+        describe_model(run.path(MODEL), config, metrics, views),
         describe_films(steps),
         describe_training(steps),
         describe_errors(metrics, views),

@@ -91,7 +91,7 @@ def explain_film(ensemble, film, picture, batch_size):
         images,
         len(image),
     )
-    plot_occlusion(image, change, f"{film.shown}: {film.months:.1f} months", picture)
+    plot_occlusion(image, change, picture, f"{film.shown}: {film.months:.1f} months")
 
 
 def new_name(folder, shown):

@@ -216,14 +216,14 @@ def phantom(seed, split, number, height):
 
 
 def write_phantoms(data_dir, counts, height, seed=42):
-    """Write phantoms in the native layout; `counts` is {"train": n, "val": n, "test": n}.
+    """Write phantoms in the native layout; `counts` is {"train": n, "val": n, "test": n}, or less.
 
     Returns the table of all films, with a column split. Raises UserError when `data_dir` holds
     data already.
     """
     with new_data_folder(data_dir) as work:
         ready = work / "ready"
-        films = [(split, number) for split in SPLITS for number in range(counts[split])]
+        films = [(split, number) for split in SPLITS for number in range(counts.get(split, 0))]
         rows = map_films(
             lambda film: write_phantom(ready, *film, seed, height), films, "phantoms", progress=True
         )

@@ -55,10 +55,11 @@ class Pixels:
         return Pixels([*self.shards, *other.shards], np.concatenate([self.rows, rows]), oddities)
 
     def __getitem__(self, positions):
-        """Copy the films at `positions` (a list or array): uint8 `(n, size, size)`."""
-        return np.stack(
-            [self.shards[r // SHARD_FILMS][r % SHARD_FILMS] for r in self.rows[positions]]
-        )
+        """Copy the films at `positions` (a list, slice or array): uint8 `(n, size, size)`; at one
+        position `(size, size)`."""
+        rows = self.rows[positions]
+        films = [self.shards[r // SHARD_FILMS][r % SHARD_FILMS] for r in np.atleast_1d(rows)]
+        return np.stack(films) if np.ndim(rows) else films[0].copy()
 
     def augmented(self, positions, rng, ranges):
         """Randomly changed copies of the films at `positions`: uint8 `(n, size, size)`."""

@@ -302,7 +302,7 @@ def plot_attention(images, maps, labels, path):
 
 
 @rc_context(STYLE | {"axes.grid": False})
-def plot_occlusion(image, change, title, path):
+def plot_occlusion(image, change, path, title):
     """A film, uint8 `(S, S)`, and beside it the same under the change in months `(S, S)` of what is
     predicted when the surroundings of each pixel are hidden: blue where it falls, red where it
     rises, plain where nothing changes."""

@@ -24,8 +24,8 @@ def compile_predictor(model, follow_weights=False):
     """Return `predict(image, sex) -> months (N,)` as one compiled call of the model.
 
     image `(N, S, S, 1)` 0-255, sex `(N, 1)`, 1 = male. A loop over `model.predict` would pay its
-    start-up for every batch and grow in memory. The weights are those of now, for good; with
-    `follow_weights` they are those of each call.
+    start-up for every batch and grow in memory. The weights are those of now; with
+    `follow_weights`, and in large models (`with_constant_weights`), they are those of each call.
     """
     import tensorflow as tf
 

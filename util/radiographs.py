@@ -207,8 +207,10 @@ def to_canvas(image, size, fit):
     """Bring a film to a square of `size` pixels: uint8 `(size, size)`.
 
     `fit="pad"` keeps the aspect ratio and fills up with the film's border level; "stretch" and
-    "hand", for which the film is cut already, squeeze it into the square.
+    "hand", for which the film is cut already, squeeze it into the square. UserError for another.
     """
+    if fit not in FITS:
+        raise UserError(f"unknown fit (--fit {fit}). Known: {', '.join(FITS)}.")
     height, width = image.shape
     if fit != "pad" or height == width:
         return resize(image, size, size)

@@ -48,10 +48,7 @@ class Run:
         self.locked = None  # the file whose lock keeps other trainings out
 
     def path(self, *names):
-        """A path in the folder; its parent is made when missing."""
-        path = self.folder.joinpath(*names)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        return self.folder.joinpath(*names)
 
     @property
     def config(self):
@@ -72,10 +69,6 @@ class Run:
     def metrics(self):
         """metrics.json as it is now; None where the run isn't finished."""
         return self.read_json(METRICS)
-
-    @property
-    def model_path(self):
-        return self.folder / MODEL
 
     def log(self, text):
         """Print a line and keep it in log.txt."""
@@ -173,7 +166,7 @@ def read_run(folder):
         )
     run = Run(folder)
     config = run.config
-    if config is None or not run.model_path.exists():
+    if config is None or not run.path(MODEL).exists():
         if find_folds(folder):
             raise UserError(
                 f"that is a folder of folds, and one run is needed ({folder}). Name one of them: "
@@ -242,7 +235,7 @@ def load_run_model(run):
     import keras
     import tensorflow as tf
 
-    path = run.model_path
+    path = run.path(MODEL)
     try:
         return keras.models.load_model(path)
     except (tf.errors.ResourceExhaustedError, tf.errors.InternalError) as error:

@@ -7,7 +7,7 @@ from util.canvases import hand_crop_versions
 from util.errors import UserError
 from util.files import hash_file
 from util.held_out import are_films_of, learned_from, started_from_unknown_films
-from util.runs import add_to_config, changed_facts, load_run_model, read_run
+from util.runs import MODEL, add_to_config, changed_facts, load_run_model, read_run
 from util.weights import NAMED_WEIGHTS, check_weights, starts_from_run
 
 # share of films: of two hospitals that count ids from 1, some 3 % agree in sex and age
@@ -103,7 +103,7 @@ def record_start(run, args):
         return
     is_run = starts_from_run(args)
     start = read_run(args.weights) if is_run else None
-    weights = start.model_path if is_run else args.weights
+    weights = start.path(MODEL) if is_run else args.weights
     facts = {"weights_sha256": hash_file(weights)} | ({"start": start.config} if is_run else {})
     if changed_facts(facts, run.config):
         raise UserError(

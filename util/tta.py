@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from util.augmentation import warp
+from util.errors import UserError
 
 
 class View(NamedTuple):
@@ -42,7 +43,10 @@ def take_view(images, view):
 
 def test_time_augmentation(predict, tta_steps):
     """Return a predictor like `predict(image, sex) -> months (N,)` that averages over the first
-    `tta_steps` views of each film; with 1 it is plain prediction."""
+    `tta_steps` views of each film; with 1 it is plain prediction. UserError for a number of views
+    that there is not."""
+    if tta_steps not in range(1, len(VIEWS) + 1):
+        raise UserError(f"no {tta_steps} views (--tta_steps). There are 1 to {len(VIEWS)}.")
 
     def predict_views(image, sex):
         views = (take_view(image[..., 0], view)[..., None] for view in VIEWS[:tta_steps])

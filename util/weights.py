@@ -19,6 +19,6 @@ def starts_from_run(args):
 
 
 def check_weights(weights):
-    """UserError when --weights names neither what there is by name, nor a file or folder."""
+    """UserError unless --weights is "imagenet", "none", or a file or folder that exists."""
     if weights not in NAMED_WEIGHTS and not Path(weights).exists():
         raise UserError(f"no such weights file (--weights {weights}). Check the path.")

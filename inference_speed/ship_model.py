@@ -179,9 +179,16 @@ def without_newer(config):
 
 
 def copy_group(group, copy, small):
-    """Copy an HDF5 group, its arrays of more than `small` values in float16."""
+    """Copy an HDF5 group, its arrays of more than `small` values in float16. UserError where one
+    is in another file: what is shipped would hold that file."""
+    import h5py
+
     copy.attrs.update(group.attrs)
-    for name, item in group.items():
+    for name in group:
+        inside = isinstance(group.get(name, getlink=True), h5py.HardLink)
+        item = group[name] if inside else None
+        if not inside or getattr(item, "external", None) or getattr(item, "is_virtual", False):
+            raise UserError(f"weights of the model are in another file ({name}). Train it again.")
         if hasattr(item, "keys"):
             copy_group(item, copy.create_group(name), small)
         else:

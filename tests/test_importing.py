@@ -199,10 +199,12 @@ def test_two_files_of_one_name_in_a_zip_are_told(tmp_path):
     with zipfile.ZipFile(archive, "a") as file:
         file.write(tmp_path / "films" / "102.png", "102.png")  # the same once more
     check_films(run(tmp_path / "Data", "--source", archive), IDS)
-    with zipfile.ZipFile(archive, "a") as file:
-        file.write(tmp_path / "films" / "102.png", "./101.png")
-    with pytest.raises(UserError, match="two files in films.zip have one name, 101.png"):
-        run(tmp_path / "other" / "Data", "--source", archive)
+    for number, name in enumerate(("./101.png", "//101.png")):
+        twice = shutil.copy(archive, tmp_path / f"{number}.zip")
+        with zipfile.ZipFile(twice, "a") as file:
+            file.write(tmp_path / "films" / "102.png", name)
+        with pytest.raises(UserError, match=r"two files in \d.zip have one name, 101.png"):
+            run(tmp_path / "other" / "Data", "--source", twice)
 
 
 def test_names_in_a_zip_that_are_one_to_the_file_system_are_told(tmp_path, monkeypatch):

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import struct
+import zlib
 from argparse import Namespace
 from pathlib import Path
 
@@ -465,6 +467,50 @@ def test_what_is_predicted_before_an_interruption_is_kept(
     inside("predict.py", *words, "--out", tmp_path / "chunks.csv")
     chunks = pd.read_csv(tmp_path / "chunks.csv", dtype={"problem": str})
     pd.testing.assert_frame_equal(chunks, whole, atol=0.02)
+
+
+def test_a_folder_that_can_not_be_read_is_no_folder_without_films(trained, inside, monkeypatch):
+    def scandir(folder):
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return usual(folder)
+
+    usual, films = os.scandir, trained[1] / "test"
+    closed = films / "closed"
+    closed.mkdir()
+    monkeypatch.setattr(os, "scandir", scandir)
+    process = inside("predict.py", films, "--model", trained[0], "--sex", "F")
+    closed.rmdir()
+    check_error_line(process, f"can't read a folder: Permission denied ({closed})")
+
+
+def png_of_zeros(side):
+    """A small file of many pixels, of 1 bit each."""
+
+    def chunk(kind, data):
+        both = kind + data
+        return struct.pack(">I", len(data)) + both + struct.pack(">I", zlib.crc32(both))
+
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes((1 + side // 8) * side))
+    parts = chunk(b"IHDR", head), chunk(b"IDAT", pixels), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+def test_what_is_no_film_keeps_no_other_from_its_age(trained, command, tmp_path):
+    """A pipe that nobody writes into, a picture of more pixels than memory, names of two lines."""
+    film = next((trained[1] / "test").iterdir())
+    shutil.copy(film, tmp_path / "9\n1.png  F   200.0 months.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "bomb.png").write_bytes(png_of_zeros(12_000))
+    process = command("predict.py", tmp_path, "--model", trained[0], "--sex", "F")
+    assert process.returncode == 1
+    assert process.stderr.count("can't be read: no regular file") == 2
+    assert "error: not a readable image" in process.stderr
+    (line,) = process.stdout.splitlines()
+    assert line.startswith("9\\n1.png  F   200.0 months.png  F ")
 
 
 def test_a_sex_of_numbers_is_what_the_option_says(trained, inside, tmp_path):

@@ -1,11 +1,14 @@
 """A run made small enough to ship: half the size, the same months, nothing of the machine."""
 
+import io
 import json
 import shutil
 import subprocess
 import sys
 import zipfile
 
+import h5py
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, check_error_line
@@ -96,6 +99,23 @@ def test_a_setting_that_was_chosen_stays():
     assert ship_model.without_newer(config) == {
         "layers": [{"renorm": True, "seed": None}, {"units": 3}]
     }
+
+
+def test_no_other_file_comes_along_as_weights(small_run, inside, tmp_path):
+    """HDF5 can hold the name of a file in place of numbers."""
+    run, secret = shutil.copytree(small_run, tmp_path / "run"), tmp_path / "secret"
+    secret.write_bytes(bytes(4000))
+    with zipfile.ZipFile(run / "model.keras") as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "a") as file:
+        file.create_dataset("more", (1000,), np.float32, external=[(str(secret), 0, 4000)])
+    with zipfile.ZipFile(run / "model.keras", "w") as file:
+        for name, data in (parts | {"model.weights.h5": weights.getvalue()}).items():
+            file.writestr(name, data)
+    process = inside("inference_speed.ship_model", run, "--out", tmp_path / "shipped")
+    check_error_line(process, "weights of the model are in another file (more)")
+    assert not (tmp_path / "shipped").exists()
 
 
 def test_nothing_is_overwritten(shipped, small_run):

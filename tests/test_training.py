@@ -339,6 +339,22 @@ def test_resuming_a_finished_run_shows_its_figures(train, inside, unbroken):
     assert "median baseline" in process.stdout
 
 
+@pytest.mark.parametrize("name", ["..", "new/..", ".", "/elsewhere", ""])
+def test_a_run_has_a_folder_of_its_own(inside, tmp_path, name):
+    """Where a training ends before its first epoch, that is removed, with all that it holds."""
+    precious = tmp_path / "results" / "of_months" / "model.keras"
+    precious.parent.mkdir(parents=True)
+    precious.touch()
+    where = ["--results_dir", precious.parent, "--run_name", name, "--data_dir", tmp_path / "none"]
+    process = inside("train_advanced.py", *where)
+    assert process.returncode == 2
+    assert precious.exists()
+    args = Namespace(results_dir=precious.parent, run_name=f"{name}/..", resume=False, verbose=0)
+    with pytest.raises(UserError, match="there is a run already"):
+        open_run(args, "unnamed")  # as a program may ask for
+    assert precious.exists()
+
+
 @pytest.mark.parametrize(("split", "folder"), [("val", "validation"), ("test", "test")])
 def test_a_film_in_two_splits_is_an_error(train, inside, phantoms, tmp_path, split, folder):
     for path in phantoms.iterdir():

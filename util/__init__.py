@@ -22,6 +22,8 @@ DEFAULTS = {
     # Large arrays in huge pages (docs/SPEED.md). The C library reads it when a process starts, so
     # it counts for those that ours start, such as the trainings of a sweep.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    # A small file can promise more pixels than there is memory for; films have up to 30 million.
+    "OPENCV_IO_MAX_IMAGE_PIXELS": str(100_000_000),
 }
 AS_STARTED = dict(os.environ)  # the environment before
 os.environ.update(DEFAULTS | AS_STARTED)

@@ -22,6 +22,7 @@ BLANK = [
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
 ]
+MOST_PIXELS = 100_000_000  # of a film, as for other files (util/__init__.py)
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # of a window (DICOM PS3.3, C.11.2.1.3)
 
 
@@ -33,6 +34,8 @@ def is_dicom(data):
 
 def is_dicom_file(path):
     """Tell a DICOM file by its first bytes, see `is_dicom`; False when it can't be read."""
+    if not Path(path).is_file():  # a pipe would be waited for
+        return False
     try:
         with Path(path).open("rb") as file:
             return is_dicom(file.read(132))
@@ -113,6 +116,8 @@ def check_frame(film):
         raise Unusable("DICOM file without an image")
     if int(film.get("NumberOfFrames") or 1) > 1:
         raise Unusable(f"DICOM file of {film.NumberOfFrames} frames, where one is expected")
+    if film.Rows * film.Columns > MOST_PIXELS:
+        raise Unusable(f"DICOM file of {film.Columns} x {film.Rows} pixels, which no film has")
     if film.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
         raise Unusable(f"DICOM file in colour ({film.PhotometricInterpretation})")
     if film.file_meta.TransferSyntaxUID.is_compressed:

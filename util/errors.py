@@ -22,6 +22,11 @@ def first_line(error):
     return line if len(line) <= 300 else f"{line[:296]} ..."
 
 
+def printable(text):
+    """A text in one line and without codes of the terminal, which names of files may hold."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 @contextmanager
 def memory_errors(n_films, img_size, remedy):
     """Within the block TensorFlow computes on `n_films` at once; memory that runs out is a
@@ -51,7 +56,7 @@ def run_command(main):
     try:
         code = main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         code = 2
     except BrokenPipeError:  # the reader of a pipe (head, less) went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-import platform
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -42,11 +42,11 @@ def write_atomically(path, write, give_name=move, flush=False):
     `write` gets the temporary path, in the same folder and with the same ending.
     """
     path = Path(path)
-    # another machine that shares the folder may have a process of the same number
+    # drawn by chance: no other process writes it, and no link that somebody left has it
     name = path.name
     if len(os.fsencode(name)) > LONG_NAME:  # with what stands before it, no file could have it
         name = hashlib.sha256(os.fsencode(name)).hexdigest() + path.suffix
-    temporary = path.with_name(f"{TEMPORARY}{platform.node()}-{os.getpid()}-{name}")
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}-{name}")
     try:
         write(temporary)
         if flush:

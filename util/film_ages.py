@@ -11,7 +11,7 @@ import pandas as pd
 from util.canvases import all_set_right, oddities_of, read_on_canvases
 from util.children import add_from_headers, join_notes
 from util.ensemble import how_predicted, open_ensemble
-from util.errors import UserError
+from util.errors import UserError, printable
 from util.exports import record_path
 from util.files import write_csv, write_json, write_new_csv
 from util.film_files import films_or_error
@@ -29,6 +29,7 @@ COLUMNS = [  # of --out
 ]
 # fmt: on
 LARGEST_SCORE = 10  # no child is so far ahead or behind
+LONGEST_NAME = 32  # letters; longer ones push their own line alone
 CHUNK = 256  # films at most that are read before they are predicted: memory is flat
 
 
@@ -55,7 +56,7 @@ def print_ages(ensemble, films, args):
     """Predict the films of `add_children`, printing a line for each; returns them, see
     `predict_chunk`. --out gets their COLUMNS, chunk by chunk: what is done isn't lost when the rest
     is not. How they are made stands in a JSON file beside it."""
-    width = max(map(len, films["shown"]))
+    width = min(LONGEST_NAME, max(map(len, films["shown"])))
     results, written = [], False
     try:
         for ages in predict_in_chunks(ensemble, films, args.batch_size_eval):
@@ -160,11 +161,11 @@ def print_films(ages, width):
     goes to the standard error."""
     for film in ages.itertuples():
         if not pd.isna(film.problem):
-            print(f"error: {film.problem} ({film.path})", file=sys.stderr)
+            print(printable(f"error: {film.problem} ({film.path})"), file=sys.stderr)
             continue
-        print(f"{film.shown:{width}s}  {format_film(film)}")
+        print(printable(f"{film.shown:{width}s}  {format_film(film)}"))
         if film.note:
-            print(f"note: {film.note} ({film.path})", file=sys.stderr)
+            print(printable(f"note: {film.note} ({film.path})"), file=sys.stderr)
 
 
 def format_film(film):
@@ -184,5 +185,5 @@ def format_film(film):
 def format_score(film):
     """The SD score of a film, and what it is at the ends of the interval: "+1.8 SD (+0.5 to
     +3.1)"."""
-    text = f"{film.sd_score:+.1f} SD"
+    text = f"{round(film.sd_score, 1) + 0.0:+.1f} SD"  # 0.0 makes -0.0 a +0.0
     return text if pd.isna(film.low) else f"{text} ({film.sd_low:+.1f} to {film.sd_high:+.1f})"

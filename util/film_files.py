@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from util.data_folder import COPIES, REPORT
 from util.dicom import is_dicom_file
-from util.errors import UserError
+from util.errors import UserError, first_line
 from util.identity import loose_name
 from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.labels import clean_id, tidy_path
@@ -155,10 +155,10 @@ def group(films, key):
 def list_films(folder):
     """All films in a folder and below, by name, without hidden ones and without those in folders
     that are passed over (`is_passed_over`). Links to other folders are followed, and no folder is
-    listed twice."""
+    listed twice. UserError for one that can't be read: its films would be missing in silence."""
     folder = Path(folder).resolve()
     found, seen = [], set()
-    for where, folders, files in os.walk(folder, followlinks=True):
+    for where, folders, files in os.walk(folder, onerror=refuse_unreadable, followlinks=True):
         place = Path(where).resolve()
         if place in seen or (Path(where).is_symlink() and leads_back(place, folder)):
             folders[:] = []
@@ -167,6 +167,15 @@ def list_films(folder):
         folders[:] = sorted(f for f in folders if not is_passed_over(f))
         found += [path for f in sorted(files) if is_film(path := Path(where) / f)]
     return found
+
+
+def refuse_unreadable(error):
+    """UserError for a folder that is there, and can't be listed."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise UserError(
+            f"can't read a folder: {first_line(error)} ({error.filename}). Correct its rights, or "
+            "move it elsewhere."
+        )
 
 
 def is_passed_over(name):

@@ -4,7 +4,7 @@ import argparse
 
 from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, FIRST_FIFTEEN, MODEL_TYPES
-from util.parser import new_parser, real_number, whole_number
+from util.parser import folder_name, new_parser, real_number, whole_number
 from util.phases import CLR_MODES
 from util.radiographs import FITS
 from util.runtimes import PRECISIONS, RUNTIMES
@@ -383,7 +383,12 @@ def leave_out_enhancements(parser):
 def add_run_options(parser):
     group = parser.add_argument_group("run")
     group.add_argument("--results_dir", default="results", help="folder of all runs")
-    group.add_argument("--run_name", help="folder of this run (default: model, backbone and time)")
+    group.add_argument(
+        "--run_name",
+        type=folder_name,
+        metavar="NAME",
+        help="folder of this run (default: model, backbone and time)",
+    )
     group.add_argument(
         "--resume", action="store_true", help="go on with --run_name where it was stopped"
     )

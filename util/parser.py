@@ -5,6 +5,7 @@ import difflib
 import math
 import sys
 from itertools import pairwise
+from pathlib import PurePath
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -77,6 +78,14 @@ def new_parser(description):
         formatter_class=HelpFormatter,
         allow_abbrev=False,  # --backbone is not short for --backbones
     )
+
+
+def folder_name(text):
+    """An argparse type: a name for a folder within another, or of one in a folder of that."""
+    name = PurePath(text)
+    if name.is_absolute() or name.drive or not name.parts or ".." in name.parts:
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a folder in --results_dir")
+    return text
 
 
 def whole_number(least, most=None):

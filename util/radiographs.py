@@ -24,6 +24,7 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 # why a file is no radiograph, as a reason begins; the first is the file system's word
 UNREADABLE, EMPTY, TRUNCATED = "can't be read", "empty file", "truncated file"
 NO_IMAGE, TOO_SMALL, NO_CONTRAST = "not a readable image", "too small", "no contrast"
+NO_MEMORY = f"{UNREADABLE}: out of memory"
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
 # OpenCV's own complaints about bad files would come beside our one line that names the file.
 (cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # OpenCV 5 moved it
@@ -99,6 +100,8 @@ def read_or_error(path):
         return image, prepare(image, path)
     except RadiographError as error:
         return error
+    except MemoryError:
+        return RadiographError(path, NO_MEMORY, temporary=True)
 
 
 def set_right(image, degrees, inverted):
@@ -132,8 +135,11 @@ def read_image(path):
 
 
 def read_bytes(path):
-    """The bytes of a file; RadiographError when it can't be read."""
+    """The bytes of a file; RadiographError when it can't be read, or is none, as a pipe that would
+    be waited for."""
     try:
+        if not Path(path).is_file() and Path(path).exists():
+            raise RadiographError(path, f"{UNREADABLE}: no regular file")
         return Path(path).read_bytes()
     except OSError as error:
         reason = f"{UNREADABLE}: {os.strerror(error.errno)}"
@@ -159,8 +165,10 @@ def decode(data, path):
         image = cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
         )
-    except cv2.error:  # a header that promises more pixels than OpenCV takes
-        image = None
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise RadiographError(path, NO_MEMORY, temporary=True) from None
+        image = None  # its header promises more pixels than OpenCV takes
     if image is None:
         raise RadiographError(path, f"{NO_IMAGE} (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
     if image.dtype not in (np.uint8, np.uint16):

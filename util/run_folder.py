@@ -36,6 +36,7 @@ def open_run(args, name):
     check_free(run.folder)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
+        check_free(run.folder)  # NEW/.. is there once NEW is, and what fails is discarded
         write_new_json(run.folder / CONFIG, content)  # one of two runs that start at once
     except FileExistsError:
         check_free(run.folder)

@@ -1,7 +1,7 @@
 """Labelled films from downloads of any shape: folders and zips, the tables that belong to them, and
 the splits that their names tell."""
 
-import posixpath
+import lzma
 import re
 import tempfile
 import unicodedata
@@ -53,7 +53,7 @@ def open_source(name, work):
     folder = Path(tempfile.mkdtemp(dir=work)).resolve()  # as films are listed
     try:
         unpack(path, folder, folds_case(folder))
-    except (zipfile.BadZipFile, zlib.error, EOFError):
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError):
         raise UserError(
             f"neither a folder nor a whole zip (--source {name}). Name the folder of the films, or "
             "download the zip again."
@@ -96,7 +96,8 @@ def check_names(members, path, folded):
     names that differ in capital letters alone, or in how accents are written."""
     contents = {}
     for member in members:
-        name = posixpath.normpath(member.filename)
+        parts = member.filename.split("/")
+        name = "/".join(part for part in parts if part not in ("", ".", ".."))  # as it is unpacked
         key = unicodedata.normalize("NFC", name).casefold() if folded else name
         if contents.setdefault(key, member.CRC) != member.CRC:
             aside = ", capital letters and accents aside" if folded else ""

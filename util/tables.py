@@ -60,7 +60,10 @@ def decode_text(data, path):
     """Text of a file as spreadsheets save it, with a note where its letters are a guess; ValueError
     when it is none."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16")
+        text = data.decode("utf-16")
+        if "\0" in text:
+            raise ValueError("it holds binary data")
+        return text
     if data.startswith(EXCEL):
         raise ValueError("it is an Excel workbook")
     if b"\0" in data:

@@ -132,9 +132,9 @@ def test_a_changed_copy_of_a_film_is_corrected_as_the_film_is():
 @pytest.mark.parametrize(
     ("n", "biased", "correction", "intervals"),
     [
-        (300, BIASED, "linear correction kept: MAE ", "90 % intervals from the same 300 films: +-"),
-        (300, {}, "linear correction left out: MAE ", "90 % intervals from the same 300 films: +-"),
-        (98, BIASED, "no linear correction: films of 50 children", "90 % intervals from the same"),
+        (300, BIASED, "linear correction kept: MAE ", "90 % intervals from 300 films: +-"),
+        (300, {}, "linear correction left out: MAE ", "90 % intervals from 300 films: +-"),
+        (98, BIASED, "no linear correction: films of 50 children", "90 % intervals from 98 films"),
         (8, BIASED, "no linear correction", "no 90 % intervals: films of 9 children are needed"),
     ],
 )

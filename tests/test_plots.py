@@ -34,7 +34,7 @@ def test_pictures_take_any_name(tmp_path):
     name = "US$_0_{x$" + 250 * "x"
     films = pd.DataFrame({"id": ["1", "2", "3"], "sex": [1, 0, 1], "boneage": [60.0, 90, 120]})
     predictions = label_predictions(films, np.array([70.0, 80, 130]))
-    paths = plots.plot_errors(tmp_path, predictions, name)
+    paths = plots.plot_errors(tmp_path, predictions, name, name)
     film = np.full((1, 8, 8), 128, np.uint8)
     paths.append(plots.plot_contact_sheet(film, [name[:9]], tmp_path / "sheet.png", name[:9]))
     assert all(cv2.imread(str(path)) is not None for path in paths)

@@ -164,4 +164,4 @@ def format_calibration(calibration):
     if calibration["half_width"] is None:
         return f"{first}\nno {LEVEL} intervals: films of {FEWEST_FOR_INTERVALS} children are needed"
     half = calibration["half_width"]["all"]["months"]
-    return f"{first}\n{LEVEL} intervals from the same {n} films: +-{half:.1f} months over all"
+    return f"{first}\n{LEVEL} intervals from {n} films: +-{half:.1f} months over all"

@@ -93,8 +93,11 @@ def evaluate(ensemble, compared, args):
         metrics["members"] = comparison
     left_out = by_canvas[ensemble.canvases[0]].left_out
     out = new_folder(out)
-    plots = write_evaluation(out, predictions, metrics, left_out, name)
-    print_evaluation(metrics, describe(ensemble, name))
+    title = describe(ensemble, name)
+    if args.calibration:
+        title += f", calibration {args.calibration}"
+    plots = write_evaluation(out, predictions, metrics, left_out, name, title)
+    print_evaluation(metrics, title)
     report_left_out(left_out, f"named in {out / 'left_out.csv'}")
     print(f"\npredictions, metrics and plots: {out}")
     if args.show:
@@ -259,12 +262,12 @@ def describe_films(ensemble, args):
 # ----------------------------------------------------------------------------------------- report
 
 
-def write_evaluation(out, predictions, metrics, left_out, name):
+def write_evaluation(out, predictions, metrics, left_out, name, title):
     """Write the files of an evaluation; returns the paths of its plots."""
     write_csv(out / "predictions.csv", predictions)
     write_csv(out / "left_out.csv", left_out)
     write_json(out / METRICS, metrics)
-    return plot_errors(out / "plots", predictions, name)
+    return plot_errors(out / "plots", predictions, name, title)
 
 
 def print_evaluation(metrics, title):

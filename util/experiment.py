@@ -16,7 +16,13 @@ from util.run_pictures import draw_run
 from util.runs import CALIBRATION, METRICS, READINGS, how_to_predict
 from util.splits import load_splits
 from util.start import check_start_films, check_weights_run
-from util.tta import views_suffix, views_title, views_to_evaluate
+from util.tta import (
+    describe_views,
+    views_from_key,
+    views_suffix,
+    views_title,
+    views_to_evaluate,
+)
 from util.weights import starts_from_run
 
 
@@ -98,8 +104,8 @@ def check_options(args):
 
 def report_run(run, metrics, args):
     """Print the errors on the test split and what to do next."""
-    for calibration in (run.read_json(CALIBRATION) or {}).values():
-        run.log(format_calibration(calibration))
+    for key, calibration in (run.read_json(CALIBRATION) or {}).items():
+        run.log(f"{describe_views(views_from_key(key))}: {format_calibration(calibration)}")
     if readings := run.read_json(READINGS):
         run.log(format_readings_gain(readings["gain"], readings["labels"]))
     for views in views_to_evaluate(vars(args)):
@@ -108,4 +114,5 @@ def report_run(run, metrics, args):
                 errors = metrics[split + views_suffix(views)]
                 run.log(format_with_intervals(errors, title + views_title(views)))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
-    run.log(how_to_predict(run.folder, sees_sex(args.model_type)))
+    if not args.folds:
+        run.log(how_to_predict(run.folder, sees_sex(args.model_type)))

@@ -22,7 +22,7 @@ from util.errors import UserError
 from util.files import write_csv
 from util.intervals import evaluate_with_intervals, fit_half_widths, format_with_intervals
 from util.members import average_predictions, read_members, stored_predictions
-from util.metrics import format_interval
+from util.metrics import format_interval, read_predictions
 from util.readings import add_counts, with_readings
 from util.run_folder import (
     check_free,
@@ -42,7 +42,7 @@ from util.runs import (
     predictions_name,
 )
 from util.splits import check_same_folds
-from util.tta import views_suffix, views_title, views_to_evaluate
+from util.tta import chosen_views, views_suffix, views_title, views_to_evaluate
 
 
 def run_folds(args, train_run):
@@ -137,6 +137,12 @@ def report_folds(run, folds, args):
             errors = metrics[name + views_suffix(views)]
             run.log(format_with_intervals(errors, f"\n{title}{views_title(views)}"))
     run.log(format_folds(metrics["folds"]))
+    from util.plots import plot_errors
+
+    views = chosen_views(vars(args))
+    for name, title in titles.items():
+        table = read_predictions(run.path(predictions_name(name + views_suffix(views))))
+        plot_errors(run.path("plots"), table, name, title + views_title(views))
     if args.keep_epoch == "best":
         run.log(
             "note: each fold chose its best epoch on the films that it held out, so that errors out "
@@ -190,7 +196,11 @@ def describe_fold(member):
 
 def format_folds(rows):
     """The folds as a table for the terminal."""
-    lines = ["single folds, the film alone, MAE in months: held out, then test"]
+    columns = f"{'n':>6s}{'MAE':>8s}   {'95 % interval':16s}"
+    lines = [
+        f"single folds, the film alone, months\n  {'':16s}{'held out':33s}test",
+        f"  {'':16s}{columns}{columns}".rstrip(),
+    ]
     for row in rows:
         parts = (
             f"{row[f'{split}_n']:6d}{row[f'{split}_mae']:8.2f}   "

@@ -12,7 +12,13 @@ from matplotlib import rc_context
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    MultipleLocator,
+    NullLocator,
+    ScalarFormatter,
+)
 
 from util.files import write_atomically
 from util.metrics import AGE_BANDS, band_of, format_interval, mean_interval
@@ -21,7 +27,7 @@ from util.runs import best_row
 # Okabe & Ito's palette, told apart by colour-blind readers too.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
 SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
-TITLE_LETTERS = 50  # of a title at most, which is in the name of a file too
+TITLE_LETTERS, NAME_LETTERS = 60, 50  # at most, of a title and of what it gives the name of a file
 FEW_FILMS = 10  # the interval of fewer may be so long that it leaves nothing to see of the others
 SHEET_SIDE = 192  # pixels of a film in a contact sheet, at most
 STYLE = {
@@ -59,7 +65,8 @@ def plot_history(history, path):
     top.plot(epochs, history["train_mae"], "o-", color=GREY, ms=3, label="training (augmented)")
     top.plot(epochs, history["val_mae"], "o-", color=BLUE, ms=3, label="validation")
     best = best_row(history)
-    top.plot(epochs[best], history["val_mae"][best], "*", color=ORANGE, ms=13, zorder=3)
+    style = {"color": ORANGE, "ms": 13, "zorder": 3, "ls": "", "label": "kept"}
+    top.plot(epochs[best], history["val_mae"][best], "*", **style)
     top.annotate(
         f"{history['val_mae'][best]:.2f}",
         (epochs[best], history["val_mae"][best]),
@@ -76,7 +83,9 @@ def plot_history(history, path):
     )
     top.set(ylabel=label, yscale=scale, title="Training history")
     top.yaxis.set_major_formatter(ScalarFormatter())
-    top.yaxis.set_minor_formatter(ScalarFormatter())
+    if scale == "log":
+        top.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        top.yaxis.set_minor_locator(NullLocator())
     top.legend()
     bottom.plot(epochs, history["lr"], "o-", color=GREY, ms=3)
     bottom.set(ylabel="learning rate\nat end of epoch", xlabel="epoch")
@@ -86,13 +95,12 @@ def plot_history(history, path):
             axis.axvline(epoch - 0.5, color=GREY, ls="--", lw=1)
         bottom.annotate(
             "fine-tuning",
-            (epoch - 0.5, 0.9),
+            (epoch - 0.5, 1),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
-            xytext=(4, -4),
-            va="top",
+            xytext=(0, 3),
+            fontsize=9,
             color=GREY,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
     return save(figure, path)
 
@@ -121,7 +129,7 @@ def plot_lr_range(table, falling, path):
 
 @rc_context(STYLE)
 def plot_predicted_vs_true(predictions, path, title):
-    """Predicted against true bone age by sex, with the line of agreement and a band of 12
+    """Predicted bone age against the label by sex, with the line of agreement and a band of 12
     months."""
     error = predictions["error"].abs()
     interval = format_interval(mean_interval(error, predictions, least=0))
@@ -130,30 +138,34 @@ def plot_predicted_vs_true(predictions, path, title):
     low, high = min(0, ages.min()), max(12, ages.max())
     margin = 0.03 * (high - low)  # no film is cut in half
     ends = np.array([low - margin, high + margin])
-    axis.fill_between(ends, ends - 12, ends + 12, color=GREY, alpha=0.12, lw=0, label="12 months")
+    axis.fill_between(ends, ends - 12, ends + 12, color=GREY, alpha=0.12, lw=0, label="±12 months")
     axis.plot(ends, ends, color=GREY, lw=1)
     scatter_by_sex(axis, predictions, predictions["boneage"], predictions["predicted"])
     axis.set(
-        xlabel="true bone age (months)",
+        xlabel="bone age as labelled (months)",
         ylabel="predicted bone age (months)",
-        title=f"{title}: MAE {error.mean():.2f} months {interval}, n = {len(error)}",
+        title=f"{title}\nn = {len(error)}, MAE {error.mean():.2f} months, 95 % {interval}",
         aspect="equal",
     )
     axis.set(xlim=ends, ylim=ends)
+    for of_axis in (axis.xaxis, axis.yaxis):
+        of_axis.set_major_locator(MultipleLocator(24))
     axis.legend(loc="upper left")
     return save(figure, path)
 
 
 @rc_context(STYLE)
 def plot_bland_altman(predictions, path, title):
-    """Difference against mean of predicted and true age, with the bias and the 95 % limits of
-    agreement (Bland & Altman 1986)."""
+    """Difference against mean of predicted age and label, with the bias and, from three films on,
+    the 95 % limits of agreement (Bland & Altman 1986)."""
     error = predictions["error"]
-    bias, sd = error.mean(), error.std(ddof=1) if len(error) > 1 else 0.0
+    bias, sd = error.mean(), error.std(ddof=1)
     figure, axis = subplots(figsize=(7, 4.6))
     middle = (predictions["predicted"] + predictions["boneage"]) / 2
     scatter_by_sex(axis, predictions, middle, error)
-    lines = {"bias": bias, "+1.96 SD": bias + 1.96 * sd, "-1.96 SD": bias - 1.96 * sd}
+    lines = {"bias": bias}
+    if len(error) > 2:
+        lines |= {"+1.96 SD": bias + 1.96 * sd, "-1.96 SD": bias - 1.96 * sd}
     for name, level in lines.items():
         axis.axhline(level, color=GREY, lw=1, ls="-" if name == "bias" else "--")
         axis.annotate(
@@ -165,11 +177,11 @@ def plot_bland_altman(predictions, path, title):
             color=GREY,
         )
     axis.set(
-        xlabel="mean of predicted and true bone age (months)",
-        ylabel="predicted - true (months)",
+        xlabel="mean of predicted bone age and label (months)",
+        ylabel="predicted - label (months)",
+        title=f"{title}\nagreement, n = {len(error)}",
     )
-    axis.set_title(f"{title}: agreement, n = {len(error)}", loc="left")
-    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2)  # off the films
+    figure.legend(ncols=2, loc="outside lower center")  # off the films
     return save(figure, path)
 
 
@@ -198,7 +210,7 @@ def plot_error_by_group(predictions, path, title):
         axis.set_xlabel(
             f"some intervals of fewer than {FEW_FILMS} films leave the picture", fontsize=9
         )
-    axis.set(ylabel="MAE (months)", title=f"{title}: error by age and sex, 95 % intervals")
+    axis.set(ylabel="MAE (months)", title=f"{title}\nerror by age and sex, 95 % intervals")
     axis.set(xlim=(-0.6, len(AGE_BANDS) - 0.4), ylim=(0, top))
     figure.legend(ncols=3, loc="outside lower center")
     return save(figure, path)
@@ -221,12 +233,13 @@ def top_of_errors(groups):
     return 1.05 * min(1.5 * needed, groups[["mean", "high"]].max().max()) or 1.0
 
 
-def plot_errors(folder, predictions, title):
-    """The pictures of a split's errors in months, `title` cut to 50 letters; returns their
-    paths."""
-    title = title[:TITLE_LETTERS]
+def plot_errors(folder, predictions, name, title):
+    """The pictures of a split's errors in months; returns their paths, which end in `name`. Both
+    are cut where they are long."""
+    if len(title) > TITLE_LETTERS:
+        title = f"{title[: TITLE_LETTERS - 1]}…"
     files = {
-        kind: folder / f"{kind}_{title}.png"
+        kind: folder / f"{kind}_{name[:NAME_LETTERS]}.png"
         for kind in ("predicted_vs_true", "bland_altman", "error_by_group")
     }
     plot_predicted_vs_true(predictions, files["predicted_vs_true"], title)
@@ -311,10 +324,10 @@ def plot_occlusion(image, change, path, title):
     for axis in (left, right):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255)
         axis.axis("off")
-    alpha = 0.8 * np.sqrt(np.abs(change) / most)  # what is weak is seen too
+    alpha = 0.8 * np.abs(change) / most
     shown = right.imshow(change, cmap="RdBu_r", vmin=-most, vmax=most, alpha=alpha)
     figure.colorbar(
-        shown, ax=right, shrink=0.85, label="months more (red) or less (blue) when hidden"
+        shown, ax=right, shrink=0.85, label="months more or less when hidden; a scale of its own"
     )
     figure.suptitle(title)
     return save(figure, path)

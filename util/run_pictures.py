@@ -7,6 +7,9 @@ from preprocessing import make_batch
 from util.augmentation import chosen_ranges
 from util.backbones import ATTENTION
 from util.runs import load_run_model
+from util.tta import chosen_views, views_suffix, views_title
+
+LONGEST_ID = 10  # letters
 
 
 def draw_run(run, history, predictions, splits, args):
@@ -21,7 +24,9 @@ def draw_run(run, history, predictions, splits, args):
     plots.plot_contact_sheet(
         sheet.image[..., 0], labels, run.path("plots", "augmented_films.png"), "augmented films"
     )
-    plots.plot_errors(run.path("plots"), predictions["test"], "test")
+    views = chosen_views(vars(args))  # as the run is reported
+    errors = predictions["test" + views_suffix(views)]
+    plots.plot_errors(run.path("plots"), errors, "test", f"test{views_title(views)}")
     if args.model_type in ATTENTION:
         draw_attention(run, splits["test"])
 
@@ -42,9 +47,9 @@ def draw_attention(run, films):
 
 
 def film_labels(ids, sexes, months):
-    """What stands over films in a picture, such as "1437 F 136 mo"; mixed films are of the sex that
-    weighs more."""
+    """What stands over films in a picture, such as "1437 F 136 mo", with the end of long ids; mixed
+    films are of the sex that weighs more."""
     return [
-        f"{id} {'M' if sex > 0.5 else 'F'} {boneage:.0f} mo"
+        f"{id if len(id) <= LONGEST_ID else '…' + id[1 - LONGEST_ID :]} {'M' if sex > 0.5 else 'F'} {boneage:.0f} mo"
         for id, sex, boneage in zip(ids, sexes, months, strict=True)
     ]

@@ -363,6 +363,6 @@ def check_same(same):
         ("same picture twice in a split", False),
     ):
         part = same[same["across"] == across]
-        yield flag(
-            check, part, part["match"].astype(str) + " copy; " + name_others(part, ["group"])
-        )
+        alike = "looks the same (" + part["correlation"].round(2).astype(str) + ")"
+        alike = alike.where(part["match"] != "exact", "exact copy")
+        yield flag(check, part, alike + "; " + name_others(part, ["group"]))

@@ -56,7 +56,9 @@ def plot_same(same, path):
         f"group {row.group}: {row.split} {row.id}\n{row.boneage:g} months"
         for row in shown.itertuples()
     ]
-    return plot_contact_sheet(images, labels, path, "The same picture, in pairs", columns=4)
+    return plot_contact_sheet(
+        images, labels, path, "Pictures that look the same, in pairs", columns=4
+    )
 
 
 @rc_context(STYLE)

@@ -31,6 +31,14 @@ def save(path, image):
     return path
 
 
+@pytest.mark.parametrize("ending", [".jp2", ".pgm"])
+def test_kinds_that_are_not_named_are_refused(tmp_path, ending):
+    """OpenCV reads them, by decoders that few need and in which others found holes."""
+    path = save(tmp_path / f"film{ending}", film())
+    with pytest.raises(RadiographError, match="not a readable image"):
+        read_radiograph(path.rename(tmp_path / "film.png"))
+
+
 def test_a_fit_that_there_is_not_is_an_error():
     with pytest.raises(UserError, match="unknown fit .*Hand.* Known: hand, stretch, pad"):
         to_canvas(film(), 64, "Hand")

@@ -16,7 +16,7 @@ from hand_crop.network import shrink
 from hand_crop.orientation import orientations
 from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError
-from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, is_truncated, tiff_pages
+from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, image_kind, is_truncated, tiff_pages
 
 READER_VERSION = 9  # raise it when what `read_canvases` returns changes: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
@@ -161,14 +161,16 @@ def decode(data, path):
             return decode_dicom(data)
         except ValueError as error:
             raise RadiographError(path, str(error), isinstance(error, NotInstalled)) from None
+    image = None
     try:
-        image = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-        )
+        if image_kind(data) != "unknown":  # no decoders of OpenCV's that nobody asked for
+            image = cv2.imdecode(
+                np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+            )
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise RadiographError(path, NO_MEMORY, temporary=True) from None
-        image = None  # its header promises more pixels than OpenCV takes
+        # else its header promises more pixels than OpenCV takes
     if image is None:
         raise RadiographError(path, f"{NO_IMAGE} (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
     if image.dtype not in (np.uint8, np.uint16):

@@ -107,11 +107,12 @@ def copy_model(run, shipped, sample):
     returns by how many months they differ at most. UserError where they never agree."""
     from util.prediction import load_predictor
 
-    expected = predict_sample(load_predictor(run, "keras"), sample)
+    predict, _ = load_predictor(run, "keras")
+    expected = predict_sample(predict, sample)
     for precision, small in (("half", SMALL), ("single", math.inf)):
         shrink_model(run.path(MODEL), shipped.path(MODEL), small)
-        months = predict_sample(load_predictor(shipped, "keras"), sample)
-        largest = differences(months, expected)["max"]
+        predict, _ = load_predictor(shipped, "keras")
+        largest = differences(predict_sample(predict, sample), expected)["max"]
         if largest <= LARGEST_DIFFERENCE:  # NaN is none
             return largest
         print(f"in {precision} precision {sample.title} are up to {largest:.3f} months off")

@@ -110,7 +110,7 @@ def test_deep_film_and_its_8_bit_twin_have_the_same_age(trained, odd_films, insi
     assert np.ptp(months) < 0.5
     record = json.loads((tmp_path / "ages.csv.json").read_text())
     assert record["models"] == [hash_file(trained[0] / "model.keras")]
-    assert (record["views"], record["runtime"], record["calibration"]) == (4, "auto", None)
+    assert (record["views"], record["runtimes"], record["calibration"]) == (4, ["keras"], None)
     assert record["environment"]["versions"].keys() >= {"tensorflow", "numpy", "scipy"}
 
 

@@ -81,7 +81,7 @@ def test_a_folder_is_enhanced_no_slower_than_one_by_one(films, tmp_path):
 def test_months_come_faster_than_by_model_predict(films):
     """One film at once, by Keras alone, and a folder of films."""
     run = read_run(SHIPPED)
-    model, predict = load_run_model(run), load_predictor(run, "keras")
+    model, predict = load_run_model(run), load_predictor(run, "keras")[0]
     size = run.options["img_size"]
     image, sex = np.zeros((1, size, size, 1), np.uint8), np.ones((1, 1), np.float32)
     by_predict = partial(model.predict, inputs_of(model, image.astype(np.float32), sex), verbose=0)

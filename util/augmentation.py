@@ -99,7 +99,7 @@ def add_noise_and_mixup(image, sex, boneage, rng, ranges):
 def mixup(image, sex, boneage, rng, alpha):
     """Blend each film with another of the batch: image `(N, ...)`, sex and label (months) `(N, 1)`
     by one share (Zhang et al. 2018, 'mixup: beyond empirical risk minimization'). Images of uint8
-    stay so, all else becomes float32."""
+    stay so."""
     share = np.float32(rng.beta(alpha, alpha))
     other = rng.permutation(len(image))
     blended = [share * values + (1 - share) * values[other] for values in (image, sex, boneage)]

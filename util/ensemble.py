@@ -49,16 +49,15 @@ class Ensemble:
         self.label_counts = add_counts([member.label_counts for member in members])
         if calibration and not readings_help(self.calibration):
             self.label_counts = None
-        self.predictors = []
+        self.predictors, self.runtimes = [], []  # of each member, once they are loaded
 
     def load(self, runtime="keras", precision="f32", n_films=math.inf):
         """Load the models, which predicting needs and nothing before; `runtime`, `precision` and
         `n_films` as in `load_predictor`."""
         n_shown = n_films * self.views
-        self.predictors = [
-            test_time_augmentation(load_predictor(m.run, runtime, precision, n_shown), self.views)
-            for m in self.members
-        ]
+        loaded = [load_predictor(m.run, runtime, precision, n_shown) for m in self.members]
+        self.predictors = [test_time_augmentation(predict, self.views) for predict, _ in loaded]
+        self.runtimes = [name for _, name in loaded]
 
     def predict_members(self, pixels, sex, batch_size, progress=False):
         """Months of each member `(members, n)`, after its own linear correction; `pixels`
@@ -109,7 +108,7 @@ def how_predicted(ensemble, args):
         "models": hashes_of(ensemble.members),
         "views": ensemble.views,
         "calibration": args.calibration,
-        "runtime": args.runtime,
+        "runtimes": ensemble.runtimes,
         "precision": args.precision,
         "hand_crop": hand_crop_versions(),
         "command": sys.argv,

@@ -62,7 +62,7 @@ def check_export(folder, name, precision="f32"):
 def load_quickest(folder, n_films=math.inf):
     """`predict(image, sex) -> months (N,)` of the export that was the quickest when it was made,
     among those in f32 whose runtime is installed and that take no longer for `n_films` than
-    Keras and its start; None when there is none.
+    Keras and its start, and the name of its runtime; None when there is none.
 
     An export with a record has agreed with Keras. One that is stale or broken is told of.
     """
@@ -75,7 +75,7 @@ def load_quickest(folder, n_films=math.inf):
                 ms[name] = by_export
     for name in sorted(ms, key=ms.get):
         try:
-            return load_runtime(name, check_export(folder, name))
+            return load_runtime(name, check_export(folder, name)), name
         except UserError as error:
             print(f"note: {error}", file=sys.stderr)
     return None

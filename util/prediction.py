@@ -64,14 +64,14 @@ def inputs_of(model, image, sex):
 
 
 def load_predictor(run, runtime, precision="f32", n_films=math.inf):
-    """`predict(image, sex) -> months (N,)` of a run, by Keras or by an export of it; "auto" is what
-    is the quickest for `n_films`, see `load_quickest`."""
-    if runtime == "auto" and (predict := load_quickest(run.folder, n_films)):
-        return predict
+    """`predict(image, sex) -> months (N,)` of a run, by Keras or by an export of it, and the name
+    of what computes; "auto" is the quickest for `n_films`, see `load_quickest`."""
+    if runtime == "auto" and (quickest := load_quickest(run.folder, n_films)):
+        return quickest
     if runtime in RUNTIMES:
-        return load_runtime(runtime, check_export(run.folder, runtime, precision))
+        return load_runtime(runtime, check_export(run.folder, runtime, precision)), runtime
     import_tensorflow()
-    return compile_predictor(load_run_model(run))
+    return compile_predictor(load_run_model(run)), "keras"
 
 
 def predict_months(predict, pixels, sex, batch_size, progress=False):

@@ -89,6 +89,7 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
     "same picture twice in a split": (LOOK, "Keep one, the one with the right label."),
 }
 LEAST_LEVELS = 16  # grey levels of a film; the poorest of 12,000 real films has 19
+AT_ONCE = 256  # films that the networks look at together
 
 
 @dataclass
@@ -337,10 +338,15 @@ def read_film(path):
 
 def oddities_of_small(small):
     """What is odd about films, as `shrink` gives them: {"turned", "inverted", "unlike": an array},
-    see Oddities."""
-    turned, inverted = orientations(small)
-    upright = [set_right(*film) for film in zip(small, turned, inverted, strict=True)]
-    return {"turned": turned, "inverted": inverted, "unlike": unlike_hands(upright)}
+    see Oddities. A few at a time, so that memory stays flat."""
+    parts = []
+    for start in range(0, max(1, len(small)), AT_ONCE):
+        films = small[start : start + AT_ONCE]
+        turned, inverted = orientations(films)
+        upright = [set_right(*film) for film in zip(films, turned, inverted, strict=True)]
+        parts.append((turned, inverted, unlike_hands(upright)))
+    names = ("turned", "inverted", "unlike")
+    return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 
 
 def check_films(films):

@@ -49,8 +49,9 @@ def similar_pairs(films):
         left, right = np.nonzero(np.triu(differing <= COPY_BITS, k=1))
         for part in range(0, len(left), CHUNK):
             i, j = (start + ends[part : part + CHUNK] for ends in (left, right))
-            a, b = (np.array([films[k].thumbnail for k in ends], np.float32) for ends in (i, j))
-            correlation = np.einsum("ij,ij->i", a, b)
+            ones, place = np.unique(i, return_inverse=True)  # each has many others
+            a, b = (np.array([films[k].thumbnail for k in ends], np.float32) for ends in (ones, j))
+            correlation = np.einsum("ij,ij->i", a[place], b)
             for k in np.flatnonzero(correlation >= COPY_CORRELATION):
                 yield int(i[k]), int(j[k]), float(correlation[k])
 

@@ -11,6 +11,7 @@ import sys
 
 NEEDED = ("cv2", "numpy", "pandas", "threadpoolctl", "tqdm")
 
+MOST_PIXELS = 100_000_000  # of a film; films have up to 30 million
 DEFAULTS = {
     # Off by default on AMD processors, where it doubles the speed of training.
     "TF_ENABLE_ONEDNN_OPTS": "1",
@@ -22,8 +23,8 @@ DEFAULTS = {
     # Large arrays in huge pages (docs/SPEED.md). The C library reads it when a process starts, so
     # it counts for those that ours start, such as the trainings of a sweep.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-    # A small file can promise more pixels than there is memory for; films have up to 30 million.
-    "OPENCV_IO_MAX_IMAGE_PIXELS": str(100_000_000),
+    # A small file can promise more pixels than there is memory for.
+    "OPENCV_IO_MAX_IMAGE_PIXELS": str(MOST_PIXELS),
 }
 AS_STARTED = dict(os.environ)  # the environment before
 os.environ.update(DEFAULTS | AS_STARTED)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from util import MOST_PIXELS
 from util.errors import first_line
 
 INSTALL = "pip install pydicom python-gdcm"  # the second for compressed films
@@ -22,7 +23,6 @@ BLANK = [
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
 ]
-MOST_PIXELS = 100_000_000  # of a film, as for other files (util/__init__.py)
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # of a window (DICOM PS3.3, C.11.2.1.3)
 
 

@@ -33,10 +33,9 @@ def open_run(args, name):
         remove_temporaries(run.folder)  # of a process that was killed
         return run
     content = {"options": options, "command": sys.argv}
-    check_free(run.folder)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
-        check_free(run.folder)  # NEW/.. is there once NEW is, and what fails is discarded
+        check_free(run.folder)  # not before: NEW/.. is there once NEW is
         write_new_json(run.folder / CONFIG, content)  # one of two runs that start at once
     except FileExistsError:
         check_free(run.folder)

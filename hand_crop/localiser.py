@@ -27,21 +27,22 @@ LARGEST_DOUBT = 0.06  # how far the boxes of a film and its mirror image may be 
 SMALLEST = 0.2  # share of the film's width or height that a hand takes at least
 
 
-def find_hands(images):
-    """Find the hand on each film, uint8 `(H, W)`. Returns for each the box (left, top, right,
-    bottom) to keep, in pixels, right and bottom exclusive, None when it is not certain; and, a
-    list as well, whether the film looks unlike a hand.
+def find_hands(films, shapes):
+    """Find the hand on each film of a list, as `shrink` gives them, upright and with light bones;
+    `shapes` are those of the films themselves, (height, width) in pixels. Returns for each the box
+    (left, top, right, bottom) to keep, in these pixels, right and bottom exclusive, None when it is
+    not certain; and, a list as well, whether the film looks unlike a hand.
 
     Some films at once take a fifth of the time of one by one: numpy's calls cost more than what
     they compute, and hold up other threads.
     """
-    if not images:
+    if not films:
         return [], []
-    features = localiser_features([shrink(image) for image in images])
+    features = localiser_features(films)
     found = combine_boxes(*np.split(apply_head(features, load_layers(WEIGHTS)), 2))
     boxes = [
-        None if box is None else in_pixels(box, *image.shape)
-        for box, image in zip(found, images, strict=True)
+        None if box is None else in_pixels(box, *shape)
+        for box, shape in zip(found, shapes, strict=True)
     ]
     return boxes, unlike_by_features(features).tolist()
 

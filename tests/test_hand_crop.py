@@ -103,7 +103,7 @@ NAMES = ["plain", "tilted", "black frame", "white frame", "light background"]
 @pytest.mark.parametrize("change", CHANGES, ids=NAMES)
 def test_a_small_hand_is_found_and_not_cut(number, change):
     large, bones = change(*in_a_large_film(number))
-    [(left, top, right, bottom)], _ = localiser.find_hands([large])
+    [(left, top, right, bottom)], _ = localiser.find_hands([shrink(large)], [large.shape])
     rows, columns = np.nonzero(bones)
     assert left <= columns.min()
     assert right > columns.max()
@@ -122,7 +122,10 @@ def two_hands():
 
 def test_a_film_of_two_hands_is_taken_whole():
     large, _ = in_a_large_film(0)
-    boxes, _ = localiser.find_hands([large, two_hands(), large])
+    films = [large, two_hands(), large]
+    boxes, _ = localiser.find_hands(
+        [shrink(film) for film in films], [film.shape for film in films]
+    )
     assert [box is None for box in boxes] == [0, 1, 0]
 
 
@@ -161,7 +164,7 @@ def test_films_that_are_taken_whole_are_counted_and_named(
     counts = json.loads((run / "config.json").read_text())["hand_crop"]["whole"]
     assert counts["train"] >= 1
     with monkeypatch.context() as patch:
-        patch.setattr("util.radiographs.find_hands", lambda films: pytest.fail("found anew"))
+        patch.setattr("util.radiographs.find_hands", lambda *films: pytest.fail("found anew"))
         assert load_films(data, "train", 48, "hand").pixels.oddities.whole.sum() == counts["train"]
     process = inside("predict.py", film, "--model", run, "--sex", "F")
     assert process.returncode == 0

@@ -79,13 +79,14 @@ def read_canvases(paths, size, fit):
     results = [read_or_error(path) for path in paths]
     good = [i for i, result in enumerate(results) if not isinstance(result, RadiographError)]
     pairs = [results[i] for i in good]
-    turned, inverted = (part.tolist() for part in orientations([shrink(f) for _, f in pairs]))
+    small = [shrink(film) for _, film in pairs]
+    turned, inverted = (part.tolist() for part in orientations(small))
     if fit == "hand":
-        upright = [
-            (set_right(image, degrees, dark), set_right(film, degrees, dark))
-            for (image, film), degrees, dark in zip(pairs, turned, inverted, strict=True)
-        ]
-        films = cut_to_hands(upright)
+        for i, odd in enumerate(zip(turned, inverted, strict=True)):
+            if any(odd):
+                pairs[i] = [set_right(image, *odd) for image in pairs[i]]
+                small[i] = shrink(pairs[i][1])
+        films = cut_to_hands(pairs, small)
     else:
         films = [(film, False, False) for _, film in pairs]
     for i, (film, whole, unlike), degrees, dark in zip(good, films, turned, inverted, strict=True):
@@ -110,11 +111,12 @@ def set_right(image, degrees, inverted):
     return np.ascontiguousarray(np.rot90(~image if inverted else image, -(degrees // 90)))
 
 
-def cut_to_hands(films):
-    """Cut films to the hand; each is a pair of the image as decoded and after `prepare`. Returns
-    for each the film uint8 `(H, W)`, stretched to 0-255 within the cut; whether it is whole, as it
-    is not certain where the hand is; and whether it looks unlike a hand."""
-    boxes, unlike = find_hands([film for _, film in films])
+def cut_to_hands(films, small):
+    """Cut films to the hand; each is a pair of the image as decoded and after `prepare`, and
+    `small` the latter as `shrink` gives it. Returns for each the film uint8 `(H, W)`, stretched to
+    0-255 within the cut; whether it is whole, as it is not certain where the hand is; and whether
+    it looks unlike a hand."""
+    boxes, unlike = find_hands(small, [film.shape for _, film in films])
     return [(*cut_to(box, *pair), odd) for box, pair, odd in zip(boxes, films, unlike, strict=True)]
 
 

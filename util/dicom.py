@@ -58,8 +58,9 @@ def decode_dicom(data):
         film = pydicom.dcmread(BytesIO(data))
         check_frame(film)
         drop_blanks(film)
-        padded = find_padding(film)
-        values = apply_voi_lut(apply_modality_lut(film.pixel_array, film), film)
+        levels, places = levels_of(film.pixel_array)  # there are far fewer than pixels
+        padded = find_padding(film, levels)
+        values = apply_voi_lut(apply_modality_lut(levels, film), film)
     except Unusable:
         raise
     except Exception as error:  # pydicom has one of many kinds for each way to be damaged
@@ -71,7 +72,8 @@ def decode_dicom(data):
         values = -values
     values[padded] = values[~padded].min()
     span = np.ptp(values) or 1.0
-    return np.rint((values - values.min()) * (65535 / span)).astype(np.uint16)
+    spread = np.rint((values - values.min()) * (65535 / span)).astype(np.uint16)
+    return spread[places]
 
 
 def import_pydicom():
@@ -87,18 +89,28 @@ def import_pydicom():
     return pydicom
 
 
-def find_padding(film):
-    """Which pixels `(H, W)` of a dataset are no part of the picture: those that hold the value, or
-    lie in the range, that the file names for padding (DICOM PS3.3, C.7.5.1.1.2). A file that calls
-    the whole picture so is not believed."""
-    stored = film.pixel_array
+def levels_of(stored):
+    """The values that pixels `(H, W)` hold `(n,)`, and which of them each of the pixels holds
+    `(H, W)`."""
+    if stored.itemsize > 2:  # too many to count, in files that are hardly ever films
+        return np.unique(stored, return_inverse=True)
+    bits = stored.view(f"u{stored.itemsize}")
+    held = np.bincount(bits.ravel()) > 0
+    levels = np.flatnonzero(held).astype(bits.dtype).view(stored.dtype)
+    return levels, (np.cumsum(held) - 1).astype(np.uint16)[bits]
+
+
+def find_padding(film, levels):
+    """Which of the values `(n,)` that pixels of a dataset hold are no part of the picture: the one,
+    or the range, that the file names for padding (DICOM PS3.3, C.7.5.1.1.2). A file that calls all
+    of them so is not believed."""
     if "PixelPaddingValue" not in film:
-        return np.zeros(stored.shape, bool)
+        return np.zeros(levels.shape, bool)
     ends = [film.PixelPaddingValue, film.get("PixelPaddingRangeLimit", film.PixelPaddingValue)]
     # some files write it signed where the pixels aren't, or the other way
-    sign = np.int16 if stored.dtype.kind == "i" else np.uint16
+    sign = np.int16 if levels.dtype.kind == "i" else np.uint16
     low, high = np.sort(np.array(ends, np.int64).astype(sign))
-    padded = (stored >= low) & (stored <= high)
+    padded = (levels >= low) & (levels <= high)
     return padded & ~padded.all()
 
 

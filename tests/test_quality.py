@@ -16,6 +16,8 @@ from util.errors import UserError
 from util.phantoms import write_phantoms
 from util.quality import same_pictures
 from util.quality.checks import check_data, read_tables
+from util.quality.plots import films_to_look_at
+from util.quality.report import write_report
 from util.tables import count_gaps, read_table
 
 
@@ -336,6 +338,23 @@ def test_the_command_tells_what_is_wrong_and_writes_it_down(folder, tmp_path, co
     assert "<script>" not in page
     assert page.count("data:image/jpeg;base64,") == 5
     assert len(page) < 5_000_000
+
+
+def test_films_to_look_at_are_shown_on_the_page(folder, tmp_path):
+    """Those that can be read, each under what was flagged; without an age, too."""
+    turned, inverted, broken = (film(folder, "test", row) for row in (1, 2, 3))
+    image = cv2.imread(str(turned), 0)
+    cv2.imwrite(str(turned), np.rot90(image))
+    cv2.imwrite(str(inverted), 255 - cv2.imread(str(inverted), 0))
+    broken.write_bytes(b"")
+    edit(folder, "test", boneage=[(1, "")])
+    audit = check_data(read_tables(folder))
+    shown = films_to_look_at(audit)
+    assert shown["check"].tolist() == ["film looks inverted", "film looks turned"]
+    assert shown["path"].tolist() == [str(inverted), str(turned)]
+    _, pictures = write_report(audit, tmp_path, seed=0)
+    assert cv2.imread(str(pictures["Films to look at"])).shape[1] > 500
+    assert "Films to look at" in (tmp_path / "report.html").read_text()
 
 
 @names_of_bytes

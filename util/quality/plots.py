@@ -1,4 +1,5 @@
-"""The pictures of the quality report: ages, same pictures, and films beside their CLAHE."""
+"""The pictures of the quality report: ages, films to look at, same pictures, and films beside their
+CLAHE."""
 
 import math
 
@@ -7,10 +8,12 @@ from matplotlib import rc_context
 
 from clahe.enhance import apply_clahe
 from util.plots import BLUE, GREY, SEX_COLOURS, STYLE, plot_contact_sheet, save, subplots
+from util.quality.checks import LOOK
 from util.radiographs import prepare, read_image, read_radiograph, to_canvas
 
 SAMPLES = 4  # films shown of each split
 SHOWN_GROUPS = 6  # groups of the same picture that are shown
+SHOWN_FLAGGED = 6  # films shown of each check that says to look at them
 
 
 def draw_pictures(audit, folder, seed):
@@ -18,6 +21,8 @@ def draw_pictures(audit, folder, seed):
     pictures = {}
     if len(audit.usable):
         pictures["Age and sex in each split"] = plot_ages(audit.usable, folder / "ages.png")
+    if len(odd := films_to_look_at(audit)):
+        pictures["Films to look at"] = plot_odd(odd, folder / "to_look_at.png")
     if len(audit.same):
         pictures["The same picture more than once"] = plot_same(audit.same, folder / "same.png")
     for split, part in audit.usable.groupby("split", sort=False):
@@ -46,6 +51,28 @@ def plot_ages(usable, path):
         axis.legend(loc="upper left", fontsize=8)
         axis.margins(y=0.25)
     return save(figure, path)
+
+
+def films_to_look_at(audit):
+    """The first films of each check that says to look at them: flags with path and boneage. Same
+    pictures are shown in pairs, by `plot_same`."""
+    flags = audit.flags[audit.flags["severity"] == LOOK]
+    flags = flags[~flags["check"].str.startswith("same picture")]
+    readable = audit.films.loc[audit.films["reason"] == "", ["split", "row", "path", "boneage"]]
+    shown = flags.merge(readable, on=["split", "row"])
+    return shown.groupby("check", sort=False).head(SHOWN_FLAGGED)
+
+
+def plot_odd(films, path):
+    """Films as they are, each under what was flagged."""
+    images = [to_canvas(read_radiograph(film), 256, "pad") for film in films["path"]]
+    labels = [
+        f"{film.check}\n{film.split} {film.id}, "
+        + ("no age" if math.isnan(film.boneage) else f"{film.boneage:g} months")
+        for film in films.itertuples()
+    ]
+    title = f"Films to look at: the first {SHOWN_FLAGGED} of each kind"
+    return plot_contact_sheet(images, labels, path, title, columns=SHOWN_FLAGGED)
 
 
 def plot_same(same, path):

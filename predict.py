@@ -23,13 +23,12 @@ from util.options import (
     add_calibration,
     add_evaluation_batch,
     add_male_value,
+    add_models,
     add_runtime,
     add_views,
 )
 from util.parser import new_parser, real_number
-from util.runs import SHIPPED, holds_run
-
-RESEARCH_ONLY = "Research use only: not a medical device."
+from util.runs import SHIPPED, holds_run, model_warning
 
 
 def parse_args(argv=None):
@@ -40,12 +39,7 @@ def parse_args(argv=None):
         metavar="IMAGE",
         help="film, or a folder of films, with all folders in it",
     )
-    parser.add_argument(
-        "--model",
-        nargs="+",
-        metavar="RUN",
-        help=f"folder of a trained run, or several (default: {SHIPPED.name}, which ships: models/)",
-    )
+    add_models(parser)
     parser.add_argument(
         "--sex",
         type=letter_of,
@@ -88,6 +82,7 @@ def parse_args(argv=None):
         args.model, behind = split_runs(args.model)
         args.images += behind
     check_together(parser, args)
+    args.model = args.model or [str(SHIPPED)]
     return args
 
 
@@ -123,13 +118,6 @@ def letter_of(sex):
 
 def main(argv=None):
     args = parse_args(argv)
-    warning = RESEARCH_ONLY
-    if not args.model:
-        args.model = [str(SHIPPED)]
-        warning = (
-            f"model {SHIPPED.name}: its training films and its errors are described in "
-            f"{SHIPPED.parent / 'README.md'}. {warning}"
-        )
     from util.children import add_children
     from util.ensemble import open_ensemble
     from util.exports import record_path
@@ -144,7 +132,7 @@ def main(argv=None):
         check_explained(args.explain, ensemble.canvases)
     films = add_children(list_named(args.images), args, ensemble.sees_sex)
     ensemble.load(args.runtime, args.precision, len(films))
-    for line in (warning, *(f"note: {note}" for note in ensemble.notes)):
+    for line in (model_warning(args.model), *(f"note: {note}" for note in ensemble.notes)):
         print(line, file=sys.stderr)
     ages = print_ages(ensemble, films, args)
     if args.explain:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, copy_data
 
-from predict import RESEARCH_ONLY
+from util.runs import RESEARCH_ONLY
 
 SHRINK = "--weights none --img_size 72 --batch_size 8 --epochs_frozen 1"
 

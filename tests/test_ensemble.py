@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 from conftest import check_error_line
 
-from predict import RESEARCH_ONLY
 from util.ensemble import Ensemble, choose_views
 from util.errors import UserError
 from util.intervals import fit_half_widths
 from util.members import Member, average, read_members, stored_predictions
 from util.metrics import bootstrap_interval, label_predictions
-from util.runs import Run
+from util.runs import RESEARCH_ONLY, Run
 from util.selection import choose_greedily, select_greedily
 
 # ---------------------------------------------------------------------------------------- choice

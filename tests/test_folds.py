@@ -8,13 +8,12 @@ import pandas as pd
 import pytest
 from conftest import check_error_line, copy_data
 
-from predict import RESEARCH_ONLY
 from preprocessing import load_films
 from util import pixel_cache
 from util.errors import UserError
 from util.folds import judge_folds
 from util.members import read_members
-from util.runs import Run
+from util.runs import RESEARCH_ONLY, Run
 from util.splits import fold_films
 from util.stratify import divide
 

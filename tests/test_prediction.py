@@ -17,7 +17,6 @@ import tensorflow as tf
 from conftest import ROOT, check_error_line, names_of_bytes
 from keras import layers
 
-from predict import RESEARCH_ONLY
 from preprocessing import load_films
 from util import film_ages, prediction
 from util.children import add_children
@@ -29,7 +28,7 @@ from util.intervals import interval_bounds
 from util.metrics import format_years, read_predictions
 from util.pixel_cache import read_pixels
 from util.prediction import compile_predictor, predict_films
-from util.runs import load_run_model, read_run
+from util.runs import RESEARCH_ONLY, load_run_model, read_run
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from conftest import ROOT, check_error_line
 
 from inference_speed import export_model, parity
 from inference_speed.convert import NEEDED, convert
-from predict import RESEARCH_ONLY
 from preprocessing import load_films
 from util import exports, runtimes
 from util.backbones import MODEL_TYPES
@@ -23,7 +22,7 @@ from util.errors import UserError
 from util.exports import check_export, export_path, load_quickest
 from util.files import hash_file
 from util.prediction import compile_predictor, predict_films
-from util.runs import CALIBRATION
+from util.runs import CALIBRATION, RESEARCH_ONLY
 from util.runtimes import RUNTIMES, load_runtime
 from util.splits import split_facts
 from util.tta import views_key

@@ -185,5 +185,8 @@ def format_film(film):
 def format_score(film):
     """The SD score of a film, and what it is at the ends of the interval: "+1.8 SD (+0.5 to
     +3.1)"."""
-    text = f"{round(film.sd_score, 1) + 0.0:+.1f} SD"  # 0.0 makes -0.0 a +0.0
-    return text if pd.isna(film.low) else f"{text} ({film.sd_low:+.1f} to {film.sd_high:+.1f})"
+    score, low, high = (
+        f"{round(sds, 1) + 0.0:+.1f}"  # 0.0 makes -0.0 a +0.0
+        for sds in (film.sd_score, film.sd_low, film.sd_high)
+    )
+    return f"{score} SD" if pd.isna(film.low) else f"{score} SD ({low} to {high})"

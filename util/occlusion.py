@@ -60,10 +60,15 @@ def occlusion_map(predict, film, size):
 
 def check_explained(folder, canvases):
     """UserError, before any work, when the pictures of --explain can't go to a folder, or would go
-    among other files, or when the canvases don't show the same part of a film."""
+    among other files, or when the canvases can't be explained."""
+    check_same_part(canvases)
+    check_new_folder(folder, "--explain")
+
+
+def check_same_part(canvases):
+    """UserError when canvases don't show the same part of a film."""
     if len({fit for _, fit in canvases}) > 1:
         raise UserError("the runs see different parts of a film (--explain). Explain each alone.")
-    check_new_folder(folder, "--explain")
 
 
 def explain_films(ensemble, ages, folder, batch_size):

@@ -7,6 +7,7 @@ from util.backbones import BACKBONES, FIRST_FIFTEEN, MODEL_TYPES
 from util.parser import folder_name, new_parser, real_number, whole_number
 from util.phases import CLR_MODES
 from util.radiographs import FITS
+from util.runs import SHIPPED
 from util.runtimes import PRECISIONS, RUNTIMES
 from util.tta import TTA_STEPS, VIEWS
 from util.weights import weights_option
@@ -419,6 +420,15 @@ def add_runtime(group, auto):
     )
     group.add_argument(
         "--precision", choices=PRECISIONS, default="f32", help="which export of the runtime"
+    )
+
+
+def add_models(parser):
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        metavar="RUN",
+        help=f"folder of a trained run, or several (default: {SHIPPED.name}, which ships: models/)",
     )
 
 

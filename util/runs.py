@@ -21,6 +21,7 @@ CONFIG, MODEL, METRICS = "config.json", "model.keras", "metrics.json"
 HISTORY = "history.csv"  # a row for each epoch
 SHIPPED = Path(__file__).resolve().parents[1] / "models" / "mobilenet_256"  # predicts by default
 STATE = "state.npz"  # of training, to resume from
+RESEARCH_ONLY = "Research use only: not a medical device."
 
 
 def predictions_name(name):
@@ -182,6 +183,16 @@ def read_run(folder):
             f"the training is not finished ({folder}). Continue it with --resume, or wait for it."
         )
     return run
+
+
+def model_warning(folders):
+    """What whoever predicts with these runs must know, in a line."""
+    if folders != [str(SHIPPED)]:
+        return RESEARCH_ONLY
+    return (
+        f"model {SHIPPED.name}: its training films and its errors are described in "
+        f"{SHIPPED.parent / 'README.md'}. {RESEARCH_ONLY}"
+    )
 
 
 def holds_run(folder):

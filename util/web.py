@@ -1,0 +1,194 @@
+"""The web page of serve.py: it sends films, and shows what predict.py would say of them.
+
+`GET /` is the page; `POST /predict?sex=F&age_months=120`, with a film as the body, is the answer of
+`predict_film` in JSON, and `POST /explain?...` that of `picture_of_film`. Sex and age may be left
+out, and `name` is what the picture calls the film.
+"""
+
+import base64
+import json
+import os
+import sys
+import threading
+import webbrowser
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import parse_qsl, urlsplit
+
+import cv2
+import pandas as pd
+
+from util.canvases import read_on_canvases
+from util.children import add_from_headers
+from util.errors import UserError, first_line
+from util.film_ages import format_score, predict_chunk
+from util.intervals import format_range
+from util.metrics import format_years
+from util.occlusion import check_same_part, explain_film
+from util.sexes import sex_of
+
+ADDRESS = "127.0.0.1"  # of this computer, for itself alone
+NAMES = {ADDRESS, "localhost"}
+PAGE = Path(__file__).with_name("web_page.html")
+MOST_BYTES = 200_000_000  # of a film
+AT_ONCE = 32  # copies of a film whose hidden parts are predicted
+# the page holds all that it needs, and shows nothing from elsewhere
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+class PageServer(ThreadingHTTPServer):
+    """Serves the page on a port of this computer: films are predicted by an Ensemble, one at a
+    time, and `notes` are what its users should know. UserError when the port is taken."""
+
+    # browsers keep connections open that they don't use: threads wait there, and end with us
+    daemon_threads = True
+    allow_reuse_address = os.name != "nt"  # where a second server would take the port over
+
+    def __init__(self, ensemble, notes, port):
+        try:
+            super().__init__((ADDRESS, port), Handler)
+        except OSError as error:
+            raise UserError(
+                f"can't serve: {first_line(error)} (port {port}). Choose another --port."
+            ) from None
+        self.ensemble, self.predicting = ensemble, threading.Lock()
+        text = "".join(f"<p>{escape(note)}</p>" for note in notes)
+        page = PAGE.read_text(encoding="utf-8")
+        self.page = page.replace("{notes}", text).replace("{most_bytes}", str(MOST_BYTES))
+
+    def serve(self, show=False):
+        """Answer until Ctrl-C. With `show` the page opens in the browser."""
+        address = f"http://{ADDRESS}:{self.server_port}"
+        print(f"bone ages: {address} (end with Ctrl-C)", flush=True)
+        if show:
+            webbrowser.open(address)
+        try:
+            self.serve_forever()
+        except KeyboardInterrupt:
+            self.predicting.acquire()  # Python can't end beside a thread that computes
+            print("ended", file=sys.stderr)
+
+    def handle_error(self, *of_request):
+        """Tell what went wrong, but for a browser that went away."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*of_request)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers one request. Nothing of it is logged: names of films may be names of children."""
+
+    def do_GET(self):
+        if not self.is_local():
+            return
+        if urlsplit(self.path).path == "/":
+            self.answer(200, self.server.page, "text/html; charset=utf-8")
+        else:
+            self.refuse(404, "no such page")
+
+    def do_POST(self):
+        asked = urlsplit(self.path)
+        compute, size = ANSWERS.get(asked.path), self.headers.get("Content-Length", "")
+        if not self.is_local():
+            return
+        if not compute:
+            self.refuse(404, "no such page")
+        elif not size.isdecimal():
+            self.refuse(411, "no Content-Length")
+        elif int(size) > MOST_BYTES:
+            self.refuse(413, f"the film has more than {MOST_BYTES:,} bytes")
+        else:
+            film = self.rfile.read(int(size))
+            self.answer_film(compute, film, dict(parse_qsl(asked.query)))
+
+    def is_local(self):
+        """Whether the page was asked for by a name of this computer; else refuses: a page from
+        elsewhere can give its own name our address (DNS rebinding)."""
+        local = urlsplit(f"//{self.headers.get('Host', '')}").hostname in NAMES
+        if not local:
+            self.refuse(403, "served to this computer alone")
+        return local
+
+    def answer_film(self, compute, film, child):
+        """Answer what a function of ANSWERS computes."""
+        with self.server.predicting, TemporaryDirectory() as folder:
+            path = Path(folder) / "film"
+            path.write_bytes(film)
+            try:
+                status, content = 200, compute(self.server.ensemble, path, child)
+            except UserError as error:
+                status, content = 422, {"problem": str(error)}
+        self.answer(status, json.dumps(content))
+
+    def refuse(self, status, problem):
+        self.answer(status, json.dumps({"problem": problem}))
+
+    def answer(self, status, text, kind="application/json"):
+        content = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Security-Policy", POLICY)
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+def predict_one(ensemble, path, child):
+    """The row of `predict_chunk` for a film, by `child`, {"sex", "age_months", "name"}, each of
+    which may be missing. UserError when the age is no number, or the film has no months."""
+    try:
+        age = float(child.get("age_months") or "nan")
+    except ValueError:
+        raise UserError(f"the age is no number: {child['age_months']}") from None
+    film = {"path": str(path), "shown": child.get("name", "film"), "age_months": age}
+    film |= {"sex": sex_of(child.get("sex")), "problem": "no sex: choose girl or boy"}
+    films = add_from_headers(pd.DataFrame([film]))
+    row = next(predict_chunk(ensemble, films, AT_ONCE).itertuples())
+    if not pd.isna(row.problem):
+        raise UserError(row.problem)
+    return row
+
+
+def predict_film(ensemble, path, child):
+    """What is said of a film: {"sex", "months", "years", "interval", "reading", "score", "note",
+    "image"}, all but `months` texts, "" where there is nothing to say; the image is the film as the
+    model sees it, an address of its data. For `child` and errors see `predict_one`."""
+    film = predict_one(ensemble, path, child)
+    pixels, _ = read_on_canvases(ensemble.canvases[:1], [film.path])
+    image = pixels[ensemble.canvases[0]][0]
+    score = not pd.isna(film.sd_score)
+    return {
+        "sex": "" if pd.isna(film.sex) else ("girl", "boy")[film.sex],
+        "months": film.months,
+        "years": format_years(film.months),
+        "interval": "" if pd.isna(film.low) else format_range(film.low, film.high),
+        "reading": "" if pd.isna(film.reading) else format_years(film.reading),
+        "score": f"{format_score(film)} at {format_years(film.age_months)}" if score else "",
+        "note": film.note,
+        "image": as_address(cv2.imencode(".png", image)[1]),
+    }
+
+
+def picture_of_film(ensemble, path, child):
+    """Where the months of a film come from: {"picture"}, an address of the data of a PNG, see
+    `explain_film`. For `child` and errors see `predict_one`."""
+    check_same_part(ensemble.canvases)
+    picture = path.with_name("picture.png")
+    explain_film(ensemble, predict_one(ensemble, path, child), picture, AT_ONCE)
+    return {"picture": as_address(picture.read_bytes())}
+
+
+def as_address(png):
+    """The address under which a page shows the bytes of a PNG that it holds itself."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+ANSWERS = {"/predict": predict_film, "/explain": picture_of_film}

@@ -23,7 +23,7 @@ from util.files import (
     write_new_json,
 )
 from util.members import check_same_files
-from util.run_folder import open_run, record_move
+from util.run_folder import open_run, record_environment, record_move
 from util.run_options import changed_options, with_absolute_paths
 from util.runs import Run, find_folds, read_run
 from util.splits import check_same_folds
@@ -184,14 +184,15 @@ def test_a_file_that_another_job_removes_is_none(tmp_path, monkeypatch):
         assert Run(tmp_path / "model.keras").read_json("config.json") is None  # no folder
 
 
-def test_a_damaged_file_of_a_run_is_named(tmp_path):
-    (tmp_path / "config.json").touch()
+@pytest.mark.parametrize("content", ["", "[]", '{"options": {'])
+def test_a_damaged_file_of_a_run_is_named(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match="damaged file of the run"):
         Run(tmp_path).read_json("config.json")
 
 
 @pytest.mark.parametrize(
-    "content", ["{}", "[]", '{"options": {"model_type": "sex"}, "data": {}}', '{"options": []}']
+    "content", ["{}", '{"options": {"model_type": "sex"}, "data": {}}', '{"options": []}']
 )
 def test_a_config_that_is_none_is_named(tmp_path, content):
     run = tmp_path / "fold_1"
@@ -311,7 +312,7 @@ def test_runs_of_earlier_versions_are_compared_by_what_they_kept():
     check_same_files(members, "test")
 
 
-def test_a_commit_is_told_where_this_project_is_the_checkout(tmp_path, monkeypatch):
+def test_the_code_of_a_run_is_told_where_this_project_is_the_checkout(tmp_path, monkeypatch):
     """And changed where one of its files was, not where films lie beside the scripts."""
     root = tmp_path / "project"
     (root / "util").mkdir(parents=True)
@@ -337,8 +338,17 @@ def test_a_commit_is_told_where_this_project_is_the_checkout(tmp_path, monkeypat
     known = commit(root)
     (root / "film.png").touch()
     assert environment.git_commit() == known
+    assert environment.git_changes() == b""
     (root / "util" / "environment.py").write_text("changed")
     assert environment.git_commit() == known + "+"
+
+    run = open_run(new_run(tmp_path / "results", "a"), "")
+    record_environment(run)
+    assert run.config["git_commit"] == known + "+"
+    assert "\n+changed\n" in run.path("code.patch").read_text()
+    git(root, "checkout", ".")
+    git(root, "apply", run.path("code.patch"))
+    assert (root / "util" / "environment.py").read_text() == "changed"
 
 
 def test_the_reason_of_a_failed_write_is_told_where_it_has_no_number():

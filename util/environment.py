@@ -46,18 +46,25 @@ def installed_version(package):
 
 def git_commit():
     """The commit of this checkout, with "+" when files of it were changed; None outside git."""
+    commit = git("rev-parse", "HEAD").decode().strip()
+    return commit + ("+" if git_changes() else "") or None
+
+
+def git_changes():
+    """What was changed in the files of this checkout since its commit: the bytes of a patch, empty
+    where nothing was, or outside git."""
+    return git("diff", "--binary", "--no-color", "--no-ext-diff", "HEAD")
+
+
+def git(*words):
+    """What git prints of this checkout, as bytes; nothing outside git, or where that fails."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():  # a download, which may lie in a checkout of something else
-        return None
-
-    def git(*words):
-        command = ["git", "-C", root, *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
+        return b""
     try:
-        return git("rev-parse", "HEAD") + ("+" if git("diff", "--name-only", "HEAD") else "")
+        return subprocess.run(["git", "-C", root, *words], capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return b""
 
 
 def device_names():

@@ -5,12 +5,14 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from util.environment import device_names, environment
+from util.environment import device_names, environment, git_changes
 from util.errors import UserError, first_line
 from util.files import TEMPORARY, quote, remove_temporaries, write_new_json
 from util.processes import STARTED_BY_A_SWEEP
 from util.run_options import after_move, check_same_options, lasting_options
 from util.runs import CONFIG, Run, add_to_config, changed_facts
+
+CODE_PATCH = "code.patch"  # what was changed in the code since its commit
 
 
 def open_run(args, name):
@@ -61,6 +63,8 @@ def record_environment(run):
     known, now = run.config, environment() | {"devices": device_names()}
     if "started" not in known:
         add_to_config(run, now)
+        if changes := git_changes():
+            run.path(CODE_PATCH).write_bytes(changes)
         return
     started = now.pop("started")
     versions = changed_facts(now.pop("versions"), known.get("versions", {}))

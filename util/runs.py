@@ -55,9 +55,7 @@ class Run:
     def config(self):
         """config.json as it is now; None where there is none. UserError when it is no config."""
         config = self.read_json(CONFIG)
-        if config is not None and not (
-            isinstance(config, dict) and isinstance(config.get("options"), dict)
-        ):
+        if config is not None and not isinstance(config.get("options"), dict):
             raise config_error(self.folder)
         return config
 
@@ -82,11 +80,14 @@ class Run:
         """Read a JSON file of the run; None when there is none."""
         path = self.folder / name
         try:
-            return json.loads(path.read_text())
+            content = json.loads(path.read_text())
+            if isinstance(content, dict | None):
+                return content
         except (FileNotFoundError, NotADirectoryError):  # a job beside this one may discard the run
             return None
         except ValueError:
-            raise UserError(f"a damaged file of the run ({path}). Train it again.") from None
+            pass
+        raise UserError(f"a damaged file of the run ({path}). Train it again.")
 
     def write_json(self, name, content):
         write_json(self.path(name), content)

@@ -126,7 +126,7 @@ class EndOfEpoch(keras.callbacks.Callback):
             f"{row['phase']:8s} epoch {row['epoch']:3d}/{self.phase.end}  "
             f"train {row['train_mae']:6.2f}  validation {row['val_mae']:6.2f} months"
             f"{'*' if row['kept'] else ' '}  "
-            f"{films / max(row['seconds'], 0.01):5.1f} films/s  {left / 60:.0f} min left in this phase"
+            f"{films / max(row['seconds'], 0.01):5.1f} films/s  {math.ceil(left / 60)} min left in this phase"
             + ("  stops early" if self.model.stop_training else "")
         )
 

@@ -2,12 +2,13 @@
 
 `GET /` is the page; `POST /predict?sex=F&age_months=120`, with a film as the body, is the answer of
 `predict_film` in JSON, and `POST /explain?...` that of `picture_of_film`. Sex and age may be left
-out, and `name` is what the picture calls the film.
+out; the name of the film stays in the browser.
 """
 
 import base64
 import json
 import os
+import signal
 import sys
 import threading
 import webbrowser
@@ -45,6 +46,7 @@ class PageServer(ThreadingHTTPServer):
     """Serves the page on a port of this computer: films are predicted by an Ensemble, one at a
     time, and `notes` are what its users should know. UserError when the port is taken."""
 
+    ending = False
     # browsers keep connections open that they don't use: threads wait there, and end with us
     daemon_threads = True
     allow_reuse_address = os.name != "nt"  # where a second server would take the port over
@@ -62,7 +64,11 @@ class PageServer(ThreadingHTTPServer):
         self.page = page.replace("{notes}", text).replace("{most_bytes}", str(MOST_BYTES))
 
     def serve(self, show=False):
-        """Answer until Ctrl-C. With `show` the page opens in the browser."""
+        """Answer until Ctrl-C, or until the terminal is closed. With `show` the page opens in the
+        browser."""
+        for name in ("SIGTERM", "SIGHUP"):  # else the film that is being predicted would be left
+            if hasattr(signal, name):  # Windows lacks the second
+                signal.signal(getattr(signal, name), signal.default_int_handler)
         address = f"http://{ADDRESS}:{self.server_port}"
         print(f"bone ages: {address} (end with Ctrl-C)", flush=True)
         if show:
@@ -70,8 +76,9 @@ class PageServer(ThreadingHTTPServer):
         try:
             self.serve_forever()
         except KeyboardInterrupt:
+            print("ending", file=sys.stderr)
+            self.ending = True
             self.predicting.acquire()  # Python can't end beside a thread that computes
-            print("ended", file=sys.stderr)
 
     def handle_error(self, *of_request):
         """Tell what went wrong, but for a browser that went away."""
@@ -80,10 +87,12 @@ class PageServer(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request. Nothing of it is logged: names of films may be names of children."""
+    """Answers one request. Nothing of it is logged."""
+
+    timeout = 60  # seconds without a byte
 
     def do_GET(self):
-        if not self.is_local():
+        if not self.is_ours():
             return
         if urlsplit(self.path).path == "/":
             self.answer(200, self.server.page, "text/html; charset=utf-8")
@@ -93,35 +102,42 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         asked = urlsplit(self.path)
         compute, size = ANSWERS.get(asked.path), self.headers.get("Content-Length", "")
-        if not self.is_local():
+        if not self.is_ours():
             return
         if not compute:
             self.refuse(404, "no such page")
-        elif not size.isdecimal():
+        elif not size.isdecimal() or len(size) > 15:
             self.refuse(411, "no Content-Length")
         elif int(size) > MOST_BYTES:
             self.refuse(413, f"the film has more than {MOST_BYTES:,} bytes")
         else:
-            film = self.rfile.read(int(size))
-            self.answer_film(compute, film, dict(parse_qsl(asked.query)))
+            self.answer_film(compute, int(size), dict(parse_qsl(asked.query)))
 
-    def is_local(self):
-        """Whether the page was asked for by a name of this computer; else refuses: a page from
-        elsewhere can give its own name our address (DNS rebinding)."""
-        local = urlsplit(f"//{self.headers.get('Host', '')}").hostname in NAMES
-        if not local:
+    def is_ours(self):
+        """Whether the page itself asks, by a name of this computer; else refuses: a page from
+        elsewhere can ask this address, and can give its own name to it (DNS rebinding)."""
+        host = self.headers.get("Host", "")
+        ours = host.split(":")[0] in NAMES
+        ours = ours and self.headers.get("Origin", f"http://{host}") == f"http://{host}"
+        if not ours:
             self.refuse(403, "served to this computer alone")
-        return local
+        return ours
 
-    def answer_film(self, compute, film, child):
-        """Answer what a function of ANSWERS computes."""
-        with self.server.predicting, TemporaryDirectory() as folder:
-            path = Path(folder) / "film"
-            path.write_bytes(film)
+    def answer_film(self, compute, size, child):
+        """Answer what a function of ANSWERS computes of a film of `size` bytes."""
+        with self.server.predicting:
+            film = self.rfile.read(size)
+            if len(film) < size or self.server.ending:
+                return
             try:
-                status, content = 200, compute(self.server.ensemble, path, child)
+                with TemporaryDirectory() as folder:
+                    path = Path(folder) / "film"
+                    path.write_bytes(film)
+                    status, content = 200, compute(self.server.ensemble, path, child)
             except UserError as error:
                 status, content = 422, {"problem": str(error)}
+            except (OSError, MemoryError) as error:  # such as a full disk
+                status, content = 500, {"problem": f"serve.py failed: {first_line(error)}"}
         self.answer(status, json.dumps(content))
 
     def refuse(self, status, problem):
@@ -142,13 +158,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def predict_one(ensemble, path, child):
-    """The row of `predict_chunk` for a film, by `child`, {"sex", "age_months", "name"}, each of
-    which may be missing. UserError when the age is no number, or the film has no months."""
+    """The row of `predict_chunk` for a film, by `child`, {"sex", "age_months"}, each of which may
+    be missing. UserError when the age is no number, or the film has no months."""
     try:
         age = float(child.get("age_months") or "nan")
     except ValueError:
         raise UserError(f"the age is no number: {child['age_months']}") from None
-    film = {"path": str(path), "shown": child.get("name", "film"), "age_months": age}
+    film = {"path": str(path), "shown": "the film", "age_months": age}
     film |= {"sex": sex_of(child.get("sex")), "problem": "no sex: choose girl or boy"}
     films = add_from_headers(pd.DataFrame([film]))
     row = next(predict_chunk(ensemble, films, AT_ONCE).itertuples())
@@ -158,20 +174,23 @@ def predict_one(ensemble, path, child):
 
 
 def predict_film(ensemble, path, child):
-    """What is said of a film: {"sex", "months", "years", "interval", "reading", "score", "note",
-    "image"}, all but `months` texts, "" where there is nothing to say; the image is the film as the
-    model sees it, an address of its data. For `child` and errors see `predict_one`."""
+    """What is said of a film: {"child", "months", "years", "interval", "reading", "score", "note",
+    "image"}, all but `months` texts, "" where there is nothing to say. `child` is the sex and the
+    age that were told; the image is the film as the model sees it, an address of its data. For the
+    argument `child` and errors see `predict_one`."""
     film = predict_one(ensemble, path, child)
     pixels, _ = read_on_canvases(ensemble.canvases[:1], [film.path])
     image = pixels[ensemble.canvases[0]][0]
-    score = not pd.isna(film.sd_score)
+    known = [] if pd.isna(film.sex) else [("girl", "boy")[film.sex]]
+    if not pd.isna(film.age_months):
+        known.append(f"{format_years(film.age_months)} old")
     return {
-        "sex": "" if pd.isna(film.sex) else ("girl", "boy")[film.sex],
+        "child": ", ".join(known),
         "months": film.months,
         "years": format_years(film.months),
         "interval": "" if pd.isna(film.low) else format_range(film.low, film.high),
         "reading": "" if pd.isna(film.reading) else format_years(film.reading),
-        "score": f"{format_score(film)} at {format_years(film.age_months)}" if score else "",
+        "score": "" if pd.isna(film.sd_score) else format_score(film),
         "note": film.note,
         "image": as_address(cv2.imencode(".png", image)[1]),
     }

@@ -85,6 +85,20 @@ def test_a_film_is_the_same_from_dicom_and_from_png(tmp_path, png):
     assert shows_the_same(dicom, png)
 
 
+@pytest.mark.parametrize(("kind", "shift"), [("u1", 4), ("i1", 4), ("<i2", 0), ("<u4", 0)])
+def test_pixels_of_any_size_and_sign_show_the_same(tmp_path, kind, shift):
+    values = values_of_12_bits() >> shift
+    kind, middle = np.dtype(kind), MAX12 // 2 >> shift
+    stored = (values.astype(int) - (middle if kind.kind == "i" else 0)).astype(kind)
+    bits = 8 * kind.itemsize
+    dicom = write_dicom(
+        *(tmp_path / "film.dcm", values),
+        **{"BitsAllocated": bits, "BitsStored": bits, "HighBit": bits - 1},
+        **{"PixelRepresentation": int(kind.kind == "i"), "PixelData": stored.tobytes()},
+    )
+    assert shows_the_same(dicom, write_png(tmp_path / "film.png", values))
+
+
 def test_where_small_values_are_white_the_film_is_turned_once(tmp_path, png):
     turned = MAX12 - values_of_12_bits()
     assert shows_the_same(write_dicom(tmp_path / "1.dcm", turned, "MONOCHROME1"), png)

@@ -71,10 +71,9 @@ def turn_film(path):
         image = read_image(path)
         turned = [np.ascontiguousarray(np.rot90(image, turns)) for turns in range(4)]
         pairs = [(film, prepare(film, path)) for film in turned]
-        small = [shrink(film) for _, film in pairs]
     except RadiographError:
         return None
-    cut, whole = [film for film, *_ in cut_to_hands(pairs, small)], [film for _, film in pairs]
+    cut, whole = [film for film, *_ in cut_to_hands(pairs)], [film for _, film in pairs]
     return np.stack(
         [[to_canvas(film, FILM_SIDE, "hand") for film in kind] for kind in (cut, whole)]
     )

@@ -111,11 +111,12 @@ def set_right(image, degrees, inverted):
     return np.ascontiguousarray(np.rot90(~image if inverted else image, -(degrees // 90)))
 
 
-def cut_to_hands(films, small):
+def cut_to_hands(films, small=None):
     """Cut films to the hand; each is a pair of the image as decoded and after `prepare`, and
-    `small` the latter as `shrink` gives it. Returns for each the film uint8 `(H, W)`, stretched to
-    0-255 within the cut; whether it is whole, as it is not certain where the hand is; and whether
-    it looks unlike a hand."""
+    `small` the latter as `shrink` gives it, where that is known. Returns for each the film uint8
+    `(H, W)`, stretched to 0-255 within the cut; whether it is whole, as it is not certain where the
+    hand is; and whether it looks unlike a hand."""
+    small = small or [shrink(film) for _, film in films]
     boxes, unlike = find_hands(small, [film.shape for _, film in films])
     return [(*cut_to(box, *pair), odd) for box, pair, odd in zip(boxes, films, unlike, strict=True)]
 

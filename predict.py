@@ -7,7 +7,7 @@
 
 Several runs, or a folder of folds, predict their mean; a run that is named twice counts twice.
 
-A file that is no readable film is one error line; the rest is done, and the exit code is 1.
+A file that can't be read as a film gives one error line; the rest is done, and the exit code is 1.
 Research use only: not a medical device.
 """
 

@@ -139,7 +139,7 @@ def months_by_dates(header):
 
 def doubt_in(header):
     """Why a bone age of the film is doubtful: its header names another part of the body than a
-    hand, or a grown-up. "" for nothing."""
+    hand, or an adult. "" for nothing."""
     part, (months, _) = word_in(header, "BodyPartExamined"), stated_age(header)
     if np.isnan(months):
         months = months_by_dates(header)

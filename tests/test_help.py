@@ -48,6 +48,19 @@ def test_a_tensorflow_that_is_broken_is_told_in_one_line(monkeypatch, tmp_path):
         import_tensorflow()
 
 
+def test_tensorflow_comes_without_modules_of_no_use_which_can_be_imported_later():
+    code = (
+        "import sys\n"
+        "from util.quiet import OF_NO_USE, import_tensorflow\n"
+        "import_tensorflow()\n"
+        "loaded = set(OF_NO_USE) & set(sys.modules)\n"
+        "import matplotlib.pyplot, sklearn.model_selection\n"
+        "sys.exit(str(loaded) if loaded else 0)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+
+
 def test_a_reader_that_goes_away_ends_a_command_in_silence():
     """As `predict.py films/ | head -1` does."""
     code = (

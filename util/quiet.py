@@ -1,4 +1,4 @@
-"""TensorFlow without its start-up notes."""
+"""TensorFlow without its start-up notes, and without what it need not load."""
 
 import os
 import sys
@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 from util.environment import gpu_names
 from util.errors import UserError, first_line
+
+# Keras imports them, if it can, for wrappers and galleries that are not used here: a second
+OF_NO_USE = ("sklearn", "matplotlib.pyplot")
 
 
 @contextmanager
@@ -27,10 +30,23 @@ def quiet_stderr():
             os.close(stderr)
 
 
+@contextmanager
+def not_importing(names):
+    """Within the block these modules can't be imported, unless they are loaded already."""
+    absent = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # None stands for a module that is not there
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
 def import_tensorflow():
     """Import TensorFlow and Keras for the first time without a screen of notes about oneDNN and
-    missing CUDA drivers, which come before any log level counts."""
-    with quiet_stderr():
+    missing CUDA drivers, which come before any log level counts, and without modules that are
+    `OF_NO_USE`."""
+    with quiet_stderr(), not_importing(OF_NO_USE):
         try:
             import keras  # noqa: F401
             import tensorflow as tf

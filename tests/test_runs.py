@@ -339,6 +339,7 @@ def test_the_code_of_a_run_is_told_where_this_project_is_the_checkout(tmp_path, 
     (root / "film.png").touch()
     assert environment.git_commit() == known
     assert environment.git_changes() == b""
+    git(root, "config", "diff.noprefix", "true")  # as some users have it
     (root / "util" / "environment.py").write_text("changed")
     assert environment.git_commit() == known + "+"
 
@@ -349,6 +350,13 @@ def test_the_code_of_a_run_is_told_where_this_project_is_the_checkout(tmp_path, 
     git(root, "checkout", ".")
     git(root, "apply", run.path("code.patch"))
     assert (root / "util" / "environment.py").read_text() == "changed"
+    record_environment(run)  # it goes on with the same code, and with other code
+    (root / "util" / "environment.py").write_text("again")
+    record_environment(run)
+    assert sorted(path.name for path in run.folder.glob("*.patch")) == [
+        *("code.patch", "code_2.patch")
+    ]
+    assert b"\n+again\n" in run.path("code_2.patch").read_bytes()
 
 
 def test_the_reason_of_a_failed_write_is_told_where_it_has_no_number():

@@ -220,29 +220,54 @@ def test_a_port_that_is_taken_is_one_line(port, inside, small_run):
     check_error_line(process, f"(port {port})", "Choose another --port")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_the_command_serves_until_it_is_ended_and_leaves_no_film(small_run, tmp_path, name):
+def listen_to_signals():
+    """As a terminal starts a command; a test run in the background, or under nohup, ignores them,
+    and so would its children."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+@contextmanager
+def explaining(run, folder, stderr):
+    """serve.py, as a command, while it computes a picture; its temporary files are in `folder`."""
     process = subprocess.Popen(
-        [sys.executable, "serve.py", "--model", small_run, "--port", "0"],
+        [sys.executable, "serve.py", "--model", run, "--port", "0"],
         cwd=ROOT,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
+        env=os.environ | {"TMPDIR": str(folder)},
         text=True,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        # a test run that was started in the background ignores Ctrl-C, and so would its children
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        stderr=stderr,
+        preexec_fn=listen_to_signals,
     )
     line = process.stdout.readline()
     assert line.startswith("bone ages: http://127.0.0.1:")
     port = int(line.split(":")[3].split()[0])
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, port, "/explain?sex=F", FILM.read_bytes())
-        while not list(tmp_path.glob("*/film")):
+        while not asked.done() and not list(folder.glob("*/film")):
             time.sleep(0.01)
+        assert not asked.done()
+        yield process
+        asked.exception()  # an answer, or a connection that was closed
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_the_command_serves_until_it_is_ended_and_leaves_no_film(small_run, tmp_path, name):
+    with explaining(small_run, tmp_path, subprocess.PIPE) as process:
         process.send_signal(getattr(signal, name))
         _, err = process.communicate(timeout=60)
-        asked.exception()  # an answer, or a connection that was closed
     assert process.returncode == 0, err
     assert err == "Research use only: not a medical device.\nending\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such terminals")
+def test_a_terminal_that_is_gone_ends_it_as_well(small_run, tmp_path):
+    terminal, end = os.openpty()
+    with explaining(small_run, tmp_path, end) as process:
+        os.close(end)
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=60) == 0
     assert not list(tmp_path.iterdir())

@@ -46,25 +46,28 @@ def installed_version(package):
 
 def git_commit():
     """The commit of this checkout, with "+" when files of it were changed; None outside git."""
-    commit = git("rev-parse", "HEAD").decode().strip()
-    return commit + ("+" if git_changes() else "") or None
+    commit, changes = git("rev-parse", "HEAD"), git_changes()
+    if commit is None or changes is None:
+        return None
+    return commit.decode().strip() + ("+" if changes else "")
 
 
 def git_changes():
     """What was changed in the files of this checkout since its commit: the bytes of a patch, empty
-    where nothing was, or outside git."""
-    return git("diff", "--binary", "--no-color", "--no-ext-diff", "HEAD")
+    where nothing was; None outside git."""
+    plain = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv")  # whatever users set
+    return git("diff", *plain, "--src-prefix=a/", "--dst-prefix=b/", "HEAD")
 
 
 def git(*words):
-    """What git prints of this checkout, as bytes; nothing outside git, or where that fails."""
+    """What git prints of this checkout, as bytes; None outside git, or where it fails."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():  # a download, which may lie in a checkout of something else
-        return b""
+        return None
     try:
         return subprocess.run(["git", "-C", root, *words], capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return b""
+        return None
 
 
 def device_names():

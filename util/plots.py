@@ -282,11 +282,12 @@ def plot_contact_sheet(images, labels, path, title, columns=8):
     """Films side by side, uint8 `(N, S, S)`, each under its label. They are put together into one
     picture first: a panel for each takes matplotlib seconds."""
     rows, side = math.ceil(len(images) / columns), min(SHEET_SIDE, len(images[0]))
-    down, right = side + side // 3, side + side // 16
+    head = side * max(label.count("\n") + 1 for label in labels) // 6  # above each film
+    down, right = side + head, side + side // 16
     sheet = np.full((rows * down, columns * right), 255, np.uint8)
-    figure, axis = subplots(figsize=(1.55 * columns, 1.95 * rows))
+    figure, axis = subplots(figsize=(1.55 * columns, 1.55 * down / right * rows))
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        top, left = number // columns * down + side // 3, number % columns * right
+        top, left = number // columns * down + head, number % columns * right
         small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
         sheet[top : top + side, left : left + side] = small
         middle = left + side / 2, top - side / 24

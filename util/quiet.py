@@ -39,7 +39,7 @@ def not_importing(names):
         yield
     finally:
         for name in absent:
-            del sys.modules[name]
+            sys.modules.pop(name, None)  # another thread may have done so
 
 
 def import_tensorflow():

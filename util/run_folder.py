@@ -7,12 +7,10 @@ from pathlib import Path
 
 from util.environment import device_names, environment, git_changes
 from util.errors import UserError, first_line
-from util.files import TEMPORARY, quote, remove_temporaries, write_new_json
+from util.files import TEMPORARY, numbered, quote, remove_temporaries, write_new_json
 from util.processes import STARTED_BY_A_SWEEP
 from util.run_options import after_move, check_same_options, lasting_options
 from util.runs import CONFIG, Run, add_to_config, changed_facts
-
-CODE_PATCH = "code.patch"  # what was changed in the code since its commit
 
 
 def open_run(args, name):
@@ -60,11 +58,10 @@ def how_to_resume(args, name):
 def record_environment(run):
     """Keep in config.json what a training is computed with; where a run goes on with something
     else, say so."""
+    keep_code(run)
     known, now = run.config, environment() | {"devices": device_names()}
     if "started" not in known:
         add_to_config(run, now)
-        if changes := git_changes():
-            run.path(CODE_PATCH).write_bytes(changes)
         return
     started = now.pop("started")
     versions = changed_facts(now.pop("versions"), known.get("versions", {}))
@@ -77,6 +74,15 @@ def record_environment(run):
             f"note: the run began with other {', '.join(changed)} (config.json): its months may "
             "differ a little from those of an unbroken run"
         )
+
+
+def keep_code(run):
+    """Keep what was changed in the code since its commit, beside what it was when the run began or
+    went on before."""
+    if changes := git_changes():
+        patches = numbered(run.path("code.patch"), ".patch")
+        new = next(path for path in patches if not path.exists() or path.read_bytes() == changes)
+        new.write_bytes(changes)
 
 
 def record_move(run, args):

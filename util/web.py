@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import webbrowser
+from contextlib import suppress
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -67,17 +68,20 @@ class PageServer(ThreadingHTTPServer):
         """Answer until Ctrl-C, or until the terminal is closed. With `show` the page opens in the
         browser."""
         for name in ("SIGTERM", "SIGHUP"):  # else the film that is being predicted would be left
-            if hasattr(signal, name):  # Windows lacks the second
-                signal.signal(getattr(signal, name), signal.default_int_handler)
+            number = getattr(signal, name, None)  # Windows lacks the second
+            if number and signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, signal.default_int_handler)
         address = f"http://{ADDRESS}:{self.server_port}"
         print(f"bone ages: {address} (end with Ctrl-C)", flush=True)
         if show:
-            webbrowser.open(address)
+            # one in the terminal ends before `open` does
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         try:
             self.serve_forever()
         except KeyboardInterrupt:
-            print("ending", file=sys.stderr)
             self.ending = True
+            with suppress(OSError):  # the terminal may be gone
+                print("ending", file=sys.stderr)
             self.predicting.acquire()  # Python can't end beside a thread that computes
 
     def handle_error(self, *of_request):
@@ -125,9 +129,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer_film(self, compute, size, child):
         """Answer what a function of ANSWERS computes of a film of `size` bytes."""
+        film = self.rfile.read(size)
+        if len(film) < size:  # who sent it went away
+            return
         with self.server.predicting:
-            film = self.rfile.read(size)
-            if len(film) < size or self.server.ending:
+            if self.server.ending:
                 return
             try:
                 with TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ from util.radiographs import prepare, read_image, read_radiograph, to_canvas
 SAMPLES = 4  # films shown of each split
 SHOWN_GROUPS = 6  # groups of the same picture that are shown
 SHOWN_FLAGGED = 6  # films shown of each check that says to look at them
+LONGEST_NAME = 22  # letters above such a film
 
 
 def draw_pictures(audit, folder, seed):
@@ -67,7 +68,7 @@ def plot_odd(films, path):
     """Films as they are, each under what was flagged."""
     images = [to_canvas(read_radiograph(film), 256, "pad") for film in films["path"]]
     labels = [
-        f"{film.check}\n{film.split} {film.id}, "
+        f"{film.check}\n{f'{film.split} {film.id}'[-LONGEST_NAME:]}\n"
         + ("no age" if math.isnan(film.boneage) else f"{film.boneage:g} months")
         for film in films.itertuples()
     ]

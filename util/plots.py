@@ -298,6 +298,11 @@ def plot_contact_sheet(images, labels, path, title, columns=8):
     return save(figure, path)
 
 
+def end_of(text, letters):
+    """A text, or where it has more letters, as with a UID for an id, the end of it."""
+    return text if len(text) <= letters else f"…{text[1 - letters :]}"
+
+
 @rc_context(STYLE | {"axes.grid": False})
 def plot_attention(images, maps, labels, path):
     """Films, uint8 `(N, S, S)`, above the same films under the weights `(N, h, w)` of an attention

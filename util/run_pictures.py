@@ -49,12 +49,9 @@ def draw_attention(run, films):
 def film_labels(ids, sexes, months):
     """What stands over films in a picture, such as "1437 F 136 mo", with the end of long ids; mixed
     films are of the sex that weighs more."""
+    from util.plots import end_of
+
     return [
-        f"{end_of(id)} {'M' if sex > 0.5 else 'F'} {boneage:.0f} mo"
+        f"{end_of(id, LONGEST_ID)} {'M' if sex > 0.5 else 'F'} {boneage:.0f} mo"
         for id, sex, boneage in zip(ids, sexes, months, strict=True)
     ]
-
-
-def end_of(id):
-    """An id, or where it is long, such as a UID, the end of it."""
-    return id if len(id) <= LONGEST_ID else f"…{id[1 - LONGEST_ID :]}"

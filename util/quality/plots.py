@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import rc_context
 
 from clahe.enhance import apply_clahe
-from util.plots import BLUE, GREY, SEX_COLOURS, STYLE, plot_contact_sheet, save, subplots
+from util.plots import BLUE, GREY, SEX_COLOURS, STYLE, end_of, plot_contact_sheet, save, subplots
 from util.quality.checks import LOOK
 from util.radiographs import prepare, read_image, read_radiograph, to_canvas
 
@@ -68,7 +68,7 @@ def plot_odd(films, path):
     """Films as they are, each under what was flagged."""
     images = [to_canvas(read_radiograph(film), 256, "pad") for film in films["path"]]
     labels = [
-        f"{film.check}\n{f'{film.split} {film.id}'[-LONGEST_NAME:]}\n"
+        f"{film.check}\n{end_of(f'{film.split} {film.id}', LONGEST_NAME)}\n"
         + ("no age" if math.isnan(film.boneage) else f"{film.boneage:g} months")
         for film in films.itertuples()
     ]

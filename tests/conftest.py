@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -43,6 +44,13 @@ def pytest_collection_modifyitems(items):
     """The longest files first, so that both processes of `make test` end at about the same time."""
     place = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))  # stable
+
+
+def listen_to_signals():
+    """For `preexec_fn`: as a terminal starts a command. A test run in the background, or under
+    nohup, ignores signals, and so would its children."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 def check_error_line(process, *words):

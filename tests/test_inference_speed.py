@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, check_error_line
+from conftest import ROOT, check_error_line, listen_to_signals
 
 from inference_speed import analyze_inference_results as analyze
 from inference_speed import compute_inference_speed as compute
@@ -42,13 +42,8 @@ def start(name, *words, **options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         **options,
-        # a test run that was started in the background ignores Ctrl-C, and so would its children
-        preexec_fn=None if os.name == "nt" else listen_to_ctrl_c,
+        preexec_fn=None if os.name == "nt" else listen_to_signals,
     )
-
-
-def listen_to_ctrl_c():
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process):

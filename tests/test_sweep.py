@@ -13,7 +13,7 @@ from subprocess import CompletedProcess
 
 import pandas as pd
 import pytest
-from conftest import ROOT, check_error_line, copy_data
+from conftest import ROOT, check_error_line, copy_data, listen_to_signals
 
 import util.sweep
 from train_advanced import parse_args
@@ -323,7 +323,7 @@ def test_ctrl_c_leaves_a_training_the_time_to_end(tmp_path, interrupt):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=listen_to_signals,
     )
     wait_until((tmp_path / "begun").exists)
     # the group, as Ctrl-C does, or the sweep alone

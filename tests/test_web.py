@@ -18,7 +18,7 @@ from socket import create_connection
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, check_error_line
+from conftest import ROOT, check_error_line, listen_to_signals
 
 from util.ensemble import open_ensemble
 from util.errors import first_line
@@ -29,10 +29,10 @@ FILM = ROOT / "tests" / "phantom.png"
 NOTE = 'a note of <the> "model"'
 
 
-@contextmanager
-def serving(run):
+@pytest.fixture(scope="module")
+def port(small_run):
     """The port of a server that predicts with a run."""
-    ensemble = open_ensemble([run])
+    ensemble = open_ensemble([small_run])
     ensemble.load()
     with PageServer(ensemble, [NOTE], 0) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -40,12 +40,6 @@ def serving(run):
         yield server.server_port
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def port(small_run):
-    with serving(small_run) as port:
-        yield port
 
 
 def request(port, path, film=None, **headers):
@@ -218,13 +212,6 @@ def test_a_browser_that_goes_away_is_no_film(port, monkeypatch, capfd):
 def test_a_port_that_is_taken_is_one_line(port, inside, small_run):
     process = inside("serve.py", "--model", small_run, "--port", port)
     check_error_line(process, f"(port {port})", "Choose another --port")
-
-
-def listen_to_signals():
-    """As a terminal starts a command; a test run in the background, or under nohup, ignores them,
-    and so would its children."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 @contextmanager

@@ -46,10 +46,10 @@ def installed_version(package):
 
 def git_commit():
     """The commit of this checkout, with "+" when files of it were changed; None outside git."""
-    commit, changes = git("rev-parse", "HEAD"), git_changes()
-    if commit is None or changes is None:
+    commit, changed = git("rev-parse", "HEAD"), git("diff", "--name-only", "HEAD")
+    if commit is None or changed is None:
         return None
-    return commit.decode().strip() + ("+" if changes else "")
+    return commit.decode().strip() + ("+" if changed else "")
 
 
 def git_changes():

@@ -4,8 +4,9 @@ import gc
 import json
 import os
 import shutil
+import signal
 from argparse import Namespace
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -27,7 +28,7 @@ from conftest import (
 import preprocessing
 import train_advanced
 from modeling_advanced import build_model
-from util import epoch_end, run_folder, runs
+from util import epoch_end, errors, run_folder, runs, training
 from util.errors import UserError
 from util.phases import plan_phases
 from util.processes import STARTED_BY_A_SWEEP
@@ -339,9 +340,10 @@ def test_resuming_a_finished_run_shows_its_figures(train, inside, unbroken):
     assert "median baseline" in process.stdout
 
 
-@pytest.mark.parametrize("name", ["..", "new/..", ".", "/elsewhere", ""])
+@pytest.mark.parametrize("name", ["..", "new/..", ".", "{elsewhere}", ""])
 def test_a_run_has_a_folder_of_its_own(inside, tmp_path, name):
     """Where a training ends before its first epoch, that is removed, with all that it holds."""
+    name = name.format(elsewhere=tmp_path / "elsewhere")
     precious = tmp_path / "results" / "of_months" / "model.keras"
     precious.parent.mkdir(parents=True)
     precious.touch()
@@ -555,6 +557,25 @@ def test_an_interrupted_epoch_leaves_no_thread_that_reads_films(train, inside, t
     process, _ = train("in_the_middle", by=inside)
     assert process.returncode == 130
     assert count_iterators() == before
+
+
+def test_an_interrupt_that_keras_swallows_ends_the_training(train, inside, tiny, monkeypatch):
+    def swallow(*args):
+        with suppress(BaseException):  # as Keras does in places while it traces the first step
+            signal.raise_signal(signal.SIGINT)
+        return training_batches(*args)
+
+    training_batches = training.training_batches
+    monkeypatch.setattr(training, "training_batches", swallow)
+    monkeypatch.setattr(errors, "interrupted", False)  # and so after this test
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process, run = train("swallowed", by=inside)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.returncode == 130
+    assert process.stderr == "interrupted\n"
+    assert not run.exists()
 
 
 def count_iterators():

@@ -2,12 +2,15 @@
 
 import gc
 import os
+import signal
 import sys
 from contextlib import contextmanager
 
 # What other errors of TensorFlow say of memory that has run out on a GPU: to a copy, an allocation,
 # a convolution that finds no room to compute in.
 NO_MEMORY = ("Dst tensor", "out of memory", "OUT_OF_MEMORY", "No algorithm worked", "the scratch")
+
+interrupted = False  # whether Ctrl-C was pressed
 
 
 class UserError(Exception):
@@ -44,12 +47,28 @@ def memory_errors(n_films, img_size, remedy):
         ) from None
 
 
+def interrupt(*_):
+    """What Ctrl-C does in a command."""
+    global interrupted
+    interrupted = True
+    raise KeyboardInterrupt
+
+
+def check_interrupted():
+    """KeyboardInterrupt when Ctrl-C was pressed: Keras and Python swallow the first one in places,
+    such as while they trace the first step of a training."""
+    if interrupted:
+        raise KeyboardInterrupt
+
+
 def run_command(main):
     """Run `main()` as a command: its return value is the exit code, a UserError ends in one line.
 
     Exit codes: 0 fine, 1 done with something wrong (listed), 2 wrong usage or input,
     130 interrupted.
     """
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # not so under nohup
+        signal.signal(signal.SIGINT, interrupt)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # some callers give another stream, or none
             stream.reconfigure(errors="backslashreplace")  # names of files need not be Unicode

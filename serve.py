@@ -40,10 +40,10 @@ def main(argv=None):
     from util.web import PageServer
 
     ensemble = open_ensemble(args.model, args.use_tta, args.tta_steps, args.calibration)
-    notes = [model_warning(args.model), *ensemble.notes]
-    with PageServer(ensemble, notes, args.port) as server:
-        for note in notes:
-            print(note, file=sys.stderr)
+    warning = model_warning(args.model)
+    with PageServer(ensemble, [warning, *ensemble.notes], args.port) as server:
+        for line in (warning, *(f"note: {note}" for note in ensemble.notes)):
+            print(line, file=sys.stderr)
         ensemble.load(args.runtime, args.precision)
         server.serve(args.show)
     return 0

@@ -377,7 +377,10 @@ def test_sex_and_age_of_predictions_may_come_from_the_header(tmp_path, inside):
     assert {line.split()[1] for line in process.stdout.splitlines()} == {"F"}
     assert process.stdout.count(" at 8 y 4 mo") == 3
     assert f"note: the DICOM header says M ({films / 'b.dcm'})" in process.stderr
-    assert process.stderr.count("header") == 1
+    assert f"note: the DICOM header says 10 y 6 mo ({films / 'a.dcm'})" in process.stderr
+    assert process.stderr.count("header") == 2
+    ages = predict_ages(films / "a.dcm", age_months=120)  # as in whole years
+    assert ages["note"].tolist() == [""]
     # the same from a program
     ages = predict_ages([films / name for name in ("a.dcm", "b.dcm", "c.dcm")])
     assert ages["sex"].tolist()[:2] == [0, 1]

@@ -11,11 +11,13 @@ from util.errors import UserError
 from util.film_files import SEVERAL, find_films
 from util.headers import needs_sex_column, read_children
 from util.labels import find_columns, labels_of
+from util.metrics import format_years
 from util.sexes import differ
 from util.tables import clean_text, plain_header, read_table
 
 # of the child, in another unit than months, or in one that is not told
 AGE_HEADER = re.compile(r"(chronological)?age((in)?years)?$")
+OTHER_AGE = 12  # months that two ages differ by, when one may be in whole years
 
 
 def add_children(films, args, needs_sex):
@@ -46,14 +48,18 @@ def add_children(films, args, needs_sex):
 
 def add_from_headers(films):
     """Fill in `sex` and `age_months` of films where the header of a DICOM file alone tells them,
-    and add `child_note`, "" unless it tells another sex, or of no child's hand."""
+    and add `child_note`, "" unless it tells another sex or age, or of no child's hand."""
     told = read_children(films["path"])
-    other = "the DICOM header says " + told["sex"].map({0: "F", 1: "M"})
-    other = other.where(differ(films["sex"], told["sex"]), "")
+    sex = "the DICOM header says " + told["sex"].map({0: "F", 1: "M"})
+    sex = sex.where(differ(films["sex"], told["sex"]), "")
+    age = [
+        f"the DICOM header says {format_years(told)}" if abs(given - told) > OTHER_AGE else ""
+        for given, told in zip(films["age_months"], told["age"], strict=True)
+    ]
     return films.assign(
         sex=films["sex"].fillna(told["sex"]),
         age_months=films["age_months"].fillna(told["age"]),
-        child_note=join_notes(other, told["doubt"]),
+        child_note=join_notes(sex, age, told["doubt"]),
     )
 
 

@@ -75,18 +75,16 @@ def convert(model, runtime, precision, path, sample=None):
 
 def to_openvino(model, precision, path, sample):
     openvino = import_openvino()
-    if precision == "f32":
-        model.export(str(path), format="openvino", verbose=False)
-        return
     with TemporaryDirectory(ignore_cleanup_errors=True) as work:  # the graph keeps its file open
-        plain = str(Path(work) / "plain.xml")
-        model.export(plain, format="openvino", verbose=False)
-        graph = openvino.Core().read_model(plain)
+        # not by format="openvino": it hands the model over in memory, and on Python 3.13 OpenVINO
+        # 2026.4 then fails at its own `exec("del tensorflow")`
+        model.export(work, format="tf_saved_model", verbose=False)
+        graph = openvino.convert_model(work)
         if precision == "int8":
             graph = quantize_openvino(graph, backbone_name(model), sample)
         if precision == "bf16":
             graph.set_rt_info("bf16", COMPUTED_IN)
-        openvino.save_model(graph, path, compress_to_fp16=precision != "int8")
+        openvino.save_model(graph, path, compress_to_fp16=precision in ("f16", "bf16"))
 
 
 def quantize_openvino(graph, backbone, sample):

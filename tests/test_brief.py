@@ -129,6 +129,7 @@ def test_the_recommended_script_trains(data, inside, tiny_mobilenet):
         )
     assert process.returncode == 0, process.stderr
     assert "test, mean of 5 views: 13 films" in process.stdout
+    assert "note: --label_noise_std 0.01 is in months" in process.stdout
 
 
 @pytest.mark.full

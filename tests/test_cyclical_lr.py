@@ -9,7 +9,7 @@ from conftest import read_history
 
 from util.cyclical_lr import CyclicalLearningRate
 from util.errors import UserError
-from util.optimizer import rate_schedule
+from util.optimizer import notes_on_cycles, rate_schedule
 
 
 def curve(mode, steps=40, **options):
@@ -61,16 +61,38 @@ def test_a_model_that_is_compiled_with_it_is_saved_and_loaded(tmp_path):
     assert float(schedule(5)) == 2
 
 
+def cyclical(mode="triangular", step_size=None):
+    """Options of a training with cycles."""
+    return Namespace(
+        use_cyclical_lr=True,
+        **{"clr_max_lr": None, "clr_step_size": step_size, "clr_mode": mode, "clr_gamma": 1.0},
+    )
+
+
 @pytest.mark.parametrize(("epochs", "top"), [(1, 5), (4, 20), (5, 25), (10, 25)])
 def test_by_default_a_phase_ends_at_the_foot(epochs, top):
     """After one cycle or several of about four epochs, here of ten steps."""
-    args = Namespace(
-        use_cyclical_lr=True,
-        **{"clr_max_lr": None, "clr_step_size": None, "clr_mode": "triangular", "clr_gamma": 1.0},
-    )
-    schedule = rate_schedule(args, 1e-3, 10 * epochs, 10)
+    schedule = rate_schedule(cyclical(), 1e-3, 10 * epochs, 10)
     rates = [float(schedule(step)) for step in range(10 * epochs + 1)]
     np.testing.assert_allclose([rates[0], rates[top], rates[-1]], [1e-3, 4e-3, 1e-3], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("mode", "step_size", "steps", "words"),
+    [
+        ("triangular", None, 50, None),
+        ("triangular", 2000, 1000, "less than a cycle"),
+        ("triangular2", None, 50, "is as triangular"),
+        ("triangular2", None, 80, None),
+        ("triangular2", 20, 80, None),
+        ("exp_range", None, 50, None),
+    ],
+)
+def test_cycles_that_do_not_what_was_asked_for_are_told(mode, step_size, steps, words):
+    args = cyclical(mode, step_size)
+    notes = notes_on_cycles(args, rate_schedule(args, 1e-3, steps, 10), steps)
+    assert len(notes) == bool(words)
+    assert all(words in note for note in notes)
 
 
 def test_both_phases_cycle_by_steps_from_their_own_rate(phantoms, inside, tiny_mobilenet, tmp_path):
@@ -84,6 +106,7 @@ def test_both_phases_cycle_by_steps_from_their_own_rate(phantoms, inside, tiny_m
             *("--use_cyclical_lr", "--clr_step_size", 4),
         )
     assert process.returncode == 0, process.stderr
+    assert process.stdout.count("note: the phase has 6 steps, less than a cycle") == 2
     rates = read_history(tmp_path / "run")["lr"]
     expected = [CyclicalLearningRate(base, 4 * base, 4)(6) for base in (1e-3, 4e-4)]
     np.testing.assert_allclose(rates, np.array(expected), rtol=1e-5)

@@ -192,7 +192,7 @@ def read_split_to_evaluate(ensemble, args):
         first = by_canvas[ensemble.canvases[0]]
         check_films_of_run(first, ensemble.members[0], data_dir, split, of_fold)
     if args.use_clahe_val_test:
-        complete_clahe(data_dir, split, progress=True)
+        print("CLAHE: " + complete_clahe(data_dir, split, progress=True))
         by_canvas = read(clahe=True)
     return by_canvas
 

@@ -64,6 +64,22 @@ def rate_schedule(args, lr, steps, steps_an_epoch):
     )
 
 
+def notes_on_cycles(args, schedule, steps):
+    """What to say, in a list, of cycles of the learning rate that are cut off, or alike, in a phase
+    of `steps` steps."""
+    if not args.use_cyclical_lr:
+        return []
+    whole = steps // (2 * schedule.step_size)
+    if not whole:
+        return [
+            f"the phase has {steps} steps, less than a cycle of the learning rate, which has two times "
+            f"--clr_step_size {schedule.step_size:g}"
+        ]
+    if whole == 1 and args.clr_mode == "triangular2":
+        return ["one cycle of the learning rate: --clr_mode triangular2 is as triangular"]
+    return []
+
+
 def make_optimizer(args, schedule, steps, devices):
     """AdamW (Loshchilov & Hutter 2019) with clipping of the gradient norm and a moving average of
     the weights.

@@ -18,6 +18,8 @@ from util.oddities import Oddities, format_counts
 from util.runs import FILM_LISTS, add_to_config, changed_facts, configs_of_folds
 from util.stratify import divide
 
+LEAST_NOISE = 0.5  # months, of labels; less is not worth asking for
+
 
 def load_splits(args, run):
     """Read all splits, under --use_clahe_val_test also "val_clahe" and "test_clahe", and record in
@@ -54,6 +56,9 @@ def record_films(splits, args, run):
     if trained["boneage"].nunique() == 1:
         ages = f"all training films are labelled {trained['boneage'].iloc[0]:g} months"
         run.log(f"note: {ages}: there is nothing to learn from them")
+    if 0 < args.label_noise_std < LEAST_NOISE:
+        noise = f"--label_noise_std {args.label_noise_std:g} is in months"
+        run.log(f"note: {noise}: so little changes next to nothing")
     if note := one_sex_note(run.config["data"]["train"]):
         run.log(f"note: {note}")
     write_csv(run.path(FILM_LISTS["train"]), trained[label_columns(trained)])

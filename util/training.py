@@ -20,7 +20,7 @@ from util.augmentation import chosen_ranges
 from util.epoch_end import EndOfEpoch
 from util.errors import UserError, memory_errors
 from util.files import write_csv
-from util.optimizer import compile_model, rate_schedule
+from util.optimizer import compile_model, notes_on_cycles, rate_schedule
 from util.phases import plan_phases
 from util.prediction import compile_predictor, inputs_of, predict_films
 from util.runs import HISTORY
@@ -128,6 +128,8 @@ def prepare_phase(stage, phase, args, run):
         f"{phase.name}: {epochs}, steps an epoch: {steps_an_epoch}, at "
         f"{args.img_size} pixels, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
     )
+    for note in notes_on_cycles(args, schedule, steps):
+        run.log(f"note: {note}")
     return bn
 
 

@@ -72,6 +72,24 @@ def test_groups_are_those_of_their_films_and_sum_to_n(five):
     assert both["female"]["5-9 years"]["bias"] == pytest.approx(-5.5)
 
 
+def test_by_the_age_that_is_predicted_films_are_in_other_bands(five):
+    """Predictions 13, 65, 130, 214 and 84, each in the band of its label; 70 to 58 is not."""
+    five.loc[1, ["predicted", "error"]] = 58, -12
+    metrics = evaluate_predictions(five)
+    rows = metrics["by_predicted_age"]
+    assert [row["n"] for row in rows.values()] == [2, 1, 1, 1]
+    assert rows["0-4 years"]["bias"] == pytest.approx((3 - 12) / 2)
+    below = format_metrics(metrics, "these").split("by the age that is predicted\n")[1]
+    assert below.split()[:4] == ["0-4", "years", "2", "7.50"]
+
+
+def test_limits_of_agreement_worked_out_by_hand():
+    errors = predictions_of([60, 90, 120, 150], [2, -2, 4, 0])  # mean 1, variance 20 / 3
+    low, high = evaluate_predictions(errors)["limits_of_agreement"]
+    assert [low, high] == pytest.approx([1 - 5.061, 1 + 5.061], abs=0.001)
+    assert evaluate_predictions(errors[:2])["limits_of_agreement"] is None
+
+
 def test_every_film_is_in_one_age_band_also_on_its_edge():
     ages = [0, 59.9, 60, 119.9, 120, 179.9, 180, 228]
     by_age = evaluate_predictions(predictions_of(ages, np.ones(8)))["by_age"]

@@ -124,16 +124,29 @@ def evaluate_predictions(predictions, train_median=None):
         else None,
         **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in WITHIN},
         "by_sex": {sex: error_summary(films) for sex, films in by_sex(predictions).items()},
+        "limits_of_agreement": limits_of_agreement(error),
         "by_age": by_age(predictions),
+        "by_predicted_age": by_age(predictions, "predicted"),
         "by_sex_and_age": {sex: by_age(films) for sex, films in by_sex(predictions).items()},
         "baseline": baseline_error(predictions, train_median),
     }
 
 
-def by_age(predictions):
-    """`error_summary` of the films of each age band, by its name."""
-    bands = by_band(predictions["boneage"])
+def by_age(predictions, age="boneage"):
+    """`error_summary` of the films of each age band, by its name. By label the bias is that of any
+    prediction that is not certain, too old for the youngest and too young for the oldest; by the
+    age that is "predicted" it is what could be subtracted."""
+    bands = by_band(predictions[age])
     return {name: error_summary(predictions[inside]) for name, inside in bands.items()}
+
+
+def limits_of_agreement(error):
+    """[low, high], in months: bias +- 1.96 SD of errors, between which 95 % of them lie when they
+    are normal (Bland & Altman 1986); None for fewer than three."""
+    if len(error) < 3:
+        return None
+    bias, reach = np.mean(error), 1.96 * np.std(error, ddof=1)
+    return [float(bias - reach), float(bias + reach)]
 
 
 def baseline_error(predictions, train_median):
@@ -206,7 +219,7 @@ def format_metrics(metrics, title):
     source = baseline["source"].replace("training", "the training")
     lines = [
         f"{title}: {metrics['n']} films, errors in months",
-        f"  {'':16s}{'n':>6s}{'MAE':>8s}   {'95 % interval':17s}{'bias':>7s}   95 % interval; ages as labelled",
+        f"  {'':16s}{'n':>6s}{'MAE':>8s}   {'95 % interval':17s}{'bias':>7s}   95 % interval; ages by label",
         format_row("all films", metrics),
         *format_readings(metrics),
         f"  {'median baseline':16s}{metrics['n']:6d}{baseline['mae']:8.2f}   "
@@ -214,9 +227,9 @@ def format_metrics(metrics, title):
         f"always {baseline['months']:.0f}, the median of {source}",
         *(format_row(name, row) for name, row in metrics["by_sex"].items() if row["n"]),
         *(format_row(name, row) for name, row in metrics["by_age"].items() if row["n"]),
+        *format_by_predicted_age(metrics),
         f"  {format_within(metrics)}",
-        f"  RMSE {metrics['rmse']:.2f}"
-        + ("" if metrics["r2"] is None else f", R2 {metrics['r2']:.3f}"),
+        f"  {format_spread(metrics)}",
     ]
     if metrics["mae"] >= baseline["mae"]:
         lines.append("  note: on these films no better than always saying the median")
@@ -230,6 +243,24 @@ def format_within(metrics):
         for months in WITHIN
         if f"within_{months}" in metrics  # not in those of a version before
     )
+
+
+def format_by_predicted_age(metrics):
+    """Rows by the age that is predicted, below a line that says so; none for metrics of a version
+    before."""
+    rows = metrics.get("by_predicted_age", {}).items()
+    lines = [format_row(name, row) for name, row in rows if row["n"]]
+    return ["  by the age that is predicted", *lines] if lines else []
+
+
+def format_spread(metrics):
+    """How errors spread: "RMSE 9.21, R2 0.952, 95 % limits of agreement -16.5 to +19.2"."""
+    parts = [f"RMSE {metrics['rmse']:.2f}"]
+    if metrics["r2"] is not None:
+        parts.append(f"R2 {metrics['r2']:.3f}")
+    if limits := metrics.get("limits_of_agreement"):  # not in those of a version before
+        parts.append("95 % limits of agreement {:+.1f} to {:+.1f}".format(*limits))
+    return ", ".join(parts)
 
 
 def format_comparison(comparison, names):

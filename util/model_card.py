@@ -12,7 +12,7 @@ from util.calibration import format_gain
 from util.data_folder import SPLITS
 from util.files import hash_file
 from util.intervals import LEVEL
-from util.metrics import CHILDREN, format_interval, format_within
+from util.metrics import CHILDREN, format_interval, format_spread, format_within
 from util.options import training_defaults
 from util.run_options import FREE_TO_CHANGE
 from util.runs import CALIBRATION, MODEL, configs_of
@@ -141,19 +141,20 @@ def describe_errors(metrics, views):
     rows |= {CHILDREN[sex]: row for sex, row in test["by_sex"].items()} | test["by_age"]
     for sex, bands in test["by_sex_and_age"].items():
         rows |= {f"{CHILDREN[sex]}, {band}": row for band, row in bands.items()}
+    predicted = test.get("by_predicted_age", {})  # not in those of a version before
+    rows |= {f"{band}, as predicted": row for band, row in predicted.items()}
     rows[f"validation films, {describe_views(views)}"] = val
     baseline = test["baseline"]
     rows[f"median baseline (always {baseline['months']:.0f})"] = baseline | {"n": test["n"]}
     head = ["test films", "n", "MAE", "95 % interval", "bias", "95 % interval"]
-    r2 = "" if test["r2"] is None else f", R2 {test['r2']:.3f}"
     return "\n\n".join(
         [
             "## Errors",
-            "In months, against the labels of the films. Ages in the table are labels: by these the "
-            "youngest come out too old and the oldest too young with any prediction that is not "
-            "certain, so correct no predicted age by them.",
+            "In months, against the labels of the films. Ages in the table are labels, but for the rows "
+            '"as predicted": by label the youngest come out too old and the oldest too young with any '
+            "prediction that is not certain, so correct no predicted age by them.",
             format_table(head, [error_cells(name, row) for name, row in rows.items() if row["n"]]),
-            f"RMSE {test['rmse']:.2f}{r2}, {format_within(test)}.",
+            f"{format_spread(test)}; {format_within(test)}.",
         ]
     )
 

@@ -21,7 +21,13 @@ from matplotlib.ticker import (
 )
 
 from util.files import write_atomically
-from util.metrics import AGE_BANDS, band_of, format_interval, mean_interval
+from util.metrics import (
+    AGE_BANDS,
+    band_of,
+    format_interval,
+    limits_of_agreement,
+    mean_interval,
+)
 from util.runs import best_row
 
 # Okabe & Ito's palette, told apart by colour-blind readers too.
@@ -159,13 +165,12 @@ def plot_bland_altman(predictions, path, title):
     """Difference against mean of predicted age and label, with the bias and, from three films on,
     the 95 % limits of agreement (Bland & Altman 1986)."""
     error = predictions["error"]
-    bias, sd = error.mean(), error.std(ddof=1)
     figure, axis = subplots(figsize=(7, 4.6))
     middle = (predictions["predicted"] + predictions["boneage"]) / 2
     scatter_by_sex(axis, predictions, middle, error)
-    lines = {"bias": bias}
-    if len(error) > 2:
-        lines |= {"+1.96 SD": bias + 1.96 * sd, "-1.96 SD": bias - 1.96 * sd}
+    lines = {"bias": error.mean()}
+    if limits := limits_of_agreement(error):
+        lines |= dict(zip(("-1.96 SD", "+1.96 SD"), limits, strict=True))
     for name, level in lines.items():
         axis.axhline(level, color=GREY, lw=1, ls="-" if name == "bias" else "--")
         axis.annotate(

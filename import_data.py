@@ -8,8 +8,9 @@
 A source is a folder or a zip; its table is found inside it, beside it, or in a source that holds
 tables alone. Where the names of several sources, or of the folders in them, say training,
 validation or test, these splits are kept, and one that is missing is drawn from training; otherwise
-films are split by chance, stratified by sex and age, all films of a patient together. Nothing is
-overwritten, and files are linked where possible.
+films are split by chance, stratified by sex and age, all films of a patient together. With
+`--split_of RUN` they are split as for a run, also the model that ships. Nothing is overwritten, and
+files are linked where possible.
 """
 
 import math
@@ -19,6 +20,7 @@ from util.errors import UserError, run_command
 from util.files import quote, write_csv, write_json
 from util.options import add_male_value, add_seed
 from util.parser import new_parser, real_number, whole_number
+from util.runs import read_run
 
 SHARES = (0.8, 0.1, 0.1)  # of films for training, validation and test
 
@@ -43,6 +45,11 @@ def parse_args(argv=None):
         "--test_ids", metavar="FILE", help="CSV with ids of films that must be in the test split"
     )
     parser.add_argument(
+        "--split_of",
+        metavar="RUN",
+        help="split films as a run had them, by id, sex and label; others are left out",
+    )
+    parser.add_argument(
         "--max_side",
         type=whole_number(16),
         help="shrink films whose longer side exceeds this, in pixels",
@@ -53,6 +60,8 @@ def parse_args(argv=None):
     args = parser.parse_args(argv)
     if args.split and not math.isclose(sum(args.split), 1):
         parser.error(f"--split {' '.join(map(str, args.split))}: the shares must sum to 1")
+    if args.split_of and (args.split or args.test_ids):
+        parser.error("--split_of brings the splits: leave out --split and --test_ids")
     return args
 
 
@@ -66,10 +75,14 @@ def main(argv=None):
     from util.labels import years_note
     from util.split_table import next_step, print_splits
 
+    run = args.split_of and read_run(args.split_of)
     test_ids = importing.read_ids(args.test_ids)
     with new_data_folder(args.data_dir) as work:
         opened = [sources.open_source(name, work) for name in args.source]
         films, left_out = sources.read_sources(opened, args.csv, args.male_value)
+        if run:
+            films, others = importing.split_as_run(films, run)
+            left_out = pd.concat([left_out, others])
         shares = args.split or SHARES
         films["split"] = importing.assign_splits(films, shares, args.seed, test_ids)
         films, failed = importing.place_films(films, args.max_side, work / "ready")

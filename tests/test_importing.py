@@ -1040,3 +1040,30 @@ def test_films_that_lie_there_twice_are_named_as_the_reason(tmp_path):
     make_films(source / "again", IDS)
     with pytest.raises(UserError, match="several files of that name"):
         run(tmp_path / "Data", "--source", source)
+
+
+def test_films_are_split_as_for_a_run(phantoms, small_run, tmp_path, capsys):
+    source = tmp_path / "films"
+    make_films(source, [101])  # which the run never had
+    before = read(phantoms)
+    for row in before.itertuples():
+        os.link(film_path(phantoms, row), source / row.filename)
+    table = before.reset_index()[["id", "boneage", "gender"]]
+    table.loc[len(table)] = ["101", 60, "male"]
+    table.sample(frac=1, random_state=0).to_csv(source / "labels.csv", index=False)
+    after = read(run(tmp_path / "Data", "--source", source, "--split_of", small_run))
+    assert after["split"].to_dict() == before["split"].to_dict()
+    assert left_out(tmp_path / "Data") == [("101", "101.png", f"in no split of {small_run.name}")]
+
+
+def test_a_run_of_other_films_splits_nothing(small_run, tmp_path):
+    source = make_source(tmp_path / "films")
+    with pytest.raises(UserError, match="none of 40 films is among the train films of the run"):
+        run(tmp_path / "Data", "--source", source, "--split_of", small_run)
+    assert not (tmp_path / "Data").exists()
+
+
+def test_a_run_brings_its_splits_alone(small_run, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(tmp_path, "--source", tmp_path, "--split_of", small_run, "--split", 0.5, 0.25, 0.25)
+    assert "--split_of brings the splits" in capsys.readouterr().err

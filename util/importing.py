@@ -15,6 +15,7 @@ from util.dicom import is_dicom_file
 from util.environment import environment
 from util.errors import UserError
 from util.film_files import is_hidden
+from util.held_out import are_films_of
 from util.identity import film_keys, loose_name, patients_or_films
 from util.labels import read_labels
 from util.parallel import map_films
@@ -63,6 +64,24 @@ def assign_splits(films, shares, seed, test_ids=()):
         )
     rest = "train" if "train" in given else next(name for name in SPLITS if shares[name])
     return patients.map(split_of | dict.fromkeys(waiting, rest))
+
+
+def split_as_run(films, run):
+    """Give films the splits that a run had them in, as `given_split`: those of the same id, sex and
+    label, see `are_films_of`. Returns (films, those of no split, with the reason). UserError where
+    a split has none."""
+    split = pd.Series("", films.index)
+    for name in SPLITS:
+        split[are_films_of(run, run.config["data"], name, films)] = name
+        if name not in set(split):
+            raise UserError(
+                f"none of {len(films)} films is among the {name} films of the run ({run.folder}). Name "
+                "the sources that it was trained on."
+            )
+    known = split != ""
+    others = films.loc[~known, ["id", "path"]].assign(reason=f"in no split of {run.folder.name}")
+    others["filename"] = [Path(path).name for path in others.pop("path")]
+    return films.assign(given_split=split)[known], others
 
 
 def patients_for_splits(films):

@@ -255,9 +255,17 @@ def test_a_gpu_that_is_left_idle_is_told(seen, driver, chosen, note, tmp_path, m
     if chosen:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    lines = describe_acceleration(model, train_advanced.parse_args([]))
+    lines = describe_acceleration(model, train_advanced.parse_args(["--img_size", "256"]))
     assert len(lines) == bool(note)
     assert note in "".join(lines)
+
+
+def test_large_films_without_a_gpu_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("util.accelerators.NVIDIA", tmp_path / "none")
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    (line,) = describe_acceleration(model, train_advanced.parse_args([]))
+    assert "slow with films of 500 pixels" in line
+    assert "--preset cpu" in line
 
 
 def get(model, path):

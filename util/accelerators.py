@@ -12,6 +12,7 @@ from modeling import put_weights
 from util.errors import UserError
 
 NVIDIA = Path("/dev/nvidia0")  # is there where Linux has a driver for the GPU
+SLOW_SIDE = 384  # pixels of films whose training, without a GPU, takes days
 
 
 @contextmanager
@@ -97,6 +98,11 @@ def describe_acceleration(model, args):
         lines.append(
             "note: TensorFlow does not see the GPU of this machine: docs/SCALE.md, "
             '"Before a first run on a GPU", tells how to find out why'
+        )
+    if not gpus and args.img_size >= SLOW_SIDE:
+        lines.append(
+            f"note: no GPU computes, and processors are slow with films of {args.img_size} pixels: "
+            "train_advanced_streamlined.py --preset cpu is made for them"
         )
     if len(gpus) > devices_of(model):
         lines.append(

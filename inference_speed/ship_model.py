@@ -85,6 +85,9 @@ def main(argv=None):
         move(shipped.folder, out)
     size = (out / MODEL).stat().st_size / 1e6
     print(f"{out}: {size:.2f} MB, {sample.title} up to {largest:.3f} months off")
+    if patches := sorted(run.folder.glob("code*.patch")):
+        names = ", ".join(map(str, patches))
+        print(f"note: its code differed from the commit; add for those who repeat it: {names}")
     print(f"next: complete the model card ({out / CARD})")
 
 

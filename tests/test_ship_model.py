@@ -118,6 +118,16 @@ def test_no_other_file_comes_along_as_weights(small_run, inside, tmp_path):
     assert not (tmp_path / "shipped").exists()
 
 
+def test_code_that_differed_from_its_commit_is_told_of(small_run, tmp_path, capsys):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    (run / "code.patch").touch()
+    ship_model.main([str(run), "--out", str(tmp_path / "model")])
+    assert f"add for those who repeat it: {run / 'code.patch'}" in capsys.readouterr().out
+    assert not (
+        tmp_path / "model" / "code.patch"
+    ).exists()  # what is in it is for its owner to read
+
+
 def test_nothing_is_overwritten(shipped, small_run):
     with pytest.raises(UserError, match="there already"):
         ship_model.main([str(small_run), "--out", str(shipped)])

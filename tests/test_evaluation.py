@@ -47,7 +47,7 @@ def test_evaluation_prints_months_and_leaves_pictures(evaluated):
         assert words in process.stdout
     names = {path.name for path in (out / "plots").iterdir()}
     assert any(name.startswith("bland_altman") for name in names)
-    assert len(names) == 3
+    assert "largest_errors_test.png" in names
 
 
 def test_views_are_averaged_film_by_film(trained, inside, tmp_path):

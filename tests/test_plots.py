@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from util import plots
+from util import plots, run_pictures
 from util.metrics import label_predictions
 
 
@@ -38,6 +38,18 @@ def test_pictures_take_any_name(tmp_path):
     film = np.full((1, 8, 8), 128, np.uint8)
     paths.append(plots.plot_contact_sheet(film, [name[:9]], tmp_path / "sheet.png", name[:9]))
     assert all(cv2.imread(str(path)) is not None for path in paths)
+
+
+def test_the_films_of_the_largest_errors_are_shown_under_their_own_labels(monkeypatch, tmp_path):
+    shown = []
+    monkeypatch.setattr(plots, "plot_contact_sheet", lambda *sheet: shown.append(sheet))
+    monkeypatch.setattr(run_pictures, "LARGEST", 2)
+    pixels = np.arange(4, dtype=np.uint8)[:, None, None] * np.ones((8, 8), np.uint8)
+    predictions = predictions_of([60, 90, 120, 150], np.array([5, -30, 0, 20])).iloc[[3, 0, 1, 2]]
+    run_pictures.draw_largest_errors(tmp_path, predictions, pixels, "test", "test")
+    ((films, labels, *_),) = shown
+    assert films[:, 0, 0].tolist() == [2, 0]  # where these stand in the table
+    assert labels == ["1 M 90 mo\n-30.0", "3 M 150 mo\n+20.0"]
 
 
 def test_powers_of_ten_at_an_axis_stay_formulas(tmp_path):

@@ -107,6 +107,7 @@ def test_a_run_leaves_all_that_it_promises(unbroken):
         *("predictions_val.csv", "predictions_test.csv", "plots/history.png"),
         *("plots/augmented_films.png", "plots/predicted_vs_true_test.png"),
         *("plots/bland_altman_test.png", "plots/error_by_group_test.png"),
+        "plots/largest_errors_test.png",
     }
     assert not [name for name in names if "clahe" in name.lower()]  # D8: nobody asked for it
     assert read_history(unbroken)["phase"].tolist() == ["frozen", *3 * ["finetune"]]

@@ -36,6 +36,7 @@ from util.metrics import compare_predictions, format_comparison, judge_readings,
 from util.oddities import NO_HAND, film_notes, oddity_notes
 from util.plots import plot_errors, show_plots
 from util.readings import with_readings
+from util.run_pictures import draw_largest_errors
 from util.runs import METRICS, changed_facts, how_to_predict
 from util.selection import choose_greedily
 from util.splits import load_trained_split, split_facts
@@ -91,14 +92,14 @@ def evaluate(ensemble, compared, args):
     metrics = compute_metrics(ensemble, predictions, by_canvas, oddities, args)
     if comparison:
         metrics["members"] = comparison
-    left_out = by_canvas[ensemble.canvases[0]].left_out
+    films = by_canvas[ensemble.canvases[0]]
     out = new_folder(out)
     title = describe(ensemble, name)
     if args.calibration:
         title += f", calibration {args.calibration}"
-    plots = write_evaluation(out, predictions, metrics, left_out, name, title)
+    plots = write_evaluation(out, predictions, metrics, films, name, title)
     print_evaluation(metrics, title)
-    report_left_out(left_out, f"named in {out / 'left_out.csv'}")
+    report_left_out(films.left_out, f"named in {out / 'left_out.csv'}")
     print(f"\npredictions, metrics and plots: {out}")
     if args.show:
         show_plots(plots)
@@ -262,12 +263,15 @@ def describe_films(ensemble, args):
 # ----------------------------------------------------------------------------------------- report
 
 
-def write_evaluation(out, predictions, metrics, left_out, name, title):
-    """Write the files of an evaluation; returns the paths of its plots."""
+def write_evaluation(out, predictions, metrics, films, name, title):
+    """Write the files of an evaluation of some Films; returns the paths of its plots."""
     write_csv(out / "predictions.csv", predictions)
-    write_csv(out / "left_out.csv", left_out)
+    write_csv(out / "left_out.csv", films.left_out)
     write_json(out / METRICS, metrics)
-    return plot_errors(out / "plots", predictions, name, title)
+    return [
+        *plot_errors(out / "plots", predictions, name, title),
+        draw_largest_errors(out / "plots", predictions, films.pixels, name, title),
+    ]
 
 
 def print_evaluation(metrics, title):

@@ -241,16 +241,24 @@ def top_of_errors(groups):
 def plot_errors(folder, predictions, name, title):
     """The pictures of a split's errors in months; returns their paths, which end in `name`. Both
     are cut where they are long."""
-    if len(title) > TITLE_LETTERS:
-        title = f"{title[: TITLE_LETTERS - 1]}…"
-    files = {
-        kind: folder / f"{kind}_{name[:NAME_LETTERS]}.png"
-        for kind in ("predicted_vs_true", "bland_altman", "error_by_group")
+    kinds = {
+        "predicted_vs_true": plot_predicted_vs_true,
+        "bland_altman": plot_bland_altman,
+        "error_by_group": plot_error_by_group,
     }
-    plot_predicted_vs_true(predictions, files["predicted_vs_true"], title)
-    plot_bland_altman(predictions, files["bland_altman"], title)
-    plot_error_by_group(predictions, files["error_by_group"], title)
-    return list(files.values())
+    return [
+        plot(predictions, path_of(folder, kind, name), cut_title(title))
+        for kind, plot in kinds.items()
+    ]
+
+
+def path_of(folder, kind, name):
+    """The file of a picture of some films, whose name is cut where it is long."""
+    return folder / f"{kind}_{name[:NAME_LETTERS]}.png"
+
+
+def cut_title(title):
+    return title if len(title) <= TITLE_LETTERS else f"{title[: TITLE_LETTERS - 1]}…"
 
 
 @rc_context(STYLE)

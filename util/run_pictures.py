@@ -10,6 +10,7 @@ from util.runs import load_run_model
 from util.tta import chosen_views, views_suffix, views_title
 
 LONGEST_ID = 10  # letters
+LARGEST = 24  # films whose errors are shown
 
 
 def draw_run(run, history, predictions, splits, args):
@@ -26,9 +27,33 @@ def draw_run(run, history, predictions, splits, args):
     )
     views = chosen_views(vars(args))  # as the run is reported
     errors = predictions["test" + views_suffix(views)]
-    plots.plot_errors(run.path("plots"), errors, "test", f"test{views_title(views)}")
+    title = f"test{views_title(views)}"
+    plots.plot_errors(run.path("plots"), errors, "test", title)
+    draw_largest_errors(run.path("plots"), errors, splits["test"].pixels, "test", title)
     if args.model_type in ATTENTION:
         draw_attention(run, splits["test"])
+
+
+def draw_largest_errors(folder, predictions, pixels, name, title):
+    """Save the films with the largest errors, the largest first, as the model sees them: hands that
+    it can't read, and labels that may be wrong. `pixels` are those of the rows of the predictions.
+    Returns the path; for `name` and `title` see `plot_errors`."""
+    from util import plots
+
+    rows = np.argsort(-predictions["error"].abs().to_numpy(), kind="stable")[:LARGEST]
+    films = predictions.iloc[rows]
+    labels = [
+        f"{label}\n{error:+.1f}"
+        for label, error in zip(
+            film_labels(films["id"], films["sex"], films["boneage"]), films["error"], strict=True
+        )
+    ]
+    return plots.plot_contact_sheet(
+        pixels[rows],
+        labels,
+        plots.path_of(folder, "largest_errors", name),
+        f"{plots.cut_title(title)}\nlargest errors: label, and predicted - label (months)",
+    )
 
 
 def draw_attention(run, films):

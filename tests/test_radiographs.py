@@ -8,6 +8,9 @@ import pytest
 
 from util.errors import UserError
 from util.image_kinds import image_kind
+from util.oddities import film_notes, format_counts, oddity_notes
+from util.phantoms import draw_phantom
+from util.pixel_cache import read_pixels
 from util.radiographs import (
     FITS,
     RadiographError,
@@ -247,3 +250,18 @@ def test_canvas_is_square_for_any_film(tmp_path):
     path = save(tmp_path / "film.png", film(200, 33))
     for fit in FITS:
         assert read_canvases([path], 64, fit)[0].image.shape == (64, 64)
+
+
+@pytest.mark.parametrize("fit", ["stretch", "pad"])  # "hand" would cut the marker off
+def test_a_hand_of_little_contrast_is_told(tmp_path, fit):
+    """A marker takes the bright end of the range, and leaves the hand a quarter of it."""
+    film = draw_phantom(120, 1, np.random.default_rng(0))
+    dim = film // 4
+    dim[: film.shape[0] // 6, : film.shape[1] // 6] = 255
+    save(tmp_path / "film.png", film)
+    save(tmp_path / "dim.png", dim)
+    pixels, _ = read_pixels([tmp_path / "film.png", tmp_path / "dim.png"], 96, fit)
+    assert pixels.oddities.pale.tolist() == [False, True]
+    assert film_notes(pixels.oddities, right=True)[1].endswith("errors on such films are larger")
+    assert any("little contrast: 1;" in note for note in oddity_notes(pixels.oddities, right=True))
+    assert "1 of little contrast" in format_counts(pixels.oddities.counts(), right=True)

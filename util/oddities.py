@@ -1,5 +1,5 @@
 """What is odd about films, and the words for it: films without a hand that is found for certain,
-turned or inverted ones, and pictures of anything else."""
+turned, inverted or pale ones, and pictures of anything else."""
 
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ AS_IT_IS = {
     "whole": f"{NO_HAND}, the whole film is used",
     "turned": f"the film looks turned by {{}} degrees; if so, its prediction is wrong: {FINGERS_UP}",
     "inverted": f"the film looks inverted; if so, its prediction is wrong: {LIGHT_BONES}",
+    "pale": "the hand has little contrast: errors on such films are larger",
 }
 SET_RIGHT = AS_IT_IS | {
     "turned": "the film looked turned by {} degrees against the clock and was set upright",
@@ -25,13 +26,19 @@ SET_RIGHT = AS_IT_IS | {
 class Oddities(NamedTuple):
     """What is odd about films, `(n,)` each: whether they were taken `whole` because `fit="hand"`
     found no hand for certain; by how many degrees they look `turned` against the clock, and whether
-    they look `inverted`, or did before `fit="hand"` set them right; and whether that saw them look
-    `unlike` a hand."""
+    they look `inverted`, or did before `fit="hand"` set them right; whether that saw them look
+    `unlike` a hand; and whether they are `pale`, with little contrast where the hand is."""
 
     whole: np.ndarray
     turned: np.ndarray
     inverted: np.ndarray
     unlike: np.ndarray
+    pale: np.ndarray
+
+    @classmethod
+    def none(cls, n):
+        """Those of `n` films of which none is odd."""
+        return cls(*(np.zeros(n, int if name == "turned" else bool) for name in cls._fields))
 
     def counts(self):
         """How many films show each oddity: {name: n}, ready for JSON."""
@@ -39,12 +46,13 @@ class Oddities(NamedTuple):
 
 
 def on_any_canvas(parts):
-    """The Oddities of films by those on each of several canvases: `whole` or `unlike` a hand if
-    they are on some canvas."""
-    whole, unlike = (
-        np.any([getattr(part, name) for part in parts], axis=0) for name in ("whole", "unlike")
-    )
-    return parts[0]._replace(whole=whole, unlike=unlike)
+    """The Oddities of films by those on each of several canvases: `whole`, `unlike` a hand or
+    `pale` if they are on some canvas."""
+    some = {
+        name: np.any([getattr(part, name) for part in parts], axis=0)
+        for name in ("whole", "unlike", "pale")
+    }
+    return parts[0]._replace(**some)
 
 
 def film_notes(oddities, right):
@@ -61,7 +69,7 @@ def film_notes(oddities, right):
 
 
 def oddity_notes(oddities, right):
-    """Notes on films that look turned, inverted or unlike a hand, a list. `right`: turned and
+    """Notes on films that look turned, inverted, unlike a hand or pale, a list. `right`: turned and
     inverted ones were set right; where they were not, up to 1 % of the films are taken for false
     alarms."""
     few = max(1, FEW_ODD * len(oddities.turned))
@@ -81,6 +89,10 @@ def oddity_notes(oddities, right):
             f"films that look {UNLIKE}: {oddities.unlike.sum()}; predictions for pictures of anything "
             "else are meaningless"
         )
+    if oddities.pale.any():
+        notes.append(
+            f"films whose hand has little contrast: {oddities.pale.sum()}; errors on such films are larger"
+        )
     return notes
 
 
@@ -92,5 +104,6 @@ def format_counts(counts, right):
         "turned": "set upright" if right else "look turned",
         "inverted": "inverted back" if right else "look inverted",
         "unlike": "look unlike a hand",
+        "pale": "of little contrast",
     }
     return [f"{counts[name]} {text}" for name, text in words.items() if counts[name]]

@@ -102,7 +102,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, desc="films"):
 def merge_facts(all_facts, n):
     """The failures {position: reason} and the Oddities of `n` films, by the facts of `read_shard`
     on each of their shards, in order."""
-    failures, oddities = {}, Oddities(*(np.zeros(n, kind) for kind in (bool, int, bool, bool)))
+    failures, oddities = {}, Oddities.none(n)
     for first, facts in zip(range(0, n, SHARD_FILMS), all_facts, strict=True):
         failures |= {first + int(i): reason for i, reason in facts["failures"].items()}
         for name, odd in oddities._asdict().items():

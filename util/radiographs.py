@@ -18,9 +18,11 @@ from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError
 from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, image_kind, is_truncated, tiff_pages
 
-READER_VERSION = 9  # raise it when what `read_canvases` returns changes: caches are then rebuilt
+READER_VERSION = 10  # raise it when what `read_canvases` returns changes: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
+# a film is pale whose middle, without so much at each side, has most of its greys within fewer
+MIDDLE, MOST_GREYS, PALE = 0.15, (0.02, 0.98), 100
 # why a file is no radiograph, as a reason begins; the first is the file system's word
 UNREADABLE, EMPTY, TRUNCATED = "can't be read", "empty file", "truncated file"
 NO_IMAGE, TOO_SMALL, NO_CONTRAST = "not a readable image", "too small", "no contrast"
@@ -68,6 +70,7 @@ class PreparedFilm(NamedTuple):
     turned: int
     inverted: bool
     unlike: bool
+    pale: bool
 
 
 def read_canvases(paths, size, fit):
@@ -90,7 +93,8 @@ def read_canvases(paths, size, fit):
     else:
         films = [(film, False, False) for _, film in pairs]
     for i, (film, whole, unlike), degrees, dark in zip(good, films, turned, inverted, strict=True):
-        results[i] = PreparedFilm(to_canvas(film, size, fit), whole, degrees, dark, unlike)
+        canvas = to_canvas(film, size, fit)
+        results[i] = PreparedFilm(canvas, whole, degrees, dark, unlike, is_pale(canvas))
     return results
 
 
@@ -208,6 +212,16 @@ def count_levels(image):
     below = np.cumsum(shares)
     inside = (below >= LOW_PERCENTILE / 100) & (below - shares <= HIGH_PERCENTILE / 100)
     return int(np.sum(inside & (shares > 0)))
+
+
+def is_pale(canvas):
+    """Whether the middle of a canvas `(S, S)`, uint8, where the hand is, has little contrast, as
+    where a light background or a marker took most of the greys."""
+    edge = round(MIDDLE * len(canvas))
+    middle = canvas[edge:-edge, edge:-edge]
+    shares = cv2.calcHist([middle], [0], None, [256], [0, 256]).ravel() / middle.size
+    low, high = np.searchsorted(np.cumsum(shares), MOST_GREYS)
+    return bool(high - low < PALE)
 
 
 def border_level(image):

@@ -264,7 +264,7 @@ def test_large_films_without_a_gpu_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr("util.accelerators.NVIDIA", tmp_path / "none")
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     (line,) = describe_acceleration(model, train_advanced.parse_args([]))
-    assert "slow with films of 500 pixels" in line
+    assert "films of 500 pixels train slowly" in line
     assert "--preset cpu" in line
 
 

@@ -85,10 +85,11 @@ def test_by_default_a_phase_ends_at_the_foot(epochs, top):
         ("triangular2", None, 50, "is as triangular"),
         ("triangular2", None, 80, None),
         ("triangular2", 20, 80, None),
+        ("triangular2", 30, 100, None),  # half of the second one is lower
         ("exp_range", None, 50, None),
     ],
 )
-def test_cycles_that_do_not_what_was_asked_for_are_told(mode, step_size, steps, words):
+def test_cycles_that_do_not_do_what_was_asked_for_are_told(mode, step_size, steps, words):
     args = cyclical(mode, step_size)
     notes = notes_on_cycles(args, rate_schedule(args, 1e-3, steps, 10), steps)
     assert len(notes) == bool(words)

@@ -46,8 +46,8 @@ def test_evaluation_prints_months_and_leaves_pictures(evaluated):
     for words in ("errors in months", "median baseline", "90", str(out)):
         assert words in process.stdout
     names = {path.name for path in (out / "plots").iterdir()}
-    assert any(name.startswith("bland_altman") for name in names)
-    assert "largest_errors_test.png" in names
+    kinds = ("predicted_vs_true", "bland_altman", "error_by_group", "largest_errors")
+    assert names == {f"{kind}_test.png" for kind in kinds}
 
 
 def test_views_are_averaged_film_by_film(trained, inside, tmp_path):

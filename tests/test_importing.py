@@ -16,8 +16,10 @@ import import_data
 from util import importing, sources
 from util.data_folder import SPLITS, new_data_folder
 from util.errors import UserError
+from util.files import write_csv
 from util.importing import link_or_copy
 from util.radiographs import UNREADABLE, RadiographError
+from util.runs import FILM_LISTS, Run
 
 IDS = range(101, 141)
 
@@ -1067,3 +1069,31 @@ def test_a_run_brings_its_splits_alone(small_run, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run(tmp_path, "--source", tmp_path, "--split_of", small_run, "--split", 0.5, 0.25, 0.25)
     assert "--split_of brings the splits" in capsys.readouterr().err
+
+
+def test_other_films_of_the_children_of_a_run_are_in_none_of_its_splits(tmp_path):
+    films = pd.DataFrame(
+        {
+            "id": ["1", "2", "3", "4"],
+            "sex": [0, 1, 0, 0],
+            "boneage": [60.0, 90, 120, 61],
+            "patient": ["a", "b", "c", "a"],  # the last is another film of the first child
+            "path": "film.png",
+            "given_split": "",
+        }
+    )
+    earlier = Run(tmp_path)
+    for row, name in enumerate(FILM_LISTS.values()):
+        table = films.iloc[[row]].assign(predicted=0.0, error=0.0)
+        write_csv(earlier.path(name), table)
+    earlier.write_json("config.json", {"options": {}, "data": dict.fromkeys(FILM_LISTS)})
+    kept, others = importing.split_as_run(films, earlier)
+    assert dict(zip(kept["id"], kept["given_split"], strict=True)) == {
+        **{"1": "train", "2": "val", "3": "test"}
+    }
+    assert others["id"].tolist() == ["4"]
+
+
+def test_a_run_that_lists_no_films_splits_none(tmp_path):
+    with pytest.raises(UserError, match="without a list of its films"):
+        importing.split_as_run(pd.DataFrame(), Run(tmp_path))

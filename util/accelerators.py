@@ -99,10 +99,10 @@ def describe_acceleration(model, args):
             "note: TensorFlow does not see the GPU of this machine: docs/SCALE.md, "
             '"Before a first run on a GPU", tells how to find out why'
         )
-    if not gpus and args.img_size >= SLOW_SIDE:
+    elif not gpus and args.img_size >= SLOW_SIDE:
         lines.append(
-            f"note: no GPU computes, and processors are slow with films of {args.img_size} pixels: "
-            "train_advanced_streamlined.py --preset cpu is made for them"
+            f"note: films of {args.img_size} pixels train slowly without a GPU: "
+            "train_advanced_streamlined.py --preset cpu is for processors"
         )
     if len(gpus) > devices_of(model):
         lines.append(

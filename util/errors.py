@@ -67,8 +67,8 @@ def run_command(main):
     Exit codes: 0 fine, 1 done with something wrong (listed), 2 wrong usage or input,
     130 interrupted.
     """
-    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # not so under nohup
-        signal.signal(signal.SIGINT, interrupt)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)  # not in the background of a script: ignored there
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # some callers give another stream, or none
             stream.reconfigure(errors="backslashreplace")  # names of files need not be Unicode

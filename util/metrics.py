@@ -135,7 +135,7 @@ def evaluate_predictions(predictions, train_median=None):
 def by_age(predictions, age="boneage"):
     """`error_summary` of the films of each age band, by its name. By label the bias is that of any
     prediction that is not certain, too old for the youngest and too young for the oldest; by the
-    age that is "predicted" it is what could be subtracted."""
+    age that is "predicted" it is that of the months that a user sees."""
     bands = by_band(predictions[age])
     return {name: error_summary(predictions[inside]) for name, inside in bands.items()}
 
@@ -254,7 +254,7 @@ def format_by_predicted_age(metrics):
 
 
 def format_spread(metrics):
-    """How errors spread: "RMSE 9.21, R2 0.952, 95 % limits of agreement -16.5 to +19.2"."""
+    """How errors spread: "RMSE 9.21, R2 0.952, 95 % limits of agreement -16.6 to +19.2"."""
     parts = [f"RMSE {metrics['rmse']:.2f}"]
     if metrics["r2"] is not None:
         parts.append(f"R2 {metrics['r2']:.3f}")

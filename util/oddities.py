@@ -15,7 +15,7 @@ AS_IT_IS = {
     "whole": f"{NO_HAND}, the whole film is used",
     "turned": f"the film looks turned by {{}} degrees; if so, its prediction is wrong: {FINGERS_UP}",
     "inverted": f"the film looks inverted; if so, its prediction is wrong: {LIGHT_BONES}",
-    "pale": "the hand has little contrast: errors on such films are larger",
+    "pale": "the hand has little contrast: errors on such films may be larger",
 }
 SET_RIGHT = AS_IT_IS | {
     "turned": "the film looked turned by {} degrees against the clock and was set upright",
@@ -91,7 +91,7 @@ def oddity_notes(oddities, right):
         )
     if oddities.pale.any():
         notes.append(
-            f"films whose hand has little contrast: {oddities.pale.sum()}; errors on such films are larger"
+            f"films whose hand has little contrast: {oddities.pale.sum()}; their errors may be larger"
         )
     return notes
 

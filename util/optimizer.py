@@ -65,17 +65,17 @@ def rate_schedule(args, lr, steps, steps_an_epoch):
 
 
 def notes_on_cycles(args, schedule, steps):
-    """What to say, in a list, of cycles of the learning rate that are cut off, or alike, in a phase
-    of `steps` steps."""
+    """What to say, in a list, where a phase of `steps` steps has less than a cycle of the learning
+    rate, or but one that should differ from others."""
     if not args.use_cyclical_lr:
         return []
-    whole = steps // (2 * schedule.step_size)
-    if not whole:
+    cycle = 2 * schedule.step_size
+    if steps < cycle:
         return [
             f"the phase has {steps} steps, less than a cycle of the learning rate, which has two times "
             f"--clr_step_size {schedule.step_size:g}"
         ]
-    if whole == 1 and args.clr_mode == "triangular2":
+    if steps == cycle and args.clr_mode == "triangular2":
         return ["one cycle of the learning rate: --clr_mode triangular2 is as triangular"]
     return []
 

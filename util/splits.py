@@ -183,9 +183,8 @@ def one_sex_note(facts):
 
 
 def record_hand_crop(run, splits):
-    """Record what found the hand, on how many films of each split it did not ("whole"), and how
-    many were set right before ("turned", "inverted"); UserError when a resumed run would go on with
-    films that are cut otherwise."""
+    """Record what found the hand, and how many films of each split show each of Oddities; UserError
+    when a resumed run would go on with films that are cut otherwise."""
     networks, known = hand_crop_versions(), run.config.get("hand_crop")
     if known and {name: known.get(name) for name in networks} != networks:
         raise UserError(

@@ -11,7 +11,6 @@ A file that can't be read as a film gives one error line; the rest is done, and 
 Research use only: not a medical device.
 """
 
-import sys
 from itertools import takewhile
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from util.options import (
     add_views,
 )
 from util.parser import new_parser, real_number
-from util.runs import SHIPPED, holds_run, model_warning
+from util.runs import SHIPPED, holds_run, print_model_notes
 
 
 def parse_args(argv=None):
@@ -132,8 +131,7 @@ def main(argv=None):
         check_explained(args.explain, ensemble.canvases)
     films = add_children(list_named(args.images), args, ensemble.sees_sex)
     ensemble.load(args.runtime, args.precision, len(films))
-    for line in (model_warning(args.model), *(f"note: {note}" for note in ensemble.notes)):
-        print(line, file=sys.stderr)
+    print_model_notes(args.model, ensemble.notes)
     ages = print_ages(ensemble, films, args)
     if args.explain:
         explain_films(ensemble, ages, args.explain, args.batch_size_eval)

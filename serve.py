@@ -7,13 +7,11 @@ The page is served to this computer alone, and keeps no film. End it with Ctrl-C
 Research use only: not a medical device.
 """
 
-import sys
-
 from util.errors import run_command
 from util.option_rules import RUN_RULES, parse_effective
 from util.options import add_calibration, add_models, add_runtime, add_views
 from util.parser import new_parser, whole_number
-from util.runs import SHIPPED, model_warning
+from util.runs import SHIPPED, model_warning, print_model_notes
 
 
 def parse_args(argv=None):
@@ -40,10 +38,9 @@ def main(argv=None):
     from util.web import PageServer
 
     ensemble = open_ensemble(args.model, args.use_tta, args.tta_steps, args.calibration)
-    warning = model_warning(args.model)
-    with PageServer(ensemble, [warning, *ensemble.notes], args.port) as server:
-        for line in (warning, *(f"note: {note}" for note in ensemble.notes)):
-            print(line, file=sys.stderr)
+    notes = [model_warning(args.model), *ensemble.notes]
+    with PageServer(ensemble, notes, args.port) as server:
+        print_model_notes(args.model, ensemble.notes)
         ensemble.load(args.runtime, args.precision)
         server.serve(args.show)
     return 0

@@ -123,9 +123,8 @@ def test_code_that_differed_from_its_commit_is_told_of(small_run, tmp_path, caps
     (run / "code.patch").touch()
     ship_model.main([str(run), "--out", str(tmp_path / "model")])
     assert f"add for those who repeat it: {run / 'code.patch'}" in capsys.readouterr().out
-    assert not (
-        tmp_path / "model" / "code.patch"
-    ).exists()  # what is in it is for its owner to read
+    # what is in it is for its owner to read
+    assert not (tmp_path / "model" / "code.patch").exists()
 
 
 def test_nothing_is_overwritten(shipped, small_run):

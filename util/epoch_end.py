@@ -14,7 +14,7 @@ from modeling import backbone_of, batchnorm_layers, drop_blocks
 from preprocessing import make_batch, steps_per_epoch
 from util.accelerators import single_precision
 from util.batchnorm import compile_forward, measure_statistics
-from util.errors import UserError, check_interrupted
+from util.errors import UserError
 from util.files import write_atomically, write_csv
 from util.parallel import progress_bar
 from util.prediction import inputs_of
@@ -54,7 +54,6 @@ class EndOfEpoch(keras.callbacks.Callback):
             self.model.reset_metrics()  # else means are no numbers until the epoch's end
 
     def on_train_batch_end(self, batch, logs=None):
-        check_interrupted()
         if math.isfinite(logs["loss"]):
             self.lost_steps, self.means = 0, logs
         else:

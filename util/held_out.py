@@ -145,24 +145,18 @@ def data_or_none(run):
         return None
 
 
-def are_films_of(run, data, split, table):
-    """Mask `(n,)` of the films of a table that are films of a split of a run, see
-    `are_same_films`, or show the same children."""
-    same = are_same_films(run, data, split, table)
-    if run and (path := run.folder / FILM_LISTS[split]).exists():
-        return same | of_same_patients(table, read_predictions(path))
-    return same
-
-
-def are_same_films(run, data, split, table):
-    """Mask `(n,)` of the films of a table that are films of a split of a run, see `are_among`.
+def are_films_of(run, data, split, table, or_children=True):
+    """Mask `(n,)` of the films of a table that are films of a split of a run, see `are_among`, or,
+    unless `or_children` is False, show the same children.
 
     A run that was shipped has hashes in place of lists, which tell of id, sex and label together
     alone. One that has neither, or is None, is known by its `data`, of config.json: all films are
     its own, or none.
     """
     if run and (path := run.folder / FILM_LISTS[split]).exists():
-        return match_any_id(are_among, table, read_predictions(path))
+        films = read_predictions(path)
+        same = match_any_id(are_among, table, films)
+        return same | of_same_patients(table, films) if or_children else same
     if run and (hashes := run.folder / FILM_HASHES).exists():
         known = pd.read_csv(hashes, dtype=str)
         known = known["film"][known["split"] == split]

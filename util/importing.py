@@ -15,7 +15,7 @@ from util.dicom import is_dicom_file
 from util.environment import environment
 from util.errors import UserError
 from util.film_files import is_hidden
-from util.held_out import are_same_films, lists_films
+from util.held_out import are_films_of, lists_films
 from util.identity import film_keys, loose_name, patients_or_films
 from util.labels import read_labels
 from util.parallel import map_films
@@ -68,15 +68,15 @@ def assign_splits(films, shares, seed, test_ids=()):
 
 def split_as_run(films, run):
     """Give films the splits that a run had them in, as `given_split`: those of the same id, sex and
-    label, see `are_same_films`. Returns (films, those of no split, with the reason). UserError
-    where a split has none, or the run does not tell which films it had."""
+    label, see `are_films_of`. Returns (films, those of no split, with the reason). UserError where
+    a split has none, or the run does not tell which films it had."""
     if not lists_films(run):
         raise UserError(
             f"the run comes without a list of its films (--split_of {run.folder}). Name another."
         )
     split = pd.Series("", films.index)
     for name in SPLITS:
-        split[are_same_films(run, run.config["data"], name, films)] = name
+        split[are_films_of(run, run.config["data"], name, films, or_children=False)] = name
         if name not in set(split):
             raise UserError(
                 f"none of {len(films)} films is among the {name} films of the run ({run.folder}). Name "

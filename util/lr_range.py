@@ -12,11 +12,16 @@ import pandas as pd
 from keras import ops
 
 from preprocessing import steps_per_epoch
-from util.errors import check_interrupted, memory_errors
+from util.errors import memory_errors
 from util.files import write_csv
 from util.optimizer import compile_model
 from util.phases import plan_phases
-from util.training import SMALLER_STEPS, choose_trainable, training_batches
+from util.training import (
+    SMALLER_STEPS,
+    EndWhenInterrupted,
+    choose_trainable,
+    training_batches,
+)
 
 LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the first and the last step
 STEPS = 200
@@ -54,10 +59,7 @@ def fit_steps(model, phase, schedule, films, args, *callbacks):
     compile_model(model, schedule, STEPS, films, args)
     epochs = math.ceil(STEPS / steps_per_epoch(films, args.batch_size))
     batches = training_batches(model, films, args, 0, epochs).take(STEPS)
-    watch = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: check_interrupted()
-    )
-    callbacks = [watch, *callbacks]
+    callbacks = [EndWhenInterrupted(), *callbacks]
     with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS):
         model.fit(batches, steps_per_epoch=STEPS, callbacks=callbacks, shuffle=False, verbose=0)
 

@@ -194,16 +194,22 @@ def stretch_contrast(image):
     """Stretch a uint8 or uint16 image `(H, W)` so that its 0.5th and 99.5th percentile of grey
     become 0 and 255: films of any depth and exposure come to one range. Returns uint8."""
     levels = np.iinfo(image.dtype).max + 1
-    counts = cv2.calcHist([image], [0], None, [levels], [0, levels]).ravel()
-    shares = np.cumsum(counts, dtype=np.float64) / image.size
-    low = int(np.searchsorted(shares, LOW_PERCENTILE / 100))
-    high = int(np.searchsorted(shares, HIGH_PERCENTILE / 100))
+    low, high = greys_at(image, (LOW_PERCENTILE / 100, HIGH_PERCENTILE / 100))
     if high <= low:  # nearly every pixel is alike: what differs is in the tails
         low, high = int(image.min()), int(image.max())
     span = max(high - low, 1)  # of a film of one grey level, which is black then
     ramp = (np.arange(levels, dtype=np.float32) - low) * (255 / span)
     table = np.clip(np.rint(ramp), 0, 255).astype(np.uint8)
     return cv2.LUT(image, table) if levels == 256 else table[image]
+
+
+def greys_at(image, shares):
+    """The grey levels of a uint8 or uint16 image `(H, W)` up to which these shares of its pixels
+    lie, a list."""
+    levels = np.iinfo(image.dtype).max + 1
+    counts = cv2.calcHist([image], [0], None, [levels], [0, levels]).ravel()
+    below = np.cumsum(counts, dtype=np.float64) / image.size
+    return np.searchsorted(below, shares).tolist()
 
 
 def count_levels(image):
@@ -218,10 +224,8 @@ def is_pale(canvas):
     """Whether the middle of a canvas `(S, S)`, uint8, where the hand is, has little contrast, as
     where a light background or a marker took most of the greys."""
     edge = round(MIDDLE * len(canvas))
-    middle = canvas[edge:-edge, edge:-edge]
-    shares = cv2.calcHist([middle], [0], None, [256], [0, 256]).ravel() / middle.size
-    low, high = np.searchsorted(np.cumsum(shares), MOST_GREYS)
-    return bool(high - low < PALE)
+    low, high = greys_at(canvas[edge:-edge, edge:-edge], MOST_GREYS)
+    return high - low < PALE
 
 
 def border_level(image):

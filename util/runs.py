@@ -6,6 +6,7 @@ calibration.json  readings.json  metrics.json  left_out.csv  plots/*.png  log.tx
 
 import json
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -194,6 +195,12 @@ def model_warning(folders):
         f"model {SHIPPED.name}: its training films and its errors are described in "
         f"{SHIPPED.parent / 'README.md'}. {RESEARCH_ONLY}"
     )
+
+
+def print_model_notes(folders, notes):
+    """Print `model_warning`, and the `notes` on an ensemble of these, to the standard error."""
+    for line in (model_warning(folders), *(f"note: {note}" for note in notes)):
+        print(line, file=sys.stderr)
 
 
 def holds_run(folder):

@@ -18,7 +18,7 @@ from preprocessing import Films, steps_per_epoch, training_dataset
 from util.accelerators import devices_of
 from util.augmentation import chosen_ranges
 from util.epoch_end import EndOfEpoch
-from util.errors import UserError, memory_errors
+from util.errors import UserError, check_interrupted, memory_errors
 from util.files import write_csv
 from util.optimizer import compile_model, notes_on_cycles, rate_schedule
 from util.phases import plan_phases
@@ -55,6 +55,13 @@ class Stage:
         """The MAE on the validation films, in months, with the weights of the moment."""
         table = predict_films(self.predict, self.val_films, batch_size)
         return float(table["error"].abs().mean())
+
+
+class EndWhenInterrupted(keras.callbacks.Callback):
+    """Ends `fit` behind a step in which Ctrl-C was swallowed, see `check_interrupted`."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        check_interrupted()
 
 
 def set_seeds(seed):
@@ -94,7 +101,10 @@ def train(stage, args, run):
                 initial_epoch=progress.next_epoch,
                 epochs=phase.end,
                 steps_per_epoch=steps_per_epoch(stage.films, args.batch_size),
-                callbacks=[EndOfEpoch(phase, bn, progress, stage, args, run)],
+                callbacks=[
+                    EndWhenInterrupted(),
+                    EndOfEpoch(phase, bn, progress, stage, args, run),
+                ],
                 shuffle=False,
                 verbose=0,
             )

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.films import add_film_options, add_turns, films_to_time
 from clahe.enhance import CLIP_LIMIT, TILE_GRID, enhance_folder
 from inference_speed.turns import format_turns, take_turns
-from util.errors import run_command
+from util.errors import UserError, run_command
 from util.parser import new_parser
 
 
@@ -27,11 +27,21 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         source, paths = films_to_time(args, folder / "films")
+        check_copies(paths)
         ways = enhancements(source, paths, folder)
         seconds = take_turns(ways, args.turns)
         print(format_turns(["loop", "this toolkit"], seconds, len(paths)))
         names = [path.relative_to(source).with_suffix(".png") for path in paths]
         compare_files(names, folder / "loop_0", folder / "ours_0")
+
+
+def check_copies(paths):
+    """UserError when the loop can't read a film, or two copies would have one name."""
+    for path in paths:
+        if cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) is None:
+            raise UserError(f"the loop can't read a film ({path}). Leave it out.")
+    if len({path.with_suffix("") for path in paths}) < len(paths):
+        raise UserError(f"films differ in their endings alone ({paths[0].parent}). Leave some out.")
 
 
 def enhancements(source, paths, folder):

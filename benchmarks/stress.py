@@ -19,11 +19,13 @@ from preprocessing import read_labelled_folder
 from util.canvases import oddities_of, read_on_canvases
 from util.ensemble import open_ensemble
 from util.errors import UserError, run_command
+from util.film_files import report_left_out
 from util.metrics import compare_predictions, format_interval, label_predictions, mean_interval
 from util.options import add_evaluation_batch, add_male_value, add_seed, add_views
 from util.parallel import map_films
 from util.parser import new_parser, whole_number
 from util.radiographs import RadiographError, border_level, read_or_error, read_radiograph
+from util.tta import describe_views
 
 
 def turn(image, degrees):
@@ -117,15 +119,18 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     ensemble = open_ensemble([args.run], args.use_tta, args.tta_steps)
-    films, _ = read_labelled_folder(args.csv, args.images, args.male_value, headers=True)
+    films, left_out = read_labelled_folder(args.csv, args.images, args.male_value, headers=True)
     readable = [not isinstance(read_or_error(path), RadiographError) for path in films["path"]]
+    report_left_out(left_out)
+    if not all(readable):
+        print(f"unreadable: {readable.count(False)}")
     films = films[readable].reset_index(drop=True)
     if films.empty:
         raise UserError(f"no film can be read (--images {args.images}). Name others.")
     if args.films:
         films = films.sample(min(args.films, len(films)), random_state=args.seed, ignore_index=True)
     ensemble.load()
-    print(f"{args.run}, {len(films)} films, mean of {ensemble.views} views, months")
+    print(f"{args.run}, {len(films)} films, {describe_views(ensemble.views)}, months")
     print(f"  {'':27s}{'MAE':>6s}   {'difference':27s}{'moved by':>20s}{'whole':>9s}{'noted':>8s}")
     plain = None
     for name, change in CHANGES.items():

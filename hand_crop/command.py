@@ -33,6 +33,12 @@ def check_weights_file(path):
     check_new_file(path)
 
 
+def check_enough(n, least, folder):
+    """UserError when fewer than `least` films of a folder can be used."""
+    if n < least:
+        raise UserError(f"{n} readable films, {least} or more are needed ({folder}).")
+
+
 def save_layers(layers, path):
     """Write the layers of `hand_crop.network.forward` in half precision."""
     arrays = [array.astype(np.float16) for layer in layers for array in layer]

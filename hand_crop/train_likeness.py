@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hand_crop.command import add_files, check_weights_file
+from hand_crop.command import add_files, check_enough, check_weights_file
 from hand_crop.likeness import distances
 from hand_crop.localiser import localiser_features, localiser_version
 from hand_crop.network import shrink
-from util.errors import UserError, run_command
+from util.errors import run_command
 from util.files import write_atomically
 from util.film_files import films_or_error
 from util.parser import new_parser
@@ -55,8 +55,7 @@ def read_upright(folder):
     pixels, failures = read_pixels(list(map(str, paths)), FILM_SIDE, "stretch")
     odd = (pixels.oddities.turned > 0) | pixels.oddities.inverted
     good = [i for i in np.flatnonzero(~odd) if i not in failures]
-    if len(good) < LEAST:
-        raise UserError(f"{len(good)} readable films, {LEAST} or more are needed ({folder}).")
+    check_enough(len(good), LEAST, folder)
     return pixels[good]
 
 

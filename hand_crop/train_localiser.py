@@ -13,7 +13,13 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from hand_crop.command import add_files, add_steps, check_weights_file, save_layers
+from hand_crop.command import (
+    add_files,
+    add_steps,
+    check_enough,
+    check_weights_file,
+    save_layers,
+)
 from hand_crop.localiser import find_boxes
 from hand_crop.network import shrink
 from preprocessing import random_stream
@@ -70,13 +76,11 @@ def read_boxes(table, folder):
     check_shares(boxes[CORNERS], table)
     labels = pd.DataFrame({"id": boxes["id"].unique(), "filename": ""})
     found = match_films(labels, list_films(folder)).query("path != ''")
-    if len(found) < FOLDS:
-        raise UserError(
-            f"{len(found)} films of the table ({table}) are in the folder ({folder}), {FOLDS} or more "
-            "are needed. Check both."
-        )
     pixels, failures = read_pixels(found["path"].tolist(), FILM_SIDE, "stretch")
     good = [i for i in range(len(found)) if i not in failures]
+    if len(good) < len(labels):
+        print(f"left out: {len(labels) - len(found)} without a film, {len(failures)} unreadable")
+    check_enough(len(good), FOLDS, folder)
     by_id = dict(list(boxes.groupby("id")))
     joints = [by_id[id_][CORNERS].to_numpy() for id_ in found["id"].iloc[good]]
     return pixels[good], joints

@@ -14,11 +14,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hand_crop.command import add_files, add_steps, check_weights_file, save_layers
+from hand_crop.command import (
+    add_files,
+    add_steps,
+    check_enough,
+    check_weights_file,
+    save_layers,
+)
 from hand_crop.network import shrink
 from hand_crop.orientation import FROM_MIRROR, certain_orientations, orientation_chances
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
-from util.errors import UserError, run_command
+from util.errors import run_command
 from util.film_files import films_or_error
 from util.parallel import map_films
 from util.parser import new_parser
@@ -60,8 +66,7 @@ def read_turned(folder):
     films = [
         film for film in map_films(turn_film, paths, "films", progress=True) if film is not None
     ]
-    if len(films) < LEAST:
-        raise UserError(f"{len(films)} readable films, {LEAST} or more are needed ({folder}).")
+    check_enough(len(films), LEAST, folder)
     return np.stack(films)
 
 

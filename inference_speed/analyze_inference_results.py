@@ -46,7 +46,7 @@ def main(argv=None):
     name = path.stem.removeprefix(BENCHMARK)
     table_path = path.with_name(f"speed_comparison_{name}.csv")
     plots_path = path.with_name(f"inference_analysis_plots_{name}.png")
-    write_csv(table_path, comparison.round(2))
+    write_csv(table_path, comparison.round(4))
     if not args.no_plots:
         from inference_speed.speed_plots import plot_speed
 

@@ -25,7 +25,7 @@ class Sample(NamedTuple):
 
 
 def run_films(options, splits, n=N_FILMS):
-    """`n` films of the data that a run was trained on, spread over the first of the `splits` that
+    """`n` films of the data folder that a run names, spread over the first of the `splits` that
     can be read; phantoms when there is none. `options` are those of config.json."""
     from preprocessing import read_films, read_labelled_folder
     from util.data_folder import split_paths

@@ -58,7 +58,7 @@ def main(argv=None):
     )
     names = [
         "OpenCV and model.predict, one by one",
-        f"predict.py, {args.runtime}, {describe_views(ensemble.views)}",
+        f"predict.py, {ensemble.runtimes[0]}, {describe_views(ensemble.views)}",
     ]
     print(format_turns(names, take_turns(ways, args.num_runs), len(paths)))
 

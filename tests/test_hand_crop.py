@@ -327,3 +327,15 @@ def test_a_wrong_place_for_a_localiser_is_told_before_training(boxed, tmp_path, 
     with pytest.raises(UserError, match=reason):
         train_localiser.main([*boxed, "--out", str(tmp_path / out)])
     assert (tmp_path / "there.npz").read_text() == "mine"
+
+
+def test_films_of_boxes_that_cannot_be_read_are_counted(boxed, tmp_path, capsys):
+    """Too few that are left are told before any training."""
+    films = tmp_path / "films"
+    films.mkdir()
+    for id_ in pd.read_csv(boxed[1], dtype=str)["id"].unique()[:-1]:
+        (films / f"{id_}.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match="0 readable films, 4 or more are needed"):
+        train_localiser.read_boxes(boxed[1], films)
+    n = len(list(films.iterdir()))
+    assert f"left out: 1 without a film, {n} unreadable" in capsys.readouterr().out

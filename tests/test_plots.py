@@ -40,6 +40,39 @@ def test_pictures_take_any_name(tmp_path):
     assert all(cv2.imread(str(path)) is not None for path in paths)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["caf\udce9.png", "骨.png"])  # a byte that is no UTF-8; no glyph
+def test_names_that_no_font_can_show_are_no_error(tmp_path, name):
+    film = np.full((1, 8, 8), 128, np.uint8)
+    path = plots.plot_contact_sheet(film, [name], tmp_path / "sheet.png", name)
+    assert cv2.imread(str(path)) is not None
+
+
+def test_ticks_stay_readable_whatever_is_predicted(drawn):
+    predictions = predictions_of([60, 120, 180], np.array([1, -2, 40_000.0]))
+    axis = plots.plot_predicted_vs_true(predictions, "any.png", "title").axes[0]
+    assert 5 < len(axis.get_xticks()) < 20
+
+
+def test_few_films_fill_their_sheet(drawn):
+    """One film in a row of eight would be lost at the edge of the picture."""
+    films = np.full((2, 8, 8), 128, np.uint8)
+    widths = [
+        plots.plot_contact_sheet(np.tile(films, (n, 1, 1)), 2 * n * ["a"], "any.png", "title")
+        for n in (1, 20)
+    ]
+    few, many = (figure.get_size_inches()[0] for figure in widths)
+    assert few == many / 2
+
+
+def test_without_a_display_it_is_said_where_pictures_are(monkeypatch, capsys, tmp_path):
+    import matplotlib.pyplot as plt
+
+    monkeypatch.setattr(plt, "get_backend", lambda: "agg")
+    plots.show_plots([tmp_path / "a.png"])
+    assert f"they are saved in {tmp_path}" in capsys.readouterr().out
+
+
 def test_the_films_of_the_largest_errors_are_shown_under_their_own_labels(monkeypatch, tmp_path):
     shown = []
     monkeypatch.setattr(plots, "plot_contact_sheet", lambda *sheet: shown.append(sheet))

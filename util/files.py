@@ -81,8 +81,8 @@ def quote(path):
     return subprocess.list2cmdline([path]) if os.name == "nt" else shlex.quote(str(path))
 
 
-def printable(path):
-    """A path as text that can be written anywhere: names need not be Unicode."""
+def as_unicode(path):
+    """A path, or a text that holds one, that can be written anywhere: names need not be Unicode."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

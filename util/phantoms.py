@@ -115,7 +115,7 @@ def draw_ray(hand, ray, tissue, bone):
     for number, length in enumerate(lengths):
         width = (0.042, 0.038, 0.034, 0.028)[number] * (0.72 + 0.28 * growth)
         end = start + direction * length
-        onset, fusion = EPIPHYSES[min(number, 3)]
+        onset, fusion = EPIPHYSES[number]
         # metacarpals of the fingers grow at the far end, all else at the near end
         far = number == 0 and degrees < 40
         joint, other = (end, start) if far else (start, end)

@@ -1,8 +1,7 @@
 """The pictures of a run, saved as PNG: history, errors in months, and films."""
 
 import math
-import os
-import sys
+import warnings
 from pathlib import Path
 
 import cv2
@@ -20,7 +19,7 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 
-from util.files import write_atomically
+from util.files import as_unicode, write_atomically
 from util.metrics import (
     AGE_BANDS,
     band_of,
@@ -36,6 +35,8 @@ SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
 TITLE_LETTERS, NAME_LETTERS = 60, 50  # at most, of a title and of what it gives the name of a file
 FEW_FILMS = 10  # the interval of fewer may be so long that it leaves nothing to see of the others
 SHEET_SIDE = 192  # pixels of a film in a contact sheet, at most
+FEWEST_COLUMNS = 4  # of a contact sheet, so that its title has room
+MOST_MONTHS = 312  # on an axis that has a tick every two years
 STYLE = {
     "figure.dpi": 120,
     "font.size": 10,
@@ -57,8 +58,11 @@ def save(figure, path):
     of_axes = {text for axis in figure.findobj(Axis) for text in axis.findobj(Text)}
     for text in set(figure.findobj(Text)) - of_axes:
         text.set_parse_math(False)  # a name of a film or a folder may hold two $
+        text.set_text(as_unicode(text.get_text()))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: figure.savefig(file, format="png", bbox_inches="tight"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for the letter
+        write_atomically(path, lambda file: figure.savefig(file, format="png", bbox_inches="tight"))
     return Path(path)
 
 
@@ -155,7 +159,7 @@ def plot_predicted_vs_true(predictions, path, title):
     )
     axis.set(xlim=ends, ylim=ends)
     for of_axis in (axis.xaxis, axis.yaxis):
-        of_axis.set_major_locator(MultipleLocator(24))
+        of_axis.set_major_locator(MultipleLocator(24 * math.ceil((high - low) / MOST_MONTHS)))
     axis.legend(loc="upper left")
     return save(figure, path)
 
@@ -294,11 +298,13 @@ def scatter_by_sex(axis, predictions, x, y):
 def plot_contact_sheet(images, labels, path, title, columns=8):
     """Films side by side, uint8 `(N, S, S)`, each under its label. They are put together into one
     picture first: a panel for each takes matplotlib seconds."""
+    columns = min(columns, max(FEWEST_COLUMNS, len(images)))
     rows, side = math.ceil(len(images) / columns), min(SHEET_SIDE, len(images[0]))
     head = side * max(label.count("\n") + 1 for label in labels) // 6  # above each film
     down, right = side + head, side + side // 16
     sheet = np.full((rows * down, columns * right), 255, np.uint8)
-    figure, axis = subplots(figsize=(1.55 * columns, 1.55 * down / right * rows))
+    height = 1.55 * down / right * rows + 0.25 * (1 + title.count("\n"))
+    figure, axis = subplots(figsize=(1.55 * columns, height))
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         top, left = number // columns * down + head, number % columns * right
         small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
@@ -354,13 +360,11 @@ def plot_occlusion(image, change, path, title):
 
 def show_plots(paths):
     """Open saved pictures in windows; without a display, say where they are instead."""
-    if sys.platform.startswith("linux") and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    ):
-        print(f"no display to show the plots on; they are saved in {Path(paths[0]).parent}")
-        return
     import matplotlib.pyplot as plt
 
+    if plt.get_backend().lower() == "agg":  # what pyplot takes where there is none
+        print(f"no display to show the plots on; they are saved in {Path(paths[0]).parent}")
+        return
     for path in paths:
         figure, axis = plt.subplots(num=Path(path).name, layout="constrained")
         axis.imshow(plt.imread(path))

@@ -19,7 +19,7 @@ from hand_crop.network import shrink
 from hand_crop.orientation import orientations
 from util.data_folder import SPLITS, check_data_dir, split_folder
 from util.errors import UserError
-from util.files import printable
+from util.files import as_unicode
 from util.film_files import NO_FILE, SEVERAL, list_films, match_films, split_usable
 from util.growth import ADULT_MONTHS
 from util.identity import film_keys, loose_name, patient_ids
@@ -225,7 +225,7 @@ def read_split(data_dir, split, male_value):
 
     def shorten(path):
         inside = path.removeprefix(f"{folder}{os.sep}").replace(os.sep, "/")
-        return printable(f"{SPLITS[split].folder}/{inside}")
+        return as_unicode(f"{SPLITS[split].folder}/{inside}")
 
     rows = rows.assign(
         split=split,

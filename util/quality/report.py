@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from util.data_folder import SPLITS
-from util.files import printable, write_atomically, write_csv, write_json
+from util.files import as_unicode, write_atomically, write_csv, write_json
 from util.image_kinds import ENDINGS
 from util.quality.checks import CHECKS, LOOK, SERIOUS
 from util.quality.page import html_page
@@ -63,7 +63,7 @@ def summary_of(audit):
         if check in found
     ]
     return {
-        "data_dir": printable(audit.tables.folder),
+        "data_dir": as_unicode(audit.tables.folder),
         "date": date.today().isoformat(),
         "rows": len(audit.tables.rows),
         "flagged": len(audit.flags),

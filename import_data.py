@@ -79,10 +79,12 @@ def main(argv=None):
     test_ids = importing.read_ids(args.test_ids)
     with new_data_folder(args.data_dir) as work:
         opened = [sources.open_source(name, work) for name in args.source]
-        films, left_out = sources.read_sources(opened, args.csv, args.male_value)
-        if run:
-            films, others = importing.split_as_run(films, run)
-            left_out = pd.concat([left_out, others])
+        with sources.named_as_given(opened):
+            films, left_out = sources.read_sources(opened, args.csv, args.male_value)
+            if run:
+                films, others = importing.split_as_run(films, run)
+                sources.check_given_splits(films)
+                left_out = pd.concat([left_out, others])
         shares = args.split or SHARES
         films["split"] = importing.assign_splits(films, shares, args.seed, test_ids)
         films, failed = importing.place_films(films, args.max_side, work / "ready")

@@ -121,6 +121,18 @@ def test_the_window_of_the_file_counts_before_the_turn(tmp_path, photometric):
     assert (got == 0).mean() > 0.05  # the window cuts
 
 
+def test_the_first_of_several_windows_counts(tmp_path):
+    """Also where a later one has no width."""
+    one = {"WindowCenter": 1500, "WindowWidth": 400}
+    several = {"WindowCenter": [1500, 0], "WindowWidth": [400, 0]}
+    films = [
+        read_radiograph(write_dicom(tmp_path / f"{n}.dcm", values_of_12_bits(), **window))
+        for n, window in enumerate((one, several, {}))
+    ]
+    assert np.array_equal(films[0], films[1])
+    assert not np.array_equal(films[0], films[2])
+
+
 def test_a_compressed_film_is_read(tmp_path, png):
     dicom = write_dicom(tmp_path / "film.dcm", values_of_12_bits())
     dataset = pydicom.dcmread(dicom)

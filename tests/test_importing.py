@@ -181,8 +181,41 @@ def test_zips_inside_a_zip_are_unpacked_and_litter_is_not(tmp_path):
         file.writestr("../outside.png", b"evil")
     data = run(tmp_path / "a" / "Data", "--source", archive)
     check_films(data, IDS)
-    assert left_out(data) == []
+    assert left_out(data) == [("outside", "outside.png", "no label")]
     assert not list(tmp_path.rglob("outside.png"))
+
+
+def test_films_that_were_zipped_from_another_folder_are_imported(tmp_path):
+    """zip -r films.zip ../films stores names that begin with ../."""
+    source, archive = make_source(tmp_path / "films"), tmp_path / "films.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in source.iterdir():
+            file.write(path, f"../films/{path.name}")
+    shutil.rmtree(source)
+    check_films(run(tmp_path / "Data", "--source", archive), IDS)
+
+
+def test_errors_in_a_table_of_a_zip_name_the_zip(tmp_path):
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv").rename(columns={"male": "sex"})
+    table.assign(sex=table["sex"].astype(int)).to_csv(source / "labels.csv", index=False)
+    archive = zipped(source)
+    with pytest.raises(UserError, match=f"which is male\\? \\({archive}/labels.csv\\)"):
+        run(tmp_path / "Data", "--source", archive)
+
+
+def test_a_linked_folder_is_searched_for_tables_too(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "set").symlink_to(make_source(tmp_path / "films"))
+    check_films(run(tmp_path / "Data", "--source", tmp_path / "in"), IDS)
+
+
+@pytest.mark.parametrize("folder", ["lost+found", "$RECYCLE.BIN", "System Volume Information"])
+def test_folders_that_systems_keep_on_a_disk_hold_no_films(tmp_path, folder):
+    source = make_source(tmp_path / "films")
+    make_films(source / folder, [102, 103])
+    check_films(run(tmp_path / "Data", "--source", source), IDS)
+    assert left_out(tmp_path / "Data") == []
 
 
 def test_a_data_folder_tells_how_it_was_made(tmp_path, monkeypatch):
@@ -1056,6 +1089,19 @@ def test_films_are_split_as_for_a_run(phantoms, small_run, tmp_path, capsys):
     after = read(run(tmp_path / "Data", "--source", source, "--split_of", small_run))
     assert after["split"].to_dict() == before["split"].to_dict()
     assert left_out(tmp_path / "Data") == [("101", "101.png", f"in no split of {small_run.name}")]
+
+
+def test_a_run_that_parted_the_films_of_a_child_splits_nothing(phantoms, small_run, tmp_path):
+    source, before = tmp_path / "films", read(phantoms)
+    source.mkdir()
+    for row in before.itertuples():
+        os.link(film_path(phantoms, row), source / row.filename)
+    table = before.reset_index()[["id", "boneage", "gender"]].assign(patient=before.index)
+    first = before.reset_index().groupby("split").head(1).index  # a film of each split
+    table.loc[first, "patient"] = "P1"
+    table.to_csv(source / "labels.csv", index=False)
+    with pytest.raises(UserError, match="1 patients are in more than one given split, such as P1"):
+        run(tmp_path / "Data", "--source", source, "--split_of", small_run)
 
 
 def test_a_run_of_other_films_splits_nothing(small_run, tmp_path):

@@ -19,7 +19,7 @@ from keras import layers
 
 from preprocessing import load_films
 from util import film_ages, prediction
-from util.children import add_children
+from util.children import add_children, look_up_children
 from util.ensemble import Ensemble
 from util.errors import UserError
 from util.files import hash_file
@@ -341,6 +341,33 @@ def test_a_film_of_two_sexes_is_not_predicted(trained, odd_films, inside, tmp_pa
     sexes = {line.split()[0]: line.split()[1] for line in process.stdout.splitlines()}
     assert sexes == {"blank.png": "F", "once.png": "M"}
     assert "error: two sexes in " in process.stderr
+
+
+def test_two_ages_of_a_film_are_told_of_and_not_used(tmp_path, capsys):
+    table = tmp_path / "sexes.csv"
+    table.write_text("id,sex,age_months\ntwice,F,100\ntwice,F,120\nonce,M,90\nonce,M,90\n")
+    told = look_up_children([Path("twice.png"), Path("once.png")], table, None)
+    np.testing.assert_equal(told, [(0.0, np.nan, ""), (1.0, 90.0, "")])
+    note = f"films of two ages in {table}, none of which is used: 1, such as twice.png"
+    assert note in capsys.readouterr().err
+
+
+def test_films_of_a_chunk_that_could_not_be_written_count_as_missing(monkeypatch, tmp_path, capsys):
+    """As on a full disk, at the second of two chunks."""
+    row = dict.fromkeys(film_ages.COLUMNS, np.nan) | {"months": 60.0, "shown": "a.png", "note": ""}
+    films = pd.DataFrame([row, row]).astype({"sex": "Int64"})
+    monkeypatch.setattr(film_ages, "predict_in_chunks", lambda *_: (films[:1], films[1:]))
+    monkeypatch.setattr(film_ages, "how_predicted", lambda *_: {})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(film_ages, "write_csv", full)
+    args = Namespace(out=str(tmp_path / "ages.csv"), batch_size_eval=1)
+    with pytest.raises(OSError, match="No space left"):
+        film_ages.print_ages(None, films, args)
+    assert len(pd.read_csv(args.out)) == 1
+    assert f"only 1 of 2 films are in {args.out}" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from util.data_folder import SPLITS
 from util.errors import UserError
 from util.phantoms import write_phantoms
 from util.quality import same_pictures
-from util.quality.checks import check_data, read_tables
+from util.quality.checks import check_data, name_others, read_tables
 from util.quality.plots import films_to_look_at
 from util.quality.report import write_report
 from util.tables import count_gaps, read_table
@@ -391,3 +391,9 @@ def test_a_clean_folder_ends_with_0_and_no_report_is_overwritten(large_films, tm
 def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, command):
     process = command("check_nan_in_dfs.py", cwd=tmp_path)
     check_error_line(process, "no data folder (Data)")
+
+
+def test_the_age_of_another_film_may_be_missing():
+    rows = pd.DataFrame({"split": "train", "row": [2, 3], "file": ["1.png", "2.png"]})
+    said = name_others(rows.assign(boneage=[np.nan, 60.0]), rows["split"].to_numpy())
+    assert said.tolist() == ["as train row 3 (2.png, 60 months)", "as train row 2 (1.png, no age)"]

@@ -15,6 +15,7 @@ import pytest
 from util import environment
 from util.errors import UserError, first_line
 from util.files import (
+    check_new_folder,
     check_place,
     new_folder,
     remove_temporaries,
@@ -278,6 +279,14 @@ def test_a_place_without_rights_is_told_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
     with pytest.raises(UserError, match="no permission to write"):
         check_place(tmp_path / "new" / "folder")
+
+
+def test_an_empty_folder_without_rights_is_told_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    check_new_folder(tmp_path / "empty")
+    monkeypatch.setattr("os.access", lambda path, _: path != tmp_path / "empty")
+    with pytest.raises(UserError, match="no permission to write"):
+        check_new_folder(tmp_path / "empty")
 
 
 def test_a_start_that_was_trained_anew_is_refused(tmp_path):

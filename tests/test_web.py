@@ -109,6 +109,8 @@ def test_the_picture_shows_the_film_twice_beside_a_scale(port):
         ("?sex=F", b"", "empty file"),
         ("", FILM.read_bytes(), "no sex: choose girl or boy"),
         ("?sex=F&age_months=ten", FILM.read_bytes(), "the age is no number: ten"),
+        ("?sex=F&age_months=1e400", FILM.read_bytes(), "no age of a child in months: inf"),
+        ("?sex=F&age_months=-5", FILM.read_bytes(), "no age of a child in months: -5"),
     ],
 )
 @pytest.mark.parametrize("path", ["/predict", "/explain"])

@@ -97,6 +97,13 @@ def look_up_children(paths, csv, male_value):
             f"note: rows of {csv} that name no film here: {len(alone)}, such as {id_}",
             file=sys.stderr,
         )
+    torn = [path for path, rows in rows_of.items() if labels.loc[rows, "age"].nunique() > 1]
+    if torn:
+        print(
+            f"note: films of two ages in {csv}, none of which is used: {len(torn)}, such as "
+            f"{torn[0].name}",
+            file=sys.stderr,
+        )
     return [child_of(labels.loc[rows_of[path]], path in unclear, csv) for path in paths]
 
 

@@ -1,15 +1,13 @@
 """The data folder: where its films and tables are, and how a new one is made, whole or not at all;
 nothing in it is ever overwritten."""
 
-import shutil
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
 
 from util.errors import UserError, first_line
-from util.files import LITTER, is_empty, move, write_csv
+from util.files import LITTER, is_empty, move, working_folder, write_csv
 
 
 class Place(NamedTuple):
@@ -81,16 +79,16 @@ def new_data_folder(data_dir):
             "import is running.",
             file=sys.stderr,
         )
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        # one of `tempfile` is its owner's alone, and on Windows so stays what was made in it
-        work = data_dir / f"{WORK}{uuid4().hex}"
-        work.mkdir()
-    except OSError as error:
-        raise UserError(
-            f"can't write: {first_line(error)} ({data_dir}). Choose another --data_dir."
-        ) from None
-    try:
+    with ExitStack() as stack:
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            if is_new:
+                stack.callback(remove_empty, data_dir)
+            work = stack.enter_context(working_folder(data_dir, WORK))
+        except OSError as error:
+            raise UserError(
+                f"can't write: {first_line(error)} ({data_dir}). Choose another --data_dir."
+            ) from None
         for place in SPLITS.values():
             (work / "ready" / place.folder).mkdir(parents=True)
         yield work
@@ -103,11 +101,12 @@ def new_data_folder(data_dir):
                     (place / name).unlink(missing_ok=True)
                 place.rmdir()  # empty, else it would have been refused
             move(path, place)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if is_new:
-            with suppress(OSError):  # it holds something, as after a success
-                data_dir.rmdir()
+
+
+def remove_empty(folder):
+    """Remove a folder, unless it holds something."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def check_empty(data_dir):

@@ -137,15 +137,17 @@ def check_frame(film):
 
 
 def drop_blanks(film):
-    """Remove elements of the display that are blank or say nothing: windows of no width, and
-    functions that there are not (the window is then linear)."""
+    """Remove elements of the display that are blank or say nothing: windows the first of which has
+    no width, and functions that there are not (the window is then linear)."""
     for name in BLANK:
         if name in film and film[name].is_empty:
             delattr(film, name)
     if str(film.get("VOILUTFunction", "LINEAR")).upper() not in FUNCTIONS:
         del film.VOILUTFunction
-    if "WindowWidth" in film and np.min(film.WindowWidth) < 1:
-        del film.WindowWidth
+    linear = str(film.get("VOILUTFunction", "LINEAR")).upper() == "LINEAR"
+    width = np.atleast_1d(film.get("WindowWidth", 1))[0]
+    if width < 1 if linear else width <= 0:  # PS3.3, C.11.2.1.2
+        film.pop("WindowWidth")
 
 
 def needs_gdcm(data):

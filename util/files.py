@@ -173,7 +173,9 @@ def check_new_folder(path, option="--out"):
     empty folder, or when no folder could be made there."""
     check_place(path, option)
     path = Path(path)
-    if os.path.lexists(path) and not (path.is_dir() and is_empty(path)):
+    if path.is_dir() and is_empty(path):
+        check_writable(path, option)
+    elif os.path.lexists(path):
         raise UserError(f"there is something already ({path}). Choose another {option}.")
 
 

@@ -57,20 +57,20 @@ def print_ages(ensemble, films, args):
     `predict_chunk`. --out gets their COLUMNS, chunk by chunk: what is done isn't lost when the rest
     is not. How they are made stands in a JSON file beside it."""
     width = min(LONGEST_NAME, max(map(len, films["shown"])))
-    results, written = [], False
+    results, written = [], 0
     try:
         for ages in predict_in_chunks(ensemble, films, args.batch_size_eval):
             results.append(ages)
             if args.out:
                 write = write_csv if written else write_new_csv  # whole again over what we wrote
                 write(args.out, pd.concat(results)[COLUMNS])
-                first, written = not written, True
-                if first:
+                if not written:
                     write_json(record_path(Path(args.out)), how_predicted(ensemble, args))
+                written += len(ages)
             print_films(ages, width)
     finally:
-        if written and (done := sum(map(len, results))) < len(films):
-            print(f"only {done} of {len(films)} films are in {args.out}", file=sys.stderr)
+        if 0 < written < len(films):
+            print(f"only {written} of {len(films)} films are in {args.out}", file=sys.stderr)
     return pd.concat(results)
 
 

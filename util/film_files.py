@@ -13,6 +13,7 @@ from util.identity import loose_name
 from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.labels import clean_id, tidy_path
 
+OF_SYSTEMS = {"lost+found", "$RECYCLE.BIN", "System Volume Information"}  # folders of a disk
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
 
 
@@ -153,9 +154,14 @@ def group(films, key):
 
 
 def list_films(folder):
-    """All films in a folder and below, by name, without hidden ones and without those in folders
-    that are passed over (`is_passed_over`). Links to other folders are followed, and no folder is
-    listed twice. UserError for one that can't be read: its films would be missing in silence."""
+    """All films among `list_files`."""
+    return [path for path in list_files(folder) if is_film(path)]
+
+
+def list_files(folder):
+    """All files in a folder and below, by name, but for those in folders that are passed over
+    (`is_passed_over`). Links to other folders are followed, and no folder is listed twice.
+    UserError for one that can't be read: its films would be missing in silence."""
     folder = Path(folder).resolve()
     found, seen = [], set()
     for where, folders, files in os.walk(folder, onerror=refuse_unreadable, followlinks=True):
@@ -165,7 +171,7 @@ def list_films(folder):
             continue
         seen.add(place)
         folders[:] = sorted(f for f in folders if not is_passed_over(f))
-        found += [path for f in sorted(files) if is_film(path := Path(where) / f)]
+        found += [Path(where) / f for f in sorted(files)]
     return found
 
 
@@ -180,9 +186,10 @@ def refuse_unreadable(error):
 
 def is_passed_over(name):
     """Whether a name is hidden, or that of a folder of what the toolkit made of films: `*_CLAHE`
-    copies, which stand beside their originals, or a quality report."""
+    copies, which stand beside their originals, or a quality report; or of what systems keep on a
+    disk."""
     made = name.endswith(COPIES) or re.fullmatch(rf"{REPORT}(_\d+)?", name)
-    return is_hidden(name) or bool(made)
+    return is_hidden(name) or bool(made) or name in OF_SYSTEMS
 
 
 def leads_back(place, folder):

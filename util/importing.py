@@ -107,7 +107,7 @@ def are_named(ids, named):
     """Which of `ids` (a column) are among the ids `named`; 001405 names 1405, unless there are
     both."""
     exact, loose = ids.isin(named), ids.map(loose_name)
-    others = {loose_name(id_) for id_ in named if id_ not in set(ids)}
+    others = {loose_name(id_) for id_ in set(named) - set(ids)}
     return exact | (loose.isin(others) & ~loose.duplicated(keep=False))
 
 

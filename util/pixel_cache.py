@@ -82,7 +82,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, desc="films"):
         ThreadPoolExecutor(cores()) as pool,
         threadpool_limits(1, "blas"),  # else each thread of the pool starts as many of its own
         progress_bar(
-            total=todo, desc=f"reading {desc}", unit="film", show=bool(todo and desc)
+            total=todo, desc=f"reading {desc}", unit="film", show=bool(todo > 1 and desc)
         ) as bar,
     ):
         for part, name, known in zip(parts, names, kept, strict=True):

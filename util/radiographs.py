@@ -18,7 +18,7 @@ from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError
 from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, image_kind, is_truncated, tiff_pages
 
-READER_VERSION = 10  # raise it when what `read_canvases` returns changes: caches are then rebuilt
+READER_VERSION = 11  # raise it when what `read_canvases` returns changes: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 # a film is pale whose middle, without so much at each side, has most of its greys within fewer

@@ -7,6 +7,7 @@ import tempfile
 import unicodedata
 import zipfile
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from util.film_files import (
     composed,
     count_reasons,
     is_hidden,
-    is_passed_over,
+    list_files,
     list_films,
     split_usable,
     stem_of,
@@ -77,7 +78,7 @@ def unpack(path, folder, folded):
         check_names(members, path, folded)
         for member in progress_bar(members, desc=f"unpacking {path.name}", unit="file"):
             archive.extract(member, folder)  # never outside of `folder`
-    for inner in files_ending(folder, ".zip"):
+    for inner in [file for file in list_files(folder) if file.suffix.lower() == ".zip"]:
         target = inner.with_suffix("")
         if target.exists():  # its films would overwrite those of this folder
             target = Path(tempfile.mkdtemp(prefix=inner.stem, dir=inner.parent))
@@ -107,13 +108,8 @@ def check_names(members, path, folded):
             )
 
 
-def files_ending(folder, ending):
-    """The files in a folder and below whose names have an ending, in small or capital letters."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() == ending and p.is_file())
-
-
 def is_litter(name):
-    return any(is_hidden(part) for part in Path(name).parts)
+    return any(is_hidden(part) for part in Path(name).parts if part != "..")
 
 
 def read_sources(sources, csv, male_value):
@@ -190,7 +186,7 @@ def read_labelled_films(sources, tables, male_value, need_sex, *, table_first=Tr
     labelled = tables_with_labels(sources, tables, images, male_value, need_sex)
     splits = [given_split(table, sources[0], table_first=table_first) for table in labelled]
     if len(set(splits)) < len(splits):
-        names = ", ".join(as_named(table, sources) for table in labelled)
+        names = ", ".join(map(str, labelled))
         raise UserError(
             f"several tables with labels: {names}. Choose one with --csv FILE"
             + (", from the unpacked zip." if Path(sources[0].name).is_file() else ".")
@@ -224,10 +220,10 @@ def tables_with_labels(sources, tables, images, male_value, need_sex):
             problems.append(error)
         except NoTable as error:
             raise UserError(
-                f"{as_named(error, sources)} If it is no table of labels, name the one that is: --csv FILE."
+                f"{error} If it is no table of labels, name the one that is: --csv FILE."
             ) from None
     if problems and not labelled:
-        raise NoLabels(as_named(problems[0], sources))
+        raise problems[0]
     if not labelled:
         raise NoLabels(
             "no CSV with labels in or beside the source "
@@ -246,24 +242,28 @@ def find_tables(source):
     beside = {
         path.resolve(): path
         for place in (given, given.resolve())  # a link, and what it points to
-        for path in sorted(place.parent.iterdir())
-        if path.suffix.lower() == ".csv"
-        and path.stem in (place.stem, place.name)
-        and path.is_file()
+        for path in sorted(place.parent.glob("*"))  # none where it may not be listed
+        if is_table(path) and path.stem in (place.stem, place.name)
     }
-    inside = [
-        path
-        for path in files_ending(source.folder, ".csv")
-        if not any(map(is_passed_over, path.relative_to(source.folder).parts))
-    ]
+    inside = [path for path in list_files(source.folder) if is_table(path)]
     return [*inside, *beside.values()]
 
 
-def as_named(words, sources):
-    """Words that tell of a file of a source, which a zip has in a folder that will be gone."""
-    for source in sources:
-        words = str(words).replace(str(source.folder), source.name)
-    return words
+def is_table(path):
+    return path.suffix.lower() == ".csv" and not is_hidden(path.name) and path.is_file()
+
+
+@contextmanager
+def named_as_given(sources):
+    """Within the block, errors tell of files in a zip by its name, not by that of the folder it was
+    unpacked into, which will be gone."""
+    try:
+        yield
+    except UserError as error:
+        words = str(error)
+        for source in sources:
+            words = words.replace(str(source.folder), source.name)
+        raise UserError(words) from None
 
 
 def given_split(table, source, *, table_first):

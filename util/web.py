@@ -27,6 +27,7 @@ from util.children import add_from_headers
 from util.errors import UserError, first_line
 from util.film_ages import format_score, predict_chunk
 from util.intervals import format_range
+from util.labels import MAX_MONTHS
 from util.metrics import format_years
 from util.occlusion import check_same_part, explain_film
 from util.sexes import sex_of
@@ -165,11 +166,13 @@ class Handler(BaseHTTPRequestHandler):
 
 def predict_one(ensemble, path, child):
     """The row of `predict_chunk` for a film, by `child`, {"sex", "age_months"}, each of which may
-    be missing. UserError when the age is no number, or the film has no months."""
+    be missing. UserError when the age is none, or the film has no months."""
     try:
         age = float(child.get("age_months") or "nan")
     except ValueError:
         raise UserError(f"the age is no number: {child['age_months']}") from None
+    if age < 0 or age > MAX_MONTHS:
+        raise UserError(f"no age of a child in months: {age:g}")
     film = {"path": str(path), "shown": "the film", "age_months": age}
     film |= {"sex": sex_of(child.get("sex")), "problem": "no sex: choose girl or boy"}
     films = add_from_headers(pd.DataFrame([film]))

@@ -7,6 +7,7 @@ Every row and every film is looked at, and each file is read once.
 """
 
 import hashlib
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -298,12 +299,16 @@ def check_ages(rows):
             yield flag("ages look like years", pd.DataFrame({"split": [split]}), detail)
 
 
+def format_age(months):
+    return "no age" if math.isnan(months) else f"{months:g} months"
+
+
 def name_others(rows, by):
     """For each row, in words, the other rows of its group, and whether their ages differ."""
     said = pd.Series("", index=rows.index)
     for _, group in rows.groupby(by, sort=False):
         names = [
-            f"{row.split} row {row.row} ({row.file or row.id}, {row.boneage:g} months)"
+            f"{row.split} row {row.row} ({row.file or row.id}, {format_age(row.boneage)})"
             for row in group.head(4).itertuples()
         ]
         differ = "ages differ; " if group["boneage"].nunique() > 1 else ""

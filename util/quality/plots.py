@@ -8,7 +8,7 @@ from matplotlib import rc_context
 
 from clahe.enhance import apply_clahe
 from util.plots import BLUE, GREY, SEX_COLOURS, STYLE, end_of, plot_contact_sheet, save, subplots
-from util.quality.checks import LOOK
+from util.quality.checks import LOOK, format_age
 from util.radiographs import prepare, read_image, read_radiograph, to_canvas
 
 SAMPLES = 4  # films shown of each split
@@ -68,8 +68,7 @@ def plot_odd(films, path):
     """Films as they are, each under what was flagged."""
     images = [to_canvas(read_radiograph(film), 256, "pad") for film in films["path"]]
     labels = [
-        f"{film.check}\n{end_of(f'{film.split} {film.id}', LONGEST_NAME)}\n"
-        + ("no age" if math.isnan(film.boneage) else f"{film.boneage:g} months")
+        f"{film.check}\n{end_of(f'{film.split} {film.id}', LONGEST_NAME)}\n{format_age(film.boneage)}"
         for film in films.itertuples()
     ]
     title = f"Films to look at: the first {SHOWN_FLAGGED} of each kind"

@@ -60,6 +60,16 @@ def test_statistics_are_those_of_all_batches():
     np.testing.assert_allclose(layer.moving_variance, features.var((0, 1, 2)), rtol=1e-2)
 
 
+@pytest.mark.parametrize("n", [2, 16])
+def test_the_variance_of_few_values_is_the_one_they_were_divided_by(n):
+    """As small canvases leave: a value for each film and channel."""
+    features = np.random.default_rng(0).normal(3, 2, (n, 1, 1, 5)).astype("float32")
+    layer = keras.layers.BatchNormalization()
+    layer.build(features.shape)
+    call_with_batch_statistics(layer, tf.constant(features), training=True)
+    np.testing.assert_allclose(layer.moving_variance, features.var((0, 1, 2)), rtol=1e-4)
+
+
 def test_statistics_are_those_of_a_network_without_dropout():
     """As the saved model has none; EfficientNet leaves out whole blocks in training."""
     features = np.random.default_rng(0).normal(3, 1, (32, 8, 8, 3)).astype("float32")

@@ -59,6 +59,13 @@ def test_folds_keep_the_films_of_a_patient_together(phantoms):
     assert not of_train & of_val
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_that_are_one_film_leading_zeros_aside_are_in_one_part(seed):
+    films = pd.DataFrame({"id": [*map(str, range(1, 41)), "007"], "sex": 0, "boneage": 90.0})
+    parts = divide(films.assign(patient=""), 5, seed)
+    assert parts[6] == parts[40]
+
+
 def test_folds_hold_each_film_out_once_with_its_own_pixels(phantoms, monkeypatch):
     monkeypatch.setattr(pixel_cache, "SHARD_FILMS", 10)  # else each split is a shard
     splits = {split: load_films(phantoms, split, 32, "pad") for split in ("train", "val", "test")}

@@ -19,7 +19,12 @@ SEEDS = 300
 
 def smooth(losses):
     """The table of a test in which the rate rises at each step."""
-    return lr_range.smooth(losses, lr_range.rate_at(np.arange(len(losses))))
+    return lr_range.smooth(losses, rates_of(range(len(losses))))
+
+
+def rates_of(steps):
+    rise = lr_range.exponential_rise()
+    return np.array([float(rise(step)) for step in steps])
 
 
 def losses(falls_from, falls_to, noise=0.01, seed=1):
@@ -82,8 +87,7 @@ def test_a_loss_that_is_no_number_from_the_start_has_no_range(values, tmp_path):
 
 
 def test_the_rate_rises_by_one_factor_from_step_to_step():
-    rise = lr_range.ExponentialRise()
-    rates = np.array([float(rise(step)) for step in range(lr_range.STEPS)])
+    rates = rates_of(range(lr_range.STEPS))
     assert rates[0] == pytest.approx(lr_range.LOWEST)
     assert rates[-1] == pytest.approx(lr_range.HIGHEST)
     np.testing.assert_allclose(rates[1:] / rates[:-1], rates[1] / rates[0], rtol=1e-4)
@@ -119,7 +123,7 @@ def test_a_step_that_half_precision_loses_does_not_raise_the_rate():
     month = keras.layers.Dense(1, dtype="mixed_float16")
     model = keras.Sequential([keras.Input((1,)), month])
     optimizer = keras.optimizers.LossScaleOptimizer(
-        keras.optimizers.SGD(lr_range.ExponentialRise()), initial_scale=2.0**20
+        keras.optimizers.SGD(lr_range.exponential_rise()), initial_scale=2.0**20
     )
     model.compile(optimizer, "mse")
     losses = lr_range.LossOfSteps()
@@ -128,9 +132,7 @@ def test_a_step_that_half_precision_loses_does_not_raise_the_rate():
     taken = int(optimizer.iterations.numpy())
     assert 3 < taken < 20
     lost = [0] * (20 - taken)  # the scale of the loss falls until no step is lost
-    np.testing.assert_allclose(
-        losses.rates, lr_range.rate_at(np.array([*lost, *range(taken)])), 1e-5
-    )
+    np.testing.assert_allclose(losses.rates, rates_of([*lost, *range(taken)]), 1e-5)
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,13 @@ import train_advanced
 from modeling_advanced import build_model
 from util import epoch_end, errors, run_folder, runs, training
 from util.errors import UserError
+from util.optimizer import rate_schedule
 from util.phases import plan_phases
 from util.processes import STARTED_BY_A_SWEEP
 from util.run_folder import open_run
 from util.runs import Run, best_row
 from util.saved_state import Progress, read_state, write_state
-from util.splits import check_splits_apart
+from util.splits import check_splits_apart, shrink_batch
 from util.training import batchnorm_mode, choose_trainable
 
 TINY = [
@@ -271,6 +272,25 @@ def trainable(line):
 )
 def test_statistics_follow_batches_that_are_large_enough(words, mode):
     assert batchnorm_mode(train_advanced.parse_args(words.split())) == mode
+
+
+def test_a_step_takes_no_more_films_than_there_are(phantoms, tmp_path, capsys):
+    """Statistics of five films are noise, whatever --batch_size says."""
+    args = train_advanced.parse_args(["--batch_size", "32"])
+    films = preprocessing.load_films(phantoms, "train", 32, "pad").keep(range(5))
+    shrink_batch(films, args, Run(tmp_path))
+    assert "5 training films are fewer than --batch_size 32" in capsys.readouterr().out
+    assert args.batch_size == 5
+    assert batchnorm_mode(args) == "frozen"
+    shrink_batch(films, args, Run(tmp_path))
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("steps", "first"), [(1, 1e-3), (2, 1e-5), (100, 1e-5)])
+def test_rates_rise_to_their_peak_at_once_where_there_is_one_step(steps, first):
+    schedule = rate_schedule(train_advanced.parse_args([]), 1e-3, steps, 10)
+    rates = [float(schedule(step)) for step in range(steps)]
+    np.testing.assert_allclose([rates[0], max(rates)], [first, 1e-3], rtol=1e-4)
 
 
 def test_a_backbone_without_batchnorm_has_no_statistics_to_measure():

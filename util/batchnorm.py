@@ -53,7 +53,8 @@ def call_with_batch_statistics(layer, inputs, training=None, mask=None):
         is_training=True,
     )
     layer.moving_mean.assign(mean)
-    layer.moving_variance.assign(variance)
+    n = tf.cast(tf.size(inputs) // tf.size(mean), variance.dtype)
+    layer.moving_variance.assign(variance * (n - 1) / n)  # it gives that of a sample (Bessel)
     return outputs
 
 

@@ -33,7 +33,6 @@ class EndOfEpoch(keras.callbacks.Callback):
         super().__init__()
         self.phase, self.progress, self.args, self.run = phase, progress, args, run
         self.bn, self.stage = bn, stage
-        self.films_a_step = min(args.batch_size, len(stage.films))
         # traced when it is needed
         self.forward = compile_forward(stage.model, batchnorm_layers(stage.model))
 
@@ -42,7 +41,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.started, self.lost_steps = time.perf_counter(), 0
         self.means = {"loss": math.nan, "mae": math.nan}  # of the epoch so far
         self.bar = progress_bar(
-            total=self.params["steps"] * self.films_a_step,
+            total=self.params["steps"] * self.args.batch_size,
             desc=f"{self.phase.name} {epoch + 1}/{self.phase.end}",
             unit="film",
             leave=False,
@@ -60,7 +59,7 @@ class EndOfEpoch(keras.callbacks.Callback):
             self.lost_steps += 1
             self.check_lost_steps(logs["loss"])
         self.bar.set_postfix_str(f"train MAE {logs['mae']:.1f} months", refresh=False)
-        self.bar.update(self.films_a_step)
+        self.bar.update(self.args.batch_size)
 
     def check_lost_steps(self, loss):
         """UserError when training diverged. Loss scaling leaves out a step of float16 whose numbers
@@ -120,7 +119,7 @@ class EndOfEpoch(keras.callbacks.Callback):
 
     def report(self, row):
         """The line of an epoch, by its row of the history."""
-        films = self.params["steps"] * self.films_a_step
+        films = self.params["steps"] * self.args.batch_size
         left = (self.phase.end - self.progress.next_epoch) * (time.perf_counter() - self.started)
         self.run.log(
             f"{row['phase']:8s} epoch {row['epoch']:3d}/{self.phase.end}  "

@@ -157,7 +157,7 @@ def compute_features(read, pixels, batch_size, desc=None):
 def network_key(model, args):
     """A hash of all that decides what the backbone makes of a film."""
     scaling = input_scaling(args.backbone, args.weights)
-    rounding = [tf.__version__, *(os.environ.get(name) for name in VARIABLES)]
+    rounding = [tf.__version__, keras.__version__, *(os.environ.get(name) for name in VARIABLES)]
     facts = f"{args.backbone} {scaling} {model.dtype_policy.name} {rounding}"
     key = hashlib.sha256(facts.encode())
     for weight in backbone_of(model).weights:

@@ -69,9 +69,9 @@ def label_columns(films):
 
 def patients_or_films(films):
     """Who each film is of: the patient that the table tells, see `patient_ids`, else one with this
-    film alone."""
+    film alone, see `film_keys`."""
     patient = patient_ids(films)
-    return patient.where(patient != "", "film " + films["id"])
+    return patient.where(patient != "", film_keys(films).map(str))
 
 
 def repeated_patients(predictions):

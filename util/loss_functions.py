@@ -7,6 +7,8 @@ Each takes months `(N, 1)` and returns one loss a film `(N,)`. All parameters ar
 that they mean the same for any data and model.
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -37,7 +39,7 @@ def smooth_l1_loss(sigma):
 def wing_loss(w, epsilon):
     """Logarithmic up to `w` months, which gives small errors more weight, linear beyond:
     w ln(1 + |e| / epsilon), then |e| - C (Feng et al. 2018, 'Wing loss', equation 5)."""
-    constant = w - w * float(ops.log(1 + w / epsilon))
+    constant = w - w * math.log(1 + w / epsilon)
 
     def wing(true, predicted):
         error = ops.abs(ops.subtract(true, predicted))

@@ -54,12 +54,12 @@ def rate_schedule(args, lr, steps, steps_an_epoch):
             mode=args.clr_mode,
             gamma=args.clr_gamma,
         )
-    warm_up = math.ceil(WARM_UP * steps)
+    warm_up = min(math.ceil(WARM_UP * steps), steps - 1)  # a single step has the full rate
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=lr / 100,
         warmup_target=lr,
         warmup_steps=warm_up,
-        decay_steps=max(1, steps - warm_up),
+        decay_steps=steps - warm_up,
         alpha=0.01,
     )
 

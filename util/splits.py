@@ -29,7 +29,18 @@ def load_splits(args, run):
         splits |= load_clahe(args, run)
     list_left_out(splits, args, run)
     record_films(splits, args, run)
+    shrink_batch(splits["train"], args, run)
     return splits
+
+
+def shrink_batch(films, args, run):
+    """Where there are fewer training films than --batch_size asks for, a step takes all of them."""
+    if len(films) < args.batch_size:
+        run.log(
+            f"note: {len(films)} training films are fewer than --batch_size {args.batch_size}: each "
+            "step takes all of them"
+        )
+        args.batch_size = len(films)
 
 
 def list_left_out(splits, args, run):

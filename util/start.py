@@ -6,7 +6,7 @@ from util.backbones import sees_sex
 from util.canvases import hand_crop_versions
 from util.errors import UserError
 from util.files import hash_file
-from util.held_out import are_films_of, learned_from, started_from_unknown_films
+from util.held_out import chosen_by, learned_from, started_from_unknown_films
 from util.runs import MODEL, add_to_config, changed_facts, load_run_model, read_run
 from util.weights import NAMED_WEIGHTS, check_weights, starts_from_run
 
@@ -74,11 +74,11 @@ def check_start_films(splits, args, run):
             )
         if known:
             run.log(f"note: {told}, by their ids, sexes and ages, which may be chance")
-    chosen = are_films_of(start, config["data"], "val", splits["test"].table).sum()
-    if chosen:
+    if chosen := chosen_by(start, config, splits["test"].table).sum():
         run.log(
             f"note: {chosen} of {len(splits['test'])} test films were validation films of the run to "
-            "start from, to choose its epoch by: their errors may come out a little too small"
+            "start from, or of one before it, to choose an epoch by: their errors may come out a "
+            "little too small"
         )
 
 

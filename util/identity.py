@@ -69,7 +69,14 @@ def label_columns(films):
 
 def patients_or_films(films):
     """Who each film is of: the patient that the table tells, see `patient_ids`, else one with this
-    film alone, see `film_keys`."""
+    film alone."""
+    patient = patient_ids(films)
+    return patient.where(patient != "", "film " + films["id"])
+
+
+def patients_for_splits(films):
+    """Who each labelled film is of, as `patients_or_films`, but films that are one by `film_keys`
+    are of one patient: they must not be parted."""
     patient = patient_ids(films)
     return patient.where(patient != "", film_keys(films).map(str))
 

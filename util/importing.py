@@ -16,7 +16,7 @@ from util.environment import environment
 from util.errors import UserError
 from util.film_files import is_hidden
 from util.held_out import are_films_of, lists_films
-from util.identity import loose_name, patients_or_films
+from util.identity import loose_name, patients_for_splits
 from util.labels import read_labels
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
@@ -39,7 +39,7 @@ def assign_splits(films, shares, seed, test_ids=()):
     """Return the split of each film: a given one is kept, the others are drawn, stratified by sex
     and age. `shares` (train, val, test) are of all patients. All films of a patient are in one
     split; those of `test_ids` always go to test. UserError when none is left to train on."""
-    patients, given = patients_or_films(films), set(films["given_split"]) - {""}
+    patients, given = patients_for_splits(films), set(films["given_split"]) - {""}
     split_of = fixed_splits(films, patients, test_ids)
     undecided = films[~patients.isin(split_of) & ~patients.duplicated()]  # a film for each patient
     waiting = list(patients[spread_out(undecided, seed)])

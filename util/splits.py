@@ -12,7 +12,7 @@ from util.data_folder import SPLITS, split_folder
 from util.errors import UserError
 from util.files import write_csv
 from util.film_files import count_reasons
-from util.identity import film_keys, fingerprint, label_columns, patient_ids, patients_or_films
+from util.identity import film_keys, fingerprint, label_columns, patient_ids, patients_for_splits
 from util.labels import years_note
 from util.oddities import Oddities, format_counts
 from util.runs import FILM_LISTS, add_to_config, changed_facts, configs_of_folds
@@ -125,7 +125,7 @@ def fold_films(train, val, folds, fold, seed):
     "val": Films}."""
     table = pd.concat([train.table, val.table], ignore_index=True)
     pixels = train.pixels.join(val.pixels)
-    patients = patients_or_films(table).nunique()
+    patients = patients_for_splits(table).nunique()
     if patients < folds:
         raise UserError(
             f"{len(table)} films of {patients} patients are too few for {folds} folds. "

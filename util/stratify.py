@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from util.identity import patients_or_films
+from util.identity import patients_for_splits
 
 BAND = 24  # months: films are kept apart by sex and by age bands of this width
 
@@ -25,7 +25,7 @@ def divide(films, folds, seed):
     film, from 0, in the order of the frame. Where a column `patient` tells whose a film is, all
     films of a patient are in one part."""
     films = films.reset_index(drop=True)
-    patient = patients_or_films(films) if "patient" in films else films.index.to_series()
+    patient = patients_for_splits(films) if "patient" in films else films.index.to_series()
     parts = np.array_split(spread_out(films[~patient.duplicated()], seed), folds)
     part_of = {patient[row]: number for number, rows in enumerate(parts) for row in rows}
     return patient.map(part_of).to_numpy()

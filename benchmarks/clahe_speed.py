@@ -37,11 +37,15 @@ def main(argv=None):
 
 def check_copies(paths):
     """UserError when the loop can't read a film, or two copies would have one name."""
+    copies = set()
     for path in paths:
         if cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) is None:
             raise UserError(f"the loop can't read a film ({path}). Leave it out.")
-    if len({path.with_suffix("") for path in paths}) < len(paths):
-        raise UserError(f"films differ in their endings alone ({paths[0].parent}). Leave some out.")
+        if path.with_suffix("") in copies:
+            raise UserError(
+                f"another film has this name and another ending ({path}). Leave it out."
+            )
+        copies.add(path.with_suffix(""))
 
 
 def enhancements(source, paths, folder):

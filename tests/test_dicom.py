@@ -133,6 +133,12 @@ def test_the_first_of_several_windows_counts(tmp_path):
     assert not np.array_equal(films[0], films[2])
 
 
+def test_an_exact_window_may_be_narrower_than_a_value(tmp_path):
+    window = {"WindowCenter": 1500.25, "WindowWidth": 0.5, "VOILUTFunction": "LINEAR_EXACT"}
+    film = read_radiograph(write_dicom(tmp_path / "film.dcm", values_of_12_bits(), **window))
+    assert np.array_equal(film, np.where(values_of_12_bits() > 1500, 255, 0))
+
+
 def test_a_compressed_film_is_read(tmp_path, png):
     dicom = write_dicom(tmp_path / "film.dcm", values_of_12_bits())
     dataset = pydicom.dcmread(dicom)

@@ -68,6 +68,7 @@ def test_few_films_fill_their_sheet(drawn):
 def test_without_a_display_it_is_said_where_pictures_are(monkeypatch, capsys, tmp_path):
     import matplotlib.pyplot as plt
 
+    monkeypatch.setenv("DISPLAY", ":0")  # which may be there and not answer
     monkeypatch.setattr(plt, "get_backend", lambda: "agg")
     plots.show_plots([tmp_path / "a.png"])
     assert f"they are saved in {tmp_path}" in capsys.readouterr().out

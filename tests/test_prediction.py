@@ -352,8 +352,11 @@ def test_two_ages_of_a_film_are_told_of_and_not_used(tmp_path, capsys):
     assert note in capsys.readouterr().err
 
 
-def test_films_of_a_chunk_that_could_not_be_written_count_as_missing(monkeypatch, tmp_path, capsys):
-    """As on a full disk, at the second of two chunks."""
+@pytest.mark.parametrize("failing", ["write_csv", "write_json"])
+def test_films_of_a_chunk_that_could_not_be_written_count_as_missing(
+    failing, monkeypatch, tmp_path, capsys
+):
+    """As on a full disk, at the second of two chunks, and at the record beside the first."""
     row = dict.fromkeys(film_ages.COLUMNS, np.nan) | {"months": 60.0, "shown": "a.png", "note": ""}
     films = pd.DataFrame([row, row]).astype({"sex": "Int64"})
     monkeypatch.setattr(film_ages, "predict_in_chunks", lambda *_: (films[:1], films[1:]))
@@ -362,7 +365,7 @@ def test_films_of_a_chunk_that_could_not_be_written_count_as_missing(monkeypatch
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(film_ages, "write_csv", full)
+    monkeypatch.setattr(film_ages, failing, full)
     args = Namespace(out=str(tmp_path / "ages.csv"), batch_size_eval=1)
     with pytest.raises(OSError, match="No space left"):
         film_ages.print_ages(None, films, args)

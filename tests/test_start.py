@@ -1,6 +1,8 @@
 """Training that goes on from a trained run, on other films and at another size."""
 
 import json
+import shutil
+from argparse import Namespace
 
 import keras
 import numpy as np
@@ -11,9 +13,11 @@ from conftest import check_error_line, copy_data
 from inference_speed import ship_model
 from inference_speed.ship_model import portable
 from modeling import backbone_of
+from preprocessing import load_films
 from util.held_out import chosen_by, learned_from, started_from_unknown_films
 from util.metrics import read_predictions
-from util.runs import Run, read_run
+from util.runs import FILM_LISTS, Run, read_run
+from util.start import check_start_films
 
 AS_IT_IS = ["--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "1", "--bn", "frozen"]
 
@@ -99,6 +103,26 @@ def test_a_run_that_was_chosen_on_the_test_films_says_so(go_on, phantoms, tmp_pa
     process, _ = go_on(data_dir=data)
     assert process.returncode == 0, process.stderr
     assert "12 of 12 test films were validation films of the run to start from" in process.stdout
+
+
+def test_a_run_before_the_start_that_was_chosen_on_the_test_films_says_so(
+    small_run, phantoms, tmp_path, capsys
+):
+    """The start itself was chosen on others."""
+    start = Run(tmp_path / "start")
+    shutil.copytree(small_run, start.folder)
+    before = Run(small_run).config
+    start.write_json(
+        "config.json",
+        before | {"start": before, "options": before["options"] | {"weights": str(small_run)}},
+    )
+    others = pd.read_csv(start.path(FILM_LISTS["val"]), dtype={"id": str})
+    others.assign(id="9" + others["id"]).to_csv(start.path(FILM_LISTS["val"]), index=False)
+    films = {split: load_films(phantoms, split, 32, "pad") for split in ("val", "test")}
+    swapped = {"val": films["test"], "test": films["val"]}
+    check_start_films(swapped, Namespace(weights=str(start.folder)), start)
+    n = len(films["val"])
+    assert f"{n} of {n} test films were validation films" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

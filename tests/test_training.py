@@ -28,7 +28,7 @@ from conftest import (
 import preprocessing
 import train_advanced
 from modeling_advanced import build_model
-from util import epoch_end, errors, run_folder, runs, training
+from util import accelerators, epoch_end, errors, run_folder, runs, splits, training
 from util.errors import UserError
 from util.optimizer import rate_schedule
 from util.phases import plan_phases
@@ -36,7 +36,7 @@ from util.processes import STARTED_BY_A_SWEEP
 from util.run_folder import open_run
 from util.runs import Run, best_row
 from util.saved_state import Progress, read_state, write_state
-from util.splits import check_splits_apart, shrink_batch
+from util.splits import check_splits_apart
 from util.training import batchnorm_mode, choose_trainable
 
 TINY = [
@@ -274,17 +274,24 @@ def test_statistics_follow_batches_that_are_large_enough(words, mode):
     assert batchnorm_mode(train_advanced.parse_args(words.split())) == mode
 
 
-def test_a_step_takes_no_more_films_than_there_are(phantoms, tmp_path, capsys):
+def test_a_step_takes_no_more_films_than_there_are(phantoms, tmp_path, capsys, monkeypatch):
     """Statistics of five films are noise, whatever --batch_size says."""
     args = train_advanced.parse_args(["--batch_size", "32"])
     films = preprocessing.load_films(phantoms, "train", 32, "pad")
-    films = films.keep(np.arange(len(films)) < 5)
-    shrink_batch(films, args, Run(tmp_path))
-    assert "5 training films are fewer than --batch_size 32" in capsys.readouterr().out
+    five = films.keep(np.arange(len(films)) < 5)
+    monkeypatch.setattr(splits, "read_splits", lambda _: {"train": five, "val": films})
+    run = Run(tmp_path)
+    run.write_json("config.json", {"options": {}})
+    splits.load_splits(args, run)
+    assert (
+        "5 training films are fewer than --batch_size 32: a step takes 5" in capsys.readouterr().out
+    )
     assert args.batch_size == 5
     assert batchnorm_mode(args) == "frozen"
-    shrink_batch(films, args, Run(tmp_path))
-    assert not capsys.readouterr().out
+    monkeypatch.setattr(accelerators, "make_strategy", lambda _: Namespace(num_replicas_in_sync=2))
+    args.batch_size = 32
+    splits.shrink_batch(five, args, run)
+    assert args.batch_size == 4
 
 
 @pytest.mark.parametrize(("steps", "first"), [(1, 1e-3), (2, 1e-5), (100, 1e-5)])

@@ -83,7 +83,7 @@ def quote(path):
 
 def as_unicode(path):
     """A path, or a text that holds one, that can be written anywhere: names need not be Unicode."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def check_new_file(path):
@@ -171,11 +171,12 @@ def is_empty(folder):
 def check_new_folder(path, option="--out"):
     """UserError, before any work, when something is at the path of an option already, but for an
     empty folder, or when no folder could be made there."""
-    check_place(path, option)
     path = Path(path)
     if path.is_dir() and is_empty(path):
         check_writable(path, option)
-    elif os.path.lexists(path):
+        return
+    check_place(path, option)
+    if os.path.lexists(path):
         raise UserError(f"there is something already ({path}). Choose another {option}.")
 
 

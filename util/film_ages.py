@@ -64,9 +64,9 @@ def print_ages(ensemble, films, args):
             if args.out:
                 write = write_csv if written else write_new_csv  # whole again over what we wrote
                 write(args.out, pd.concat(results)[COLUMNS])
-                if not written:
+                first, written = not written, written + len(ages)
+                if first:
                     write_json(record_path(Path(args.out)), how_predicted(ensemble, args))
-                written += len(ages)
             print_films(ages, width)
     finally:
         if 0 < written < len(films):

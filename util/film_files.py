@@ -13,7 +13,7 @@ from util.identity import loose_name
 from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.labels import clean_id, tidy_path
 
-OF_SYSTEMS = {"lost+found", "$RECYCLE.BIN", "System Volume Information"}  # folders of a disk
+OF_SYSTEMS = {"lost+found", "$recycle.bin", "system volume information"}  # folders of a disk
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
 
 
@@ -189,7 +189,7 @@ def is_passed_over(name):
     copies, which stand beside their originals, or a quality report; or of what systems keep on a
     disk."""
     made = name.endswith(COPIES) or re.fullmatch(rf"{REPORT}(_\d+)?", name)
-    return is_hidden(name) or bool(made) or name in OF_SYSTEMS
+    return is_hidden(name) or bool(made) or name.lower() in OF_SYSTEMS
 
 
 def leads_back(place, folder):

@@ -75,8 +75,8 @@ def patients_or_films(films):
 
 
 def patients_for_splits(films):
-    """Who each labelled film is of, as `patients_or_films`, but films that are one by `film_keys`
-    are of one patient: they must not be parted."""
+    """Who each labelled film is of, as `patients_or_films`, but films of no patient that are one by
+    `film_keys` are of one: they must not be parted."""
     patient = patient_ids(films)
     return patient.where(patient != "", film_keys(films).map(str))
 

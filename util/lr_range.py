@@ -28,7 +28,7 @@ WINDOW = 21  # steps over which the loss is smoothed
 RECENT = 11  # steps whose mean tells that the loss explodes
 EXPLODED = 3  # times the smallest mean of recent losses
 # Times the standard error of a window's mean that a fall must exceed: the lowest of up to 159
-# windows of noise is 5.2 below the first in 1 of 100 tests, and 6.6 in 1 of 1000 (simulated).
+# windows of noise is 5.2 below the first in 1 of 100 tests, and 6.5 in 1 of 1000 (simulated).
 LEAST_FALL = 6
 
 

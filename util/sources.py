@@ -72,9 +72,9 @@ def unpack(path, folder, folded):
     """Unpack a zip without the litter that macOS adds; a zip inside it is unpacked as well. For
     `folded` see `check_names`."""
     with zipfile.ZipFile(path) as archive:
-        members = [m for m in archive.infolist() if not is_litter(m.filename)]
-        for member in members:
+        for member in archive.infolist():
             member.filename = member.filename.replace("\\", "/")  # of some tools on Windows
+        members = [m for m in archive.infolist() if not is_litter(m.filename)]
         check_names(members, path, folded)
         for member in progress_bar(members, desc=f"unpacking {path.name}", unit="file"):
             archive.extract(member, folder)  # never outside of `folder`
@@ -261,8 +261,8 @@ def named_as_given(sources):
         yield
     except UserError as error:
         words = str(error)
-        for source in sources:
-            words = words.replace(str(source.folder), source.name)
+        for zipped in (source for source in sources if Path(source.name).is_file()):
+            words = words.replace(str(zipped.folder), zipped.name)
         raise UserError(words) from None
 
 
@@ -330,7 +330,7 @@ def check_given_splits(films):
         "name each film once, in --source too; where a download is not what its name says, leave it "
         "out. Ids that are the same by chance, leading zeros aside, need other names."
     )
-    together = "keep all films of a patient in one of them."
+    together = "keep all films of a patient in one of them, or leave out the column of patients."
     for rows, column, keys, advice in (
         (ids, "id", ids["id"], apart),
         (ids, "id", film_keys(ids), apart),

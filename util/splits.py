@@ -34,13 +34,18 @@ def load_splits(args, run):
 
 
 def shrink_batch(films, args, run):
-    """Where there are fewer training films than --batch_size asks for, a step takes all of them."""
+    """Where there are fewer training films than --batch_size asks for, a step takes all of them, or
+    as many as its devices can share. Imports TensorFlow."""
+    from util.accelerators import make_strategy
+
     if len(films) < args.batch_size:
+        devices = make_strategy(args).num_replicas_in_sync
+        fewer = max(1, len(films) // devices) * devices
         run.log(
-            f"note: {len(films)} training films are fewer than --batch_size {args.batch_size}: each "
-            "step takes all of them"
+            f"note: {len(films)} training films are fewer than --batch_size {args.batch_size}: a "
+            f"step takes {fewer}"
         )
-        args.batch_size = len(films)
+        args.batch_size = fewer
 
 
 def list_left_out(splits, args, run):

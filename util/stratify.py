@@ -22,8 +22,8 @@ def spread_out(films, seed):
 
 def divide(films, folds, seed):
     """Divide films into `folds` parts of about one size; returns the number of the part of each
-    film, from 0, in the order of the frame. Where a column `patient` tells whose a film is, all
-    films of a patient are in one part."""
+    film, from 0, in the order of the frame. Where there is a column `patient`, all films of one are
+    in one part, see `patients_for_splits`."""
     films = films.reset_index(drop=True)
     patient = patients_for_splits(films) if "patient" in films else films.index.to_series()
     parts = np.array_split(spread_out(films[~patient.duplicated()], seed), folds)

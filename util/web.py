@@ -166,7 +166,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def predict_one(ensemble, path, child):
     """The row of `predict_chunk` for a film, by `child`, {"sex", "age_months"}, each of which may
-    be missing. UserError when the age is none, or the film has no months."""
+    be missing. UserError when the age is none of a child, or the film has no months."""
     try:
         age = float(child.get("age_months") or "nan")
     except ValueError:

@@ -13,13 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from hand_crop.command import (
-    add_files,
-    add_steps,
-    check_enough,
-    check_weights_file,
-    save_layers,
-)
+from hand_crop.command import add_files, add_steps, check_enough, check_weights_file, save_layers
 from hand_crop.localiser import find_boxes
 from hand_crop.network import shrink
 from preprocessing import random_stream

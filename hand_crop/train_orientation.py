@@ -14,13 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hand_crop.command import (
-    add_files,
-    add_steps,
-    check_enough,
-    check_weights_file,
-    save_layers,
-)
+from hand_crop.command import add_files, add_steps, check_enough, check_weights_file, save_layers
 from hand_crop.network import shrink
 from hand_crop.orientation import FROM_MIRROR, certain_orientations, orientation_chances
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp

@@ -142,11 +142,12 @@ def drop_blanks(film):
     for name in BLANK:
         if name in film and film[name].is_empty:
             delattr(film, name)
-    if str(film.get("VOILUTFunction", "LINEAR")).upper() not in FUNCTIONS:
+    function = str(film.get("VOILUTFunction", "LINEAR")).upper()
+    if function not in FUNCTIONS:
         del film.VOILUTFunction
-    linear = str(film.get("VOILUTFunction", "LINEAR")).upper() == "LINEAR"
+        function = "LINEAR"
     width = np.atleast_1d(film.get("WindowWidth", 1))[0]
-    if width < 1 if linear else width <= 0:  # PS3.3, C.11.2.1.2
+    if width < 1 if function == "LINEAR" else width <= 0:  # PS3.3, C.11.2.1.2
         film.pop("WindowWidth")
 
 

@@ -15,12 +15,7 @@ from util.errors import memory_errors
 from util.files import write_csv
 from util.optimizer import compile_model
 from util.phases import plan_phases
-from util.training import (
-    SMALLER_STEPS,
-    EndWhenInterrupted,
-    choose_trainable,
-    training_batches,
-)
+from util.training import SMALLER_STEPS, EndWhenInterrupted, choose_trainable, training_batches
 
 LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the first and the last step
 STEPS = 200

@@ -38,10 +38,14 @@ SPLIT_WORD = re.compile(
 
 @dataclass
 class Source:
-    """A folder of films, with its name as given."""
+    """A folder of films, with its name as given, which may be that of a zip."""
 
     name: str
     folder: Path
+
+    @property
+    def is_zip(self):
+        return Path(self.name).is_file()
 
 
 def open_source(name, work):
@@ -189,7 +193,7 @@ def read_labelled_films(sources, tables, male_value, need_sex, *, table_first=Tr
         names = ", ".join(map(str, labelled))
         raise UserError(
             f"several tables with labels: {names}. Choose one with --csv FILE"
-            + (", from the unpacked zip." if Path(sources[0].name).is_file() else ".")
+            + (", from the unpacked zip." if sources[0].is_zip else ".")
         )
     parts, folders = [], []
     for table, films in labelled.items():
@@ -261,7 +265,7 @@ def named_as_given(sources):
         yield
     except UserError as error:
         words = str(error)
-        for zipped in (source for source in sources if Path(source.name).is_file()):
+        for zipped in (source for source in sources if source.is_zip):
             words = words.replace(str(zipped.folder), zipped.name)
         raise UserError(words) from None
 

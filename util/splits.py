@@ -149,11 +149,10 @@ def load_clahe(args, run):
         "CLAHE: validation and test films then differ from the training films, which can raise "
         "the error; both figures are reported"
     )
+    settings = []
     for split in ("val", "test"):
         run.log("CLAHE: " + complete_clahe(args.data_dir, split, progress=args.verbose == 1))
-    settings = [
-        made_with(split_folder(args.data_dir, split, clahe=True)) for split in ("val", "test")
-    ]
+        settings.append(made_with(split_folder(args.data_dir, split, clahe=True)))
     if settings[0] != settings[1]:
         run.log("note: the copies of validation and test films were made with different settings")
     return {f"{split}_clahe": load_split(args, split, clahe=True) for split in ("val", "test")}

@@ -33,63 +33,7 @@ def load_splits(args, run):
     return splits
 
 
-def shrink_batch(films, args, run):
-    """Where there are fewer training films than --batch_size asks for, a step takes all of them, or
-    as many as its devices can share. Imports TensorFlow."""
-    from util.accelerators import make_strategy
-
-    if len(films) < args.batch_size:
-        devices = make_strategy(args).num_replicas_in_sync
-        fewer = max(1, len(films) // devices) * devices
-        run.log(
-            f"note: {len(films)} training films are fewer than --batch_size {args.batch_size}: a "
-            f"step takes {fewer}"
-        )
-        args.batch_size = fewer
-
-
-def list_left_out(splits, args, run):
-    """List in the run what was left out, and say how many films there are and are not."""
-    left_out = [part.left_out.assign(split=split) for split, part in splits.items()]
-    write_csv(run.path("left_out.csv"), pd.concat(left_out))
-    for split, part in splits.items():
-        run.log(describe_split(split, part, args.fit))
-        for note in years_note(part.table, split):
-            run.log(f"note: {note}")
-    if any(len(part.left_out) for part in splits.values()):
-        run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
-
-
-def record_films(splits, args, run):
-    """Record in the run which films it is trained on; UserError when a resumed run would go on with
-    others."""
-    record_data(run, {split: split_facts(part) for split, part in splits.items()})
-    if args.folds:
-        folder = run.folder.parent
-        started = [config for config in configs_of_folds(folder) if config and "data" in config]
-        check_same_folds(started, folder)
-    trained = splits["train"].table
-    if trained["boneage"].nunique() == 1:
-        ages = f"all training films are labelled {trained['boneage'].iloc[0]:g} months"
-        run.log(f"note: {ages}: there is nothing to learn from them")
-    if 0 < args.label_noise_std < LEAST_NOISE:
-        noise = f"--label_noise_std {args.label_noise_std:g} is in months"
-        run.log(f"note: {noise}: so little changes next to nothing")
-    if note := one_sex_note(run.config["data"]["train"]):
-        run.log(f"note: {note}")
-    write_csv(run.path(FILM_LISTS["train"]), trained[label_columns(trained)])
-    if args.fit == "hand":
-        record_hand_crop(run, splits)
-
-
-def describe_split(split, part, fit):
-    """One line on the films of a split: how many there are, what is odd about some, and what was
-    left out."""
-    counts = part.pixels.oddities.counts()
-    facts = [f"{split:10s} {len(part):6d} films", *format_counts(counts, right=fit == "hand")]
-    if len(part.left_out):
-        facts.append(f"left out: {count_reasons(part.left_out)}")
-    return ", ".join(facts)
+# ------------------------------------------------------------------------------------- reading them
 
 
 def read_splits(args):
@@ -158,6 +102,69 @@ def load_clahe(args, run):
     return {f"{split}_clahe": load_split(args, split, clahe=True) for split in ("val", "test")}
 
 
+def check_splits_apart(splits):
+    """UserError when a film or a patient is in two splits: the error would be of what is known, not
+    of a prediction."""
+    for one, two in combinations(splits, 2):
+        table, other = splits[one].table, splits[two].table
+        same = table["id"].isin(other["id"]) | film_keys(table).isin(film_keys(other))
+        known = patient_ids(table).isin(set(patient_ids(other)) - {""})
+        for name, shared in (("ids", table["id"][same]), ("patients", table["patient"][known])):
+            if len(shared):
+                raise UserError(
+                    f"{shared.nunique()} {name} are in both {one} and {two}, such as "
+                    f"{shared.min()}. Each may be in one split only, leading zeros aside: "
+                    "remove it from one of the tables."
+                )
+
+
+# ----------------------------------------------------------------------- what the run keeps of them
+
+
+def list_left_out(splits, args, run):
+    """List in the run what was left out, and say how many films there are and are not."""
+    left_out = [part.left_out.assign(split=split) for split, part in splits.items()]
+    write_csv(run.path("left_out.csv"), pd.concat(left_out))
+    for split, part in splits.items():
+        run.log(describe_split(split, part, args.fit))
+        for note in years_note(part.table, split):
+            run.log(f"note: {note}")
+    if any(len(part.left_out) for part in splits.values()):
+        run.log(f"left-out rows are listed in {run.path('left_out.csv')}")
+
+
+def describe_split(split, part, fit):
+    """One line on the films of a split: how many there are, what is odd about some, and what was
+    left out."""
+    counts = part.pixels.oddities.counts()
+    facts = [f"{split:10s} {len(part):6d} films", *format_counts(counts, right=fit == "hand")]
+    if len(part.left_out):
+        facts.append(f"left out: {count_reasons(part.left_out)}")
+    return ", ".join(facts)
+
+
+def record_films(splits, args, run):
+    """Record in the run which films it is trained on; UserError when a resumed run would go on with
+    others."""
+    record_data(run, {split: split_facts(part) for split, part in splits.items()})
+    if args.folds:
+        folder = run.folder.parent
+        started = [config for config in configs_of_folds(folder) if config and "data" in config]
+        check_same_folds(started, folder)
+    trained = splits["train"].table
+    if trained["boneage"].nunique() == 1:
+        ages = f"all training films are labelled {trained['boneage'].iloc[0]:g} months"
+        run.log(f"note: {ages}: there is nothing to learn from them")
+    if 0 < args.label_noise_std < LEAST_NOISE:
+        noise = f"--label_noise_std {args.label_noise_std:g} is in months"
+        run.log(f"note: {noise}: so little changes next to nothing")
+    if note := one_sex_note(run.config["data"]["train"]):
+        run.log(f"note: {note}")
+    write_csv(run.path(FILM_LISTS["train"]), trained[label_columns(trained)])
+    if args.fit == "hand":
+        record_hand_crop(run, splits)
+
+
 def record_data(run, data):
     """Record what the run is trained on; UserError when a resumed run would go on with other
     data."""
@@ -169,6 +176,22 @@ def record_data(run, data):
             f"({run.folder}). Restore them, or start a new run."
         )
     add_to_config(run, {"data": data})
+
+
+def split_facts(films):
+    """What config.json says of a split: n, how many are male, labels in months, a hash of ids and
+    labels, and how many bytes the files have, which as a rule tells when films were made anew under
+    the same names."""
+    boneage = films.table["boneage"]
+    return {
+        "n": len(films),
+        "male": int(films.table["sex"].sum()),
+        "mean": float(boneage.mean()),
+        "sd": float(boneage.std(ddof=0)),
+        "median": float(boneage.median()),
+        "fingerprint": fingerprint(films.table),
+        "bytes": sum(Path(path).stat().st_size for path in films.table["path"]),
+    }
 
 
 def check_same_folds(configs, folder):
@@ -211,33 +234,16 @@ def record_hand_crop(run, splits):
     add_to_config(run, {"hand_crop": networks | odd})
 
 
-def check_splits_apart(splits):
-    """UserError when a film or a patient is in two splits: the error would be of what is known, not
-    of a prediction."""
-    for one, two in combinations(splits, 2):
-        table, other = splits[one].table, splits[two].table
-        same = table["id"].isin(other["id"]) | film_keys(table).isin(film_keys(other))
-        known = patient_ids(table).isin(set(patient_ids(other)) - {""})
-        for name, shared in (("ids", table["id"][same]), ("patients", table["patient"][known])):
-            if len(shared):
-                raise UserError(
-                    f"{shared.nunique()} {name} are in both {one} and {two}, such as "
-                    f"{shared.min()}. Each may be in one split only, leading zeros aside: "
-                    "remove it from one of the tables."
-                )
+def shrink_batch(films, args, run):
+    """Where there are fewer training films than --batch_size asks for, a step takes all of them, or
+    as many as its devices can share. Imports TensorFlow."""
+    from util.accelerators import make_strategy
 
-
-def split_facts(films):
-    """What config.json says of a split: n, how many are male, labels in months, a hash of ids and
-    labels, and how many bytes the files have, which as a rule tells when films were made anew under
-    the same names."""
-    boneage = films.table["boneage"]
-    return {
-        "n": len(films),
-        "male": int(films.table["sex"].sum()),
-        "mean": float(boneage.mean()),
-        "sd": float(boneage.std(ddof=0)),
-        "median": float(boneage.median()),
-        "fingerprint": fingerprint(films.table),
-        "bytes": sum(Path(path).stat().st_size for path in films.table["path"]),
-    }
+    if len(films) < args.batch_size:
+        devices = make_strategy(args).num_replicas_in_sync
+        fewer = max(1, len(films) // devices) * devices
+        run.log(
+            f"note: {len(films)} training films are fewer than --batch_size {args.batch_size}: a "
+            f"step takes {fewer}"
+        )
+        args.batch_size = fewer

@@ -13,7 +13,6 @@ it is the last (--keep_epoch).
 
 from argparse import Namespace
 from contextlib import suppress
-from pathlib import Path
 
 import pandas as pd
 
@@ -28,8 +27,8 @@ from util.run_folder import (
     check_free,
     check_resume,
     check_run_to_resume,
+    chosen_folder,
     how_to_resume,
-    with_time,
 )
 from util.run_options import check_same_options, lasting_options
 from util.runs import (
@@ -48,9 +47,7 @@ from util.tta import chosen_views, views_suffix, views_title, views_to_evaluate
 def run_folds(args, train_run):
     """Train the folds that the options ask for by `train_run(options of a fold)`, one after the
     other; those that are finished are skipped. When all are, tell what they say together."""
-    folder = Path(args.results_dir) / (
-        args.run_name or with_time(f"{args.model_type}_{args.backbone}")
-    )
+    folder = chosen_folder(args, f"{args.model_type}_{args.backbone}")
     try:
         for fold_args in plan_folds(args, folder):
             say(f"\nfold {fold_args.fold} of {args.folds}", args)

@@ -20,7 +20,7 @@ def open_run(args, name):
     run was started with other options.
     """
     check_resume(args)
-    run = Run(Path(args.results_dir) / (args.run_name or with_time(name)), args.verbose)
+    run = Run(chosen_folder(args, name), args.verbose)
     options = lasting_options(args)
     started = run.config
     if args.resume:
@@ -117,6 +117,8 @@ def check_free(folder):
         )
 
 
-def with_time(name):
-    """A name with the time of now, to the microsecond: jobs of an array start at once."""
-    return f"{name}_{datetime.now():%Y%m%d_%H%M%S_%f}"
+def chosen_folder(args, name):
+    """`<results_dir>/<run_name>`; without --run_name the folder is called `name` and the time of
+    now, to the microsecond: jobs of an array start at once."""
+    with_time = f"{name}_{datetime.now():%Y%m%d_%H%M%S_%f}"
+    return Path(args.results_dir) / (args.run_name or with_time)

@@ -35,6 +35,7 @@ from util.runs import (
     CONFIG,
     METRICS,
     Run,
+    configs_of_folds,
     find_folds,
     fold_folder,
     how_to_predict,
@@ -83,37 +84,21 @@ def plan_folds(args, folder):
         raise UserError(
             f"that is a run, and no folder of folds ({folder}). Choose another --run_name."
         )
-    check_folds(args, folder)
-    plan, started = [], []
-    for fold in range(1, args.folds + 1):
+    started = [config["options"] for config in configs_of_folds(folder) if config]
+    for options in started:
+        check_same_options(options, lasting_options(args) | {"fold": options["fold"]})
+    if args.resume:
+        check_run_to_resume(folder, started)
+    plan = []
+    for fold in [args.fold] if args.fold else range(1, args.folds + 1):
         run = Run(fold_folder(folder, fold))
-        config = run.config
-        started.append(config)
-        options = options_of_fold(args, run.folder, fold, bool(args.resume and config))
-        if args.fold not in (None, fold):
-            continue
         if not args.resume:
             check_free(run.folder)
         if not run.metrics:
-            plan.append(options)
-    if args.resume:
-        check_run_to_resume(folder, any(started))
+            place = {"results_dir": str(folder), "run_name": run.folder.name}
+            resume = bool(args.resume and run.config)
+            plan.append(Namespace(**vars(args) | place | {"fold": fold, "resume": resume}))
     return plan
-
-
-def check_folds(args, folder):
-    """UserError when a fold that is there, of however many, was started with other options."""
-    for path in folder.glob("fold_*"):
-        started = Run(path).config
-        if started:
-            now = options_of_fold(args, path, started["options"]["fold"], resume=True)
-            check_same_options(started["options"], lasting_options(now))
-
-
-def options_of_fold(args, run, fold, resume):
-    """The options of a fold, which is a run of its own, in the folder `run`."""
-    place = {"results_dir": str(run.parent), "run_name": run.name}
-    return Namespace(**vars(args) | place | {"fold": fold, "resume": resume})
 
 
 # ------------------------------------------------------------------------------- what they say

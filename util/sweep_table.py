@@ -1,6 +1,7 @@
 """The table of a sweep, summary.csv: a row for each backbone, in errors, size and speed."""
 
-import numpy as np
+import math
+
 import pandas as pd
 
 from util.data_folder import SPLITS
@@ -18,12 +19,12 @@ def write_summary(folder, runs):
     small by luck as well), and <backbone>_performance.json of each finished run; returns the table.
     Rows of earlier commands stay while the files of their runs do."""
     folder.mkdir(parents=True, exist_ok=True)
-    known, names = read_summary(folder), [run.backbone for run in runs]
-    kept = [
-        has_evidence(folder, row.backbone, row.status)
-        for row in known[["backbone", "status"]].itertuples()
+    names = {run.backbone for run in runs}
+    rows = [
+        row
+        for row in read_summary(folder).to_dict("records")
+        if row["backbone"] not in names and has_evidence(folder, row["backbone"], row["status"])
     ]
-    rows = known[np.array(kept, bool) & ~known["backbone"].isin(names)].to_dict("records")
     for run in runs:
         metrics = run.metrics
         rows.append(row_of_run(run, metrics))
@@ -65,8 +66,9 @@ def row_of_run(run, metrics):
     if not metrics:
         reason = run.failure
         status = "failed" if reason else "to do"
-        return row | {"status": status, "val_mae": float("nan"), "reason": reason}
+        return row | {"status": status, "val_mae": math.nan, "reason": reason}
     test, history = metrics["test"], pd.read_csv(run.folder / HISTORY)
+    low, high = test["mae_ci95"] or (math.nan, math.nan)
     config = Run(run.folder).config
     seconds = config.get("feature_seconds", 0)
     return row | {
@@ -74,7 +76,8 @@ def row_of_run(run, metrics):
         "n": test["n"],
         **{f"{split}_films": config["data"][split]["fingerprint"] for split in SPLITS},
         "test_mae": test["mae"],
-        **dict(zip(("ci95_low", "ci95_high"), test["mae_ci95"] or 2 * [float("nan")], strict=True)),
+        "ci95_low": low,
+        "ci95_high": high,
         "bias": test["bias"],
         "val_mae": metrics["val"]["mae"],
         "median_baseline_mae": test["baseline"]["mae"],

@@ -101,17 +101,17 @@ def record_start(run, args):
     keep its config.json as well."""
     if args.weights in NAMED_WEIGHTS:
         return
-    is_run = starts_from_run(args)
-    start = read_run(args.weights) if is_run else None
-    weights = start.path(MODEL) if is_run else args.weights
-    facts = {"weights_sha256": hash_file(weights)} | ({"start": start.config} if is_run else {})
+    start = read_run(args.weights) if starts_from_run(args) else None
+    facts = {"weights_sha256": hash_file(start.path(MODEL) if start else args.weights)}
+    if start:
+        facts["start"] = start.config
     if changed_facts(facts, run.config):
         raise UserError(
             f"the weights to start from have changed since ({args.weights}). Bring the old ones back, or "
             "start a new run."
         )
     add_to_config(run, facts)
-    if not is_run:
+    if not start:
         return
     run.log(f"starts from {args.weights}")
     for note in other_films_notes(start, args):

@@ -191,11 +191,8 @@ def run_to_its_end(command):
             _, errors = process.communicate()
         except KeyboardInterrupt:
             # Windows can't interrupt one process alone
-            interrupt = (
-                process.terminate
-                if os.name == "nt"
-                else partial(process.send_signal, signal.SIGINT)
-            )
+            number = signal.SIGTERM if os.name == "nt" else signal.SIGINT
+            interrupt = partial(process.send_signal, number)
             for seconds, stop in ((TIME_TO_NOTICE, interrupt), (TIME_TO_STOP, process.kill)):
                 try:
                     process.communicate(timeout=seconds)

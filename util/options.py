@@ -406,18 +406,15 @@ def add_run_options(parser):
 
 def add_runtime(group, auto):
     """What computes the months; with `auto`, the quickest of them is a choice and the default."""
-    quickest = (
-        "; auto is the f32 export that was the quickest when it was made, unless Keras, with the time "
-        "that it takes to start, would be quicker"
-        if auto
-        else ""
-    )
-    group.add_argument(
-        "--runtime",
-        choices=(*(["auto"] if auto else []), "keras", *RUNTIMES),
-        default="auto" if auto else "keras",
-        help=f"Keras, or an export of the run (inference_speed.export_model){quickest}",
-    )
+    choices = ["keras", *RUNTIMES]
+    effect = "Keras, or an export of the run (inference_speed.export_model)"
+    if auto:
+        choices.insert(0, "auto")
+        effect += (
+            "; auto is the f32 export that was the quickest when it was made, unless Keras, with the "
+            "time that it takes to start, would be quicker"
+        )
+    group.add_argument("--runtime", choices=choices, default=choices[0], help=effect)
     group.add_argument(
         "--precision", choices=PRECISIONS, default="f32", help="which export of the runtime"
     )

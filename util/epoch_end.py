@@ -112,10 +112,9 @@ class EndOfEpoch(keras.callbacks.Callback):
     def stop_or_go_on(self, epoch):
         """End the phase when `--patience` epochs of it were not better than its best so far."""
         since = epochs_since_best(self.progress.history, self.phase.name)
-        waits = self.args.patience and self.args.keep_epoch == "best"
-        stop = waits and since >= self.args.patience
+        stop = 0 < self.args.patience <= since and self.args.keep_epoch == "best"
         self.progress.next_epoch = self.phase.end if stop else epoch + 1
-        self.model.stop_training = bool(stop)
+        self.model.stop_training = stop
 
     def report(self, row):
         """The line of an epoch, by its row of the history."""

@@ -36,7 +36,7 @@ def range_test(model, films, args, run):
     """
     phases = plan_phases(args)
     first, phase = phases[0], phases[-1]
-    if first.name == "frozen" and phase is not first:
+    if phase is not first:
         run.log(f"range test: {STEPS} steps of the frozen phase first")
         fit_steps(model, first, first.lr, films, args)
     run.log(f"range test: {phase.name} phase, up to {STEPS} steps")

@@ -4,6 +4,7 @@ Only built-in Keras layers are used, and all preprocessing sits inside the model
 `.keras` file loads in a process that imports nothing but Keras and predicts the same months.
 """
 
+import math
 import warnings
 
 import util  # noqa: F401 - sets TensorFlow's environment, before keras imports it
@@ -205,8 +206,5 @@ def batchnorm_layers(model):
 
 def count_parameters(model):
     """Return (trainable, total) numbers of parameters."""
-    trainable, total = (
-        int(sum(np.prod(weight.shape) for weight in weights))
-        for weights in (model.trainable_weights, model.weights)
-    )
-    return trainable, total
+    trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    return trainable, model.count_params()

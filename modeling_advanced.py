@@ -164,8 +164,7 @@ def attention_map(model, images, sex):
     weights = output[1] if isinstance(output, (list, tuple)) else output
     _, height, width, _ = backbone_of(model).output.shape
     reader = keras.Model(model.inputs, weights)
-    values = reader([images, sex], training=False)
-    values = keras.ops.convert_to_numpy(values)
+    values = keras.ops.convert_to_numpy(reader([images, sex], training=False))
     if values.ndim == 4:  # (N, heads, 1, positions)
         values = values.mean(axis=1)
     return values.reshape(len(values), height, width)

@@ -20,8 +20,6 @@ def evaluate_splits(splits, args, run):
     """Predict everything but the training films with the model that was kept, under --use_tta also
     over several views; calibrate on validation. Returns (metrics, predictions) by split, "test_tta"
     being "test" with views."""
-    from modeling import count_parameters
-
     model = load_run_model(run)
     predict = compile_predictor(model)
     warm_up(predict, splits["test"], args.batch_size_eval)  # whose films a second are kept
@@ -32,15 +30,18 @@ def evaluate_splits(splits, args, run):
         calibrations[views], tables[views] = calibrate_splits(splits, months, args)
     told = tables[max(tables)]["val"]  # the months that predict.py tells
     counts = save_readings(splits, told, args, run)
+    median = float(splits["train"].table["boneage"].median())
     metrics, predictions = {}, {}
     for views, by_split in tables.items():
         for split, table in by_split.items():
             name, table = split + views_suffix(views), with_readings(table, counts)
             write_csv(run.path(predictions_name(name)), table)
-            metrics[name] = evaluate_split(split, table, splits, calibrations[views])
             predictions[name] = table
-    parameters = count_parameters(model)[1]
-    metrics["model"] = {"parameters": parameters, "films_per_second": speed[1]["test"]}
+            # their coverage is told of films that they were not fitted to
+            half_widths = calibrations[views]["half_width"] if split.startswith("test") else None
+            metrics[name] = evaluate_with_intervals(table, half_widths, median)
+    films_per_second = speed[1]["test"]
+    metrics["model"] = {"parameters": model.count_params(), "films_per_second": films_per_second}
     run.write_json(CALIBRATION, {views_key(views): part for views, part in calibrations.items()})
     return metrics, predictions
 
@@ -87,10 +88,3 @@ def save_readings(splits, predictions, args, run):
     counts, gain = fit_readings(labels, predictions, per_sex)
     run.write_json(READINGS, {"labels": counts, "gain": gain})
     return counts
-
-
-def evaluate_split(split, predictions, splits, calibration):
-    """The errors of a split, and the coverage of the intervals where they were not fitted to it."""
-    median = float(splits["train"].table["boneage"].median())
-    half_width = calibration["half_width"] if split.startswith("test") else None
-    return evaluate_with_intervals(predictions, half_width, median)

@@ -124,8 +124,8 @@ def command_of(steps, number):
     defaults = training_defaults()
     words = ["python", "train_advanced_streamlined.py", "--run_name", f"step_{number + 1}"]
     for name, value in options.items():
-        known = name in defaults and name not in {"preset", *FREE_TO_CHANGE}
-        if known and value is not None and value != defaults[name]:
+        known = name in defaults and name not in FREE_TO_CHANGE
+        if known and value not in (None, defaults[name]):
             words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return shlex.join(words)
 

@@ -28,7 +28,7 @@ from util.errors import UserError, run_command
 from util.option_rules import typed_options
 from util.options import add_backbones
 from util.parser import new_parser, whole_number
-from util.runs import CONFIG
+from util.runs import holds_run
 
 CHOSEN = "chosen by the sweep: use --backbones and --sweep"
 NOT_IN_A_SWEEP = {
@@ -104,7 +104,7 @@ def main(argv=None):
 
     training = parse_training_args(sweep.options_of(args.backbones[0], passed_on))
     folder = Path(args.results_dir) / (args.sweep or training.model_type)
-    if (folder / CONFIG).exists() or any(folder.glob(f"fold_*/{CONFIG}")):
+    if holds_run(folder):
         raise UserError(
             f"that is a run, or folds of one, and no folder of a sweep ({folder}). Name another --sweep."
         )

@@ -42,7 +42,7 @@ def main(argv=None):
 
     tables = read_tables(args.data_dir, args.male_value)
     out = choose_folder(args.out, Path(args.data_dir) / REPORT)
-    audit = check_data(tables, args.workers, progress=True)
+    audit = check_data(tables, args.workers)
     out = new_folder(out)
     summary, pictures = write_report(audit, out, args.seed)
     print(format_summary(summary))

@@ -123,9 +123,14 @@ def tidy_path(path):
 
 
 def read_months(column):
-    text = column.str.strip().str.replace(",", ".", regex=False)  # decimal commas
-    months = pd.to_numeric(text, errors="coerce")
+    months = read_numbers(column)
     return months.where(months.between(0, MAX_MONTHS)).astype(float)
+
+
+def read_numbers(column):
+    """Numbers of a column of text, also with decimal commas; NaN for what is none."""
+    text = column.str.strip().str.replace(",", ".", regex=False)
+    return pd.to_numeric(text, errors="coerce")
 
 
 def look_like_years(boneage):

@@ -25,7 +25,7 @@ from util.film_files import NO_FILE, SEVERAL, list_films, match_films, split_usa
 from util.growth import ADULT_MONTHS
 from util.identity import film_keys, loose_name, patient_ids
 from util.image_kinds import image_kind
-from util.labels import MAX_MONTHS, find_columns, labels_of, look_like_years
+from util.labels import MAX_MONTHS, find_columns, labels_of, look_like_years, read_numbers
 from util.parallel import map_films
 from util.quality.same_pictures import difference_hash, same_pictures, thumbnail
 from util.radiographs import (
@@ -135,11 +135,11 @@ class Film:
     thumbnail: np.ndarray = None
 
 
-def check_data(tables, workers=None, progress=False):
+def check_data(tables, workers=None):
     """Read the films of all rows and check them. Returns an Audit."""
     rows = tables.rows
     filmed = rows[rows["path"] != ""].drop_duplicates("path").reset_index(drop=True)
-    films = map_films(read_film, filmed["path"], "checking films", workers, progress)
+    films = map_films(read_film, filmed["path"], "checking films", workers, progress=True)
     facts = ["kind", "depth", "width", "height", "levels", "reason"]
     frame = filmed.assign(**{name: [getattr(film, name) for film in films] for name in facts})
     readable = (frame["reason"] == "").to_numpy()
@@ -185,18 +185,17 @@ def read_tables(data_dir, male_value=None):
     """
     check_data_dir(data_dir)
     data_dir = Path(data_dir)
-    paths = {split: data_dir / place.table for split, place in SPLITS.items()}
-    absent, empty, parts = [], [], []
-    for split, path in paths.items():
-        if not path.exists():
-            absent.append(split)
+    parts, lacking = [], {}
+    for split, place in SPLITS.items():
+        if not (data_dir / place.table).exists():
+            lacking[split] = "no table"
             continue
         try:
             parts.append(read_split(data_dir, split, male_value))
         except NoRows:
-            empty.append(split)
+            lacking[split] = "no rows"
     if not parts:
-        names = ", ".join(path.name for path in paths.values())
+        names = ", ".join(place.table for place in SPLITS.values())
         raise UserError(
             f"none of {names} is there with rows ({data_dir}). Name the data folder with "
             "--data_dir, or make one with import_data.py (own films) or make_phantoms.py."
@@ -204,9 +203,8 @@ def read_tables(data_dir, male_value=None):
     rows, columns, unlabelled = (pd.concat(p, ignore_index=True) for p in zip(*parts, strict=True))
     flags = [
         *(
-            flag(check, pd.DataFrame({"split": [split]}), paths[split].name)
-            for check, splits in (("no table", absent), ("no rows", empty))
-            for split in splits
+            flag(check, pd.DataFrame({"split": [split]}), SPLITS[split].table)
+            for split, check in lacking.items()
         ),
         *check_folders(rows, data_dir),
         *check_ids(rows),
@@ -257,7 +255,7 @@ def check_folders(rows, data_dir):
             continue
         named = part[(part["id"] != "") | (part["filename"] != "")]
         for check in (NO_FILE, SEVERAL):
-            yield flag(check, named[(named["path"] == "") & (named["missing"] == check)])
+            yield flag(check, named[named["missing"] == check])
 
 
 def check_ids(rows):
@@ -284,7 +282,7 @@ def in_two_splits(rows, keys):
 
 def check_ages(rows):
     text, unknown = rows["age_text"], rows["boneage"].isna()
-    number = pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce")
+    number = read_numbers(text)
     infinite, given = np.isinf(number), text != ""
     yield flag("no age", rows[unknown & ~given])
     yield flag("age is no number", rows[given & number.isna()], "the table says: " + text)
@@ -355,10 +353,9 @@ def oddities_of_small(small):
 
 
 def check_films(films):
-    known = [check for check in CHECKS if check != "unusable film"]
     bad = films[films["reason"] != ""]
     for reason, part in bad.groupby("reason"):
-        check = next((check for check in known if reason.startswith(check)), "unusable film")
+        check = next((check for check in CHECKS if reason.startswith(check)), "unusable film")
         yield flag(check, part, reason.removeprefix(check).strip(": "))
     flat = films[(films["reason"] == "") & (films["levels"] < LEAST_LEVELS)]
     yield flag("hardly any contrast", flat, flat["levels"].astype(str) + " grey levels")

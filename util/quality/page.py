@@ -2,7 +2,6 @@
 
 import base64
 from html import escape
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -36,7 +35,7 @@ MEANING = (
 )
 
 
-def html_page(summary, audit, pictures):
+def html_page(summary, flags, pictures):
     """One page that a stranger understands, with its pictures inside."""
     flagged = summary["flagged"]
     verdict = (
@@ -49,7 +48,7 @@ def html_page(summary, audit, pictures):
     wrong = pd.DataFrame(summary["checks"])
     parts = [
         ("What was checked", f"<p>{where}</p><p>{CHECKED}</p>"),
-        ("What is wrong, and what to do", html_table(wrong) + html_flags(audit.flags)),
+        ("What is wrong, and what to do", html_table(wrong) + html_flags(flags)),
         ("Rows, sex and age", html_table(pd.DataFrame(summary["splits"]))),
         ("Films", html_table(pd.DataFrame(summary["films"]))),
         ("Missing (NaN) and infinite values", html_table(pd.DataFrame(summary["columns"]))),
@@ -86,7 +85,7 @@ def html_flags(flags):
 def html_picture(path, title):
     """A picture inside the page; JPEG, so that the page can be mailed."""
     # its bytes, as OpenCV ends the process for a name that is not Unicode
-    picture = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
     coded = base64.b64encode(data).decode()
     return f'<img alt="{escape(title)}" src="data:image/jpeg;base64,{coded}">'

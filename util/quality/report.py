@@ -2,7 +2,6 @@
 
 import json
 from datetime import date
-from pathlib import Path
 
 import pandas as pd
 
@@ -21,7 +20,6 @@ EXAMPLE_LETTERS = 70  # at most
 def write_report(audit, out, seed):
     """Write flagged.csv, same_pictures.csv, findings.json, plots/*.png and report.html into the
     folder `out`. `seed` chooses the films shown. Returns (summary, paths of the pictures)."""
-    out = Path(out)
     summary = summary_of(audit)
     same = audit.same[
         ["group", "split", "id", "boneage", "sex", "file", "match", "correlation"]
@@ -35,7 +33,7 @@ def write_report(audit, out, seed):
     }
     write_json(out / "findings.json", summary | {k: records(v) for k, v in details.items()})
     pictures = draw_pictures(audit, out / "plots", seed)
-    page = html_page(summary, audit, pictures)
+    page = html_page(summary, audit.flags, pictures)
     write_atomically(out / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
     return summary, pictures
 
@@ -102,12 +100,11 @@ def film_kinds(films):
     found = []
     for (split, kind, depth), part in read.groupby(["split", "kind", "depth"], sort=False):
         by_area = part.assign(area=part["width"] * part["height"]).sort_values(["area", "width"])
-        sizes = [
+        least, median, most = (
             f"{by_area['width'].iloc[k]} x {by_area['height'].iloc[k]}"
-            for k in (len(part) // 2, 0, -1)
-        ]
-        alike = len(part[["width", "height"]].drop_duplicates()) == 1
-        size = sizes[0] if alike else f"{sizes[1]} to {sizes[2]}, median {sizes[0]}"
+            for k in (0, len(part) // 2, -1)
+        )
+        size = least if least == most else f"{least} to {most}, median {median}"
         found.append(
             {"split": split, "n": len(part), "kind": kind, "bits": int(depth), "pixels": size}
         )
@@ -124,10 +121,9 @@ def describe_notes(audit):
             f"{len(part)} films in {folder}/ have no row in {table} and are not used: {few}"
         )
     films = audit.films[audit.films["depth"] > 0]
-    endings = films["path"].map(lambda path: Path(path).suffix.lower())
     odd = [
-        kind != "DICOM" and end not in ENDINGS.get(kind, {end})  # which often have none
-        for end, kind in zip(endings, films["kind"], strict=True)
+        kind != "DICOM" and not path.lower().endswith(ENDINGS[kind])  # which often have none
+        for path, kind in zip(films["path"], films["kind"], strict=True)
     ]
     if any(odd):
         first = films[odd].iloc[0]

@@ -8,8 +8,6 @@ their mirror images. The others set the limit: 5 of 1000 lie beyond it. Both are
 To be done anew when the localiser was trained anew.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from hand_crop.command import add_files, check_enough, check_weights_file
@@ -44,15 +42,14 @@ def main(argv=None):
     print_likeness(unseen, space)
     if args.out:
         space["localiser"] = localiser_version()  # whose eyes it is of
-        write_atomically(Path(args.out), lambda file: np.savez_compressed(file, **space))
+        write_atomically(args.out, lambda file: np.savez_compressed(file, **space))
         print(f"weights: {args.out}")
 
 
 def read_upright(folder):
     """Read the films of a folder, but for those that look turned or inverted: uint8 `(n, 160,
     160)`."""
-    paths = films_or_error(Path(folder))
-    pixels, failures = read_pixels(list(map(str, paths)), FILM_SIDE, "stretch")
+    pixels, failures = read_pixels(films_or_error(folder), FILM_SIDE, "stretch")
     odd = (pixels.oddities.turned > 0) | pixels.oddities.inverted
     good = [i for i in np.flatnonzero(~odd) if i not in failures]
     check_enough(len(good), LEAST, folder)

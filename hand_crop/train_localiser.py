@@ -100,7 +100,7 @@ def cross_validate(films, joints, steps, seed):
         unseen = order[fold::FOLDS]
         seen = np.setdiff1d(order, unseen)
         network = train(films[seen], [joints[i] for i in seen], steps, seed)
-        boxes = find_boxes(list(films[unseen]), network)
+        boxes = find_boxes(films[unseen], network)
         for i, box in zip(unseen, boxes, strict=True):
             found[i] = box
         print(f"part {fold + 1} of {FOLDS} is done", flush=True)

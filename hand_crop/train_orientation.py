@@ -9,7 +9,6 @@ and judged by a network that never saw them. Then a network is trained on all fi
 """
 
 from itertools import product
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -56,10 +55,8 @@ def main(argv=None):
 def read_turned(folder):
     """Read the upright films of a folder, each turned by 0, 90, 180 and 270 degrees before it is
     cut to the hand, as that may go wrong then, and whole: uint8 `(n, 2, 4, 128, 128)`."""
-    paths = films_or_error(Path(folder))
-    films = [
-        film for film in map_films(turn_film, paths, "films", progress=True) if film is not None
-    ]
+    read = map_films(turn_film, films_or_error(folder), "films", progress=True)
+    films = [film for film in read if film is not None]
     check_enough(len(films), LEAST, folder)
     return np.stack(films)
 

@@ -77,7 +77,7 @@ def main(argv=None):
 
     run = args.split_of and read_run(args.split_of)
     test_ids = importing.read_ids(args.test_ids)
-    with new_data_folder(args.data_dir) as work:
+    with new_data_folder(args.data_dir) as (work, ready):
         opened = [sources.open_source(name, work) for name in args.source]
         with sources.named_as_given(opened):
             films, left_out = sources.read_sources(opened, args.csv, args.male_value)
@@ -87,15 +87,15 @@ def main(argv=None):
                 left_out = pd.concat([left_out, others])
         shares = args.split or SHARES
         films["split"] = importing.assign_splits(films, shares, args.seed, test_ids)
-        films, failed = importing.place_films(films, args.max_side, work / "ready")
+        films, failed = importing.place_films(films, args.max_side, ready)
         left_out = pd.concat([left_out, failed])
         if films.empty:
             raise UserError(
                 f"nothing to import: {count_reasons(left_out)} "
                 f"(--source {' '.join(args.source)}). Correct the table."
             )
-        write_csv(work / "ready" / LEFT_OUT, left_out)
-        write_json(work / "ready" / IMPORT, importing.describe_import(args))
+        write_csv(ready / LEFT_OUT, left_out)
+        write_json(ready / IMPORT, importing.describe_import(args))
     print_splits(films)
     if args.split and set(films["given_split"]) >= set(SPLITS):
         print("note: the sources come with all three splits: --split has no effect")

@@ -529,13 +529,13 @@ def test_the_table_beside_a_link_to_the_films_is_found(tmp_path):
 
 
 def test_of_two_imports_at_once_one_is_refused_whole(tmp_path):
-    def fill(work, told):
-        (work / "ready" / "train" / f"{told}.png").touch()
-        (work / "ready" / "df_train.csv").write_text(told)
+    def fill(ready, told):
+        (ready / "train" / f"{told}.png").touch()
+        (ready / "df_train.csv").write_text(told)
 
     def import_twice(data_dir):
-        with new_data_folder(data_dir) as later:
-            with new_data_folder(data_dir) as first:
+        with new_data_folder(data_dir) as (_, later):
+            with new_data_folder(data_dir) as (_, first):
                 fill(first, "first")
             fill(later, "later")
 

@@ -67,9 +67,9 @@ def cache_path(data_dir, cache_dir=None):
 
 @contextmanager
 def new_data_folder(data_dir):
-    """Give a working folder inside `data_dir`; what its folder `ready` holds, at first the empty
-    folders of the splits, moves in place at the end, and nothing stays behind after a failure.
-    Refuses a folder that holds data already."""
+    """Give a working folder inside `data_dir`, and a folder in it that is to be filled: what this
+    holds, at first the empty folders of the splits, moves in place at the end, and nothing stays
+    behind after a failure. Refuses a folder that holds data already."""
     data_dir = Path(data_dir)
     is_new = not data_dir.exists()
     check_empty(data_dir)
@@ -89,12 +89,13 @@ def new_data_folder(data_dir):
             raise UserError(
                 f"can't write: {first_line(error)} ({data_dir}). Choose another --data_dir."
             ) from None
+        ready = work / "ready"
         for place in SPLITS.values():
-            (work / "ready" / place.folder).mkdir(parents=True)
-        yield work
+            (ready / place.folder).mkdir(parents=True)
+        yield work, ready
         check_empty(data_dir)  # another process may have filled it
         # folders first: they can't take the place of films, and then no table goes beside those
-        for path in sorted((work / "ready").iterdir(), key=Path.is_file):
+        for path in sorted(ready.iterdir(), key=Path.is_file):
             place = data_dir / path.name
             if place.is_dir():
                 for name in LITTER:

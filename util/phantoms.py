@@ -221,8 +221,7 @@ def write_phantoms(data_dir, counts, height, seed=42):
     Returns the table of all films, with a column split. Raises UserError when `data_dir` holds
     data already.
     """
-    with new_data_folder(data_dir) as work:
-        ready = work / "ready"
+    with new_data_folder(data_dir) as (_, ready):
         films = [(split, number) for split in SPLITS for number in range(counts.get(split, 0))]
         rows = map_films(
             lambda film: write_phantom(ready, *film, seed, height), films, "phantoms", progress=True

@@ -157,18 +157,12 @@ def long_bone(hand, bone, joint, other, width, onset, fusion):
     plate = 0.30 * width * (1 - ripe) ** 0.7 + (0.05 * width if ripe < 1 else 0)
     base = joint + direction * (cap + plate)
     shaft(hand, bone, base, other, across, width)
+    middle = joint + direction * cap / 2  # of the epiphysis
     if hand.maturity > onset:
         half = 0.5 * width * (0.35 + 0.70 * ripe**0.5)
-        line(
-            hand,
-            bone,
-            joint + direction * cap / 2 - across * half,
-            joint + direction * cap / 2 + across * half,
-            cap,
-            195,
-        )
+        line(hand, bone, middle - across * half, middle + across * half, cap, 195)
     if ripe == 1:
-        line(hand, bone, joint + direction * cap / 2, base + direction * cap, width * 0.95, 170)
+        line(hand, bone, middle, base + direction * cap, width * 0.95, 170)
 
 
 def shaft(hand, bone, start, end, across, width):

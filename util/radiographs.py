@@ -4,7 +4,6 @@
 that looks at films goes through these or their parts, so that all see the same pixels.
 """
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +14,12 @@ from hand_crop.localiser import find_hands
 from hand_crop.network import shrink
 from hand_crop.orientation import orientations
 from util.dicom import NotInstalled, decode_dicom, is_dicom
-from util.errors import UserError
+from util.errors import UserError, first_line
 from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, image_kind, is_truncated, tiff_pages
 
 READER_VERSION = 11  # raise it when what `read_canvases` returns changes: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
-LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
+STRETCHED = (0.005, 0.995)  # shares of the pixels whose greys become 0 and 255
 # a film is pale whose middle, without so much at each side, has most of its greys within fewer
 MIDDLE, MOST_GREYS, PALE = 0.15, (0.02, 0.98), 100
 # why a file is no radiograph, as a reason begins; the first is the file system's word
@@ -149,7 +148,7 @@ def read_bytes(path):
             raise RadiographError(path, f"{UNREADABLE}: no regular file")
         return Path(path).read_bytes()
     except OSError as error:
-        reason = f"{UNREADABLE}: {os.strerror(error.errno)}"
+        reason = f"{UNREADABLE}: {first_line(error)}"
         raise RadiographError(path, reason, temporary=True) from None
 
 
@@ -194,7 +193,7 @@ def stretch_contrast(image):
     """Stretch a uint8 or uint16 image `(H, W)` so that its 0.5th and 99.5th percentile of grey
     become 0 and 255: films of any depth and exposure come to one range. Returns uint8."""
     levels = np.iinfo(image.dtype).max + 1
-    low, high = greys_at(image, (LOW_PERCENTILE / 100, HIGH_PERCENTILE / 100))
+    low, high = greys_at(image, STRETCHED)
     if high <= low:  # nearly every pixel is alike: what differs is in the tails
         low, high = int(image.min()), int(image.max())
     span = max(high - low, 1)  # of a film of one grey level, which is black then
@@ -216,7 +215,7 @@ def count_levels(image):
     """How many grey levels a uint8 film `(H, W)` has between its 0.5th and 99.5th percentile."""
     shares = cv2.calcHist([image], [0], None, [256], [0, 256]).ravel() / image.size
     below = np.cumsum(shares)
-    inside = (below >= LOW_PERCENTILE / 100) & (below - shares <= HIGH_PERCENTILE / 100)
+    inside = (below >= STRETCHED[0]) & (below - shares <= STRETCHED[1])
     return int(np.sum(inside & (shares > 0)))
 
 

@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from hand_crop.localiser import localiser_version
 from hand_crop.orientation import orientation_version
-from util.oddities import on_any_canvas
 from util.pixel_cache import read_pixels
 
 
@@ -41,5 +42,11 @@ def all_set_right(canvases):
 
 
 def oddities_of(pixels):
-    """The Oddities of films; `pixels` is {canvas: Pixels}."""
-    return on_any_canvas([part.oddities for part in pixels.values()])
+    """The Oddities of films, by {canvas: Pixels}: `whole`, `unlike` a hand or `pale` if they are on
+    some canvas."""
+    parts = [part.oddities for part in pixels.values()]
+    some = {
+        name: np.any([getattr(part, name) for part in parts], axis=0)
+        for name in ("whole", "unlike", "pale")
+    }
+    return parts[0]._replace(**some)

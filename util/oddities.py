@@ -45,16 +45,6 @@ class Oddities(NamedTuple):
         return {name: int(np.count_nonzero(odd)) for name, odd in self._asdict().items()}
 
 
-def on_any_canvas(parts):
-    """The Oddities of films by those on each of several canvases: `whole`, `unlike` a hand or
-    `pale` if they are on some canvas."""
-    some = {
-        name: np.any([getattr(part, name) for part in parts], axis=0)
-        for name in ("whole", "unlike", "pale")
-    }
-    return parts[0]._replace(**some)
-
-
 def film_notes(oddities, right):
     """What is odd about each film, as text, "" for most. `right`: turned and inverted ones were set
     right."""

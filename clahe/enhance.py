@@ -103,7 +103,7 @@ def complete_clahe(data_dir, split, progress=False):
             f"the folder holds films {describe_settings(settings)} ({target}). "
             f"Make all anew: python -m clahe.apply_{source.name} --data_dir {quote(data_dir)} --overwrite"
         )
-    if settings is not None or not (target.exists() and list_films(target)):
+    if settings is not None or not list_films(target):
         *_, failures = enhance_folder(source, target, progress=progress, **(settings or {}))
         settings = made_with(target)
     failed = f", {len(failures)} films without a copy" if failures else ""
@@ -132,7 +132,7 @@ def claim_folder(target, settings, overwrite):
     before the first film of a new one, and come last where all films are made anew.
     """
     known = made_with(target)
-    if known != settings and target.exists() and list_films(target):
+    if known != settings and list_films(target):
         if not overwrite:
             same = "Use the same settings, move it" if known else "Move it"
             raise UserError(

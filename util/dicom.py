@@ -26,6 +26,14 @@ BLANK = [
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # of a window (DICOM PS3.3, C.11.2.1.3)
 
 
+class Unusable(ValueError):
+    """A sound DICOM file that holds no film that can be read."""
+
+
+class NotInstalled(Unusable):
+    """A film that can be read once a package is installed."""
+
+
 def is_dicom(data):
     """Tell a DICOM file by its bytes: 128 of any kind, then the letters DICM (DICOM PS3.10,
     7.1)."""
@@ -39,7 +47,7 @@ def is_dicom_file(path):
     try:
         with Path(path).open("rb") as file:
             return is_dicom(file.read(132))
-    except (OSError, ValueError):  # the second of a name that none can have
+    except OSError:
         return False
 
 
@@ -112,14 +120,6 @@ def find_padding(film, levels):
     low, high = np.sort(np.array(ends, np.int64).astype(sign))
     padded = (levels >= low) & (levels <= high)
     return padded & ~padded.all()
-
-
-class Unusable(ValueError):
-    """A sound DICOM file that holds no film that can be read."""
-
-
-class NotInstalled(Unusable):
-    """A film that can be read once a package is installed."""
 
 
 def check_frame(film):

@@ -217,7 +217,7 @@ def is_film(path):
     ending = path.suffix[1:]
     if ending and not ending.isdigit():
         return is_image(path.name)
-    return not is_hidden(path.name) and path.is_file() and is_dicom_file(path)
+    return not is_hidden(path.name) and is_dicom_file(path)
 
 
 def stem_of(film):
@@ -234,7 +234,7 @@ def is_hidden(name):
 def split_usable(labels):
     """Split rows of `match_films` into (usable, left_out): left_out has id, filename and reason.
     Of several usable rows with one id the first is kept."""
-    reasons = labels["missing"].where(labels["path"] == "", "")
+    reasons = labels["missing"]
     for column, reason in (("sex", "no usable sex"), ("boneage", "no usable age")):
         reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
     reasons = reasons.mask(labels["id"] == "", "no id")

@@ -58,7 +58,7 @@ def are_among(table, films, label=True):
     keys = LABELS if label else ["id", "sex"]
     one, other = (part.assign(id=part["id"].map(loose_name))[keys] for part in (table, films))
     both = one.merge(other.drop_duplicates(), how="left", indicator=True)
-    return (both["_merge"] == "both").to_numpy(copy=True)
+    return (both["_merge"] == "both").to_numpy()
 
 
 def label_columns(films):

@@ -36,7 +36,7 @@ class Pixels:
 
     def __init__(self, shards, rows, oddities):
         self.shards = shards
-        self.rows = np.asarray(rows)
+        self.rows = rows
         self.oddities = oddities
 
     def __len__(self):

@@ -86,8 +86,7 @@ def read_children(paths):
     """The children on films, as far as the headers of DICOM files tell them: a frame with the
     fields of Child and the index of the column `paths`. What can't be read tells nothing."""
     children = map_films(read_child, paths, "headers")
-    types = {"sex": float, "age": float, "doubt": str, "burnt": bool}
-    return pd.DataFrame(children, paths.index, Child._fields).astype(types)
+    return pd.DataFrame(children, paths.index, Child._fields).astype(Child.__annotations__)
 
 
 def read_child(path):

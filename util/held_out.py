@@ -121,10 +121,8 @@ def chosen_by(run, config, table):
 def used_by(run, config, split, table):
     """Mask `(n,)` of the films of a table that are of a split of a run, or of one that it started
     from, at any remove; of a start whose folder is gone see `are_films_of`."""
-    known = are_films_of(run, config["data"], split, table)
-    for start, then in ancestors_of(run, config):
-        known = known | are_films_of(start, then["data"], split, table)
-    return known
+    runs = [(run, config), *ancestors_of(run, config)]
+    return np.any([are_films_of(each, then["data"], split, table) for each, then in runs], axis=0)
 
 
 def ancestors_of(run, config):

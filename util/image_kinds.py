@@ -53,10 +53,8 @@ TIFF_LONG = 4
 def without_endings(name):
     """The name of a file without its endings of images: 1405 of 1405.dcm.png, as converters name
     it."""
-    stem, dot, ending = name.rpartition(".")
-    while f"{dot}{ending.lower()}" in IMAGE_ENDINGS:
-        name = stem
-        stem, dot, ending = name.rpartition(".")
+    while name.lower().endswith(IMAGE_ENDINGS):
+        name = name.rpartition(".")[0]
     return name
 
 

@@ -169,14 +169,8 @@ def place_films(films, max_side, ready):
     failed = np.array([reason != "" for reason in reasons], bool)
     placed = films.assign(filename=names)[~failed]
     write_tables(placed, ready)
-    left_out = pd.DataFrame(
-        {
-            "id": films["id"],
-            "filename": [Path(path).name for path in films["path"]],
-            "reason": reasons,
-        }
-    )
-    return placed, left_out[failed]
+    given = [Path(path).name for path in films["path"]]
+    return placed, films[["id"]].assign(filename=given, reason=reasons)[failed]
 
 
 def is_rewritten(path, max_side):

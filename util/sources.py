@@ -207,7 +207,8 @@ def read_labelled_films(sources, tables, male_value, need_sex, *, table_first=Tr
     films = pd.concat(parts, ignore_index=True)
     if not several_splits(films["given_split"]):
         by_folder = splits_of_folders(films["path"], folders)
-        films["given_split"] = by_folder if several_splits(by_folder) else films["given_split"]
+        if several_splits(by_folder):
+            films["given_split"] = by_folder
     return films
 
 
@@ -226,14 +227,14 @@ def tables_with_labels(sources, tables, images, male_value, need_sex):
             raise UserError(
                 f"{error} If it is no table of labels, name the one that is: --csv FILE."
             ) from None
-    if problems and not labelled:
+    if labelled:
+        return labelled
+    if problems:
         raise problems[0]
-    if not labelled:
-        raise NoLabels(
-            "no CSV with labels in or beside the source "
-            f"(--source {' '.join(s.name for s in sources)}). Name it with --csv FILE."
-        )
-    return labelled
+    raise NoLabels(
+        "no CSV with labels in or beside the source "
+        f"(--source {' '.join(s.name for s in sources)}). Name it with --csv FILE."
+    )
 
 
 def find_tables(source):

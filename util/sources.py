@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -46,6 +47,10 @@ class Source:
     @property
     def is_zip(self):
         return Path(self.name).is_file()
+
+    @cached_property
+    def films(self):
+        return list_films(self.folder)
 
 
 def open_source(name, work):
@@ -123,8 +128,7 @@ def read_sources(sources, csv, male_value):
     them to those that have none. Raises UserError when there is no usable film or when an id is in
     two given splits.
     """
-    images = [list_films(s.folder) for s in sources]
-    with_films = [s for s, found in zip(sources, images, strict=True) if found] or sources
+    with_films = [s for s in sources if s.films] or sources
     lent = [table for s in sources if s not in with_films for table in find_tables(s)]
 
     def read(need_sex):
@@ -149,7 +153,7 @@ def read_sources(sources, csv, male_value):
             f"({', '.join(s.name for s in sources)}). "
             "Check that the table belongs to the films."
         )
-    unlabelled = unlabelled_films([path for found in images for path in found], films)
+    unlabelled = unlabelled_films([path for s in sources for path in s.films], films)
     return usable, pd.concat([left_out, unlabelled], ignore_index=True)
 
 
@@ -185,7 +189,7 @@ def read_labelled_films(sources, tables, male_value, need_sex, *, table_first=Tr
     Tables that lack a needed column or have no rows are skipped; NoLabels when none is left.
     UserError for a file that is no table, and for two tables of one split.
     """
-    source_of = {str(path): source for source in sources for path in list_films(source.folder)}
+    source_of = {str(path): source for source in sources for path in source.films}
     images = [Path(path) for path in source_of]
     labelled = tables_with_labels(sources, tables, images, male_value, need_sex)
     splits = [given_split(table, sources[0], table_first=table_first) for table in labelled]

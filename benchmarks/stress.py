@@ -150,7 +150,7 @@ def predict_changed(ensemble, films, change, args):
             if not cv2.imwrite(target, change(read_radiograph(source))):
                 raise UserError(f"can't write to the temporary folder ({folder}). Make room.")
 
-        map_films(write, list(zip(films["path"], paths, strict=True)), "films")
+        map_films(write, list(zip(films["path"], paths, strict=True)))
         pixels, failures = read_on_canvases(ensemble.canvases, paths)
     if failures:
         raise UserError(f"a changed film can't be read: {next(iter(failures.values()))}.")

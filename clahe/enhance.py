@@ -85,7 +85,7 @@ def enhance_folder(
             return error.reason
         return None
 
-    reasons = map_films(enhance, todo, f"CLAHE of {source.name}", workers, progress)
+    reasons = map_films(enhance, todo, f"CLAHE of {source.name}" if progress else None, workers)
     failures |= {str(film): why for (film, _), why in zip(todo, reasons, strict=True) if why}
     write_json(target / SETTINGS, settings)
     skipped = len(pairs) - len(todo)

@@ -55,7 +55,7 @@ def main(argv=None):
 def read_turned(folder):
     """Read the upright films of a folder, each turned by 0, 90, 180 and 270 degrees before it is
     cut to the hand, as that may go wrong then, and whole: uint8 `(n, 2, 4, 128, 128)`."""
-    read = map_films(turn_film, films_or_error(folder), "films", progress=True)
+    read = map_films(turn_film, films_or_error(folder), "films")
     films = [film for film in read if film is not None]
     check_enough(len(films), LEAST, folder)
     return np.stack(films)

@@ -101,9 +101,9 @@ def test_options_of_the_commands_count(data, inside, monkeypatch):
     assert f"0 written, {n} up to date" in inside("clahe.apply_test", *options).stdout
     at_once = []
 
-    def map_films(function, films, desc, workers, progress):
+    def map_films(function, films, desc, workers):
         at_once.append(workers)
-        return parallel.map_films(function, films, desc, workers, progress)
+        return parallel.map_films(function, films, desc, workers)
 
     monkeypatch.setattr("clahe.enhance.map_films", map_films)
     anew = inside("clahe.apply_test", *options, "--overwrite", "--workers", "1")

@@ -85,7 +85,7 @@ def needs_sex_column(table, films):
 def read_children(paths):
     """The children on films, as far as the headers of DICOM files tell them: a frame with the
     fields of Child and the index of the column `paths`. What can't be read tells nothing."""
-    children = map_films(read_child, paths, "headers")
+    children = map_films(read_child, paths)
     return pd.DataFrame(children, paths.index, Child._fields).astype(Child.__annotations__)
 
 

@@ -165,7 +165,7 @@ def place_films(films, max_side, ready):
         return ""
 
     rows = list(zip(films["path"], films["split"], names, rewritten, strict=True))
-    reasons = map_films(place, rows, "films", progress=True)
+    reasons = map_films(place, rows, "films")
     failed = np.array([reason != "" for reason in reasons], bool)
     placed = films.assign(filename=names)[~failed]
     write_tables(placed, ready)

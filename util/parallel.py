@@ -11,11 +11,12 @@ def cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def map_films(function, films, desc, workers=None, progress=False):
-    """[function(film) for film in films], by `workers` threads (default: one a core)."""
+def map_films(function, films, desc=None, workers=None):
+    """[function(film) for film in films], by `workers` threads (default: one a core), with a
+    progress bar if there is a `desc`."""
     with ThreadPoolExecutor(workers or cores()) as pool:
         done = pool.map(function, films)
-        return list(progress_bar(done, desc, len(films), unit="film", show=progress))
+        return list(progress_bar(done, desc, len(films), unit="film", show=bool(desc)))
 
 
 def progress_bar(*args, show=True, **options):

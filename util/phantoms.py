@@ -217,9 +217,7 @@ def write_phantoms(data_dir, counts, height, seed=42):
     """
     with new_data_folder(data_dir) as (_, ready):
         films = [(split, number) for split in SPLITS for number in range(counts.get(split, 0))]
-        rows = map_films(
-            lambda film: write_phantom(ready, *film, seed, height), films, "phantoms", progress=True
-        )
+        rows = map_films(lambda film: write_phantom(ready, *film, seed, height), films, "phantoms")
         table = pd.DataFrame(rows, columns=["id", "filename", "boneage", "sex", "split"])
         write_tables(table.assign(patient=""), ready)
     return table

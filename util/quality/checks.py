@@ -139,7 +139,7 @@ def check_data(tables, workers=None):
     """Read the films of all rows and check them. Returns an Audit."""
     rows = tables.rows
     filmed = rows[rows["path"] != ""].drop_duplicates("path").reset_index(drop=True)
-    films = map_films(read_film, filmed["path"], "checking films", workers, progress=True)
+    films = map_films(read_film, filmed["path"], "checking films", workers)
     facts = ["kind", "depth", "width", "height", "levels", "reason"]
     frame = filmed.assign(**{name: [getattr(film, name) for film in films] for name in facts})
     readable = (frame["reason"] == "").to_numpy()

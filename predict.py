@@ -77,11 +77,9 @@ def parse_args(argv=None):
     add_runtime(parser, auto=True)
     add_evaluation_batch(parser)
     args = parse_effective(parser, RUN_RULES, argv)
-    if args.model:
-        args.model, behind = split_runs(args.model)
-        args.images += behind
+    args.model, behind = split_runs(args.model or [str(SHIPPED)])
+    args.images += behind
     check_together(parser, args)
-    args.model = args.model or [str(SHIPPED)]
     return args
 
 
@@ -98,7 +96,7 @@ def split_runs(names):
 def check_together(parser, args):
     """Refuse options that don't go together."""
     if not args.images:
-        others = [name for name in (args.model or [])[1:] if not holds_run(name)]
+        others = [name for name in args.model[1:] if not holds_run(name)]
         missing = f"neither a run nor a film ({others[0]})" if others else "no IMAGE"
         parser.error(f"{missing}: name a film, or a folder of films")
     if args.csv and (args.sex or args.age_months is not None):

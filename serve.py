@@ -43,7 +43,6 @@ def main(argv=None):
         print_model_notes(args.model, ensemble.notes)
         ensemble.load(args.runtime, args.precision)
         server.serve(args.show)
-    return 0
 
 
 if __name__ == "__main__":

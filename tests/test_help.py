@@ -19,7 +19,7 @@ MODULES = [
 ]
 HEAVY = {"tensorflow", "keras", "matplotlib", "sklearn", "openvino"}
 # the others do without until they work
-WITH_PANDAS = ("predict", "clahe", "benchmarks", "hand_crop")
+WITH_PANDAS = ("clahe", "benchmarks", "hand_crop")
 
 
 def test_all_commands_are_here():

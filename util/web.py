@@ -65,7 +65,7 @@ class PageServer(ThreadingHTTPServer):
         page = PAGE.read_text(encoding="utf-8")
         self.page = page.replace("{notes}", text).replace("{most_bytes}", str(MOST_BYTES))
 
-    def serve(self, show=False):
+    def serve(self, show):
         """Answer until Ctrl-C, or until the terminal is closed. With `show` the page opens in the
         browser."""
         for name in ("SIGTERM", "SIGHUP"):  # else the film that is being predicted would be left

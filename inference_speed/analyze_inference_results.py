@@ -15,6 +15,9 @@ from util.files import write_csv
 from util.parser import new_parser
 
 BENCHMARK = "inference_speed_"  # begins the name of a benchmark's CSV; then comes its time
+HOW_TO_START = (
+    "Run python -m inference_speed.compute_inference_speed first, or name a file with --csv_file."
+)
 
 
 def parse_args(argv=None):
@@ -70,11 +73,6 @@ def newest_csv(results_dir):
             f"no inference_speed_*.csv with results in the folder ({folder}). {HOW_TO_START}"
         )
     return max(found, key=lambda path: (path.stat().st_mtime, path.name))
-
-
-HOW_TO_START = (
-    "Run python -m inference_speed.compute_inference_speed first, or name a file with --csv_file."
-)
 
 
 if __name__ == "__main__":

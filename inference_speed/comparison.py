@@ -1,5 +1,7 @@
 """Read the CSV of a benchmark and compare its backbones and routes."""
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 
@@ -14,15 +16,21 @@ NUMBERS = (
     "p95_inference_time_s",
     "peak_memory_mb",
     "total_params",
+    "num_runs",
+    "img_height",
+    "img_width",
 )
-OPTIONAL = ("num_runs", "img_height", "img_width")  # numbers too
 # of a CSV that has no such column: earlier versions timed model.predict, and kept no failures
-MISSING = {
-    "route": "predict",
-    "status": "ok",
-    "p95_inference_time_s": np.nan,
-    "peak_memory_mb": np.nan,
-}
+MISSING = dict.fromkeys(NUMBERS, np.nan) | {"route": "predict", "status": "ok"}
+# what was timed and where, as far as a CSV has these columns
+TOLD = (
+    "{model_type} models",
+    "{img_height:.0f} x {img_width:.0f} pixels",
+    "{num_runs:.0f} runs a case",
+    "{processor}",
+    "{gpu_info}",
+    "TensorFlow {tensorflow_version}",
+)
 
 
 def read_benchmark(path):
@@ -39,7 +47,7 @@ def read_benchmark(path):
             "Choose a file of compute_inference_speed."
         )
     table = table.assign(**{name: value for name, value in MISSING.items() if name not in table})
-    for name in [*NUMBERS, *(name for name in OPTIONAL if name in table)]:
+    for name in NUMBERS:
         try:
             table[name] = pd.to_numeric(table[name]).replace([np.inf, -np.inf], np.nan)
         except (ValueError, TypeError):
@@ -131,18 +139,10 @@ def known(value, width, decimals):
 
 def describe(timed):
     """What was timed and where, as far as the CSV tells."""
-    first = timed.iloc[0].dropna()
-    parts = [f"{first['model_type']} models"] if "model_type" in first else []
-    if {"img_height", "img_width"} <= set(first.index):
-        parts.append(f"{first['img_height']:.0f} x {first['img_width']:.0f} pixels")
-    if "num_runs" in first:
-        parts.append(f"{first['num_runs']:.0f} runs a case")
-    if "processor" in first:
-        parts.append(str(first["processor"]))
-    if "gpu_info" in first:
-        parts.append(str(first["gpu_info"]))
-    if "tensorflow_version" in first:
-        parts.append(f"TensorFlow {first['tensorflow_version']}")
+    first, parts = timed.iloc[0].dropna(), []
+    for words in TOLD:
+        with suppress(KeyError):
+            parts.append(words.format_map(first))
     return ", ".join(parts) or "the file does not say what was timed and where"
 
 

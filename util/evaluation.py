@@ -159,14 +159,16 @@ def calibrate(ensemble, args):
 def read_films_to_evaluate(ensemble, args):
     """Read the films that the options name for an ensemble. Returns ({canvas: Films}, name of the
     set)."""
-    if csv := args.csv or args.calibrate:
-        usable, left_out = read_labelled_folder(csv, args.images, args.male_value, headers=True)
-        return {
-            canvas: read_films(usable, left_out, *canvas, args.cache_dir)
-            for canvas in ensemble.canvases
-        }, Path(csv).stem
-    films = read_split_to_evaluate(ensemble, args)
-    return films, f"{args.split}_clahe" if args.use_clahe_val_test else args.split
+    csv = args.csv or args.calibrate
+    if not csv:
+        name = f"{args.split}_clahe" if args.use_clahe_val_test else args.split
+        return read_split_to_evaluate(ensemble, args), name
+    usable, left_out = read_labelled_folder(csv, args.images, args.male_value, headers=True)
+    by_canvas = {
+        canvas: read_films(usable, left_out, *canvas, args.cache_dir)
+        for canvas in ensemble.canvases
+    }
+    return by_canvas, Path(csv).stem
 
 
 def read_split_to_evaluate(ensemble, args):
@@ -174,20 +176,20 @@ def read_split_to_evaluate(ensemble, args):
     trained = ensemble.members[0].options
     data_dir, split = args.data_dir or trained["data_dir"], args.split
     of_fold = bool(trained.get("folds")) and split != "test"
-    male_value = trained["male_value"] if args.male_value is None else args.male_value
-
-    def read(clahe):
-        reading = {"male_value": male_value, "cache_dir": args.cache_dir, "clahe": clahe}
-        return {
-            canvas: load_trained_split(trained, data_dir, split, canvas, **reading)
-            for canvas in ensemble.canvases
-        }
-
     if args.use_clahe_val_test and of_fold:
         raise UserError(
             "validation films of a fold have no CLAHE copies, as they are training films of others "
             "(--use_clahe_val_test). Leave it out, or evaluate --split test."
         )
+    male_value = trained["male_value"] if args.male_value is None else args.male_value
+    reading = {"male_value": male_value, "cache_dir": args.cache_dir}
+
+    def read(clahe):
+        return {
+            canvas: load_trained_split(trained, data_dir, split, canvas, clahe=clahe, **reading)
+            for canvas in ensemble.canvases
+        }
+
     by_canvas = read(clahe=False)
     if of_fold or not args.data_dir:
         first = by_canvas[ensemble.canvases[0]]

@@ -55,7 +55,7 @@ def by_band(months):
     return {name: band == number for number, name in enumerate(AGE_BANDS)}
 
 
-def bootstrap_means(values, patients, seed=SEED):
+def bootstrap_means(values, patients):
     """Means of RESAMPLES resamples with replacement of `values` `(n,)` (Efron 1979). Where
     `patients` `(n,)` says whose each is, these are drawn, each with all films: two of a child err
     alike (cluster bootstrap, Field & Welsh 2007)."""
@@ -64,7 +64,7 @@ def bootstrap_means(values, patients, seed=SEED):
     if patients is not None:
         person = pd.factorize(patients)[0]
         sums, counts = np.bincount(person, values), np.bincount(person)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     means = np.empty(RESAMPLES)
     rows = max(1, CHUNK // len(sums))
     for start in range(0, RESAMPLES, rows):
@@ -75,7 +75,7 @@ def bootstrap_means(values, patients, seed=SEED):
     return means
 
 
-def bootstrap_interval(values, patients=None, least=-np.inf, seed=SEED):
+def bootstrap_interval(values, patients=None, least=-np.inf):
     """95 % percentile interval of the mean of `values`: [low, high]; None for those of one child.
     No mean of such values can be below `least`.
 
@@ -88,7 +88,7 @@ def bootstrap_interval(values, patients=None, least=-np.inf, seed=SEED):
     n = len(values) if patients is None else len(set(patients))
     if n < 2:
         return None
-    low, high = np.percentile(bootstrap_means(values, patients, seed), [2.5, 97.5])
+    low, high = np.percentile(bootstrap_means(values, patients), [2.5, 97.5])
     mean = np.mean(values)
     wider = t.ppf(0.975, n - 1) / norm.ppf(0.975) * np.sqrt(n / (n - 1))
     low, high = mean - wider * (mean - low), mean + wider * (high - mean)

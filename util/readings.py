@@ -7,8 +7,9 @@ what readers say of films that get so many months, is nearer to the label of a s
 no better estimate of the bone age, and against the mean of several readers a worse one.
 """
 
+from collections import Counter
+
 import numpy as np
-import pandas as pd
 
 from util.identity import count_patients
 from util.metrics import SEXES, by_sex, format_interval, judge_readings
@@ -33,7 +34,8 @@ def fit_readings(labels, predictions, per_sex=True):
     counts = count_labels(labels, per_sex)
     gain = judge_readings(with_readings(predictions, counts))
     nearer = count_patients(predictions) >= FEWEST_CHILDREN and gain["difference"] < 0
-    return counts if nearer and share_of_plates(counts) >= 0.5 else None, gain
+    kept = nearer and share_of_plates(counts) >= 0.5
+    return (counts if kept else None), gain
 
 
 def share_of_plates(counts):
@@ -64,8 +66,8 @@ def add_counts(parts):
         return None
     sums = {}
     for name in SEXES:
-        total = pd.concat([pd.Series(part[name]) for part in parts]).groupby(level=0).sum()
-        sums[name] = total[sorted(total.index, key=int)].to_dict()
+        total = sum((Counter(part[name]) for part in parts), Counter())
+        sums[name] = {label: total[label] for label in sorted(total, key=int)}
     return sums
 
 
@@ -82,7 +84,7 @@ def read_as(months, sex, counts):
     months, male = np.asarray(months, float), np.asarray(sex) == SEXES["male"]
     readings = months.copy()
     for name, films in (("male", male), ("female", ~male)):
-        if counts[name] and films.any():
+        if counts[name]:
             readings[films] = median_label(months[films], counts[name])
     return readings
 
@@ -91,7 +93,7 @@ def median_label(months, counts):
     """The median of the labels that films of `months` `(n,)` get: the one of the smallest expected
     error. A label is as likely as it is often named, times the normal density of its distance to
     the months, with an SD of SPREAD."""
-    labels = np.array([float(label) for label in counts])
+    labels = np.array(list(counts), float)
     exponent = -0.5 * ((labels - months[:, None]) / SPREAD) ** 2
     density = np.exp(exponent - exponent.max(axis=1, keepdims=True))
     films, around = films_around(counts)
@@ -102,8 +104,7 @@ def median_label(months, counts):
 def films_around(counts):
     """The films of each label, and how many films the months around it have in the mean, itself
     among them: two arrays `(labels,)`."""
-    labels = np.array([float(label) for label in counts])
-    films = np.array(list(counts.values()), float)
+    labels, films = (np.array(list(part), float) for part in (counts, counts.values()))
     near = np.exp(-0.5 * ((labels - labels[:, None]) / SURROUNDINGS_SD) ** 2)
     return films, near @ films / AREA
 

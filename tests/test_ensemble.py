@@ -55,7 +55,7 @@ def test_the_errors_of_a_choice_have_intervals_of_children(tmp_path):
         member(tmp_path, name, IDS, errors, patient=children)
         for name, errors in (("a", -ERRORS), ("b 2", ERRORS / 2))
     )
-    chosen, words = choose_greedily([a, b])
+    chosen, words = choose_greedily([a, b], views=1)
     assert [m.weight for m in chosen] == [1, 2]
     low, high = bootstrap_interval(best["error"].abs(), patients=pd.Series(children))
     assert "MAE 0.00 [0.00, 0.00] months" in words
@@ -125,7 +125,7 @@ def test_what_is_missing_of_a_run_is_told_for_what_it_is(tmp_path):
     with pytest.raises(
         UserError, match="predictions_val.csv is missing, as of a run that was ship"
     ):
-        stored_predictions(shipped, "val")
+        stored_predictions(shipped, "val", views=1)
     with pytest.raises(
         UserError, match="over means of 5 views .* Leave out --use_tta and --tta_st"
     ):
@@ -327,9 +327,9 @@ def test_greedy_selection_needs_common_validation_films(tmp_path):
         member(tmp_path, "b", IDS[10:], ERRORS[10:])[0],
     ]
     with pytest.raises(UserError, match="same validation films"):
-        choose_greedily(members)
+        choose_greedily(members, views=1)
     renumbered = [member(tmp_path, name, IDS[:10], ERRORS[:10])[0] for name in ("c", "d")]
     path = renumbered[1].run.folder / "predictions_val.csv"
     read(path).eval("boneage = boneage + 7").to_csv(path, index=False)  # other films of these ids
     with pytest.raises(UserError, match="same validation films"):
-        choose_greedily(renumbered)
+        choose_greedily(renumbered, views=1)

@@ -62,9 +62,10 @@ def print_ages(ensemble, films, args):
         for ages in predict_in_chunks(ensemble, films, args.batch_size_eval):
             results.append(ages)
             if args.out:
-                write = write_csv if written else write_new_csv  # whole again over what we wrote
+                first = not written
+                write = write_new_csv if first else write_csv  # whole again over what we wrote
                 write(args.out, pd.concat(results)[COLUMNS])
-                first, written = not written, written + len(ages)
+                written += len(ages)
                 if first:
                     write_json(record_path(Path(args.out)), how_predicted(ensemble, args))
             print_films(ages, width)

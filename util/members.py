@@ -94,7 +94,7 @@ def average(members, months):
     return np.average(months, axis=0, weights=[member.weight for member in members])
 
 
-def stored_predictions(member, split, views=1):
+def stored_predictions(member, split, views):
     """What a run predicted of its "val" or "test" films when its training ended; UserError when
     it has no such file."""
     path = member.run.folder / predictions_name(split + views_suffix(views))

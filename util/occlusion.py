@@ -89,7 +89,7 @@ def explain_film(ensemble, film, picture, batch_size):
 
     sex = np.full(1 + PARTS**2, 0.0 if pd.isna(film.sex) else film.sex)
     pixels, _ = read_on_canvases(ensemble.canvases, [film.path])
-    images = {canvas: part[[0]][0] for canvas, part in pixels.items()}
+    images = {canvas: part[0] for canvas, part in pixels.items()}
     image = images[ensemble.canvases[0]]
     change = occlusion_map(
         lambda films: ensemble.predict(films, sex, batch_size)["months"].to_numpy(),

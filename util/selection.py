@@ -13,7 +13,7 @@ ROUNDS = 20
 LEAST_GAIN = 0.001  # months: less is no reason for a larger ensemble
 
 
-def choose_greedily(members, views=1):
+def choose_greedily(members, views):
     """Choose by greedy selection on validation films, means of so many views, how often each run
     counts. Returns (the members that count at all, the choice in words); UserError when the runs
     have no validation films in common."""

@@ -53,6 +53,19 @@ def listen_to_signals():
         signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
+def run_python(*words, cwd=ROOT, **environment):
+    """Run Python with these words, and more variables of the environment, in a process of its own;
+    returns it when it has ended."""
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
 def check_error_line(process, *words):
     """Fail unless a command ended with exit code 2 and one error line, which holds these words."""
     assert process.returncode == 2, process.stdout + process.stderr
@@ -226,14 +239,4 @@ def inside():
 def command():
     """Run a script of the project as a user would; returns the finished process."""
 
-    def run(script, *words, cwd=ROOT, **environment):
-        return subprocess.run(
-            [sys.executable, str(ROOT / script), *map(str, words)],
-            cwd=cwd,
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-
-    return run
+    return lambda script, *words, **options: run_python(ROOT / script, *words, **options)

@@ -5,14 +5,11 @@ download of weights.
 """
 
 import json
-import os
 import shlex
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
-from conftest import ROOT, copy_data
+from conftest import copy_data, run_python
 
 from util.runs import RESEARCH_ONLY
 
@@ -32,13 +29,7 @@ def brief(data):
 
     def run(text, more):
         more = more.format(data=data, out=data.parent)
-        process = subprocess.run(
-            [sys.executable, *shlex.split(text)[1:], *shlex.split(more)],
-            cwd=ROOT,
-            env=os.environ | {"MPLBACKEND": "Agg"},
-            capture_output=True,
-            text=True,
-        )
+        process = run_python(*shlex.split(text)[1:], *shlex.split(more), MPLBACKEND="Agg")
         assert process.returncode == 0, process.stderr
         assert "Traceback" not in process.stderr
         return process.stdout

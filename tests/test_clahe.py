@@ -2,15 +2,13 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from argparse import Namespace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, check_error_line, copy_data
+from conftest import check_error_line, copy_data, run_python
 
 from clahe.enhance import FINEST_GRID, apply_clahe, complete_clahe, enhance_folder, made_with
 from preprocessing import load_films
@@ -27,12 +25,7 @@ def data(phantoms, tmp_path):
 
 
 def command(split, *options):
-    return subprocess.run(
-        [sys.executable, "-m", f"clahe.apply_{split}", *map(str, options)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    return run_python("-m", f"clahe.apply_{split}", *options)
 
 
 def hand(depth=np.uint8):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, check_error_line
+from conftest import ROOT, check_error_line, run_python
 
 from util.errors import UserError
 from util.quiet import import_tensorflow
@@ -30,9 +30,7 @@ def test_all_commands_are_here():
 
 @pytest.mark.parametrize("words", [["predict.py", "film.png"], ["-m", "benchmarks.stress"]])
 def test_a_python_without_the_packages_is_told_of_the_environment(words):
-    process = subprocess.run(
-        [sys.executable, "-S", *words], cwd=ROOT, capture_output=True, text=True
-    )
+    process = run_python("-S", *words)
     check_error_line(process, "Activate the environment", sys.executable)
 
 
@@ -57,7 +55,7 @@ def test_tensorflow_comes_without_modules_of_no_use_which_can_be_imported_later(
         "import matplotlib.pyplot, sklearn.model_selection\n"
         "sys.exit(str(loaded) if loaded else 0)"
     )
-    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    process = run_python("-c", code)
     assert process.returncode == 0, process.stderr
 
 
@@ -87,6 +85,6 @@ def test_help_loads_nothing_heavy(name):
         f"found = {heavy!r} & set(sys.modules)\n"
         "sys.exit(str(found) if found else 0)"
     )
-    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    process = run_python("-c", code)
     assert process.returncode == 0, process.stderr
     assert "--help" in process.stdout

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, check_error_line, listen_to_signals
+from conftest import ROOT, check_error_line, listen_to_signals, run_python
 
 from inference_speed import analyze_inference_results as analyze
 from inference_speed import compute_inference_speed as compute
@@ -284,13 +284,9 @@ def test_every_runtime_needs_less_than_keras():
 
 def test_peak_memory_is_that_of_the_process_alone():
     """Whatever the process that starts it holds."""
-    words = [
-        sys.executable,
-        "-c",
-        "from inference_speed.cold_start import *;print(peak_memory_mb())",
-    ]
     held = np.ones(2**29 // 8)
-    alone = float(subprocess.run(words, cwd=ROOT, capture_output=True, text=True).stdout)
+    code = "from inference_speed.cold_start import *;print(peak_memory_mb())"
+    alone = float(run_python("-c", code).stdout)
     assert 5 < alone < held.nbytes / 2**20
 
 

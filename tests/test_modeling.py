@@ -1,13 +1,12 @@
 """Backbones and model types: scaling, freezing, attention, saving, and errors that help."""
 
 import importlib
-import subprocess
-import sys
 
 import cv2
 import keras
 import numpy as np
 import pytest
+from conftest import run_python
 
 import modeling
 from modeling import (
@@ -243,9 +242,7 @@ for name in {[*(f"{kind}.keras" for kind in MODEL_TYPES), str(small_run / "model
     given = {{"image": films["image"][:, :size, :size], "sex": films["sex"]}}
     print(*np.asarray(model([given[tensor.name] for tensor in model.inputs]))[:, 0])
 """
-    process = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
-    )
+    process = run_python("-c", code, cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     got = [line.split() for line in process.stdout.splitlines()]
     np.testing.assert_allclose(np.array(got, float), expected, atol=1e-3)

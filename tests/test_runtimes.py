@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, check_error_line
+from conftest import ROOT, check_error_line, run_python
 
 from inference_speed import export_model, parity
 from inference_speed.convert import NEEDED, convert
@@ -466,7 +464,7 @@ def predict_alone(*calls):
         "heavy = {'tensorflow', 'keras', 'openvino_telemetry.main'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else code)"
     )
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    return run_python("-c", code)
 
 
 def test_predict_uses_an_export_without_tensorflow(exported, phantoms, inside, tmp_path):

@@ -3,15 +3,13 @@
 import io
 import json
 import shutil
-import subprocess
-import sys
 import zipfile
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, check_error_line
+from conftest import check_error_line, run_python
 
 from inference_speed import ship_model
 from util.errors import UserError
@@ -145,8 +143,7 @@ def test_a_damaged_model_is_one_line(small_run, tmp_path):
     damaged = tmp_path / "damaged"
     shutil.copytree(small_run, damaged)
     (damaged / "model.keras").write_bytes((small_run / "model.keras").read_bytes()[:100])
-    words = ["-m", "inference_speed.ship_model", damaged, "--out", tmp_path / "out"]
-    process = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+    process = run_python("-m", "inference_speed.ship_model", damaged, "--out", tmp_path / "out")
     check_error_line(process, "the model can't be loaded")
     assert not (tmp_path / "out").exists()
 

@@ -2,15 +2,13 @@
 files. The ratios asked for are far from those measured (docs/SPEED.md), as tests share a machine.
 And all benchmarks run, on next to nothing."""
 
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import run_python
 
 from benchmarks import clahe_speed, input_speed, training_speed
 from benchmarks.films import films_for_keras, films_to_time, read_aged
@@ -113,18 +111,16 @@ def test_all_benchmarks_are_here():
 
 
 @pytest.mark.parametrize("name", sorted(SMALL.keys() - {"stress"}))
-def test_a_benchmark_runs_to_its_end(name, phantoms):
-    words = SMALL[name].format(data=phantoms).split()
-    command = [sys.executable, "-m", f"benchmarks.{name}", *words]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def test_a_benchmark_runs_to_its_end(name):
+    process = run_python("-m", f"benchmarks.{name}", *SMALL[name].split())
     assert process.returncode == 0, process.stderr
     assert process.stdout.count("\n") >= 3
 
 
 def test_films_under_stress_are_told_of_where_they_are_turned(phantoms):
     words = SMALL["stress"].format(data=phantoms).split()
-    command = [sys.executable, "-m", "benchmarks.stress", *words]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    process = run_python("-m", "benchmarks.stress", *words)
+    assert process.returncode == 0, process.stderr
     rows = {line[2:29].strip(): line[29:].split() for line in process.stdout.splitlines()[2:]}
     assert rows["plain"][-1] == "0%"
     assert int(rows["upside down"][-1].rstrip("%")) >= 75  # of four drawn hands

@@ -81,6 +81,14 @@ def copy_data(folder, target):
     return Path(shutil.copytree(folder, target, ignore=made))
 
 
+@contextmanager
+def edit_json(path):
+    """What a JSON file holds, for the block to change."""
+    content = json.loads(path.read_text())
+    yield content
+    path.write_text(json.dumps(content))
+
+
 def read_history(run):
     """history.csv of a run, but for the times."""
     return pd.read_csv(run / "history.csv").drop(columns="seconds")

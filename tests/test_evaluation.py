@@ -9,7 +9,7 @@ from argparse import Namespace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line, copy_data
+from conftest import check_error_line, copy_data, edit_json
 
 from util.files import hash_file
 from util.held_out import fitted_to, learned_from, training_notes
@@ -155,15 +155,10 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     small_run, phantoms, inside, tmp_path
 ):
     trained, others = (pd.read_csv(phantoms / f"df_{s}.csv") for s in ("train", "test"))
-    films = [phantoms / "train" / f"{id}.png" for id in trained["id"][:3]]
-    films += [phantoms / "test" / f"{id}.png" for id in others["id"][:4]]
-    (tmp_path / "films").mkdir()
-    for film in films:
-        (tmp_path / "films" / film.name).symlink_to(film)
     labels = pd.concat([trained[:3], others[:4]])
     labels.loc[labels.index[0], "boneage"] += 1  # the same id in another hospital
     labels.to_csv(tmp_path / "labels.csv", index=False)
-    words = ["--csv", tmp_path / "labels.csv", "--images", tmp_path / "films"]
+    words = ["--csv", tmp_path / "labels.csv", "--images", phantoms]
     process = inside("evaluate.py", small_run, *words, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     assert f"note: {small_run} was trained on 2 of these films" in process.stdout
@@ -222,18 +217,13 @@ def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
         shutil.copytree(small_run, tmp_path / name)
     trained = pd.read_csv(small_run / "train_films.csv", dtype={"id": str})
     trained[5:].to_csv(tmp_path / "other" / "train_films.csv", index=False)
-    config = json.loads((tmp_path / "other" / "config.json").read_text())
-    config["options"] |= {"use_tta": True, "tta_steps": 3}
-    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
+    with edit_json(tmp_path / "other" / "config.json") as config:
+        config["options"] |= {"use_tta": True, "tta_steps": 3}
     table = pd.read_csv(phantoms / "df_test.csv", dtype=str)
     labels = pd.concat([pd.read_csv(phantoms / "df_train.csv", dtype=str)[:8], table])
     labels.to_csv(tmp_path / "labels.csv", index=False)
-    (tmp_path / "films").mkdir()
-    for folder in ("train", "test"):
-        for film in (phantoms / folder).iterdir():
-            (tmp_path / "films" / film.name).symlink_to(film)
     runs = [tmp_path / name for name in ("one", "other")]
-    words = ["--csv", tmp_path / "labels.csv", "--images", tmp_path / "films", "--held_out"]
+    words = ["--csv", tmp_path / "labels.csv", "--images", phantoms, "--held_out"]
     process = inside("evaluate.py", *runs, *words)
     assert process.returncode == 0, process.stderr
     assert f"on the same {len(table)} films" in process.stdout
@@ -247,9 +237,8 @@ def test_other_files_of_the_same_names_are_told(small_run, inside, tmp_path):
     run = shutil.copytree(small_run, tmp_path / "run")
     process = inside("evaluate.py", run)
     assert "other files" not in process.stdout
-    config = json.loads((run / "config.json").read_text())
-    config["data"]["test"]["bytes"] -= 1
-    (run / "config.json").write_text(json.dumps(config))
+    with edit_json(run / "config.json") as config:
+        config["data"]["test"]["bytes"] -= 1
     process = inside("evaluate.py", run)
     assert process.returncode == 0, process.stderr
     assert "note: the test films are other files than those that the run had" in process.stdout
@@ -274,9 +263,8 @@ def test_films_that_are_no_more_those_of_the_run_are_not_taken_for_them(
 ):
     run = shutil.copytree(small_run, tmp_path / "run")
     data = copy_data(phantoms, tmp_path / "Data")
-    config = json.loads((run / "config.json").read_text())
-    config["options"]["data_dir"] = str(data)
-    (run / "config.json").write_text(json.dumps(config))
+    with edit_json(run / "config.json") as config:
+        config["options"]["data_dir"] = str(data)
     table = pd.read_csv(data / "df_test.csv")
     table[1:].to_csv(data / "df_test.csv", index=False)
     process = inside("evaluate.py", run)
@@ -296,9 +284,8 @@ def test_no_film_held_out_is_one_line(small_run, inside, tmp_path):
 
 def test_validation_films_of_a_fold_have_no_clahe_copies(small_run, phantoms, inside, tmp_path):
     fold = shutil.copytree(small_run, tmp_path / "fold_1")
-    config = json.loads((fold / "config.json").read_text())
-    config["options"] |= {"folds": 5, "fold": 1}
-    (fold / "config.json").write_text(json.dumps(config))
+    with edit_json(fold / "config.json") as config:
+        config["options"] |= {"folds": 5, "fold": 1}
     process = inside("evaluate.py", fold, "--split", "val", "--use_clahe_val_test")
     check_error_line(process, "have no CLAHE copies")
     assert not (phantoms / "validation_CLAHE").exists()
@@ -317,11 +304,7 @@ def test_so_it_says_of_some_of_them_in_another_order(trained, inside, tmp_path):
         pd.read_csv(trained[1] / f"df_{s}.csv", dtype={"id": str}) for s in ("val", "test")
     )
     pd.concat([test[:20], val[:12:-1]]).to_csv(tmp_path / "labels.csv", index=False)
-    (tmp_path / "films").mkdir()
-    for split in ("validation", "test"):
-        for film in (trained[1] / split).iterdir():
-            (tmp_path / "films" / film.name).symlink_to(film)
-    words = ["--csv", tmp_path / "labels.csv", "--images", tmp_path / "films"]
+    words = ["--csv", tmp_path / "labels.csv", "--images", trained[1]]
     process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     assert "corrections and intervals of the model come from 107 of these films" in process.stdout

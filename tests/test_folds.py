@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line, copy_data
+from conftest import check_error_line, copy_data, edit_json
 
 from preprocessing import load_films
 from util import pixel_cache
@@ -271,9 +271,8 @@ def test_what_a_reader_would_say_is_told_where_all_folds_know_it(folds, tmp_path
 )
 def test_folds_of_other_films_are_not_judged_together(split, fact, folds, inside, tmp_path):
     folder = shutil.copytree(folds[2], tmp_path / "cv")
-    config = json.loads((folder / "fold_2" / "config.json").read_text())
-    config["data"][split][fact] += 1
-    (folder / "fold_2" / "config.json").write_text(json.dumps(config))
+    with edit_json(folder / "fold_2" / "config.json") as config:
+        config["data"][split][fact] += 1
     members = read_members([folder / f"fold_{fold}" for fold in (1, 2)])
     with pytest.raises(UserError, match="films or labels changed between the folds"):
         judge_folds(Run(folder), members, views=1)
@@ -290,9 +289,8 @@ def test_no_fold_is_trained_on_other_films_than_those_before(folds, train, phant
     data = copy_data(phantoms, tmp_path / "Data")
     film = next((data / "train").iterdir())
     film.write_bytes(film.read_bytes() + b"0")
-    config = json.loads((folder / "fold_1" / "config.json").read_text())
-    config["options"]["data_dir"] = str(data)
-    (folder / "fold_1" / "config.json").write_text(json.dumps(config))
+    with edit_json(folder / "fold_1" / "config.json") as config:
+        config["options"]["data_dir"] = str(data)
     process, _ = train("changed", "--resume", "--data_dir", data)
     check_error_line(process, "films or labels changed between the folds", "Restore them")
     assert [path.name for path in folder.iterdir()] == ["fold_1"]

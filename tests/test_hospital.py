@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line
+from conftest import check_error_line, edit_json
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +107,9 @@ def test_two_runs_are_compared_under_a_calibration_of_each(
     a, b = (shutil.copytree(trained[0], tmp_path / name) for name in "ab")
     line = {"slope": 1.0, "intercept": 0.0, "low": 0.0, "high": 240.0}
     lines = {"male": line, "female": line}
-    stored = json.loads((a / "calibration.json").read_text())
-    stored = {views: calibration | {"lines": lines} for views, calibration in stored.items()}
-    (a / "calibration.json").write_text(json.dumps(stored))
+    with edit_json(a / "calibration.json") as stored:
+        for calibration in stored.values():
+            calibration["lines"] = lines
     words = ["--csv", hospital[1], "--images", hospital[2], "--calibration", "far"]
     process = inside("evaluate.py", a, b, *words)
     assert process.returncode == 0, process.stderr

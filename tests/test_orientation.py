@@ -1,12 +1,12 @@
 """Films that are turned or inverted: set right, and what tells them is trained on right ones."""
 
-import json
 import shutil
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import edit_json
 
 from hand_crop import train_orientation
 from hand_crop.network import forward, load_layers, shrink
@@ -138,9 +138,8 @@ def test_a_run_that_sees_films_as_they_are_says_which_look_wrong(
     small_run, upside_down, inside, tmp_path
 ):
     run = shutil.copytree(small_run, tmp_path / "stretched")
-    config = json.loads((run / "config.json").read_text())
-    config["options"]["fit"] = "stretch"
-    (run / "config.json").write_text(json.dumps(config))
+    with edit_json(run / "config.json") as config:
+        config["options"]["fit"] = "stretch"
     table = upside_down / "some.csv"
     process = inside("predict.py", upside_down, "--model", run, "--csv", table)
     assert process.stderr.count("looks turned by 180 degrees; if so, its prediction is wrong") >= 6

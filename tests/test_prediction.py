@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from conftest import ROOT, check_error_line, names_of_bytes
+from conftest import ROOT, check_error_line, edit_json, names_of_bytes
 from keras import layers
 
 from preprocessing import load_films
@@ -254,9 +254,8 @@ def test_what_predict_writes_comes_in_one_call_too(trained, odd_films, inside, t
 def run_of_boys(small_run, tmp_path):
     """A run that says that all its training films are of boys."""
     run = shutil.copytree(small_run, tmp_path / "boys")
-    config = json.loads((run / "config.json").read_text())
-    config["data"]["train"]["male"] = config["data"]["train"]["n"]
-    (run / "config.json").write_text(json.dumps(config))
+    with edit_json(run / "config.json") as config:
+        config["data"]["train"]["male"] = config["data"]["train"]["n"]
     return run
 
 
@@ -415,7 +414,7 @@ def test_a_row_of_another_folder_tells_no_sex(trained, namesakes, inside, tmp_pa
 
 def test_a_film_that_is_named_by_dots_has_its_row(trained, namesakes, inside, tmp_path):
     (tmp_path / "sexes.csv").write_text("path,sex\n./p1/hand.png,F\np2/hand.png,M\n")
-    films = [film.parent / ".." / film.parent.name / film.name for film in map(Path, namesakes)]
+    films = [film.parent / ".." / film.parent.name / film.name for film in namesakes]
     words = [*films, "--model", trained[0], "--csv", tmp_path / "sexes.csv"]
     process = inside("predict.py", *words)
     assert process.returncode == 0, process.stderr

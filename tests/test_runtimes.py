@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, check_error_line, run_python
+from conftest import ROOT, check_error_line, edit_json, run_python
 
 from inference_speed import export_model, parity
 from inference_speed.convert import NEEDED, convert
@@ -95,8 +95,8 @@ def export(folder, name, *words):
 
 def take_for_quick(folder, name):
     """So small a model may be as quick in Keras, on a busy machine."""
-    path = exports.record_path(export_path(folder, name))
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"ms_a_film_keras": 999}))
+    with edit_json(exports.record_path(export_path(folder, name))) as record:
+        record["ms_a_film_keras"] = 999
 
 
 @pytest.fixture(scope="module", params=list(RUNTIMES))

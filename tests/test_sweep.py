@@ -13,7 +13,7 @@ from subprocess import CompletedProcess
 
 import pandas as pd
 import pytest
-from conftest import ROOT, check_error_line, copy_data, listen_to_signals
+from conftest import ROOT, check_error_line, copy_data, edit_json, listen_to_signals
 
 import util.sweep
 from train_advanced import parse_args
@@ -219,13 +219,11 @@ def test_the_smallest_validation_error_comes_first(first, sweep, inside):
     folder = first[1].with_name("two")
     for backbone, val_mae, mae in (("mobilenet", 21.0, 10.0), ("mobilenet_v2", 11.0, 20.0)):
         shutil.copytree(first[1] / "mobilenet", folder / backbone)
-        config = json.loads((folder / backbone / "config.json").read_text())
-        config["options"]["backbone"] = backbone
-        (folder / backbone / "config.json").write_text(json.dumps(config))
-        metrics = json.loads((folder / backbone / "metrics.json").read_text())
-        metrics["val"]["mae"] = val_mae
-        metrics["test"] |= {"mae": mae, "mae_ci95": [mae - 1, mae + 1]}
-        (folder / backbone / "metrics.json").write_text(json.dumps(metrics))
+        with edit_json(folder / backbone / "config.json") as config:
+            config["options"]["backbone"] = backbone
+        with edit_json(folder / backbone / "metrics.json") as metrics:
+            metrics["val"]["mae"] = val_mae
+            metrics["test"] |= {"mae": mae, "mae_ci95": [mae - 1, mae + 1]}
     process, _ = sweep("--summarise", name="two", by=inside)
     assert process.returncode == 0, process.stderr
     order = ["mobilenet_v2", "mobilenet"]
@@ -239,11 +237,10 @@ def test_a_backbone_more_keeps_the_rows_of_the_others(first, sweep, inside):
     for backbone in ("mobilenet", "mobilenet_v2"):
         folder = first[1].with_name("more") / backbone
         shutil.copytree(first[1] / "mobilenet", folder)
-        config = json.loads((folder / "config.json").read_text())
-        config["options"]["backbone"] = backbone
-        for split in ("val", "test"):
-            config["data"][split]["fingerprint"] = backbone
-        (folder / "config.json").write_text(json.dumps(config))
+        with edit_json(folder / "config.json") as config:
+            config["options"]["backbone"] = backbone
+            for split in ("val", "test"):
+                config["data"][split]["fingerprint"] = backbone
     one, folder = sweep(name="more", backbones=["mobilenet"], by=inside)
     two, _ = sweep(name="more", backbones=["mobilenet_v2"], by=inside)
     table = pd.read_csv(folder / "summary.csv")

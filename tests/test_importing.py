@@ -133,10 +133,11 @@ def test_a_table_beside_two_folders_of_films(tmp_path):
     check_films(run(tmp_path / "Data", "--source", source), IDS)
 
 
-def test_a_table_beside_a_zip(tmp_path):
+@pytest.mark.parametrize("pack", [lambda folder: folder, zipped])
+def test_a_table_beside_a_folder_or_zip(tmp_path, pack):
     make_films(tmp_path / "films", IDS)
     make_table(tmp_path / "films.csv", IDS)
-    check_films(run(tmp_path / "Data", "--source", zipped(tmp_path / "films")), IDS)
+    check_films(run(tmp_path / "Data", "--source", pack(tmp_path / "films")), IDS)
 
 
 @pytest.mark.parametrize("name", ["films/labels.CSV", "films.CSV"])
@@ -655,7 +656,7 @@ def test_named_films_go_to_the_test_split(tmp_path):
 
 def test_films_are_named_with_zeros_or_without(tmp_path, capsys):
     source = make_source(tmp_path / "films")
-    (tmp_path / "test.csv").write_text("id\n000103\n9999\n")
+    (tmp_path / "test.csv").write_text("id,note\n000103,x\n9999,x\n")
     rows = read(run(tmp_path / "Data", "--source", source, "--test_ids", tmp_path / "test.csv"))
     assert rows.loc["103", "split"] == "test"
     assert "1 ids of --test_ids match no film, or several, such as 9999" in capsys.readouterr().out
@@ -716,14 +717,22 @@ def test_large_films_are_shrunk_and_keep_their_depth(tmp_path, depth):
     assert cv2.imread(str(source / "1.png"), cv2.IMREAD_UNCHANGED).shape == (120, 80)
 
 
-def test_a_film_that_can_not_be_shrunk_is_left_out_with_its_reason(tmp_path):
-    source = make_source(tmp_path / "films", range(1, 21))
-    (source / "4.png").write_bytes(b"no film")
-    data = run(tmp_path / "Data", "--source", source, "--max_side", "16")
-    assert left_out(data) == [
-        ("4", "4.png", "not a readable image (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
-    ]
-    assert "4" not in read(data).index
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("104.png", b"no film", "not a readable image (PNG, JPEG, WebP, TIFF, BMP or DICOM)"),
+        ("104.jpg", b"no film", "not a readable image (PNG, JPEG, WebP, TIFF, BMP or DICOM)"),
+        ("104.png", b"", "empty file"),
+    ],
+)
+def test_a_film_that_can_not_be_shrunk_is_left_out_with_its_reason(tmp_path, name, content, reason):
+    """Under the name of its file, also where the table tells none."""
+    make_films(tmp_path / "films", IDS, name[-4:])
+    make_table(tmp_path / "films" / "labels.csv", IDS)
+    (tmp_path / "films" / name).write_bytes(content)
+    data = run(tmp_path / "Data", "--source", tmp_path / "films", "--max_side", "16")
+    assert left_out(data) == [("104", name, reason)]
+    assert "104" not in read(data).index
 
 
 def test_the_report_counts_what_came_in(command, tmp_path):
@@ -842,12 +851,6 @@ def test_an_interrupted_import_leaves_nothing_behind(tmp_path, monkeypatch):
 # -------------------------------------------------------------------------------------- odd sources
 
 
-def test_a_table_beside_a_folder(tmp_path):
-    make_films(tmp_path / "films", IDS)
-    make_table(tmp_path / "films.csv", IDS)
-    check_films(run(tmp_path / "Data", "--source", tmp_path / "films"), IDS)
-
-
 def test_one_table_for_two_sources(tmp_path):
     make_films(tmp_path / "a", IDS[:20])
     make_films(tmp_path / "b", IDS[20:])
@@ -865,21 +868,6 @@ def test_films_that_are_symbolic_links_are_followed(tmp_path):
     check_films(run(tmp_path / "deep" / "Data", "--source", tmp_path / "films"), IDS)
 
 
-def test_an_empty_file_is_left_out_when_shrinking(tmp_path):
-    source = make_source(tmp_path / "films")
-    (source / "104.png").write_bytes(b"")
-    data = run(tmp_path / "Data", "--source", source, "--max_side", "16")
-    assert [row[0] for row in left_out(data)] == ["104"]
-
-
-def test_a_film_that_failed_is_listed_by_the_name_of_its_file(tmp_path):
-    make_films(tmp_path / "films", IDS, ".jpg")
-    make_table(tmp_path / "films" / "labels.csv", IDS)
-    (tmp_path / "films" / "104.jpg").write_bytes(b"no film")
-    data = run(tmp_path / "Data", "--source", tmp_path / "films", "--max_side", "16")
-    assert left_out(data)[0][:2] == ("104", "104.jpg")
-
-
 def test_a_zip_whose_compressed_data_are_damaged_is_named(tmp_path):
     with zipfile.ZipFile(tmp_path / "films.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("labels.csv", "id,boneage,male\n" + "1,100,True\n" * 99)
@@ -888,14 +876,6 @@ def test_a_zip_whose_compressed_data_are_damaged_is_named(tmp_path):
     (tmp_path / "films.zip").write_bytes(data)
     with pytest.raises(UserError, match="nor a whole zip"):
         run(tmp_path / "Data", "--source", tmp_path / "films.zip")
-
-
-def test_a_test_id_that_no_film_has_is_told(tmp_path, capsys):
-    (tmp_path / "test.csv").write_text("id,note\n103,x\n999,x\n")
-    words = ["--source", make_source(tmp_path / "films"), "--test_ids", tmp_path / "test.csv"]
-    data = run(tmp_path / "Data", *words)
-    assert "1 ids of --test_ids match no film, or several, such as 999" in capsys.readouterr().out
-    assert read(data).loc["103", "split"] == "test"
 
 
 def test_a_list_of_what_was_left_out_is_not_overwritten(tmp_path):

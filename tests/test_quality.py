@@ -138,11 +138,17 @@ def test_an_infinite_value_beside_the_age_is_flagged(folder):
     assert found(folder) == {"infinite values": ["test"]}
 
 
-def test_a_film_that_is_turned_is_flagged(folder):
+@pytest.mark.parametrize(
+    ("change", "look"),
+    [
+        (lambda image: cv2.rotate(image, cv2.ROTATE_180), "film looks turned"),
+        (lambda image: 255 - image, "film looks inverted"),
+    ],
+)
+def test_a_film_that_is_turned_or_inverted_is_flagged(folder, change, look):
     path = film(folder, "test", 1)
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    cv2.imwrite(str(path), cv2.rotate(image, cv2.ROTATE_180))
-    assert found(folder) == {"film looks turned": [("test", 1)]}
+    cv2.imwrite(str(path), change(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)))
+    assert found(folder) == {look: [("test", 1)]}
 
 
 def test_ages_in_years_are_told(folder):
@@ -155,12 +161,6 @@ def test_ages_in_years_are_told(folder):
     assert found(folder) == {"ages look like years": ["train", "val", "test"]}
     table.assign(boneage="").to_csv(folder / "df_test.csv", index=False)
     assert found(folder)["ages look like years"] == ["train", "val"]
-
-
-def test_a_film_that_is_inverted_is_flagged(folder):
-    path = film(folder, "test", 1)
-    cv2.imwrite(str(path), 255 - cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
-    assert found(folder) == {"film looks inverted": [("test", 1)]}
 
 
 def test_a_missing_table_or_folder_is_flagged_and_the_rest_is_checked(folder):

@@ -179,14 +179,20 @@ def test_another_file_size_time_or_reader_has_another_shard(tmp_path, monkeypatc
     assert key(b"12", 0) != first
 
 
-def test_cache_is_used_and_rebuilt_only_for_what_changed(coded_data, monkeypatch):
-    reads = []
-    read = pixel_cache.read_canvases
-    monkeypatch.setattr(
-        pixel_cache,
-        "read_canvases",
-        lambda paths, *rest: reads.extend(paths) or read(paths, *rest),
-    )
+@pytest.fixture
+def reads(monkeypatch):
+    """The paths of the films that are decoded, in a list that grows."""
+    paths, read = [], pixel_cache.read_canvases
+
+    def note(some, *rest):
+        paths.extend(some)
+        return read(some, *rest)
+
+    monkeypatch.setattr(pixel_cache, "read_canvases", note)
+    return paths
+
+
+def test_cache_is_used_and_rebuilt_only_for_what_changed(coded_data, reads):
     first = load(coded_data).pixels[range(N)]
     assert len(reads) == N
     reads.clear()
@@ -210,12 +216,11 @@ def test_a_shard_that_another_process_wrote_meanwhile_stays(tmp_path):
     assert np.array_equal(pixel_cache.save_shard(second, facts, path), second)
 
 
-def test_a_killed_build_goes_on_where_it_was(coded_data, monkeypatch):
-    read, reads = pixel_cache.read_canvases, []
+def test_a_killed_build_goes_on_where_it_was(coded_data, reads, monkeypatch):
+    read = pixel_cache.read_canvases
 
     def killed(paths, *rest):
-        reads.extend(paths)
-        if len(reads) > 25:
+        if len(reads) + len(paths) > 25:
             raise KeyboardInterrupt
         return read(paths, *rest)
 
@@ -224,11 +229,6 @@ def test_a_killed_build_goes_on_where_it_was(coded_data, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             load(coded_data)
     reads.clear()
-    monkeypatch.setattr(
-        pixel_cache,
-        "read_canvases",
-        lambda paths, *rest: reads.extend(paths) or read(paths, *rest),
-    )
     films = load(coded_data)
     assert len(reads) == 20
     assert [decode_film(image) for image in films.pixels[range(N)]] == list(range(1, N + 1))

@@ -81,8 +81,7 @@ def look_up_children(paths, csv, male_value):
     labels = labels_of(table, csv, male_value, ("sex",) if needs_sex_column(table, paths) else ())
     columns = find_columns(table, "sex")
     labels["sex_text"] = clean_text(table[columns[0]]) if columns else ""
-    for note in unread_ages(table, labels["age"], csv):
-        print(f"note: {note}", file=sys.stderr)
+    notes = unread_ages(table, labels["age"], csv)
     rows_of, unclear, alone = defaultdict(list), set(), []
     for row, films in zip(labels.index, find_films(labels, sorted(set(paths))), strict=True):
         if len(films) == 1:
@@ -93,17 +92,15 @@ def look_up_children(paths, csv, male_value):
             alone.append(row)
     if alone and not all(path in rows_of for path in paths):  # a typing error may be in either
         id_ = labels.loc[alone[0], "id"]
-        print(
-            f"note: rows of {csv} that name no film here: {len(alone)}, such as {id_}",
-            file=sys.stderr,
-        )
+        notes.append(f"rows of {csv} that name no film here: {len(alone)}, such as {id_}")
     torn = [path for path, rows in rows_of.items() if labels.loc[rows, "age"].nunique() > 1]
     if torn:
-        print(
-            f"note: films of two ages in {csv}, none of which is used: {len(torn)}, such as "
-            f"{torn[0].name}",
-            file=sys.stderr,
+        one = torn[0].name
+        notes.append(
+            f"films of two ages in {csv}, none of which is used: {len(torn)}, such as {one}"
         )
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     return [child_of(labels.loc[rows_of[path]], path in unclear, csv) for path in paths]
 
 

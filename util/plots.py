@@ -74,12 +74,12 @@ def plot_history(history, path):
     epochs = history["epoch"]
     top.plot(epochs, history["train_mae"], "o-", color=GREY, ms=3, label="training (augmented)")
     top.plot(epochs, history["val_mae"], "o-", color=BLUE, ms=3, label="validation")
-    best = best_row(history)
+    kept = history.loc[best_row(history)]
     style = {"color": ORANGE, "ms": 13, "zorder": 3, "ls": "", "label": "kept"}
-    top.plot(epochs[best], history["val_mae"][best], "*", **style)
+    top.plot(kept["epoch"], kept["val_mae"], "*", **style)
     top.annotate(
-        f"{history['val_mae'][best]:.2f}",
-        (epochs[best], history["val_mae"][best]),
+        f"{kept['val_mae']:.2f}",
+        (kept["epoch"], kept["val_mae"]),
         textcoords="offset points",
         xytext=(0, -9),
         ha="center",

@@ -152,7 +152,7 @@ def describe_failures(failed):
     for (backbone, reason), rows in failed.groupby(
         ["backbone", "status"], sort=False, dropna=False
     ):
-        sizes = " ".join(str(size) for size in rows["batch_size"].unique())
+        sizes = " ".join(f"{size:g}" for size in rows["batch_size"].unique())
         routes = " ".join(rows["route"].unique())
         lines.append(f"{backbone}, batch {sizes}, {routes}: {reason}")
     return lines

@@ -9,11 +9,11 @@ from util.loss_functions import get_loss_function, huber_loss, smooth_l1_loss, w
 from util.options import LOSS_TYPES
 
 ERRORS = np.array([0.0, 0.3, 1.0, 3.0, 6.0, 10.0, 40.0])
-ONE = np.array([100.0, 100.0, 100.0, 100.0, 100.0, 100.0, 100.0])[:, None]
+MONTHS = np.full((len(ERRORS), 1), 100.0)
 
 
 def losses(loss, sign=1):
-    return np.asarray(loss(ONE, ONE + sign * ERRORS[:, None]))
+    return np.asarray(loss(MONTHS, MONTHS + sign * ERRORS[:, None]))
 
 
 def test_huber():

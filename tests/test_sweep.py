@@ -278,16 +278,8 @@ def test_a_table_that_is_none_any_more_is_told_before_any_training(
 ):
     (tmp_path / "sex").mkdir()
     (tmp_path / "sex" / "summary.csv").write_text(content)
-    words = [
-        "--results_dir",
-        tmp_path,
-        "--data_dir",
-        phantoms,
-        "--backbones",
-        "mobilenet",
-        *OPTIONS,
-    ]
-    process = inside("run_all_backbones.py", *words, "--no_estimate")
+    words = ["--results_dir", tmp_path, "--data_dir", phantoms, "--backbones", "mobilenet"]
+    process = inside("run_all_backbones.py", *words, *OPTIONS, "--no_estimate")
     check_error_line(process, "not the table of a sweep")
     assert not (tmp_path / "sex" / "mobilenet").exists()
     process = inside("run_all_backbones.py", "--results_dir", tmp_path, "--summarise")

@@ -544,11 +544,6 @@ def test_one_film_never_belongs_to_two_rows(films):
     assert left_out["id"].tolist() == ["7"]
 
 
-def test_one_name_in_two_folders_is_told_apart_by_the_path(films):
-    labels = labels_of("1", "2", filename=["a/film.png", "b/film.png"])
-    assert found(labels, films("a/film.png", "b/film.png")) == ["a/film.png", "b/film.png"]
-
-
 def test_accents_of_folders_are_written_in_two_ways(films):
     """As one character and, on macOS, as two: the film of Jürgen is in neither case Anna's."""
     labels = labels_of("1", "2", filename=["J\u00fcrgen/film.png", "Anna/film.png"])

@@ -296,7 +296,7 @@ def test_a_value_that_switches_off_is_not_idle():
         ("--backbone MobilNet", "unknown 'MobilNet' (did you mean mobilenet?)"),
         ("--backbone zzz", "(choose from "),
         ("--img_sise 64", "unrecognized arguments: --img_sise 64 (did you mean --img_size?)"),
-        ("--epochs 3", "--epochs 3 (did you mean --epochs_frozen?)"),
+        ("--epochs 3", "--epochs 3 (did you mean --epochs_frozen or --epochs_finetune?)"),
         ("--zzz", "unrecognized arguments: --zzz. See"),
         ("--zzz=1 --img_sise=2", "--zzz=1 --img_sise=2 (did you mean --img_size?). See"),
     ],

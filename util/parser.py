@@ -10,7 +10,11 @@ from pathlib import PurePath
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Shows the docstring of a script as it is written, and the default of an option that has
-    one."""
+    one. The line of usage names what must be given; options stand below it, each with its help."""
+
+    def _format_usage(self, usage, actions, groups, prefix):
+        needed = [action for action in actions if action.required or not action.option_strings]
+        return f"{super()._format_usage(usage, needed, groups, prefix).rstrip()} [options]\n\n"
 
     def _get_help_string(self, action):
         if action.default is None or action.default is False:
@@ -35,7 +39,8 @@ class Parser(argparse.ArgumentParser):
                 script = "train_advanced_streamlined.py"
                 message = f"{others[0]} is an option of {script}, not of {self.prog}"
             else:
-                message += did_you_mean(options, [*self._option_string_actions, *self.streamlined])
+                known = [*self._option_string_actions, *sorted(self.streamlined)]
+                message += did_you_mean(options, known)
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")
 
     def parse_known_args(self, args=None, namespace=None):
@@ -59,14 +64,14 @@ class Parser(argparse.ArgumentParser):
 
 def did_you_mean(words, known):
     """In brackets, which of the names that are known the words are near to; "" where none is."""
-    near = [name for word in words if (name := nearest(word.lower(), known))]
+    near = [" or ".join(names) for word in words if (names := nearest(word.lower(), known))]
     return f" (did you mean {', '.join(near)}?)" if near else ""
 
 
 def nearest(word, known):
-    """The name that begins with a word, or is most like it; None where none is."""
+    """The names that begin with a word, or the one that is most like it; a list."""
     begin = [name for name in known if word and name.startswith(word)]
-    return next(iter(begin or difflib.get_close_matches(word, known, n=1)), None)
+    return begin or difflib.get_close_matches(word, known, n=1)
 
 
 def new_parser(description):

@@ -76,6 +76,9 @@ def enhance_folder(
         failures[str(film)] = f"its copy would have the name of another film's, {copy.name}"
         copy.unlink(missing_ok=True)  # of the time when it was that of one film
     todo = [pair for pair in pairs if overwrite or not is_up_to_date(*pair)]
+    if overwrite:
+        for copy in set(list_films(target)) - {copy for _, copy in pairs}:
+            copy.touch()  # made otherwise, of a film that is gone: not up to date if it comes back
 
     def enhance(pair):
         try:

@@ -156,6 +156,16 @@ def test_other_settings_need_overwrite(data):
     assert enhance_folder(source, target, clip_limit=40.0)[0] == 0
 
 
+def test_a_film_that_comes_back_gets_a_copy_of_the_new_settings(data, tmp_path):
+    source, target = data / "test", data / "test_CLAHE"
+    enhance_folder(source, target)
+    first, *others = sorted(source.glob("*.png"))
+    shutil.move(first, tmp_path)
+    enhance_folder(source, target, clip_limit=40.0, overwrite=True)
+    shutil.move(tmp_path / first.name, first)
+    assert enhance_folder(source, target, clip_limit=40.0) == (1, len(others), {})
+
+
 def test_a_deep_film_keeps_its_levels_and_its_place(tmp_path):
     (tmp_path / "films" / "deep").mkdir(parents=True)
     film = hand(np.uint16) >> 4  # of 12 bits: cut to the higher 8 it would have 16 levels

@@ -188,8 +188,8 @@ def test_scaled_ages_are_never_read_as_months(read, scaled):
 @pytest.mark.parametrize(
     ("text", "name", "advice"),
     [
-        ("film,boneage,male\n1,2,True\n", "id", "imageid"),
-        ("id,age,male\n1,2,True\n", "boneage", "boneagemonths"),
+        ("film,boneage,male\n1,2,True\n", "id", "image_id"),
+        ("id,age,male\n1,2,True\n", "boneage", "boneage (months)"),
         ("id,boneage,ward\n1,2,A\n", "sex", "gender"),
     ],
 )
@@ -442,10 +442,17 @@ def test_of_rows_with_one_id_the_first_is_kept_however_they_are_written(read, fi
 
 def test_images_are_listed_without_hidden_ones_and_other_files(films):
     folder = films(
-        *("b.png", "a/c.TIFF", "a.csv", ".hidden.png", "._b.png"),
+        *("b.png", "a/c.TIFF", "d.jfif", "e.ima", "a.csv", "notes", ".hidden.png", "._b.png"),
         *("__MACOSX/b.png", ".cache/b.png"),
     )
-    assert [path.name for path in list_films(folder)] == ["b.png", "c.TIFF"]
+    names = ["b.png", "d.jfif", "e.ima", "c.TIFF"]
+    assert [path.name for path in list_films(folder)] == names
+
+
+def test_pictures_that_cant_be_read_are_listed_too(films):
+    """Passed over in silence, they would be missing."""
+    names = ["1.gif", "2.jp2", "3.heic", "4.avif"]
+    assert [path.name for path in list_films(films(*names))] == names
 
 
 def test_rows_left_out_have_their_reason(read, films):
@@ -464,11 +471,30 @@ def test_rows_left_out_have_their_reason(read, films):
     assert left_out[["id", "reason"]].values.tolist() == [*reasons, ["", "no id"]]
 
 
-@pytest.mark.parametrize("column", ["sex", "male"])
-def test_other_numbers_than_0_and_1_are_no_sexes(read, column):
-    """SPSS writes 1 and 2: which is which is not known."""
-    with pytest.raises(UserError, match=f"column {column} holds 2: which sex is that"):
-        read(f"id,boneage,{column}\n1,120,1\n2,90,2\n", male_value=1)
+@pytest.mark.parametrize(("column", "numbers"), [("sex", (0, 1, 2)), ("male", (1, 2))])
+def test_numbers_of_no_coding_are_no_sexes(read, column, numbers):
+    rows = "".join(f"{number},90,{number}\n" for number in numbers)
+    with pytest.raises(UserError, match=f"column {column} holds .*1 and 2: which sex is that"):
+        read(f"id,boneage,{column}\n{rows}", male_value=1)
+
+
+def test_1_and_2_are_sexes_once_it_is_known_which_is_male(read):
+    """As statistics packages write them."""
+    table = "id,boneage,sex\n1,120,1\n2,90,2\n3,60,\n"
+    assert read(table, male_value=1)["sex"].fillna(-1).tolist() == [1, 0, -1]
+    assert read(table, male_value=2)["sex"].fillna(-1).tolist() == [0, 1, -1]
+    with pytest.raises(
+        UserError, match=r"1 and 2: which is male.* --male_value 1 or --male_value 2"
+    ):
+        read(table)
+    with pytest.raises(UserError, match="none of them can be --male_value 0"):
+        read(table, male_value=0)
+
+
+@pytest.mark.parametrize(("header", "male"), [("Is male", 1), ("female", 0), ("is_female", 0)])
+def test_a_header_says_which_sex_1_is(read, header, male):
+    sexes = read(f"id,boneage,{header}\n1,120,1\n2,90,0\n3,90,yes\n4,90,False\n5,90,\n")["sex"]
+    assert sexes.fillna(-1).tolist() == [male, 1 - male, male, 1 - male, -1]
 
 
 @pytest.mark.parametrize("words", [("m", "w"), ("h", "m"), ("w", "x")])

@@ -19,22 +19,25 @@ from util.tables import NoLabels, clean_text, plain_header, read_table
 MAX_MONTHS = 300  # no bone age is above 25 years: such a number is in another unit
 LARGEST_YEARS = 22  # a table whose ages all lie below is as a rule in years
 
-# Headers compared without case, spaces and punctuation. Scaled ages (z-scores, months / 240) are
-# absent on purpose: they are not months.
-PATIENT = ("patientid", "patient", "subjectid", "subject")
-FILENAME = ("filename", "file", "path", "imagefile", "imagepath")
+# Headers as a user would write them; case, spaces and punctuation don't count. Scaled ages
+# (z-scores, months / 240) are absent on purpose: they are not months.
+PATIENT = ("patient_id", "patient", "subject_id", "subject")
+FILENAME = ("filename", "file", "path", "image_file", "image_path")
 SYNONYMS = {
-    "id": ("id", "imageid", "caseid", "case", "image", *FILENAME, *PATIENT),
+    "id": ("id", "image_id", "case_id", "case", "image", *FILENAME, *PATIENT),
     "patient": PATIENT,
     "filename": FILENAME,
     "boneage": (
         # those that name the unit first: beside them, boneage may be in years
-        *("boneagemonths", "boneageinmonths", "groundtruthboneagemonths"),
-        *("boneage", "groundtruthboneage"),
+        *("boneage (months)", "bone age in months", "ground truth bone age (months)"),
+        *("boneage", "ground truth bone age"),
     ),
-    "sex": ("male", "sex", "gender", "sexmf", "gendermf"),
+    "sex": ("male", "is_male", "female", "is_female", "sex", "gender", "sex (M/F)", "gender (M/F)"),
     # of the child, when the film was taken; an age without its unit may be in years
-    "age": ("chronologicalagemonths", "chronologicalageinmonths", "agemonths", "ageinmonths"),
+    "age": (
+        *("chronological age (months)", "chronological age in months"),
+        *("age_months", "age in months"),
+    ),
 }
 
 
@@ -43,9 +46,9 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
     none), sex, boneage and age, that of the child (both months), one row for each row of the file,
     in its order.
 
-    What can't be understood becomes NaN; `split_usable` counts it. `male_value` (0 or 1) says
-    which number is male where a column of sex or gender holds numbers. Raises UserError when the
-    file is no table, a column of `need` is missing, or its coding is ambiguous.
+    What can't be understood becomes NaN; `split_usable` counts it. `male_value` (0, 1 or
+    2) says which number is male where a column of sex or gender holds numbers. Raises UserError
+    when the file is no table, a column of `need` is missing, or its coding is ambiguous.
     """
     return labels_of(read_table(path), path, male_value, need)
 
@@ -89,7 +92,7 @@ def find_label_columns(table, path, need):
 def find_columns(table, name):
     """The columns whose header is a synonym of `name`, the best one first."""
     plain = {column: plain_header(column) for column in table}
-    return [c for synonym in SYNONYMS[name] for c in table if plain[c] == synonym]
+    return [c for synonym in SYNONYMS[name] for c in table if plain[c] == plain_header(synonym)]
 
 
 def ids_of(column):

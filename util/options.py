@@ -78,8 +78,8 @@ def add_male_value(group):
     group.add_argument(
         "--male_value",
         type=int,
-        choices=(0, 1),
-        help="which number means male, where a column 'sex' or 'gender' holds 0 and 1",
+        choices=(0, 1, 2),
+        help="which number means male, where a column 'sex' or 'gender' holds 0 and 1, or 1 and 2",
     )
 
 

@@ -109,7 +109,7 @@ def check_together(parser, args):
 
 def letter_of(sex):
     """M or F for the words that a table may have as well."""
-    words = {"MALE": "M", "BOY": "M", "FEMALE": "F", "GIRL": "F"}
+    words = {"MALE": "M", "BOY": "M", "BOYS": "M", "FEMALE": "F", "GIRL": "F", "GIRLS": "F"}
     return words.get(sex.upper(), sex.upper())
 
 

@@ -139,9 +139,8 @@ def test_evaluation_and_prediction_say_what_a_reader_would_say(trained, inside, 
     sex = "FM"[found["sex"][0]]
     out = tmp_path / "ages.csv"
     process = inside("predict.py", film, "--model", run, "--sex", sex, "--out", out)
-    reading = int(found["reading"][0])
-    assert f"a reader would say {reading // 12} y {reading % 12} mo" in process.stdout
-    assert pd.read_csv(out)["reading"].tolist() == [reading]
+    assert process.returncode == 0, process.stderr
+    assert pd.read_csv(out)["reading"].tolist() == [found["reading"][0]]
 
 
 @pytest.mark.parametrize(("to", "kept"), [(12, True), (0.1, False)])
@@ -164,6 +163,6 @@ def test_a_calibration_keeps_readings_where_its_readers_name_plates(
     assert f"what a reader would say {'kept' if kept else 'left out'}" in process.stdout
     film = data / "test" / f"{table['id'][0]}.png"
     words = ["--model", run, "--sex", sex[0], "--calibration", "clinic"]
-    process = inside("predict.py", film, *words)
+    process = inside("predict.py", film, *words, "--out", tmp_path / "ages.csv")
     assert process.returncode == 0, process.stderr
-    assert ("a reader would say" in process.stdout) == kept
+    assert pd.read_csv(tmp_path / "ages.csv")["reading"].notna().tolist() == [kept]

@@ -16,18 +16,22 @@ MONTHS = 144.3  # what the model says of it; it can't show that the model is goo
 
 
 @pytest.fixture(scope="module")
-def predicted(command):
-    return command("predict.py", FILM, "--sex", "F")
+def table(tmp_path_factory):
+    return tmp_path_factory.mktemp("shipped") / "ages.csv"
 
 
-def test_a_film_is_predicted_without_naming_a_model(predicted):
+@pytest.fixture(scope="module")
+def predicted(command, table):
+    return command("predict.py", FILM, "--sex", "F", "--out", table)
+
+
+def test_a_film_is_predicted_without_naming_a_model(predicted, table):
     assert predicted.returncode == 0, predicted.stderr
     name, sex, months, *rest = predicted.stdout.split()
     assert (name, sex) == (FILM.name, "F")
     assert float(months) == pytest.approx(MONTHS, abs=0.1)
-    interval, reading = predicted.stdout.strip().split("mo (")[1].split("), ")
-    assert interval == "90 %: 11 y 0 mo - 13 y 1 mo"  # by its calibration.json
-    assert reading == "a reader would say 12 y 0 mo"  # by its readings.json
+    assert predicted.stdout.endswith(" (90 %: 11 y 0 mo - 13 y 1 mo)\n")  # by its calibration.json
+    assert pd.read_csv(table)["reading"].tolist() == [144]  # by its readings.json
 
 
 def test_the_terminal_says_which_model_it_was_and_that_it_is_no_medical_device(predicted):

@@ -68,10 +68,11 @@ class Ensemble:
             rows.append(correct_months(months, sex, member.lines(self.views)))
         return np.stack(rows)
 
-    def predict(self, pixels, sex, batch_size):
+    def predict(self, pixels, sex, batch_size, progress=False):
         """Frame of months, low and high of films, NaN where there are no intervals, and reading,
         what a single reader would say, NaN where that is not known."""
-        months = average(self.members, self.predict_members(pixels, sex, batch_size))
+        rows = self.predict_members(pixels, sex, batch_size, progress)
+        months = average(self.members, rows)
         months, half_width = self.correct(months, sex), self.calibration["half_width"]
         low, high = interval_bounds(months, half_width) if half_width else (np.nan, np.nan)
         reading = read_as(months, sex, self.label_counts) if self.label_counts else np.nan

@@ -128,7 +128,8 @@ def predict_chunk(ensemble, films, batch_size):
     if good:
         sex = films["sex"].fillna(0).to_numpy()[good]
         readable = {canvas: part.keep(good) for canvas, part in pixels.items()}
-        ages.loc[good] = ensemble.predict(readable, sex, batch_size).round(2).to_numpy()
+        told = ensemble.predict(readable, sex, batch_size, progress=len(good) > batch_size)
+        ages.loc[good] = told.round(2).to_numpy()
     films = films.assign(
         filename=[Path(path).name for path in films["path"]],
         sex=films["sex"].astype("Int64"),
@@ -176,8 +177,6 @@ def format_film(film):
     text = f"{letter}  {film.months:6.1f} months  {format_years(film.months)}"
     if not pd.isna(film.low):
         text += f" ({format_range(film.low, film.high)})"
-    if not pd.isna(film.reading):
-        text += f", a reader would say {format_years(film.reading)}"
     if not pd.isna(film.sd_score):
         text += f", {format_score(film)} at {format_years(film.age_months)}"
     return text

@@ -183,10 +183,10 @@ def predict_one(ensemble, path, child):
 
 
 def predict_film(ensemble, path, child):
-    """What is said of a film: {"child", "months", "years", "interval", "reading", "score", "note",
-    "image"}, all but `months` texts, "" where there is nothing to say. `child` is the sex and the
-    age that were told; the image is the film as the model sees it, an address of its data. For the
-    argument `child` and errors see `predict_one`."""
+    """What is said of a film: {"child", "months", "years", "interval", "score", "note", "image"},
+    all but `months` texts, "" where there is nothing to say. `child` is the sex and the age that
+    were told; the image is the film as the model sees it, an address of its data. For the argument
+    `child` and errors see `predict_one`."""
     film = predict_one(ensemble, path, child)
     pixels, _ = read_on_canvases(ensemble.canvases[:1], [film.path])
     image = pixels[ensemble.canvases[0]][0]
@@ -198,7 +198,6 @@ def predict_film(ensemble, path, child):
         "months": film.months,
         "years": format_years(film.months),
         "interval": "" if pd.isna(film.low) else format_range(film.low, film.high),
-        "reading": "" if pd.isna(film.reading) else format_years(film.reading),
         "score": "" if pd.isna(film.sd_score) else format_score(film),
         "note": film.note,
         "image": as_address(cv2.imencode(".png", image)[1]),

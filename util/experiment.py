@@ -40,10 +40,18 @@ def train_run(args):
         try:
             fill_run(run, args)
         except (KeyboardInterrupt, OSError):  # such as a full disk
-            if run.folder.exists() and not args.folds:
+            if not args.folds:  # of which `run_folds` tells
                 with suppress(OSError):
-                    run.log(f"stopped; to go on: {how_to_resume(args, run.folder.name)}")
+                    tell_of_stop(run, args)
             raise
+
+
+def tell_of_stop(run, args):
+    """Say how a training that was stopped goes on."""
+    if run.folder.exists():
+        run.log(f"stopped; to go on: {how_to_resume(args, run.folder.name)}")
+    else:
+        run.say("stopped before an epoch had ended: nothing is kept")
 
 
 def fill_run(run, args):

@@ -70,10 +70,14 @@ class Run:
         """metrics.json as it is now; None where the run isn't finished."""
         return self.read_json(METRICS)
 
-    def log(self, text):
-        """Print a line and keep it in log.txt."""
+    def say(self, text):
+        """Print a line, unless under --verbose 0."""
         if self.verbose:
             print(text, flush=True)
+
+    def log(self, text):
+        """Print a line, see `say`, and keep it in log.txt."""
+        self.say(text)
         with self.path("log.txt").open("a", errors="backslashreplace") as file:
             file.write(text + "\n")
 

@@ -822,7 +822,7 @@ def two_tables(source):
         (shutil.rmtree, "no such folder or zip"),
         (no_table, "no CSV with labels"),
         (table_without_ages, "no column for boneage"),
-        (other_table, "no film found for any of 8 rows"),
+        (other_table, "none of 8 rows can be used: 8 no file"),
         (two_tables, "several tables with labels"),
     ],
 )

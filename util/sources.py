@@ -149,9 +149,9 @@ def read_sources(sources, csv, male_value):
     usable, left_out = split_usable(films)
     if usable.empty:
         raise UserError(
-            f"no film found for any of {len(films)} rows: {count_reasons(left_out)} "
-            f"({', '.join(s.name for s in sources)}). "
-            "Check that the table belongs to the films."
+            f"none of {len(films)} rows can be used: {count_reasons(left_out)} "
+            f"({', '.join(s.name for s in sources)}). Correct the table, or name the one of these "
+            "films."
         )
     unlabelled = unlabelled_films([path for s in sources for path in s.films], films)
     return usable, pd.concat([left_out, unlabelled], ignore_index=True)

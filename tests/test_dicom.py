@@ -99,6 +99,24 @@ def test_pixels_of_any_size_and_sign_show_the_same(tmp_path, kind, shift):
     assert shows_the_same(dicom, write_png(tmp_path / "film.png", values))
 
 
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
+def test_a_frame_in_colour_is_grey_as_a_png_in_colour_is(tmp_path, photometric):
+    """As a secondary capture, the picture of a screen."""
+    grey = (values_of_12_bits() >> 4).astype(np.uint8)
+    rgb = np.dstack([grey, grey // 2, grey])
+    # OpenCV has the colours of YCrCb, and of a PNG, in another order
+    stored = rgb if photometric == "RGB" else cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
+    dicom = write_dicom(
+        *(tmp_path / "film.dcm", grey, photometric),
+        **{"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PixelData": stored.tobytes()},
+        **{"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7},
+    )
+    png = write_png(tmp_path / "film.png", rgb[..., ::-1])
+    one, other = (decode(path.read_bytes(), path).astype(int) for path in (dicom, png))
+    assert np.abs(one - other).max() <= 1
+    assert np.abs(one - grey).max() > 20
+
+
 def test_where_small_values_are_white_the_film_is_turned_once(tmp_path, png):
     turned = MAX12 - values_of_12_bits()
     assert shows_the_same(write_dicom(tmp_path / "1.dcm", turned, "MONOCHROME1"), png)
@@ -160,7 +178,7 @@ def test_what_is_no_film_is_one_line_that_says_why(tmp_path):
     assert "of 2 frames" in reason(
         write_dicom(path, np.vstack([values] * 2), Rows=len(values), NumberOfFrames=2)
     )
-    assert "colour (RGB)" in reason(write_dicom(path, values, "RGB"))
+    assert "not read (PALETTE COLOR)" in reason(write_dicom(path, values, "PALETTE COLOR"))
     assert "no contrast" in reason(write_dicom(path, np.full_like(values, 7)))
     whole = write_dicom(path, values).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
@@ -483,6 +501,12 @@ def test_a_plain_loop_is_not_timed_on_dicom(tmp_path, inside):
     write_dicom(tmp_path / "b.dcm", values_of_12_bits())
     process = inside("inference_speed.time_folder", tmp_path, "--model", predict.SHIPPED)
     check_error_line(process, "reads no DICOM", "b.dcm")
+
+
+def test_dicom_files_of_any_name_are_films_but_for_the_table_of_a_disc(tmp_path):
+    for name in ("IM000001", "1.2.840.10", "scan.img", "DICOMDIR"):
+        write_dicom(tmp_path / name, values_of_12_bits())
+    assert [path.name for path in list_films(tmp_path)] == ["1.2.840.10", "IM000001", "scan.img"]
 
 
 def test_clahe_copies_of_films_without_an_ending_keep_their_names(tmp_path):

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from util import MOST_PIXELS
@@ -23,6 +24,8 @@ BLANK = [
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
 ]
+GREY = ("MONOCHROME1", "MONOCHROME2")
+COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom makes RGB of them
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # of a window (DICOM PS3.3, C.11.2.1.3)
 
 
@@ -52,7 +55,8 @@ def is_dicom_file(path):
 
 
 def decode_dicom(data):
-    """Decode the one frame of a DICOM file to uint16 `(H, W)`, bones light on a dark ground.
+    """Decode the one frame of a DICOM file to uint16 `(H, W)`, bones light on a dark ground; one in
+    colour, as of a screen (secondary capture), to grey as of any picture, in most files uint8.
 
     Values go through the modality table, then the display's table or window, and are turned once
     where small ones are white (MONOCHROME1), in this order (DICOM PS3.4, N.2); then they are
@@ -65,6 +69,8 @@ def decode_dicom(data):
     try:
         film = pydicom.dcmread(BytesIO(data))
         check_frame(film)
+        if film.PhotometricInterpretation in COLOURS:
+            return cv2.cvtColor(film.pixel_array, cv2.COLOR_RGB2GRAY)
         drop_blanks(film)
         levels, places = levels_of(film.pixel_array)  # there are far fewer than pixels
         padded = find_padding(film, levels)
@@ -123,15 +129,17 @@ def find_padding(film, levels):
 
 
 def check_frame(film):
-    """Raise Unusable when a dataset is not one grey frame that an installed decoder reads."""
+    """Raise Unusable when a dataset is not one frame that an installed decoder reads."""
     if "PixelData" not in film:
         raise Unusable("DICOM file without an image")
     if int(film.get("NumberOfFrames") or 1) > 1:
         raise Unusable(f"DICOM file of {film.NumberOfFrames} frames, where one is expected")
     if film.Rows * film.Columns > MOST_PIXELS:
         raise Unusable(f"DICOM file of {film.Columns} x {film.Rows} pixels, which no film has")
-    if film.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
-        raise Unusable(f"DICOM file in colour ({film.PhotometricInterpretation})")
+    if film.PhotometricInterpretation not in GREY + COLOURS:
+        raise Unusable(
+            f"DICOM file in colours that are not read ({film.PhotometricInterpretation})"
+        )
     if film.file_meta.TransferSyntaxUID.is_compressed:
         check_decoder(film.file_meta.TransferSyntaxUID)
 

@@ -212,12 +212,11 @@ def is_image(name):
 
 
 def is_film(path):
-    """Whether a file is an image by its name, or DICOM whose name has no ending, as archives of
-    hospitals export it: IM000001, or a UID, numbers with dots between them."""
-    ending = path.suffix[1:]
-    if ending and not ending.isdigit():
-        return is_image(path.name)
-    return not is_hidden(path.name) and is_dicom_file(path)
+    """Whether a file is an image by its name, or DICOM of any name, as archives of hospitals export
+    it (IM000001, a UID), but for the table of contents of a disc, DICOMDIR."""
+    if is_image(path.name):
+        return True
+    return not is_hidden(path.name) and path.name.upper() != "DICOMDIR" and is_dicom_file(path)
 
 
 def stem_of(film):

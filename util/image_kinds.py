@@ -5,19 +5,22 @@ Decoding is OpenCV's work; here is what it does not tell.
 
 import re
 import struct
+from itertools import chain
 from typing import NamedTuple
 
 from util.dicom import is_dicom
 
 ENDINGS = {  # of file names, by kind
     "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "WebP": (".webp",),
     "TIFF": (".tif", ".tiff"),
     "BMP": (".bmp",),
-    "DICOM": (".dcm",),
+    "DICOM": (".dcm", ".dicom", ".dic", ".ima"),
 }
-IMAGE_ENDINGS = tuple(ending for endings in ENDINGS.values() for ending in endings)
+# pictures of other kinds count as films too: they are told of as not readable, not passed over
+OTHER_PICTURES = (".gif", ".jp2", ".heic", ".avif")
+IMAGE_ENDINGS = (*chain.from_iterable(ENDINGS.values()), *OTHER_PICTURES)
 FIRST_BYTES = {  # of a file: its kind
     b"\x89PNG": "PNG",
     b"\xff\xd8": "JPEG",

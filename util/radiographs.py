@@ -17,7 +17,7 @@ from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError, first_line
 from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, image_kind, is_truncated, tiff_pages
 
-READER_VERSION = 11  # raise it when what `read_canvases` returns changes: caches are then rebuilt
+READER_VERSION = 12  # raise it when what `read_canvases` returns changes: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 STRETCHED = (0.005, 0.995)  # shares of the pixels whose greys become 0 and 255
 # a film is pale whose middle, without so much at each side, has most of its greys within fewer

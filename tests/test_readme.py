@@ -36,7 +36,7 @@ def test_examples_run():
 
 PAGES = [
     *("README.md", "ADVANCED_ATTENTION_README.md", "clahe/README.md", "hand_crop/README.md"),
-    *("inference_speed/README.md", "docs/SCALE.md", "docs/RUNS.md"),
+    *("inference_speed/README.md", "docs/SCALE.md", "docs/RUNS.md", "docs/PREDICTIONS.md"),
 ]
 COMMANDS = [
     words
@@ -48,7 +48,7 @@ COMMANDS = [
 
 def test_there_are_commands():
     scripts = {words[0] for words in python_commands("README.md")}
-    assert {"-m", "import_data.py", "train_advanced.py", "evaluate.py", "predict.py"} <= scripts
+    assert {"import_data.py", "train_advanced.py", "evaluate.py", "predict.py"} <= scripts
     assert not [page for page in PAGES if not python_commands(page)]
 
 

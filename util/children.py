@@ -82,22 +82,21 @@ def look_up_children(paths, csv, male_value):
     columns = find_columns(table, "sex")
     labels["sex_text"] = clean_text(table[columns[0]]) if columns else ""
     notes = unread_ages(table, labels["age"], csv)
-    rows_of, unclear, alone = defaultdict(list), set(), []
+    rows_of, unclear, unmatched = defaultdict(list), set(), []
     for row, films in zip(labels.index, find_films(labels, sorted(set(paths))), strict=True):
         if len(films) == 1:
             rows_of[films[0]].append(row)
         elif films:
             unclear.update(films)
         else:
-            alone.append(row)
-    if alone and not all(path in rows_of for path in paths):  # a typing error may be in either
-        id_ = labels.loc[alone[0], "id"]
-        notes.append(f"rows of {csv} that name no film here: {len(alone)}, such as {id_}")
-    torn = [path for path, rows in rows_of.items() if labels.loc[rows, "age"].nunique() > 1]
-    if torn:
-        one = torn[0].name
+            unmatched.append(row)
+    if unmatched and not all(path in rows_of for path in paths):  # a typing error may be in either
+        id_ = labels.loc[unmatched[0], "id"]
+        notes.append(f"rows of {csv} that name no film here: {len(unmatched)}, such as {id_}")
+    if of_two_ages := [p for p, rows in rows_of.items() if labels.loc[rows, "age"].nunique() > 1]:
         notes.append(
-            f"films of two ages in {csv}, none of which is used: {len(torn)}, such as {one}"
+            f"films of two ages in {csv}, none of which is used: {len(of_two_ages)}, such as "
+            f"{of_two_ages[0].name}"
         )
     for note in notes:
         print(f"note: {note}", file=sys.stderr)

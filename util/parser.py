@@ -16,6 +16,11 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         needed = [action for action in actions if action.required or not action.option_strings]
         return f"{super()._format_usage(usage, needed, groups, prefix).rstrip()} [options]\n\n"
 
+    def _get_default_metavar_for_optional(self, action):
+        numbers = {"whole number": "N", "number": "X"}  # see `whole_number` and `real_number`
+        kind = getattr(action.type, "__name__", None)
+        return numbers.get(kind) or action.dest.rpartition("_")[2].upper()
+
     def _get_help_string(self, action):
         if action.default is None or action.default is False:
             return action.help

@@ -41,8 +41,8 @@ def read_sex(table, columns, male_value, path):
             held = set(numbers.dropna())
             if not any(held | {male_value} <= coding for coding in CODINGS):
                 raise UserError(
-                    f"column {column} holds {in_words(held)} ({path}): none of them can be "
-                    f"--male_value {male_value}. Correct it."
+                    f"column {column} holds {in_words(held)}, beside which --male_value {male_value} "
+                    f"can't be ({path}). Correct it."
                 )
             told = male_where(numbers, male_value)
             check_agreement(sex, told, path)

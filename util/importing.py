@@ -17,6 +17,7 @@ from util.errors import UserError
 from util.film_files import is_hidden
 from util.held_out import are_films_of, lists_films
 from util.identity import loose_name, patients_for_splits
+from util.image_kinds import ENDINGS
 from util.labels import read_labels
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
@@ -174,7 +175,7 @@ def place_films(films, max_side, ready):
 
 
 def is_rewritten(path, max_side):
-    return bool(max_side) or Path(path).suffix.lower() == ".dcm" or is_dicom_file(path)
+    return bool(max_side) or str(path).lower().endswith(ENDINGS["DICOM"]) or is_dicom_file(path)
 
 
 def link_or_copy(path, target):

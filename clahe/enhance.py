@@ -78,7 +78,7 @@ def enhance_folder(
     todo = [pair for pair in pairs if overwrite or not is_up_to_date(*pair)]
     if overwrite:
         for copy in set(list_films(target)) - {copy for _, copy in pairs}:
-            copy.touch()  # made otherwise, of a film that is gone: not up to date if it comes back
+            copy.touch()  # maybe made otherwise: not up to date if its film comes back
 
     def enhance(pair):
         try:

@@ -178,7 +178,9 @@ def test_what_is_no_film_is_one_line_that_says_why(tmp_path):
     assert "of 2 frames" in reason(
         write_dicom(path, np.vstack([values] * 2), Rows=len(values), NumberOfFrames=2)
     )
-    assert "not read (PALETTE COLOR)" in reason(write_dicom(path, values, "PALETTE COLOR"))
+    for photometric in ("PALETTE COLOR", "RGB"):  # of one sample a pixel
+        dicom = write_dicom(path, values, photometric)
+        assert reason(dicom) == f"DICOM file in colours that are not read ({photometric})"
     assert "no contrast" in reason(write_dicom(path, np.full_like(values, 7)))
     whole = write_dicom(path, values).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])

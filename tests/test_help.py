@@ -74,6 +74,12 @@ def test_a_reader_that_goes_away_ends_a_command_in_silence():
     assert process.returncode == 1
 
 
+def test_the_line_of_usage_holds_only_what_must_be_given():
+    process = run_python("import_data.py", "--help")
+    usage = process.stdout.splitlines()[0]
+    assert usage == "usage: import_data.py --source DIR_OR_ZIP [DIR_OR_ZIP ...] [options]"
+
+
 @pytest.mark.parametrize("name", [*SCRIPTS, *MODULES])
 def test_help_loads_nothing_heavy(name):
     heavy = HEAVY if name.startswith(WITH_PANDAS) else HEAVY | {"pandas"}

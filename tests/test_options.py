@@ -298,6 +298,13 @@ def test_a_value_that_switches_off_is_not_idle():
         ("--img_sise 64", "unrecognized arguments: --img_sise 64 (did you mean --img_size?)"),
         ("--epochs 3", "--epochs 3 (did you mean --epochs_frozen or --epochs_finetune?)"),
         ("--zzz", "unrecognized arguments: --zzz. See"),
+        ("--=1", "unrecognized arguments: --=1. See"),
+        (
+            "--lr 1 --us",
+            "--us (did you mean --use_clahe_val_test or --use_tta or --use_cyclical_lr?)",
+        ),
+        ("--cl", "--cl (did you mean --clr_max_lr or"),
+        ("--c", "--c. See"),
         ("--zzz=1 --img_sise=2", "--zzz=1 --img_sise=2 (did you mean --img_size?). See"),
     ],
 )

@@ -571,6 +571,7 @@ def test_a_run_without_a_state_leaves_no_folder(train, inside, tiny, monkeypatch
     assert process.stderr.startswith(told)
     assert process.stderr.count("\n") == 1
     assert "--resume" not in process.stdout
+    assert ("nothing is kept" in process.stdout) == isinstance(error, KeyboardInterrupt)
     assert not run.exists()
 
 

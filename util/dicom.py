@@ -45,9 +45,9 @@ def is_dicom(data):
 
 def is_dicom_file(path):
     """Tell a DICOM file by its first bytes, see `is_dicom`; False when it can't be read."""
-    if not Path(path).is_file():  # a pipe would be waited for
-        return False
     try:
+        if not Path(path).is_file():  # a pipe would be waited for
+            return False
         with Path(path).open("rb") as file:
             return is_dicom(file.read(132))
     except OSError:
@@ -136,10 +136,12 @@ def check_frame(film):
         raise Unusable(f"DICOM file of {film.NumberOfFrames} frames, where one is expected")
     if film.Rows * film.Columns > MOST_PIXELS:
         raise Unusable(f"DICOM file of {film.Columns} x {film.Rows} pixels, which no film has")
-    if film.PhotometricInterpretation not in GREY + COLOURS:
-        raise Unusable(
-            f"DICOM file in colours that are not read ({film.PhotometricInterpretation})"
-        )
+    kind = film.PhotometricInterpretation
+    three_numbers = film.SamplesPerPixel == 3 and film.BitsAllocated <= 16
+    if kind not in GREY and not (
+        kind in COLOURS and three_numbers and not film.PixelRepresentation
+    ):
+        raise Unusable(f"DICOM file in colours that are not read ({kind})")
     if film.file_meta.TransferSyntaxUID.is_compressed:
         check_decoder(film.file_meta.TransferSyntaxUID)
 

@@ -181,7 +181,9 @@ def read_split_to_evaluate(ensemble, args):
             "validation films of a fold have no CLAHE copies, as they are training films of others "
             "(--use_clahe_val_test). Leave it out, or evaluate --split test."
         )
-    male_value = trained["male_value"] if args.male_value is None else args.male_value
+    male_value = args.male_value
+    if male_value is None and not args.data_dir:  # other tables may be coded otherwise
+        male_value = trained["male_value"]
     reading = {"male_value": male_value, "cache_dir": args.cache_dir}
 
     def read(clahe):

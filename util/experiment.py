@@ -47,7 +47,7 @@ def train_run(args):
 
 
 def tell_of_stop(run, args):
-    """Say how a training that was stopped goes on."""
+    """Say how a training that was stopped goes on, or that it left nothing."""
     if run.folder.exists():
         run.log(f"stopped; to go on: {how_to_resume(args, run.folder.name)}")
     else:

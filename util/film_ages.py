@@ -14,8 +14,9 @@ from util.ensemble import how_predicted, open_ensemble
 from util.errors import UserError, printable
 from util.exports import record_path
 from util.files import write_csv, write_json, write_new_csv
-from util.film_files import films_or_error
+from util.film_files import films_or_error, list_files
 from util.growth import ADULT_MONTHS, KNOWN_AGES, sd_score
+from util.image_kinds import OTHER_PICTURES
 from util.intervals import format_range
 from util.metrics import format_years
 from util.oddities import film_notes
@@ -47,6 +48,11 @@ def list_named(images):
                     f"Name {runs[0].parent} behind --model."
                 )
             rows += [(str(path), str(path.relative_to(name))) for path in films_or_error(name)]
+            if others := [p for p in list_files(name) if p.suffix.lower() in OTHER_PICTURES]:
+                print(
+                    f"note: pictures of kinds that are not read: {len(others)}, such as {others[0]}",
+                    file=sys.stderr,
+                )
         else:
             rows.append((str(name), name.name))
     return pd.DataFrame(rows, columns=["path", "shown"])

@@ -18,9 +18,8 @@ ENDINGS = {  # of file names, by kind
     "BMP": (".bmp",),
     "DICOM": (".dcm", ".dicom", ".dic", ".ima"),
 }
-# pictures of other kinds count as films too: they are told of as not readable, not passed over
-OTHER_PICTURES = (".gif", ".jp2", ".heic", ".avif")
-IMAGE_ENDINGS = (*chain.from_iterable(ENDINGS.values()), *OTHER_PICTURES)
+IMAGE_ENDINGS = tuple(chain.from_iterable(ENDINGS.values()))
+OTHER_PICTURES = (".gif", ".jp2", ".heic", ".avif")  # endings of kinds that are not read
 FIRST_BYTES = {  # of a file: its kind
     b"\x89PNG": "PNG",
     b"\xff\xd8": "JPEG",

@@ -32,7 +32,7 @@ SYNONYMS = {
         *("boneage (months)", "bone age in months", "ground truth bone age (months)"),
         *("boneage", "ground truth bone age"),
     ),
-    "sex": ("male", "is_male", "female", "is_female", "sex", "gender", "sex (M/F)", "gender (M/F)"),
+    "sex": ("male", "is_male", "sex", "gender", "sex (M/F)", "gender (M/F)"),
     # of the child, when the film was taken; an age without its unit may be in years
     "age": (
         *("chronological age (months)", "chronological age in months"),
@@ -46,9 +46,9 @@ def read_labels(path, male_value=None, need=("sex", "boneage")):
     none), sex, boneage and age, that of the child (both months), one row for each row of the file,
     in its order.
 
-    What can't be understood becomes NaN; `split_usable` counts it. `male_value` (0, 1 or
-    2) says which number is male where a column of sex or gender holds numbers. Raises UserError
-    when the file is no table, a column of `need` is missing, or its coding is ambiguous.
+    What can't be understood becomes NaN; `split_usable` counts it. `male_value` (0, 1 or 2) says
+    which number is male where a column of sex or gender holds numbers. Raises UserError when the
+    file is no table, a column of `need` is missing, or its coding is ambiguous.
     """
     return labels_of(read_table(path), path, male_value, need)
 

@@ -7,6 +7,8 @@ import sys
 from itertools import pairwise
 from pathlib import PurePath
 
+MOST_NAMES = 4  # that are named to one who mistyped
+
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Shows the docstring of a script as it is written, and the default of an option that has
@@ -74,9 +76,13 @@ def did_you_mean(words, known):
 
 
 def nearest(word, known):
-    """The names that begin with a word, or the one that is most like it; a list."""
-    begin = [name for name in known if word and name.startswith(word)]
-    return begin or difflib.get_close_matches(word, known, n=1)
+    """The names that begin with a word, if they are few, or the one most like it; a list."""
+    if not word.strip("-"):
+        return []
+    begin = [name for name in known if name.startswith(word)]
+    if 0 < len(begin) <= MOST_NAMES:
+        return begin
+    return difflib.get_close_matches(word, known, n=1)
 
 
 def new_parser(description):

@@ -84,7 +84,8 @@ def predict_months(predict, pixels, sex, batch_size, progress=False):
     sex = np.asarray(sex, np.float32)[:, None]
     months = np.empty(n, np.float64)
     starts = range(0, n, size)
-    for start in progress_bar(starts, desc="predicting", unit="batch", show=progress):
+    bar = progress_bar(starts, desc="predicting", unit="batch", leave=False, show=progress)
+    for start in bar:
         rows = np.minimum(np.arange(start, start + size), n - 1)
         stop = min(start + size, n)
         months[start:stop] = predict(pixels[rows][..., None], sex[rows])[: stop - start]

@@ -11,10 +11,9 @@ WORDS |= dict.fromkeys(("f", "female", "girl", "girls"), 0.0)
 # words for a sex that is not told, without what stands between letters
 UNKNOWN = {"u", "unk", "unknown", "notknown", "unspecified", "o", "other", "x", "na", "nan", "none"}
 FEW_ODD, MANY_ODD = 5, 0.1  # rows, and share of them, that may hold other words
-NUMBERS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
-CODES = NUMBERS | {"2": 2.0, "2.0": 2.0}
+ZERO_ONE = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
+NUMBERS = ZERO_ONE | {"2": 2.0, "2.0": 2.0}
 CODINGS = ({0, 1}, {1, 2})  # the second is that of statistics packages
-MALE_IF = {"male": 1, "ismale": 1, "female": 0, "isfemale": 0}  # by headers that say so
 
 
 def read_sex(table, columns, male_value, path):
@@ -23,54 +22,64 @@ def read_sex(table, columns, male_value, path):
     each other."""
     sex, coded = pd.Series(np.nan, index=table.index), []
     for column in columns:
-        male = MALE_IF.get(plain_header(column))
         text = table[column].str.strip().str.lower()
-        if male is not None:
+        if is_male(column):
             text = text.replace({"yes": "1", "y": "1", "t": "1", "no": "0", "n": "0"})  # f: female
-        check_numbers_of_sex(text, column, path, codings=CODINGS[: 1 if male is not None else 2])
-        numbers = text.map(CODES)
+        check_numbers_of_sex(text, column, path, CODINGS[:1] if is_male(column) else CODINGS)
+        numbers = text.map(NUMBERS)
         words = text.map(WORDS)
-        if male is not None:
-            words = words.fillna(male_where(numbers, male))
+        if is_male(column):
+            words = words.fillna(numbers)
         elif numbers.notna().any():
             coded.append((column, numbers, words.notna().any()))
         check_agreement(sex, words, path)
         sex = sex.fillna(words)
     for column, numbers, mixed in coded:
         if male_value is not None:
-            held = set(numbers.dropna())
-            if not any(held | {male_value} <= coding for coding in CODINGS):
-                raise UserError(
-                    f"column {column} holds {in_words(held)}, beside which --male_value {male_value} "
-                    f"can't be ({path}). Correct it."
-                )
-            told = male_where(numbers, male_value)
+            told = decode(numbers, male_value, column, path)
             check_agreement(sex, told, path)
             sex = sex.fillna(told)
         elif sex.isna().all() or (mixed and sex[numbers.notna()].isna().any()):
-            other = 2 if (numbers == 2).any() else 0
-            truth = table[column].str.strip().str.lower().isin(("true", "false")).any()
-            held = "true and false (1 and 0)" if truth else in_words({1, other})
-            raise UserError(
-                f"column {column} holds {held}: which is male? ({path}) "
-                f"Add --male_value 1 or --male_value {other}."
-            )
+            raise which_is_male(table[column], numbers, path)
     check_words_of_sex(table[columns[0]][sex.isna()], sex, path)
     return sex
 
 
-def male_where(numbers, male):
-    """1.0 where `numbers` are that of males, 0.0 where another, NaN where there is none."""
-    return (numbers == male).astype(float).where(numbers.notna())
+def is_male(column):
+    """Whether a header says by itself what 1 means."""
+    return plain_header(column) in ("male", "ismale")
 
 
 def check_numbers_of_sex(text, column, path, codings):
     """UserError when a column of sex holds numbers that are together in none of the codings."""
-    held = set(pd.to_numeric(text, errors="coerce").dropna())
+    held = set(pd.to_numeric(text, errors="coerce").dropna()) | set(text.map(NUMBERS).dropna())
     if not any(held <= coding for coding in codings):
         raise UserError(
             f"column {column} holds {in_words(held)}: which sex is that? ({path}) Write M and F."
         )
+
+
+def decode(numbers, male_value, column, path):
+    """Sexes of a column that holds such numbers, by that of males; UserError where it is none that
+    goes with them."""
+    held = set(numbers.dropna())
+    if not any(held | {male_value} <= coding for coding in CODINGS):
+        raise UserError(
+            f"column {column} holds {in_words(held)}, beside which --male_value {male_value} can't be "
+            f"({path}). Correct the option."
+        )
+    return (numbers == male_value).astype(float).where(numbers.notna())
+
+
+def which_is_male(column, numbers, path):
+    """The UserError for a column whose numbers may mean either sex."""
+    other = 2 if (numbers == 2).any() else 0
+    truth = column.str.strip().str.lower().isin(("true", "false")).any()
+    held = "true and false (1 and 0)" if truth else in_words({1, other})
+    return UserError(
+        f"column {column.name} holds {held}: which is male? ({path}) "
+        f"Add --male_value 1 or --male_value {other}."
+    )
 
 
 def in_words(numbers):
@@ -108,6 +117,6 @@ def check_words_of_sex(text, sex, path):
 
 
 def sex_of(word):
-    """1.0 for a word or the number of males, 0.0 for those of females, as tables of sexes have
-    them, NaN for others."""
-    return (WORDS | NUMBERS).get(str(word).strip().lower(), np.nan)
+    """1.0 for a word that tables have for males, and for 1; 0.0 for those of females, and for 0;
+    NaN for others."""
+    return (WORDS | ZERO_ONE).get(str(word).strip().lower(), np.nan)

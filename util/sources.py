@@ -150,8 +150,8 @@ def read_sources(sources, csv, male_value):
     if usable.empty:
         raise UserError(
             f"none of {len(films)} rows can be used: {count_reasons(left_out)} "
-            f"({', '.join(s.name for s in sources)}). Correct the table, or name the one of these "
-            "films."
+            f"({', '.join(s.name for s in sources)}). Correct the table "
+            "or the names of films, or name another table with --csv."
         )
     unlabelled = unlabelled_films([path for s in sources for path in s.films], films)
     return usable, pd.concat([left_out, unlabelled], ignore_index=True)

@@ -474,12 +474,12 @@ def test_what_is_predicted_before_an_interruption_is_kept(
     assert whole.returncode == 1  # two of the films can't be read
     usual, calls = Ensemble.predict, []
 
-    def predict(*args):
+    def predict(*args, **options):
         calls.append(args)
         if len(calls) == 2:  # what a kill, which nobody can wait for, would leave
             assert len(pd.read_csv(tmp_path / "part.csv")) == 2
             raise KeyboardInterrupt
-        return usual(*args)
+        return usual(*args, **options)
 
     monkeypatch.setattr("util.film_ages.CHUNK", 2)
     monkeypatch.setattr(Ensemble, "predict", predict)

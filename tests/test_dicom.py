@@ -296,7 +296,8 @@ def test_blank_elements_and_a_window_of_no_width_say_nothing(tmp_path, png, recw
 
 
 def name_of(number):
-    return {7: "7.tif", 8: "8", 9: "1.2.840.9"}.get(number, f"{number}.dcm")
+    names = {7: "7.tif", 8: "8", 9: "1.2.840.9", 10: "10.ima"}
+    return names.get(number, f"{number}.dcm")
 
 
 def test_imported_films_are_png_without_the_name_of_the_patient(tmp_path):
@@ -305,10 +306,12 @@ def test_imported_films_are_png_without_the_name_of_the_patient(tmp_path):
     (source / "notes").write_text("no film")
     for number in range(40):  # some of them under other names
         write_dicom(source / name_of(number), np.roll(values_of_12_bits(), number))
+    (source / "40.ima").write_bytes(b"\x08\0\5\0 Doe^Jane")  # damaged
     rows = [f"{name_of(number)},{60 + number},{'MF'[number % 2]}" for number in range(40)]
+    rows.append("40.ima,100,F")
     (source / "labels.csv").write_text("\n".join(["id,boneage,sex", *rows]) + "\n")
     import_data.main(["--source", str(source), "--data_dir", str(data_dir)])
-    placed = sorted(path for path in data_dir.rglob("*") if path.suffix in (".png", ".dcm"))
+    placed = sorted(data_dir.glob("*/*"))
     assert len(placed) == 40
     for path in placed:
         assert path.suffix == ".png"

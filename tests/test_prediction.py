@@ -310,8 +310,9 @@ def test_sex_of_one_film_unknown_to_the_table(trained, odd_films, inside, tmp_pa
 def test_a_folder_is_all_films_in_it_and_below_and_a_film_is_itself(
     trained, odd_films, inside, tmp_path
 ):
-    """Litter is no film."""
+    """Litter is no film; of pictures that are not read a note tells."""
     (tmp_path / "films" / "old").mkdir(parents=True)
+    (tmp_path / "films" / "old" / "a.GIF").touch()
     for name in ("a.png", "old/b.png", "._a.png"):
         shutil.copy(odd_films / "8bit.png", tmp_path / "films" / name)
     (tmp_path / "sexes.csv").write_text("id,sex\na,M\nb,M\n")
@@ -319,6 +320,8 @@ def test_a_folder_is_all_films_in_it_and_below_and_a_film_is_itself(
     for named, expected in (("films", ["a.png", "old/b.png"]), ("films/a.png", ["a.png"])):
         process = inside("predict.py", tmp_path / named, *words)
         assert process.returncode == 0, process.stderr
+        noted = "note: pictures of kinds that are not read: 1, such as" in process.stderr
+        assert noted == (named == "films")
         assert [line.split()[:2] for line in process.stdout.splitlines()] == [
             [name, "M"] for name in expected
         ]

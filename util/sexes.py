@@ -54,9 +54,8 @@ def check_numbers_of_sex(text, column, path, codings):
     """UserError when a column of sex holds numbers that are together in none of the codings."""
     held = set(pd.to_numeric(text, errors="coerce").dropna()) | set(text.map(NUMBERS).dropna())
     if not any(held <= coding for coding in codings):
-        raise UserError(
-            f"column {column} holds {in_words(held)}: which sex is that? ({path}) Write M and F."
-        )
+        some = in_words(sorted(held)[:4])
+        raise UserError(f"column {column} holds {some}: which sex is that? ({path}) Write M and F.")
 
 
 def decode(numbers, male_value, column, path):

@@ -137,10 +137,8 @@ def check_frame(film):
     if film.Rows * film.Columns > MOST_PIXELS:
         raise Unusable(f"DICOM file of {film.Columns} x {film.Rows} pixels, which no film has")
     kind = film.PhotometricInterpretation
-    three_numbers = film.SamplesPerPixel == 3 and film.BitsAllocated <= 16
-    if kind not in GREY and not (
-        kind in COLOURS and three_numbers and not film.PixelRepresentation
-    ):
+    three_numbers = kind in COLOURS and film.SamplesPerPixel == 3 and film.BitsAllocated <= 16
+    if kind not in GREY and (not three_numbers or film.PixelRepresentation):
         raise Unusable(f"DICOM file in colours that are not read ({kind})")
     if film.file_meta.TransferSyntaxUID.is_compressed:
         check_decoder(film.file_meta.TransferSyntaxUID)

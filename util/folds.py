@@ -49,13 +49,14 @@ def run_folds(args, train_run):
     """Train the folds that the options ask for by `train_run(options of a fold)`, one after the
     other; those that are finished are skipped. When all are, tell what they say together."""
     folder = chosen_folder(args, f"{args.model_type}_{args.backbone}")
+    run = Run(folder, args.verbose)
     try:
         for fold_args in plan_folds(args, folder):
-            say(f"\nfold {fold_args.fold} of {args.folds}", args)
+            run.say(f"\nfold {fold_args.fold} of {args.folds}")
             train_run(fold_args)
     except (KeyboardInterrupt, OSError):  # such as a full disk
         if any(folder.glob("fold_*")):
-            say(f"stopped; to go on: {how_to_resume(args, folder.name)}", args)
+            run.say(f"stopped; to go on: {how_to_resume(args, folder.name)}")
         raise
     finally:
         with suppress(OSError):  # a fold was trained
@@ -63,14 +64,9 @@ def run_folds(args, train_run):
     try:
         runs = find_folds(folder)
     except UserError as unfinished:
-        say(f"\n{unfinished}", args)
+        run.say(f"\n{unfinished}")
     else:
-        report_folds(Run(folder, args.verbose), runs, args)
-
-
-def say(text, args):
-    if args.verbose:
-        print(text, flush=True)
+        report_folds(run, runs, args)
 
 
 def plan_folds(args, folder):

@@ -92,7 +92,7 @@ def find_label_columns(table, path, need):
 def find_columns(table, name):
     """The columns whose header is a synonym of `name`, the best one first."""
     plain = {column: plain_header(column) for column in table}
-    return [c for synonym in SYNONYMS[name] for c in table if plain[c] == plain_header(synonym)]
+    return [c for known in map(plain_header, SYNONYMS[name]) for c in table if plain[c] == known]
 
 
 def ids_of(column):

@@ -25,8 +25,9 @@ def read_sex(table, columns, male_value, path):
         text = table[column].str.strip().str.lower()
         if is_male(column):
             text = text.replace({"yes": "1", "y": "1", "t": "1", "no": "0", "n": "0"})  # f: female
-        check_numbers_of_sex(text, column, path, CODINGS[:1] if is_male(column) else CODINGS)
         numbers = text.map(NUMBERS)
+        held = set(pd.to_numeric(text, errors="coerce").dropna()) | set(numbers.dropna())
+        check_numbers_of_sex(held, column, path)
         words = text.map(WORDS)
         if is_male(column):
             words = words.fillna(numbers)
@@ -50,19 +51,23 @@ def is_male(column):
     return plain_header(column) in ("male", "ismale")
 
 
-def check_numbers_of_sex(text, column, path, codings):
-    """UserError when a column of sex holds numbers that are together in none of the codings."""
-    held = set(pd.to_numeric(text, errors="coerce").dropna()) | set(text.map(NUMBERS).dropna())
-    if not any(held <= coding for coding in codings):
+def check_numbers_of_sex(held, column, path):
+    """UserError when a column of sex holds numbers that are together in no coding."""
+    if not in_a_coding(held, CODINGS[:1] if is_male(column) else CODINGS):
         some = in_words(sorted(held)[:4])
         raise UserError(f"column {column} holds {some}: which sex is that? ({path}) Write M and F.")
+
+
+def in_a_coding(numbers, codings=CODINGS):
+    """Whether numbers of sexes are together in one of the codings."""
+    return any(numbers <= coding for coding in codings)
 
 
 def decode(numbers, male_value, column, path):
     """Sexes of a column that holds such numbers, by that of males; UserError where it is none that
     goes with them."""
     held = set(numbers.dropna())
-    if not any(held | {male_value} <= coding for coding in CODINGS):
+    if not in_a_coding(held | {male_value}):
         raise UserError(
             f"column {column} holds {in_words(held)}, beside which --male_value {male_value} can't be "
             f"({path}). Correct the option."

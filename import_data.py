@@ -70,6 +70,7 @@ def main(argv=None):
     import pandas as pd
 
     from util import importing, sources
+    from util.archives import open_source
     from util.data_folder import IMPORT, LEFT_OUT, SPLITS, new_data_folder
     from util.film_files import count_reasons, report_left_out
     from util.labels import years_note
@@ -78,7 +79,7 @@ def main(argv=None):
     run = args.split_of and read_run(args.split_of)
     test_ids = importing.read_ids(args.test_ids)
     with new_data_folder(args.data_dir) as (work, ready):
-        opened = [sources.open_source(name, work) for name in args.source]
+        opened = [open_source(name, work) for name in args.source]
         with sources.named_as_given(opened):
             films, left_out = sources.read_sources(opened, args.csv, args.male_value)
             if run:

@@ -7,7 +7,7 @@ python train_advanced.py --backbone mobilenet --img_size 128 --epochs_frozen 1 -
 
 from util.errors import run_command
 from util.option_rules import TRAINING_RULES, parse_effective
-from util.options import training_parser
+from util.training_options import training_parser
 
 
 def parse_args(argv=None):

@@ -12,8 +12,8 @@ python train_advanced_streamlined.py --backbone xception --fine_tune --loss_type
 
 from util.errors import run_command
 from util.option_rules import TRAINING_RULES, parse_effective
-from util.options import training_parser
 from util.presets import add_preset
+from util.training_options import training_parser
 
 
 def parse_args(argv=None):

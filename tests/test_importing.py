@@ -13,7 +13,7 @@ import pytest
 from conftest import check_error_line, names_of_bytes
 
 import import_data
-from util import importing, sources
+from util import archives, importing
 from util.data_folder import SPLITS, new_data_folder
 from util.errors import UserError
 from util.files import write_csv
@@ -247,8 +247,8 @@ def test_two_files_of_one_name_in_a_zip_are_told(tmp_path):
 
 
 def test_names_in_a_zip_that_are_one_to_the_file_system_are_told(tmp_path, monkeypatch):
-    assert not sources.folds_case(tmp_path) or sys.platform != "linux"
-    monkeypatch.setattr(sources, "folds_case", lambda folder: True)  # as on Windows and macOS
+    assert not archives.folds_case(tmp_path) or sys.platform != "linux"
+    monkeypatch.setattr(archives, "folds_case", lambda folder: True)  # as on Windows and macOS
     archive = zipped(make_source(tmp_path / "films"))
     for name in ("P101.png", "p101.png"):
         with zipfile.ZipFile(archive, "a") as file:

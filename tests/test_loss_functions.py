@@ -6,7 +6,7 @@ import pytest
 
 from util.errors import UserError
 from util.loss_functions import get_loss_function, huber_loss, smooth_l1_loss, wing_loss
-from util.options import LOSS_TYPES
+from util.training_options import LOSS_TYPES
 
 ERRORS = np.array([0.0, 0.3, 1.0, 3.0, 6.0, 10.0, 40.0])
 MONTHS = np.full((len(ERRORS), 1), 100.0)

@@ -1,5 +1,6 @@
 """The range test of the learning rate: it finds where a loss falls, and says when it doesn't."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import keras
@@ -19,9 +20,10 @@ SEEDS = 300
 
 def smooth(losses):
     """The table of a test in which the rate rises at each step."""
-    return lr_range.smooth(losses, rates_of(range(len(losses))))
+    return lr_range.smooth(losses, rates_of(tuple(range(len(losses)))))
 
 
+@cache
 def rates_of(steps):
     rise = lr_range.exponential_rise()
     return np.array([float(rise(step)) for step in steps])
@@ -87,7 +89,7 @@ def test_a_loss_that_is_no_number_from_the_start_has_no_range(values, tmp_path):
 
 
 def test_the_rate_rises_by_one_factor_from_step_to_step():
-    rates = rates_of(range(lr_range.STEPS))
+    rates = rates_of(tuple(range(lr_range.STEPS)))
     assert rates[0] == pytest.approx(lr_range.LOWEST)
     assert rates[-1] == pytest.approx(lr_range.HIGHEST)
     np.testing.assert_allclose(rates[1:] / rates[:-1], rates[1] / rates[0], rtol=1e-4)
@@ -132,7 +134,7 @@ def test_a_step_that_half_precision_loses_does_not_raise_the_rate():
     taken = int(optimizer.iterations.numpy())
     assert 3 < taken < 20
     lost = [0] * (20 - taken)  # the scale of the loss falls until no step is lost
-    np.testing.assert_allclose(losses.rates, rates_of([*lost, *range(taken)]), 1e-5)
+    np.testing.assert_allclose(losses.rates, rates_of((*lost, *range(taken))), 1e-5)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,11 @@ from util.metrics import (
     bootstrap_means,
     compare_predictions,
     evaluate_predictions,
-    format_comparison,
-    format_metrics,
-    format_years,
     label_predictions,
     labels_in_years,
     read_predictions,
 )
+from util.metrics_text import format_comparison, format_metrics, format_years
 
 
 def predictions_of(boneage, error, sex=None):

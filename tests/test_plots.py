@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from util import plots, run_pictures
+from util import film_plots, plots, run_pictures
 from util.metrics import label_predictions
 
 
@@ -19,7 +19,8 @@ def drawn(monkeypatch):
         figure.draw_without_rendering()
         return figure
 
-    monkeypatch.setattr(plots, "save", keep)
+    for module in (plots, film_plots):
+        monkeypatch.setattr(module, "save", keep)
 
 
 def predictions_of(ages, errors):
@@ -36,7 +37,7 @@ def test_pictures_take_any_name(tmp_path):
     predictions = label_predictions(films, np.array([70.0, 80, 130]))
     paths = plots.plot_errors(tmp_path, predictions, name, name)
     film = np.full((1, 8, 8), 128, np.uint8)
-    paths.append(plots.plot_contact_sheet(film, [name[:9]], tmp_path / "sheet.png", name[:9]))
+    paths.append(film_plots.plot_contact_sheet(film, [name[:9]], tmp_path / "sheet.png", name[:9]))
     assert all(cv2.imread(str(path)) is not None for path in paths)
 
 
@@ -44,7 +45,7 @@ def test_pictures_take_any_name(tmp_path):
 @pytest.mark.parametrize("name", ["caf\udce9.png", "骨.png"])  # a byte that is no UTF-8; no glyph
 def test_names_that_no_font_can_show_are_no_error(tmp_path, name):
     film = np.full((1, 8, 8), 128, np.uint8)
-    path = plots.plot_contact_sheet(film, [name], tmp_path / "sheet.png", name)
+    path = film_plots.plot_contact_sheet(film, [name], tmp_path / "sheet.png", name)
     assert cv2.imread(str(path)) is not None
 
 
@@ -58,7 +59,7 @@ def test_few_films_fill_their_sheet(drawn):
     """One film in a row of eight would be lost at the edge of the picture."""
     films = np.full((2, 8, 8), 128, np.uint8)
     widths = [
-        plots.plot_contact_sheet(np.tile(films, (n, 1, 1)), 2 * n * ["a"], "any.png", "title")
+        film_plots.plot_contact_sheet(np.tile(films, (n, 1, 1)), 2 * n * ["a"], "any.png", "title")
         for n in (1, 20)
     ]
     few, many = (figure.get_size_inches()[0] for figure in widths)
@@ -76,7 +77,7 @@ def test_without_a_display_it_is_said_where_pictures_are(monkeypatch, capsys, tm
 
 def test_the_films_of_the_largest_errors_are_shown_under_their_own_labels(monkeypatch, tmp_path):
     shown = []
-    monkeypatch.setattr(plots, "plot_contact_sheet", lambda *sheet: shown.append(sheet))
+    monkeypatch.setattr(film_plots, "plot_contact_sheet", lambda *sheet: shown.append(sheet))
     monkeypatch.setattr(run_pictures, "LARGEST", 2)
     pixels = np.arange(4, dtype=np.uint8)[:, None, None] * np.ones((8, 8), np.uint8)
     predictions = predictions_of([60, 90, 120, 150], np.array([5, -30, 0, 20])).iloc[[3, 0, 1, 2]]

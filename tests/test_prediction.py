@@ -25,7 +25,8 @@ from util.errors import UserError
 from util.files import hash_file
 from util.film_ages import list_named
 from util.intervals import interval_bounds
-from util.metrics import format_years, read_predictions
+from util.metrics import read_predictions
+from util.metrics_text import format_years
 from util.pixel_cache import read_pixels
 from util.prediction import compile_predictor, predict_films
 from util.runs import RESEARCH_ONLY, load_run_model, read_run

@@ -11,10 +11,10 @@ from packaging.requirements import Requirement
 import train_advanced
 from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, MODEL_TYPES
-from util.options import LOSS_TYPES
 from util.presets import PRESETS
 from util.radiographs import FITS
 from util.runtimes import RUNTIMES
+from util.training_options import LOSS_TYPES
 
 
 def blocks_of(page, language):

@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 from predict import SHIPPED
-from util.metrics import format_interval
+from util.metrics_text import format_interval
 from util.model_card import model_card
 from util.runs import Run
 

@@ -19,14 +19,8 @@ import numpy as np
 
 from util.identity import count_patients
 from util.intervals import FEWEST_FOR_INTERVALS, LEVEL, fit_half_widths
-from util.metrics import (
-    SEED,
-    SEXES,
-    by_sex,
-    compare_predictions,
-    format_interval,
-    label_predictions,
-)
+from util.metrics import SEED, SEXES, by_sex, compare_predictions, label_predictions
+from util.metrics_text import format_interval
 from util.stratify import divide
 
 # A line is two numbers: from 20 films whose errors spread by 9 months (SD) its level is known to

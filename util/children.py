@@ -11,7 +11,7 @@ from util.errors import UserError
 from util.film_files import SEVERAL, find_films
 from util.headers import needs_sex_column, read_children
 from util.labels import find_columns, labels_of
-from util.metrics import format_years
+from util.metrics_text import format_years
 from util.sexes import differ
 from util.tables import clean_text, plain_header, read_table
 

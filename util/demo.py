@@ -6,7 +6,7 @@ python -m util.demo demo/results/demo
 import sys
 
 from util.errors import run_command
-from util.metrics import format_interval
+from util.metrics_text import format_interval
 from util.runs import read_run
 
 NEXT = """\

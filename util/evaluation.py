@@ -13,26 +13,14 @@ from util.calibration import fit_calibration
 from util.canvases import all_set_right, oddities_of, pixels_of
 from util.ensemble import Ensemble, choose_views, hand_crop_notes, how_predicted
 from util.errors import UserError
-from util.files import (
-    check_place,
-    choose_folder,
-    new_folder,
-    quote,
-    write_csv,
-    write_json,
-)
+from util.files import check_place, choose_folder, new_folder, quote, write_csv, write_json
 from util.film_files import report_left_out
 from util.held_out import held_out
 from util.identity import fingerprint
 from util.intervals import evaluate_with_intervals, format_with_intervals
-from util.members import (
-    check_same_files,
-    check_same_split,
-    format_members,
-    hashes_of,
-    read_members,
-)
-from util.metrics import compare_predictions, format_comparison, judge_readings, labels_in_years
+from util.members import check_same_files, check_same_split, format_members, hashes_of, read_members
+from util.metrics import compare_predictions, judge_readings, labels_in_years
+from util.metrics_text import format_comparison
 from util.oddities import NO_HAND, film_notes, oddity_notes
 from util.plots import plot_errors, show_plots
 from util.readings import with_readings

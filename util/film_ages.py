@@ -18,7 +18,7 @@ from util.film_files import films_or_error, list_files
 from util.growth import ADULT_MONTHS, KNOWN_AGES, sd_score
 from util.image_kinds import OTHER_PICTURES
 from util.intervals import format_range
-from util.metrics import format_years
+from util.metrics_text import format_years
 from util.oddities import film_notes
 from util.runs import MODEL, SHIPPED
 from util.sexes import sex_of

@@ -21,7 +21,8 @@ from util.errors import UserError
 from util.files import write_csv
 from util.intervals import evaluate_with_intervals, fit_half_widths, format_with_intervals
 from util.members import average_predictions, read_members, stored_predictions
-from util.metrics import format_interval, read_predictions
+from util.metrics import read_predictions
+from util.metrics_text import format_interval
 from util.readings import add_counts, with_readings
 from util.run_folder import (
     check_free,

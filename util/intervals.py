@@ -4,15 +4,8 @@ do."""
 import numpy as np
 
 from util.identity import count_patients, effective_films, repeated_patients
-from util.metrics import (
-    AGE_BANDS,
-    SEXES,
-    band_of,
-    by_band,
-    evaluate_predictions,
-    format_metrics,
-    format_years,
-)
+from util.metrics import AGE_BANDS, SEXES, band_of, by_band, evaluate_predictions
+from util.metrics_text import format_metrics, format_years
 
 COVERAGE = 0.9  # share of films whose bone age shall lie in the interval
 LEVEL = f"{COVERAGE * 100:.0f} %"

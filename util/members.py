@@ -12,7 +12,8 @@ from util.canvases import Canvas
 from util.errors import UserError
 from util.files import hash_file
 from util.identity import LABELS
-from util.metrics import compare_predictions, format_interval, label_predictions, read_predictions
+from util.metrics import compare_predictions, label_predictions, read_predictions
+from util.metrics_text import format_interval
 from util.runs import CALIBRATION, MODEL, READINGS, Run, find_folds, predictions_name, read_run
 from util.tta import chosen_views, describe_views, views_key, views_suffix
 

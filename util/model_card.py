@@ -12,11 +12,12 @@ from util.calibration import format_gain
 from util.data_folder import SPLITS
 from util.files import hash_file
 from util.intervals import LEVEL
-from util.metrics import CHILDREN, format_interval, format_spread, format_within
-from util.options import training_defaults
+from util.metrics import CHILDREN
+from util.metrics_text import format_interval, format_spread, format_within
 from util.run_options import FREE_TO_CHANGE
 from util.runs import CALIBRATION, MODEL, configs_of
 from util.splits import one_sex_note
+from util.training_options import training_defaults
 from util.tta import chosen_views, describe_views, views_key, views_suffix
 
 TO_COMPLETE = """\

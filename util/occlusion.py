@@ -85,7 +85,7 @@ def explain_films(ensemble, ages, folder, batch_size):
 
 def explain_film(ensemble, film, picture, batch_size):
     """Draw the map of one row of `print_ages` over its film."""
-    from util.plots import plot_occlusion
+    from util.film_plots import plot_occlusion
 
     sex = np.full(1 + PARTS**2, 0.0 if pd.isna(film.sex) else film.sex)
     pixels, _ = read_on_canvases(ensemble.canvases, [film.path])

@@ -1,32 +1,20 @@
-"""The pictures of a run, saved as PNG: history, errors in months, and films."""
+"""Charts of a run, saved as PNG: its history, its errors in months; what all pictures share."""
 
 import math
 import warnings
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import (
-    LogLocator,
-    MaxNLocator,
-    MultipleLocator,
-    NullLocator,
-    ScalarFormatter,
-)
+from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator, ScalarFormatter
 
 from util.files import as_unicode, write_atomically
-from util.metrics import (
-    AGE_BANDS,
-    band_of,
-    format_interval,
-    limits_of_agreement,
-    mean_interval,
-)
+from util.metrics import AGE_BANDS, band_of, limits_of_agreement, mean_interval
+from util.metrics_text import format_interval
 from util.runs import best_row
 
 # Okabe & Ito's palette, told apart by colour-blind readers too.
@@ -34,8 +22,6 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
 SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
 TITLE_LETTERS, NAME_LETTERS = 60, 50  # at most, of a title and of what it gives the name of a file
 FEW_FILMS = 10  # the interval of fewer may be so long that it leaves nothing to see of the others
-SHEET_SIDE = 192  # pixels of a film in a contact sheet, at most
-FEWEST_COLUMNS = 4  # of a contact sheet, so that its title has room
 MOST_MONTHS = 312  # on an axis that has a tick every two years
 STYLE = {
     "figure.dpi": 120,
@@ -292,70 +278,6 @@ def scatter_by_sex(axis, predictions, x, y):
         rows = predictions["sex"] == sex
         if rows.any():
             axis.scatter(x[rows], y[rows], s=size, color=colour, alpha=0.55, lw=0, label=name)
-
-
-@rc_context(STYLE | {"axes.grid": False})
-def plot_contact_sheet(images, labels, path, title, columns=8):
-    """Films side by side, uint8 `(N, S, S)`, each under its label. They are put together into one
-    picture first: a panel for each takes matplotlib seconds."""
-    columns = min(columns, max(FEWEST_COLUMNS, len(images)))
-    rows, side = math.ceil(len(images) / columns), min(SHEET_SIDE, len(images[0]))
-    head = side * max(label.count("\n") + 1 for label in labels) // 6  # above each film
-    down, right = side + head, side + side // 16
-    sheet = np.full((rows * down, columns * right), 255, np.uint8)
-    height = 1.55 * down / right * rows + 0.25 * (1 + title.count("\n"))
-    figure, axis = subplots(figsize=(1.55 * columns, height))
-    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        top, left = number // columns * down + head, number % columns * right
-        small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-        sheet[top : top + side, left : left + side] = small
-        middle = left + side / 2, top - side / 24
-        axis.annotate(label, middle, fontsize=8, ha="center", va="bottom")
-    axis.imshow(sheet, cmap="gray", vmin=0, vmax=255)
-    axis.axis("off")
-    axis.set_title(title)
-    return save(figure, path)
-
-
-def end_of(text, letters):
-    """A text, or where it has more letters, as with a UID for an id, the end of it."""
-    return text if len(text) <= letters else f"…{text[1 - letters :]}"
-
-
-@rc_context(STYLE | {"axes.grid": False})
-def plot_attention(images, maps, labels, path):
-    """Films, uint8 `(N, S, S)`, above the same films under the weights `(N, h, w)` of an attention
-    model: the brighter, the more weight."""
-    size = images.shape[1:]
-    figure, axes = subplots(2, len(images), figsize=(2 * len(images), 4.4), squeeze=False)
-    for (above, below), image, weights, label in zip(axes.T, images, maps, labels, strict=True):
-        above.imshow(image, cmap="gray", vmin=0, vmax=255)
-        above.set_title(label, fontsize=9)
-        below.imshow(image, cmap="gray", vmin=0, vmax=255)
-        below.imshow(cv2.resize(weights, size[::-1]), cmap="inferno", alpha=0.6, vmin=0)
-        above.axis("off")
-        below.axis("off")
-    figure.suptitle("attention: the brighter, the more weight, in each film on a scale of its own")
-    return save(figure, path)
-
-
-@rc_context(STYLE | {"axes.grid": False})
-def plot_occlusion(image, change, path, title):
-    """A film, uint8 `(S, S)`, and beside it the same under the change in months `(S, S)` of what is
-    predicted when the surroundings of each pixel are hidden: blue where it falls, red where it
-    rises, plain where nothing changes."""
-    most = max(1.0, np.abs(change).max())
-    figure, (left, right) = subplots(1, 2, figsize=(8, 4.2))
-    for axis in (left, right):
-        axis.imshow(image, cmap="gray", vmin=0, vmax=255)
-        axis.axis("off")
-    alpha = 0.8 * np.abs(change) / most
-    shown = right.imshow(change, cmap="RdBu_r", vmin=-most, vmax=most, alpha=alpha)
-    figure.colorbar(
-        shown, ax=right, shrink=0.85, label="months more or less when hidden; a scale of its own"
-    )
-    figure.suptitle(title)
-    return save(figure, path)
 
 
 def show_plots(paths):

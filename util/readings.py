@@ -12,7 +12,8 @@ from collections import Counter
 import numpy as np
 
 from util.identity import count_patients
-from util.metrics import SEXES, by_sex, format_interval, judge_readings
+from util.metrics import SEXES, by_sex, judge_readings
+from util.metrics_text import format_interval
 
 SPREAD = 5  # months, SD of labels about the months of their film; 3 to 7 are as good
 SURROUNDINGS_SD = 8  # months: how far the surroundings of a label reach

@@ -4,7 +4,7 @@ those of now where it goes on."""
 from pathlib import Path
 
 from util.errors import UserError
-from util.options import training_defaults
+from util.training_options import training_defaults
 from util.weights import NAMED_WEIGHTS
 
 # Options that may differ when a run goes on: none of them changes a result.

@@ -17,12 +17,13 @@ def draw_run(run, history, predictions, splits, args):
     """Save all pictures of a run, from its history, the predictions and films, {split: Films}, of
     its splits, and its options."""
     from util import plots
+    from util.film_plots import plot_contact_sheet
 
     ranges = chosen_ranges(args)
     sheet = make_batch(splits["train"], 32, args.seed, epoch=0, step=0, ranges=ranges)
     labels = film_labels(sheet.ids, sheet.sex[:, 0], sheet.boneage[:, 0])
     plots.plot_history(history, run.path("plots", "history.png"))
-    plots.plot_contact_sheet(
+    plot_contact_sheet(
         sheet.image[..., 0], labels, run.path("plots", "augmented_films.png"), "augmented films"
     )
     views = chosen_views(vars(args))  # as the run is reported
@@ -39,6 +40,7 @@ def draw_largest_errors(folder, predictions, pixels, name, title):
     it can't read, and labels that may be wrong. `pixels` are those of the rows of the predictions.
     Returns the path; for `name` and `title` see `plot_errors`."""
     from util import plots
+    from util.film_plots import plot_contact_sheet
 
     rows = np.argsort(-predictions["error"].abs().to_numpy(), kind="stable")[:LARGEST]
     films = predictions.iloc[rows]
@@ -48,7 +50,7 @@ def draw_largest_errors(folder, predictions, pixels, name, title):
             film_labels(films["id"], films["sex"], films["boneage"]), films["error"], strict=True
         )
     ]
-    return plots.plot_contact_sheet(
+    return plot_contact_sheet(
         pixels[rows],
         labels,
         plots.path_of(folder, "largest_errors", name),
@@ -59,7 +61,7 @@ def draw_largest_errors(folder, predictions, pixels, name, title):
 def draw_attention(run, films):
     """Save where the run's attention model looks on four films, from the youngest to the oldest."""
     from modeling_advanced import attention_map
-    from util import plots
+    from util.film_plots import plot_attention
 
     by_age = films.table["boneage"].sort_values(kind="stable").index
     rows = by_age[np.linspace(0, len(by_age) - 1, min(4, len(by_age))).astype(int)]
@@ -68,13 +70,13 @@ def draw_attention(run, films):
     maps = attention_map(load_run_model(run), images[..., None], sex)
     labels = film_labels(table["id"], table["sex"], table["boneage"])
     path = run.path("plots", "attention.png")
-    return plots.plot_attention(images, maps, labels, path)
+    return plot_attention(images, maps, labels, path)
 
 
 def film_labels(ids, sexes, months):
     """What stands over films in a picture, such as "1437 F 136 mo", with the end of long ids; mixed
     films are of the sex that weighs more."""
-    from util.plots import end_of
+    from util.film_plots import end_of
 
     return [
         f"{end_of(id, LONGEST_ID)} {'M' if sex > 0.5 else 'F'} {boneage:.0f} mo"

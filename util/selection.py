@@ -7,7 +7,8 @@ import numpy as np
 from util.errors import UserError
 from util.files import quote
 from util.members import average_predictions, same_films, stored_predictions
-from util.metrics import error_summary, format_interval
+from util.metrics import error_summary
+from util.metrics_text import format_interval
 
 ROUNDS = 20
 LEAST_GAIN = 0.001  # months: less is no reason for a larger ensemble

@@ -7,7 +7,7 @@ import pandas as pd
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.files import write_csv, write_json
-from util.metrics import format_interval
+from util.metrics_text import format_interval
 from util.run_options import lasting_options
 from util.runs import HISTORY, METRICS, Run, best_row
 

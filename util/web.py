@@ -28,7 +28,7 @@ from util.errors import UserError, first_line
 from util.film_ages import format_score, predict_chunk
 from util.intervals import format_range
 from util.labels import MAX_MONTHS
-from util.metrics import format_years
+from util.metrics_text import format_years
 from util.occlusion import check_same_part, explain_film
 from util.sexes import sex_of
 

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib import rc_context
 
 from clahe.enhance import apply_clahe
-from util.plots import BLUE, GREY, SEX_COLOURS, STYLE, end_of, plot_contact_sheet, save, subplots
+from util.film_plots import end_of, plot_contact_sheet
+from util.plots import BLUE, GREY, SEX_COLOURS, STYLE, save, subplots
 from util.quality.checks import LOOK, format_age
 from util.radiographs import prepare, read_image, read_radiograph, to_canvas
 

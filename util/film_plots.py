@@ -1,0 +1,76 @@
+"""Pictures that show films, saved as PNG."""
+
+import math
+
+import cv2
+import numpy as np
+from matplotlib import rc_context
+
+from util.plots import STYLE, save, subplots
+
+SHEET_SIDE = 192  # pixels of a film in a contact sheet, at most
+FEWEST_COLUMNS = 4  # of a contact sheet, so that its title has room
+
+
+@rc_context(STYLE | {"axes.grid": False})
+def plot_contact_sheet(images, labels, path, title, columns=8):
+    """Films side by side, uint8 `(N, S, S)`, each under its label. They are put together into one
+    picture first: a panel for each takes matplotlib seconds."""
+    columns = min(columns, max(FEWEST_COLUMNS, len(images)))
+    rows, side = math.ceil(len(images) / columns), min(SHEET_SIDE, len(images[0]))
+    head = side * max(label.count("\n") + 1 for label in labels) // 6  # above each film
+    down, right = side + head, side + side // 16
+    sheet = np.full((rows * down, columns * right), 255, np.uint8)
+    height = 1.55 * down / right * rows + 0.25 * (1 + title.count("\n"))
+    figure, axis = subplots(figsize=(1.55 * columns, height))
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        top, left = number // columns * down + head, number % columns * right
+        small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+        sheet[top : top + side, left : left + side] = small
+        middle = left + side / 2, top - side / 24
+        axis.annotate(label, middle, fontsize=8, ha="center", va="bottom")
+    axis.imshow(sheet, cmap="gray", vmin=0, vmax=255)
+    axis.axis("off")
+    axis.set_title(title)
+    return save(figure, path)
+
+
+def end_of(text, letters):
+    """A text, or where it has more letters, as with a UID for an id, the end of it."""
+    return text if len(text) <= letters else f"…{text[1 - letters :]}"
+
+
+@rc_context(STYLE | {"axes.grid": False})
+def plot_attention(images, maps, labels, path):
+    """Films, uint8 `(N, S, S)`, above the same films under the weights `(N, h, w)` of an attention
+    model: the brighter, the more weight."""
+    size = images.shape[1:]
+    figure, axes = subplots(2, len(images), figsize=(2 * len(images), 4.4), squeeze=False)
+    for (above, below), image, weights, label in zip(axes.T, images, maps, labels, strict=True):
+        above.imshow(image, cmap="gray", vmin=0, vmax=255)
+        above.set_title(label, fontsize=9)
+        below.imshow(image, cmap="gray", vmin=0, vmax=255)
+        below.imshow(cv2.resize(weights, size[::-1]), cmap="inferno", alpha=0.6, vmin=0)
+        above.axis("off")
+        below.axis("off")
+    figure.suptitle("attention: the brighter, the more weight, in each film on a scale of its own")
+    return save(figure, path)
+
+
+@rc_context(STYLE | {"axes.grid": False})
+def plot_occlusion(image, change, path, title):
+    """A film, uint8 `(S, S)`, and beside it the same under the change in months `(S, S)` of what is
+    predicted when the surroundings of each pixel are hidden: blue where it falls, red where it
+    rises, plain where nothing changes."""
+    most = max(1.0, np.abs(change).max())
+    figure, (left, right) = subplots(1, 2, figsize=(8, 4.2))
+    for axis in (left, right):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axis.axis("off")
+    alpha = 0.8 * np.abs(change) / most
+    shown = right.imshow(change, cmap="RdBu_r", vmin=-most, vmax=most, alpha=alpha)
+    figure.colorbar(
+        shown, ax=right, shrink=0.85, label="months more or less when hidden; a scale of its own"
+    )
+    figure.suptitle(title)
+    return save(figure, path)

@@ -43,7 +43,7 @@ def test_a_tensorflow_that_is_broken_is_told_in_one_line(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "keras", raising=False)
     with pytest.raises(UserError, match=r"can't be imported: DLL load failed\. Install"):
-        import_tensorflow()
+        import_tensorflow.__wrapped__()  # as for the first time
 
 
 def test_tensorflow_comes_without_modules_of_no_use_which_can_be_imported_later():

@@ -46,25 +46,24 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def train(command, phantoms, results):
-    """Run train_advanced.py on the phantoms in a process of its own, with a small backbone, or as
-    it is `by` the fixture `inside`; returns (process, run folder)."""
+def train(inside, tiny_mobilenet, phantoms, results):
+    """Run train_advanced.py on the phantoms with three convolutions as its backbone; returns
+    (process, run folder)."""
 
-    def run(name, *words, data_dir=phantoms, by=None):
+    def run(name, *words, data_dir=phantoms):
         where = ["--data_dir", data_dir, "--results_dir", results, "--run_name", name]
-        words = ("train_advanced.py", *where, *TINY, *words)
-        return by(*words) if by else command(SMALL_BACKBONE, *words), results / name
+        with tiny_mobilenet():
+            return inside("train_advanced.py", *where, *TINY, *words), results / name
 
     return run
 
 
 @pytest.fixture(scope="module")
-def train_small(train, inside, tiny_mobilenet):
-    """Train three convolutions in this process; returns the run folder."""
+def train_small(train):
+    """The same for a training that must not fail; returns the run folder."""
 
     def run(name, *words, **places):
-        with tiny_mobilenet():
-            process, folder = train(name, *words, by=inside, **places)
+        process, folder = train(name, *words, **places)
         assert process.returncode == 0, process.stderr
         return folder
 
@@ -176,10 +175,12 @@ def test_another_seed_gives_another_history(train_small, unbroken, results):
 
 
 @pytest.mark.full
-def test_mobilenet_learns_the_same_every_time(train, inside):
+def test_mobilenet_learns_the_same_every_time(inside, phantoms, results):
     """With all layers of a real backbone."""
-    runs = [train(name, by=inside)[1] for name in ("first", "second")]
-    pd.testing.assert_frame_equal(*map(read_history, runs))
+    where = ["--data_dir", phantoms, "--results_dir", results, "--run_name"]
+    for name in ("first", "second"):
+        assert inside("train_advanced.py", *where, name, *TINY).returncode == 0
+    pd.testing.assert_frame_equal(read_history(results / "first"), read_history(results / "second"))
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.9])
@@ -312,9 +313,9 @@ def test_a_backbone_without_batchnorm_has_no_statistics_to_measure():
     assert choose_trainable(model, finetune, args) == "none"
 
 
-def test_a_run_is_never_overwritten(train, inside, unbroken):
+def test_a_run_is_never_overwritten(train, unbroken):
     before = {p: p.stat().st_mtime_ns for p in unbroken.rglob("*")}
-    process, _ = train("unbroken", by=inside)
+    process, _ = train("unbroken")
     check_error_line(process, "--resume")
     assert before == {p: p.stat().st_mtime_ns for p in unbroken.rglob("*")}
 
@@ -339,14 +340,14 @@ def test_of_two_runs_that_start_at_once_one_is_refused(tmp_path, monkeypatch):
         open_run(train_advanced.parse_args(words), "sex")
 
 
-def test_one_process_at_a_time_trains_a_run(train, inside, unbroken, monkeypatch):
+def test_one_process_at_a_time_trains_a_run(train, unbroken, monkeypatch):
     fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
     monkeypatch.setattr(runs, "LOCK_PAUSE", 0)
     with (unbroken / "log.txt").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # as the other process does
-        process, _ = train("unbroken", "--resume", by=inside)
+        process, _ = train("unbroken", "--resume")
         check_error_line(process, "another process is training this run")
-    process, _ = train("unbroken", "--resume", by=inside)
+    process, _ = train("unbroken", "--resume")
     assert process.returncode == 0
 
 
@@ -358,13 +359,13 @@ def test_a_training_that_is_just_ending_is_waited_for(unbroken, monkeypatch):
     mine.close()
 
 
-def test_resume_with_other_options_names_them(train, inside, unbroken):
-    process, _ = train("unbroken", "--resume", "--lr", "0.5", by=inside)
+def test_resume_with_other_options_names_them(train, unbroken):
+    process, _ = train("unbroken", "--resume", "--lr", "0.5")
     check_error_line(process, "--lr 0.001 -> 0.5")
 
 
-def test_resuming_a_finished_run_shows_its_figures(train, inside, unbroken):
-    process, _ = train("unbroken", "--resume", by=inside)
+def test_resuming_a_finished_run_shows_its_figures(train, unbroken):
+    process, _ = train("unbroken", "--resume")
     assert process.returncode == 0
     assert "median baseline" in process.stdout
 
@@ -387,13 +388,13 @@ def test_a_run_has_a_folder_of_its_own(inside, tmp_path, name):
 
 
 @pytest.mark.parametrize(("split", "folder"), [("val", "validation"), ("test", "test")])
-def test_a_film_in_two_splits_is_an_error(train, inside, phantoms, tmp_path, split, folder):
+def test_a_film_in_two_splits_is_an_error(train, phantoms, tmp_path, split, folder):
     for path in phantoms.iterdir():
         (tmp_path / path.name).symlink_to(path)
     for name, of_training in ((folder, "train"), (f"df_{split}.csv", "df_train.csv")):
         (tmp_path / name).unlink()
         (tmp_path / name).symlink_to(phantoms / of_training)
-    process, _ = train("leak", data_dir=tmp_path, by=inside)
+    process, _ = train("leak", data_dir=tmp_path)
     check_error_line(process, f"both train and {split}")
 
 
@@ -426,7 +427,7 @@ def test_leading_zeros_make_no_other_patient():
     check_splits_apart({"train": split("1", ""), "test": split("2", "")})
 
 
-def test_a_patient_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):
+def test_a_patient_in_two_splits_is_an_error(train, phantoms, tmp_path):
     for path in phantoms.iterdir():
         (tmp_path / path.name).symlink_to(path)
     for name in ("df_val.csv", "df_test.csv"):
@@ -435,7 +436,7 @@ def test_a_patient_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):
         table.assign(patient=["p1", *("" for _ in table["id"][1:])]).to_csv(
             tmp_path / name, index=False
         )
-    process, _ = train("leak", data_dir=tmp_path, by=inside)
+    process, _ = train("leak", data_dir=tmp_path)
     check_error_line(process, "1 patients are in both val and test, such as p1")
 
 
@@ -449,13 +450,12 @@ def test_a_patient_in_two_splits_is_an_error(train, inside, phantoms, tmp_path):
     ],
 )
 @pytest.mark.parametrize("place", ["keras.Model.fit", "util.build.build_model"])
-def test_out_of_memory_is_one_line(place, error, train, inside, tiny_mobilenet, monkeypatch):
+def test_out_of_memory_is_one_line(place, error, train, monkeypatch):
     def fail(*_, **__):
         raise error
 
-    with tiny_mobilenet():
-        monkeypatch.setattr(place, fail)
-        process, run = train("large", by=inside)
+    monkeypatch.setattr(place, fail)
+    process, run = train("large")
     check_error_line(process, "out of memory (8 films of 64 pixels at once). Start")
     assert not run.exists()
 
@@ -504,11 +504,9 @@ def test_few_lost_steps_in_a_row_end_no_training(lost, train_small, half_precisi
     assert np.isfinite(history["loss"]).all()
 
 
-def test_half_precision_that_loses_more_steps_in_a_row_diverges(
-    half_precision, train, inside, tiny_mobilenet
-):
-    with lost_steps(*range(1, epoch_end.LOST_STEPS + 2)), tiny_mobilenet():
-        process, run = train("all_lost", "--batch_size", "2", by=inside)
+def test_half_precision_that_loses_more_steps_in_a_row_diverges(half_precision, train):
+    with lost_steps(*range(1, epoch_end.LOST_STEPS + 2)):
+        process, run = train("all_lost", "--batch_size", "2")
     check_error_line(process, "training diverged: the loss is nan", "leave --mixed_precision out")
     assert not run.exists()
 
@@ -522,12 +520,12 @@ def test_nothing_to_train_is_an_error(inside, phantoms, results):
     check_error_line(process, "nothing to train")
 
 
-def test_a_run_without_a_name_of_its_own_can_be_resumed(train, inside, unbroken, results):
+def test_a_run_without_a_name_of_its_own_can_be_resumed(train, unbroken, results):
     """As if it had been started without --run_name: its folder has a name all the same."""
     config = json.loads((unbroken / "config.json").read_text())
     assert "run_name" not in config["options"]
     (results / "by_time").symlink_to(unbroken)
-    process, _ = train("by_time", "--resume", by=inside)
+    process, _ = train("by_time", "--resume")
     assert process.returncode == 0, process.stderr
 
 
@@ -541,7 +539,7 @@ def test_a_run_without_a_name_of_its_own_can_be_resumed(train, inside, unbroken,
     ],
 )
 def test_an_interrupted_training_says_how_to_go_on(
-    train, inside, monkeypatch, name, words, in_a_sweep, told
+    train, monkeypatch, name, words, in_a_sweep, told
 ):
     def interrupted(*of_run):
         write_state(*of_run)
@@ -550,7 +548,7 @@ def test_an_interrupted_training_says_how_to_go_on(
     write_state = epoch_end.write_state
     monkeypatch.setattr(epoch_end, "write_state", interrupted)
     monkeypatch.setenv(STARTED_BY_A_SWEEP, in_a_sweep)
-    process, _ = train(name, *words, by=inside)
+    process, _ = train(name, *words)
     assert process.returncode == 130
     assert f"{told}\n" in process.stdout
 
@@ -562,12 +560,12 @@ def test_an_interrupted_training_says_how_to_go_on(
         (MemoryError("no 9 GiB"), "error: out of memory (no 9 GiB)"),
     ],
 )
-def test_a_run_without_a_state_leaves_no_folder(train, inside, tiny, monkeypatch, error, told):
+def test_a_run_without_a_state_leaves_no_folder(train, monkeypatch, error, told):
     def fail(*_):
         raise error
 
     monkeypatch.setattr(epoch_end, "write_state", fail)
-    process, run = train("stateless", by=inside)
+    process, run = train("stateless")
     assert process.stderr.startswith(told)
     assert process.stderr.count("\n") == 1
     assert "--resume" not in process.stdout
@@ -575,7 +573,7 @@ def test_a_run_without_a_state_leaves_no_folder(train, inside, tiny, monkeypatch
     assert not run.exists()
 
 
-def test_an_interrupted_epoch_leaves_no_thread_that_reads_films(train, inside, tiny, monkeypatch):
+def test_an_interrupted_epoch_leaves_no_thread_that_reads_films(train, monkeypatch):
     """Python can't end beside them, and would at times say "terminate called" or wait for ever."""
 
     def interrupt(*_, **__):
@@ -584,12 +582,12 @@ def test_an_interrupted_epoch_leaves_no_thread_that_reads_films(train, inside, t
     gc.collect()
     before = count_iterators()
     monkeypatch.setattr(epoch_end.EndOfEpoch, "on_train_batch_end", interrupt)
-    process, _ = train("in_the_middle", by=inside)
+    process, _ = train("in_the_middle")
     assert process.returncode == 130
     assert count_iterators() == before
 
 
-def test_an_interrupt_that_keras_swallows_ends_the_training(train, inside, tiny, monkeypatch):
+def test_an_interrupt_that_keras_swallows_ends_the_training(train, monkeypatch):
     def swallow(*args):
         with suppress(BaseException):  # as Keras does in places while it traces the first step
             signal.raise_signal(signal.SIGINT)
@@ -600,7 +598,7 @@ def test_an_interrupt_that_keras_swallows_ends_the_training(train, inside, tiny,
     monkeypatch.setattr(errors, "interrupted", False)  # and so after this test
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        process, run = train("swallowed", by=inside)
+        process, run = train("swallowed")
     finally:
         signal.signal(signal.SIGINT, before)
     assert process.returncode == 130
@@ -613,13 +611,13 @@ def count_iterators():
     return sum(type(thing).__name__ == "OwnedIterator" for thing in gc.get_objects())
 
 
-def test_a_resumed_run_is_kept_whatever_is_wrong(train, inside, unbroken, results):
+def test_a_resumed_run_is_kept_whatever_is_wrong(train, unbroken, results):
     """Its data may be away for a while."""
     (results / "begun").mkdir()
     config = json.loads((unbroken / "config.json").read_text())
     config["options"]["data_dir"] = str(results / "away")
     (results / "begun" / "config.json").write_text(json.dumps(config))
-    process, run = train("begun", "--resume", data_dir=results / "away", by=inside)
+    process, run = train("begun", "--resume", data_dir=results / "away")
     check_error_line(process, "no data folder")
     assert (run / "config.json").exists()
 
@@ -631,21 +629,21 @@ def test_a_resumed_run_is_kept_whatever_is_wrong(train, inside, unbroken, result
         (["--backbone", "xception"], "xception (--img_size 64). Use 71 or more"),
     ],
 )
-def test_wrong_options_are_told_before_films_are_read(train, inside, tmp_path, words, reason):
-    process, run = train("wrong", *words, data_dir=tmp_path / "nowhere", by=inside)
+def test_wrong_options_are_told_before_films_are_read(train, tmp_path, words, reason):
+    process, run = train("wrong", *words, data_dir=tmp_path / "nowhere")
     check_error_line(process, reason)
     assert not run.exists()
 
 
-def test_weights_that_can_not_be_had_are_told_before_films_are_read(train, inside, monkeypatch):
+def test_weights_that_can_not_be_had_are_told_before_films_are_read(train, monkeypatch):
     monkeypatch.setattr("util.splits.load_films", None)
-    process, run = train("wrong", "--weights", __file__, by=inside)
+    process, run = train("wrong", "--weights", __file__)
     check_error_line(process, "not the include_top=False weights of mobilenet")
     assert not run.exists()
 
 
-def test_a_failed_start_does_not_take_the_name(train, inside, results, tmp_path):
-    process, _ = train("mistyped", data_dir=tmp_path / "nowhere", by=inside)
+def test_a_failed_start_does_not_take_the_name(train, results, tmp_path):
+    process, _ = train("mistyped", data_dir=tmp_path / "nowhere")
     assert process.returncode == 2
     assert not (results / "mistyped").exists()
 
@@ -669,18 +667,18 @@ def test_the_last_epoch_is_kept_on_request_and_nothing_else_changes(train_small)
         assert told == pytest.approx(epoch["val_mae"], abs=0.02)
 
 
-def test_labels_that_are_all_alike_are_told(train, inside, phantoms, tmp_path):
+def test_labels_that_are_all_alike_are_told(train, phantoms, tmp_path):
     data = copy_data(phantoms, tmp_path / "Data")
     for path in data.glob("df_*.csv"):
         pd.read_csv(path).assign(boneage=0).to_csv(path, index=False)
-    process, _ = train("all_alike", "--epochs_frozen", "1", data_dir=data, by=inside)
+    process, _ = train("all_alike", "--epochs_frozen", "1", data_dir=data)
     assert process.returncode == 0
     assert "note: all training films are labelled 0 months: there is nothing" in process.stdout
     assert "Warning" not in process.stderr
 
 
 @pytest.mark.parametrize("other", ["labels", "films"])
-def test_other_data_can_not_be_resumed(train, inside, phantoms, unbroken, results, tmp_path, other):
+def test_other_data_can_not_be_resumed(train, phantoms, unbroken, results, tmp_path, other):
     """A finished run shows its figures, an unfinished one must not go on with other data."""
     name = f"begun_with_other_{other}"
     (results / name).mkdir()
@@ -697,12 +695,12 @@ def test_other_data_can_not_be_resumed(train, inside, phantoms, unbroken, result
     config["options"] |= {"data_dir": str(data), "run_name": name}
     (results / name / "config.json").unlink()
     (results / name / "config.json").write_text(json.dumps(config))
-    process, _ = train(name, "--resume", data_dir=data, by=inside)
+    process, _ = train(name, "--resume", data_dir=data)
     check_error_line(process, "train changed since")
 
 
 def test_after_a_wrong_folder_a_moved_run_goes_on_with_the_right_one(
-    train, inside, phantoms, unbroken, results, tmp_path
+    train, phantoms, unbroken, results, tmp_path
 ):
     run = results / "moved"
     run.mkdir()
@@ -714,9 +712,9 @@ def test_after_a_wrong_folder_a_moved_run_goes_on_with_the_right_one(
     wrong = copy_data(phantoms, tmp_path / "Wrong")
     table = pd.read_csv(wrong / "df_val.csv")
     table.assign(boneage=table["boneage"] / 2).to_csv(wrong / "df_val.csv", index=False)
-    process, _ = train("moved", "--resume", data_dir=wrong, by=inside)
+    process, _ = train("moved", "--resume", data_dir=wrong)
     check_error_line(process, "val changed since")
-    process, _ = train("moved", "--resume", data_dir=phantoms, by=inside)
+    process, _ = train("moved", "--resume", data_dir=phantoms)
     assert process.returncode == 0, process.stderr
     assert json.loads((run / "config.json").read_text())["options"]["data_dir"] == str(phantoms)
 
@@ -742,24 +740,24 @@ def test_a_write_that_fails_leaves_the_state_and_the_model_before(tiny, tmp_path
     assert run.path("model.keras").read_bytes() == whole
 
 
-def test_with_a_full_disk_folds_say_how_to_go_on(train, inside, monkeypatch):
+def test_with_a_full_disk_folds_say_how_to_go_on(train, monkeypatch):
     def fill(*of_run):
         write_state(*of_run)
         raise OSError(28, "No space left on device", "state.npz")
 
     monkeypatch.setattr(epoch_end, "write_state", fill)
-    process, _ = train("full", "--folds", "2", by=inside)
+    process, _ = train("full", "--folds", "2")
     assert process.returncode == 2
     assert "to go on: the same command with --resume --run_name full\n" in process.stdout
 
 
-def test_training_films_of_one_sex_are_told(train, inside, phantoms, tmp_path):
+def test_training_films_of_one_sex_are_told(train, phantoms, tmp_path):
     data = copy_data(phantoms, tmp_path / "Data")
     for path in data.glob("df_*.csv"):
         table = pd.read_csv(path)
         table[["sex", "gender"]] = "female"
         table.to_csv(path, index=False)
-    process, _ = train("girls", "--epochs_frozen", "1", data_dir=data, by=inside)
+    process, _ = train("girls", "--epochs_frozen", "1", data_dir=data)
     assert process.returncode == 0, process.stderr
     assert (
         "note: all training films are of girls: predictions for boys are meaningless"

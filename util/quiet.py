@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from contextlib import contextmanager
+from functools import cache
 
 from util.environment import gpu_names
 from util.errors import UserError, first_line
@@ -56,6 +57,7 @@ def for_good():
         gc.enable()
 
 
+@cache
 def import_tensorflow():
     """Import TensorFlow and Keras for the first time without a screen of notes about oneDNN and
     missing CUDA drivers, which come before any log level counts, and without modules that are

@@ -28,9 +28,12 @@ def compile_model(model, schedule, steps, films, args):
             loss=loss,
             # months over the SD of the labels: the rate means the same for any data
             loss_weights=[1 / films.label_sd],
-            metrics=["mae"],
+            metrics=[keras.metrics.MeanAbsoluteError("mae")],
             jit_compile=args.jit_compile,
         )
+        # with all variables there the first step is traced once; Keras would make them in it, and
+        # TensorFlow then trace it again
+        model.optimizer.build(model.trainable_variables)
 
 
 def average_decay(decay, steps):

@@ -65,7 +65,5 @@ def restore(model, arrays, with_optimizer):
     for i, weight in enumerate(model.weights):
         weight.assign(arrays[f"weight_{i}"])
     if with_optimizer:
-        with model.distribute_strategy.scope():
-            model.optimizer.build(model.trainable_variables)
         for i, variable in enumerate(model.optimizer.variables):
             variable.assign(arrays[f"optimizer_{i}"])

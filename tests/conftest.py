@@ -148,19 +148,20 @@ def phantoms(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, command):
+def trained(tmp_path_factory, inside, tiny_mobilenet):
     """A run that has learned the age of phantoms: (run folder, its data folder)."""
     from util.phantoms import write_phantoms
 
     folder = tmp_path_factory.mktemp("trained")
     write_phantoms(folder / "Data", {"train": 1800, "val": 120, "test": 90}, height=96, seed=2)
-    process = command(
-        *(SMALL_BACKBONE, "train_advanced_streamlined.py", "--data_dir", folder / "Data"),
-        *("--results_dir", folder, "--run_name", "run", "--backbone", "mobilenet"),
-        *("--weights", "none", "--img_size", "64", "--epochs_frozen", "0"),
-        *("--fine_tune", "--epochs_finetune", "12", "--lr_finetune", "1e-2"),
-        *("--augment", "light", "--use_tta", "--tta_steps", "4"),
-    )
+    with tiny_mobilenet():
+        process = inside(
+            *("train_advanced_streamlined.py", "--data_dir", folder / "Data"),
+            *("--results_dir", folder, "--run_name", "run", "--backbone", "mobilenet"),
+            *("--weights", "none", "--img_size", "64", "--epochs_frozen", "0"),
+            *("--fine_tune", "--epochs_finetune", "12", "--lr_finetune", "1e-2"),
+            *("--augment", "light", "--use_tta", "--tta_steps", "4"),
+        )
     assert process.returncode == 0, process.stderr
     return folder / "run", folder / "Data"
 

@@ -92,7 +92,7 @@ def test_a_predictor_keeps_the_weights_it_was_made_with_unless_it_follows_them(
 
 def test_out_of_memory_in_a_prediction_is_a_user_error():
     film = keras.Input((8, 8, 1))
-    beyond_any_address = layers.UpSampling2D(2**22)(film)
+    beyond_any_address = layers.UpSampling2D(2**19)(film)
     predict = compile_predictor(
         keras.Model(film, layers.GlobalAveragePooling2D()(beyond_any_address))
     )

@@ -1,6 +1,6 @@
 """Train any model type on any backbone, with every enhancement of the toolkit on offer.
 
-python train_advanced_streamlined.py --preset quick    # two cores, 10-15 minutes: 8.7 months
+python train_advanced_streamlined.py --preset quick    # two cores, 10-15 minutes: 8.7 to 8.9 months
 python train_advanced_streamlined.py --preset cpu      # two cores, 60-107 minutes: 7.0 months
 python train_advanced_streamlined.py --preset best     # two cores, 100-180 minutes: 6.8 months
 python train_advanced_streamlined.py --preset gpu      # for a GPU, not measured

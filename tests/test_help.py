@@ -46,6 +46,17 @@ def test_a_tensorflow_that_is_broken_is_told_in_one_line(monkeypatch, tmp_path):
         import_tensorflow.__wrapped__()  # as for the first time
 
 
+def test_tensorflow_is_not_looked_through_for_garbage():
+    code = (
+        "import gc\n"
+        "from util.quiet import import_tensorflow\n"
+        "import_tensorflow()\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 100_000 > len(gc.get_objects())"
+    )
+    process = run_python("-c", code)
+    assert process.returncode == 0, process.stderr
+
+
 def test_tensorflow_comes_without_modules_of_no_use_which_can_be_imported_later():
     code = (
         "import sys\n"

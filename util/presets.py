@@ -39,7 +39,7 @@ PRESETS = {
     "demo": Preset(DEMO, "two minutes on two cores, for synthetic hands (make_phantoms.py)"),
     "quick": Preset(
         {**MOBILENET, "img_size": 96, "epochs_finetune": 4, "lr_finetune": 1.2e-3},
-        "10 to 15 minutes on two cores, 8.7 months",
+        "10 to 15 minutes on two cores, 8.7 to 8.9 months",
     ),
     "cpu": Preset(CPU, "60 to 107 minutes on two cores, 7.0 months"),
     "best": Preset(

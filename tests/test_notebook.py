@@ -1,6 +1,7 @@
 """The notebook runs from top to bottom, and is stored without outputs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ def test_it_is_stored_without_outputs():
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     assert not any(cell.get("outputs") for cell in cells)
     assert NOTEBOOK.stat().st_size < 300_000
+
+
+def test_what_it_imports_is_there():
+    cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if "outputs" in cell]
+    code = "".join(line + "\n" * (not line.endswith("\n")) for c in cells for line in c["source"])
+    imports = re.findall(r"^(?:from|import) .*", code, re.MULTILINE)
+    assert len(imports) > 5
+    exec("\n".join(imports), {})
 
 
 @pytest.mark.full

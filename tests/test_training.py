@@ -30,7 +30,7 @@ import train_advanced
 from modeling_advanced import build_model
 from util import accelerators, epoch_end, errors, run_folder, runs, splits, training
 from util.errors import UserError
-from util.optimizer import rate_schedule
+from util.optimizer import compile_model, rate_schedule
 from util.phases import plan_phases
 from util.processes import STARTED_BY_A_SWEEP
 from util.run_folder import open_run
@@ -132,15 +132,11 @@ def test_metrics_are_those_of_the_predictions_in_months(unbroken):
     assert metrics["mae"] == pytest.approx((table["predicted"] - table["boneage"]).abs().mean())
 
 
-def test_the_kept_model_is_the_best_over_both_phases(train_small, monkeypatch):
-    """Fine-tuning at such a rate spoils it: the frozen epoch is the best. The step of each of the
-    two phases is traced once."""
-    step, traced = keras.Model.train_step, []
-    monkeypatch.setattr(keras.Model, "train_step", lambda *of: traced.append(1) or step(*of))
+def test_the_kept_model_is_the_best_over_both_phases(train_small):
+    """Fine-tuning at such a rate spoils it: the frozen epoch is the best."""
     run = train_small(
         "spoiled", "--img_size", "32", "--lr_finetune", "1", "--ema", "0", "--lr", "0.01"
     )
-    assert len(traced) == 2
     history = read_history(run)
     assert history["val_mae"].idxmin() == 0
     val = pd.read_csv(run / "predictions_val.csv")
@@ -206,9 +202,7 @@ FULL = pytest.mark.full
 
 
 @pytest.mark.parametrize("rows", [3, pytest.param(1, marks=FULL), pytest.param(2, marks=FULL)])
-def test_a_killed_run_resumes_to_the_same_end(
-    phantoms, results, train, train_small, unbroken, rows
-):
+def test_a_killed_run_resumes_to_the_same_end(phantoms, results, train_small, unbroken, rows):
     """Killed between two phases and inside fine-tuning, as soon as that many epochs are saved; what
     comes before and after the kill is as in the unbroken run."""
     name = f"killed{rows}"
@@ -297,6 +291,17 @@ def test_a_step_takes_no_more_films_than_there_are(phantoms, tmp_path, capsys, m
     args.batch_size = 32
     splits.shrink_batch(five, args, run)
     assert args.batch_size == 4
+
+
+def test_the_first_step_finds_all_variables_and_is_traced_once(tiny, monkeypatch):
+    step, traced = keras.Model.train_step, []
+    monkeypatch.setattr(keras.Model, "train_step", lambda *of: traced.append(1) or step(*of))
+    args = train_advanced.parse_args([])
+    model = build_model("sex", "mobilenet", 32, weights="none", label_mean=120.0, label_sd=40.0)
+    compile_model(model, 1e-3, 100, Namespace(label_sd=40.0), args)
+    films = [np.zeros((4, 32, 32, 1)), np.ones((4, 1))]
+    model.fit(films, np.full((4, 1), 120), batch_size=2, verbose=0)
+    assert len(traced) == 1
 
 
 @pytest.mark.parametrize(("steps", "first"), [(1, 1e-3), (2, 1e-5), (100, 1e-5)])
@@ -453,7 +458,9 @@ def test_a_patient_in_two_splits_is_an_error(train, phantoms, tmp_path):
         tf.errors.UnknownError(None, None, "Failed to allocate the scratch buffer"),
     ],
 )
-@pytest.mark.parametrize("place", ["keras.Model.fit", "util.build.build_model"])
+@pytest.mark.parametrize(
+    "place", ["keras.Model.fit", "keras.optimizers.AdamW.build", "util.build.build_model"]
+)
 def test_out_of_memory_is_one_line(place, error, train, monkeypatch):
     def fail(*_, **__):
         raise error
@@ -675,7 +682,7 @@ def test_labels_that_are_all_alike_are_told(train, phantoms, tmp_path):
     data = copy_data(phantoms, tmp_path / "Data")
     for path in data.glob("df_*.csv"):
         pd.read_csv(path).assign(boneage=0).to_csv(path, index=False)
-    process, _ = train("all_alike", "--epochs_frozen", "1", data_dir=data)
+    process, _ = train("all_alike", "--epochs_finetune", "1", data_dir=data)
     assert process.returncode == 0
     assert "note: all training films are labelled 0 months: there is nothing" in process.stdout
     assert "Warning" not in process.stderr
@@ -755,13 +762,15 @@ def test_with_a_full_disk_folds_say_how_to_go_on(train, monkeypatch):
     assert "to go on: the same command with --resume --run_name full\n" in process.stdout
 
 
-def test_training_films_of_one_sex_are_told(train, phantoms, tmp_path):
+def test_training_films_of_one_sex_are_told(inside, phantoms, tmp_path):
+    """With all layers of a real backbone."""
     data = copy_data(phantoms, tmp_path / "Data")
     for path in data.glob("df_*.csv"):
         table = pd.read_csv(path)
         table[["sex", "gender"]] = "female"
         table.to_csv(path, index=False)
-    process, _ = train("girls", "--epochs_frozen", "1", data_dir=data)
+    where = ["--data_dir", data, "--results_dir", tmp_path, "--run_name", "girls"]
+    process = inside("train_advanced.py", *where, *TINY, "--epochs_finetune", "1")
     assert process.returncode == 0, process.stderr
     assert (
         "note: all training films are of girls: predictions for boys are meaningless"

@@ -1,4 +1,4 @@
-"""Folders and zips of films, as downloads bring them."""
+"""What --source names: folders and zips of films, opened."""
 
 import lzma
 import tempfile

@@ -11,7 +11,7 @@ from util.files import hash_file, quote
 from util.runs import MODEL
 from util.runtimes import RUNTIMES, is_installed, load_runtime, require_runtime
 
-TENSORFLOW_STARTS = 5  # seconds, at least
+TENSORFLOW_STARTS = 3  # seconds, at least
 
 
 def export_path(folder, name, precision="f32"):

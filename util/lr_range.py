@@ -50,11 +50,11 @@ def range_test(model, films, args, run):
 def fit_steps(model, phase, schedule, films, args, *callbacks):
     """Train STEPS steps as in a phase, at the learning rates of `schedule`."""
     choose_trainable(model, phase, args)
-    compile_model(model, schedule, STEPS, films, args)
     epochs = math.ceil(STEPS / steps_per_epoch(films, args.batch_size))
     batches = training_batches(model, films, args, 0, epochs).take(STEPS)
     callbacks = [EndWhenInterrupted(), *callbacks]
     with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS):
+        compile_model(model, schedule, STEPS, films, args)
         model.fit(batches, steps_per_epoch=STEPS, callbacks=callbacks, shuffle=False, verbose=0)
 
 

@@ -14,7 +14,11 @@ WARM_UP = 0.05  # share of a schedule in which the learning rate rises
 
 def compile_model(model, schedule, steps, films, args):
     """Compile with the loss of the options, over the SD of the labels of `films`, and AdamW at the
-    learning rates of `schedule`; its moving average of the weights spans a share of `steps`."""
+    learning rates of `schedule`; its moving average of the weights spans a share of `steps`.
+
+    The metric is an object and the optimizer is built here, so that the first step finds all
+    variables: TensorFlow traces a step that makes some twice.
+    """
     loss = get_loss_function(
         args.loss_type,
         huber_delta=args.huber_delta,
@@ -31,8 +35,6 @@ def compile_model(model, schedule, steps, films, args):
             metrics=[keras.metrics.MeanAbsoluteError("mae")],
             jit_compile=args.jit_compile,
         )
-        # with all variables there the first step is traced once; Keras would make them in it, and
-        # TensorFlow then trace it again
         model.optimizer.build(model.trainable_variables)
 
 

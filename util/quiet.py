@@ -1,4 +1,4 @@
-"""TensorFlow without its start-up notes, and without what it need not load."""
+"""TensorFlow without its start-up notes, and without what it need not load or do."""
 
 import gc
 import os
@@ -46,22 +46,24 @@ def not_importing(names):
 
 @contextmanager
 def for_good():
-    """What the block makes is taken to stay: it is not looked through for garbage, now or later.
-    Looking through the 500,000 objects of TensorFlow is a quarter of its import, and takes a third
-    of a second each time that all of them are looked through again."""
+    """Within the block Python looks for no garbage, and never again among what there is at its end.
+    To look through the 500,000 objects of TensorFlow is a quarter of its import, and a third of a
+    second each time after it."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if enabled:
+            gc.enable()
 
 
 @cache
 def import_tensorflow():
-    """Import TensorFlow and Keras for the first time without a screen of notes about oneDNN and
-    missing CUDA drivers, which come before any log level counts, and without modules that are
-    `OF_NO_USE`."""
+    """Import TensorFlow and Keras for the first time, `for_good`, without a screen of notes about
+    oneDNN and missing CUDA drivers, which come before any log level counts, and without modules
+    that are `OF_NO_USE`."""
     with quiet_stderr(), not_importing(OF_NO_USE), for_good():
         try:
             import keras  # noqa: F401

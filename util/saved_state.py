@@ -61,7 +61,8 @@ def read_state(run):
 
 
 def restore(model, arrays, with_optimizer):
-    """Put saved weights, and in the middle of a phase the optimizer's state, into the model."""
+    """Put saved weights, and in the middle of a phase the optimizer's state, into a model that
+    `compile_model` has compiled."""
     for i, weight in enumerate(model.weights):
         weight.assign(arrays[f"weight_{i}"])
     if with_optimizer:

@@ -1,5 +1,5 @@
-"""Labelled films from downloads of any shape: folders and zips, the tables that belong to them, and
-the splits that their names tell."""
+"""Labelled films from downloads of any shape: the tables that belong to the films of a source, and
+the splits that names tell."""
 
 import re
 from contextlib import contextmanager

@@ -50,11 +50,11 @@ def phase_seconds(phase, args):
     model = build_from(films, args)
     steps = steps_per_epoch(films, args.batch_size) * (phase.end - phase.start)
     choose_trainable(model, phase, args)
-    compile_model(model, phase.lr, steps, films, args)
     batches = training_batches(model, films, args, 0, 1).repeat()
     ends = []
     clock = LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter()))
     with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS):
+        compile_model(model, phase.lr, steps, films, args)
         timed = UNTIMED_STEPS + TIMED_STEPS
         model.fit(batches, steps_per_epoch=timed, callbacks=[clock], shuffle=False, verbose=0)
     return (ends[-1] - ends[UNTIMED_STEPS - 1]) / TIMED_STEPS * steps

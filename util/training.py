@@ -91,8 +91,8 @@ def train(stage, args, run):
         if progress.next_epoch >= phase.end:
             continue
         record_precision(progress, model)
-        bn = prepare_phase(stage, phase, args, run)
         with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS):
+            bn = prepare_phase(stage, phase, args, run)
             if saved:
                 restore(model, saved, with_optimizer=progress.next_epoch > phase.start)
                 saved = None  # which is as large as the model and its optimizer

@@ -11,7 +11,7 @@ from util.environment import gpu_names
 from util.errors import UserError, first_line
 
 # Keras imports them, if it can, for wrappers and galleries that are not used here: a second
-OF_NO_USE = ("sklearn", "matplotlib.pyplot")
+OF_NO_USE = ("sklearn", "matplotlib")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ SEEDS = 300
 
 def smooth(losses):
     """The table of a test in which the rate rises at each step."""
-    return lr_range.smooth(losses, rates_of(tuple(range(len(losses)))))
+    return lr_range.smooth(losses, rates_of(range(len(losses))))
 
 
 @cache
@@ -89,7 +89,7 @@ def test_a_loss_that_is_no_number_from_the_start_has_no_range(values, tmp_path):
 
 
 def test_the_rate_rises_by_one_factor_from_step_to_step():
-    rates = rates_of(tuple(range(lr_range.STEPS)))
+    rates = rates_of(range(lr_range.STEPS))
     assert rates[0] == pytest.approx(lr_range.LOWEST)
     assert rates[-1] == pytest.approx(lr_range.HIGHEST)
     np.testing.assert_allclose(rates[1:] / rates[:-1], rates[1] / rates[0], rtol=1e-4)

@@ -47,12 +47,12 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def train(inside, tiny_mobilenet, phantoms, results):
-    """Run train_advanced.py on the phantoms with three convolutions as its backbone; returns
-    (process, run folder)."""
+    """Run train_advanced.py on the phantoms with three convolutions as its backbone, or under
+    `network=nullcontext` with the real one; returns (process, run folder)."""
 
-    def run(name, *words, data_dir=phantoms):
+    def run(name, *words, data_dir=phantoms, network=tiny_mobilenet):
         where = ["--data_dir", data_dir, "--results_dir", results, "--run_name", name]
-        with tiny_mobilenet():
+        with network():
             return inside("train_advanced.py", *where, *TINY, *words), results / name
 
     return run
@@ -62,8 +62,8 @@ def train(inside, tiny_mobilenet, phantoms, results):
 def train_small(train):
     """The same for a training that must not fail; returns the run folder."""
 
-    def run(name, *words, **places):
-        process, folder = train(name, *words, **places)
+    def run(name, *words, **options):
+        process, folder = train(name, *words, **options)
         assert process.returncode == 0, process.stderr
         return folder
 
@@ -175,12 +175,10 @@ def test_another_seed_gives_another_history(train_small, unbroken, results):
 
 
 @pytest.mark.full
-def test_mobilenet_learns_the_same_every_time(inside, phantoms, results):
+def test_mobilenet_learns_the_same_every_time(train_small):
     """With all layers of a real backbone."""
-    where = ["--data_dir", phantoms, "--results_dir", results, "--run_name"]
-    for name in ("first", "second"):
-        assert inside("train_advanced.py", *where, name, *TINY).returncode == 0
-    pd.testing.assert_frame_equal(read_history(results / "first"), read_history(results / "second"))
+    runs = [train_small(name, network=nullcontext) for name in ("first", "second")]
+    pd.testing.assert_frame_equal(*map(read_history, runs))
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.9])
@@ -762,15 +760,14 @@ def test_with_a_full_disk_folds_say_how_to_go_on(train, monkeypatch):
     assert "to go on: the same command with --resume --run_name full\n" in process.stdout
 
 
-def test_training_films_of_one_sex_are_told(inside, phantoms, tmp_path):
+def test_training_films_of_one_sex_are_told(train, phantoms, tmp_path):
     """With all layers of a real backbone."""
     data = copy_data(phantoms, tmp_path / "Data")
     for path in data.glob("df_*.csv"):
         table = pd.read_csv(path)
         table[["sex", "gender"]] = "female"
         table.to_csv(path, index=False)
-    where = ["--data_dir", data, "--results_dir", tmp_path, "--run_name", "girls"]
-    process = inside("train_advanced.py", *where, *TINY, "--epochs_finetune", "1")
+    process, _ = train("girls", "--epochs_finetune", "1", data_dir=data, network=nullcontext)
     assert process.returncode == 0, process.stderr
     assert (
         "note: all training films are of girls: predictions for boys are meaningless"

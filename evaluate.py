@@ -107,13 +107,23 @@ def check_together(parser, args):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.evaluation import calibrate, compare_runs, evaluate, make_ensembles
+    from util.evaluation import (
+        calibrate,
+        compare_runs,
+        evaluate,
+        evaluation_folders,
+        make_ensembles,
+    )
 
     ensembles = make_ensembles(args)
     if args.calibrate:
         calibrate(ensembles[0], args)
         return
-    evaluations = [evaluate(ensemble, ensembles, args) for ensemble in ensembles]
+    folders = evaluation_folders(ensembles, args)
+    evaluations = [
+        evaluate(ensemble, ensembles, folder, args)
+        for ensemble, folder in zip(ensembles, folders, strict=True)
+    ]
     if len(evaluations) == 2:
         compare_runs(evaluations, args)
 

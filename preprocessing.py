@@ -79,27 +79,24 @@ def load_films(
     """Read a split (train, val, test) of the native layout on canvases of `img_size` pixels.
 
     They come through the cache in `cache_dir` (default `<data_dir>/cache`). With `clahe` it reads
-    the enhanced copies of the films that are read without; `progress` shows a bar on a terminal.
-    UserError where there is no table, no folder or no usable film."""
+    the CLAHE copies of the films, of which `keep_copies` keeps those whose film was read too;
+    `progress` shows a bar on a terminal. UserError where there is no table, no folder or no usable
+    film."""
     table, folder = split_paths(data_dir, split, clahe)
     usable, left_out = read_labelled_folder(table, folder, male_value)
     cache = cache_path(data_dir, cache_dir)
-    desc = split if progress else None
-    films = read_films(usable, left_out, img_size, fit, cache, desc)
-    if clahe:
-        reading = {"male_value": male_value, "cache_dir": cache_dir, "progress": progress}
-        films = keep_copies(films, load_films(data_dir, split, img_size, fit, **reading), folder)
-    return films
+    return read_films(usable, left_out, img_size, fit, cache, split if progress else None)
 
 
-def keep_copies(copies, plain, folder):
-    """Of the CLAHE copies in a folder those whose plain film is read too: figures of both are then
-    of the same films. UserError when there is none."""
+def keep_copies(copies, plain):
+    """Keep the CLAHE copies whose film is among the `plain` ones, so that figures of both are of
+    the same films. UserError when there is none."""
     of_copies, of_plain = (
         pd.MultiIndex.from_frame(films.table[["id", "filename"]]) for films in (copies, plain)
     )
     known = of_copies.isin(of_plain)
     if not known.any():
+        folder = Path(copies.table["path"].iloc[0]).parent
         raise UserError(
             f"none of {len(copies)} CLAHE copies has its plain film beside it ({folder}). "
             "Move the folder away and make it anew."

@@ -11,7 +11,7 @@ import pytest
 from conftest import check_error_line, copy_data, run_python
 
 from clahe.enhance import FINEST_GRID, apply_clahe, complete_clahe, enhance_folder, made_with
-from preprocessing import load_films
+from preprocessing import keep_copies, load_films
 from util import parallel
 from util.errors import UserError
 from util.radiographs import prepare, read_radiograph
@@ -225,11 +225,13 @@ def test_copies_of_two_settings_are_not_used(data, monkeypatch):
 
 def test_a_training_says_that_its_copies_were_made_with_different_settings(data, monkeypatch):
     monkeypatch.setattr("util.splits.load_split", lambda *_, **__: None)
+    monkeypatch.setattr("util.splits.keep_copies", lambda *_: None)
+    splits = dict.fromkeys(("val", "test"))
     args, lines = Namespace(data_dir=data, verbose=0), []
-    load_clahe(args, Namespace(log=lines.append))
+    load_clahe(splits, args, Namespace(log=lines.append))
     assert "different settings" not in lines[-1]
     enhance_folder(data / "test", data / "test_CLAHE", clip_limit=4, overwrite=True)
-    load_clahe(args, Namespace(log=lines.append))
+    load_clahe(splits, args, Namespace(log=lines.append))
     assert lines[-1].endswith("made with different settings")
 
 
@@ -279,7 +281,8 @@ def test_a_folder_of_another_program_is_left_as_it_is(data):
 
 def load_both(data):
     """The test films of a data folder, and their copies."""
-    return [load_films(data, "test", 64, "pad", clahe=clahe) for clahe in (False, True)]
+    plain, copies = (load_films(data, "test", 64, "pad", clahe=clahe) for clahe in (False, True))
+    return plain, keep_copies(copies, plain)
 
 
 def test_enhanced_splits_keep_their_labels(data):

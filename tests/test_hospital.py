@@ -169,12 +169,13 @@ def test_predict_uses_a_calibration_on_request_alone(
     assert plain.returncode == process.returncode
 
 
+@pytest.mark.parametrize("job", ["--calibrate", "--csv"])
 def test_a_run_that_can_not_be_written_to_is_told_before_the_work(
-    trained, hospital, inside, monkeypatch
+    trained, hospital, inside, monkeypatch, job
 ):
     monkeypatch.setattr("os.access", lambda *_: False)
     monkeypatch.setattr("util.evaluation.read_films_to_evaluate", None)
-    words = ["--calibrate", hospital[0], "--images", hospital[2], "--name", "locked"]
+    words = [job, hospital[0], "--images", hospital[2]]
     check_error_line(inside("evaluate.py", trained[0], *words), "no permission to write")
 
 

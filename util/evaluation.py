@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from clahe.enhance import complete_clahe
-from preprocessing import read_films, read_labelled_folder
+from preprocessing import keep_copies, read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
 from util.canvases import all_set_right, oddities_of, pixels_of
@@ -60,19 +60,23 @@ def make_ensembles(args):
     ]
 
 
-def evaluate(ensemble, compared, args):
-    """Evaluate one of the ensembles that are `compared`; print and write what was found. Returns
-    the predictions and the folder that they are in."""
-    by_canvas, name = read_films_to_evaluate(ensemble, args)
-    if args.held_out:
-        by_canvas, name = keep_held_out(by_canvas, compared), f"{name}_held_out"
-    if args.runtime != "keras":
-        name += f"_{args.runtime}_{args.precision}"
-    place = f"{name}_{args.calibration}" if args.calibration else name
-    if len(compared) > 1:
-        for each in compared:  # before any of them is evaluated
-            check_place(default_folder(each.folders, place), A_COPY)
-    out = choose_folder(args.out, default_folder(ensemble.folders, place))
+def evaluation_folders(ensembles, args):
+    """Where the evaluation of each of the ensembles is written, as `new_folder` then numbers it:
+    --out, or a folder in each run. UserError, before any work, where one can't be made."""
+    name = evaluation_name(args) + (f"_{args.calibration}" if args.calibration else "")
+    folders = [default_folder(ensemble.folders, name) for ensemble in ensembles]
+    if len(folders) == 1:
+        return [choose_folder(args.out, *folders)]
+    for folder in folders:
+        check_place(folder, A_COPY)
+    return folders
+
+
+def evaluate(ensemble, compared, out, args):
+    """Evaluate one of the ensembles that are `compared`; print what was found, and write it into
+    the folder `out`, or one with a number behind its name. Returns the predictions and that
+    folder."""
+    by_canvas = read_films_to_evaluate(ensemble, compared, args)
     ensemble.load(args.runtime, args.precision)
     predictions, comparison = ensemble.predict_labelled(by_canvas, args.batch_size_eval)
     oddities = oddities_of(pixels_of(by_canvas))
@@ -82,6 +86,7 @@ def evaluate(ensemble, compared, args):
         metrics["members"] = comparison
     films = by_canvas[ensemble.canvases[0]]
     out = new_folder(out)
+    name = evaluation_name(args)
     title = describe(ensemble, name)
     if args.calibration:
         title += f", calibration {args.calibration}"
@@ -109,9 +114,7 @@ def calibrate(ensemble, args):
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
     check_place(path, A_COPY)
-    by_canvas, _ = read_films_to_evaluate(ensemble, args)
-    if args.held_out:
-        by_canvas = keep_held_out(by_canvas, [ensemble])
+    by_canvas = read_films_to_evaluate(ensemble, [ensemble], args)
     first = by_canvas[ensemble.canvases[0]]
     report_left_out(first.left_out)
     hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
@@ -144,19 +147,18 @@ def calibrate(ensemble, args):
 # ------------------------------------------------------------------------------------------ films
 
 
-def read_films_to_evaluate(ensemble, args):
-    """Read the films that the options name for an ensemble. Returns ({canvas: Films}, name of the
-    set)."""
-    csv = args.csv or args.calibrate
-    if not csv:
-        name = f"{args.split}_clahe" if args.use_clahe_val_test else args.split
-        return read_split_to_evaluate(ensemble, args), name
-    usable, left_out = read_labelled_folder(csv, args.images, args.male_value, headers=True)
-    by_canvas = {
-        canvas: read_films(usable, left_out, *canvas, args.cache_dir)
-        for canvas in ensemble.canvases
-    }
-    return by_canvas, Path(csv).stem
+def read_films_to_evaluate(ensemble, compared, args):
+    """Read the films that the options name for one of the ensembles that are `compared`; under
+    --held_out those that are new to all of them. Returns {canvas: Films}."""
+    if csv := args.csv or args.calibrate:
+        usable, left_out = read_labelled_folder(csv, args.images, args.male_value, headers=True)
+        by_canvas = {
+            canvas: read_films(usable, left_out, *canvas, args.cache_dir)
+            for canvas in ensemble.canvases
+        }
+    else:
+        by_canvas = read_split_to_evaluate(ensemble, args)
+    return keep_held_out(by_canvas, compared) if args.held_out else by_canvas
 
 
 def read_split_to_evaluate(ensemble, args):
@@ -186,7 +188,8 @@ def read_split_to_evaluate(ensemble, args):
         check_films_of_run(first, ensemble.members[0], data_dir, split, of_fold)
     if args.use_clahe_val_test:
         print("CLAHE: " + complete_clahe(data_dir, split, progress=True))
-        by_canvas = read(clahe=True)
+        copies = read(clahe=True)
+        by_canvas = {canvas: keep_copies(copies[canvas], by_canvas[canvas]) for canvas in by_canvas}
     return by_canvas
 
 
@@ -283,6 +286,19 @@ def default_folder(folders, name):
     """Where an evaluation is written: inside the run, that of several runs beside the first."""
     first = Path(folders[0]).resolve()
     return first / f"evaluation_{name}" if len(folders) == 1 else first.parent / f"ensemble_{name}"
+
+
+def evaluation_name(args):
+    """What an evaluation is called: its films, and what predicts them where that isn't Keras."""
+    if args.csv:
+        name = Path(args.csv).stem
+    else:
+        name = f"{args.split}_clahe" if args.use_clahe_val_test else args.split
+    if args.held_out:
+        name += "_held_out"
+    if args.runtime != "keras":
+        name += f"_{args.runtime}_{args.precision}"
+    return name
 
 
 def describe(ensemble, name):

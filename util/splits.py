@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from clahe.enhance import complete_clahe, made_with
-from preprocessing import Films, load_films
+from preprocessing import Films, keep_copies, load_films
 from util.canvases import hand_crop_versions
 from util.data_folder import SPLITS, split_folder
 from util.errors import UserError
@@ -26,7 +26,7 @@ def load_splits(args, run):
     the run what they are."""
     splits = read_splits(args)
     if args.use_clahe_val_test:
-        splits |= load_clahe(args, run)
+        splits |= load_clahe(splits, args, run)
     list_left_out(splits, args, run)
     record_films(splits, args, run)
     shrink_batch(splits["train"], args, run)
@@ -87,8 +87,9 @@ def fold_films(train, val, folds, fold, seed):
     }
 
 
-def load_clahe(args, run):
-    """The CLAHE copies of validation and test films, made first where they are missing."""
+def load_clahe(splits, args, run):
+    """The CLAHE copies of the validation and test films of `splits`, made first where they are
+    missing."""
     run.log(
         "CLAHE: validation and test films then differ from the training films, which can raise "
         "the error; both figures are reported"
@@ -99,7 +100,10 @@ def load_clahe(args, run):
         settings.append(made_with(split_folder(args.data_dir, split, clahe=True)))
     if settings[0] != settings[1]:
         run.log("note: the copies of validation and test films were made with different settings")
-    return {f"{split}_clahe": load_split(args, split, clahe=True) for split in ("val", "test")}
+    return {
+        f"{split}_clahe": keep_copies(load_split(args, split, clahe=True), splits[split])
+        for split in ("val", "test")
+    }
 
 
 def check_splits_apart(splits):

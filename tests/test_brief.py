@@ -5,6 +5,7 @@ download of weights.
 """
 
 import json
+import re
 import shlex
 
 import pandas as pd
@@ -39,7 +40,7 @@ def brief(data):
 
 def test_check_nan_in_dfs(brief, data):
     out = brief("python check_nan_in_dfs.py", "--data_dir {data} --out {out}/quality")
-    assert "train" in out
+    assert re.search(r"^train +48 ", out, re.MULTILINE)
     assert list((data.parent / "quality").glob("*.html"))
 
 

@@ -43,7 +43,7 @@ def test_an_evaluation_says_what_it_was_made_with(trained, evaluated):
 def test_evaluation_prints_months_and_leaves_pictures(evaluated):
     process, out = evaluated
     assert process.returncode == 0, process.stderr
-    for words in ("errors in months", "median baseline", "90", str(out)):
+    for words in ("90 films, errors in months", "median baseline", str(out)):
         assert words in process.stdout
     names = {path.name for path in (out / "plots").iterdir()}
     kinds = ("predicted_vs_true", "bland_altman", "error_by_group", "largest_errors")

@@ -105,7 +105,7 @@ def test_no_film_lies_on_the_edge_of_predicted_against_true(drawn, ages):
 
 
 def test_history_says_that_rates_are_those_at_the_end_of_epochs(drawn):
-    columns = {"epoch": [1, 2], "phase": "frozen", "img_size": 64, "kept": True, "lr": [5e-4, 1e-5]}
+    columns = {"epoch": [1, 2], "phase": "frozen", "kept": True, "lr": [5e-4, 1e-5]}
     history = pd.DataFrame(columns | {"train_mae": [30.0, 20], "val_mae": [31.0, 22]})
     bottom = plots.plot_history(history, None).axes[1]
     assert bottom.get_ylabel().replace("\n", " ") == "learning rate at end of epoch"

@@ -98,7 +98,7 @@ def as_predict(ensemble, paths, batch_size):
     from util.film_ages import predict_in_chunks
 
     films = pd.DataFrame({"path": [str(path) for path in paths], "sex": 1.0, "age_months": np.nan})
-    films = add_from_headers(films.assign(problem=""))
+    films = add_from_headers(films.assign(no_sex=""))
     return pd.concat(predict_in_chunks(ensemble, films, batch_size))
 
 

@@ -28,7 +28,7 @@ from conftest import (
 import preprocessing
 import train_advanced
 from modeling_advanced import build_model
-from util import accelerators, epoch_end, errors, run_folder, runs, splits, training
+from util import accelerators, epoch_end, errors, run_folder, runs, training
 from util.errors import UserError
 from util.optimizer import compile_model, rate_schedule
 from util.phases import plan_phases
@@ -36,7 +36,7 @@ from util.processes import STARTED_BY_A_SWEEP
 from util.run_folder import open_run
 from util.runs import Run, best_row
 from util.saved_state import Progress, read_state, write_state
-from util.splits import check_splits_apart
+from util.splits import batch_size_for, check_splits_apart
 from util.training import batchnorm_mode, choose_trainable
 
 TINY = [
@@ -271,24 +271,17 @@ def test_statistics_follow_batches_that_are_large_enough(words, mode):
     assert batchnorm_mode(train_advanced.parse_args(words.split())) == mode
 
 
-def test_a_step_takes_no_more_films_than_there_are(phantoms, tmp_path, capsys, monkeypatch):
+def test_a_step_takes_no_more_films_than_there_are(tmp_path, capsys, monkeypatch):
     """Statistics of five films are noise, whatever --batch_size says."""
-    args = train_advanced.parse_args(["--batch_size", "32"])
-    films = preprocessing.load_films(phantoms, "train", 32, "pad")
-    five = films.keep(np.arange(len(films)) < 5)
-    monkeypatch.setattr(splits, "read_splits", lambda _: {"train": five, "val": films})
-    run = Run(tmp_path)
-    run.write_json("config.json", {"options": {}})
-    splits.load_splits(args, run)
+    args, run = train_advanced.parse_args(["--batch_size", "32"]), Run(tmp_path)
+    assert batch_size_for(range(32), args, run) == 32
+    assert not capsys.readouterr().out
+    assert batch_size_for(range(5), args, run) == 5
     assert (
         "5 training films are fewer than --batch_size 32: a step takes 5" in capsys.readouterr().out
     )
-    assert args.batch_size == 5
-    assert batchnorm_mode(args) == "frozen"
     monkeypatch.setattr(accelerators, "make_strategy", lambda _: Namespace(num_replicas_in_sync=2))
-    args.batch_size = 32
-    splits.shrink_batch(five, args, run)
-    assert args.batch_size == 4
+    assert batch_size_for(range(5), args, run) == 4
 
 
 def test_the_first_step_finds_all_variables_and_is_traced_once(tiny, monkeypatch):
@@ -676,13 +669,15 @@ def test_the_last_epoch_is_kept_on_request_and_nothing_else_changes(train_small)
         assert told == pytest.approx(epoch["val_mae"], abs=0.02)
 
 
-def test_labels_that_are_all_alike_are_told(train, phantoms, tmp_path):
+def test_labels_that_are_all_alike_and_a_batch_of_all_films_are_noted(train, phantoms, tmp_path):
     data = copy_data(phantoms, tmp_path / "Data")
     for path in data.glob("df_*.csv"):
         pd.read_csv(path).assign(boneage=0).to_csv(path, index=False)
-    process, _ = train("all_alike", "--epochs_finetune", "1", data_dir=data)
+    words = ["--epochs_finetune", "1", "--batch_size", "100"]
+    process, _ = train("all_alike", *words, data_dir=data)
     assert process.returncode == 0
     assert "note: all training films are labelled 0 months: there is nothing" in process.stdout
+    assert "note: 48 training films are fewer than --batch_size 100" in process.stdout
     assert "Warning" not in process.stderr
 
 

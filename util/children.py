@@ -22,21 +22,21 @@ OTHER_AGE = 12  # months that two ages differ by, when one may be in whole years
 
 def add_children(films, args, needs_sex):
     """Add `sex` (1 = male) and `age_months` of the child to the films of `list_named`, NaN where
-    unknown, `problem`, why there is no sex, and what `add_from_headers` adds; UserError when a
+    unknown, `no_sex`, why there is no sex, and what `add_from_headers` adds; UserError when a
     model needs the sex and nothing tells of one."""
     if args.csv:
         paths = map(as_a_table_knows_it, films["path"])
         children = look_up_children(list(paths), args.csv, args.male_value)
-        sex, age, problem = zip(*children, strict=True)
+        sex, age, no_sex = zip(*children, strict=True)
     else:
         sex = float(args.sex == "M") if args.sex else np.nan
         age = np.nan if args.age_months is None else args.age_months
-        problem = "no sex: add --sex or --csv"
-    told = films.assign(sex=sex, age_months=age, problem=problem)
+        no_sex = "no sex: add --sex or --csv"
+    told = films.assign(sex=sex, age_months=age, no_sex=no_sex)
     films = add_from_headers(told)
     if args.csv:  # what is wrong with a table is not passed over in silence
         by_header = told["sex"].isna() & films["sex"].notna()
-        notes = films["problem"] + ": the sex is that of its DICOM header"
+        notes = films["no_sex"] + ": the sex is that of its DICOM header"
         films["child_note"] = join_notes(notes.where(by_header, ""), films["child_note"])
     elif films["sex"].isna().all() and (needs_sex or args.age_months is not None):
         what = "this model needs" if needs_sex else "--age_months has no effect without"

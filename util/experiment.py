@@ -14,7 +14,7 @@ from util.readings import format_readings_gain
 from util.run_folder import how_to_resume, open_run, record_environment, record_move
 from util.run_pictures import draw_run
 from util.runs import CALIBRATION, METRICS, READINGS, how_to_predict
-from util.splits import load_splits
+from util.splits import batch_size_for, load_splits
 from util.start import check_start_films, check_weights_run
 from util.tta import (
     describe_views,
@@ -82,6 +82,7 @@ def read_and_train(run, args):
 
         record_environment(run)
         splits = load_splits(args, run)
+        args.batch_size = batch_size_for(splits["train"], args, run)
         check_start_films(splits, args, run)
         stage = prepare_stage(splits, args, run)
         if args.resume:

@@ -104,7 +104,7 @@ def predict_ages(
             f"sex and age_months must be one, or {len(paths)}, as paths, and ages numbers."
         ) from None
     films = pd.DataFrame({"path": list(map(str, paths)), "age_months": age})
-    films["sex"], films["problem"] = [sex_of(word) for word in sex], "no sex: F or M"
+    films["sex"], films["no_sex"] = [sex_of(word) for word in sex], "no sex: F or M"
     films = add_from_headers(films)
     ensemble = open_ensemble(models, calibration=calibration)
     ensemble.load("auto", n_films=len(films))
@@ -128,7 +128,7 @@ def predict_chunk(ensemble, films, batch_size):
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
-        failures = films["problem"][films["sex"].isna()].to_dict() | failures
+        failures = films["no_sex"][films["sex"].isna()].to_dict() | failures
     good = [i for i in films.index if i not in failures]
     ages = pd.DataFrame(np.nan, index=films.index, columns=["months", "low", "high", "reading"])
     if good:

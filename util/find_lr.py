@@ -6,7 +6,7 @@ from util.errors import UserError
 from util.experiment import check_options
 from util.phases import plan_phases
 from util.run_folder import open_run, record_environment
-from util.splits import load_splits
+from util.splits import batch_size_for, load_splits
 
 
 def find_learning_rates(args):
@@ -26,6 +26,7 @@ def find_rates(run, args):
 
         record_environment(run)
         splits = load_splits(args, run)
+        args.batch_size = batch_size_for(splits["train"], args, run)
         table = range_test(new_model(splits["train"], args, run), splits["train"], args, run)
     except BaseException:
         run.discard()

@@ -27,9 +27,10 @@ def load_splits(args, run):
     splits = read_splits(args)
     if args.use_clahe_val_test:
         splits |= load_clahe(splits, args, run)
-    list_left_out(splits, args, run)
+    report_splits(splits, args, run)
     record_films(splits, args, run)
-    shrink_batch(splits["train"], args, run)
+    for note in notes_on_labels(splits["train"].table["boneage"], args.label_noise_std):
+        run.log(f"note: {note}")
     return splits
 
 
@@ -125,8 +126,8 @@ def check_splits_apart(splits):
 # ----------------------------------------------------------------------- what the run keeps of them
 
 
-def list_left_out(splits, args, run):
-    """List in the run what was left out, and say how many films there are and are not."""
+def report_splits(splits, args, run):
+    """Say how many films each split has, and list in the run those that were left out."""
     left_out = [part.left_out.assign(split=split) for split, part in splits.items()]
     write_csv(run.path("left_out.csv"), pd.concat(left_out))
     for split, part in splits.items():
@@ -155,15 +156,9 @@ def record_films(splits, args, run):
         folder = run.folder.parent
         started = [config for config in configs_of_folds(folder) if config and "data" in config]
         check_same_folds(started, folder)
-    trained = splits["train"].table
-    if trained["boneage"].nunique() == 1:
-        ages = f"all training films are labelled {trained['boneage'].iloc[0]:g} months"
-        run.log(f"note: {ages}: there is nothing to learn from them")
-    if 0 < args.label_noise_std < LEAST_NOISE:
-        noise = f"--label_noise_std {args.label_noise_std:g} is in months"
-        run.log(f"note: {noise}: so little changes next to nothing")
     if note := one_sex_note(run.config["data"]["train"]):
         run.log(f"note: {note}")
+    trained = splits["train"].table
     write_csv(run.path(FILM_LISTS["train"]), trained[label_columns(trained)])
     if args.fit == "hand":
         record_hand_crop(run, splits)
@@ -215,6 +210,21 @@ def check_same_folds(configs, folder):
         )
 
 
+def notes_on_labels(boneage, noise_sd):
+    """Warnings, a list, about the labels of the training films and the noise added to them, both in
+    months."""
+    notes = []
+    if boneage.nunique() == 1:
+        ages = f"all training films are labelled {boneage.iloc[0]:g} months"
+        notes.append(f"{ages}: there is nothing to learn from them")
+    if 0 < noise_sd < LEAST_NOISE:
+        notes.append(
+            f"--label_noise_std {noise_sd:g} is in months: less than {LEAST_NOISE:g} has next to no "
+            "effect"
+        )
+    return notes
+
+
 def one_sex_note(facts):
     """What to say of a model whose training films, by `split_facts`, are all of one sex; "" of
     another."""
@@ -238,16 +248,17 @@ def record_hand_crop(run, splits):
     add_to_config(run, {"hand_crop": networks | odd})
 
 
-def shrink_batch(films, args, run):
-    """Where there are fewer training films than --batch_size asks for, a step takes all of them, or
-    as many as its devices can share. Imports TensorFlow."""
+def batch_size_for(films, args, run):
+    """How many films a training step takes: --batch_size, or, of fewer training films, all that the
+    devices can share evenly. Imports TensorFlow."""
     from util.accelerators import make_strategy
 
-    if len(films) < args.batch_size:
-        devices = make_strategy(args).num_replicas_in_sync
-        fewer = max(1, len(films) // devices) * devices
-        run.log(
-            f"note: {len(films)} training films are fewer than --batch_size {args.batch_size}: a "
-            f"step takes {fewer}"
-        )
-        args.batch_size = fewer
+    if len(films) >= args.batch_size:
+        return args.batch_size
+    devices = make_strategy(args).num_replicas_in_sync
+    fewer = max(1, len(films) // devices) * devices
+    run.log(
+        f"note: {len(films)} training films are fewer than --batch_size {args.batch_size}: a "
+        f"step takes {fewer}"
+    )
+    return fewer

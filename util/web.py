@@ -174,7 +174,7 @@ def predict_one(ensemble, path, child):
     if age < 0 or age > MAX_MONTHS:
         raise UserError(f"no age of a child in months: {age:g}")
     film = {"path": str(path), "shown": "the film", "age_months": age}
-    film |= {"sex": sex_of(child.get("sex")), "problem": "no sex: choose girl or boy"}
+    film |= {"sex": sex_of(child.get("sex")), "no_sex": "no sex: choose girl or boy"}
     films = add_from_headers(pd.DataFrame([film]))
     row = next(predict_chunk(ensemble, films, AT_ONCE).itertuples())
     if not pd.isna(row.problem):

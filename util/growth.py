@@ -1,8 +1,8 @@
 """How far a bone age is from the child's age, in SDs of children of that age and sex.
 
 The SDs are those of the Brush Foundation study (Greulich & Pyle, Radiographic Atlas of Skeletal
-Development of the Hand and Wrist, 1959). By custom a bone age within 2 SD is normal; below it is
-delayed, above advanced.
+Development of the Hand and Wrist, 1959). By convention a bone age within 2 SDs is normal,
+below that delayed, above it advanced.
 """
 
 import numpy as np
@@ -23,12 +23,15 @@ SDS = {  # months, by sex (1 = male)
 }
 LAST_AGE = {sex: MONTHS[len(sds) - 1] for sex, sds in SDS.items()}
 KNOWN_AGES = f"from {MONTHS[0]} to {LAST_AGE[1]} months (girls {LAST_AGE[0]})"
-ADULT_MONTHS = 240  # the atlas ends before: at 19 years for boys, 18 for girls
+ADULT_MONTHS = 240  # the atlas ends earlier: at 19 years for boys, 18 for girls
 
 
 def bone_age_sd(age, sex):
-    """SD in months of the bone ages of children of an age (months) and sex (1 = male), between ages
-    of the table by a line; NaN outside of it: 3 to 204 months, of girls 192."""
+    """Return the SD in months of the bone ages of children of an age (months) and sex (1 = male).
+
+    Linear between the ages of the table. NaN outside of them (3 to 204 months, girls 192) and for
+    an unknown sex.
+    """
     if np.isnan(age) or sex not in SDS:
         return np.nan
     sds = SDS[sex]
@@ -36,6 +39,6 @@ def bone_age_sd(age, sex):
 
 
 def sd_score(boneage, age, sex):
-    """By how many SDs a bone age is above the age of the child, both in months; NaN where
+    """Return how many SDs a bone age is above the child's age, both in months; NaN where
     `bone_age_sd` is."""
     return (boneage - age) / bone_age_sd(age, sex)

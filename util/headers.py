@@ -1,4 +1,4 @@
-"""The child on a film, as the header of a DICOM file tells it."""
+"""What the header of a DICOM file says about the child on the film."""
 
 import re
 import sys
@@ -20,25 +20,28 @@ ELEMENTS = [
     *("PatientSex", "PatientBirthDate", "PatientAge", "AcquisitionDate", "StudyDate"),
     *("BodyPartExamined", "BurnedInAnnotation"),
 ]
-PATIENT_SEX = {"M": 1.0, "F": 0.0}  # of PatientSex; O, other, is neither
+PATIENT_SEX = {"M": 1.0, "F": 0.0}  # values of PatientSex; O, other, is neither
 MONTH = 365.25 / 12  # days
 AGE = re.compile(r"(\d{3})([DWMY])")  # PatientAge, such as 018M (DICOM PS3.5, 6.2, AS)
 UNITS = {"D": 1 / MONTH, "W": 7 / MONTH, "M": 1, "Y": 12}  # months
 # fmt: off
-# of BodyPartExamined, those that are no hand (DICOM PS3.16, annex L)
+# values of BodyPartExamined other than the hand (DICOM PS3.16, annex L)
 OTHER_PARTS = {
     "ABDOMEN", "ANKLE", "BREAST", "CHEST", "CLAVICLE", "CSPINE", "ELBOW", "FEMUR", "FOOT",
     "HEAD", "HEART", "HIP", "HUMERUS", "JAW", "KNEE", "LEG", "LSPINE", "NECK", "PELVIS", "RIB",
     "SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "THIGH", "TOE", "TSPINE",
 }
 # fmt: on
-YEAR_ALONE = "0101"  # the birthday of films of which no more than the year shall be known
+YEAR_ALONE = "0101"  # birthday in anonymised films that keep only the year of birth
 
 
 class Child(NamedTuple):
-    """The sex (1 = male) and the age (months) of a child, NaN where unknown; what else a header
-    tells that makes a bone age of the film doubtful, "" for nothing; and whether it tells of text
-    that is burnt into the picture."""
+    """What a header says about a film and the child on it.
+
+    `sex` (1 = male) and `age` (months) are NaN where unknown. `doubt` says why a bone age of the
+    film is doubtful, "" for no reason. `burnt` is whether the header reports text burnt into the
+    picture.
+    """
 
     sex: float = np.nan
     age: float = np.nan
@@ -47,10 +50,13 @@ class Child(NamedTuple):
 
 
 def match_with_headers(table, path, films, male_value, need_sex=False):
-    """The labels of a table, which `read_table` read from `path`, with their films among `films`,
-    see `match_films`. Headers of DICOM films give the sex where the table does not, and it needs no
-    column for it, unless `need_sex`, if they give any. Prints how many give another sex than the
-    table, and how many tell of text that is burnt in."""
+    """Match the labels of a table with their films, and fill in sexes from DICOM headers.
+
+    `read_table` read the table from `path`; for the matching among `films` see `match_films`. The
+    table needs no column for sex if a header gives one, unless `need_sex`. NoLabels when neither
+    the table nor a header gives sexes. Prints how many headers give another sex than the table,
+    whose sex is kept, and how many report burnt-in text.
+    """
     need_sex = need_sex or needs_sex_column(table, films)
     need = ("sex", "boneage") if need_sex else ("boneage",)
     labels = match_films(labels_of(table, path, male_value, need), films)
@@ -77,20 +83,23 @@ def match_with_headers(table, path, films, male_value, need_sex=False):
 
 
 def needs_sex_column(table, films):
-    """Whether the sexes must come from a table: it has a column for them, or none of the `films` (a
-    list of paths) is DICOM, whose header may give it."""
+    """Whether sexes must come from the table: it has a column for them, or none of the `films` (a
+    list of paths) is DICOM, whose header could give the sex."""
     return bool(find_columns(table, "sex")) or not any(map(is_dicom_file, films))
 
 
 def read_children(paths):
-    """The children on films, as far as the headers of DICOM files tell them: a frame with the
-    fields of Child and the index of the column `paths`. What can't be read tells nothing."""
+    """Read the children on films from DICOM headers.
+
+    Returns a frame with the fields of Child and the index of the column `paths`. A header that
+    can't be read leaves everything unknown.
+    """
     children = map_films(read_child, paths)
     return pd.DataFrame(children, paths.index, Child._fields).astype(Child.__annotations__)
 
 
 def read_child(path):
-    """The Child that the header of a file tells."""
+    """Read the Child from a file's header; all is unknown if it isn't DICOM or can't be read."""
     if not is_dicom_file(path):
         return Child()
     try:
@@ -101,30 +110,31 @@ def read_child(path):
             doubt=doubt_in(header),
             burnt=word_in(header, "BurnedInAnnotation") == "YES",
         )
-    except Exception:  # damaged, or no pydicom: whoever reads the film says so
+    except Exception:  # damaged, or no pydicom: reported when the film itself is read
         return Child()
 
 
 def word_in(header, name):
-    """The word of an element in capital letters."""
+    """Return the value of an element in capital letters; "NONE" where there is no such element."""
     return str(header.get(name)).strip().upper()
 
 
 def age_in(header):
-    """The age in months when the film was taken, by the dates of birth and of the film where
-    PatientAge does not contradict them, otherwise by PatientAge, unless that is in whole years,
-    which are up to a year off. NaN where neither tells it, or what they tell is no age of a
-    child."""
+    """Return the child's age in months when the film was taken, to 0.1 months; NaN where unknown.
+
+    The age follows from the dates of birth and of the film, unless PatientAge contradicts them. In
+    that case, and without dates, it is PatientAge, unless that is in whole years, which may be a
+    year off. Ages of 0 or less, or above MAX_MONTHS, are NaN.
+    """
     months = months_by_dates(header)
     least, unit = stated_age(header)
-    if not (np.isnan(least) or least - 1 <= months <= least + unit + 1):  # nor without dates
+    if not (np.isnan(least) or least - 1 <= months <= least + unit + 1):  # False without dates
         months = np.nan if unit == UNITS["Y"] else least
     return round(months, 1) if 0 < months <= MAX_MONTHS else np.nan
 
 
 def stated_age(header):
-    """PatientAge, and the unit that it is given in whole numbers of, in months; NaN where there is
-    none."""
+    """Return PatientAge and the length of its unit, both in months; NaN without PatientAge."""
     told = AGE.fullmatch(str(header.get("PatientAge")).strip())
     return (int(told[1]) * UNITS[told[2]], UNITS[told[2]]) if told else (np.nan, np.nan)
 
@@ -137,8 +147,8 @@ def months_by_dates(header):
 
 
 def doubt_in(header):
-    """Why a bone age of the film is doubtful: its header names another part of the body than a
-    hand, or an adult. "" for nothing."""
+    """Return why a bone age of the film is doubtful: the header names a part of the body other than
+    the hand, or an adult. "" for no reason."""
     part, (months, _) = word_in(header, "BodyPartExamined"), stated_age(header)
     if np.isnan(months):
         months = months_by_dates(header)
@@ -149,8 +159,9 @@ def doubt_in(header):
 
 
 def day_in(header, name):
-    """The day of an element, NaT where there is none."""
-    text = str(header.get(name)).replace(".", "")  # as in 2010.01.15, an old form
+    """Return the date in an element; NaT without one, or for a birthday that gives only the
+    year."""
+    text = str(header.get(name)).replace(".", "")  # 2010.01.15 is an old form
     if not re.fullmatch(r"\d{8}", text) or (
         name == "PatientBirthDate" and text.endswith(YEAR_ALONE)
     ):

@@ -1,5 +1,4 @@
-"""Were the films of an evaluation held out from what is evaluated? What to say where they were
-not."""
+"""Which films of an evaluation were held out from the model, and notes on those that weren't."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +14,8 @@ from util.runs import FILM_HASHES, FILM_LISTS, Run, configs_of
 
 
 def held_out(ensemble, table):
-    """Which films `(n,)` of a table no part of an ensemble has learned from, and notes, a list, on
-    why its errors may come out too small on the others."""
+    """Return the mask `(n,)` of the films of a table that no part of an ensemble has learned from,
+    and a list of notes on why the ensemble's errors may come out too small."""
     members = ensemble.members
     trained = [learned_from(member.run, member.config, table) for member in members]
     chosen = np.any([chosen_by(member.run, member.config, table) for member in members], axis=0)
@@ -40,8 +39,8 @@ def held_out(ensemble, table):
 
 
 def training_notes(member, table, trained):
-    """Warnings that the errors of a member on the films of a table may be too small. `trained`: the
-    mask of films that it was trained on, or on others of the same children."""
+    """Yield warnings that the errors of a member on the films of a table may be too small.
+    `trained` is the mask that `learned_from` returns for it."""
     folder, data = member.run.folder, member.config["data"]
     its_own = fingerprint(table) in (data["val"]["fingerprint"], data["test"]["fingerprint"])
     listed, hashed = ((folder / name).exists() for name in (FILM_LISTS["train"], FILM_HASHES))
@@ -77,8 +76,11 @@ def training_notes(member, table, trained):
 
 
 def started_from_unknown_films(run, config):
-    """Whether a run of this config, or any run that it was started from, was started from one whose
-    training films are other ones, and are listed nowhere."""
+    """Whether a run of this config descends from a run whose training films are unknown.
+
+    The films of a run are unknown if its folder is gone or lists none, unless this run or an
+    ancestor that lists its films was trained on the same ones.
+    """
     known, unknown = {config["data"]["train"]["fingerprint"]}, set()
     for start, then in ancestors_of(run, config):
         listed = known if start and lists_films(start) else unknown
@@ -87,13 +89,16 @@ def started_from_unknown_films(run, config):
 
 
 def lists_films(run):
-    """Whether the folder of a run tells the films that it was trained on."""
+    """Whether the folder of a run has a list, or hashes, of its training films."""
     return any((run.folder / name).exists() for name in (FILM_LISTS["train"], FILM_HASHES))
 
 
 def fitted_to(ensemble, table):
-    """Mask `(n,)` of the films of a table that the corrections or the intervals of an ensemble were
-    fitted to: those of --calibrate, and validation films of its members."""
+    """Return the mask `(n,)` of films of a table that corrections or intervals were fitted to.
+
+    They are the films of --calibrate, the validation films of members whose lines or intervals are
+    used, and other films of the same children.
+    """
     named = ensemble.calibration["films"]
     fitted = np.zeros(len(table), bool)
     if named:
@@ -107,28 +112,31 @@ def fitted_to(ensemble, table):
 
 
 def learned_from(run, config, table):
-    """Mask `(n,)` of the films of a table that a run, or one that it started from, was trained
-    on."""
+    """Return the mask `(n,)` of the films of a table that a run, or one that it started from, was
+    trained on."""
     return used_by(run, config, "train", table)
 
 
 def chosen_by(run, config, table):
-    """Mask `(n,)` of the films of a table that a run, or one that it started from, chose an epoch
-    by."""
+    """Return the mask `(n,)` of the films of a table by which a run, or one that it started from,
+    chose an epoch."""
     return used_by(run, config, "val", table)
 
 
 def used_by(run, config, split, table):
-    """Mask `(n,)` of the films of a table that are of a split of a run, or of one that it started
-    from, at any remove; of a start whose folder is gone see `are_films_of`."""
+    """Return the mask `(n,)` of the films of a table that are in a split of a run or of any run it
+    descends from. Other films of the same children count too, where known. If the folder of a run
+    is gone, see `are_films_of`."""
     runs = [(run, config), *ancestors_of(run, config)]
     return np.any([are_films_of(each, then["data"], split, table) for each, then in runs], axis=0)
 
 
 def ancestors_of(run, config):
-    """The runs that a run of this config started from, each with its config as it was then. They
-    are looked for where they were, as seen from here, and beside the run, as when all were moved;
-    one that is gone, or was trained anew since, is None."""
+    """Yield the runs that a run of this config descends from, each with its config as it was then.
+
+    Each is looked for at its recorded path, and beside the run in case all were moved. It is None
+    if it is gone, or has since been trained on other data.
+    """
     for later, then in pairwise(configs_of(config)):
         folder = Path(later["options"]["weights"])
         starts = (Run(place) for place in (folder, run.folder.parent / folder.name))
@@ -136,7 +144,7 @@ def ancestors_of(run, config):
 
 
 def data_or_none(run):
-    """What config.json says of the films of a run; None where it is none, or is damaged."""
+    """Return `data` of the config.json of a run; None where that file is missing or damaged."""
     try:
         return (run.config or {}).get("data")
     except UserError:
@@ -144,12 +152,12 @@ def data_or_none(run):
 
 
 def are_films_of(run, data, split, table, or_children=True):
-    """Mask `(n,)` of the films of a table that are films of a split of a run, see `are_among`, or,
-    unless `or_children` is False, show the same children.
+    """Return the mask `(n,)` of the films of a table that are in a split of a run, see `are_among`.
 
-    A run that was shipped has hashes in place of lists, which tell of id, sex and label together
-    alone. One that has neither, or is None, is known by its `data`, of config.json: all films are
-    its own, or none.
+    With `or_children`, films that show the same children count too. A run that ships has hashes in
+    place of lists. A hash covers id, sex and label together, so it recognises no other films of the
+    same children. For a run with neither, or None, only the fingerprint in `data` (of config.json)
+    is known: all films are its own, or none.
     """
     if run and (path := run.folder / FILM_LISTS[split]).exists():
         films = read_predictions(path)
@@ -163,8 +171,8 @@ def are_films_of(run, data, split, table, or_children=True):
 
 
 def are_namesakes(run, table):
-    """Mask `(n,)` of the films of a table that have id and sex of training films of a run, whatever
-    their age; none where it has no list of them."""
+    """Return the mask `(n,)` of the films of a table that have the id and sex of a training film of
+    a run, whatever their age; all False if the run has no list of its training films."""
     path = run.folder / FILM_LISTS["train"]
     if not path.exists():
         return np.zeros(len(table), bool)
@@ -172,13 +180,13 @@ def are_namesakes(run, table):
 
 
 def have_hashes(table, hashes):
-    """Mask `(n,)` of the films of a table whose `hash_films` are among these."""
+    """Return the mask `(n,)` of the films of a table whose `hash_films` are among `hashes`."""
     return hash_films(table).isin(hashes).to_numpy()
 
 
 def match_any_id(matches, table, films):
-    """Mask `(n,)` of the films of a table that `matches(table, films)`, by their id or by another
-    that their path may have given them (`ids_of_path`)."""
+    """Return the mask `(n,)` of the films of a table that `matches(table, films)` finds, by their
+    id or, if that comes from their path, by another id that the path may give (`ids_of_path`)."""
     rows = list(enumerate(table["id"]))
     for column in {"path", "filename"} & set(table):
         for row, (id_, path) in enumerate(zip(table["id"], table[column], strict=True)):
@@ -193,8 +201,8 @@ def match_any_id(matches, table, films):
 
 
 def ids_of_path(path):
-    """The ids that the film at a path may have in a table, see `ids_of`: its name, or where films
-    share that also folders, from the one on that the table happens to name, and the ending."""
+    """Return the ids that a table may give the film at a path, see `ids_of`: its name, alone or
+    after one or more of its folders, without and with the ending."""
     parts = [part.strip(":") for part in tidy_path(path.replace("\\", "/")).split("/")]
     parts = [part for part in parts if part]
     names = ["_".join(parts[-n:]) for n in range(1, len(parts) + 1)]

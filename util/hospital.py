@@ -1,4 +1,4 @@
-"""The calibration of a run for the films of another hospital, stored beside it under a name."""
+"""Calibrations of a run for the films of other hospitals, stored in its folder by name."""
 
 import re
 
@@ -14,7 +14,7 @@ from util.tta import describe_views, views_from_key, views_key
 
 
 def new_calibration_path(folder, name):
-    """The file of a new calibration; UserError when the name can't be one or is taken."""
+    """Return the path of a new calibration; UserError when its name is invalid or taken."""
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise UserError(
             f"not a valid name for a calibration ({name}). Use letters, digits, - and _ (--name)."
@@ -30,14 +30,14 @@ def name_taken_error(path):
 
 
 def calibrated_views(folder, name):
-    """Over how many views of a film a calibration was made; UserError when there is none."""
+    """Return how many views of a film a calibration is for; UserError when there is none."""
     (key,) = read_named(folder, name)
     return views_from_key(key)
 
 
 def read_calibration(folder, name, views, models):
-    """Read a calibration by its name; UserError when there is none, none for that many views, or
-    one of other `models`, by their hashes."""
+    """Read a calibration by its name. UserError when there is none, when it is for another number
+    of views, or when it was made for models other than `models`, a list of their hashes."""
     stored = read_named(folder, name)
     if views_key(views) not in stored:
         raise UserError(
@@ -45,7 +45,7 @@ def read_calibration(folder, name, views, models):
             f"{describe_views(views)} ({folder}). Leave --tta_steps and --use_tta out."
         )
     calibration = stored[views_key(views)]
-    if calibration.get("models", models) != models:  # those of earlier versions name none
+    if calibration.get("models", models) != models:  # earlier versions stored no hashes
         raise UserError(
             f"calibration {name} was made for another model than is there now ({folder}). Make one "
             "anew by evaluate.py --calibrate, under another --name."
@@ -54,7 +54,7 @@ def read_calibration(folder, name, views, models):
 
 
 def read_named(folder, name):
-    """{views_key: calibration} of a name; UserError when there is none."""
+    """Read a named calibration file, {views_key: calibration}; UserError when there is none."""
     run = Run(folder)
     stored = run.read_json(f"calibration_{name}.json")
     if stored is None:
@@ -73,9 +73,12 @@ def read_named(folder, name):
 
 
 def store_calibration(path, calibration, models, table, views):
-    """Write a new calibration of `models`, their hashes, fitted to means of so many views of the
-    films of a table; what they are is kept with it, as nothing is learned from how it does on them.
-    UserError when another process has taken the name meanwhile."""
+    """Write a new calibration, fitted to means of `views` views of the films of a table.
+
+    `models` are the hashes of the models that it is for. Ids, sexes, labels and patients of the
+    films are stored too, so that a later evaluation doesn't take these films for held out.
+    UserError when another process has taken the name meanwhile.
+    """
     films = table[label_columns(table)].to_dict("list")
     try:
         write_new_json(path, {views_key(views): calibration | {"models": models, "films": films}})
@@ -84,8 +87,8 @@ def store_calibration(path, calibration, models, table, views):
 
 
 def check_enough_films(films, per_sex, csv):
-    """UserError when labelled films are of too few children for a line, of each sex where it is
-    told."""
+    """UserError when labelled films show too few children to fit a line: in all or, if `per_sex`,
+    of each sex."""
     missing = count_missing(films, per_sex)
     if missing:
         counts = {name: count_patients(part) for name, part in by_sex(films).items()}
@@ -98,7 +101,7 @@ def check_enough_films(films, per_sex, csv):
 
 
 def check_not_years(predictions, csv):
-    """UserError when labels look like years beside the months that are predicted."""
+    """UserError when the labels look like years, compared with the predicted months."""
     if labels_in_years(predictions):
         raise UserError(
             f"the ages look like years: their median is {predictions['boneage'].median():g}, where "
@@ -108,19 +111,19 @@ def check_not_years(predictions, csv):
 
 
 def verdict(gain):
-    """What a gain with its interval shows: "helps", "harms" or "unclear"."""
+    """Return what the interval of a gain shows: "helps", "harms" or "unclear"."""
     low, high = gain["difference_ci95"] or (0, 0)
     return "helps" if high < 0 else "harms" if low > 0 else "unclear"
 
 
 def readings_help(calibration):
-    """Whether what a reader would say is clearly nearer to the labels of a calibration than months
-    are: readers of another hospital may have other habits."""
+    """Whether readings are clearly closer to the labels of a calibration than the months are:
+    readers of another hospital may have other habits."""
     return "readings" in calibration and verdict(calibration["readings"]) == "helps"
 
 
 def format_named(calibration, path):
-    """A calibration of another hospital, for the terminal."""
+    """Format a calibration for another hospital for the terminal."""
     words = {"helps": "it helps", "harms": "it harms", "unclear": "no clear gain"}
     lines = [
         f"{CHILDREN[sex]}: months = {line['slope']:.3f} x predicted "

@@ -1,5 +1,5 @@
-"""Which films of tables that were written apart are the same film, or of the same child: by id or
-patient, sex and label."""
+"""Which films of different tables are the same film, or show the same child, by id or patient, sex
+and label."""
 
 import hashlib
 import unicodedata
@@ -7,32 +7,32 @@ import unicodedata
 import numpy as np
 import pandas as pd
 
-LABELS = ["id", "sex", "boneage"]  # what tells a labelled film from others
-SAME_PATIENTS = 0.9  # share of children whose sexes agree; by chance half of them do
+LABELS = ["id", "sex", "boneage"]  # identify a labelled film
+SAME_PATIENTS = 0.9  # least share of films whose sexes agree; by chance half do
 
 
 def without_float(text):
-    """A number or name as text, without the ".0" that a gap gives to a column of numbers."""
+    """Return a number or name as text, without the ".0" that a gap adds to a column of numbers."""
     stem, _, ending = text.rpartition(".")
     return stem if ending == "0" and stem.isdigit() else text
 
 
 def loose_name(stem):
-    """A name that is the same with leading zeros or without, with the ".0" of a float, in capital
-    letters, and with accents as macOS writes them."""
+    """Return a form of a name that ignores leading zeros, the ".0" of a float, capital letters, and
+    the way macOS writes accents."""
     name = unicodedata.normalize("NFC", without_float(stem)).casefold()
     return name.lstrip("0") or name[-1:]  # 000 is 0
 
 
 def film_keys(table):
-    """The id, leading zeros aside, the sex and the label of each film: 00123 in one table is 123 in
-    another where these agree."""
+    """Return (id, sex, label) of each film, the id without leading zeros: 00123 in one table is 123
+    in another if sex and label agree."""
     films = zip(table["id"].map(loose_name), table["sex"], table["boneage"], strict=True)
     return pd.Series(list(films), table.index, object)
 
 
 def patient_ids(table):
-    """The patient of each film, leading zeros aside; "" where none is told."""
+    """Return the patient of each film, without leading zeros; "" where unknown."""
     return table["patient"].fillna("").map(loose_name)
 
 
@@ -43,8 +43,8 @@ def fingerprint(table):
 
 
 def hash_films(table):
-    """A hash of the id, leading zeros aside, the sex and the label of each film of a table, 8
-    hexadecimal digits. Who knows an id can find sex and label by trying."""
+    """Return a hash, 8 hexadecimal digits, of the id (without leading zeros), sex and label of each
+    film of a table. Whoever knows an id can find its sex and label by trying them all."""
     films = zip(table["id"], table["sex"], table["boneage"], strict=True)
     texts = [f"{loose_name(id_)} {int(sex)} {float(months):.2f}" for id_, sex, months in films]
     return pd.Series(
@@ -53,8 +53,8 @@ def hash_films(table):
 
 
 def are_among(table, films, label=True):
-    """Mask `(n,)` of the rows of a table that are also among `films`: those of the same id, leading
-    zeros aside, the same sex and, unless `label` is False, the same bone age."""
+    """Return the mask `(n,)` of the rows of a table that are also among `films`: same id apart from
+    leading zeros, same sex and, unless `label` is False, same bone age."""
     keys = LABELS if label else ["id", "sex"]
     one, other = (part.assign(id=part["id"].map(loose_name))[keys] for part in (table, films))
     both = one.merge(other.drop_duplicates(), how="left", indicator=True)
@@ -62,27 +62,26 @@ def are_among(table, films, label=True):
 
 
 def label_columns(films):
-    """The columns that tell the films of a table: LABELS, and patient where one is told."""
+    """Return the columns that identify the films of a table: LABELS, and patient if any has one."""
     told = "patient" in films and (films["patient"].fillna("") != "").any()
     return [*LABELS, "patient"] if told else LABELS
 
 
 def patients_or_films(films):
-    """Who each film is of: the patient that the table tells, see `patient_ids`, else one with this
-    film alone."""
+    """Return the patient of each film (see `patient_ids`) or, without one, a name of its own."""
     patient = patient_ids(films)
     return patient.where(patient != "", "film " + films["id"])
 
 
 def patients_for_splits(films):
-    """Who each labelled film is of, as `patients_or_films`, but films of no patient that are one by
-    `film_keys` are of one: they must not be parted."""
+    """Return the patient of each labelled film, as `patients_or_films` does, except that films
+    without one share a name if their `film_keys` are equal: splits must not separate them."""
     patient = patient_ids(films)
     return patient.where(patient != "", film_keys(films).map(str))
 
 
 def repeated_patients(predictions):
-    """Who each film is of `(n,)`; None where no child is known to have two films."""
+    """Return the patient of each film `(n,)`; None if no child is known to have two films."""
     if "patient" not in predictions:
         return None
     patients = patients_or_films(predictions)
@@ -90,15 +89,18 @@ def repeated_patients(predictions):
 
 
 def count_patients(predictions):
-    """How many children films are of, as far as it is known."""
+    """Return how many children the films show, as far as is known."""
     patients = repeated_patients(predictions)
     return len(predictions) if patients is None else patients.nunique()
 
 
 def effective_films(predictions):
-    """How many films of a child each would tell as much as these films, where those of one child
-    are alike: (sum m)^2 / (sum m^2) for children of m films (Kish 1965, Survey Sampling). With as
-    many films of each child it is the number of children."""
+    """Return how many films, each of another child, would tell as much as these films.
+
+    It assumes that films of one child are alike: (sum m)^2 / (sum m^2) for children of m films
+    (Kish 1965, Survey Sampling). If all children have equally many films, it is the number of
+    children.
+    """
     patients = repeated_patients(predictions)
     if patients is None:
         return len(predictions)
@@ -107,9 +109,11 @@ def effective_films(predictions):
 
 
 def of_same_patients(table, films):
-    """Mask `(n,)` of the rows of a table whose patient also has a film among `films`, none where
-    either has no patients. Ids of two hospitals may be the same by chance: they count only if the
-    sexes of nearly all that are shared agree (SAME_PATIENTS)."""
+    """Return the mask `(n,)` of the rows of a table whose patient also has a film among `films`.
+
+    All False if either has no patients. Ids of two hospitals may be the same by chance: they count
+    only if the sexes of nearly all shared patients agree (SAME_PATIENTS).
+    """
     none = np.zeros(len(table), bool)
     if "patient" not in table or "patient" not in films:
         return none

@@ -1,6 +1,6 @@
-"""Kinds of image files, told by their first bytes: whether they are whole, and the pages of a TIFF.
+"""The kind of an image file by its first bytes, whether it is complete, and the pages of a TIFF.
 
-Decoding is OpenCV's work; here is what it does not tell.
+OpenCV decodes the images; this module finds what OpenCV doesn't report.
 """
 
 import re
@@ -20,7 +20,7 @@ ENDINGS = {  # of file names, by kind
 }
 IMAGE_ENDINGS = tuple(chain.from_iterable(ENDINGS.values()))
 OTHER_PICTURES = (".gif", ".jp2", ".heic", ".avif")  # endings of kinds that are not read
-FIRST_BYTES = {  # of a file: its kind
+FIRST_BYTES = {  # the kind of a file by these
     b"\x89PNG": "PNG",
     b"\xff\xd8": "JPEG",
     b"II*\0": "TIFF",
@@ -29,32 +29,32 @@ FIRST_BYTES = {  # of a file: its kind
     b"MM\0+": "TIFF",
     b"BM": "BMP",
 }
-# begins a segment of a JPEG, or is its end; neither one that stands among pixels (ITU T.81, B.1.1)
+# begins a segment of a JPEG or ends it; not a marker within the pixel data (ITU T.81, B.1.1)
 JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])")
 
 
 class TiffLayout(NamedTuple):
-    """Where things are in a TIFF, in bytes, and how wide numbers are, as `struct` names them."""
+    """Where things are in a TIFF, in bytes, and how wide its numbers are, as `struct` formats."""
 
-    first_page: int  # where its offset stands
+    first_page: int  # where the offset of the first page is
     offset: str
     tag_count: str
     tag_length: int
-    value: int  # where it stands in a tag
+    value: int  # where the value is within a tag
 
 
 TIFF_6 = TiffLayout(first_page=4, offset="I", tag_count="H", tag_length=12, value=8)
 BIG_TIFF = TiffLayout(first_page=8, offset="Q", tag_count="Q", tag_length=20, value=12)
-BIG = b"+"  # 43, where TIFF 6.0 has 42
-# tags, and values of theirs
+BIG = b"+"  # version 43; TIFF 6.0 has 42
+# tags, each with a value or a mask of values
 SUBFILE, REDUCED_OR_MASK = 254, 0b101
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 TIFF_LONG = 4
 
 
 def without_endings(name):
-    """The name of a file without its endings of images: 1405 of 1405.dcm.png, as converters name
-    it."""
+    """Return a file name without image endings: 1405.dcm.png, as converters name it, becomes
+    1405."""
     while name.lower().endswith(IMAGE_ENDINGS):
         name = name.rpartition(".")[0]
     return name
@@ -70,7 +70,7 @@ def image_kind(data):
 
 
 def is_truncated(data):
-    """Tell whether a PNG, JPEG or WebP lacks its end; decoders may fill the gap with grey."""
+    """Whether a PNG, JPEG or WebP lacks its end; decoders may fill the gap with grey."""
     match image_kind(data):
         case "PNG":
             return data.rfind(b"IEND\xaeB`\x82") < 0
@@ -82,8 +82,8 @@ def is_truncated(data):
 
 
 def has_jpeg_end(data):
-    """Whether a JPEG comes to its end of image, from segment to segment: a thumbnail within one has
-    an end of its own, and anything may stand behind."""
+    """Whether a JPEG has an end-of-image marker, searched for segment by segment: an embedded
+    thumbnail has an end of its own, and anything may follow the image."""
     at = 2
     while marker := JPEG_MARKER.search(data, at):
         if marker[1] == b"\xd9":
@@ -93,8 +93,11 @@ def has_jpeg_end(data):
 
 
 def tiff_pages(data):
-    """The pages of a TIFF in order, without thumbnails and masks, each as {tag: its value, where
-    that is one number} (TIFF 6.0, section 2, or BigTIFF); none for other kinds of file."""
+    """Return the pages of a TIFF in order, without thumbnails and masks; [] for other files.
+
+    Each is {tag: value}, and a value is valid only if it is a single number (TIFF 6.0, section 2,
+    or BigTIFF).
+    """
     if image_kind(data) != "TIFF":
         return []
     order = "<" if data.startswith(b"II") else ">"
@@ -110,7 +113,7 @@ def tiff_pages(data):
             tags = range(first, end, layout.tag_length)
             pages.append(dict(tiff_tag(data, at, layout.value, order) for at in tags))
             (start,) = struct.unpack_from(order + layout.offset, data, end)
-    except (struct.error, OverflowError):  # the list of pages is damaged: what was read is there
+    except (struct.error, OverflowError):  # the list of pages is damaged: keep those read so far
         pass
     return [page for page in pages if not page.get(SUBFILE, 0) & REDUCED_OR_MASK]
 

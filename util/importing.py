@@ -1,5 +1,4 @@
-"""From labelled films of `util.sources` to the native layout: which split each is in, and its file
-in place."""
+"""Bring the labelled films of `util.sources` into the native layout: assign splits, place files."""
 
 import os
 import shutil
@@ -23,9 +22,9 @@ from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
 from util.stratify import spread_out
 
-# on a file system where that is the same file
+# on a file system that ignores the case of names
 ALIKE = "its name differs from another film's in capital letters alone"
-NOT_IN_NAMES = set('<>:"|?*' if os.name == "nt" else "")  # characters
+NOT_IN_NAMES = set('<>:"|?*' if os.name == "nt" else "")  # characters that are not allowed
 DEVICES = {"CON", "PRN", "AUX", "NUL"} | {
     f"{kind}{n}" for kind in ("COM", "LPT") for n in range(1, 10)
 }
@@ -37,18 +36,21 @@ LONGEST_FILE_NAME = 255  # bytes; what file systems can hold
 
 
 def assign_splits(films, shares, seed, test_ids=()):
-    """Return the split of each film: a given one is kept, the others are drawn, stratified by sex
-    and age. `shares` (train, val, test) are of all patients. All films of a patient are in one
-    split; those of `test_ids` always go to test. UserError when none is left to train on."""
+    """Return the split of each film; given splits are kept, the others drawn.
+
+    The drawn ones are stratified by sex and age. `shares` (train, val, test) are of all patients.
+    All films of a patient go into one split, and those of `test_ids` always into test. UserError
+    when no film is left to train on.
+    """
     patients, given = patients_for_splits(films), set(films["given_split"]) - {""}
     split_of = fixed_splits(films, patients, test_ids)
-    undecided = films[~patients.isin(split_of) & ~patients.duplicated()]  # a film for each patient
+    undecided = films[~patients.isin(split_of) & ~patients.duplicated()]  # one film of each patient
     waiting = list(patients[spread_out(undecided, seed)])
     shares = dict(zip(SPLITS, shares, strict=True))
     total = len(waiting) + len(split_of)
     for name in ("test", "val"):
         have = sum(split == name for split in split_of.values())
-        wanted = 0 if name in given else round(shares[name] * total)  # what is given is whole
+        wanted = 0 if name in given else round(shares[name] * total)  # a given split is complete
         drawn = waiting[: max(0, wanted - have)]
         split_of |= dict.fromkeys(drawn, name)
         waiting = waiting[len(drawn) :]
@@ -68,9 +70,12 @@ def assign_splits(films, shares, seed, test_ids=()):
 
 
 def split_as_run(films, run):
-    """Give films the splits that a run had them in, as `given_split`: those of the same id, sex and
-    label, see `are_films_of`. Returns (films, those of no split, with the reason). UserError where
-    a split has none, or the run does not tell which films it had."""
+    """Give films the splits in which a run had them, as a column `given_split`.
+
+    Films match by id, sex and label, see `are_films_of`. Returns (films that have a split, a frame
+    of the others with the reason). UserError where a split gets no film, or the run has neither
+    lists nor hashes of its films.
+    """
     if not lists_films(run):
         raise UserError(
             f"the run comes without a list of its films (--split_of {run.folder}). Name another."
@@ -90,28 +95,31 @@ def split_as_run(films, run):
 
 
 def fixed_splits(films, patients, test_ids):
-    """{patient: split} where no lot decides: a given one for validation or test, and test for those
-    of `test_ids`. From films that are given for training splits that are missing are drawn."""
+    """Return {patient: split} of the patients whose split isn't drawn.
+
+    Their films are given for validation or test, or are among `test_ids`, which go to test. Films
+    given for training don't count, as splits that aren't given are drawn from them.
+    """
     split = films["given_split"].replace("train", "")
     split[patients.isin(patients[are_named(films["id"], test_ids)])] = "test"
     return dict(split[split != ""].groupby(patients).first())
 
 
 def are_named(ids, named):
-    """Which of `ids` (a column) are among the ids `named`; 001405 names 1405, unless there are
-    both."""
+    """Return which of `ids` (a column) are among the ids `named`. 001405 also names 1405, unless
+    the column has 001405 itself, or several ids that differ only in their zeros."""
     exact, loose = ids.isin(named), ids.map(loose_name)
     others = {loose_name(id_) for id_ in set(named) - set(ids)}
     return exact | (loose.isin(others) & ~loose.duplicated(keep=False))
 
 
 def read_ids(path):
-    """The ids of a table; none without a `path`."""
+    """Read the ids of a table; [] without a `path`."""
     return [id_ for id_ in read_labels(path, need=())["id"] if id_] if path else []
 
 
 def ids_not_in_test(films, test_ids):
-    """Which of `test_ids` name no film of the test split, leading zeros aside."""
+    """Return those of `test_ids` that name no film of the test split, leading zeros ignored."""
     tested = set(films["id"][films["split"] == "test"].map(loose_name))
     return [id_ for id_ in test_ids if loose_name(id_) not in tested]
 
@@ -120,8 +128,11 @@ def ids_not_in_test(films, test_ids):
 
 
 def describe_import(args):
-    """What a data folder was made from, and how, ready for JSON: the command, and the size in bytes
-    of each file that it names."""
+    """Return what a data folder was made from, and how, ready for JSON.
+
+    It has the command, the working folder, the environment, and the size in bytes of each file that
+    the command names.
+    """
     named = [Path(path) for path in (*args.source, args.csv, args.test_ids) if path]
     return {
         "command": sys.argv,
@@ -134,9 +145,9 @@ def describe_import(args):
 def place_films(films, max_side, ready):
     """Bring films to `ready/<split folder>/<id><ending>` and write the tables of the splits.
 
-    Files are hard-linked where the file system can, else copied; with `max_side` (pixels) they are
-    written anew, shrunk to it, and so are DICOM files, which name the patient. Returns (films in
-    place, rows that failed with reasons).
+    Files are hard-linked where the file system can, else copied. With `max_side` (pixels) they are
+    rewritten as PNG, shrunk to it; DICOM files always are, as they name the patient. Returns (films
+    in place, rows that failed with reasons).
     """
     rewritten = [is_rewritten(path, max_side) for path in films["path"]]
     endings = [
@@ -148,7 +159,7 @@ def place_films(films, max_side, ready):
     def place(film):
         path, split, name, anew = film
         target = ready / SPLITS[split].folder / name
-        if is_hidden(name):  # whoever lists the folder would not find it
+        if is_hidden(name):  # would be skipped where the folder is listed
             return "its id begins with a dot"
         if not NOT_IN_NAMES.isdisjoint(name):
             return "its id has a character that Windows allows in no file name"
@@ -179,9 +190,11 @@ def is_rewritten(path, max_side):
 
 
 def link_or_copy(path, target):
-    """Hard-link a file, or copy it where the file system can't link; links are followed.
-    RadiographError when it can't be read, or when a file of that name is there: the next one would
-    write through the link, into a user's film."""
+    """Hard-link a file, or copy it where the file system can't link; symbolic links are followed.
+
+    RadiographError when it can't be read, or when the target exists: writing to that would write
+    through its link into a user's film.
+    """
     try:
         os.link(os.path.realpath(path), target)
     except FileExistsError:
@@ -195,8 +208,8 @@ def link_or_copy(path, target):
 
 
 def write_png(path, target, max_side):
-    """Write an image as PNG, with no side above `max_side` pixels unless that is None or 0; 16 bit
-    stays 16 bit."""
+    """Write an image as PNG, shrunk so that no side is above `max_side` pixels (None or 0: no
+    limit); 16 bit stays 16 bit."""
     image = read_image(path)
     scale = (max_side or max(image.shape)) / max(image.shape)
     if scale < 1:
@@ -207,7 +220,7 @@ def write_png(path, target, max_side):
 
 
 def new_file(target, path):
-    """Open a new file for the film at `path`; RadiographError when one of that name is there."""
+    """Open the new file `target` for the film at `path`; RadiographError when it exists."""
     try:
         return target.open("xb")
     except FileExistsError:

@@ -1,5 +1,4 @@
-"""Intervals around predictions that hold 90 % of bone ages (split-conformal), and whether they
-do."""
+"""Split-conformal intervals around predictions, to hold 90 % of bone ages, and their coverage."""
 
 import numpy as np
 
@@ -7,25 +6,25 @@ from util.identity import count_patients, effective_films, repeated_patients
 from util.metrics import AGE_BANDS, SEXES, band_of, by_band, evaluate_predictions
 from util.metrics_text import format_metrics, format_years
 
-COVERAGE = 0.9  # share of films whose bone age shall lie in the interval
+COVERAGE = 0.9  # share of films whose bone age should lie in the interval
 LEVEL = f"{COVERAGE * 100:.0f} %"
-# children: with fewer even the largest error is no bound that 90 % keep to
+# children; with fewer, even the largest error is too small a bound for 90 %
 FEWEST_FOR_INTERVALS = 9
-# The coverage of a band spreads by sqrt(0.9 * 0.1 / n): by 5 % with 30 children, by 9 % with 10.
+# The SD of a band's coverage is sqrt(0.9 * 0.1 / n): 5 % with 30 children, 9 % with 10.
 FEWEST_OF_A_BAND = 30
 
 
 def fit_half_widths(predictions):
-    """Half widths in months of intervals that hold 90 % of bone ages, by band of the prediction.
+    """Fit half widths (months) of intervals that hold 90 % of bone ages, by band of the prediction.
 
     Split-conformal (Papadopoulos et al. 2002; Lei et al. 2018), see `conformal_quantile`: if the
     next child is like these, the interval around its prediction holds its label with at least 90 %
-    probability. By band (Mondrian, Vovk et al. 2005), as errors differ with age; a band of fewer
-    than 30 children takes the width of all. Returns {"all" or band: {"n" films, "months", "of":
-    "all" or band}}, None below 9 children.
+    probability. Widths are fitted by band (Mondrian, Vovk et al. 2005), as errors differ with age;
+    a band of fewer than 30 children takes the width of all films. Returns {"all" or band: {"n"
+    films, "months", "of": "all" or band}}, None below 9 children.
 
-    Validation films may have chosen the epoch as well, so that the widths are a little too narrow;
-    the coverage on test films says by how much.
+    Validation films may have chosen the epoch as well, which makes the widths a little too narrow;
+    the coverage on test films shows by how much.
     """
     if count_patients(predictions) < FEWEST_FOR_INTERVALS:
         return None
@@ -43,9 +42,11 @@ def fit_half_widths(predictions):
 
 
 def conformal_quantile(predictions):
-    """Of n absolute errors the ceil(0.9 (n + 1))-th smallest, n being 9 or more. Where children
-    have several films, which err alike, n counts children, and each film is a share of its child
-    (Lee, Barber & Willett 2023, arXiv 2306.06342)."""
+    """Return the ceil(0.9 (n + 1))-th smallest of n absolute errors, n being 9 or more.
+
+    Films of one child err alike. Where children have several films, n counts children, and each of
+    the m films of a child counts 1/m (Lee, Barber & Willett 2023, arXiv 2306.06342).
+    """
     missed, patients = predictions["error"].abs().to_numpy(), repeated_patients(predictions)
     share = np.ones(len(missed))
     if patients is not None:
@@ -57,19 +58,22 @@ def conformal_quantile(predictions):
 
 
 def half_widths_of(months, half_width):
-    """The half width `(n,)` that belongs to each prediction."""
+    """Return the half width `(n,)` of the interval around each prediction."""
     return np.array([half_width[name]["months"] for name in AGE_BANDS])[band_of(months)]
 
 
 def interval_bounds(months, half_width):
-    """Return (low, high) `(n,)` in months around predictions; no bone age is below 0."""
+    """Return (low, high) `(n,)` in months, of the intervals around predictions; at least 0."""
     half = half_widths_of(months, half_width)
     return np.maximum(0, months - half), np.maximum(0, months + half)
 
 
 def measure_coverage(predictions, half_width):
-    """How many labels lie in the interval, ready for JSON: of all films, by sex and by band of the
-    prediction n, share covered with its 95 % interval, and mean half width in months."""
+    """Measure how many labels lie in the intervals, ready for JSON.
+
+    For all films, by sex and by band of the prediction it has n, the share covered with its 95 %
+    interval, and the mean half width in months; groups without films are left out.
+    """
     half = half_widths_of(predictions["predicted"], half_width)
     covered = (predictions["error"].abs() <= half + 1e-9).to_numpy()
     rows = {"all": np.full(len(predictions), True)}
@@ -93,8 +97,11 @@ def coverage_row(covered, half, n):
 
 
 def share_interval(covered, n):
-    """95 % interval of a share (Clopper & Pearson 1934), exact where each film is of another child;
-    where not, n is smaller than the number of films, see `effective_films`."""
+    """Return the 95 % interval of a share (Clopper & Pearson 1934).
+
+    It is exact if each film is of another child. If not, `n` is smaller than the number of films,
+    see `effective_films`.
+    """
     from scipy.stats import beta
 
     inside = covered.mean() * n
@@ -104,9 +111,11 @@ def share_interval(covered, n):
 
 
 def evaluate_with_intervals(predictions, half_width, train_median=None, held_out=None):
-    """`evaluate_predictions`, and under "intervals" their coverage; None without intervals. It is
-    that of the films of the mask `held_out` `(n,)`: films that intervals were fitted to say
-    nothing."""
+    """Return `evaluate_predictions`, and under "intervals" their coverage, None without intervals.
+
+    Coverage is measured on the films of the mask `held_out` `(n,)` alone (default: all films):
+    films that intervals were fitted to don't show it.
+    """
     metrics = evaluate_predictions(predictions, train_median)
     judged = predictions if held_out is None else predictions[held_out]
     metrics["intervals"] = (
@@ -116,13 +125,13 @@ def evaluate_with_intervals(predictions, half_width, train_median=None, held_out
 
 
 def format_with_intervals(metrics, title):
-    """`format_metrics`, and below it the coverage of the intervals where there are any."""
+    """Return `format_metrics`, followed by the coverage of the intervals if there are any."""
     text = format_metrics(metrics, title)
     return f"{text}\n{format_coverage(metrics['intervals'])}" if metrics.get("intervals") else text
 
 
 def format_coverage(coverage):
-    """Coverage as a table for the terminal, to stand under that of the errors."""
+    """Format coverage as a table for the terminal, to follow the table of errors."""
     lines = [
         f"  {f'{LEVEL} intervals':16s}{'n':>6s}{'inside':>8s}   {'95 % interval':16s}"
         "mean half width; ages are those predicted"

@@ -1,4 +1,4 @@
-"""Labels from tables as they are found, and one table of header synonyms.
+"""Labels read from tables of any layout, and the headers that each column may have.
 
 Inside the project sex is 1 = male, 0 = female, NaN = unknown, and boneage is in months.
 """
@@ -16,8 +16,8 @@ from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.sexes import read_sex
 from util.tables import NoLabels, clean_text, plain_header, read_table
 
-MAX_MONTHS = 300  # no bone age is above 25 years: such a number is in another unit
-LARGEST_YEARS = 22  # a table whose ages all lie below is as a rule in years
+MAX_MONTHS = 300  # no bone age is above 25 years: larger numbers are in another unit
+LARGEST_YEARS = 22  # ages that are all at most this are usually years
 
 # Headers as a user would write them; case, spaces and punctuation don't count. Scaled ages
 # (z-scores, months / 240) are absent on purpose: they are not months.
@@ -28,12 +28,12 @@ SYNONYMS = {
     "patient": PATIENT,
     "filename": FILENAME,
     "boneage": (
-        # those that name the unit first: beside them, boneage may be in years
+        # headers with the unit first: beside them, a plain boneage may be in years
         *("boneage (months)", "bone age in months", "ground truth bone age (months)"),
         *("boneage", "ground truth bone age"),
     ),
     "sex": ("male", "is_male", "sex", "gender", "sex (M/F)", "gender (M/F)"),
-    # of the child, when the film was taken; an age without its unit may be in years
+    # of the child when the film was taken; only with the unit, as others may be in years
     "age": (
         *("chronological age (months)", "chronological age in months"),
         *("age_months", "age in months"),
@@ -42,13 +42,13 @@ SYNONYMS = {
 
 
 def read_labels(path, male_value=None, need=("sex", "boneage")):
-    """Read a table of labels: frame of id (str), patient (str, "" if none), filename (str, "" if
-    none), sex, boneage and age, that of the child (both months), one row for each row of the file,
-    in its order.
+    """Read a table of labels: a frame with a row for each row of the file, in its order.
 
-    What can't be understood becomes NaN; `split_usable` counts it. `male_value` (0, 1 or 2) says
-    which number is male where a column of sex or gender holds numbers. Raises UserError when the
-    file is no table, a column of `need` is missing, or its coding is ambiguous.
+    The columns are id (str), patient and filename (str, "" if none), sex, and boneage and age of
+    the child (both months). What can't be understood becomes NaN; `split_usable` counts it.
+    `male_value` (0, 1 or 2) says which number is male where a column of sex or gender holds
+    numbers. Raises UserError when the file is no table, a column of `need` is missing, or its
+    coding is ambiguous.
     """
     return labels_of(read_table(path), path, male_value, need)
 
@@ -58,7 +58,7 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
     columns = find_label_columns(table, path, need)
     series = {name: table[found[0]] for name, found in columns.items() if found}
     ids = ids_of(series["id"])
-    if "filename" in series:  # pandas takes an id such as NA for a gap
+    if "filename" in series:  # pandas reads an id such as NA as a gap
         names = clean_text(series["filename"])
         ids = ids.where(ids != "", ids_of(series["filename"]))
     else:  # an id may be a path, or the name of a file
@@ -74,8 +74,11 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
 
 
 def find_label_columns(table, path, need):
-    """The columns of a table that mean what SYNONYMS name, {name: list, maybe empty}. NoLabels when
-    there is none for the id or a name of `need`, UserError when two have one name."""
+    """Return {name: list, maybe empty, of the columns that mean it} for the names of SYNONYMS.
+
+    NoLabels when there is no column for the id or a name of `need`; UserError when two columns have
+    the same header.
+    """
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
         if not columns[name]:
@@ -96,9 +99,12 @@ def find_columns(table, name):
 
 
 def ids_of(column):
-    """Ids from a column of ids, file names or paths. Where several paths share a file name, the
-    folder becomes part of the id (P000/IM0001.png: P000_IM0001); where several names differ in
-    their endings alone, so does the ending (1.png: 1_png)."""
+    """Return ids from a column of ids, file names or paths.
+
+    Where several paths share a file name, their folders become part of the id (P000/IM0001.png:
+    P000_IM0001). Where several names differ only in their endings, the ending does too (1.png:
+    1_png).
+    """
     ids = column.map(clean_id)
     paths = clean_text(column).str.replace("\\", "/", regex=False).map(tidy_path)
     shared = paths.str.contains("/") & (paths.groupby(ids).transform("nunique") > 1)
@@ -111,16 +117,17 @@ def ids_of(column):
 
 
 def clean_id(value):
-    """An id as text: without the endings of a file name and without the ".0" of a float."""
+    """Return an id as text, without folders, image endings and the ".0" of a float; "" for no
+    text."""
     if not isinstance(value, str):
         return ""
-    name = PurePosixPath(value.strip().replace("\\", "/")).name  # A:12 names no drive
+    name = PurePosixPath(value.strip().replace("\\", "/")).name  # a Posix path: A:12 has no drive
     plain = without_endings(name)
     return without_float(name) if plain == name else plain
 
 
 def tidy_path(path):
-    """A path with slashes, without what tells nothing of the file: ./ and ../ before it, // and /./
+    """Return a path with slashes, without parts that say nothing: ./ and ../ before it, // and /./
     in it."""
     return re.sub(r"^(\.\.?/)+", "", posixpath.normpath(path)) if path else path
 
@@ -131,18 +138,19 @@ def read_months(column):
 
 
 def read_numbers(column):
-    """Numbers of a column of text, also with decimal commas; NaN for what is none."""
+    """Read the numbers in a column of text, also with decimal commas; NaN for other text."""
     text = column.str.strip().str.replace(",", ".", regex=False)
     return pd.to_numeric(text, errors="coerce")
 
 
 def look_like_years(boneage):
-    """Whether ages `(n,)` that were read as months look like years: 20 or more, all low."""
+    """Whether ages `(n,)` read as months look like years: 20 or more ages, none above
+    LARGEST_YEARS."""
     return boneage.count() >= 20 and boneage.max() <= LARGEST_YEARS
 
 
 def years_note(films, where):
-    """What to say, in a list, of labelled films whose ages look like years."""
+    """Return a note, in a list, if the ages of labelled films look like years; else []."""
     if not look_like_years(films["boneage"]):
         return []
     return [

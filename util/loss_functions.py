@@ -19,7 +19,7 @@ def huber_loss(delta):
     """Quadratic up to `delta` months, linear beyond: e^2 / 2, then delta (|e| - delta / 2)
     (Huber 1964, 'Robust estimation of a location parameter')."""
 
-    # not "huber": a model that was saved with that loses delta, for Keras has a loss of this name
+    # not named "huber": a saved model would load Keras's own loss of that name, without delta
     def huber_of_delta(true, predicted):
         return keras.losses.huber(true, predicted, delta)
 
@@ -52,7 +52,7 @@ def wing_loss(w, epsilon):
 def get_loss_function(
     loss_type, huber_delta=6.0, smooth_l1_sigma=1.0, wing_w=10.0, wing_epsilon=2.0
 ):
-    """The loss of a name (`LOSS_TYPES`), with those of the parameters that are its own. UserError
+    """Return the loss of a name in `LOSS_TYPES`, with the parameters that belong to it. UserError
     for an unknown name."""
     losses = {
         "mae": keras.losses.mean_absolute_error,

@@ -1,7 +1,8 @@
 """The learning-rate range test: between which rates does the loss fall?
 
 The rate rises from step to step until the loss explodes (Smith 2017, "Cyclical learning rates for
-training neural networks"). A cycle goes from where the fall begins to where it ends.
+training neural networks"). A cycle of the learning rate should go from where the loss begins to
+fall to where it stops.
 """
 
 import math
@@ -20,19 +21,19 @@ from util.training import SMALLER_STEPS, EndWhenInterrupted, choose_trainable, t
 LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the first and the last step
 STEPS = 200
 WINDOW = 21  # steps over which the loss is smoothed
-RECENT = 11  # steps whose mean tells that the loss explodes
+RECENT = 11  # steps whose mean loss shows that it explodes
 EXPLODED = 3  # times the smallest mean of recent losses
-# Times the standard error of a window's mean that a fall must exceed: the lowest of up to 159
-# windows of noise is 5.2 below the first in 1 of 100 tests, and 6.5 in 1 of 1000 (simulated).
+# A fall must exceed this many standard errors of a window's mean. In simulated noise the lowest of
+# up to 159 windows is 5.2 of them below the first in 1 of 100 tests, and 6.5 in 1 of 1000.
 LEAST_FALL = 6
 
 
 def range_test(model, films, args, run):
-    """Test the phase that the options end with: fine-tuning under --fine_tune, else the frozen one.
+    """Test the last phase of the options: fine-tuning under --fine_tune, else the frozen one.
 
-    Before fine-tuning the head is trained for STEPS steps, if the options have a frozen phase: a
+    Before fine-tuning, the head is trained for STEPS steps if the options have a frozen phase: a
     fresh head would spoil the backbone at any rate. Returns a frame of step, lr, loss and smoothed
-    loss, which is kept as lr_range.csv.
+    loss, and writes it to lr_range.csv.
     """
     phases = plan_phases(args)
     first, phase = phases[0], phases[-1]
@@ -48,7 +49,7 @@ def range_test(model, films, args, run):
 
 
 def fit_steps(model, phase, schedule, films, args, *callbacks):
-    """Train STEPS steps as in a phase, at the learning rates of `schedule`."""
+    """Train STEPS steps as in a phase, at the learning rate or rates of `schedule`."""
     choose_trainable(model, phase, args)
     epochs = math.ceil(STEPS / steps_per_epoch(films, args.batch_size))
     batches = training_batches(model, films, args, 0, epochs).take(STEPS)
@@ -59,12 +60,13 @@ def fit_steps(model, phase, schedule, films, args, *callbacks):
 
 
 def exponential_rise():
-    """Learning rates from LOWEST to HIGHEST, by the same factor from step to step."""
+    """Return a schedule of rates from LOWEST to HIGHEST that rise by one factor at each step."""
     return keras.optimizers.schedules.ExponentialDecay(LOWEST, STEPS - 1, HIGHEST / LOWEST)
 
 
 class LossOfSteps(keras.callbacks.Callback):
-    """The loss of every step by itself; ends the test when it explodes."""
+    """Records the loss and learning rate of each single step, and ends the test when the loss
+    explodes."""
 
     def __init__(self):
         super().__init__()
@@ -73,7 +75,7 @@ class LossOfSteps(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         self.model.reset_metrics()  # `fit` would report the mean since the start
-        # not by number: a step whose gradients overflow in float16 does not raise the rate
+        # not computed from the step: one whose gradients overflow in float16 doesn't raise the rate
         self.rates.append(float(self.model.optimizer.learning_rate))
 
     def on_train_batch_end(self, batch, logs=None):
@@ -86,8 +88,8 @@ class LossOfSteps(keras.callbacks.Callback):
 
 
 def smooth(losses, rates):
-    """A frame of step, lr, loss and its mean over a window; losses that aren't finite are left
-    out."""
+    """Return a frame of step, lr, loss and `smoothed`, the mean loss over a window; losses that
+    aren't finite are left out."""
     table = pd.DataFrame({"lr": rates, "loss": losses})
     table = table[np.isfinite(table["loss"])].rename_axis("step").reset_index()
     table["smoothed"] = table["loss"].rolling(WINDOW, center=True, min_periods=1).mean()
@@ -95,15 +97,16 @@ def smooth(losses, rates):
 
 
 def falling_range(table):
-    """The rates at which the smoothed loss of a `range_test` has done a tenth and nine tenths of
-    its fall, which goes from the mean of its first window to the lowest of the others; None when
-    it does not fall by more than noise does by itself.
+    """Return the rates (low, high) between which the loss of a `range_test` falls, or None.
+
+    There the smoothed loss has done a tenth and nine tenths of its fall, from the mean of the first
+    window to the lowest later one. None when it falls no more than noise alone would.
     """
     loss, half = table["loss"], WINDOW // 2
     first = loss[:WINDOW].mean()
     later = table["smoothed"][WINDOW + half : len(table) - half]  # whole windows after the first
     fall = first - later.min()
-    if not fall > LEAST_FALL * step_noise(loss) / math.sqrt(WINDOW):  # nor is it without a loss
+    if not fall > LEAST_FALL * step_noise(loss) / math.sqrt(WINDOW):  # or NaN, without a loss
         return None
     fallen = ((first - table["smoothed"]) / fall)[: later.idxmin() + 1]
     low, high = (float(table["lr"][passes(fallen, share)]) for share in (0.1, 0.9))
@@ -111,13 +114,13 @@ def falling_range(table):
 
 
 def passes(fallen, share):
-    """The first step from which `fallen` stays at or above a share: what it had passed before and
-    lost again was noise."""
+    """Return the first step from which `fallen` stays at or above a share; any before were
+    noise."""
     below = np.flatnonzero(fallen < share)
     return below[-1] + 1 if len(below) else 0
 
 
 def step_noise(loss):
-    """The SD of the noise of single steps, from the differences of one to the next in two windows:
-    a rise or a fall that takes many steps adds little to them."""
+    """Return the SD of the noise of single steps, from the differences between successive steps in
+    the first two windows: a rise or fall over many steps adds little to them."""
     return math.sqrt((loss[: 2 * WINDOW].diff() ** 2).mean() / 2)

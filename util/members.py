@@ -1,5 +1,5 @@
-"""The runs of an ensemble: which they are, whether they belong together, what each said of its
-validation and test films when its training ended, and their mean."""
+"""The runs of an ensemble: which they are, whether they belong together, what each predicted for
+its validation and test films when its training ended, and the mean of these."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from util.tta import chosen_views, describe_views, views_key, views_suffix
 
 @dataclass
 class Member:
-    """A run of an ensemble, its options, and how often it counts."""
+    """A run of an ensemble, its config, and how often it counts."""
 
     run: Run
     config: dict
@@ -40,27 +40,30 @@ class Member:
         return sees_sex(self.options["model_type"])
 
     def lines(self, views):
-        """Its linear correction, fitted on validation: for this number of views, else for one."""
+        """Return the run's linear correction, fitted to validation films: for this number of views,
+        else for one; None without any."""
         stored = self.run.read_json(CALIBRATION) or {}
         calibration = stored.get(views_key(views)) or stored.get(views_key(1)) or {}
         return calibration.get("lines")
 
     @property
     def label_counts(self):
-        """The labels of its training films, counted, where they tell what a reader would say."""
+        """How many of its training films have each label, if these show what a reader would say;
+        else None."""
         return (self.run.read_json(READINGS) or {}).get("labels")
 
 
 def read_members(folders):
-    """Read the runs of an ensemble; UserError when one of them is no finished run."""
+    """Read the runs of an ensemble. A run named twice counts twice; a folder of folds stands for
+    all its folds. UserError when one isn't a finished run."""
     counts = Counter(run for folder in folders for run in find_folds(folder) or [Path(folder)])
     runs = [read_run(folder) for folder in counts]
     return [Member(run, run.config, counts[run.folder]) for run in runs]
 
 
 def check_same_split(members, split):
-    """UserError when the runs were trained on different splits: what is tested for one may have
-    been training for another."""
+    """UserError when the `split` films of the runs differ: test films of one may have been training
+    films of another."""
     for member in members[1:]:
         one, other = (m.config["data"][split] for m in (members[0], member))
         if one["fingerprint"] != other["fingerprint"]:
@@ -79,11 +82,11 @@ def hashes_of(members):
 
 
 def check_same_files(members, split):
-    """UserError when the runs had other files under the same ids, such as smaller ones: each
-    belongs to films as it knows them."""
+    """UserError when the runs had different files under the same ids, such as smaller ones: each
+    run is to be judged on the files it knows."""
     for member in members[1:]:
         one, other = (m.config["data"][split].get("bytes") for m in (members[0], member))
-        if None not in (one, other) and one != other:  # earlier versions did not keep it
+        if None not in (one, other) and one != other:  # earlier versions didn't store the size
             raise UserError(
                 f"the {split} films of {members[0].run.folder} and {member.run.folder} have the same "
                 "ids and labels, but are other files. Say which to evaluate on: --data_dir."
@@ -91,13 +94,13 @@ def check_same_files(members, split):
 
 
 def average(members, months):
-    """The mean of the members' months `(members, n)`, by their weights: `(n,)`."""
+    """Return the mean `(n,)` of the members' months `(members, n)`, by their weights."""
     return np.average(months, axis=0, weights=[member.weight for member in members])
 
 
 def stored_predictions(member, split, views):
-    """What a run predicted of its "val" or "test" films when its training ended; UserError when
-    it has no such file."""
+    """Read what a run predicted for its "val" or "test" films when its training ended; UserError
+    when it has no such predictions."""
     path = member.run.folder / predictions_name(split + views_suffix(views))
     if views not in (1, chosen_views(member.options)):
         raise UserError(
@@ -123,9 +126,12 @@ def same_films(tables):
 
 
 def compare_members(members, months, predictions):
-    """What the mean is worth against each member: a list of its run, weight, MAE and the paired
-    difference (MAE of the mean minus that of the member) with its interval, ready for JSON.
-    `months` `(members, n)` belong to the rows of `predictions`, those of the mean."""
+    """Compare the mean with each member: a list of dicts, ready for JSON.
+
+    Each has the run, its weight, its MAE, and the paired difference (MAE of the mean minus that of
+    the member) with its interval. `months` `(members, n)` are for the rows of `predictions`, which
+    are those of the mean.
+    """
     rows = []
     for member, alone in zip(members, months, strict=True):
         result = compare_predictions(predictions, label_predictions(predictions, alone))

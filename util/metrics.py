@@ -1,8 +1,8 @@
 """Errors in months, with n and a 95 % bootstrap interval, beside the median baseline.
 
-A frame of predictions has the columns id, sex (1 = male), boneage, predicted and error
-(predicted - boneage), all in months, patient where films are told to be of one, and reading where
-it is known what a single reader would say (util/readings.py).
+A frame of predictions has the columns id, sex (1 = male), boneage, predicted and error (predicted -
+boneage), all in months. It also has patient if any film has one, and reading if it is known what a
+single reader would say (util/readings.py).
 """
 
 import numpy as np
@@ -15,17 +15,16 @@ from util.labels import LARGEST_YEARS
 SEXES = {"male": 1, "female": 0}
 CHILDREN = {"male": "boys", "female": "girls"}
 AGE_BANDS = {"0-4 years": 0, "5-9 years": 60, "10-14 years": 120, "15+ years": 180}  # first month
-WITHIN = (6, 12, 24)  # months: which share of films is no further off
+WITHIN = (6, 12, 24)  # months: the share of films with errors up to these is reported
 RESAMPLES = 2000
-FEWEST_TO_COMPARE = 10  # children: of fewer a bootstrap has hardly any other draws
-SEED = 42  # of resamples, whatever that of a training: the same errors have the same interval
+FEWEST_TO_COMPARE = 10  # children: with fewer, a bootstrap has too few different draws
+SEED = 42  # of resamples, not --seed: the same errors always have the same interval
 CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
 
 
 def label_predictions(table, months):
-    """The frame of predictions of labelled films: `months` `(n,)` are those of its rows. Rounded to
-    0.01 months, as single precision depends a little on the size of a batch.
-    """
+    """Return the frame of predictions of labelled films, `months` `(n,)` being those of its rows.
+    They are rounded to 0.01 months, as single precision depends a little on the batch size."""
     table = table[label_columns(table)].astype({"sex": int})
     table["predicted"] = np.round(np.asarray(months, float), 2)
     table["error"] = (table["predicted"] - table["boneage"]).round(2)
@@ -33,14 +32,15 @@ def label_predictions(table, months):
 
 
 def labels_in_years(predictions):
-    """Whether labels look like years beside the months that are predicted: 12 times as many, more
-    or less. Infants, of whom too much is predicted, don't."""
+    """Whether labels look like years, compared with the predicted months: those are about 12 times
+    as large. Infants, whose months come out too high, must not count as years."""
     label, predicted = predictions["boneage"].median(), predictions["predicted"].median()
     return label <= LARGEST_YEARS and predicted > max(36, 6 * label)
 
 
 def by_sex(films, per_sex=True):
-    """{"male", "female": films of that sex}; all of them twice where a model isn't told the sex."""
+    """Return {"male", "female": films of that sex}; all films for both where a model isn't given
+    the sex."""
     return {name: films[films["sex"] == sex] if per_sex else films for name, sex in SEXES.items()}
 
 
@@ -50,15 +50,17 @@ def band_of(months):
 
 
 def by_band(months):
-    """{age band: which of `months` lie in it `(n,)`}."""
+    """Return {age band: mask `(n,)` of the `months` in it}."""
     band = band_of(months)
     return {name: band == number for number, name in enumerate(AGE_BANDS)}
 
 
 def bootstrap_means(values, patients):
-    """Means of RESAMPLES resamples with replacement of `values` `(n,)` (Efron 1979). Where
-    `patients` `(n,)` says whose each is, these are drawn, each with all films: two of a child err
-    alike (cluster bootstrap, Field & Welsh 2007)."""
+    """Return the means of RESAMPLES resamples with replacement of `values` `(n,)` (Efron 1979).
+
+    With `patients` `(n,)`, the patient of each value, patients are drawn, each with all values: two
+    films of a child err alike (cluster bootstrap, Field & Welsh 2007).
+    """
     values = np.asarray(values, float)
     sums, counts = values, None
     if patients is not None:
@@ -76,12 +78,12 @@ def bootstrap_means(values, patients):
 
 
 def bootstrap_interval(values, patients=None, least=-np.inf):
-    """95 % percentile interval of the mean of `values`: [low, high]; None for those of one child.
-    No mean of such values can be below `least`.
+    """Return the 95 % percentile interval of the mean of `values`: [low, high]; None for one child.
 
-    For few values the percentile interval is too narrow: it is widened by the ratio of Student's
-    quantile to the normal one, and by that of the SD with n - 1 to that with n (Hesterberg 2015,
-    American Statistician 69:371). Of 100 values that is 2 %.
+    `low` is at least `least`, for values whose mean can't be lower. The percentile interval of few
+    values is too narrow. It is widened by the ratio of Student's quantile to the normal one, and by
+    that of the SD with n - 1 to that with n (Hesterberg 2015, American Statistician 69:371): by 2 %
+    for 100 values.
     """
     from scipy.stats import norm, t
 
@@ -96,16 +98,16 @@ def bootstrap_interval(values, patients=None, least=-np.inf):
 
 
 def mean_interval(values, films, least=-np.inf):
-    """95 % interval of the mean of `values`, one for each row of `films`, whose children are drawn
-    with all their films; for `least` see `bootstrap_interval`: 0 for absolute errors."""
+    """Return the 95 % interval of the mean of `values`, one for each row of `films`; children are
+    drawn with all their films. For `least` see `bootstrap_interval`: 0 for absolute errors."""
     return bootstrap_interval(values, repeated_patients(films), least)
 
 
 def evaluate_predictions(predictions, train_median=None):
     """Return all metrics of a set of predictions, ready for JSON: months, shares 0-1, n.
 
-    The baseline predicts `train_median` (months) for every film; without it, the median of these
-    films, which flatters the baseline, and `["baseline"]["source"]` says so.
+    The baseline predicts `train_median` (months) for every film. Without that, it predicts the
+    median of these films, which flatters the baseline; `["baseline"]["source"]` names the films.
     """
     if predictions.empty:
         raise UserError("no predictions to evaluate. Check the table and the folder of films.")
@@ -133,16 +135,18 @@ def evaluate_predictions(predictions, train_median=None):
 
 
 def by_age(predictions, age="boneage"):
-    """`error_summary` of the films of each age band, by its name. By label the bias is that of any
-    prediction that is not certain, too old for the youngest and too young for the oldest; by the
-    age that is "predicted" it is that of the months that a user sees."""
+    """Return {age band: `error_summary` of its films}, by label or `age="predicted"`.
+
+    By label, any uncertain prediction has a bias: too old for the youngest, too young for the
+    oldest. By prediction, the bias is that of the months that a user sees.
+    """
     bands = by_band(predictions[age])
     return {name: error_summary(predictions[inside]) for name, inside in bands.items()}
 
 
 def limits_of_agreement(error):
-    """[low, high], in months: bias +- 1.96 SD of errors, between which 95 % of them lie when they
-    are normal (Bland & Altman 1986); None for fewer than three."""
+    """Return [low, high] in months: bias +- 1.96 SD of errors, which holds 95 % of them if they are
+    normal (Bland & Altman 1986); None for fewer than three."""
     if len(error) < 3:
         return None
     bias, reach = np.mean(error), 1.96 * np.std(error, ddof=1)
@@ -150,7 +154,8 @@ def limits_of_agreement(error):
 
 
 def baseline_error(predictions, train_median):
-    """The error of saying `train_median` for every film, or the median of these films."""
+    """Return the error of predicting `train_median`, or else the median of these films, for every
+    film."""
     boneage = predictions["boneage"].to_numpy(float)
     median = float(np.median(boneage) if train_median is None else train_median)
     off = np.abs(boneage - median)
@@ -163,8 +168,8 @@ def baseline_error(predictions, train_median):
 
 
 def error_summary(predictions):
-    """n, and MAE and bias with intervals, of some predictions in months; None where there is no
-    film."""
+    """Return n, and MAE and bias with intervals, of some predictions in months; without films all
+    but n are None."""
     if predictions.empty:
         return {"n": 0} | dict.fromkeys(("mae", "mae_ci95", "bias", "bias_ci95"))
     error = predictions["error"].to_numpy(float)
@@ -178,8 +183,8 @@ def error_summary(predictions):
 
 
 def judge_readings(predictions):
-    """The errors of the column `reading` (see `error_summary`), and by paired bootstrap
-    `difference`, its MAE minus that of the months, with its 95 % interval."""
+    """Return the errors of the column `reading` (see `error_summary`), and `difference`, their MAE
+    minus that of the months, with its 95 % interval by paired bootstrap."""
     said = predictions.assign(error=predictions["reading"] - predictions["boneage"])
     difference = said["error"].abs() - predictions["error"].abs()
     return error_summary(said) | {
@@ -214,8 +219,8 @@ def compare_predictions(a, b):
 
 
 def read_predictions(path, need=LABELS):
-    """Read a table that a run or an evaluation wrote: ids and patients stay text. UserError when
-    it lacks one of the columns that are needed, an id and numbers."""
+    """Read a table that a run or an evaluation wrote; ids and patients stay text. UserError when it
+    has no rows, lacks a column of `need` (an id, then numbers), or has text among the numbers."""
     text = {"id": str, "patient": str}
     try:
         table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])

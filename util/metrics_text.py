@@ -31,13 +31,12 @@ def format_within(metrics):
     return ", ".join(
         f"within {months} months {metrics[f'within_{months}']:.0%}"
         for months in WITHIN
-        if f"within_{months}" in metrics  # not in those of a version before
+        if f"within_{months}" in metrics  # not in those of earlier versions
     )
 
 
 def format_by_predicted_age(metrics):
-    """Rows by the age that is predicted, below a line that says so; none for metrics of a version
-    before."""
+    """Return rows by predicted age, below a line that says so; [] for metrics of older versions."""
     rows = metrics.get("by_predicted_age", {}).items()
     lines = [format_row(name, row) for name, row in rows if row["n"]]
     return ["  by the age that is predicted", *lines] if lines else []
@@ -48,7 +47,7 @@ def format_spread(metrics):
     parts = [f"RMSE {metrics['rmse']:.2f}"]
     if metrics["r2"] is not None:
         parts.append(f"R2 {metrics['r2']:.3f}")
-    if limits := metrics.get("limits_of_agreement"):  # not in those of a version before
+    if limits := metrics.get("limits_of_agreement"):  # not in those of earlier versions
         parts.append("95 % limits of agreement {:+.1f} to {:+.1f}".format(*limits))
     return ", ".join(parts)
 
@@ -81,7 +80,8 @@ def format_row(name, row):
 
 
 def format_readings(metrics):
-    """The row of readings, where there are any; without their bias, the change against months."""
+    """Return the row of readings, a list, [] if there are none; it has the change against the
+    months in place of the bias."""
     if not (row := metrics.get("readings")):
         return []
     interval = format_interval(row["difference_ci95"], sign="+")
@@ -92,7 +92,7 @@ def format_readings(metrics):
 
 
 def format_interval(bounds, sign=""):
-    """An interval in months, "-" for None; that of a difference with `sign="+"`."""
+    """Format an interval in months, "-" for None; for that of a difference use `sign="+"`."""
     return f"[{bounds[0]:{sign}.2f}, {bounds[1]:{sign}.2f}]" if bounds else "-"
 
 

@@ -1,7 +1,6 @@
 """A model card (Mitchell et al. 2019): what a run knows of its model, as a page of Markdown.
 
-Every figure on it is one of the run's files: config.json, metrics.json, calibration.json and
-readings.json.
+Every figure on it comes from the run's files: config.json, metrics.json and calibration.json.
 """
 
 import shlex
@@ -32,12 +31,12 @@ State these with the model, here or beside this page:
 
 
 def model_card(run, name):
-    """The card of a finished run: Markdown, under a title."""
+    """Return the card of a finished run: Markdown, with `name` as its title."""
     config, metrics = run.config, run.metrics
     views = chosen_views(config["options"])
     calibration = (run.read_json(CALIBRATION) or {}).get(views_key(views))
     sex = " and the child's sex" if sees_sex(config["options"]["model_type"]) else ""
-    steps = list(configs_of(config))[::-1]  # from the first training on
+    steps = list(configs_of(config))[::-1]  # trainings, the first one first
     parts = [
         f"# {name}",
         f"Bone age in months from a hand radiograph{sex}. "
@@ -73,7 +72,7 @@ def describe_model(path, config, metrics, views):
 
 
 def describe_films(steps):
-    """The splits of the last step, and of those before it that had others."""
+    """Describe the splits of the last step, and those of earlier steps that differ from them."""
     head = ["split", "films", "mean label (months)", "SD", "median", "fingerprint"]
     *before, last = steps
     rows = [row_of_split(split, last["data"][split]) for split in SPLITS]
@@ -97,7 +96,7 @@ def row_of_split(name, facts):
 
 
 def describe_training(steps):
-    """The command of each step, what these leave out, and the commits."""
+    """Describe the command of each step, what the commands leave out, and the commits."""
     commands = [command_of(steps, number) for number in range(len(steps))]
     variables = [f"{name}={value}" for name, value in steps[-1].get("variables", {}).items()]
     under = f"\n\nEnvironment variables: `{' '.join(variables)}`." if variables else ""
@@ -115,8 +114,8 @@ def describe_training(steps):
 
 
 def command_of(steps, number):
-    """The command of a step, counted from 0: the options that are not the defaults, but for those
-    of earlier versions, and a name by which the next step finds the run."""
+    """Return the command of a step, counted from 0: the options that aren't at their defaults,
+    without those that no longer exist, and a run name by which the next step finds the run."""
     options = steps[number]["options"]
     options = options | {"data_dir": PureWindowsPath(options.get("data_dir", "Data")).name}
     if number > 0:
@@ -132,7 +131,7 @@ def command_of(steps, number):
 
 
 def describe_errors(metrics, views):
-    """Errors on test films in months, by sex and age, beside the median baseline."""
+    """Describe errors on test films in months, by sex and age, beside the median baseline."""
     test, val = (metrics[split + views_suffix(views)] for split in ("test", "val"))
     rows = {f"**all**, {describe_views(views)}": test}
     if views > 1:
@@ -142,7 +141,7 @@ def describe_errors(metrics, views):
     rows |= {CHILDREN[sex]: row for sex, row in test["by_sex"].items()} | test["by_age"]
     for sex, bands in test["by_sex_and_age"].items():
         rows |= {f"{CHILDREN[sex]}, {band}": row for band, row in bands.items()}
-    predicted = test.get("by_predicted_age", {})  # not in those of a version before
+    predicted = test.get("by_predicted_age", {})  # not in those of earlier versions
     rows |= {f"{band}, as predicted": row for band, row in predicted.items()}
     rows[f"validation films, {describe_views(views)}"] = val
     baseline = test["baseline"]
@@ -169,7 +168,7 @@ def error_cells(name, row):
 
 
 def describe_lines(calibration):
-    """The linear correction of each sex, and what it is worth."""
+    """Describe the linear correction of each sex, and what it is worth."""
     if not calibration or not calibration["gain"]:
         return "No linear correction: there were too few validation films."
     lines = calibration["lines"] or {}
@@ -187,7 +186,7 @@ def describe_lines(calibration):
 
 
 def describe_intervals(coverage):
-    """The half widths of intervals, and how many test labels they hold; `coverage` see
+    """Describe the half widths of intervals, and how many test labels they hold; for `coverage` see
     `measure_coverage`."""
     if not coverage:
         return "No intervals: there were too few validation films."

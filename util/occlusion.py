@@ -1,8 +1,8 @@
-"""Where the months of a film come from: by how many they change when a part of it is hidden.
+"""Where the months of a film come from: how much they change when a part of it is hidden.
 
-Occlusion (Zeiler & Fergus 2014, ECCV). A part is hidden by a blurred copy of the film, which keeps
-the level of grey and takes the bones away. What is computed is the change of what predict.py says,
-whatever the model is.
+Occlusion (Zeiler & Fergus 2014, ECCV). A blurred copy of the film hides a part: it keeps the level
+of grey and removes the bones. The map shows how much the months of predict.py change, for any
+model.
 """
 
 import os
@@ -18,21 +18,23 @@ from util.files import check_new_folder, numbered
 from util.film_files import stem_of
 from util.parallel import progress_bar
 
-PARTS = 11  # places of the hidden part, a sixth of the film wide, in each direction
-LONGEST_STEM = 100  # bytes of the name of a picture; Windows takes 260 for a whole path
+PARTS = 11  # positions of the hidden part, a sixth of the film wide, in each direction
+LONGEST_STEM = 100  # bytes of the name of a picture; Windows allows 260 for a whole path
 BLUR = 1 / 16  # SD of the blur, as a share of the side of the film
 
 
 def part_of(number, size):
-    """The rows and columns, two slices, of hidden part `number` (0 .. PARTS ** 2 - 1) of a
-    canvas. It moves by half its side; where one ends, another begins, so that no line of pixels
-    lies in more or fewer of them than those beside it."""
+    """Return two slices, the rows and columns of hidden part `number` of a canvas `size` wide.
+
+    Parts are numbered 0 .. PARTS ** 2 - 1, and are half a part apart. Where one ends another
+    begins, so that rounding neither skips nor doubles a line of pixels.
+    """
     edges = np.arange(PARTS + 2) * size // (PARTS + 1)
     return tuple(slice(edges[k], edges[k + 2]) for k in divmod(number, PARTS))
 
 
 def hide_parts(image):
-    """A film uint8 `(S, S)` as it is, and behind it once for each part that is hidden:
+    """Return a film uint8 `(S, S)` as it is, followed by a copy for each hidden part:
     `(1 + PARTS ** 2, S, S)`."""
     blurred = cv2.GaussianBlur(image, None, BLUR * len(image))
     films = np.repeat(image[None], 1 + PARTS**2, axis=0)
@@ -43,11 +45,11 @@ def hide_parts(image):
 
 
 def occlusion_map(predict, film, size):
-    """By how many months a prediction changes when the surroundings of a pixel are hidden: float
-    `(size, size)`, the mean over all hidden parts that hold the pixel.
+    """Return by how many months a prediction changes when the surroundings of a pixel are hidden.
 
+    The map is float `(size, size)`: the mean over all hidden parts that hold the pixel.
     `predict({canvas: films (n, S, S)}) -> months (n,)`, and `film` {canvas: image (S, S)} is one
-    film on each canvas that it takes.
+    film on each canvas that `predict` takes.
     """
     months = predict({canvas: hide_parts(image) for canvas, image in film.items()})
     total, times = np.zeros((2, size, size))
@@ -59,21 +61,21 @@ def occlusion_map(predict, film, size):
 
 
 def check_explained(folder, canvases):
-    """UserError, before any work, when the pictures of --explain can't go to a folder, or would go
-    among other files, or when the canvases can't be explained."""
+    """UserError, before any work, when the folder of --explain can't be made or isn't empty, or
+    when the canvases can't be explained together."""
     check_same_part(canvases)
     check_new_folder(folder, "--explain")
 
 
 def check_same_part(canvases):
-    """UserError when canvases don't show the same part of a film."""
+    """UserError when the canvases don't show the same part of a film."""
     if len({fit for _, fit in canvases}) > 1:
         raise UserError("the runs see different parts of a film (--explain). Explain each alone.")
 
 
 def explain_films(ensemble, ages, folder, batch_size):
-    """Draw where the months of films come from, a picture for each row of `print_ages` that has
-    months."""
+    """Draw where the months of films come from: a picture in `folder` for each row of `print_ages`
+    that has months."""
     folder, films = Path(folder), ages[ages["months"].notna()]
     if films.empty:
         return
@@ -84,7 +86,7 @@ def explain_films(ensemble, ages, folder, batch_size):
 
 
 def explain_film(ensemble, film, picture, batch_size):
-    """Draw the map of one row of `print_ages` over its film."""
+    """Draw the map of one row of `print_ages` over its film, into the file `picture`."""
     from util.film_plots import plot_occlusion
 
     sex = np.full(1 + PARTS**2, 0.0 if pd.isna(film.sex) else film.sex)
@@ -100,9 +102,9 @@ def explain_film(ensemble, film, picture, batch_size):
 
 
 def new_name(folder, shown):
-    """A path in a folder for the picture of a film, by the name that is printed of it: that of
-    P000/IM0001.png is P000_IM0001.png, the end of it where it is long. With a number behind a name
-    that is taken."""
+    """Return a free path in a folder for the picture of a film, by its printed name:
+    P000/IM0001.png becomes P000_IM0001.png. A long name loses its beginning, a taken one gets a
+    number."""
     path = Path(shown)
     name = "_".join((*path.parts[:-1], stem_of(path)))
     name = os.fsencode(name)[-LONGEST_STEM:].decode("utf-8", "ignore")

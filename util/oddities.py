@@ -1,15 +1,15 @@
-"""What is odd about films, and the words for it: films without a hand that is found for certain,
-turned, inverted or pale ones, and pictures of anything else."""
+"""What is odd about films, and the words for it: no hand found for certain, turned, inverted, pale,
+or a picture of something else."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-FEW_ODD = 0.01  # share of films that may look turned or inverted and be none
+FEW_ODD = 0.01  # share of films that may look turned or inverted without being so
 NO_HAND = "no hand found for certain"
 UNLIKE = "unlike hands with fingers up and light bones"
 LIGHT_BONES, FINGERS_UP = "bones must be light on a dark ground", "fingers must point up"
-# what is noted of a film, by what is odd about it: as it is, and where it was set right
+# the note on a film for each oddity: if the film is used as it is, and if it was set right
 AS_IT_IS = {
     "unlike": f"the film looks {UNLIKE}: if it shows anything else, its prediction is meaningless",
     "whole": f"{NO_HAND}, the whole film is used",
@@ -24,10 +24,15 @@ SET_RIGHT = AS_IT_IS | {
 
 
 class Oddities(NamedTuple):
-    """What is odd about films, `(n,)` each: whether they were taken `whole` because `fit="hand"`
-    found no hand for certain; by how many degrees they look `turned` against the clock, and whether
-    they look `inverted`, or did before `fit="hand"` set them right; whether that saw them look
-    `unlike` a hand; and whether they are `pale`, with little contrast where the hand is."""
+    """What is odd about films, a value `(n,)` for each film.
+
+    - `whole`: whether the film was used whole because `fit="hand"` found no hand for certain;
+    - `turned`: by how many degrees it looks turned against the clock, or did before `fit="hand"`
+      set it right;
+    - `inverted`: whether it looks inverted, or did before `fit="hand"` set it right;
+    - `unlike`: whether `fit="hand"` found that it looks unlike a hand;
+    - `pale`: whether it has little contrast where the hand is.
+    """
 
     whole: np.ndarray
     turned: np.ndarray
@@ -37,17 +42,17 @@ class Oddities(NamedTuple):
 
     @classmethod
     def none(cls, n):
-        """Those of `n` films of which none is odd."""
+        """Return the Oddities of `n` films with nothing odd."""
         return cls(*(np.zeros(n, int if name == "turned" else bool) for name in cls._fields))
 
     def counts(self):
-        """How many films show each oddity: {name: n}, ready for JSON."""
+        """Return how many films show each oddity: {name: n}, ready for JSON."""
         return {name: int(np.count_nonzero(odd)) for name, odd in self._asdict().items()}
 
 
 def film_notes(oddities, right):
-    """What is odd about each film, as text, "" for most. `right`: turned and inverted ones were set
-    right."""
+    """Return what is odd about each film, as text, "" for most. `right`: turned and inverted films
+    were set right."""
     words = SET_RIGHT if right else AS_IT_IS
     found = [getattr(oddities, name) for name in words]
     return [
@@ -59,9 +64,11 @@ def film_notes(oddities, right):
 
 
 def oddity_notes(oddities, right):
-    """Notes on films that look turned, inverted, unlike a hand or pale, a list. `right`: turned and
-    inverted ones were set right; where they were not, up to 1 % of the films are taken for false
-    alarms."""
+    """Return a list of notes on films that look turned, inverted, unlike a hand or pale.
+
+    `right`: turned and inverted films were set right. If they were not, up to 1 % of the films (at
+    least one) are taken for false alarms.
+    """
     few = max(1, FEW_ODD * len(oddities.turned))
     notes = []
     for look, films, remedy, rule in (
@@ -87,7 +94,7 @@ def oddity_notes(oddities, right):
 
 
 def format_counts(counts, right):
-    """The `counts` of Oddities in a few words each, a list without those of which there is none.
+    """Format the `counts` of Oddities in a few words each: a list without those that are 0.
     `right`: turned and inverted films were set right."""
     words = {
         "whole": f"whole: {NO_HAND}",

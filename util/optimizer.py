@@ -13,11 +13,11 @@ WARM_UP = 0.05  # share of a schedule in which the learning rate rises
 
 
 def compile_model(model, schedule, steps, films, args):
-    """Compile with the loss of the options, over the SD of the labels of `films`, and AdamW at the
-    learning rates of `schedule`; its moving average of the weights spans a share of `steps`.
+    """Compile with the loss of the options, and AdamW at the learning rates of `schedule`.
 
-    The metric is an object and the optimizer is built here, so that the first step finds all
-    variables: TensorFlow traces a step that makes some twice.
+    The loss is divided by the SD of the labels of `films`. The moving average of the weights spans
+    a share of `steps`. The metric is an object and the optimizer is built here, so that all
+    variables exist before the first step: TensorFlow traces a step that makes variables twice.
     """
     loss = get_loss_function(
         args.loss_type,
@@ -30,7 +30,7 @@ def compile_model(model, schedule, steps, films, args):
         model.compile(
             optimizer=scale_loss(make_optimizer(args, schedule, steps, devices_of(model)), model),
             loss=loss,
-            # months over the SD of the labels: the rate means the same for any data
+            # divided by the SD of the labels, so that a learning rate means the same for any data
             loss_weights=[1 / films.label_sd],
             metrics=[keras.metrics.MeanAbsoluteError("mae")],
             jit_compile=args.jit_compile,
@@ -39,17 +39,19 @@ def compile_model(model, schedule, steps, films, args):
 
 
 def average_decay(decay, steps):
-    """Decay of a moving average that spans at most a tenth of `steps`.
+    """Return `decay`, or less: a moving average with it spans at most a tenth of `steps`.
 
-    With the long memory of a long training, a short one would be judged by the weights of its
-    start.
+    With the memory that suits a long training, a short one would be judged by its early weights.
     """
     return min(decay, 1 - 10 / steps) if steps > 10 else 0.0
 
 
 def rate_schedule(args, lr, steps, steps_an_epoch):
-    """The schedule of `steps` steps with peak or base learning rate `lr`: warm-up and
-    cosine decay, or cycles, which by default take about four epochs and end at their foot."""
+    """Return the schedule of `steps` steps: warm-up and cosine decay, or cycles.
+
+    `lr` is the peak learning rate, or the base of the cycles. By default a cycle takes about four
+    epochs, and the last one ends at its foot.
+    """
     if args.use_cyclical_lr:
         cycles = max(1, round(steps / (4 * steps_an_epoch)))
         return CyclicalLearningRate(
@@ -70,8 +72,8 @@ def rate_schedule(args, lr, steps, steps_an_epoch):
 
 
 def notes_on_cycles(args, schedule, steps):
-    """What to say, in a list, where a phase of `steps` steps has less than a cycle of the learning
-    rate, or but one that should differ from others."""
+    """Return notes, a list, where a phase of `steps` steps is shorter than a cycle of the learning
+    rate, or has a single cycle in a mode in which the next ones would differ."""
     if not args.use_cyclical_lr:
         return []
     cycle = 2 * schedule.step_size
@@ -86,11 +88,11 @@ def notes_on_cycles(args, schedule, steps):
 
 
 def make_optimizer(args, schedule, steps, devices):
-    """AdamW (Loshchilov & Hutter 2019) with clipping of the gradient norm and a moving average of
-    the weights.
+    """Return AdamW (Loshchilov & Hutter 2019) with clipped gradients and averaged weights.
 
-    Keras clips on each device, before the gradients are added up: each gets its share of the norm,
-    so that the sum keeps to it.
+    The average of the weights is a moving one. Keras clips the gradient norm on each device, before
+    the gradients are added up. Each device gets its share of the allowed norm, so that the sum
+    stays within it.
     """
     ema = average_decay(args.ema, steps)
     optimizer = keras.optimizers.AdamW(

@@ -1,4 +1,4 @@
-"""Options that count only beside others: a typed option without effect is an error, not a no-op."""
+"""Options that act only with others: a typed option without effect is an error, not a no-op."""
 
 import argparse
 from collections.abc import Callable
@@ -10,8 +10,11 @@ from util.runtimes import RUNTIMES
 
 
 class Rule(NamedTuple):
-    """`options` that have no effect in a case: `case` names it in the error, `holds(args)` tells
-    whether it is the case, and is asked where one of them was typed and is not one of `OFF`."""
+    """`options` that have no effect in a case.
+
+    `case` names the case in the error; `holds(args)` says whether it applies. It is checked only
+    when one of the options was typed with a value that is not in `OFF`.
+    """
 
     options: tuple
     case: str
@@ -132,7 +135,7 @@ RUNTIME_RULES = (
         lambda args: args.runtime not in RUNTIMES,
     ),
 )
-# of a finished run, which has a number of views of its own
+# for commands on a finished run, which has its own number of views
 RUN_RULES = (
     *RUNTIME_RULES,
     SINGLE_VIEW,
@@ -178,7 +181,7 @@ def parse_effective(parser, rules, argv=None):
 
 
 def typed_options(parser, argv, names):
-    """Those of the `names` of a parser's options that stand in a command line."""
+    """Return those of the `names` of a parser's options that were typed in a command line."""
     absent = object()
     found, _ = parser.parse_known_args(argv, argparse.Namespace(**dict.fromkeys(names, absent)))
     return {name for name in names if getattr(found, name) is not absent}

@@ -6,7 +6,7 @@ from util.runs import SHIPPED
 from util.runtimes import PRECISIONS, RUNTIMES
 from util.tta import TTA_STEPS, VIEWS
 
-# of a canvas, in pixels: the least that a network takes, and more than films have as a rule
+# of a canvas, in pixels: the least that a network takes, and more than most films have
 SIDES = (32, 4096)
 
 
@@ -30,7 +30,7 @@ def add_male_value(group):
 
 
 def add_backbones(parser, purpose):
-    """Several backbones; without a choice those of earlier versions."""
+    """Add a choice of several backbones; the default is those of earlier versions."""
     parser.add_argument(
         "--backbones",
         nargs="+",
@@ -42,8 +42,8 @@ def add_backbones(parser, purpose):
 
 
 def add_views(parser):
-    """How many views of a film a finished run averages over; when none is typed, `choose_views` of
-    util/ensemble.py decides."""
+    """Add the options for how many views of a film a finished run averages over; if none is typed,
+    `choose_views` of util/ensemble.py decides."""
     parser.add_argument(
         "--use_tta",
         action="store_true",
@@ -57,7 +57,8 @@ def add_views(parser):
 
 
 def add_runtime(group, auto):
-    """What computes the months; with `auto`, the quickest of them is a choice and the default."""
+    """Add the options for what computes the months; with `auto`, the quickest is a choice and the
+    default."""
     choices = ["keras", *RUNTIMES]
     effect = "Keras, or an export of the run (inference_speed.export_model)"
     if auto:

@@ -12,14 +12,14 @@ def cores():
 
 
 def map_films(function, films, desc=None, workers=None):
-    """[function(film) for film in films], by `workers` threads (default: one a core), with a
-    progress bar if there is a `desc`."""
+    """Return [function(film) for film in films], run by `workers` threads (default: one per core),
+    with a progress bar if there is a `desc`."""
     with ThreadPoolExecutor(workers or cores()) as pool:
         done = pool.map(function, films)
         return list(progress_bar(done, desc, len(films), unit="film", show=bool(desc)))
 
 
 def progress_bar(*args, show=True, **options):
-    """A bar of tqdm, which takes the other arguments: on a terminal alone, not in a log file, and
-    nowhere unless `show`."""
+    """Return a tqdm bar, which gets the other arguments. It shows only on a terminal, not in a log
+    file, and only if `show`."""
     return tqdm(*args, disable=None if show else True, **options)

@@ -7,12 +7,12 @@ import sys
 from itertools import pairwise
 from pathlib import PurePath
 
-MOST_NAMES = 4  # that are named to one who mistyped
+MOST_NAMES = 4  # suggestions for a mistyped name, at most
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows the docstring of a script as it is written, and the default of an option that has
-    one. The line of usage names what must be given; options stand below it, each with its help."""
+    """Shows the docstring of a script as it is written, and the default of an option that has one.
+    The usage line has only what is required; all options follow, with their help."""
 
     def _format_usage(self, usage, actions, groups, prefix):
         needed = [action for action in actions if action.required or not action.option_strings]
@@ -32,7 +32,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong usage ends in one line, without the screen of options before it."""
+    """Reports wrong usage in one line, without the screen of options before it."""
 
     # options that train_advanced_streamlined.py has and this script lacks
     streamlined = frozenset()
@@ -51,8 +51,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")
 
     def parse_known_args(self, args=None, namespace=None):
-        """As argparse does; an empty value is an error: it would stand for this folder, or for no
-        choice."""
+        """Parse as argparse does, except that an empty value is an error: it would mean the current
+        folder, or no choice."""
         words = list(map(str, sys.argv[1:] if args is None else args))
         for before, word in pairwise(["", *words]):
             if not word or (word.startswith("--") and word.partition("=")[1:] == ("=", "")):
@@ -62,7 +62,8 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(words, namespace)
 
     def _check_value(self, action, value):
-        """As argparse does; where a choice is like the value, it is named in place of all."""
+        """Check as argparse does, except that if a choice resembles the value, the error names it
+        in place of all choices."""
         unknown = action.choices is not None and value not in action.choices
         if unknown and (near := did_you_mean([str(value)], list(map(str, action.choices)))):
             raise argparse.ArgumentError(action, f"unknown {value!r}{near}")
@@ -70,13 +71,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def did_you_mean(words, known):
-    """In brackets, which of the names that are known the words are near to; "" where none is."""
+    """Return the known names that the words resemble, in brackets; "" if there are none."""
     near = [" or ".join(names) for word in words if (names := nearest(word.lower(), known))]
     return f" (did you mean {', '.join(near)}?)" if near else ""
 
 
 def nearest(word, known):
-    """The names that begin with a word, if they are few, or the one most like it; a list."""
+    """Return a list: the names that begin with a word if they are few, else the one most like
+    it."""
     if not word.strip("-"):
         return []
     begin = [name for name in known if name.startswith(word)]
@@ -86,8 +88,8 @@ def nearest(word, known):
 
 
 def new_parser(description):
-    """A parser whose help is the docstring of the script."""
-    module = sys.modules["__main__"].__spec__  # of `python -m package.module`
+    """Make a parser whose help is the docstring of the script."""
+    module = sys.modules["__main__"].__spec__  # set by `python -m package.module`
     return Parser(
         prog=f"python -m {module.name}" if module else None,
         description=description,
@@ -97,7 +99,7 @@ def new_parser(description):
 
 
 def folder_name(text):
-    """An argparse type: a name for a folder within another, or of one in a folder of that."""
+    """An argparse type: the name of a folder in --results_dir, or of a folder within one (A/B)."""
     name = PurePath(text)
     if name.is_absolute() or name.drive or not name.parts or ".." in name.parts:
         raise argparse.ArgumentTypeError(f"{text!r} is no name of a folder in --results_dir")

@@ -1,8 +1,8 @@
-"""Synthetic hand radiographs whose bones tell the age: for demonstrations and tests.
+"""Synthetic hand radiographs whose bones show the age: for demonstrations and tests.
 
-The hand is schematic, but what changes with age follows the atlas: carpal centres appear in
-their order, epiphyses widen into caps, growth plates narrow and fuse, girls ahead of boys
-(Greulich & Pyle 1959; Gilsanz & Ratib 2005 for the ages of onset). Nothing here is clinical.
+The hand is schematic, but what changes with age follows the atlas: carpal centres appear in order,
+epiphyses widen into caps, growth plates narrow and fuse, girls ahead of boys (Greulich & Pyle 1959;
+Gilsanz & Ratib 2005 for the ages of onset). Nothing here is clinical.
 """
 
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ def draw_phantom(boneage, sex, rng, height=256):
 
 
 def draw_ray(hand, ray, tissue, bone):
-    """Metacarpal and phalanges, one behind the other, with their epiphyses."""
+    """Draw the metacarpal and phalanges of a ray, end to end, with their epiphyses."""
     x, y, degrees, lengths = ray
     angle = np.deg2rad(degrees * hand.spread)
     direction = np.array([np.sin(angle), np.cos(angle)])
@@ -131,7 +131,7 @@ def draw_forearm(hand, tissue, bone):
 
 
 def draw_carpals(hand, tissue, bone):
-    """Palm and carpal centres, each from its age of onset on."""
+    """Draw the palm, and each carpal centre from its age of onset on."""
     palm = np.array([hand.pixel(*point) for point in PALM]).astype(np.int32)
     cv2.fillPoly(tissue, [palm], 135)
     for x, y, radius, onset in CARPALS:
@@ -145,10 +145,10 @@ def draw_carpals(hand, tissue, bone):
 
 
 def long_bone(hand, bone, joint, other, width, onset, fusion):
-    """A shaft from `other` to its growing end at `joint`, growth plate and epiphysis between.
+    """Draw a shaft from `other` towards `joint`, and at that end a growth plate and an epiphysis.
 
-    The epiphysis appears at `onset`, widens to a cap, and the dark plate narrows until both are
-    one at `fusion` (months of maturity).
+    The epiphysis appears at `onset`, widens to a cap, and the dark plate narrows until both are one
+    at `fusion` (months of maturity).
     """
     direction = (other - joint) / np.linalg.norm(other - joint)
     across = np.array([direction[1], -direction[0]])
@@ -166,7 +166,7 @@ def long_bone(hand, bone, joint, other, width, onset, fusion):
 
 
 def shaft(hand, bone, start, end, across, width):
-    """A long bone waisted in its middle, with a bright cortex and a darker marrow."""
+    """Draw a shaft that is narrower in the middle, with a bright cortex and a darker marrow."""
     profile = np.array([0.50, 0.38, 0.31, 0.30, 0.33, 0.42])[:, None] * width
     along = start + np.linspace(0, 1, len(profile))[:, None] * (end - start)
     outline = np.concatenate([along + across * profile, (along - across * profile)[::-1]])
@@ -210,10 +210,10 @@ def phantom(seed, split, number, height):
 
 
 def write_phantoms(data_dir, counts, height, seed=42):
-    """Write phantoms in the native layout; `counts` is {"train": n, "val": n, "test": n}, or less.
+    """Write phantoms in the native layout; `counts` is {"train": n, "val": n, "test": n}, or fewer.
 
-    Returns the table of all films, with a column split. Raises UserError when `data_dir` holds
-    data already.
+    Returns the table of all films, with a column split. Raises UserError when `data_dir` already
+    holds data.
     """
     with new_data_folder(data_dir) as (_, ready):
         films = [(split, number) for split in SPLITS for number in range(counts.get(split, 0))]
@@ -226,7 +226,7 @@ def write_phantoms(data_dir, counts, height, seed=42):
 def write_phantom(ready, split, number, seed, height):
     """Draw and write one phantom; returns its row of the table."""
     film, boneage, sex = phantom(seed, split, number, height)
-    id_ = 1 + 100_000 * SPLIT_NUMBERS[split] + number  # the same when another split grows
+    id_ = 1 + 100_000 * SPLIT_NUMBERS[split] + number  # stays the same when another split grows
     name = f"{id_}.png"
     (ready / SPLITS[split].folder / name).write_bytes(cv2.imencode(".png", film)[1])
     return id_, name, boneage, sex, split

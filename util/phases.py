@@ -1,4 +1,4 @@
-"""The phases of a training, by the options."""
+"""The phases of a training that the options ask for."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ CLR_MODES = ("triangular", "triangular2", "exp_range")  # of cycles of the learn
 
 @dataclass(frozen=True)
 class Phase:
-    """The epochs `range(start, end)` of a run, over which the learning rate, at most `lr`, has one
-    schedule."""
+    """The epochs `range(start, end)` of a run, which share one schedule of the learning rate. `lr`
+    is its peak, or the base of its cycles."""
 
     name: str
     start: int
@@ -19,8 +19,8 @@ class Phase:
 
 
 def plan_phases(args):
-    """The phases that the options ask for; UserError when there is none, or one can't have its
-    cycles of the learning rate."""
+    """Return the phases that the options ask for; UserError when there is none, or when the cycles
+    of the learning rate would not rise in one of them."""
     end = args.epochs_frozen + args.epochs_finetune
     phases = [Phase("frozen", 0, args.epochs_frozen, args.lr)] if args.epochs_frozen else []
     if args.fine_tune:
@@ -34,7 +34,7 @@ def plan_phases(args):
 
 
 def check_rise(base_lr, max_lr):
-    """UserError when a cycle of the learning rate has its top below its foot."""
+    """UserError when a cycle of the learning rate would not rise from its foot to its top."""
     if max_lr <= base_lr:
         raise UserError(
             f"a cycle must rise: --clr_max_lr {max_lr:g} is not above the learning rate of the "

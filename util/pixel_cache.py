@@ -27,7 +27,7 @@ from util.radiographs import READER_VERSION, RadiographError, read_canvases
 
 SHARD_FILMS = 256  # films in one file of the cache
 DAY = 24 * 3600  # seconds
-READ_TOGETHER = 8  # films that are in memory at their own size, for each core
+READ_TOGETHER = 8  # films per core that are in memory at their own size
 
 
 class Pixels:
@@ -43,13 +43,13 @@ class Pixels:
         return len(self.rows)
 
     def keep(self, films):
-        """The same films, only those of a mask, or at positions and in their order."""
+        """Return the films of a mask, or those at positions, in that order."""
         return Pixels(
             self.shards, self.rows[films], Oddities(*(odd[films] for odd in self.oddities))
         )
 
     def join(self, other):
-        """These films and behind them those of `other`."""
+        """Return these films followed by those of `other`."""
         rows = other.rows + len(self.shards) * SHARD_FILMS
         oddities = Oddities(*map(np.concatenate, zip(self.oddities, other.oddities, strict=True)))
         return Pixels([*self.shards, *other.shards], np.concatenate([self.rows, rows]), oddities)
@@ -69,9 +69,9 @@ class Pixels:
 def read_pixels(paths, img_size, fit, cache_dir=None, desc="films"):
     """Read films onto their canvas, in parallel, with a progress bar unless `desc` is None.
 
-    Returns (Pixels, failures): failures is {position: reason}, in order, its films are black.
-    The cache is written shard by shard under a temporary name and renamed when complete: a
-    killed build goes on where it was, and two builds at once do no harm.
+    Returns (Pixels, failures). Failures are {position: reason}, in order; a film that failed is
+    black. Each shard of the cache is written under a temporary name and renamed when complete: a
+    killed build resumes where it was, and two builds at once do no harm.
     """
     parts = [paths[i : i + SHARD_FILMS] for i in range(0, len(paths), SHARD_FILMS)]
     names = [shard_path(part, img_size, fit, cache_dir) if cache_dir else None for part in parts]
@@ -80,7 +80,7 @@ def read_pixels(paths, img_size, fit, cache_dir=None, desc="films"):
     shards, all_facts = [], []
     with (
         ThreadPoolExecutor(cores()) as pool,
-        threadpool_limits(1, "blas"),  # else each thread of the pool starts as many of its own
+        threadpool_limits(1, "blas"),  # else each thread of the pool starts a thread per core
         progress_bar(
             total=todo, desc=f"reading {desc}", unit="film", show=bool(todo > 1 and desc)
         ) as bar,
@@ -100,8 +100,8 @@ def read_pixels(paths, img_size, fit, cache_dir=None, desc="films"):
 
 
 def merge_facts(all_facts, n):
-    """The failures {position: reason} and the Oddities of `n` films, by the facts of `read_shard`
-    on each of their shards, in order."""
+    """Return the failures {position: reason} and the Oddities of `n` films, from the facts that
+    `read_shard` returned for each of their shards, in order."""
     failures, oddities = {}, Oddities.none(n)
     for first, facts in zip(range(0, n, SHARD_FILMS), all_facts, strict=True):
         failures |= {first + int(i): reason for i, reason in facts["failures"].items()}
@@ -112,9 +112,12 @@ def merge_facts(all_facts, n):
 
 
 def read_shard(paths, img_size, fit, pool, bar):
-    """Read films into one array `(n, size, size)`. Returns it, facts ready for JSON ("failures"
-    {position: reason}, and for each of Oddities {position: value} where there is one), and whether
-    this lasts: False where a film may be read another time."""
+    """Read films into one array `(n, size, size)`.
+
+    Returns the array, facts ready for JSON ("failures" {position: reason}, and for each of Oddities
+    {position: value} where there is one), and whether the shard may be cached: not if a film that
+    failed may become readable without a change.
+    """
     shard = np.zeros((len(paths), img_size, img_size), np.uint8)
     facts, cacheable = {name: {} for name in ("failures", *Oddities._fields)}, True
 
@@ -136,7 +139,8 @@ def read_shard(paths, img_size, fit, pool, bar):
 
 
 def shard_path(paths, img_size, fit, cache_dir):
-    """Name a shard by all that decides its pixels: files (size, time), reader and canvas."""
+    """Return the path of a shard, named by a hash of all that decides its pixels: files (path,
+    size, time), reader, networks, OpenCV and canvas."""
     networks = orientation_version()
     if fit == "hand":
         networks += localiser_version() + likeness_version()
@@ -151,8 +155,8 @@ def shard_path(paths, img_size, fit, cache_dir):
 
 
 def load_shard(path):
-    """A shard of the cache, memory-mapped, and its facts; None without a path, or when it isn't
-    there, or damaged."""
+    """Load a shard of the cache, memory-mapped, and its facts; None without a path, or when the
+    shard is missing or damaged."""
     if path is None:
         return None
     try:
@@ -169,15 +173,15 @@ def save_shard(shard, facts, path):
     """Write a shard and its facts atomically; returns it memory-mapped."""
     with cache_folder(path.parent):
         if not load_shard(path):
-            # the facts go first: whoever sees the shard must find them
+            # the facts go first: a process that sees the shard must find them
             write_json(facts_path(path), facts)
             write_atomically(path, lambda file: np.save(file, shard), keep_first)
     return np.load(path, mmap_mode="r")
 
 
 def keep_first(temporary, path):
-    """Give a written shard its name. A whole one that another process has written meanwhile stays:
-    Windows and some network folders don't replace what that process has mapped."""
+    """Give a written shard its name, unless another process has written a complete one meanwhile:
+    Windows and some network folders can't replace a file that the other process has mapped."""
     try:
         claim(temporary, path)
     except FileExistsError:
@@ -187,7 +191,8 @@ def keep_first(temporary, path):
 
 @contextmanager
 def cache_folder(folder):
-    """Make a folder of the cache; UserError when that, or writing within the block, fails."""
+    """Make a folder of the cache and clear old temporary files; UserError when that, or writing
+    within the block, fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_temporaries(folder, older=DAY)

@@ -1,4 +1,4 @@
-"""Charts of a run, saved as PNG: its history, its errors in months; what all pictures share."""
+"""Charts of a run, saved as PNG: its history, its errors in months; and what all pictures share."""
 
 import math
 import warnings
@@ -17,12 +17,12 @@ from util.metrics import AGE_BANDS, band_of, limits_of_agreement, mean_interval
 from util.metrics_text import format_interval
 from util.runs import best_row
 
-# Okabe & Ito's palette, told apart by colour-blind readers too.
+# Okabe & Ito's palette: colour-blind readers can tell its colours apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
 SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
-TITLE_LETTERS, NAME_LETTERS = 60, 50  # at most, of a title and of what it gives the name of a file
-FEW_FILMS = 10  # the interval of fewer may be so long that it leaves nothing to see of the others
-MOST_MONTHS = 312  # on an axis that has a tick every two years
+TITLE_LETTERS, NAME_LETTERS = 60, 50  # most in a title, and in a name within a file name
+FEW_FILMS = 10  # with fewer, an interval may be so long that the others can't be seen
+MOST_MONTHS = 312  # longest axis with a tick every two years
 STYLE = {
     "figure.dpi": 120,
     "font.size": 10,
@@ -43,19 +43,19 @@ def subplots(*grid, figsize, **options):
 def save(figure, path):
     of_axes = {text for axis in figure.findobj(Axis) for text in axis.findobj(Text)}
     for text in set(figure.findobj(Text)) - of_axes:
-        text.set_parse_math(False)  # a name of a film or a folder may hold two $
+        text.set_parse_math(False)  # two $ in the name of a film or folder aren't a formula
         text.set_text(as_unicode(text.get_text()))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for the letter
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box replaces the letter
         write_atomically(path, lambda file: figure.savefig(file, format="png", bbox_inches="tight"))
     return Path(path)
 
 
 @rc_context(STYLE)
 def plot_history(history, path):
-    """MAE in months by epoch, and the learning rate at its end, all phases; the epoch that was kept
-    is marked."""
+    """Plot MAE in months by epoch, and the learning rate at the end of each epoch, for all phases;
+    the kept epoch is marked."""
     figure, (top, bottom) = subplots(2, 1, figsize=(7, 5.5), sharex=True, height_ratios=[3, 1])
     epochs = history["epoch"]
     top.plot(epochs, history["train_mae"], "o-", color=GREY, ms=3, label="training (augmented)")
@@ -103,8 +103,8 @@ def plot_history(history, path):
 
 @rc_context(STYLE)
 def plot_lr_range(table, falling, path):
-    """Loss against learning rate in a range test, with the range (low, high) in which it falls, if
-    any."""
+    """Plot loss against learning rate in a range test, and mark `falling`, the range (low, high) in
+    which the loss falls, if any."""
     figure, axis = subplots(figsize=(7, 4))
     axis.plot(table["lr"], table["loss"], ".", color=GREY, ms=3, alpha=0.6, label="each step")
     axis.plot(table["lr"], table["smoothed"], color=BLUE, label="smoothed")
@@ -125,8 +125,8 @@ def plot_lr_range(table, falling, path):
 
 @rc_context(STYLE)
 def plot_predicted_vs_true(predictions, path, title):
-    """Predicted bone age against the label by sex, with the line of agreement and a band of 12
-    months."""
+    """Plot predicted bone age against the label, by sex, with the line of agreement and a band of
+    +-12 months."""
     error = predictions["error"].abs()
     interval = format_interval(mean_interval(error, predictions, least=0))
     figure, axis = subplots(figsize=(5.6, 5.6))
@@ -152,8 +152,8 @@ def plot_predicted_vs_true(predictions, path, title):
 
 @rc_context(STYLE)
 def plot_bland_altman(predictions, path, title):
-    """Difference against mean of predicted age and label, with the bias and, from three films on,
-    the 95 % limits of agreement (Bland & Altman 1986)."""
+    """Plot the difference of prediction and label against their mean, with the bias and, for three
+    films or more, the 95 % limits of agreement (Bland & Altman 1986)."""
     error = predictions["error"]
     figure, axis = subplots(figsize=(7, 4.6))
     middle = (predictions["predicted"] + predictions["boneage"]) / 2
@@ -182,7 +182,7 @@ def plot_bland_altman(predictions, path, title):
 
 @rc_context(STYLE)
 def plot_error_by_group(predictions, path, title):
-    """MAE with its 95 % interval by age band and sex, the number of films under each."""
+    """Plot MAE with its 95 % interval by age band and sex, with the number of films below."""
     figure, axis = subplots(figsize=(7, 4.4))
     groups = errors_by_group(predictions)
     for shift, (name, (sex, colour)) in zip((-0.17, 0.17), SEX_COLOURS.items(), strict=True):
@@ -212,7 +212,7 @@ def plot_error_by_group(predictions, path, title):
 
 
 def errors_by_group(predictions):
-    """n and MAE, with its 95 % interval (of one film: NaN), of each sex and age band."""
+    """Return n and MAE with its 95 % interval (NaN for one child) by sex and age band, a frame."""
     rows = []
     for (sex, band), films in predictions.groupby(["sex", band_of(predictions["boneage"])]):
         error = films["error"].abs()
@@ -222,15 +222,15 @@ def errors_by_group(predictions):
 
 
 def top_of_errors(groups):
-    """Where an axis of `errors_by_group` ends: above all of them, but intervals of fewer than
-    FEW_FILMS films add no more than half to what the others need."""
+    """Return where the axis for `errors_by_group` ends: above all bars and intervals, except that
+    intervals of fewer than FEW_FILMS films add at most half to what the others need."""
     needed = groups["high"].where(groups["n"] >= FEW_FILMS).fillna(groups["mean"]).max()
     return 1.05 * min(1.5 * needed, groups[["mean", "high"]].max().max()) or 1.0
 
 
 def plot_errors(folder, predictions, name, title):
-    """The pictures of a split's errors in months; returns their paths, which end in `name`. Both
-    are cut where they are long."""
+    """Plot a split's errors in months; returns the paths of the pictures, which end in `name`. A
+    long name or title is cut."""
     kinds = {
         "predicted_vs_true": plot_predicted_vs_true,
         "bland_altman": plot_bland_altman,
@@ -243,7 +243,7 @@ def plot_errors(folder, predictions, name, title):
 
 
 def path_of(folder, kind, name):
-    """The file of a picture of some films, whose name is cut where it is long."""
+    """Return the file of a picture of some films; their `name` is cut if it is long."""
     return folder / f"{kind}_{name[:NAME_LETTERS]}.png"
 
 
@@ -253,8 +253,8 @@ def cut_title(title):
 
 @rc_context(STYLE)
 def plot_sweep(table, path, title):
-    """A row for each backbone, in the order of the table: its error on the test films with the
-    interval, how many films it predicts a second, and its parameters."""
+    """Plot a row for each backbone, in the order of the table: its error on the test films with the
+    interval, the films it predicts per second, and its parameters."""
     rows, names = range(len(table)), table["backbone"]
     figure, axes = subplots(1, 3, figsize=(11, 1.6 + 0.3 * len(table)), sharey=True)
     bounds = abs(table[["ci95_low", "ci95_high"]].T - table["test_mae"])
@@ -284,7 +284,7 @@ def show_plots(paths):
     """Open saved pictures in windows; without a display, say where they are instead."""
     import matplotlib.pyplot as plt
 
-    if plt.get_backend().lower() == "agg":  # what pyplot takes where there is none
+    if plt.get_backend().lower() == "agg":  # what pyplot chooses without a display
         print(f"no display to show the plots on; they are saved in {Path(paths[0]).parent}")
         return
     for path in paths:

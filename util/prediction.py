@@ -1,6 +1,6 @@
 """Months for films: one compiled call of fixed shape, every film once, in table order.
 
-TensorFlow is imported by the first function that needs it: other runtimes do without.
+TensorFlow is imported by the first function that needs it: other runtimes work without it.
 """
 
 import math
@@ -17,15 +17,16 @@ from util.runs import load_run_model
 from util.runtimes import RUNTIMES, load_runtime
 
 SMALLER_BATCHES = "Predict fewer at once, as by --batch_size_eval"
-MOST_CONSTANTS = 30e6  # a graph holds 2 GB, and is copied several times on its way
+MOST_CONSTANTS = 30e6  # parameters: a graph holds up to 2 GB, and is copied several times
 
 
 def compile_predictor(model, follow_weights=False):
     """Return `predict(image, sex) -> months (N,)` as one compiled call of the model.
 
     image `(N, S, S, 1)` 0-255, sex `(N, 1)`, 1 = male. A loop over `model.predict` would pay its
-    start-up for every batch and grow in memory. The weights are those of now; with
-    `follow_weights`, and in large models (`with_constant_weights`), they are those of each call.
+    start-up for every batch and grow in memory. The predictor keeps the present weights; with
+    `follow_weights`, and for large models (see `with_constant_weights`), each call uses the current
+    ones.
     """
     import tensorflow as tf
 
@@ -44,9 +45,11 @@ def compile_predictor(model, follow_weights=False):
 
 
 def with_constant_weights(model):
-    """Return `forward(inputs)` of a model, for a tf.function. The weights are constants, taken as
-    they are now: TensorFlow then computes BatchNorm within the convolutions. Models of more than
-    `MOST_CONSTANTS` parameters follow their weights instead."""
+    """Return `forward(inputs)` of a model for a tf.function, with its present weights as constants.
+
+    TensorFlow then merges BatchNorm into the convolutions. Models of more than `MOST_CONSTANTS`
+    parameters use the current weights at each call instead.
+    """
     if model.count_params() > MOST_CONSTANTS:
         return partial(model, training=False)
     kinds = model.trainable_variables, model.non_trainable_variables
@@ -59,13 +62,16 @@ def with_constant_weights(model):
 
 
 def inputs_of(model, image, sex):
-    """What a model takes: image and sex, or the image alone."""
+    """Return the inputs that a model takes: (image, sex), or the image alone."""
     return (image, sex) if len(model.inputs) == 2 else image
 
 
 def load_predictor(run, runtime, precision="f32", n_films=math.inf):
-    """`predict(image, sex) -> months (N,)` of a run, by Keras or by an export of it, and the name
-    of what computes; "auto" is the quickest for `n_films`, see `load_quickest`."""
+    """Return `predict(image, sex) -> months (N,)` of a run, and the name of its runtime.
+
+    The runtime is Keras or that of an export of the run. "auto" takes the quickest export for
+    `n_films` (see `load_quickest`), or Keras if there is none.
+    """
     if runtime == "auto" and (quickest := load_quickest(run.folder, n_films)):
         return quickest
     if runtime in RUNTIMES:

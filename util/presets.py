@@ -1,11 +1,12 @@
-"""Recipes for a budget: `--preset` sets these options; those that are typed override it."""
+"""Recipes for a budget of time: `--preset` sets these options, and typed options override them."""
 
 from typing import NamedTuple
 
 
 class Preset(NamedTuple):
-    """The options of a recipe, and a title: the time it takes and the error it reached on 10,800
-    films, unless others are named (docs/RESULTS.md), or that it was not measured."""
+    """The options of a recipe, and a title: its time and its error on 10,800 films
+    (docs/RESULTS.md). The title says so if other films are meant, or if the recipe was not
+    measured."""
 
     options: dict
     title: str

@@ -1,9 +1,10 @@
-"""Processes that end with the one that started them.
+"""Processes that end with the process that started them.
 
-A sweep, or a worker of a cluster, that is killed would leave its training behind, and the next
-attempt at the same run would meet it: `python util/processes.py PID SCRIPT ...` runs a script that
-ends when PID, which started it, is gone. Other work is asked and answered as JSON, in a process
-whose memory is its own, and which takes nothing with it when it is killed.
+Without this, the training of a sweep or of a cluster's worker that was killed would keep running,
+and the next attempt at the same run would collide with it.
+`python util/processes.py PID SCRIPT ...` runs a script that ends when PID, the process that started
+it, is gone. `run_alone` and `answer` exchange JSON with a process that has its own memory and can
+be killed without harm to this one.
 """
 
 import json
@@ -26,13 +27,13 @@ class ProcessFailed(Exception):
 
 
 def python_path():
-    """PYTHONPATH of processes that import the project: its folder, and what the user has there."""
+    """Return PYTHONPATH for processes that import the project: its folder, then the user's own."""
     return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 
 def end_with(parent):
-    """From now on end this process as soon as `parent` isn't its parent any more; not on Windows,
-    where a process keeps its parent's number, and that of a venv is its launcher's."""
+    """From now on, end this process as soon as `parent` is no longer its parent. Not on Windows:
+    there a process keeps the number of a dead parent, and in a venv its parent is the launcher."""
     if os.name == "nt":
         return
 
@@ -45,8 +46,11 @@ def end_with(parent):
 
 
 def why_it_failed(process):
-    """Why a process failed, in one line: the last of its errors, of which a traceback has the first
-    line behind it, or the signal that ended it."""
+    """Return why a process failed, in one line.
+
+    It is the signal that ended the process, or the last line of its errors. After a traceback it is
+    the first line of the exception; without errors it is the exit code.
+    """
     if process.returncode < 0:
         name = signal.Signals(-process.returncode).name
         hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
@@ -62,7 +66,8 @@ def why_it_failed(process):
 
 
 def run_alone(module, **arguments):
-    """Run `python -m module` with the arguments as JSON; returns what `answer` printed there."""
+    """Run `python -m module` with the arguments as JSON; returns what `answer` printed there.
+    Raises ProcessFailed with the reason when it fails."""
     process = subprocess.run(
         [sys.executable, "-m", module, str(os.getpid()), json.dumps(arguments)],
         env={**os.environ, "PYTHONPATH": python_path()},
@@ -76,8 +81,9 @@ def run_alone(module, **arguments):
 
 
 def answer(function):
-    """Be such a process: call the function, and print what it returns as the last line. Ends with
-    the process that asked, which may be interrupted or killed."""
+    """Be the process that `run_alone` starts: call the function with its arguments, and print the
+    result as the last line. Ends with the process that asked, which may be interrupted or
+    killed."""
     parent, arguments = sys.argv[1:]
     end_with(int(parent))
     print("\n" + json.dumps(function(**json.loads(arguments))))

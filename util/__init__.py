@@ -1,8 +1,8 @@
 """Shared parts of the BoneAge scripts.
 
-Importing this package sets TensorFlow's environment, which counts only before TensorFlow is
-imported. What the user has set in the shell wins. It ends in one line where Python lacks what every
-script needs.
+Importing this package sets environment variables that TensorFlow and OpenCV read when they are
+imported, so import it first. Variables set in the shell win. If a package that every script needs
+is missing, the program ends with a one-line error.
 """
 
 import importlib.util
@@ -11,22 +11,22 @@ import sys
 
 NEEDED = ("cv2", "numpy", "pandas", "threadpoolctl", "tqdm")
 
-MOST_PIXELS = 100_000_000  # of a film; films have up to 30 million
+MOST_PIXELS = 100_000_000  # most in one film; real films have up to 30 million
 DEFAULTS = {
     # Off by default on AMD processors, where it doubles the speed of training.
     "TF_ENABLE_ONEDNN_OPTS": "1",
-    # TensorFlow's notes and warnings would bury our own messages; its errors tell what a GPU lacks.
+    # TensorFlow's notes and warnings would bury our messages. Its errors say what a GPU lacks.
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "KERAS_BACKEND": "tensorflow",
-    # Else a process takes all memory of a GPU, and none can run beside it.
+    # Otherwise one process takes all memory of a GPU, and no other can use this GPU.
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    # Large arrays in huge pages (docs/SPEED.md). The C library reads it when a process starts, so
-    # it counts for those that ours start, such as the trainings of a sweep.
+    # Puts large arrays in huge pages (docs/SPEED.md). The C library reads this when a process
+    # starts, so it affects only processes that this one starts, as the trainings of a sweep.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-    # A small file can promise more pixels than there is memory for.
+    # A small file can declare more pixels than fit into memory.
     "OPENCV_IO_MAX_IMAGE_PIXELS": str(MOST_PIXELS),
 }
-AS_STARTED = dict(os.environ)  # the environment before
+AS_STARTED = dict(os.environ)  # the environment before these defaults
 os.environ.update(DEFAULTS | AS_STARTED)
 
 missing = next((name for name in NEEDED if importlib.util.find_spec(name) is None), None)

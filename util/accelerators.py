@@ -1,4 +1,4 @@
-"""What makes a training faster on the right machine: half precision, XLA, several GPUs."""
+"""Options that speed up training on the right machine: half precision, XLA, several GPUs."""
 
 import os
 from contextlib import contextmanager
@@ -11,14 +11,14 @@ import tensorflow as tf
 from modeling import put_weights
 from util.errors import UserError
 
-NVIDIA = Path("/dev/nvidia0")  # is there where Linux has a driver for the GPU
-SLOW_SIDE = 384  # pixels of films whose training, without a GPU, takes days
+NVIDIA = Path("/dev/nvidia0")  # exists if Linux has a driver for the GPU
+SLOW_SIDE = 384  # pixels: without a GPU, training on films of this size takes days
 
 
 @contextmanager
 def accelerated(args):
-    """Within the block models are built for the precision and the devices that the options ask for;
-    they keep both."""
+    """Give models built within the block the precision and devices that the options ask for; they
+    keep both."""
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision(args))
     try:
@@ -29,10 +29,11 @@ def accelerated(args):
 
 
 def precision(args):
-    """The dtype policy of Keras: weights stay float32, layers compute in half precision.
+    """Return the dtype policy of Keras: "float32", or half precision under --mixed_precision.
 
-    GPUs have units for float16, whose small range Keras meets by scaling the loss; processors, if
-    any, for bfloat16, which has the range of float32.
+    In half precision layers compute in 16 bits, and weights stay float32. GPUs have hardware for
+    float16; as its range is small, Keras scales the loss. Some processors have hardware for
+    bfloat16, which has the range of float32.
     """
     if not args.mixed_precision:
         return "float32"
@@ -40,10 +41,11 @@ def precision(args):
 
 
 def make_strategy(args):
-    """One copy of the model on each GPU under `--strategy mirrored`, each with its share of every
-    batch; else TensorFlow's default.
+    """Return TensorFlow's strategy for the devices.
 
-    Raises UserError for a single device, and for batches that can't be shared out evenly.
+    Under `--strategy mirrored` each GPU has a copy of the model and computes its share of every
+    batch; else it is TensorFlow's default. Raises UserError if there is only one device, or if
+    batches can't be shared out evenly.
     """
     if args.strategy == "none":
         return tf.distribute.get_strategy()
@@ -64,14 +66,14 @@ def make_strategy(args):
 
 @lru_cache
 def mirrored():
-    """One strategy for all models of a process: those of two would take the same names for what
-    devices tell each other."""
+    """Return the one MirroredStrategy for all models of a process. With two strategies, the
+    communication between devices would use the same names twice."""
     return tf.distribute.MirroredStrategy()
 
 
 class LossScaleOnDevices(keras.optimizers.LossScaleOptimizer):
-    """Keras's loss scaling asks the first of several devices alone whether gradients overflowed;
-    here all of them skip a step that overflowed on one."""
+    """Loss scaling in which all devices skip a step if gradients overflow on any of them. That of
+    Keras checks the first device only."""
 
     def check_finite(self, grads):
         overflows = tf.cast(tf.logical_not(super().check_finite(grads)), tf.float32)
@@ -80,19 +82,19 @@ class LossScaleOnDevices(keras.optimizers.LossScaleOptimizer):
 
 
 def scale_loss(optimizer, model):
-    """The optimizer, with loss scaling where a model needs one for its devices; Keras wraps that of
-    a single device itself."""
+    """Return the optimizer, with loss scaling if a float16 model trains on several devices. On a
+    single device Keras adds loss scaling itself."""
     needed = model.dtype_policy.name == "mixed_float16" and devices_of(model) > 1
     return LossScaleOnDevices(optimizer) if needed else optimizer
 
 
 def devices_of(model):
-    """On how many devices a model trains."""
+    """Return how many devices a model trains on."""
     return model.distribute_strategy.num_replicas_in_sync
 
 
 def describe_acceleration(model, args):
-    """What the options changed, and which GPUs are left idle, as lines for the log."""
+    """Return lines for the log: what the options changed, and which GPUs are idle."""
     lines, gpus = [], tf.config.list_physical_devices("GPU")
     if not gpus and NVIDIA.exists() and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1"):
         lines.append(
@@ -115,21 +117,22 @@ def describe_acceleration(model, args):
     if args.mixed_precision:
         lines.append(f"layers compute in {model.dtype_policy.name}, the saved model in float32")
     if args.jit_compile and not gpus:
-        # a CPU computes the same every time (`set_seeds`), for which Keras leaves XLA out
+        # `set_seeds` makes a CPU deterministic, and then Keras doesn't use XLA
         lines.append("note: --jit_compile does nothing without a GPU")
     return lines
 
 
 def single_precision(model):
-    """The model as it is to be saved, not compiled and with all layers in float32.
+    """Return the model as it should be saved: not compiled, all layers in float32.
 
-    Layers note the policy they were built with; half precision is slow or missing elsewhere.
+    Layers keep the policy they were built with, but half precision is slow or missing on other
+    machines.
     """
     plain = keras.Model(model.input, model.output, name=model.name)  # not compiled
     if model.dtype_policy.name == "float32":
         return plain
     text = plain.to_json().replace(f'"{model.dtype_policy.name}"', '"float32"')
-    with tf.device("CPU"):  # a GPU would keep it until Python collects its garbage
+    with tf.device("CPU"):  # on a GPU, its memory would stay in use until garbage collection
         copy = keras.models.model_from_json(text)
         put_weights(copy, model.get_weights())
     return copy

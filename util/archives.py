@@ -1,4 +1,4 @@
-"""What --source names: folders and zips of films, opened."""
+"""Open what --source names: folders and zips of films."""
 
 import lzma
 import tempfile
@@ -16,7 +16,7 @@ from util.parallel import progress_bar
 
 @dataclass
 class Source:
-    """A folder of films, with its name as given, which may be that of a zip."""
+    """A folder of films. `name` is the --source as given, which may be a zip."""
 
     name: str
     folder: Path
@@ -31,13 +31,16 @@ class Source:
 
 
 def open_source(name, work):
-    """Open a folder, or unpack a zip below `work`; UserError when it is neither."""
+    """Return the Source of a folder, or of a zip, which is unpacked into a new folder in `work`.
+
+    Raises UserError if `name` is neither, or if the zip can't be unpacked.
+    """
     path = Path(name)
     if path.is_dir():
         return Source(name, path.resolve())
     if not path.is_file():
         raise UserError(f"no such folder or zip (--source {name}). Check the path.")
-    folder = Path(tempfile.mkdtemp(dir=work)).resolve()  # as films are listed
+    folder = Path(tempfile.mkdtemp(dir=work)).resolve()  # as `list_films` does
     try:
         unpack(path, folder, folds_case(folder))
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError):
@@ -49,42 +52,42 @@ def open_source(name, work):
         raise UserError(
             f"a zip of unknown compression (--source {name}). Unpack it yourself."
         ) from None
-    except RuntimeError:  # zipfile's word for a password
+    except RuntimeError:  # zipfile raises it for an encrypted zip
         raise UserError(f"the zip is encrypted (--source {name}). Unpack it yourself.") from None
     return Source(name, folder)
 
 
 def unpack(path, folder, folded):
-    """Unpack a zip without the litter that macOS adds; a zip inside it is unpacked as well. For
-    `folded` see `check_names`."""
+    """Unpack a zip, and the zips inside it, without hidden files and the litter that macOS adds.
+    For `folded` see `check_names`."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            member.filename = member.filename.replace("\\", "/")  # of some tools on Windows
+            member.filename = member.filename.replace("\\", "/")  # some tools on Windows write it
         members = [m for m in archive.infolist() if not is_litter(m.filename)]
         check_names(members, path, folded)
         for member in progress_bar(members, desc=f"unpacking {path.name}", unit="file"):
-            archive.extract(member, folder)  # never outside of `folder`
+            archive.extract(member, folder)  # never writes outside `folder`
     for inner in [file for file in list_files(folder) if file.suffix.lower() == ".zip"]:
         target = inner.with_suffix("")
-        if target.exists():  # its films would overwrite those of this folder
+        if target.exists():  # films of the zip would overwrite those in it
             target = Path(tempfile.mkdtemp(prefix=inner.stem, dir=inner.parent))
         unpack(inner, target, folded)
         inner.unlink()
 
 
 def folds_case(folder):
-    """Whether names that differ in capital letters are one to the file system, as on Windows and
-    macOS; the name of the folder must have a letter."""
+    """Whether the file system ignores case in names, as on Windows and macOS. The name of `folder`
+    must have a letter."""
     return folder.with_name(folder.name.swapcase()).exists()
 
 
 def check_names(members, path, folded):
-    """UserError where two different files of a zip would be one: of one name, or if `folded` of
-    names that differ in capital letters alone, or in how accents are written."""
+    """Raise UserError if two different files of a zip would be unpacked as the same file. If
+    `folded`, names that differ only in case, or in how accents are encoded, are the same."""
     contents = {}
     for member in members:
         parts = member.filename.split("/")
-        name = "/".join(part for part in parts if part not in ("", ".", ".."))  # as it is unpacked
+        name = "/".join(part for part in parts if part not in ("", ".", ".."))  # once unpacked
         key = unicodedata.normalize("NFC", name).casefold() if folded else name
         if contents.setdefault(key, member.CRC) != member.CRC:
             aside = ", capital letters and accents aside" if folded else ""

@@ -1,8 +1,8 @@
-"""Augmentation of batches: one affine warp and one grey-level table per image, then blur and grain,
-label noise and mixup where asked for.
+"""Augmentation of batches: one affine warp and one grey-level table per image, then, if asked for,
+blur, grain, label noise and mixup.
 
-Every change is drawn from the generator that is passed in, so that a batch is a pure function of
-its seed. The default ranges are moderate: finger tips and wrists must stay in the picture (look at
+Every change is drawn from the generator that is passed in, so a batch depends only on its seed. The
+default ranges are moderate: finger tips and wrists must stay in the picture (see
 `plots/augmented_films.png` of a run).
 """
 
@@ -16,12 +16,12 @@ from util.radiographs import border_level
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges of the random changes: drawn evenly from +- their value where no comment says
-    otherwise."""
+    """Ranges of the random changes. Each change is drawn uniformly from -value to +value, unless
+    its comment says something else."""
 
     rotation: float = 20.0  # degrees
     zoom: float = 0.15  # share of the size
-    aspect: float = 0.06  # share by which width and height are scaled apart
+    aspect: float = 0.06  # share by which the scales of width and height differ
     shift: float = 0.08  # share of the side
     shear: float = 4.0  # degrees
     flip: float = 0.5  # probability: left and right hands are mirror images
@@ -30,13 +30,13 @@ class Augmentation:
     brightness: float = 12.0  # grey levels of 0-255
     blur: float = 0.0  # largest SD of a blur as a share of the side; 0 is off
     grain: float = 0.0  # largest SD of noise in grey levels; 0 is off
-    mixup_alpha: float = 0.0  # of the Beta distribution of shares; 0 is off
+    mixup_alpha: float = 0.0  # of the Beta distribution of the mixing share; 0 is off
     label_noise_std: float = 0.0  # months
 
 
-# what no strength of --augment turns on, but an option of the same name
+# fields that no strength of --augment turns on; each has an option of its own name
 BY_OPTION = [field.name for field in fields(Augmentation) if not field.default]
-STRENGTHS = {  # what --augment names
+STRENGTHS = {  # the values of --augment
     "none": Augmentation(
         rotation=0,
         zoom=0,
@@ -76,7 +76,7 @@ SHARPEN = np.array([-0.1, 1.2, -0.1])  # along each axis; keeps the mean
 
 
 def chosen_ranges(args):
-    """The Augmentation that the options of a training ask for."""
+    """Return the Augmentation that the options of a training ask for."""
     chosen = {name: getattr(args, name) for name in BY_OPTION}
     return replace(STRENGTHS[args.augment], **chosen)
 
@@ -87,8 +87,8 @@ def augment_films(films, rng, ranges):
 
 
 def add_noise_and_mixup(image, sex, boneage, rng, ranges):
-    """Add noise to the labels of a batch, and blend its films with theirs, where asked for: image
-    `(N, ...)`, sex and boneage (months) float32 `(N, 1)`, in and out."""
+    """Return a batch with label noise and mixup, each if asked for: image `(N, ...)`, sex and
+    boneage (months) float32 `(N, 1)`, in and out."""
     if ranges.label_noise_std:
         boneage = add_gaussian_noise_to_labels(boneage, rng, ranges.label_noise_std)
     if ranges.mixup_alpha:
@@ -97,9 +97,11 @@ def add_noise_and_mixup(image, sex, boneage, rng, ranges):
 
 
 def mixup(image, sex, boneage, rng, alpha):
-    """Blend each film with another of the batch: image `(N, ...)`, sex and label (months) `(N, 1)`
-    by one share (Zhang et al. 2018, 'mixup: beyond empirical risk minimization'). Images of uint8
-    stay so."""
+    """Blend each film with another of the batch, all by the same random share.
+
+    This blends image `(N, ...)`, sex and label (months) `(N, 1)` (Zhang et al. 2018, 'mixup: beyond
+    empirical risk minimization'). Images of uint8 stay uint8.
+    """
     share = np.float32(rng.beta(alpha, alpha))
     other = rng.permutation(len(image))
     blended = [share * values + (1 - share) * values[other] for values in (image, sex, boneage)]
@@ -127,22 +129,22 @@ def augment(image, rng, ranges):
 
 
 def blur(film, rng, largest):
-    """Blur a film by a normal kernel, whose SD is up to a share `largest` of the side."""
+    """Blur a film with a normal kernel. Its SD is random, up to a share `largest` of the side."""
     sd = rng.uniform(0, largest) * len(film)
     return cv2.GaussianBlur(film, None, sd) if sd else film
 
 
 def add_grain(film, rng, largest):
-    """Add normal noise with an SD of up to `largest` grey levels to a film."""
+    """Add normal noise to a film. Its SD is random, up to `largest` grey levels."""
     grain = rng.standard_normal(film.shape, np.float32) * np.float32(rng.uniform(0, largest))
     return np.clip(np.rint(film + grain), 0, 255).astype(np.uint8)
 
 
 def warp(image, matrix):
-    """Apply a 2 x 3 affine matrix to a film; what comes in from outside has its border level.
+    """Apply a 2 x 3 affine matrix to a film; areas from outside the film get its border level.
 
-    Linear interpolation between pixels takes 40 % of the finest detail away: the film is sharpened
-    before by as much, which costs half of what cubic interpolation would (docs/HISTORY.md).
+    Linear interpolation between pixels removes 40 % of the finest detail. To make up for this, the
+    film is sharpened first. Both take half the time of cubic interpolation (docs/HISTORY.md).
     """
     border = border_level(image)
     if not np.array_equal(matrix, matrix.round()):

@@ -10,11 +10,12 @@ MODEL_TYPES = (*POOLED, *ATTENTION)
 
 
 class Backbone(NamedTuple):
-    """`keras.applications.<builder>` and how it wants grey levels of 0-255 scaled.
+    """`keras.applications.<builder>`, and the scaling that it expects of grey levels 0-255.
 
-    "tf": to -1 .. 1; "caffe": minus ImageNet's BGR means; "torch": (x / 255 - mean) / SD;
-    "none": as they are, the network scales inside. `keras.applications.<module>` holds the
-    family's own `preprocess_input`. `min_size` is the smallest side it can be built with.
+    `scaling` is "tf": to -1 .. 1; "caffe": minus ImageNet's BGR means; "torch":
+    (x / 255 - mean) / SD; "none": unchanged, as the network does its own scaling.
+    `keras.applications.<module>` holds the family's own `preprocess_input`. `min_size` is the
+    smallest side, in pixels, that the network can be built with.
     """
 
     builder: str
@@ -66,17 +67,17 @@ BACKBONES = {
     "vgg19": Backbone("VGG19", "vgg19", "caffe"),
 }
 
-# up to convnext_large: those of earlier versions, so that new ones go behind them
+# the backbones of earlier versions, up to convnext_large: insert new ones only after them
 FIRST_FIFTEEN = list(BACKBONES)[:15]
 
 
 def sees_sex(model_type):
-    """Whether models of a type get the sex beside the film."""
+    """Whether models of a type get the sex as well as the film."""
     return model_type != "baseline"
 
 
 def check_backbone(name, img_size):
-    """UserError for a name that is not in the table, or films too small for the network."""
+    """Raise UserError if a name is not in the table, or if films are too small for the network."""
     if name not in BACKBONES:
         raise UserError(f"unknown backbone (--backbone {name}). Known: {', '.join(BACKBONES)}.")
     if img_size < BACKBONES[name].min_size:

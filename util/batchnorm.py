@@ -1,10 +1,9 @@
-"""BatchNorm in fine-tuning: how its layers normalise, and the statistics that a model is saved
-with.
+"""BatchNorm in fine-tuning: how its layers normalise, and the statistics saved with a model.
 
-In training the layers go by the statistics of the batch; a saved model needs statistics of its own.
-The usual moving average is one of augmented films, which are warped and a little blurred, and of
-weights that have changed since. Here they are measured on plain training films, with the weights
-that are saved ("precise BatchNorm", Wu & Johnson 2021, 'Rethinking "Batch" in BatchNorm').
+In training the layers use the statistics of the batch; a saved model needs fixed statistics. The
+usual moving average comes from augmented films, which are warped and a little blurred, and from
+weights that have changed since. Here the statistics are measured on plain training films, with the
+weights that are saved ("precise BatchNorm", Wu & Johnson 2021, 'Rethinking "Batch" in BatchNorm').
 """
 
 from contextlib import contextmanager
@@ -15,10 +14,10 @@ import tensorflow as tf
 
 
 def use_statistics(layers, mode):
-    """Let BatchNorm layers normalise by the moving statistics they have (`mode` "frozen") or, in
-    training, by those of the batches ("train").
+    """Set how BatchNorm layers normalise in training: by their moving statistics (`mode` "frozen")
+    or by the statistics of the batch ("train").
 
-    A saved model knows nothing of it: only the `call` of these objects is replaced.
+    Only the `call` of these objects is replaced, so a saved model is not affected.
     """
     call = {"frozen": call_with_moving_statistics, "train": call_with_batch_statistics}[mode]
     for layer in layers:
@@ -26,20 +25,20 @@ def use_statistics(layers, mode):
 
 
 def call_with_moving_statistics(layer, inputs, training=None, mask=None):
-    """What a BatchNorm layer computes outside training.
+    """Return what a BatchNorm layer computes outside training.
 
-    Keras has no switch for it: `trainable=False` freezes scale and offset too, and
-    `training=False` in the call of a nested network is overruled by `fit` (seen in Keras 3.15).
+    Keras has no switch for this: `trainable=False` also freezes scale and offset, and `fit`
+    overrules `training=False` in the call of a nested network (seen in Keras 3.15).
     """
     return type(layer).call(layer, inputs, False, mask)
 
 
 def call_with_batch_statistics(layer, inputs, training=None, mask=None):
-    """What a BatchNorm layer computes, in training by TensorFlow's fused operation; the batch's
-    mean and variance are left in the moving statistics, for `measure_statistics`.
+    """Return what a BatchNorm layer computes; in training, use TensorFlow's fused operation.
 
-    Keras composes it of reductions, which take longer and, on films of 192 pixels, added up
-    differently from run to run.
+    In training it also stores the batch's mean and variance as the moving statistics, for
+    `measure_statistics`. Keras uses reductions in place of the fused operation: they take longer
+    and, on films of 192 pixels, added up differently from run to run.
     """
     if not (training and layer.trainable):
         return call_with_moving_statistics(layer, inputs, mask=mask)
@@ -54,18 +53,20 @@ def call_with_batch_statistics(layer, inputs, training=None, mask=None):
     )
     layer.moving_mean.assign(mean)
     n = tf.cast(tf.size(inputs) // tf.size(mean), variance.dtype)
-    layer.moving_variance.assign(variance * (n - 1) / n)  # it gives that of a sample (Bessel)
+    layer.moving_variance.assign(variance * (n - 1) / n)  # undo the operation's Bessel correction
     return outputs
 
 
 def compile_forward(model, layers):
-    """Return `forward(inputs)`, a compiled call of the model in which BatchNorm `layers` do what
-    they do in training, and everything else what it does outside of it: dropout, stochastic depth
-    included, would add a variance that the saved model doesn't have."""
+    """Return `forward(inputs)`, a compiled call of the model, BatchNorm `layers` as in training.
+
+    Everything else works as outside training: dropout, including stochastic depth, would add a
+    variance that the saved model doesn't have.
+    """
 
     @tf.function
     def forward(inputs):
-        with in_training(layers):  # while the call is traced
+        with in_training(layers):  # takes effect while the call is traced
             return model(inputs, training=False)
 
     return forward
@@ -73,7 +74,7 @@ def compile_forward(model, layers):
 
 @contextmanager
 def in_training(layers):
-    """Within the block the `call` of BatchNorm layers is that of training, whatever the model's."""
+    """Within the block, call BatchNorm layers as in training, however the model is called."""
     calls = [layer.call for layer in layers]
     for layer, call in zip(layers, calls, strict=True):
         layer.call = partial(call_in_training, call)
@@ -89,8 +90,10 @@ def call_in_training(call, inputs, training=None, mask=None):
 
 
 def measure_statistics(forward, layers, batches):
-    """Set the moving statistics of BatchNorm `layers`, which follow the batches, to those of all
-    `batches` of the model's inputs. The variance is the one within batches and between them.
+    """Set the moving statistics of BatchNorm `layers` to those of all `batches` of model inputs.
+
+    `forward` (see `compile_forward`) stores the statistics of each batch in the layers, which must
+    be in mode "train". The variance is the sum of that within and that between batches.
     """
     means, variances = [], []
     for inputs in batches:

@@ -1,4 +1,4 @@
-"""The models of the options, and what each of them is trained on. Imports TensorFlow."""
+"""Build the models that the options ask for, with the films they train on. Imports TensorFlow."""
 
 import keras
 
@@ -13,14 +13,14 @@ from util.training import SMALLER_STEPS, Stage, set_seeds
 
 
 def prepare_stage(splits, args, run):
-    """The Stage of a training: its model and films."""
+    """Return the Stage of a training: its model and films."""
     stage = Stage(new_model(splits["train"], args, run), splits["train"], splits["val"])
     return on_features(stage, args, run) if args.feature_views else stage
 
 
 def new_model(films, args, run):
-    """Seed everything and build the model for the training films."""
-    keras.backend.clear_session()  # of an earlier fold
+    """Seed everything, then build, log and return the model for the training films."""
+    keras.backend.clear_session()  # frees the model of an earlier fold
     model = build_from(films, args)
     run.log(f"model {args.model_type} on {args.backbone}, device: {', '.join(device_names())}")
     for line in describe_acceleration(model, args):
@@ -30,8 +30,8 @@ def new_model(films, args, run):
 
 
 def build_from(films, args):
-    """Build the model of the options; its months come from the labels of `films` alone, or from
-    the run that it starts from."""
+    """Return the model that the options ask for. The scale of its months comes from the labels of
+    `films` only, or from the run that it starts from."""
     start = read_start(args)
     set_seeds(args.seed)
     with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS), accelerated(args):

@@ -1,18 +1,18 @@
-"""A linear correction of months, and an interval around each, fitted to labelled films that no
-weight was trained on.
+"""A linear correction of predicted months and intervals around them, fitted to labelled films
+that no weight was trained on.
 
 A calibration is a dict ready for JSON:
 
 - `n`: how many films it was fitted to;
-- `lines`: {"male", "female": {"slope", "intercept", "low", "high"}}, low and high being the months
-  between which the line was fitted; None where months are not corrected;
-- `gain`: what the lines are worth; None where there are too few films;
-- `half_width`: of the intervals, by age band of the prediction; None where there are too few films.
+- `lines`: {"male", "female": {"slope", "intercept", "low", "high"}}; low and high are the smallest
+  and the largest prediction that the line was fitted to; None if months are not corrected;
+- `gain`: how much the lines help, see `measure_gain`; None if there are too few films;
+- `half_width`: of the intervals, by age band of the prediction; None if there are too few films.
 
-calibration.json of a run is fitted to its validation films, calibration_NAME.json to films of
-another hospital. The first holds a calibration for each number of views that are averaged, the
-second one for a single number of views, with `films`, what it was fitted to, and `readings`, what a
-reader would say of them, where that is known.
+A run's calibration.json is fitted to its validation films. It holds a calibration for each number
+of views that are averaged. calibration_NAME.json is fitted to films of another hospital, for one
+number of views. It also has `models` (their hashes), `films` (those it was fitted to) and, if the
+model gives readings, `readings` (their errors on these films, see `judge_readings`).
 """
 
 import numpy as np
@@ -23,25 +23,27 @@ from util.metrics import SEED, SEXES, by_sex, compare_predictions, label_predict
 from util.metrics_text import format_interval
 from util.stratify import divide
 
-# A line is two numbers: from 20 films whose errors spread by 9 months (SD) its level is known to
-# 9 / sqrt(20) = 2 months, about as much as it is to correct. From fewer it would add noise.
-FEWEST_OF_A_SEX = 20  # of another hospital, on request
-# Nobody asked for the correction of a run: it must be safe. In simulations (docs/RESULTS.md) the
-# rule of `fit_calibration` costs up to 0.12 months with 20 films of a sex, 0.03 with 50.
-FEWEST_UNASKED = 50
+# With 20 films whose errors have an SD of 9 months, the level of a line is known to
+# 9 / sqrt(20) = 2 months, about the size of the bias it corrects. With fewer it would add noise.
+FEWEST_OF_A_SEX = 20  # children of another hospital, where the user asks for the calibration
+# Nobody asks for the correction of a run, so it must be safe. In simulations (docs/RESULTS.md) the
+# rule of `fit_calibration` costs up to 0.12 months with 20 films of a sex, and 0.03 with 50.
+FEWEST_UNASKED = 50  # children
 PARTS = 10  # of cross-fitting
-# Where predictions hardly differ a line would draw all children to the middle of those few: a shift
-# alone is fitted. All films of the challenge have an SD of 40 months, one school year has 10.
+# If predictions hardly differ, a line would pull all children towards the mean of these few films,
+# so only a shift is fitted. The films of the challenge have an SD of 40 months, those of one school
+# year 10.
 NARROW = 20  # months, SD of predictions
 
 
 def fit_calibration(predictions, per_sex=True, always=False):
     """Fit lines and intervals to predictions of films that were not trained on.
 
-    The lines are kept where they help: when the cross-fitted MAE is smaller with them, which counts
-    what they cost in noise; with `always` they are kept anyway. Returns (calibration, predictions
-    as they are to be judged): with lines, each film is corrected by lines fitted without it, and
-    the intervals are fitted to that, so that they hold for corrected months.
+    The lines are kept if they lower the cross-fitted MAE, which includes the noise that they add;
+    with `always` they are kept anyway. There are none if a sex has too few children. Returns
+    (calibration, predictions as they should be judged). If there are lines, each of these
+    predictions is corrected by lines fitted without its film. The intervals are fitted to them,
+    so that they hold for corrected months.
     """
     lines, gain = None, None
     fewest = FEWEST_OF_A_SEX if always else FEWEST_UNASKED
@@ -59,20 +61,23 @@ def fit_calibration(predictions, per_sex=True, always=False):
 
 
 def count_missing(films, per_sex=True, fewest=FEWEST_OF_A_SEX):
-    """How many children are missing to the `fewest` that a line takes, in the smaller group; 0 when
-    there are enough. Films of one child err alike, and stay together in `cross_fit`."""
+    """Return how many more children the sex with fewer children needs for a line; 0 if none.
+
+    Children are counted, not films: films of one child have similar errors, and stay together in
+    `cross_fit`.
+    """
     return max(0, fewest - min(map(count_patients, by_sex(films, per_sex).values())))
 
 
 def fit_lines(predictions, per_sex=True):
-    """Fit boneage = slope * predicted + intercept by least squares, a line for each sex; the same
-    line for both where a model isn't told the sex.
+    """Fit boneage = slope * predicted + intercept by least squares, with a line for each sex, or
+    the same line for both if the model isn't given the sex.
 
-    This is what Deeplasia subtracts, a line of the error over the prediction (Rassmann et al.
-    2024, Pediatric Radiology 54). It is fitted over the prediction, not over the true age: every
-    good predictor is too high for the youngest and too low for the oldest (regression to the
-    mean), and removing that would raise the error. Films of a NARROW range of ages tell of a shift
-    alone.
+    Deeplasia subtracts the same correction, a line of the error over the prediction (Rassmann et
+    al. 2024, Pediatric Radiology 54). The line is fitted over the prediction, not over the true
+    age: every good predictor is too high for the youngest and too low for the oldest (regression to
+    the mean), and removing this would raise the error. If the SD of the predictions is below
+    NARROW, only a shift is fitted (slope 1).
     """
     from sklearn.linear_model import LinearRegression
 
@@ -89,8 +94,8 @@ def fit_lines(predictions, per_sex=True):
 
 
 def correct_months(months, sex, lines):
-    """Months `(n,)` after the lines of their sex `(n,)`, 1 = male; unchanged without lines. Beyond
-    the months between which a line was fitted the shift is that of its end."""
+    """Return months `(n,)`, corrected by the line of each sex `(n,)`, 1 = male; unchanged if
+    `lines` is None. Beyond `low` and `high` of a line, the shift is the same as there."""
     if lines is None:
         return months
     male = np.asarray(sex) == SEXES["male"]
@@ -102,11 +107,11 @@ def correct_months(months, sex, lines):
 
 
 def cross_fit(predictions, per_sex=True, copies=None):
-    """Predictions corrected without their own labels: of ten parts, each is corrected by lines
-    fitted to the other nine (cross-validation, Stone 1974).
+    """Return predictions corrected without their own labels: each of ten parts is corrected by
+    lines fitted to the other nine (cross-validation, Stone 1974).
 
-    With `copies`, predictions of changed copies of these films such as CLAHE ones, those are
-    corrected instead, each by the lines that were fitted without its original.
+    `copies` are predictions of changed copies of these films, such as CLAHE copies. If given, they
+    are corrected instead, each by the lines that were fitted without its original.
     """
     part = divide(predictions, PARTS, SEED)
     judged = predictions if copies is None else copies
@@ -120,8 +125,8 @@ def cross_fit(predictions, per_sex=True, copies=None):
 
 
 def measure_gain(corrected, predictions):
-    """What a correction is worth on the same films: MAE with and without it and the paired
-    difference with its 95 % interval, in months (below zero: it helps)."""
+    """Return how much a correction helps: the MAE with and without it on the same films, and the
+    paired difference with its 95 % interval, in months (below zero: it helps)."""
     comparison = compare_predictions(corrected, predictions)
     return {
         "n": comparison["n"],
@@ -136,7 +141,7 @@ def measure_gain(corrected, predictions):
 
 
 def format_gain(gain):
-    """What a linear correction is worth, in one line."""
+    """Return how much a linear correction helps, as one line."""
     interval = format_interval(gain["difference_ci95"], sign="+")
     return (
         f"MAE {gain['mae_without']:.2f} without and {gain['mae_with']:.2f} with it, cross-fitted "
@@ -145,7 +150,7 @@ def format_gain(gain):
 
 
 def format_calibration(calibration):
-    """What a run's calibration holds, in two lines."""
+    """Return what a run's calibration holds, as two lines."""
     gain, n = calibration["gain"], calibration["n"]
     if gain is None:
         first = (

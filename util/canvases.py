@@ -10,20 +10,20 @@ from util.pixel_cache import read_pixels
 
 
 class Canvas(NamedTuple):
-    """The square that a model sees: its side in pixels, and how films come to it."""
+    """The square image that a model sees: its side in pixels, and how films are fitted to it."""
 
     img_size: int
     fit: str
 
 
 def hand_crop_versions():
-    """What decides how films are set right and cut, {name: short hash}: runs remember it."""
+    """Return what decides how films are set right and cut, {name: short hash}; runs record it."""
     return {"localiser": localiser_version(), "orientation": orientation_version()}
 
 
 def read_on_canvases(canvases, paths):
-    """Read films onto canvases: ({canvas: Pixels}, {position: reason} of films that can't be
-    read)."""
+    """Read films onto canvases. Returns {canvas: Pixels}, and {position: reason} of the films that
+    can't be read."""
     pixels, failures = {}, {}
     for canvas in canvases:
         pixels[canvas], unread = read_pixels(paths, *canvas)
@@ -32,7 +32,7 @@ def read_on_canvases(canvases, paths):
 
 
 def pixels_of(by_canvas):
-    """{canvas: Pixels} of {canvas: Films}."""
+    """Return {canvas: Pixels} of {canvas: Films}."""
     return {canvas: part.pixels for canvas, part in by_canvas.items()}
 
 
@@ -42,8 +42,8 @@ def all_set_right(canvases):
 
 
 def oddities_of(pixels):
-    """The Oddities of films, by {canvas: Pixels}: `whole`, `unlike` a hand or `pale` if they are on
-    some canvas."""
+    """Return the Oddities of films on several canvases, {canvas: Pixels}. A film is `whole`,
+    `unlike` a hand or `pale` if it is so on any of them."""
     parts = [part.oddities for part in pixels.values()]
     some = {
         name: np.any([getattr(part, name) for part in parts], axis=0)

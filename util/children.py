@@ -1,4 +1,4 @@
-"""The children on films: the sex and the age that options, a table or DICOM headers tell."""
+"""The sex and age of the child on each film, from options, a table or DICOM headers."""
 
 import re
 import sys
@@ -15,15 +15,18 @@ from util.metrics_text import format_years
 from util.sexes import differ
 from util.tables import clean_text, plain_header, read_table
 
-# of the child, in another unit than months, or in one that is not told
+# headers of the child's age in years, or in an unknown unit
 AGE_HEADER = re.compile(r"(chronological)?age((in)?years)?$")
-OTHER_AGE = 12  # months that two ages differ by, when one may be in whole years
+OTHER_AGE = 12  # months by which two ages may differ, as one may be in whole years
 
 
 def add_children(films, args, needs_sex):
-    """Add `sex` (1 = male) and `age_months` of the child to the films of `list_named`, NaN where
-    unknown, `no_sex`, why there is no sex, and what `add_from_headers` adds; UserError when a
-    model needs the sex and nothing tells of one."""
+    """Add columns about the child to the films of `list_named`.
+
+    These are `sex` (1 = male) and `age_months`, NaN if unknown; `no_sex`, what to report of films
+    without a sex; and `child_note`, see `add_from_headers`. Without a table, raises UserError if
+    the model or --age_months needs the sex and no film has one.
+    """
     if args.csv:
         paths = map(as_a_table_knows_it, films["path"])
         children = look_up_children(list(paths), args.csv, args.male_value)
@@ -34,7 +37,7 @@ def add_children(films, args, needs_sex):
         no_sex = "no sex: add --sex or --csv"
     told = films.assign(sex=sex, age_months=age, no_sex=no_sex)
     films = add_from_headers(told)
-    if args.csv:  # what is wrong with a table is not passed over in silence
+    if args.csv:  # report problems of the table even if a header gives the sex
         by_header = told["sex"].isna() & films["sex"].notna()
         notes = films["no_sex"] + ": the sex is that of its DICOM header"
         films["child_note"] = join_notes(notes.where(by_header, ""), films["child_note"])
@@ -47,8 +50,8 @@ def add_children(films, args, needs_sex):
 
 
 def add_from_headers(films):
-    """Fill in `sex` and `age_months` of films where the header of a DICOM file alone tells them,
-    and add `child_note`, "" unless it tells another sex or age, or of no child's hand."""
+    """Fill in missing `sex` and `age_months` of films from DICOM headers, and add `child_note`. It
+    is "" unless the header gives another sex or age, or says that this is no child's hand."""
     told = read_children(films["path"])
     sex = "the DICOM header says " + told["sex"].map({0: "F", 1: "M"})
     sex = sex.where(differ(films["sex"], told["sex"]), "")
@@ -64,19 +67,21 @@ def add_from_headers(films):
 
 
 def join_notes(*columns):
-    """Notes of one or more columns as one, "" for none: a list."""
+    """Return a list with the notes of all columns joined for each row, "" if a row has none."""
     return ["; ".join(filter(None, notes)) for notes in zip(*columns, strict=True)]
 
 
 def as_a_table_knows_it(path):
-    """The absolute path of a film, with the names of links, which a table knows, but for ".."."""
+    """Return the absolute path of a film. Links keep their names, as tables use these; they are
+    resolved only if the path contains ".."."""
     path = Path(path)
     return path.parent.resolve() / path.name if ".." in path.parts else path.absolute()
 
 
 def look_up_children(paths, csv, male_value):
-    """What a table says of the child on each film: a list of sex (1 = male, NaN unknown), age
-    (months, NaN unknown), and why there is no sex."""
+    """Return what a table says of the child on each film: a list of sex (1 = male, NaN unknown),
+    age (months, NaN unknown), and why there is no sex ("" if there is one). Prints notes on rows
+    and ages that are not used."""
     table = read_table(csv)
     labels = labels_of(table, csv, male_value, ("sex",) if needs_sex_column(table, paths) else ())
     columns = find_columns(table, "sex")
@@ -90,7 +95,8 @@ def look_up_children(paths, csv, male_value):
             unclear.update(films)
         else:
             unmatched.append(row)
-    if unmatched and not all(path in rows_of for path in paths):  # a typing error may be in either
+    # perhaps a typing error, in the table or in a file name
+    if unmatched and not all(path in rows_of for path in paths):
         id_ = labels.loc[unmatched[0], "id"]
         notes.append(f"rows of {csv} that name no film here: {len(unmatched)}, such as {id_}")
     if of_two_ages := [p for p, rows in rows_of.items() if labels.loc[rows, "age"].nunique() > 1]:
@@ -104,7 +110,7 @@ def look_up_children(paths, csv, male_value):
 
 
 def unread_ages(table, ages, csv):
-    """What to say, in a list, of ages of children in a table that are not used."""
+    """Return a list of notes on ages of children in a table that are not used."""
     columns = find_columns(table, "age")
     if not columns:
         others = [c for c in table if AGE_HEADER.match(plain_header(c))]
@@ -117,8 +123,8 @@ def unread_ages(table, ages, csv):
 
 
 def child_of(rows, unclear, csv):
-    """What the rows of a film tell, as `look_up_children`; where there are none, `unclear` says
-    that a row may mean others of its name as well."""
+    """Return (sex, age, why there is no sex) from the rows of one film, see `look_up_children`.
+    `unclear`: there is no row for this film alone, but one for several films of its name."""
     if rows.empty:
         why = (
             f"{SEVERAL}, which {csv} does not tell apart" if unclear else f"no row for it in {csv}"

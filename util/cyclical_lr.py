@@ -11,9 +11,9 @@ from util.phases import CLR_MODES, check_rise
 class CyclicalLearningRate(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises from `base_lr` to `max_lr` in `step_size` steps and falls back.
 
-    `mode`: "triangular" repeats, "triangular2" halves the height at each cycle, "exp_range" lets
-    it shrink by `gamma` at each step. It counts the optimizer's own steps, so that it starts
-    anew with each phase, and goes on when a run is resumed.
+    `mode`: "triangular" repeats this cycle, "triangular2" halves its height each time, "exp_range"
+    multiplies the height by `gamma` at each step. The cycles follow the optimizer's own steps, so
+    they start again with each phase, and continue when a run is resumed.
     """
 
     def __init__(self, base_lr=1e-4, max_lr=1e-3, step_size=2000, mode="triangular", gamma=1.0):

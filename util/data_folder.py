@@ -1,5 +1,7 @@
-"""The data folder: where its films and tables are, and how a new one is made, whole or not at all;
-nothing in it is ever overwritten."""
+"""The data folder: where its films and tables are, and how a new one is made.
+
+A new folder is made completely or not at all. Nothing in a data folder is ever overwritten.
+"""
 
 import sys
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,7 +13,7 @@ from util.files import LITTER, is_empty, move, working_folder, write_csv
 
 
 class Place(NamedTuple):
-    """The names of a split's image folder and of its table."""
+    """The names of a split's image folder and table."""
 
     folder: str
     table: str
@@ -23,21 +25,21 @@ SPLITS = {
     "test": Place("test", "df_test.csv"),
 }
 LEFT_OUT = "import_left_out.csv"
-IMPORT = "import.json"  # how the folder was made
-REPORT = "quality_report"  # the folder of check_nan_in_dfs.py, with a number behind it if need be
-WORK = ".import-"  # begins the name of the folder that an import works in
-COPIES = "_CLAHE"  # behind the name of a folder of films: their enhanced copies
+IMPORT = "import.json"  # records how the folder was made
+REPORT = "quality_report"  # the folder that check_nan_in_dfs.py writes; later ones get a number
+WORK = ".import-"  # start of the name of an import's working folder
+COPIES = "_CLAHE"  # added to the name of a folder of films: the folder of their CLAHE copies
 
 
 def split_folder(data_dir, split, clahe=False):
-    """The folder of a split's films, or the one of their CLAHE-enhanced copies."""
+    """The folder of a split's films, or that of their CLAHE copies."""
     name = SPLITS[split].folder
     return Path(data_dir) / (name + COPIES if clahe else name)
 
 
 def split_paths(data_dir, split, clahe=False):
-    """Return (table, image folder) of a split; UserError when either is missing, or there is no
-    such split."""
+    """Return (table, image folder) of a split. Raises UserError if either is missing, or if there
+    is no such split."""
     if split not in SPLITS:
         raise UserError(f"unknown split ({split}). Known: {', '.join(SPLITS)}.")
     folder, table = split_folder(data_dir, split, clahe), Path(data_dir) / SPLITS[split].table
@@ -52,7 +54,7 @@ def split_paths(data_dir, split, clahe=False):
 
 
 def check_data_dir(data_dir):
-    """UserError when there is no such folder."""
+    """Raise UserError if there is no such folder."""
     if not Path(data_dir).is_dir():
         raise UserError(
             f"no data folder ({data_dir}). Name it with --data_dir, or make one with "
@@ -61,15 +63,18 @@ def check_data_dir(data_dir):
 
 
 def cache_path(data_dir, cache_dir=None):
-    """Where what is made of the films is kept: the folder of --cache_dir, or one among the data."""
+    """The folder for what is computed from films: --cache_dir, or one in the data folder."""
     return Path(cache_dir or Path(data_dir) / "cache")
 
 
 @contextmanager
 def new_data_folder(data_dir):
-    """Give a working folder inside `data_dir`, and a folder in it that is to be filled: what this
-    holds, at first the empty folders of the splits, moves in place at the end, and nothing stays
-    behind after a failure. Refuses a folder that holds data already."""
+    """Yield (working folder inside `data_dir`, folder to fill inside the working folder).
+
+    The folder to fill has an empty folder for each split. At the end, all that it holds is moved
+    into `data_dir`; after a failure, nothing is left behind. Raises UserError if `data_dir` already
+    holds data, or can't be written to.
+    """
     data_dir = Path(data_dir)
     is_new = not data_dir.exists()
     check_empty(data_dir)
@@ -94,24 +99,24 @@ def new_data_folder(data_dir):
             (ready / place.folder).mkdir(parents=True)
         yield work, ready
         check_empty(data_dir)  # another process may have filled it
-        # folders first: they can't take the place of films, and then no table goes beside those
+        # folders first: if films have appeared there by now, this fails before a table is moved
         for path in sorted(ready.iterdir(), key=Path.is_file):
             place = data_dir / path.name
             if place.is_dir():
                 for name in LITTER:
                     (place / name).unlink(missing_ok=True)
-                place.rmdir()  # empty, else it would have been refused
+                place.rmdir()  # empty, as `check_empty` has made sure
             move(path, place)
 
 
 def remove_empty(folder):
-    """Remove a folder, unless it holds something."""
+    """Remove a folder if it is empty."""
     with suppress(OSError):
         folder.rmdir()
 
 
 def check_empty(data_dir):
-    """UserError when a folder holds films or tables of splits."""
+    """Raise UserError if a folder holds films or tables of splits, or records of an import."""
     for name in (*(name for place in SPLITS.values() for name in place), LEFT_OUT, IMPORT):
         path = data_dir / name
         if path.is_file() or (path.is_dir() and not is_empty(path)):
@@ -121,7 +126,7 @@ def check_empty(data_dir):
 
 
 def write_tables(films, folder):
-    """Write the tables of the native layout; whose a film is stands there where it was told."""
+    """Write the tables of the native layout, with a column `patient` if any film has one."""
     columns = ["id", "filename", "boneage", "sex", "gender"]
     if (films["patient"] != "").any():
         columns.append("patient")

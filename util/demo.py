@@ -1,4 +1,4 @@
-"""The last words of `make demo`: what was measured, what to look at, and what to do next.
+"""Print the end of `make demo`: what was measured, what to look at, and what to do next.
 
 python -m util.demo demo/results/demo
 """

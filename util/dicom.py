@@ -1,5 +1,7 @@
-"""Films in DICOM files: their pixels as grey with light bones. pydicom does the work; it is
-optional and asked for where a film needs it."""
+"""Read films from DICOM files, as grey levels with light bones.
+
+pydicom does the work. It is optional: users are asked to install it when a film needs it.
+"""
 
 import warnings
 from importlib.util import find_spec
@@ -12,10 +14,10 @@ import numpy as np
 from util import MOST_PIXELS
 from util.errors import first_line
 
-INSTALL = "pip install pydicom python-gdcm"  # the second for compressed films
-INSTALL_HTJ2K = "pip install pylibjpeg pylibjpeg-openjpeg"  # what GDCM can't decode
+INSTALL = "pip install pydicom python-gdcm"  # python-gdcm is for compressed films
+INSTALL_HTJ2K = "pip install pylibjpeg pylibjpeg-openjpeg"  # for what GDCM can't decode
 
-# elements that say nothing where they are blank
+# elements that are ignored if they are blank
 BLANK = [
     "RescaleSlope",
     "RescaleIntercept",
@@ -25,12 +27,12 @@ BLANK = [
     "PixelPaddingRangeLimit",
 ]
 GREY = ("MONOCHROME1", "MONOCHROME2")
-COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom makes RGB of them
-FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # of a window (DICOM PS3.3, C.11.2.1.3)
+COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom converts them to RGB
+FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # kinds of window (DICOM PS3.3, C.11.2.1.3)
 
 
 class Unusable(ValueError):
-    """A sound DICOM file that holds no film that can be read."""
+    """A valid DICOM file without a film that can be read."""
 
 
 class NotInstalled(Unusable):
@@ -38,15 +40,15 @@ class NotInstalled(Unusable):
 
 
 def is_dicom(data):
-    """Tell a DICOM file by its bytes: 128 of any kind, then the letters DICM (DICOM PS3.10,
+    """Whether bytes are those of a DICOM file: any 128 bytes, then the letters DICM (DICOM PS3.10,
     7.1)."""
     return data[128:132] == b"DICM"
 
 
 def is_dicom_file(path):
-    """Tell a DICOM file by its first bytes, see `is_dicom`; False when it can't be read."""
+    """Whether a file is DICOM by its first bytes, see `is_dicom`; False if it can't be read."""
     try:
-        if not Path(path).is_file():  # a pipe would be waited for
+        if not Path(path).is_file():  # opening a pipe would block
             return False
         with Path(path).open("rb") as file:
             return is_dicom(file.read(132))
@@ -55,13 +57,14 @@ def is_dicom_file(path):
 
 
 def decode_dicom(data):
-    """Decode the one frame of a DICOM file to uint16 `(H, W)`, bones light on a dark ground; one in
-    colour, as of a screen (secondary capture), to grey as of any picture, in most files uint8.
+    """Return the only frame of a DICOM file as uint16 `(H, W)`, with light bones on a dark ground.
 
-    Values go through the modality table, then the display's table or window, and are turned once
-    where small ones are white (MONOCHROME1), in this order (DICOM PS3.4, N.2); then they are
-    spread over 0-65535. What pads the film is dark and counts for nothing. Raises ValueError with
-    the reason when there is no such frame, or when what is needed to decode it is not installed.
+    Values go through the modality table, then the display's table or window, and are inverted if
+    small values are white (MONOCHROME1), in this order (DICOM PS3.4, N.2). Then they are stretched
+    to 0-65535. Padding becomes dark and does not affect the stretching. A frame in colour, such as
+    a screenshot (secondary capture), becomes grey as any picture does, in most files as uint8.
+    Raises ValueError with the reason if the file is damaged or not a single frame, or if a package
+    needed to decode it is not installed.
     """
     pydicom = import_pydicom()
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
@@ -72,13 +75,13 @@ def decode_dicom(data):
         if film.PhotometricInterpretation in COLOURS:
             return cv2.cvtColor(film.pixel_array, cv2.COLOR_RGB2GRAY)
         drop_blanks(film)
-        levels, places = levels_of(film.pixel_array)  # there are far fewer than pixels
+        levels, places = levels_of(film.pixel_array)  # far fewer values than pixels
         padded = find_padding(film, levels)
         values = apply_voi_lut(apply_modality_lut(levels, film), film)
     except Unusable:
         raise
-    except Exception as error:  # pydicom has one of many kinds for each way to be damaged
-        if needs_gdcm(data):  # what is installed may know the kind, but not all of it
+    except Exception as error:  # pydicom raises many kinds for damaged files
+        if needs_gdcm(data):  # other decoders may know this compression, but not all of it
             raise NotInstalled(f"DICOM file that could not be decoded: {INSTALL}") from None
         raise ValueError(f"damaged DICOM file: {first_line(error)}") from None
     values = np.asarray(values, np.float64)
@@ -91,21 +94,22 @@ def decode_dicom(data):
 
 
 def import_pydicom():
-    """The package pydicom, without its warnings of odd files, for which there is nothing to do.
-    NotInstalled where it, or its third version, is not."""
+    """Return the package pydicom, and silence its warnings about odd files, as users can do nothing
+    about them. Raises NotInstalled if pydicom 3 is missing."""
     try:
         import pydicom
         import pydicom.pixels  # noqa: F401  since version 3
     except ImportError:
         raise NotInstalled(f"DICOM needs pydicom 3: {INSTALL}") from None
-    # several threads read, so for all of them
+    # for the whole process, as several threads read films
     warnings.filterwarnings("ignore", module=r"pydicom|util\.(dicom|headers)")
     return pydicom
 
 
 def levels_of(stored):
-    """The values that pixels `(H, W)` hold `(n,)`, and which of them each of the pixels holds
-    `(H, W)`. Pixels of more than 16 bits, which are hardly ever films, are returned as they are."""
+    """Return the different values of pixels `(H, W)` as `(n,)`, and for each pixel the index of its
+    value `(H, W)`. Pixels of more than 16 bits, which films hardly ever have, are returned as they
+    are, with `...` for the index."""
     if stored.itemsize > 2:
         return stored, ...
     bits = stored.view(f"u{stored.itemsize}")
@@ -115,13 +119,13 @@ def levels_of(stored):
 
 
 def find_padding(film, levels):
-    """Which of the values `(n,)` that pixels of a dataset hold are no part of the picture: the one,
-    or the range, that the file names for padding (DICOM PS3.3, C.7.5.1.1.2). A file that calls all
-    of them so is not believed."""
+    """Return a mask `(n,)` of the pixel values `levels` that are padding: the value, or the range,
+    that the file gives for it (DICOM PS3.3, C.7.5.1.1.2). If this covers all values, the file is
+    not believed, and no value is padding."""
     if "PixelPaddingValue" not in film:
         return np.zeros(levels.shape, bool)
     ends = [film.PixelPaddingValue, film.get("PixelPaddingRangeLimit", film.PixelPaddingValue)]
-    # some files write it signed where the pixels aren't, or the other way
+    # some files give it as signed while pixels are unsigned, or the other way round
     sign = np.int16 if levels.dtype.kind == "i" else np.uint16
     low, high = np.sort(np.array(ends, np.int64).astype(sign))
     padded = (levels >= low) & (levels <= high)
@@ -129,7 +133,7 @@ def find_padding(film, levels):
 
 
 def check_frame(film):
-    """Raise Unusable when a dataset is not one frame that an installed decoder reads."""
+    """Raise Unusable if a dataset is not a single frame that an installed decoder reads."""
     if "PixelData" not in film:
         raise Unusable("DICOM file without an image")
     if int(film.get("NumberOfFrames") or 1) > 1:
@@ -145,8 +149,8 @@ def check_frame(film):
 
 
 def drop_blanks(film):
-    """Remove elements of the display that are blank or say nothing: windows the first of which has
-    no width, and functions that there are not (the window is then linear)."""
+    """Remove display elements that are blank or invalid: a window whose first width is too small,
+    and an unknown function (the window is then linear)."""
     for name in BLANK:
         if name in film and film[name].is_empty:
             delattr(film, name)
@@ -160,18 +164,18 @@ def drop_blanks(film):
 
 
 def needs_gdcm(data):
-    """Whether a file is compressed and GDCM, which decodes all kinds, not installed."""
+    """Whether a file is compressed and GDCM, which decodes nearly all kinds, is not installed."""
     import pydicom
 
     try:
         head = pydicom.dcmread(BytesIO(data), stop_before_pixels=True)
         return head.file_meta.TransferSyntaxUID.is_compressed and find_spec("gdcm") is None
-    except Exception:  # as above
+    except Exception:  # damaged, as in `decode_dicom`
         return False
 
 
 def check_decoder(syntax):
-    """Raise Unusable when nothing that is installed decodes pixels of a transfer syntax."""
+    """Raise Unusable if no installed decoder reads pixels of a transfer syntax."""
     from pydicom.pixels import get_decoder
 
     kind = f"DICOM file compressed as {syntax.name}"

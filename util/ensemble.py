@@ -1,7 +1,7 @@
 """Several runs as one predictor: the mean of their months, each on the canvas it was trained on.
 
-A run that is named twice counts twice, which is how weights are told. A folder of folds stands for
-all its folds. One run is an ensemble of one.
+A run that is named twice counts twice; this is how runs are weighted. A folder of folds stands for
+all its folds. A single run is an ensemble of one.
 """
 
 import math
@@ -35,12 +35,13 @@ from util.tta import TTA_STEPS, chosen_views, describe_views, test_time_augmenta
 
 
 class Ensemble:
-    """The members that predict together, and the calibration of what they say. `notes` are what a
-    user should know, such as why there are no intervals."""
+    """The members that predict together, and the calibration of their mean. `notes` are what a user
+    should know, such as why there are no intervals."""
 
     def __init__(self, members, folders, views, calibration=None):
-        """`folders` are those that were named; the mean is over so many views of each film.
-        `calibration` is the name of one, else the intervals are those of validation films."""
+        """`folders` are as the user named them, and `views` is the number of views of each film to
+        average. `calibration` is the name of one; without a name, intervals come from validation
+        films."""
         self.members, self.folders, self.views = members, folders, views
         self.sees_sex = any(member.sees_sex for member in members)
         self.canvases = list(dict.fromkeys(member.canvas for member in members))
@@ -49,19 +50,19 @@ class Ensemble:
         self.label_counts = add_counts([member.label_counts for member in members])
         if calibration and not readings_help(self.calibration):
             self.label_counts = None
-        self.predictors, self.runtimes = [], []  # of each member, once they are loaded
+        self.predictors, self.runtimes = [], []  # one for each member, once loaded
 
     def load(self, runtime="keras", precision="f32", n_films=math.inf):
-        """Load the models, which predicting needs and nothing before; `runtime`, `precision` and
-        `n_films` as in `load_predictor`."""
+        """Load the models, which only predicting needs; `runtime`, `precision` and `n_films` are as
+        in `load_predictor`."""
         n_shown = n_films * self.views
         loaded = [load_predictor(m.run, runtime, precision, n_shown) for m in self.members]
         self.predictors = [test_time_augmentation(predict, self.views) for predict, _ in loaded]
         self.runtimes = [name for _, name in loaded]
 
     def predict_members(self, pixels, sex, batch_size, progress=False):
-        """Months of each member `(members, n)`, after its own linear correction; `pixels`
-        {canvas: films}, sex `(n,)`, 1 = male."""
+        """Return the months of each member `(members, n)`, after its own linear correction.
+        `pixels` is {canvas: films}, `sex` `(n,)`, 1 = male."""
         rows = []
         for member, predict in zip(self.members, self.predictors, strict=True):
             months = predict_months(predict, pixels[member.canvas], sex, batch_size, progress)
@@ -69,8 +70,8 @@ class Ensemble:
         return np.stack(rows)
 
     def predict(self, pixels, sex, batch_size, progress=False):
-        """Frame of months, low and high of films, NaN where there are no intervals, and reading,
-        what a single reader would say, NaN where that is not known."""
+        """Return a frame of months, low, high and reading for each film. low and high are NaN if
+        there are no intervals; reading, what a single reader would say, is NaN if it is unknown."""
         rows = self.predict_members(pixels, sex, batch_size, progress)
         months = average(self.members, rows)
         months, half_width = self.correct(months, sex), self.calibration["half_width"]
@@ -79,8 +80,8 @@ class Ensemble:
         return pd.DataFrame({"months": months, "low": low, "high": high, "reading": reading})
 
     def predict_labelled(self, by_canvas, batch_size):
-        """Predict labelled films, {canvas: Films}: (predictions, comparison of their mean with
-        each member, see `compare_members`; None for a member alone)."""
+        """Predict labelled films, {canvas: Films}. Returns (predictions, comparison of their mean
+        with each member, see `compare_members`); the comparison is None for a single member."""
         table = by_canvas[self.canvases[0]].table
         months = self.predict_members(pixels_of(by_canvas), table["sex"], batch_size, progress=True)
         mean = average(self.members, months)
@@ -91,19 +92,19 @@ class Ensemble:
         return with_readings(predictions, self.label_counts), comparison
 
     def correct(self, months, sex):
-        """The mean of the members after the lines of the calibration."""
+        """Return the mean of the members, corrected by the lines of the calibration."""
         return correct_months(months, sex, self.calibration["lines"])
 
 
 def open_ensemble(folders, use_tta=False, tta_steps=None, calibration=None):
-    """The Ensemble of some run folders; the options are those of `choose_views`."""
+    """Return the Ensemble of some run folders; for the options see `choose_views`."""
     members = read_members(folders)
     views = choose_views(members, folders, use_tta, tta_steps, calibration)
     return Ensemble(members, folders, views, calibration)
 
 
 def how_predicted(ensemble, args):
-    """What predictions were made with, and how, ready for JSON."""
+    """Return how predictions were made, and with what, ready for JSON."""
     return {
         "runs": [str(member.run.folder.resolve()) for member in ensemble.members],
         "models": hashes_of(ensemble.members),
@@ -118,9 +119,12 @@ def how_predicted(ensemble, args):
 
 
 def choose_views(members, folders, use_tta=False, tta_steps=None, calibration=None):
-    """Over how many views of a film the options average: --tta_steps, else as many as --calibration
-    was made with, else as many as the runs were trained with. Where these differ it is the film
-    alone, and under --use_tta 5. UserError for a calibration of several runs."""
+    """Return how many views of a film to average.
+
+    This is --tta_steps; else the number that --calibration was made with; else the number that all
+    runs were trained with, or 1 (the film alone) if they differ. --use_tta makes this last number 5
+    if it is 1. Raises UserError for a calibration of several runs.
+    """
     if calibration and len(folders) > 1:
         raise UserError(
             f"a calibration belongs to one run (--calibration {calibration}). Name one run."
@@ -135,8 +139,8 @@ def choose_views(members, folders, use_tta=False, tta_steps=None, calibration=No
 
 
 def hand_crop_notes(members):
-    """A warning for each member whose films were turned or cut by other networks than ours; none
-    for a network that a run knows nothing of, as one of before `orientation` was."""
+    """Return a warning for each member whose films were set right or cut by networks that have
+    changed since its training. Networks that an older run did not record count as unchanged."""
     networks = hand_crop_versions()
     trained = {member.run.folder: member.config.get("hand_crop", {}) for member in members}
     return [
@@ -147,20 +151,21 @@ def hand_crop_notes(members):
 
 
 def one_sex_notes(members):
-    """A warning for each member whose training films were all of one sex."""
+    """Return a warning for each member whose training films were all of one sex."""
     notes = [(one_sex_note(m.config["data"]["train"]), m.run.folder) for m in members]
     return [f"{note} ({folder})" for note, folder in notes if note]
 
 
-# --------------------------------------------------------------------------- what validation says
+# ---------------------------------------------------------------------- calibration and intervals
 
 
 def choose_calibration(members, folders, name, views):
-    """The calibration of what an ensemble says: the one of that name, stored beside the run,
-    else no lines beyond those of the members, and the intervals of their validation films.
+    """Return (calibration, notes) of an ensemble.
 
-    Returns (calibration, notes): {"lines", "half_width", "films"}, the last being those of
-    --calibrate or None, and a list that says why there are no intervals, if there are none.
+    With a `name` it is the calibration of that name, stored beside the run. Else there are no lines
+    beyond those of the members, and the intervals come from their validation films. The calibration
+    has {"lines", "half_width", "films"}; films are those of --calibrate, or None. The notes, a
+    list, say why there are no intervals; empty if there are.
     """
     if name:
         return read_calibration(folders[0], name, views, hashes_of(members)), []
@@ -173,12 +178,12 @@ def choose_calibration(members, folders, name, views):
 
 
 def ensemble_half_width(members, views):
-    """The half widths of the intervals around the members' mean, see `fit_half_widths`.
+    """Return the half widths of the intervals around the members' mean, see `fit_half_widths`.
 
-    Of one run they are stored. Of runs with the same validation films they are fitted to the mean
-    of the members there. Folds have no validation film in common: theirs come from the errors of
-    single folds out of fold (cross-conformal, Vovk 2015), as a rule a little wider than those of
-    the mean. Raises UserError, saying why, when there are none.
+    For one run they are stored. For runs with the same validation films they are fitted to the mean
+    of the members on these films. Folds have no validation film in common: their half widths come
+    from the out-of-fold errors of single folds (cross-conformal, Vovk 2015), and are as a rule a
+    little wider than those of the mean. Raises UserError with the reason if there are none.
     """
     if len(members) == 1:
         return stored_half_width(members[0], views)

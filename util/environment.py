@@ -1,4 +1,4 @@
-"""What a result depends on beside options and data: versions, code and hardware."""
+"""What a result depends on besides options and data: versions, code and hardware."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ PACKAGES = (
     "tensorflow", "keras", "numpy", "pandas", "opencv-python-headless", "scikit-learn", "scipy",
 )
 # fmt: on
-VARIABLES = (  # of the environment, that decide how TensorFlow rounds
+VARIABLES = (  # environment variables that decide how TensorFlow rounds
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "NVIDIA_TF32_OVERRIDE",
     "TF_ENABLE_ONEDNN_OPTS",
@@ -24,7 +24,7 @@ VARIABLES = (  # of the environment, that decide how TensorFlow rounds
 
 
 def environment(packages=PACKAGES):
-    """Versions, code and hardware behind a result, ready for JSON."""
+    """Return the versions, code and hardware behind a result, ready for JSON."""
     return {
         "started": datetime.now().isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -45,7 +45,7 @@ def installed_version(package):
 
 
 def git_commit():
-    """The commit of this checkout, with "+" when files of it were changed; None outside git."""
+    """Return the commit of this checkout, with "+" if its files were changed; None outside git."""
     commit, changed = git("rev-parse", "HEAD"), git("diff", "--name-only", "HEAD")
     if commit is None or changed is None:
         return None
@@ -53,16 +53,16 @@ def git_commit():
 
 
 def git_changes():
-    """What was changed in the files of this checkout since its commit: the bytes of a patch, empty
-    where nothing was; None outside git."""
-    plain = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv")  # whatever users set
+    """Return the uncommitted changes of this checkout's files as the bytes of a patch, empty if
+    there are none; None outside git."""
+    plain = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv")  # whatever git is set to
     return git("diff", *plain, "--src-prefix=a/", "--dst-prefix=b/", "HEAD")
 
 
 def git(*words):
-    """What git prints of this checkout, as bytes; None outside git, or where it fails."""
+    """Return what git prints for this checkout, as bytes; None outside git, or if git fails."""
     root = Path(__file__).parent.parent
-    if not (root / ".git").exists():  # a download, which may lie in a checkout of something else
+    if not (root / ".git").exists():  # a download, which may be inside a checkout of something else
         return None
     try:
         return subprocess.run(["git", "-C", root, *words], capture_output=True, check=True).stdout
@@ -71,12 +71,12 @@ def git(*words):
 
 
 def device_names():
-    """The names of the devices that TensorFlow computes on: the GPUs, or else the processor."""
+    """Return the names of the devices TensorFlow computes on: the GPUs, or else the processor."""
     return gpu_names() or [f"CPU, {cores()} cores"]
 
 
 def gpu_names():
-    """The names of the GPUs that TensorFlow sees."""
+    """Return the names of the GPUs that TensorFlow sees."""
     import tensorflow as tf
 
     return [

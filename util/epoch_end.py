@@ -1,5 +1,5 @@
-"""What happens after each epoch of a training: BatchNorm statistics, validation in months, a model
-to keep, a line of progress, and a state to go on from."""
+"""What happens after each epoch of a training: measure BatchNorm statistics, validate in months,
+keep the model, log a line of progress, and save a state to resume from."""
 
 import math
 import time
@@ -22,18 +22,18 @@ from util.runs import HISTORY, MODEL
 from util.saved_state import write_state
 
 STATISTICS_FILMS = 1024  # plain films that BatchNorm statistics are measured on
-LOST_STEPS = 10  # in a row that float16 may lose to its small range; more, and training diverged
+LOST_STEPS = 10  # in a row that may overflow in float16; after more, training has diverged
 
 
 class EndOfEpoch(keras.callbacks.Callback):
-    """After every epoch validates, keeps the best model or the last one (--keep_epoch), reports and
-    saves the state."""
+    """After every epoch, validates, keeps the best or the last model (--keep_epoch), saves the
+    state and reports."""
 
     def __init__(self, phase, bn, progress, stage, args, run):
         super().__init__()
         self.phase, self.progress, self.args, self.run = phase, progress, args, run
         self.bn, self.stage = bn, stage
-        # traced when it is needed
+        # traced at its first call
         self.forward = compile_forward(stage.model, batchnorm_layers(stage.model))
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -50,7 +50,7 @@ class EndOfEpoch(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.lost_steps:
-            self.model.reset_metrics()  # else means are no numbers until the epoch's end
+            self.model.reset_metrics()  # else the means stay NaN until the epoch ends
 
     def on_train_batch_end(self, batch, logs=None):
         if math.isfinite(logs["loss"]):
@@ -62,8 +62,9 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.bar.update(self.args.batch_size)
 
     def check_lost_steps(self, loss):
-        """UserError when training diverged. Loss scaling leaves out a step of float16 whose numbers
-        overflow, so the weights stand."""
+        """Raise UserError if training has diverged. With loss scaling, up to LOST_STEPS steps in a
+        row may be lost: a float16 step that overflows is skipped and leaves the weights as they
+        were."""
         scaled = isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer)
         if self.lost_steps > (LOST_STEPS if scaled else 0):
             raise UserError(
@@ -94,15 +95,15 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.report(row)
 
     def measure_batchnorm(self, epoch):
-        """BatchNorm statistics for these weights; training itself uses none."""
+        """In mode "train", measure BatchNorm statistics for these weights; training uses none."""
         if self.bn == "train":
             model = self.stage.model
             batches = plain_batches(model, self.stage.films, self.args, epoch)
             measure_statistics(self.forward, batchnorm_layers(model), batches)
 
     def keep_or_not(self, val_mae):
-        """Save the model of this epoch if its validation MAE (months) is the best, or --keep_epoch
-        is "last"; returns whether."""
+        """Save the model of this epoch if its validation MAE (months) is the best, or if
+        --keep_epoch is "last". Returns whether it was saved."""
         kept = val_mae < self.progress.best_mae or self.args.keep_epoch == "last"
         if kept:
             self.progress.best_mae = val_mae
@@ -110,14 +111,15 @@ class EndOfEpoch(keras.callbacks.Callback):
         return kept
 
     def stop_or_go_on(self, epoch):
-        """End the phase when `--patience` epochs of it were not better than its best so far."""
+        """End the phase if its last `--patience` epochs brought no new best. It never ends early
+        under --keep_epoch last."""
         since = epochs_since_best(self.progress.history, self.phase.name)
         stop = 0 < self.args.patience <= since and self.args.keep_epoch == "best"
         self.progress.next_epoch = self.phase.end if stop else epoch + 1
         self.model.stop_training = stop
 
     def report(self, row):
-        """The line of an epoch, by its row of the history."""
+        """Log a line for an epoch, given its row of the history."""
         films = self.params["steps"] * self.args.batch_size
         left = (self.phase.end - self.progress.next_epoch) * (time.perf_counter() - self.started)
         self.run.log(
@@ -129,7 +131,7 @@ class EndOfEpoch(keras.callbacks.Callback):
         )
 
     def save(self):
-        """Write the state that a stopped training goes on from, and the history."""
+        """Write the state that a stopped training resumes from, and the history."""
         if self.progress.next_epoch == self.phase.end:
             # `fit` ends with the averaged weights, so the next phase starts from them
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
@@ -138,16 +140,17 @@ class EndOfEpoch(keras.callbacks.Callback):
 
 
 def epochs_since_best(history, phase):
-    """How many epochs of a phase came after its best so far, by the rows of a history. An earlier
-    phase may have a better one: fine-tuning may begin worse than the frozen head ended."""
+    """Return how many epochs of a phase came after its best, given the rows of a history. Other
+    phases don't count, as fine-tuning may begin worse than the frozen phase ended."""
     errors = [row["val_mae"] for row in history if row["phase"] == phase]
     return len(errors) - 1 - int(np.argmin(np.nan_to_num(errors, nan=np.inf)))
 
 
 @contextmanager
 def averaged_weights(model):
-    """Within the block the trainable weights are their moving average, afterwards the old ones."""
-    # loss scaling wraps the optimizer that knows of averages
+    """Within the block, replace the trainable weights by their moving average, if the optimizer
+    keeps one."""
+    # loss scaling wraps the optimizer that has the averages
     if not getattr(model.optimizer, "inner_optimizer", model.optimizer).use_ema:
         yield
         return
@@ -161,21 +164,22 @@ def averaged_weights(model):
 
 
 def seed_dropout(model, seed, epoch):
-    """Let dropout masks depend on (seed, epoch) alone, not on what ran before."""
+    """Make dropout masks depend on (seed, epoch) only, not on what ran before."""
     for number, layer in enumerate([*model.layers, *backbone_of(model).layers]):
         if hasattr(layer, "seed_generator"):
             layer.seed_generator.state.assign([seed * 1000 + number, epoch * 1_000_000])
 
 
 def save_model(model, run):
-    """Save the model in float32 and without its compile state: loading it needs no code of ours."""
-    drop_blocks(model, True)  # who trains on in a program finds it as it was built
+    """Save the model in float32 and not compiled, so that loading it needs no code of ours."""
+    drop_blocks(model, True)  # saved as it was built, for programs that train it further
     write_atomically(run.path(MODEL), single_precision(model).save, flush=True)
     drop_blocks(model, backbone_of(model).trainable)
 
 
 def plain_batches(model, films, args, epoch):
-    """Inputs of the model: the first STATISTICS_FILMS films of an epoch, as they are."""
+    """Yield batches of model inputs: the films of an epoch, not augmented, up to the batch that
+    completes STATISTICS_FILMS."""
     steps = min(
         math.ceil(STATISTICS_FILMS / args.batch_size), steps_per_epoch(films, args.batch_size)
     )

@@ -6,8 +6,8 @@ import signal
 import sys
 from contextlib import contextmanager
 
-# What other errors of TensorFlow say of memory that has run out on a GPU: to a copy, an allocation,
-# a convolution that finds no room to compute in.
+# What TensorFlow errors other than ResourceExhaustedError say if a GPU runs out of memory: in a
+# copy, in an allocation, or in a convolution without room to compute in.
 NO_MEMORY = ("Dst tensor", "out of memory", "OUT_OF_MEMORY", "No algorithm worked", "the scratch")
 
 interrupted = False  # whether Ctrl-C was pressed
@@ -18,22 +18,22 @@ class UserError(Exception):
 
 
 def first_line(error):
-    """The first line of what an exception says, cut to 300 letters, of the file system without
-    number and path; its type where that is none."""
+    """Return the first line of an exception's message, cut to 300 characters, or its type if the
+    message is empty. Messages of the file system come without error number and path."""
     said = getattr(error, "strerror", None) or str(error)
     line = (said.strip().splitlines() or [type(error).__name__])[0]
     return line if len(line) <= 300 else f"{line[:296]} ..."
 
 
 def printable(text):
-    """A text in one line and without codes of the terminal, which names of files may hold."""
+    """Return a text as one line without terminal codes, which file names may contain."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @contextmanager
 def memory_errors(n_films, img_size, remedy):
-    """Within the block TensorFlow computes on `n_films` at once; memory that runs out is a
-    UserError."""
+    """Raise UserError, with a `remedy`, if TensorFlow runs out of memory within the block, where it
+    computes on `n_films` films of `img_size` pixels at once."""
     import tensorflow as tf
 
     try:
@@ -48,30 +48,31 @@ def memory_errors(n_films, img_size, remedy):
 
 
 def interrupt(*_):
-    """What Ctrl-C does in a command."""
+    """Handle Ctrl-C in a command."""
     global interrupted
     interrupted = True
     raise KeyboardInterrupt
 
 
 def check_interrupted():
-    """KeyboardInterrupt when Ctrl-C was pressed: Keras and Python swallow the first one in places,
-    such as while they trace the first step of a training."""
+    """Raise KeyboardInterrupt if Ctrl-C was pressed. Keras and Python sometimes swallow the first
+    one, for example while the first step of a training is traced."""
     if interrupted:
         raise KeyboardInterrupt
 
 
 def run_command(main):
-    """Run `main()` as a command: its return value is the exit code, a UserError ends in one line.
+    """Run `main()` as a command: its return value is the exit code, a UserError prints one line.
 
     Exit codes: 0 fine, 1 done with something wrong (listed), 2 wrong usage or input,
     130 interrupted.
     """
+    # SIGINT stays ignored in the background of a script
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)  # not in the background of a script: ignored there
+        signal.signal(signal.SIGINT, interrupt)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # some callers give another stream, or none
-            stream.reconfigure(errors="backslashreplace")  # names of files need not be Unicode
+            stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode
     try:
         code = main()
     except UserError as error:
@@ -98,5 +99,5 @@ def run_command(main):
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130
-    gc.collect()  # threads of TensorFlow that read films: Python can't end beside them
+    gc.collect()  # ends TensorFlow's threads that read films; else Python can't exit
     sys.exit(code)

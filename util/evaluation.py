@@ -30,13 +30,15 @@ from util.selection import choose_greedily
 from util.splits import load_trained_split, split_facts
 from util.tta import chosen_views, views_title
 
-A_COPY = "RUN, such as a copy (cp -r)"  # where a run's own folder can't be written to
+A_COPY = "RUN, such as a copy (cp -r)"  # to name if a run's own folder can't be written to
 
 
 def make_ensembles(args):
-    """The ensembles that the options name: one of all runs, or each run alone. All average over the
-    same number of views, so that models are compared and nothing else. UserError where the films of
-    a split are not the same for all."""
+    """Return the ensembles that the options name: one of all runs, or one for each run.
+
+    All average over the same number of views, so that only the models are compared. Raises
+    UserError if the films of a split are not the same for all runs.
+    """
     groups = [args.runs] if args.ensemble else [[folder] for folder in args.runs]
     members = [read_members(folders) for folders in groups]
     together = sum(members, [])
@@ -46,12 +48,12 @@ def make_ensembles(args):
         if of_folds or not args.data_dir:
             check_same_split(together, args.split)
         if not args.data_dir:
-            for group in members:  # whose runs all get the same films
+            for group in members:  # all runs of a group get the same films
                 check_same_files(group, args.split)
     differ = len({chosen_views(member.options) for member in together}) > 1
     if differ and views == 1 and not (args.tta_steps or args.calibration):
         print("note: of each film one view, as the runs were trained for other numbers of them")
-    if args.greedy:  # of one ensemble
+    if args.greedy:  # there is one ensemble
         members[0], choice = choose_greedily(members[0], views)
         print(choice)
     return [
@@ -61,8 +63,8 @@ def make_ensembles(args):
 
 
 def evaluation_folders(ensembles, args):
-    """Where the evaluation of each of the ensembles is written, as `new_folder` then numbers it:
-    --out, or a folder in each run. UserError, before any work, where one can't be made."""
+    """Return the folder to write the evaluation of each ensemble to: --out, or a default folder, to
+    which `new_folder` may add a number. Raises UserError, before any work, if one can't be made."""
     name = evaluation_name(args) + (f"_{args.calibration}" if args.calibration else "")
     folders = [default_folder(ensemble.folders, name) for ensemble in ensembles]
     if len(folders) == 1:
@@ -73,9 +75,8 @@ def evaluation_folders(ensembles, args):
 
 
 def evaluate(ensemble, compared, out, args):
-    """Evaluate one of the ensembles that are `compared`; print what was found, and write it into
-    the folder `out`, or one with a number behind its name. Returns the predictions and that
-    folder."""
+    """Evaluate one of the `compared` ensembles, print the result, and write it to the folder `out`,
+    with a number added if it exists. Returns the predictions and this folder."""
     by_canvas = read_films_to_evaluate(ensemble, compared, args)
     ensemble.load(args.runtime, args.precision)
     predictions, comparison = ensemble.predict_labelled(by_canvas, args.batch_size_eval)
@@ -100,8 +101,8 @@ def evaluate(ensemble, compared, out, args):
 
 
 def compare_runs(evaluations, args):
-    """Compare two runs, each evaluated by `evaluate` on the same films; print the difference, and
-    write it beside the evaluation of the first."""
+    """Compare two runs, given what `evaluate` returned for each on the same films. Print the
+    difference, and write it to the folder of the first evaluation."""
     (first, out), (second, _) = evaluations
     comparison = compare_predictions(first, second)
     print(f"\n{format_comparison(comparison, args.runs)}")
@@ -148,8 +149,8 @@ def calibrate(ensemble, args):
 
 
 def read_films_to_evaluate(ensemble, compared, args):
-    """Read the films that the options name for one of the ensembles that are `compared`; under
-    --held_out those that are new to all of them. Returns {canvas: Films}."""
+    """Return the films that the options name for one of the `compared` ensembles, {canvas: Films};
+    under --held_out only films that are new to all of these ensembles."""
     if csv := args.csv or args.calibrate:
         usable, left_out = read_labelled_folder(csv, args.images, args.male_value, headers=True)
         by_canvas = {
@@ -162,7 +163,7 @@ def read_films_to_evaluate(ensemble, compared, args):
 
 
 def read_split_to_evaluate(ensemble, args):
-    """Read the films of --split, as the runs had it, on each of their canvases."""
+    """Return the films of --split, as the runs had it, on each of their canvases."""
     trained = ensemble.members[0].options
     data_dir, split = args.data_dir or trained["data_dir"], args.split
     of_fold = bool(trained.get("folds")) and split != "test"
@@ -172,7 +173,7 @@ def read_split_to_evaluate(ensemble, args):
             "(--use_clahe_val_test). Leave it out, or evaluate --split test."
         )
     male_value = args.male_value
-    if male_value is None and not args.data_dir:  # other tables may be coded otherwise
+    if male_value is None and not args.data_dir:  # other tables may code sex differently
         male_value = trained["male_value"]
     reading = {"male_value": male_value, "cache_dir": args.cache_dir}
 
@@ -194,8 +195,9 @@ def read_split_to_evaluate(ensemble, args):
 
 
 def check_films_of_run(films, member, data_dir, split, of_fold):
-    """UserError where films are not those that a run had, as where its data changed, or, `of_fold`,
-    was divided otherwise than for it; a note where they are other files of the same names."""
+    """Raise UserError if films are not those that a run had: its data has changed, or, `of_fold`,
+    was divided into other folds. If they are other files with the same ids and labels, print a
+    note."""
     known, now = member.config["data"][split], split_facts(films)
     if now["fingerprint"] != known["fingerprint"]:
         name = "--csv and --images" if of_fold else f"--data_dir {quote(data_dir)}"
@@ -208,8 +210,8 @@ def check_films_of_run(films, member, data_dir, split, of_fold):
 
 
 def keep_held_out(by_canvas, compared):
-    """Those films, {canvas: Films}, that no part of the ensembles that are `compared` has learned
-    from; the others are left out. UserError when all are."""
+    """Return {canvas: Films} with only the films that none of the `compared` ensembles has learned
+    from; the others go to `left_out`. Raises UserError if no film remains."""
     table = next(iter(by_canvas.values())).table
     new = np.all([held_out(ensemble, table)[0] for ensemble in compared], axis=0)
     if not new.any():
@@ -227,12 +229,12 @@ def keep_held_out(by_canvas, compared):
 
 
 def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
-    """What is found and known of an evaluation, for metrics.json. The coverage of intervals is that
-    on films that are new to the model alone."""
+    """Return the content of metrics.json for an evaluation. The coverage of intervals is measured
+    only on films that are new to the model."""
     table = by_canvas[ensemble.canvases[0]].table
     new, doubts = held_out(ensemble, table)
     medians = [member.config["data"]["train"]["median"] for member in ensemble.members]
-    median = float(np.median(medians))  # of folds, which have training films of their own
+    median = float(np.median(medians))  # members such as folds have different training films
     half_width = ensemble.calibration["half_width"]
     notes = [*ensemble.notes, *doubts, *oddity_notes(oddities, all_set_right(by_canvas))]
     if labels_in_years(predictions):
@@ -247,7 +249,7 @@ def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
 
 
 def describe_films(ensemble, args):
-    """Where the films of an evaluation come from."""
+    """Return where the films of an evaluation come from, ready for JSON."""
     if args.csv:
         return {name: str(Path(getattr(args, name)).resolve()) for name in ("csv", "images")}
     data_dir = args.data_dir or ensemble.members[0].options["data_dir"]
@@ -259,7 +261,7 @@ def describe_films(ensemble, args):
 
 
 def write_evaluation(out, predictions, metrics, films, name, title):
-    """Write the files of an evaluation of some Films; returns the paths of its plots."""
+    """Write the files of an evaluation of some Films. Returns the paths of its plots."""
     write_csv(out / "predictions.csv", predictions)
     write_csv(out / "left_out.csv", films.left_out)
     write_json(out / METRICS, metrics)
@@ -270,7 +272,7 @@ def write_evaluation(out, predictions, metrics, films, name, title):
 
 
 def print_evaluation(metrics, title):
-    """Print the errors, and what to know of them."""
+    """Print the errors, and what to know about them."""
     print(format_with_intervals(metrics, title))
     where = metrics["films"]
     print(f"  films of {where.get('images') or where['data_dir']}")
@@ -283,13 +285,13 @@ def print_evaluation(metrics, title):
 
 
 def default_folder(folders, name):
-    """Where an evaluation is written: inside the run, that of several runs beside the first."""
+    """Return the default folder of an evaluation: in the run, or beside the first of several."""
     first = Path(folders[0]).resolve()
     return first / f"evaluation_{name}" if len(folders) == 1 else first.parent / f"ensemble_{name}"
 
 
 def evaluation_name(args):
-    """What an evaluation is called: its films, and what predicts them where that isn't Keras."""
+    """Return the name of an evaluation: its films, and the runtime if it isn't Keras."""
     if args.csv:
         name = Path(args.csv).stem
     else:
@@ -302,7 +304,7 @@ def evaluation_name(args):
 
 
 def describe(ensemble, name):
-    """The title of a table of errors."""
+    """Return the title of a table of errors."""
     runs = sum(member.weight for member in ensemble.members)
     who = ensemble.members[0].run.folder.resolve().name if runs == 1 else f"mean of {runs} runs"
     return f"{who} on {name}{views_title(ensemble.views)}"

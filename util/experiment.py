@@ -27,7 +27,7 @@ from util.weights import starts_from_run
 
 
 def run_experiment(args):
-    """Do the training that the options ask for: one run, or a run for each fold."""
+    """Train what the options ask for: one run, or a run for each fold."""
     if args.folds:
         run_folds(args, train_run)
     else:
@@ -40,14 +40,14 @@ def train_run(args):
         try:
             fill_run(run, args)
         except (KeyboardInterrupt, OSError):  # such as a full disk
-            if not args.folds:  # of which `run_folds` tells
+            if not args.folds:  # `run_folds` reports those
                 with suppress(OSError):
                     tell_of_stop(run, args)
             raise
 
 
 def tell_of_stop(run, args):
-    """Say how a training that was stopped goes on, or that it left nothing."""
+    """Say how to resume a training that was stopped, or that it left nothing."""
     if run.folder.exists():
         run.log(f"stopped; to go on: {how_to_resume(args, run.folder.name)}")
     else:
@@ -55,7 +55,7 @@ def tell_of_stop(run, args):
 
 
 def fill_run(run, args):
-    """Do what is not done yet of a run, and report."""
+    """Train and evaluate a run, unless it is finished, and report."""
     metrics = run.metrics
     if metrics:
         run.log(f"this run is finished: {run.folder}\n")
@@ -73,8 +73,8 @@ def fill_run(run, args):
 
 
 def read_and_train(run, args):
-    """Returns the splits, {split: Films}, and the history; a new run that ends before it has a
-    state to go on from leaves no folder behind."""
+    """Train, and return the splits, {split: Films}, and the history. A new run that stops before it
+    has a state to resume from leaves no folder behind."""
     try:
         check_options(args)
         from util.build import prepare_stage
@@ -95,7 +95,7 @@ def read_and_train(run, args):
 
 
 def check_options(args):
-    """UserError, before a film is read, for options that can't be trained; imports TensorFlow."""
+    """Raise UserError, before films are read, if the options can't work. Imports TensorFlow."""
     plan_phases(args)
     check_backbone(args.backbone, args.img_size)
     check_weights_run(args)
@@ -112,7 +112,7 @@ def check_options(args):
 
 
 def report_run(run, metrics, args):
-    """Print the errors on the test split and what to do next."""
+    """Log the errors on the test split and what to do next."""
     for key, calibration in (run.read_json(CALIBRATION) or {}).items():
         run.log(f"{describe_views(views_from_key(key))}: {format_calibration(calibration)}")
     if readings := run.read_json(READINGS):

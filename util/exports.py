@@ -11,7 +11,7 @@ from util.files import hash_file, quote
 from util.runs import MODEL
 from util.runtimes import RUNTIMES, is_installed, load_runtime, require_runtime
 
-TENSORFLOW_STARTS = 3  # seconds, at least
+TENSORFLOW_STARTS = 3  # seconds that its start takes, at least
 
 
 def export_path(folder, name, precision="f32"):
@@ -21,12 +21,13 @@ def export_path(folder, name, precision="f32"):
 
 
 def record_path(path):
-    """Where the record of an export is: what it was made of, and how well it agrees."""
+    """The path of the record beside a file, FILE.json. For an export this is what it was made from,
+    and how well it agrees with Keras."""
     return path.with_name(f"{path.name}.json")
 
 
 def read_record(path):
-    """The record of an export; None when there is none, or none that can be read."""
+    """Return the record of an export; None if it is missing or can't be read."""
     try:
         return json.loads(record_path(path).read_text())
     except (OSError, ValueError):
@@ -34,13 +35,13 @@ def read_record(path):
 
 
 def hash_export(path, name):
-    """SHA-256 of each file of an export, by its ending."""
+    """Return the SHA-256 of each file of an export, by its ending."""
     return {ending: hash_file(path.with_suffix(ending)) for ending in RUNTIMES[name].endings}
 
 
 def check_export(folder, name, precision="f32"):
-    """Path of a run's export that stands as it was checked, and is up to date; UserError with the
-    command that makes it."""
+    """Return the path of a run's export if it is unchanged since its check, and up to date. Else
+    raise UserError, with the command that makes it."""
     require_runtime(name, precision)
     path = export_path(folder, name, precision)
     command = f"python -m inference_speed.export_model --model {quote(folder)} --format {name}"
@@ -60,17 +61,18 @@ def check_export(folder, name, precision="f32"):
 
 
 def load_quickest(folder, n_films=math.inf):
-    """`predict(image, sex) -> months (N,)` of the export that was the quickest when it was made,
-    among those in f32 whose runtime is installed and that take no longer for `n_films` than
-    Keras and its start, and the name of its runtime; None when there is none.
+    """Return (`predict(image, sex) -> months (N,)`, name of its runtime) of the quickest export of
+    a run; None if there is none.
 
-    An export with a record has agreed with Keras. One that is stale or broken is told of.
+    Only exports in f32 count, with a runtime that is installed, that take no longer for `n_films`
+    than Keras including its start. Their times are those measured when they were made. Exports with
+    a record have agreed with Keras; if one is out of date or broken, a note is printed.
     """
     ms = {}
     for name, kind in RUNTIMES.items():
         if (record := read_record(export_path(folder, name))) and is_installed(kind.module):
             by_export = record.get("ms_a_film", math.inf)
-            lost = by_export - record.get("ms_a_film_keras", 0)  # above 0 where Keras was quicker
+            lost = by_export - record.get("ms_a_film_keras", 0)  # above 0 if Keras was quicker
             if lost <= 1000 * TENSORFLOW_STARTS / n_films:
                 ms[name] = by_export
     for name in sorted(ms, key=ms.get):

@@ -1,9 +1,9 @@
 """Heads trained on pooled features: the backbone sees each film a few times, not once an epoch.
 
-While the backbone is frozen, the features of a film change with its augmentation alone. So a few
-views of each training film (`--feature_views`) and the validation films as they are go through it
-once, and the layers behind the pooling are trained on what comes out. They are shared with the
-whole model, which is what a run keeps.
+While the backbone is frozen, the features of a film change only with its augmentation. So a few
+views of each training film (`--feature_views`), and the validation films unchanged, go through the
+backbone once. The layers after the pooling (the head) are trained on the resulting features. These
+layers are shared with the whole model, which is what a run saves.
 """
 
 import hashlib
@@ -31,8 +31,8 @@ from util.training import Stage
 
 
 class Features:
-    """Pooled features in place of pixels: `views` holds float32 `(K, n, C)`, K views of n films. A
-    batch of them is `(N, C, 1)`, as one of films is `(N, S, S, 1)`; Keras drops the last axis."""
+    """Pooled features in place of pixels: `views` is float32 `(K, n, C)`, K views of n films. Their
+    batches are `(N, C, 1)`, as those of films are `(N, S, S, 1)`; Keras drops the last axis."""
 
     def __init__(self, views):
         self.views = views
@@ -45,13 +45,13 @@ class Features:
         return self.views[0, positions]
 
     def augmented(self, positions, rng, ranges):
-        """Features of the films at `positions`, each in a view that `rng` chooses: `(n, C)`. Their
-        films were changed before, so `ranges` changes nothing."""
+        """Features of the films at `positions`, each in a view that `rng` chooses: `(n, C)`. These
+        films are already augmented, so `ranges` has no effect."""
         return self.views[rng.integers(len(self.views), size=len(positions)), positions]
 
 
 class ChangedFilms:
-    """Films that are changed once: film i by (seed, view, i), or not at all without `ranges`."""
+    """Films with one fixed augmentation: film i by (seed, view, i); unchanged without `ranges`."""
 
     def __init__(self, pixels, seed=None, view=None, ranges=None):
         self.pixels, self.seed, self.view, self.ranges = pixels, seed, view, ranges
@@ -69,13 +69,13 @@ class ChangedFilms:
 
     @property
     def changes(self):
-        """What decides the changes, as text."""
+        """All that decides how films are augmented, as text."""
         return f"{self.seed} {self.view} {self.ranges}" if self.ranges else "as they are"
 
 
 def on_features(stage, args, run):
-    """A stage with pooled features in place of its pixels: of `args.feature_views` augmented
-    views of each training film, and of validation films as they are. Its head is what trains."""
+    """Return a stage with pooled features in place of pixels, which trains only the head. It has
+    `args.feature_views` augmented views of each training film, and validation films unchanged."""
     started = time.perf_counter()
     read, network = feature_reader(stage.model), network_key(stage.model, args)
     films = features_of(stage.films, training_views(stage.films.pixels, args), read, network, args)
@@ -94,13 +94,13 @@ def on_features(stage, args, run):
 
 
 def training_views(pixels, args):
-    """The views of training films that the options ask for."""
+    """Return the views of training films that the options ask for."""
     ranges = STRENGTHS[args.augment]
     return [ChangedFilms(pixels, args.seed, number, ranges) for number in range(args.feature_views)]
 
 
 def features_of(films, views, read, network, args):
-    """Films with their features in `views` as pixels; each view is kept beside the pixel cache."""
+    """Return films with their features in `views` as pixels. Each view is cached on disk."""
     folder, parts = cache_path(args.data_dir, args.cache_dir) / "features", []
     for number, view in enumerate(views, start=1):
         path = folder / f"{view_key(network, films, view, args)}.npy"
@@ -115,7 +115,7 @@ def features_of(films, views, read, network, args):
 
 
 def load_features(path):
-    """Features of the cache; None when they aren't there, or damaged."""
+    """Return cached features; None if they are missing or damaged."""
     try:
         return np.load(path)
     except (OSError, ValueError, EOFError):
@@ -134,8 +134,8 @@ def feature_reader(model):
 
 
 def compute_features(read, pixels, batch_size, desc=None):
-    """Pooled features float32 `(n, C)` of films, in batches of one shape that are made ahead, with
-    a progress bar if there is a `desc`."""
+    """Return pooled features float32 `(n, C)` of films, with a progress bar if there is a `desc`.
+    All batches have the same shape and are prepared ahead."""
     n, size = len(pixels), min(batch_size, len(pixels))
     weak = weakref.ref(pixels)  # TensorFlow keeps `load` for the life of the process
 
@@ -155,7 +155,7 @@ def compute_features(read, pixels, batch_size, desc=None):
 
 
 def network_key(model, args):
-    """A hash of all that decides what the backbone makes of a film."""
+    """Return a hash of all that decides which features the backbone computes from a film."""
     scaling = input_scaling(args.backbone, args.weights)
     rounding = [tf.__version__, keras.__version__, *(os.environ.get(name) for name in VARIABLES)]
     facts = f"{args.backbone} {scaling} {model.dtype_policy.name} {rounding}"
@@ -166,8 +166,8 @@ def network_key(model, args):
 
 
 def view_key(network, films, view, args):
-    """Name the features of a view by all that decides them: network, files, canvas and changes."""
+    """Return a hash of all that decides the features of a view, to name their file in the cache."""
     files = shard_path(films.table["path"], args.img_size, args.fit, "").stem
     key = hashlib.sha256(f"{network} {files} {view.changes}".encode())
-    key.update(view[[0]].tobytes())  # tells when the code that changes films did
+    key.update(view[[0]].tobytes())  # differs if the code that augments films has changed
     return key.hexdigest()[:32]

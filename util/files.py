@@ -1,4 +1,4 @@
-"""Files and folders: written whole or not at all, checked before work, and their names as text."""
+"""Write files and folders completely or not at all, check them before work, and quote paths."""
 
 import hashlib
 import json
@@ -15,16 +15,16 @@ from uuid import uuid4
 
 from util.errors import UserError, first_line
 
-TEMPORARY = ".boneage-"  # begins the names of files that are being written
-LONG_NAME = 100  # bytes
+TEMPORARY = ".boneage-"  # start of the names of files that are being written
+LONG_NAME = 100  # bytes; the temporary names of longer ones hold a hash instead
 MORE_TRIES = 60 if os.name == "nt" else 0  # to move a file that another program has open
-PAUSE = 0.5  # seconds before each of them
-LITTER = {".DS_Store", "desktop.ini", "Thumbs.db"}  # what systems leave where somebody looked
+PAUSE = 0.5  # seconds before each new try
+LITTER = {".DS_Store", "desktop.ini", "Thumbs.db"}  # what systems leave in folders that were opened
 
 
 def move(path, target):
-    """Give a file or folder another name, over a file that has it. Windows refuses while another
-    program has one of them open, such as a virus scanner or Excel: it is tried again for a while.
+    """Rename a file or folder, replacing a file that has the new name. Windows refuses while a
+    program, such as a virus scanner or Excel, has one of them open; then try again for a while.
     """
     for _ in range(MORE_TRIES):
         try:
@@ -36,15 +36,16 @@ def move(path, target):
 
 
 def write_atomically(path, write, give_name=move, flush=False):
-    """Write a file under a temporary name and rename it: readers see all of it or nothing, with
-    `flush` even when the power fails, which waits for the disk.
+    """Write a file under a temporary name and rename it, so that readers see all of it or nothing.
 
-    `write` gets the temporary path, in the same folder and with the same ending.
+    With `flush` this holds even if the power fails, but it waits for the disk. `write` gets the
+    temporary path, which is in the same folder and has the same ending. `give_name` is `move`, or
+    `claim` for a file that must be new.
     """
     path = Path(path)
-    # drawn by chance: no other process writes it, and no link that somebody left has it
+    # a random name: no other process uses it, and no link that somebody left has it
     name = path.name
-    if len(os.fsencode(name)) > LONG_NAME:  # with what stands before it, no file could have it
+    if len(os.fsencode(name)) > LONG_NAME:  # the prefix could make the name too long for a file
         name = hashlib.sha256(os.fsencode(name)).hexdigest() + path.suffix
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}-{name}")
     try:
@@ -53,11 +54,11 @@ def write_atomically(path, write, give_name=move, flush=False):
             flush_to_disk(temporary)
         give_name(temporary, path)
     except OSError as error:
-        if error.errno and error.filename in (None, str(temporary)):  # a full disk tells no name
+        if error.errno and error.filename in (None, str(temporary)):  # a full disk gives no name
             error.filename = str(path)
         raise
     finally:
-        with suppress(PermissionError):  # Windows, while another program looks at it: it is litter
+        with suppress(PermissionError):  # Windows, if another program has it open: it stays
             temporary.unlink(missing_ok=True)
 
 
@@ -68,33 +69,33 @@ def flush_to_disk(path):
 
 
 def remove_temporaries(folder, older=0):
-    """Remove what killed processes left in a folder: all of it where nobody else may write now,
-    else what is `older` than so many seconds."""
+    """Remove the temporary files that killed processes left in a folder. If other processes may be
+    writing to it now, remove only those that are `older` than so many seconds."""
     for temporary in Path(folder).glob(f"{TEMPORARY}*"):
-        with suppress(FileNotFoundError, PermissionError):  # others may do the same, or look at it
+        with suppress(FileNotFoundError, PermissionError):  # others may remove it, or have it open
             if time.time() - temporary.stat().st_mtime >= older:
                 temporary.unlink()
 
 
 def quote(path):
-    """A path as it is typed into the shell of this system."""
+    """Return a path as it is typed into the shell of this system."""
     return subprocess.list2cmdline([path]) if os.name == "nt" else shlex.quote(str(path))
 
 
 def as_unicode(path):
-    """A path, or a text that holds one, that can be written anywhere: names need not be Unicode."""
+    """Return a path, or a text with a path, that can be printed even if a name is not Unicode."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def check_new_file(path):
-    """UserError, before any work, when the file of --out exists or can't be written."""
+    """Raise UserError, before any work, if the file of --out exists or can't be written."""
     if os.path.lexists(path):
         raise UserError(f"the file is there already ({path}). Choose another --out.")
     check_folder_of(path)
 
 
 def check_folder_of(path):
-    """UserError when there is no folder for the file of --out, or none that can be written to."""
+    """Raise UserError if the folder for the file of --out is missing or can't be written to."""
     folder = Path(path).resolve().parent
     if not folder.is_dir():
         raise UserError(f"no such folder ({folder}). Make it, or choose another --out.")
@@ -106,8 +107,8 @@ def write_json(path, content):
 
 
 def write_new_json(path, content):
-    """Write a JSON file whole or not at all; FileExistsError when there is one, also when another
-    process writes it at this moment."""
+    """Write a new JSON file completely or not at all. Raises FileExistsError if it exists, even if
+    another process writes it at this moment."""
     write_atomically(path, lambda file: file.write_text(as_json(content)), claim)
 
 
@@ -116,19 +117,19 @@ def as_json(content):
 
 
 def claim(temporary, path):
-    """Give a written file its name, unless another has it."""
+    """Give a written file its name; FileExistsError if another file has it."""
     try:
         os.link(temporary, path)
     except FileExistsError:
         raise
-    except OSError:  # no links on this file system: the last of two at one moment gets it
+    except OSError:  # no links on this file system: of two at one moment, the last wins
         if path.exists():
             raise FileExistsError(path) from None
         move(temporary, path)
 
 
 def write_csv(path, table):
-    """Write a pandas frame without its index; file names need not be Unicode."""
+    """Write a pandas frame without its index; file names in it need not be Unicode."""
     write_atomically(path, lambda file: save_csv(file, table))
 
 
@@ -137,8 +138,8 @@ def save_csv(path, table):
 
 
 def write_new_csv(path, table):
-    """Write a pandas frame as `write_csv` does; UserError when there is a file of that name by now,
-    as another process may have written."""
+    """Write a pandas frame as `write_csv` does. Raises UserError if the file exists by now, as
+    another process may have written it."""
     try:
         write_atomically(path, lambda file: save_csv(file, table), claim)
     except FileExistsError:
@@ -147,16 +148,16 @@ def write_new_csv(path, table):
 
 
 def numbered(path, ending=""):
-    """A path, and the same with 2, 3 and so on behind its name, before its ending."""
+    """Yield a path, then the same with _2, _3 and so on before the `ending` of the name."""
     yield path
     for number in count(2):
         yield path.with_name(f"{path.name.removesuffix(ending)}_{number}{ending}")
 
 
 def check_place(path, option="--out"):
-    """UserError, before any work, when no folder could be made at the path of an option."""
+    """Raise UserError, before any work, if no folder could be made at the path of an option."""
     place = next((place for place in Path(path).resolve().parents if place.exists()), None)
-    if not place:  # on Windows
+    if not place:  # a missing drive, on Windows
         raise UserError(f"no such drive ({path}). Choose another {option}.")
     if not place.is_dir():
         raise UserError(f"that is no folder ({place}). Choose another {option}.")
@@ -164,13 +165,13 @@ def check_place(path, option="--out"):
 
 
 def is_empty(folder):
-    """Whether a folder holds nothing but what systems leave where somebody looked."""
+    """Whether a folder is empty, except for LITTER."""
     return not {path.name for path in folder.iterdir()} - LITTER
 
 
 def check_new_folder(path, option="--out"):
-    """UserError, before any work, when something is at the path of an option already, but for an
-    empty folder, or when no folder could be made there."""
+    """Raise UserError, before any work, if the path of an option exists and is no empty folder, or
+    if no folder could be made there."""
     path = Path(path)
     if path.is_dir() and is_empty(path):
         check_writable(path, option)
@@ -181,8 +182,9 @@ def check_new_folder(path, option="--out"):
 
 
 def choose_folder(given, default):
-    """Where to write: the folder of --out, which must be new or empty, else a default one, which
-    `new_folder` numbers. UserError, before any work, where neither can be."""
+    """Return the folder to write to: the `given` one of --out, which must be new or empty, or else
+    the `default`, to which `new_folder` adds a number if needed. Raises UserError, before any work,
+    if the folder can't be made."""
     if given:
         check_new_folder(given)
     else:
@@ -198,8 +200,8 @@ def check_writable(folder, option="--out"):
 
 
 def new_folder(path):
-    """Make a folder to write into at once, and return its path; with a number behind its name when
-    there is one already that holds anything. Raises UserError when it can't be made."""
+    """Make a folder that will be written to at once, and return its path. If the path is taken, by
+    a file or a folder that isn't empty, add a number. Raises UserError if it can't be made."""
     names = numbered(Path(path).resolve())
     while True:
         folder = next(names)
@@ -217,8 +219,11 @@ def new_folder(path):
 
 @contextmanager
 def working_folder(parent, prefix):
-    """A new folder in `parent`, removed at the end, for what is moved out of it when it is whole.
-    One of `tempfile` is its owner's alone, and on Windows so stays what was made in it."""
+    """Yield a new folder in `parent` and remove it at the end; finished files are moved out of it.
+
+    Folders of `tempfile` won't do: only their owner has access, and on Windows files made in one
+    keep this when they are moved.
+    """
     folder = Path(parent) / f"{prefix}{uuid4().hex}"
     folder.mkdir()
     try:
@@ -228,7 +233,7 @@ def working_folder(parent, prefix):
 
 
 def hash_file(path):
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while block := file.read(2**20):

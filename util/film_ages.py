@@ -30,13 +30,16 @@ COLUMNS = [  # of --out
 ]
 # fmt: on
 LARGEST_SCORE = 10  # no child is so far ahead or behind
-LONGEST_NAME = 32  # letters; longer ones push their own line alone
-CHUNK = 256  # films at most that are read before they are predicted: memory is flat
+LONGEST_NAME = 32  # letters; a longer name shifts only its own line
+CHUNK = 256  # most films to read before they are predicted, to limit memory
 
 
 def list_named(images):
-    """The films that the command line names, in its order, those of a folder by name: a frame of
-    `path` and `shown`, the name that is printed. UserError when nothing of it is there."""
+    """Return a frame of the named films: `path`, and `shown`, the name that is printed.
+
+    They are in the order of the command line, those of a folder by name. Raises UserError if none
+    of the names exists, or if a folder has no films or holds runs.
+    """
     if not any(Path(name).exists() for name in images):
         raise UserError(f"no such film or folder ({' '.join(images)}). Check the path.")
     rows = []
@@ -59,9 +62,12 @@ def list_named(images):
 
 
 def print_ages(ensemble, films, args):
-    """Predict the films of `add_children`, printing a line for each; returns them, see
-    `predict_chunk`. --out gets their COLUMNS, chunk by chunk: what is done isn't lost when the rest
-    is not. How they are made stands in a JSON file beside it."""
+    """Predict the films of `add_children` and print a line for each. Returns them, see
+    `predict_chunk`.
+
+    Their COLUMNS are written to --out after each chunk, so that finished films aren't lost if a
+    later chunk fails. A JSON file beside --out records how the predictions were made.
+    """
     width = min(LONGEST_NAME, max(map(len, films["shown"])))
     results, written = [], 0
     try:
@@ -69,7 +75,7 @@ def print_ages(ensemble, films, args):
             results.append(ages)
             if args.out:
                 first = not written
-                write = write_new_csv if first else write_csv  # whole again over what we wrote
+                write = write_new_csv if first else write_csv  # rewrites the whole file
                 write(args.out, pd.concat(results)[COLUMNS])
                 written += len(ages)
                 if first:
@@ -84,13 +90,16 @@ def print_ages(ensemble, films, args):
 def predict_ages(
     paths, sex=None, age_months=np.nan, model=SHIPPED, calibration=None, batch_size=32
 ):
-    """The ages of films in one call, for programs: the frame of predict.py's --out, a row for each
-    path, in order. `sex` is "F" or "M", `age_months` the age of the child: one for all films, or
-    one for each; where they are unknown, None and NaN, the header of a DICOM film may tell them.
-    `model` is the folder of a run, or several, `calibration` the name of one for a hospital. What
-    is wrong with a film stands in its row, under `problem`, else ""; what should be known of the
-    model is warned of. UserError where that can't be read, there is no path, one is a
-    folder, or there is not one sex or age for each."""
+    """Return the predicted ages of films, for use in programs: the frame of predict.py's --out, a
+    row for each path, in order.
+
+    `sex` is "F" or "M", `age_months` the age of the child: one value for all films, or one for each
+    film. If they are unknown (None, NaN), they may come from the header of a DICOM film. `model` is
+    the folder of a run, or several; `calibration` is the name of a calibration for a hospital. The
+    column `problem` says what is wrong with a film, "" if nothing; what a user should know about
+    the model is a warning. Raises UserError if the model can't be read, if there are no paths or
+    one is a folder, or if sexes or ages are neither one nor as many as the paths.
+    """
     paths, models = ([x] if isinstance(x, (str, Path)) else list(x) for x in (paths, model))
     if not paths:
         raise UserError("no films to predict. Name some.")
@@ -116,15 +125,18 @@ def predict_ages(
 
 def predict_in_chunks(ensemble, films, batch_size):
     """Yield the rows of `predict_chunk`, chunk by chunk."""
-    # chunks of one size: a last one of few films would need a compilation of its own
+    # chunks of equal size: a small last one would need a compilation of its own
     for rows in np.array_split(np.arange(len(films)), math.ceil(len(films) / CHUNK)):
         yield predict_chunk(ensemble, films.iloc[rows], batch_size)
 
 
 def predict_chunk(ensemble, films, batch_size):
-    """Predict some films: adds filename, months, low, high and reading, NaN where `problem` says
-    why, sd_score with what it is at low and high, NaN where the age of the child is unknown, and
-    `note`, what is odd about the film."""
+    """Return some films with columns added for their predictions.
+
+    These are filename; months, low, high and reading, NaN if `problem` says why; sd_score, sd_low
+    and sd_high (the SD scores of months, low and high), NaN if the child's age is unknown; and
+    `note`, what is odd about the film.
+    """
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
     if ensemble.sees_sex:
@@ -151,7 +163,7 @@ def predict_chunk(ensemble, films, batch_size):
 
 
 def age_notes(film):
-    """What is odd about the ages of a film of `predict_chunk`, that predicted and the child's."""
+    """Yield what is odd about the ages of a film of `predict_chunk`, predicted and the child's."""
     if pd.isna(film.months):
         return
     if not 0 <= film.months <= ADULT_MONTHS:
@@ -165,8 +177,8 @@ def age_notes(film):
 
 
 def print_films(ages, width):
-    """Print the films of `predict_chunk`, their names `width` letters wide; what is wrong with one
-    goes to the standard error."""
+    """Print a line for each film of `predict_chunk`, with its name padded to `width` letters.
+    Problems and notes go to the standard error."""
     for film in ages.itertuples():
         if not pd.isna(film.problem):
             print(printable(f"error: {film.problem} ({film.path})"), file=sys.stderr)
@@ -177,8 +189,8 @@ def print_films(ages, width):
 
 
 def format_film(film):
-    """What is printed of a film, behind its name: "F   136.2 months  11 y 4 mo (90 %: ...)", and
-    how far from the age of the child that is."""
+    """Return what is printed after the name of a film: "F   136.2 months  11 y 4 mo (90 %: ...)",
+    and how far this is from the age of the child."""
     letter = "-" if pd.isna(film.sex) else "FM"[film.sex]
     text = f"{letter}  {film.months:6.1f} months  {format_years(film.months)}"
     if not pd.isna(film.low):
@@ -189,7 +201,7 @@ def format_film(film):
 
 
 def format_score(film):
-    """The SD score of a film, and what it is at the ends of the interval: "+1.8 SD (+0.5 to
+    """Return the SD score of a film, and the scores at the ends of its interval: "+1.8 SD (+0.5 to
     +3.1)"."""
     score, low, high = (
         f"{round(sds, 1) + 0.0:+.1f}"  # 0.0 makes -0.0 a +0.0

@@ -1,4 +1,4 @@
-"""Films on disk: which files are films, and which of them belongs to a row of a table."""
+"""Films on disk: which files are films, and which film belongs to which row of a table."""
 
 import os
 import re
@@ -13,13 +13,13 @@ from util.identity import loose_name
 from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.labels import clean_id, tidy_path
 
-OF_SYSTEMS = {"lost+found", "$recycle.bin", "system volume information"}  # folders of a disk
+OF_SYSTEMS = {"lost+found", "$recycle.bin", "system volume information"}  # a disk's own folders
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
 
 
 def match_films(labels, films):
-    """Add two columns: path, the film of each row among `films` (see `find_films`), and missing,
-    which says why there is none, or none of its own ("" where there is one)."""
+    """Return labels with two more columns: path, the film of each row among `films` (see
+    `find_films`), "" if there isn't exactly one; and missing, which says why, "" if there is."""
     missing = {0: NO_FILE, 1: ""}
     found = find_films(labels, films)
     return labels.assign(
@@ -29,15 +29,14 @@ def match_films(labels, films):
 
 
 def find_films(labels, films):
-    """The films that each row may mean, a list of lists, among `films`, a list of paths as of
-    `list_films`.
+    """Return for each row a list of the films it may mean, among `films`, as `list_films` returns.
 
-    A row has the film that it names by the first of these that matches: its path; its file name;
-    that name with any image ending; its id, unless the name is that of an image; name or id without
-    leading zeros (`loose_name`). A rule sees only rows that no earlier one matched, and films that
-    none has taken, but for another row of the same id. Those that have one name are all found. A
-    row that names a folder is looked for in other folders only where none of the table's folders is
-    here, and no other row names a file of that name.
+    The film of a row is found by the first of these rules that matches: its path; its file name;
+    this name with any image ending; its id, unless the name is that of an image; name or id without
+    leading zeros (`loose_name`). Each rule is tried only on rows and films that no earlier rule has
+    matched, but rows with the same id may share a film. If several films have the name, all are
+    found. If a row names a folder, other folders are searched only if none of the table's folders
+    is here, and no other path in the table has the same file name.
     """
     names = labels["filename"].str.replace("\\", "/", regex=False).map(trim_path)
     index = FilmIndex(films)
@@ -53,18 +52,18 @@ def find_films(labels, films):
                 found[row] = [path for path in rule(name, id_) if path not in taken]
     of_ids = {id_: found[row] for row, (_, id_, _) in enumerate(rows) if found[row]}
     for row, (name, id_, done) in enumerate(rows):
-        if id_ in of_ids and not (found[row] or done):  # it repeats another row
+        if id_ in of_ids and not (found[row] or done):  # a row with the same id has films
             may_be = {path for rule in rules for path in rule(name, id_)}
             found[row] = [path for path in of_ids[id_] if path in may_be]
     return found
 
 
 class FilmIndex:
-    """Paths of films by name. Each rule gives those that a row may mean by its name, as of
-    `trim_path`, and its id."""
+    """Paths of films by name. Each rule (`of_...`) returns the films that a row may mean, given its
+    name, from `trim_path`, and its id."""
 
     def __init__(self, films):
-        # of one name there may be as many as patients, each in a folder of its own
+        # with the folder, as films of many patients may have the same name, each in its own folder
         self.name_in = group(films, lambda film: (composed(film.parent.name), composed(film.name)))
         self.stem_in = group(films, lambda film: (composed(film.parent.name), stem_of(film)))
         self.by_name = group(films, lambda film: composed(film.name))
@@ -72,13 +71,13 @@ class FilmIndex:
         self.by_loose = group(films, lambda film: loose_name(stem_of(film)))
 
     def at_path(self, name):
-        """Where the name says, if it tells a folder, see `in_folders`."""
+        """Return the films at the path `name`, if it has a folder, see `in_folders`."""
         folder, slash, file = name.rpartition("/")
         return self.in_folders(file, [folder]) if slash else []
 
     def in_folders(self, file, folders):
-        """The films of a file name in folders whose paths end as one of these; with any image
-        ending, where there is none of its own."""
+        """Return the films with a file name in folders whose paths end in one of `folders`; if
+        there are none, those with this name and any image ending."""
         ends = tuple(f"/{folder}" for folder in folders)
         nearest = {PurePosixPath(folder).name for folder in folders}
 
@@ -105,9 +104,9 @@ class FilmIndex:
 
 
 def match_paths(names, index):
-    """The films at the path of each row. Where no row is matched, the first folder of every path is
-    dropped, and so on: the table may come from another machine. A film that two different paths
-    would match is matched to neither."""
+    """Return the films at the path of each row. While no row has a film, drop the first folder of
+    every path and try again, as the table may come from another machine. A film that matches two
+    different paths is given to neither."""
     found, places = [[] for _ in names], list(names)
     while not any(found) and any("/" in place for place in places):
         found = match_places(names, places, index)
@@ -120,9 +119,11 @@ def match_paths(names, index):
 
 
 def match_places(names, places, index):
-    """The films of each row at its place, the end of the path that it names; and for those whose
-    place is in no folder the film beside the folders of others, if what was dropped is the same:
-    where films/p1/a.png is p1/a.png, films/b.png is b.png beside p1."""
+    """Return the films of each row at its place, which is its path without the dropped folders.
+
+    A place without a folder is searched beside the folders found for other rows, if these dropped
+    the same folders: if films/p1/a.png is found as p1/a.png, films/b.png is b.png beside p1.
+    """
     rows = [
         (name.removesuffix(place), place, index.at_path(place))
         for name, place in zip(names, places, strict=True)
@@ -141,12 +142,13 @@ def trim_path(filename):
 
 
 def composed(name):
-    """A name in Unicode's composed form (NFC); macOS may write an accent as one more character."""
+    """Return a name in Unicode's composed form (NFC). macOS may write an accent as a separate
+    character."""
     return unicodedata.normalize("NFC", name)
 
 
 def group(films, key):
-    """{key: paths} of films."""
+    """Return {key(film): films}."""
     groups = defaultdict(list)
     for film in films:
         groups[key(film)].append(film)
@@ -154,14 +156,15 @@ def group(films, key):
 
 
 def list_films(folder):
-    """All films among `list_files`."""
+    """Return all films in a folder and below, see `list_files`."""
     return [path for path in list_files(folder) if is_film(path)]
 
 
 def list_files(folder):
-    """All files in a folder and below, by name, but for those in folders that are passed over
-    (`is_passed_over`). Links to other folders are followed, and no folder is listed twice.
-    UserError for one that can't be read: its films would be missing in silence."""
+    """Return all files in a folder and below, sorted by name, except those in folders that are
+    passed over (`is_passed_over`). Links to other folders are followed, and no folder is listed
+    twice. Raises UserError for a folder that can't be read: nobody would notice the missing films.
+    """
     folder = Path(folder).resolve()
     found, seen = [], set()
     for where, folders, files in os.walk(folder, onerror=refuse_unreadable, followlinks=True):
@@ -176,7 +179,7 @@ def list_files(folder):
 
 
 def refuse_unreadable(error):
-    """UserError for a folder that is there, and can't be listed."""
+    """Raise UserError for a folder that exists but can't be listed."""
     if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
         raise UserError(
             f"can't read a folder: {first_line(error)} ({error.filename}). Correct its rights, or "
@@ -185,21 +188,20 @@ def refuse_unreadable(error):
 
 
 def is_passed_over(name):
-    """Whether a name is hidden, or that of a folder of what the toolkit made of films: `*_CLAHE`
-    copies, which stand beside their originals, or a quality report; or of what systems keep on a
-    disk."""
+    """Whether to skip a folder by its name: it is hidden, it was made by the toolkit (`*_CLAHE`
+    copies, which are beside their originals, or a quality report), or systems keep it on a disk."""
     made = name.endswith(COPIES) or re.fullmatch(rf"{REPORT}(_\d+)?", name)
     return is_hidden(name) or bool(made) or name.lower() in OF_SYSTEMS
 
 
 def leads_back(place, folder):
-    """Whether a place that a link points to is in a folder, which is listed anyway, or above it."""
+    """Whether the target of a link is in a folder, where it is listed anyway, or above it."""
     return place.is_relative_to(folder) or folder.is_relative_to(place)
 
 
 def films_or_error(folder):
-    """`list_films`, as paths that begin with the folder as it was named; UserError when there is
-    none."""
+    """Return `list_films` as paths that begin with the folder as it was named. Raises UserError if
+    there are none."""
     films = list_films(folder)
     if not films:
         raise UserError(f"no image in the folder ({folder}). Name the folder of the films.")
@@ -207,20 +209,20 @@ def films_or_error(folder):
 
 
 def is_image(name):
-    """Whether the name of a file is that of an image, and not hidden."""
+    """Whether a file name is that of an image, and not hidden."""
     return Path(name).suffix.lower() in IMAGE_ENDINGS and not is_hidden(name)
 
 
 def is_film(path):
-    """Whether a file is an image by its name, or DICOM of any name, as archives of hospitals export
-    it (IM000001, a UID), but for the table of contents of a disc, DICOMDIR."""
+    """Whether a file is an image by its name, or DICOM with any name, as hospital archives export
+    it (IM000001, a UID). DICOMDIR, the table of contents of a disc, is no film."""
     if is_image(path.name):
         return True
     return not is_hidden(path.name) and path.name.upper() != "DICOMDIR" and is_dicom_file(path)
 
 
 def stem_of(film):
-    """The name of a film, `composed`, without its endings, see `without_endings`."""
+    """Return the `composed` name of a film without its image endings, see `without_endings`."""
     name = composed(film.name)
     return without_endings(name) if is_image(name) else name
 
@@ -231,8 +233,8 @@ def is_hidden(name):
 
 
 def split_usable(labels):
-    """Split rows of `match_films` into (usable, left_out): left_out has id, filename and reason.
-    Of several usable rows with one id the first is kept."""
+    """Split rows of `match_films` into (usable, left_out); left_out has id, filename and reason.
+    Of several usable rows with the same id, the first is kept."""
     reasons = labels["missing"]
     for column, reason in (("sex", "no usable sex"), ("boneage", "no usable age")):
         reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
@@ -242,7 +244,7 @@ def split_usable(labels):
         (["path"], "same file as another row"),
         (["id"], "duplicate id"),
     ):
-        usable = labels[reasons == ""]  # a row that is left out makes no other one a repetition
+        usable = labels[reasons == ""]  # a row that is left out is nobody's duplicate
         reasons[usable.index[usable.duplicated(columns)]] = reason
     repeats = labels[reasons == "duplicate id"]
     kept = repeats["id"].map(labels[reasons == ""].set_index("id")["boneage"])
@@ -255,11 +257,11 @@ def split_usable(labels):
 
 
 def count_reasons(left_out):
-    """What was left out, in words: "3 no file, 1 no usable age"; "" when nothing was."""
+    """Return what was left out, in words: "3 no file, 1 no usable age"; "" if nothing was."""
     return ", ".join(f"{n} {reason}" for reason, n in left_out["reason"].value_counts().items())
 
 
 def report_left_out(left_out, where=None):
-    """Print how many films were left out and why, and where they are listed, if they are."""
+    """Print how many films were left out and why, and `where` they are listed, if given."""
     if len(left_out):
         print(f"left out: {count_reasons(left_out)}" + (f"\n          {where}" if where else ""))

@@ -14,11 +14,11 @@ FEWEST_COLUMNS = 4  # of a contact sheet, so that its title has room
 
 @rc_context(STYLE | {"axes.grid": False})
 def plot_contact_sheet(images, labels, path, title, columns=8):
-    """Films side by side, uint8 `(N, S, S)`, each under its label. They are put together into one
-    picture first: a panel for each takes matplotlib seconds."""
+    """Plot films, uint8 `(N, S, S)`, side by side, each under its label. They are joined into one
+    picture first, as a panel for each film would take matplotlib seconds."""
     columns = min(columns, max(FEWEST_COLUMNS, len(images)))
     rows, side = math.ceil(len(images) / columns), min(SHEET_SIDE, len(images[0]))
-    head = side * max(label.count("\n") + 1 for label in labels) // 6  # above each film
+    head = side * max(label.count("\n") + 1 for label in labels) // 6  # for each label
     down, right = side + head, side + side // 16
     sheet = np.full((rows * down, columns * right), 255, np.uint8)
     height = 1.55 * down / right * rows + 0.25 * (1 + title.count("\n"))
@@ -36,14 +36,14 @@ def plot_contact_sheet(images, labels, path, title, columns=8):
 
 
 def end_of(text, letters):
-    """A text, or where it has more letters, as with a UID for an id, the end of it."""
+    """Return a text, or only its end if it has more letters, as an id that is a UID."""
     return text if len(text) <= letters else f"…{text[1 - letters :]}"
 
 
 @rc_context(STYLE | {"axes.grid": False})
 def plot_attention(images, maps, labels, path):
-    """Films, uint8 `(N, S, S)`, above the same films under the weights `(N, h, w)` of an attention
-    model: the brighter, the more weight."""
+    """Plot films, uint8 `(N, S, S)`, and below each the same film, overlaid with the weights
+    `(N, h, w)` of an attention model: the brighter, the more weight."""
     size = images.shape[1:]
     figure, axes = subplots(2, len(images), figsize=(2 * len(images), 4.4), squeeze=False)
     for (above, below), image, weights, label in zip(axes.T, images, maps, labels, strict=True):
@@ -59,9 +59,9 @@ def plot_attention(images, maps, labels, path):
 
 @rc_context(STYLE | {"axes.grid": False})
 def plot_occlusion(image, change, path, title):
-    """A film, uint8 `(S, S)`, and beside it the same under the change in months `(S, S)` of what is
-    predicted when the surroundings of each pixel are hidden: blue where it falls, red where it
-    rises, plain where nothing changes."""
+    """Plot a film, uint8 `(S, S)`, and beside it the same film, overlaid with `change` `(S, S)`: by
+    how many months the prediction changes when the surroundings of each pixel are hidden. It is
+    blue where the prediction falls, red where it rises, plain where it stays the same."""
     most = max(1.0, np.abs(change).max())
     figure, (left, right) = subplots(1, 2, figsize=(8, 4.2))
     for axis in (left, right):

@@ -1,5 +1,5 @@
-"""What a run says of itself when its training has ended: errors on validation and test films, and a
-calibration fitted to those of validation, and what readers would say."""
+"""The evaluation of a run at the end of its training: errors on validation and test films, a
+calibration fitted to the validation films, and readings (what a single reader would say)."""
 
 import time
 
@@ -17,18 +17,21 @@ from util.tta import test_time_augmentation, views_key, views_suffix, views_to_e
 
 
 def evaluate_splits(splits, args, run):
-    """Predict everything but the training films with the model that was kept, under --use_tta also
-    over several views; calibrate on validation. Returns (metrics, predictions) by split, "test_tta"
-    being "test" with views."""
+    """Predict all splits except training with the kept model, and calibrate on validation.
+
+    Under --use_tta this is also done over several views. Returns (metrics, predictions), each by
+    split; "test_tta" is "test" over several views. Writes the predictions, calibration.json and
+    readings.json.
+    """
     model = load_run_model(run)
     predict = compile_predictor(model)
-    warm_up(predict, splits["test"], args.batch_size_eval)  # whose films a second are kept
+    warm_up(predict, splits["test"], args.batch_size_eval)  # as its films a second are recorded
     calibrations, tables, speed = {}, {}, {}
     for views in views_to_evaluate(vars(args)):
         predict_views = test_time_augmentation(predict, views)
         months, speed[views] = predict_splits(predict_views, splits, args.batch_size_eval)
         calibrations[views], tables[views] = calibrate_splits(splits, months, args)
-    told = tables[max(tables)]["val"]  # the months that predict.py tells
+    told = tables[max(tables)]["val"]  # the months that predict.py reports
     counts = save_readings(splits, told, args, run)
     median = float(splits["train"].table["boneage"].median())
     metrics, predictions = {}, {}
@@ -37,7 +40,7 @@ def evaluate_splits(splits, args, run):
             name, table = split + views_suffix(views), with_readings(table, counts)
             write_csv(run.path(predictions_name(name)), table)
             predictions[name] = table
-            # their coverage is told of films that they were not fitted to
+            # coverage is measured on films that the intervals were not fitted to
             half_widths = calibrations[views]["half_width"] if split.startswith("test") else None
             metrics[name] = evaluate_with_intervals(table, half_widths, median)
     films_per_second = speed[1]["test"]
@@ -47,7 +50,7 @@ def evaluate_splits(splits, args, run):
 
 
 def predict_splits(predict, splits, batch_size):
-    """Months of all films but those for training, and films a second, by split."""
+    """Return months, and films a second, of all splits except training: {split: ...} each."""
     months, speed = {}, {}
     for split, part in splits.items():
         if split != "train":
@@ -58,15 +61,15 @@ def predict_splits(predict, splits, batch_size):
 
 
 def warm_up(predict, part, batch_size):
-    """Predict a batch of the shape that those of a split have: the time of the next ones is without
-    compiling."""
+    """Predict one batch of the shape that a split's batches have, so that the time of later batches
+    doesn't include compilation."""
     first = np.arange(min(batch_size, len(part)))
     predict_months(predict, part.pixels.keep(first), part.table["sex"][first], batch_size)
 
 
 def calibrate_splits(splits, months, args):
-    """Fit the calibration to the validation films. Returns (calibration, predictions by split as
-    it corrects them)."""
+    """Fit the calibration to the validation films. Returns (calibration, corrected predictions by
+    split). Validation films are corrected by lines fitted without them."""
     tables = {split: label_predictions(splits[split].table, m) for split, m in months.items()}
     per_sex = sees_sex(args.model_type)
     calibration, judged = fit_calibration(tables["val"], per_sex)
@@ -82,8 +85,8 @@ def calibrate_splits(splits, months, args):
 
 
 def save_readings(splits, predictions, args, run):
-    """Keep the labels of the training films, counted, where predictions of validation films show
-    that they tell what a reader would say; returns them, or None."""
+    """Write readings.json. Returns the counted labels of the training films if readings made from
+    them help on the validation films (see `fit_readings`), else None."""
     labels, per_sex = splits["train"].table, sees_sex(args.model_type)
     counts, gain = fit_readings(labels, predictions, per_sex)
     run.write_json(READINGS, {"labels": counts, "gain": gain})

@@ -1,4 +1,4 @@
-"""The range test of the learning rate, `--find_lr`: from options to rates to train with."""
+"""The range test of the learning rate, `--find_lr`: from options to suggested rates."""
 
 from contextlib import closing
 
@@ -10,14 +10,14 @@ from util.splits import batch_size_for, load_splits
 
 
 def find_learning_rates(args):
-    """Run the range test of the learning rate in place of a training, and say what it found."""
+    """Run the range test of the learning rate in place of a training, and report what it found."""
     with closing(open_run(args, f"find_lr_{args.model_type}_{args.backbone}")) as run:
         find_rates(run, args)
 
 
 def find_rates(run, args):
-    """Fill the folder of a range test, and print the rates to train with. Of a test that did not
-    come to its end nothing stays; UserError when the loss falls at no rate."""
+    """Fill the folder of a range test, and log the rates to train with. If the test fails or is
+    stopped, its folder is removed. Raises UserError if the loss falls at no rate."""
     try:
         check_options(args)
         from util import plots

@@ -1,14 +1,14 @@
-"""Cross-validation: a run for each fold, and what they say together.
+"""Cross-validation: a run for each fold, and their joint results.
 
     <results_dir>/<run_name>/fold_1 ... fold_K/          runs like any other
-        predictions_out_of_fold.csv                      each film by the fold it was held out of
+        predictions_out_of_fold.csv                      each film by the fold that held it out
         predictions_test.csv                             the mean of the folds on the test split
         metrics.json                                     errors of both, and of each fold
 
-Training and validation films are pooled and divided anew (`fold_films`); the test
-split is the same for all. An out-of-fold prediction comes from a model whose weights never saw the
-film, though the epoch that is kept is the one with the smallest error on the held-out part, unless
-it is the last (--keep_epoch).
+Training and validation films are pooled and divided again (`fold_films`); the test split is the
+same for all folds. An out-of-fold prediction comes from a model that was not trained on the film.
+The epoch that is kept, however, is the one with the smallest error on the held-out films, unless
+--keep_epoch is "last".
 """
 
 from argparse import Namespace
@@ -47,8 +47,8 @@ from util.tta import chosen_views, views_suffix, views_title, views_to_evaluate
 
 
 def run_folds(args, train_run):
-    """Train the folds that the options ask for by `train_run(options of a fold)`, one after the
-    other; those that are finished are skipped. When all are, tell what they say together."""
+    """Train the folds that the options ask for with `train_run(options of a fold)`, one after the
+    other, skipping finished ones. Once all folds are finished, report their joint results."""
     folder = chosen_folder(args, f"{args.model_type}_{args.backbone}")
     run = Run(folder, args.verbose)
     try:
@@ -60,7 +60,7 @@ def run_folds(args, train_run):
             run.say(f"stopped; to go on: {how_to_resume(args, folder.name)}")
         raise
     finally:
-        with suppress(OSError):  # a fold was trained
+        with suppress(OSError):  # not empty, as a fold was trained
             folder.rmdir()
     try:
         runs = find_folds(folder)
@@ -71,10 +71,11 @@ def run_folds(args, train_run):
 
 
 def plan_folds(args, folder):
-    """The options of the folds that are to be trained, each a run of its own in `folder`.
+    """Return the options of the folds that are still to be trained, each a run in `folder`.
 
-    UserError, before anything is trained, when a fold is there already and --resume isn't given,
-    when there is nothing to resume, or when any fold of the folder was started with other options.
+    Raises UserError, before any training, if a fold exists and --resume isn't given, if there is
+    nothing to resume, if any fold in the folder was started with other options, or if the folder is
+    itself a run.
     """
     check_resume(args)
     if (folder / CONFIG).exists():
@@ -98,12 +99,12 @@ def plan_folds(args, folder):
     return plan
 
 
-# ------------------------------------------------------------------------------- what they say
+# ------------------------------------------------------------------------------------- report
 
 
 def report_folds(run, folds, args):
-    """Write and print the errors out of fold, those of the mean of the folds on the test split,
-    and those of each fold. `run` is the folder of the folds, `folds` their run folders."""
+    """Write and log the errors out of fold, those of the folds' mean on the test split, and those
+    of each fold. `run` is the Run of the folder of all folds, `folds` are their run folders."""
     members = read_members(folds)
     metrics = {}
     for views in views_to_evaluate(vars(args)):
@@ -132,7 +133,7 @@ def report_folds(run, folds, args):
 
 
 def judge_folds(run, members, views):
-    """Write what the folds predict together over so many views; returns its metrics by name."""
+    """Write the joint predictions of the folds over so many views; returns metrics by name."""
     ending = views_suffix(views)
     held_out = [stored_predictions(m, "val", views).assign(fold=m.options["fold"]) for m in members]
     out_of_fold = pd.concat(held_out, ignore_index=True)
@@ -151,8 +152,8 @@ def judge_folds(run, members, views):
 
 
 def check_whole(out_of_fold, members):
-    """UserError when the folds were not made from the same films: each film of training and
-    validation must be held out once."""
+    """Raise UserError if the folds were not made from the same films: each training and validation
+    film must be held out exactly once."""
     folder = members[0].run.folder.parent
     check_same_folds([member.config for member in members], folder)
     data = members[0].config["data"]
@@ -165,7 +166,7 @@ def check_whole(out_of_fold, members):
 
 
 def describe_fold(member):
-    """A row of the table of folds: MAE in months and n on its validation films and on test."""
+    """Return a row of the table of folds: n and MAE in months on held-out films and on test."""
     metrics = member.run.metrics
     row = {"fold": member.options["fold"]}
     for split in ("val", "test"):
@@ -174,7 +175,7 @@ def describe_fold(member):
 
 
 def format_folds(rows):
-    """The folds as a table for the terminal."""
+    """Return the folds as a table for the terminal."""
     columns = f"{'n':>6s}{'MAE':>8s}   {'95 % interval':16s}"
     lines = [
         f"single folds, the film alone, months\n  {'':16s}{'held out':33s}test",

@@ -39,7 +39,7 @@ def baseline_model(backbone, img_size, head, *, weights, **_):
 def months_head(label_mean, label_sd, activation, dropout_rate, dense_units, seed):
     """Return the last layers as a function of features `(N, C)`: dense, dropout, months.
 
-    The network works in z; the last layer maps it to months by the mean and SD of the training
+    The network predicts a z-score; the last layer turns it into months by the mean and SD of the
     labels. Both come from the training split alone.
     """
     check_activation(activation)
@@ -56,12 +56,12 @@ def months_head(label_mean, label_sd, activation, dropout_rate, dense_units, see
 
 
 def check_activation(name):
-    """UserError unless `name` is an activation of Keras that gives features `(N, C)` of the shape
-    that it takes."""
+    """UserError unless `name` is an activation of Keras that keeps the shape of features
+    `(N, C)`."""
     features = ops.ones((1, 4))
     try:
         fits = keras.activations.get(name)(features).shape == features.shape
-    except Exception:  # of a function with more arguments, or what else has a name in Keras
+    except Exception:  # for example, it needs more arguments
         fits = False
     if not fits:
         raise UserError(
@@ -79,10 +79,11 @@ def image_features(backbone, img_size, weights):
 
 
 def input_scaling(backbone, weights):
-    """The scaling of a backbone; EfficientNet has one of its own, unless it is downloaded.
+    """Return the input scaling of a backbone; EfficientNet needs one of its own unless its weights
+    are downloaded.
 
-    Keras divides its input by the square root of ImageNet's SDs, inside the network and only for
-    weights="imagenet" (see keras.applications.efficientnet, and tensorflow#49930).
+    Only for weights="imagenet", Keras puts a division of the input by the square root of ImageNet's
+    SDs into the network (see keras.applications.efficientnet, and tensorflow#49930).
     """
     if BACKBONES[backbone].module == "efficientnet" and weights != "imagenet":
         return "efficientnet"
@@ -99,7 +100,7 @@ def scale_input(image, scaling):
     if scaling == "torch":
         scale, offset = 1 / (255 * TORCH_SDS), -TORCH_MEANS / TORCH_SDS
         return layers.Rescaling(scale.tolist(), offset.tolist(), name="scale")(colours)
-    if scaling == "efficientnet":  # what comes out of its own (x / 255 - mean) / SD is scaled
+    if scaling == "efficientnet":  # multiplies its own (x / 255 - mean) / SD by `scale`
         scale = 1 / np.sqrt(TORCH_SDS)
         offset = 255 * TORCH_MEANS * (1 - scale)
         return layers.Rescaling(scale.tolist(), offset.tolist(), name="scale")(colours)
@@ -121,14 +122,14 @@ def build_backbone(name, img_size, weights):
         network = builder(weights=None, **options)
         if weights != "none":
             load_backbone_weights(network, weights, name)
-    # named here: EfficientNetV2 looks its blocks up by the name it is given
+    # named only now: EfficientNetV2 looks up its blocks by the name that the builder gets
     return keras.Model(network.input, network.output, name=name)
 
 
 def download_imagenet(builder, name, options):
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # MobileNet's are of few sizes, which does not matter
+            warnings.simplefilter("ignore")  # MobileNet's, on image sizes, doesn't matter
             return builder(weights="imagenet", **options)
     except Exception as error:  # whatever the network, a proxy or the server raises
         raise UserError(
@@ -144,9 +145,9 @@ def load_backbone_weights(network, path, name):
     before = [kernel.numpy() for kernel in kernels]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras tells of containers that hold no weights
+            warnings.simplefilter("ignore")  # Keras warns of containers without weights
             network.load_weights(path)
-    except Exception as error:  # h5py, zipfile and Keras each have their own kinds
+    except Exception as error:  # h5py, zipfile and Keras each raise their own kinds
         raise UserError(
             f"these are not the include_top=False weights of {name} "
             f"(--weights {path}: {first_line(error)}). Choose the matching file."
@@ -165,16 +166,16 @@ def backbone_of(model):
 
 
 def put_weights(model, weights):
-    """Give a model the weights of another one of its kind, from its `get_weights()`."""
+    """Give a model the weights, from `get_weights()`, of another model of its kind."""
     model.set_weights(weights)
     for layer in backbone_of(model).layers:
         if isinstance(layer, layers.Normalization):
-            layer.finalize_state()  # it computes with copies of its weights, made here
+            layer.finalize_state()  # makes the copies of its weights that it computes with
 
 
 def freeze_backbone(model):
-    """Train the head alone: no weight of the backbone changes, BatchNorm statistics included, and
-    none of its blocks is left out at random, which makes other features than those of a film."""
+    """Train the head alone: no weight of the backbone changes, BatchNorm statistics included. No
+    block is dropped at random, as this would change the features of a film."""
     backbone_of(model).trainable = False
     drop_blocks(model, False)
 
@@ -190,8 +191,10 @@ def unfreeze_backbone(model, bn):
 
 
 def drop_blocks(model, drop):
-    """Let training leave out blocks of the backbone at random, as EfficientNet has it (stochastic
-    depth, Huang et al. 2016), at the rates of its Dropout layers, or none."""
+    """Turn the random dropping of backbone blocks in training on or off.
+
+    EfficientNet has it (stochastic depth, Huang et al. 2016), at the rates of its Dropout layers.
+    """
     for layer in backbone_of(model).layers:
         if isinstance(layer, layers.Dropout):
             layer.full_rate = getattr(layer, "full_rate", layer.rate)

@@ -52,8 +52,8 @@ def build_model(
 
 
 def sex_model(backbone, img_size, head, *, weights, activation, gender_units):
-    """Pooled features of the film beside a dense layer of the sex, as the winner of the RSNA
-    challenge 2017 did (Halabi et al. 2019)."""
+    """Build a model that puts pooled features of the film beside a dense layer of the sex, as the
+    winner of the RSNA challenge 2017 did (Halabi et al. 2019)."""
     image, feature_map = image_features(backbone, img_size, weights)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
     sex, sex_units = sex_features(gender_units, activation)
@@ -62,9 +62,10 @@ def sex_model(backbone, img_size, head, *, weights, activation, gender_units):
 
 
 def pooled_head(model):
-    """What follows the pooled features of a model: features `(N, C)` (and sex) to months. The
-    layers are those of the model, so that training the one trains the other."""
-    # called anew: a model cut out of the graph (Keras 3.15) leaves the whole one without a config
+    """Return the part of a model behind its pooled features: features `(N, C)` (and sex) to months.
+    It shares its layers with the model, so training one trains the other."""
+    # layers are called again: after cutting a model out of the graph, the whole one has no config
+    # (Keras 3.15)
     features = keras.Input(model.get_layer("pooled").output.shape[1:], name="features")
     inputs, x = features, features
     if len(model.inputs) == 2:
@@ -74,7 +75,7 @@ def pooled_head(model):
     for name in ("dense", "dropout", "z", "months"):
         x = model.get_layer(name)(x)
     head = keras.Model(inputs, x, name="head")
-    head.dtype_policy = model.dtype_policy  # tells whether the loss needs scaling
+    head.dtype_policy = model.dtype_policy  # decides if the loss is scaled
     return head
 
 
@@ -83,7 +84,7 @@ def attn_sex_model(backbone, img_size, head, *, weights, activation, gender_unit
 
     Three 1 x 1 convolutions give a score for each position; its softmax over all positions is
     the mask, so that the pooled vector is a weighted mean. (Earlier versions divided by the sum of
-    a tanh mask, which can be nearly nothing.)
+    a tanh mask, which can be nearly zero.)
     """
     image, feature_map = image_features(backbone, img_size, weights)
     tokens = flatten_positions(feature_map)
@@ -99,13 +100,13 @@ def attn_sex_model(backbone, img_size, head, *, weights, activation, gender_unit
 
 
 def attn_sex_model_improved(backbone, img_size, head, *, weights, activation, gender_units):
-    """`sex_model`, and what cross-attention to the positions of the film adds to its features.
+    """`sex_model` with cross-attention to the positions of the film.
 
-    The query is made of sex and pooled film; keys and values are the h x w image tokens (Vaswani
-    et al. 2017), which learn where they are from a depthwise convolution (Chu et al. 2021). A
-    gate says for each unit how much of what was attended counts (Arevalo et al. 2017). It is
-    added to the pooled features by a layer that starts at zero (as in Goyal et al. 2017), so that
-    training starts from `sex_model` and leaves it only for what makes the error smaller.
+    The query is made of the sex and the pooled film. Keys and values are the h x w image tokens
+    (Vaswani et al. 2017), which get their positions from a depthwise convolution (Chu et al. 2021).
+    A gate sets, for each unit, how much of the attended values counts (Arevalo et al. 2017). A
+    layer that starts at zero (as in Goyal et al. 2017) adds the result to the pooled features. So
+    training starts from `sex_model`, and leaves it only for what makes the error smaller.
     """
     image, feature_map = image_features(backbone, img_size, weights)
     sex, sex_units = sex_features(gender_units, activation)
@@ -171,8 +172,8 @@ def attention_map(model, images, sex):
 
 
 def fusion_gate(model, images, sex):
-    """The gate of `attn_sex_model_improved`: `(N, units)` in 0-1, the share that counts
-    of what was attended.
+    """The gate of `attn_sex_model_improved`: `(N, units)` in 0-1, the share of the attended values
+    that counts.
 
     Raises UserError for other models.
     """

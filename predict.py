@@ -84,8 +84,8 @@ def parse_args(argv=None):
 
 
 def split_runs(names):
-    """The runs of --model, and the films behind them, which argparse takes for more: from the first
-    name on that is there and is no run."""
+    """Split the names after --model into runs and films: argparse takes films that follow the runs
+    for more runs. Films begin with the first name that exists and is no run."""
     runs = [
         names[0],
         *takewhile(lambda name: holds_run(name) or not Path(name).exists(), names[1:]),
@@ -108,7 +108,7 @@ def check_together(parser, args):
 
 
 def letter_of(sex):
-    """M or F for the words that a table may have as well."""
+    """Return M or F for the words that are allowed in tables as well, such as "girl"."""
     words = {"MALE": "M", "BOY": "M", "BOYS": "M", "FEMALE": "F", "GIRL": "F", "GIRLS": "F"}
     return words.get(sex.upper(), sex.upper())
 

@@ -33,8 +33,8 @@ class Films:
     """Films of one split: `table` (id, filename, path, sex, boneage in months), `pixels` of the
     same rows, and `left_out` (id, filename, reason) of the rows that could not be used.
 
-    `pixels` are Pixels or Features: both have a length, `[positions]` and `augmented`, and Pixels
-    alone a `keep`.
+    `pixels` are Pixels or Features: both have a length, `[positions]` and `augmented`; only Pixels
+    have `keep`.
     """
 
     table: pd.DataFrame
@@ -55,14 +55,14 @@ class Films:
         return float(self.table["boneage"].std(ddof=0)) or 1.0
 
     def keep(self, rows):
-        """The films of a mask `(n,)`, with the same `left_out`."""
+        """Return the films that a mask `(n,)` selects, with the same `left_out`."""
         table = self.table[rows].reset_index(drop=True)
         return Films(table, self.pixels.keep(rows), self.left_out)
 
 
 class Batch(NamedTuple):
-    """Films that belong together: ids `(N,)`, image uint8 `(N, S, S, 1)`, or features float32
-    `(N, C, 1)` in its place, sex and boneage (months) float32 `(N, 1)`."""
+    """A batch of films: ids `(N,)`, image uint8 `(N, S, S, 1)`, or in its place features float32
+    `(N, C, 1)`, sex and boneage (months) float32 `(N, 1)`."""
 
     ids: np.ndarray
     image: np.ndarray
@@ -78,10 +78,10 @@ def load_films(
 ):
     """Read a split (train, val, test) of the native layout on canvases of `img_size` pixels.
 
-    They come through the cache in `cache_dir` (default `<data_dir>/cache`). With `clahe` it reads
-    the CLAHE copies of the films, of which `keep_copies` keeps those whose film was read too;
-    `progress` shows a bar on a terminal. UserError where there is no table, no folder or no usable
-    film."""
+    Films are cached in `cache_dir` (default `<data_dir>/cache`). With `clahe` the CLAHE copies are
+    read; `keep_copies` then keeps those whose film was read too. `progress` shows a bar on a
+    terminal. UserError when there is no table, no folder or no usable film.
+    """
     table, folder = split_paths(data_dir, split, clahe)
     usable, left_out = read_labelled_folder(table, folder, male_value)
     cache = cache_path(data_dir, cache_dir)
@@ -89,8 +89,8 @@ def load_films(
 
 
 def keep_copies(copies, plain):
-    """Keep the CLAHE copies whose film is among the `plain` ones, so that figures of both are of
-    the same films. UserError when there is none."""
+    """Keep the CLAHE copies whose film is among the `plain` films, so that both are judged on the
+    same films; the others are added to `left_out`. UserError when no copy is kept."""
     of_copies, of_plain = (
         pd.MultiIndex.from_frame(films.table[["id", "filename"]]) for films in (copies, plain)
     )
@@ -107,8 +107,11 @@ def keep_copies(copies, plain):
 
 
 def read_labelled_folder(table, folder, male_value=None, headers=False):
-    """Join a table of labels with the films of a folder; with `headers`, those of DICOM films give
-    sexes that the table does not. Returns (usable, left_out)."""
+    """Join a table of labels with the films of a folder. Returns (usable, left_out).
+
+    With `headers`, the headers of DICOM films give the sexes that the table lacks. UserError when
+    there is no folder or no usable film.
+    """
     if not Path(folder).is_dir():
         raise UserError(f"no image folder ({folder}). Check the path.")
     films = list_films(folder)
@@ -128,8 +131,8 @@ def read_labelled_folder(table, folder, male_value=None, headers=False):
 def read_films(usable, left_out, img_size, fit, cache_dir=None, desc="films"):
     """Read the pixels of a table with column `path`; unreadable films move to `left_out`.
 
-    With a `cache_dir` films are decoded once and memory-mapped, without one they are held in
-    memory (n x size x size bytes).
+    With a `cache_dir` films are decoded once and memory-mapped, without one they are held in memory
+    (n x size x size bytes). UserError when no film is readable.
     """
     pixels, failures = read_pixels(usable["path"].tolist(), img_size, fit, cache_dir, desc)
     good = np.array([i not in failures for i in range(len(usable))], bool)
@@ -151,7 +154,8 @@ def read_films(usable, left_out, img_size, fit, cache_dir=None, desc="films"):
 
 
 def steps_per_epoch(films, batch_size):
-    """Full batches in an epoch; the films left over differ from epoch to epoch."""
+    """Return the number of full batches in an epoch, at least 1; which films are left over differs
+    from epoch to epoch."""
     return max(1, len(films) // batch_size)
 
 
@@ -159,7 +163,7 @@ def make_batch(films, batch_size, seed, epoch, step, ranges=None):
     """Training batch `step` of `epoch`: a pure function of its arguments.
 
     The epoch's order and every augmentation (`ranges`, an Augmentation; None for none) come from
-    random streams keyed by (seed, epoch, step), so that training can stop and go on anywhere.
+    random streams keyed by (seed, epoch, step), so training can stop and resume anywhere.
     """
     order = epoch_order(len(films), seed, epoch)
     rows = order[step * batch_size : (step + 1) * batch_size]
@@ -181,16 +185,17 @@ def epoch_order(n, seed, epoch):
 
 
 def random_stream(seed, purpose, outer, inner):
-    """An independent random generator for each (seed, purpose, outer, inner), the last two such as
-    epoch and step: Philox, of Salmon et al. 2011, 'Parallel random numbers: as easy as 1, 2, 3'."""
+    """Return an independent random generator for each (seed, purpose, outer, inner), for example
+    with epoch and step as outer and inner. It is Philox (Salmon et al. 2011, 'Parallel random
+    numbers: as easy as 1, 2, 3')."""
     key = np.array([seed, purpose], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, inner, outer]))
 
 
 def training_dataset(films, batch_size, seed, start_epoch, end_epoch, ranges=None):
-    """Batches of the epochs `range(start_epoch, end_epoch)` as a tf.data.Dataset of
-    ({"image", "sex"}, boneage), made in parallel and ahead of the training step, in the same order
-    every time."""
+    """Return the batches of the epochs `range(start_epoch, end_epoch)` as a tf.data.Dataset of
+    ({"image", "sex"}, boneage). They are made in parallel and ahead of the training step, in the
+    same order every time."""
     import tensorflow as tf
 
     steps = steps_per_epoch(films, batch_size)
@@ -211,5 +216,5 @@ def training_dataset(films, batch_size, seed, start_epoch, end_epoch, ranges=Non
     numbers = tf.data.Dataset.range(start_epoch * steps, end_epoch * steps)
     batches = numbers.map(shaped, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = batches.prefetch(4)
-    batches.films = films  # for as long as there are batches
+    batches.films = films  # keeps them alive as long as the batches
     return batches

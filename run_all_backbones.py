@@ -89,7 +89,7 @@ def add_machines(parser):
 
 
 def shard(text):
-    """The numbers of a share: 2/4 is (2, 4)."""
+    """Return the numbers of a share: "2/4" becomes (2, 4)."""
     if not re.fullmatch(r"\d+/\d+", text):
         raise argparse.ArgumentTypeError(f"{text} is no share, such as 1/4")
     part, parts = map(int, text.split("/"))
@@ -117,7 +117,7 @@ def main(argv=None):
         ray_sweep.check_ray(args.gpus_per_run, training.strategy)
     mine = sweep.share_of(runs, *args.shard) if args.shard else runs
     sweep.check_films_exist(mine)
-    sweep_table.read_summary(folder)  # which can't be gone on with if it is no table any more
+    sweep_table.read_summary(folder)  # fails now if the table is damaged, not after a run
     sweep.report_plan(mine)
     if not args.no_estimate:
         sweep.report_estimate(mine)
@@ -137,7 +137,7 @@ def report(folder, runs, mine):
 
 
 def train_each(runs, args):
-    """Train the runs, one after the other or as tasks of Ray; yields when another one has ended."""
+    """Train the runs, one after the other or as tasks of Ray; yields each run when it has ended."""
     from util import ray_sweep, sweep
 
     if args.ray is not None:

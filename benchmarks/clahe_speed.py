@@ -49,7 +49,8 @@ def check_copies(paths):
 
 
 def enhancements(source, paths, folder):
-    """Ways to enhance the films at `paths` below `source`; each call writes into a new folder."""
+    """Return two functions that enhance the films at `paths` below `source`; each call writes into
+    a new folder."""
     looped = (folder / f"loop_{number}" for number in count())
     enhanced = (folder / f"ours_{number}" for number in count())
     return [

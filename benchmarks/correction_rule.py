@@ -38,8 +38,8 @@ def main(argv=None):
 
 
 def simulate(n, bias, seed):
-    """Return (change of the MAE of new films by lines fitted to n films of each sex, what
-    cross-fitting told of it)."""
+    """Return (change of the MAE of new films by lines fitted to n films of each sex, the gain that
+    cross-fitting had estimated)."""
     rng = np.random.default_rng(seed)
     calibration, _ = fit_calibration(draw(2 * n, bias, rng), always=True)
     new = draw(10_000, bias, rng)

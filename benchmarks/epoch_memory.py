@@ -37,7 +37,7 @@ def main(argv=None):
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         paths = [str(path) for path in films_to_time(args, Path(folder) / "films")[1]]
-        paths = paths[: len(paths) - (len(paths) % 2 == 0)]  # odd, or shards of 256 were alike
+        paths = paths[: len(paths) - (len(paths) % 2 == 0)]  # odd: shards of 256 must differ
         before = anonymous_mb()
         films, read = highest(
             lambda: read_aged(
@@ -56,7 +56,7 @@ def run_epoch(films):
 
 
 def anonymous_mb():
-    """What this process holds that is no file, in MB of 2^20 bytes."""
+    """Return how much memory of this process belongs to no file, in MB of 2^20 bytes."""
     lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
     return int(lines["RssAnon"].split()[0]) / 2**10
 

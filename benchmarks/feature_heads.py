@@ -46,7 +46,8 @@ def main(argv=None):
 
 
 def whole_run(data, views, args):
-    """A call that trains and evaluates a new run, with no features kept from another."""
+    """Return a function that trains and evaluates a new run, with no features kept from another
+    run."""
     from train_advanced import main as train
 
     names = count()

@@ -43,8 +43,8 @@ def films_to_time(args, folder):
 
 
 def films_for_keras(args, folder, batch_size):
-    """The paths of `films_to_time` as text; UserError when Keras's ImageDataGenerator, which leaves
-    out what it does not know, would not make a batch of them."""
+    """Return the paths of `films_to_time` as text. UserError when Keras's ImageDataGenerator, which
+    skips files that it doesn't know, would skip one, or when they don't fill a batch."""
     paths = films_to_time(args, folder)[1]
     others = [path for path in paths if path.suffix.lower() not in KERAS_ENDINGS]
     if others:
@@ -58,7 +58,7 @@ def films_for_keras(args, folder, batch_size):
 
 
 def read_aged(paths, size, cache):
-    """Films of these paths with made-up labels: that they are wrong costs no time."""
+    """Read the films at these paths with made-up labels, which don't change the time."""
     ages = [float(60 + i % 120) for i in range(len(paths))]
     labels = {"id": paths, "filename": paths, "path": paths, "sex": 0, "boneage": ages}
     left_out = pd.DataFrame(columns=["id", "filename", "reason"])

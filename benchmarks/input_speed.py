@@ -50,7 +50,7 @@ def main(argv=None):
 
 
 def preparations(paths, size, folder):
-    """Ways to prepare films, and their names; each call writes into a new place."""
+    """Return functions that prepare films, and their names; each call writes into a new place."""
     import tensorflow as tf
 
     places = (folder / f"prepared_{number}" for number in count())
@@ -79,7 +79,7 @@ def preparations(paths, size, folder):
 
 
 def epochs(paths, size, cache):
-    """Ways to run through an epoch of augmented batches, and their names."""
+    """Return functions that run through an epoch of augmented batches, and their names."""
     films = read_aged(paths, size, cache)
 
     def ours(strength):

@@ -30,7 +30,8 @@ from util.tta import describe_views
 
 
 def turn(image, degrees):
-    """The film turned about its middle, on a ground of its border's level, with nothing cut off."""
+    """Return the film turned about its middle, nothing cut off, on a ground of its border's grey
+    level."""
     height, width = image.shape
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
     cos, sin = np.abs(matrix[0, :2])
@@ -51,7 +52,7 @@ def gamma(image, power):
 
 
 def frame(image, level, share):
-    """The film in a frame of a grey level, as wide as a share of its longer side."""
+    """Return the film in a frame of a grey level, as wide as a share of its longer side."""
     width = round(share * max(image.shape))
     return cv2.copyMakeBorder(image, *4 * [width], cv2.BORDER_CONSTANT, value=level)
 
@@ -71,7 +72,7 @@ def compress(image, quality):
 
 
 def mark(image):
-    """A white plate with a letter in the lower right corner."""
+    """Return the film with a white plate with a letter in its lower right corner."""
     height, width = image.shape
     side = min(image.shape) // 6
     plate = np.full((side, side), 235, np.uint8)
@@ -141,8 +142,8 @@ def main(argv=None):
 
 
 def predict_changed(ensemble, films, change, args):
-    """The predictions of labelled films after a change, and which of them `(n,)` were taken whole,
-    and look inverted or turned."""
+    """Return the predictions of labelled films after a change, and two masks `(n,)`: of films that
+    were taken whole, and of films that look inverted or turned."""
     with TemporaryDirectory() as folder:
         paths = [str(Path(folder) / f"{number}.png") for number in range(len(films))]
 

@@ -1,9 +1,9 @@
-"""A training script as in tutorials, for `training_speed` to be compared with: `compile` and `fit`
-of Keras on batches of ImageDataGenerator, with the defaults of both and nothing of this toolkit.
+"""A training script as in tutorials, which `training_speed` compares with: `compile` and `fit` of
+Keras on batches of ImageDataGenerator, with the defaults of both and nothing of this toolkit.
 
-Runs as a process of its own, as TensorFlow's defaults are decided when it is imported. The first
-line of its input is the job as JSON; every other one is a turn. Each is answered by a line when it
-is done.
+It runs in a process of its own, as TensorFlow's settings are fixed when it is imported. The first
+line of its input is the job as JSON; each further line asks for a turn. It answers each with a line
+when it is done.
 """
 
 import json
@@ -21,7 +21,7 @@ CHANGES = {  # what earlier versions of the toolkit asked of ImageDataGenerator
 
 
 def keras_generator(paths, ages, size, batch_size, color_mode="rgb"):
-    """Batches of films, in three channels by default: decoded, changed and scaled in every
+    """Return batches of films, in three channels by default: decoded, changed and scaled in every
     epoch."""
     import pandas as pd
     import tensorflow as tf
@@ -40,7 +40,7 @@ def keras_generator(paths, ages, size, batch_size, color_mode="rgb"):
 
 
 def textbook_model(builder, size):
-    """A backbone without weights, mean over positions, a dense head; compiled by default."""
+    """Build a compiled model: a backbone without weights, mean over positions, a dense head."""
     import keras
     from keras import layers
 
@@ -56,7 +56,7 @@ def textbook_model(builder, size):
 
 def main():
     job, answers = json.loads(sys.stdin.readline()), sys.stdout
-    sys.stdout = sys.stderr  # Keras counts films there
+    sys.stdout = sys.stderr  # Keras prints there; stdout is for answers
     model = textbook_model(job["builder"], job["size"])
     batches = keras_generator(job["paths"], job["ages"], job["size"], job["batch_size"])
     print("done", file=answers, flush=True)

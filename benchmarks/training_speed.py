@@ -39,7 +39,7 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         paths = films_for_keras(args, Path(folder) / "films", args.batch_size)
         films = read_aged(paths, args.img_size, Path(folder) / "cache")
-        # the textbook's generator ends with its films, and a turn of it would be cut short
+        # the textbook's generator ends after all films, which would cut its turn short
         args.steps = min(args.steps, len(films) // args.batch_size)
         n = args.steps * args.batch_size
         on_all, on_one = ours(films, args)
@@ -51,9 +51,12 @@ def main(argv=None):
 
 @contextmanager
 def textbook_turns(table, args):
-    """A call that does a turn of the textbook script, whose process has the defaults of TensorFlow
-    and not those that importing `util` sets; huge pages count for a process from its start, so both
-    have them, or neither, as the shell has it."""
+    """Start the textbook script, and give a function that does a turn of it.
+
+    Its process has the defaults of TensorFlow, not the settings made by importing `util`. Huge
+    pages are set when a process starts, so both processes have them, or neither, as the shell sets
+    it.
+    """
     job = {
         "builder": BACKBONES[args.backbone].builder,
         "size": args.img_size,
@@ -88,7 +91,8 @@ def textbook_turns(table, args):
 
 
 def ours(films, args):
-    """Turns of this toolkit: a turn on all films, and one on one batch over and over."""
+    """Return two functions that do a turn of this toolkit: on all films, and on one batch over and
+    over."""
     from train_advanced import parse_args
     from util.build import build_from
     from util.optimizer import compile_model
@@ -102,7 +106,7 @@ def ours(films, args):
     choose_trainable(model, phase, options)
     compile_model(model, phase.lr, args.steps, films, options)
 
-    def on_all():  # batches are made within the turn, none ahead of it
+    def on_all():  # all batches are made within the turn
         batches = training_batches(model, films, options, 0, args.steps)
         model.fit(batches.take(args.steps), shuffle=False, verbose=0)
 

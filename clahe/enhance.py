@@ -22,8 +22,8 @@ from util.radiographs import RadiographError, read_image, stretch_contrast
 
 CLIP_LIMIT = 2.0
 TILE_GRID = 8  # tiles along each side; 64, as earlier versions had it, boosts noise
-FINEST_GRID = 256  # tiles of a few pixels, a lookup table each: 16 MB for a film
-# quicker than OpenCV's default and a tenth smaller; older versions choose the filter
+FINEST_GRID = 256  # each tile has a lookup table: 16 MB for a film
+# quicker than OpenCV's default, files a tenth smaller; older versions choose the filter themselves
 PNG = [
     cv2.IMWRITE_PNG_COMPRESSION,
     1,
@@ -33,7 +33,7 @@ PNG = [
 if hasattr(cv2, "IMWRITE_PNG_FILTER"):
     PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 SETTINGS = "clahe.json"  # in a folder of enhanced films: what they were made with
-UNFINISHED = {"unfinished": True}  # stands there while all are made anew with other settings
+UNFINISHED = {"unfinished": True}  # its content while all copies are made again with other settings
 
 
 def apply_clahe(image, clip_limit=CLIP_LIMIT, tile_grid=TILE_GRID):
@@ -60,8 +60,8 @@ def enhance_folder(
     """Write an enhanced PNG of every film in `source` under the same name into `target`.
 
     Films whose copy `is_up_to_date` are skipped. Returns (written, skipped, failures): two numbers
-    of films, and {path: reason}. Raises UserError when `source` has no films, or `target` holds
-    films made otherwise and `overwrite` is not set.
+    of films, and {path: reason}. Raises UserError when `source` has no films, or when `target`
+    holds copies that were made with other settings and `overwrite` is not set.
     """
     source, target = Path(source).resolve(), Path(target).resolve()
     films = list_films(source)
@@ -74,17 +74,17 @@ def enhance_folder(
     failures = {}
     for film, copy in unclear:
         failures[str(film)] = f"its copy would have the name of another film's, {copy.name}"
-        copy.unlink(missing_ok=True)  # of the time when it was that of one film
+        copy.unlink(missing_ok=True)  # from when only one film had this name
     todo = [pair for pair in pairs if overwrite or not is_up_to_date(*pair)]
     if overwrite:
         for copy in set(list_films(target)) - {copy for _, copy in pairs}:
-            copy.touch()  # maybe made otherwise: not up to date if its film comes back
+            copy.touch()  # maybe of other settings: not up to date if its film comes back
 
     def enhance(pair):
         try:
             enhance_film(*pair, **settings)
         except RadiographError as error:
-            pair[1].unlink(missing_ok=True)  # it would be one of an earlier film
+            pair[1].unlink(missing_ok=True)  # a copy that is there is of an earlier film
             return error.reason
         return None
 
@@ -96,8 +96,11 @@ def enhance_folder(
 
 
 def complete_clahe(data_dir, split, progress=False):
-    """Enhance the films of a split whose copies are missing, with the settings of those that are
-    there; a folder that another program made is left as it is. Returns what was found, in words.
+    """Make the missing CLAHE copies of a split with the settings of the existing copies. Returns a
+    description of the folder.
+
+    A folder that another program made is left as it is. UserError when making all copies again was
+    interrupted.
     """
     source, target = split_folder(data_dir, split), split_folder(data_dir, split, clahe=True)
     settings, failures = made_with(target), {}
@@ -114,8 +117,8 @@ def complete_clahe(data_dir, split, progress=False):
 
 
 def made_with(target):
-    """The settings that a folder of enhanced films was made with; None when it doesn't say.
-    UserError when what it says is none of ours."""
+    """Return the settings that a folder of enhanced films was made with; None when they aren't
+    recorded. UserError when the record is none of ours."""
     noted = Path(target) / SETTINGS
     if not noted.exists():
         return None
@@ -129,10 +132,12 @@ def made_with(target):
 
 
 def claim_folder(target, settings, overwrite):
-    """Make the target folder ready; UserError when its films were made with other settings.
+    """Make the target folder ready. UserError when its films were made with other settings and
+    `overwrite` is not set.
 
-    The settings stand in the folder while every film in it was made with them: they are there
-    before the first film of a new one, and come last where all films are made anew.
+    The settings are recorded in the folder only while every film in it was made with them. In a new
+    folder they are written before the first film. While all films are made again, UNFINISHED is
+    recorded instead.
     """
     known = made_with(target)
     if known != settings and list_films(target):
@@ -148,7 +153,8 @@ def claim_folder(target, settings, overwrite):
 
 
 def describe_settings(settings):
-    """Settings as the options that make them; None are those of another program."""
+    """Describe settings by the options that choose them; None means that another program made the
+    films."""
     if settings is None:
         return "made by another program"
     if settings == UNFINISHED:
@@ -157,8 +163,8 @@ def describe_settings(settings):
 
 
 def pair_names(films, source, target):
-    """Return (film, enhanced copy) pairs, and apart those whose copies would share a name, as those
-    of a.png and a.jpg do."""
+    """Return two lists of (film, enhanced copy) pairs: those to write, and those whose copies would
+    share a name, as those of a.png and a.jpg do."""
     pairs = [
         (film, target / film.relative_to(source).with_name(f"{name}.png"))
         for film in films
@@ -170,7 +176,7 @@ def pair_names(films, source, target):
 
 
 def is_up_to_date(film, copy):
-    """Whether a copy bears the time of its film."""
+    """Whether a copy has the modification time of its film."""
     try:
         return copy.stat().st_mtime_ns == film.stat().st_mtime_ns
     except OSError:
@@ -178,7 +184,7 @@ def is_up_to_date(film, copy):
 
 
 def enhance_film(film, copy, clip_limit, tile_grid):
-    """Write the enhanced copy of a film, of 8 bits, with the film's time."""
+    """Write the enhanced copy of a film, of 8 bits, with the film's modification time."""
     image = apply_clahe(read_image(film), clip_limit, tile_grid)
     copy.parent.mkdir(parents=True, exist_ok=True)
 

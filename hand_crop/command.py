@@ -11,14 +11,14 @@ from util.parser import whole_number
 
 
 def add_files(parser):
-    """The options that all trainings have."""
+    """Add the options that all trainings have."""
     parser.add_argument("--images", required=True, metavar="DIR", help="folder of upright films")
     parser.add_argument("--out", metavar="FILE", help="write what was learned (.npz) here")
     add_seed(parser)
 
 
 def add_steps(parser):
-    """How long a training of one of the small networks is."""
+    """Add the option that sets how long a small network is trained."""
     parser.add_argument(
         "--steps", type=whole_number(20), default=3000, help="training steps a network"
     )

@@ -8,8 +8,9 @@ from hand_crop.network import SIDE
 
 
 def fit_network(draw, loss, outputs, steps, seed):
-    """Train a new `build_network` for some steps; returns its layers as `network` takes them.
-    `draw()` yields endless batches of equal shape: (films as the network sees them, labels)."""
+    """Train a new `build_network` for `steps` steps; returns its layers as `hand_crop.network`
+    takes them. `draw()` yields endless batches of equal shape: (films as the network sees them,
+    labels)."""
     keras.utils.set_random_seed(seed)
     shapes = [tf.TensorSpec(part.shape, part.dtype) for part in next(draw())]
     batches = tf.data.Dataset.from_generator(draw, output_signature=tuple(shapes)).prefetch(4)
@@ -23,7 +24,7 @@ def fit_network(draw, loss, outputs, steps, seed):
 
 
 def build_network(outputs):
-    """What `hand_crop.network` computes, in Keras."""
+    """Build the network that `hand_crop.network` computes, in Keras."""
     film = keras.Input((SIDE, SIDE, 1))
     x = layers.Rescaling(1 / 127.5, -1)(film)
     for channels in (16, 32, 48, 64):

@@ -28,13 +28,15 @@ SMALLEST = 0.2  # share of the film's width or height that a hand takes at least
 
 
 def find_hands(films, shapes):
-    """Find the hand on each film of a list, as `shrink` gives them, upright and with light bones;
-    `shapes` are those of the films themselves, (height, width) in pixels. Returns for each the box
-    (left, top, right, bottom) to keep, in these pixels, right and bottom exclusive, None when it is
-    not certain; and, a list as well, whether the film looks unlike a hand.
+    """Find the hand on each film of a list. Returns two lists: the boxes to keep, and whether films
+    look unlike a hand.
 
-    Some films at once take a fifth of the time of one by one: numpy's calls cost more than what
-    they compute, and hold up other threads.
+    `films` are as `shrink` returns them, upright and with light bones; `shapes` are those of the
+    films themselves, (height, width) in pixels. A box is (left, top, right, bottom) in these
+    pixels, right and bottom exclusive, or None when it is not certain.
+
+    Several films at once take a fifth of the time that they take one by one: calls of numpy cost
+    more than what they compute, and hold up other threads.
     """
     if not films:
         return [], []
@@ -48,14 +50,14 @@ def find_hands(films, shapes):
 
 
 def unlike_hands(films):
-    """Whether films of a list, as `shrink` gives them, upright and with light bones, look unlike a
-    hand `(n,)`."""
+    """Return a mask `(n,)` of the films that look unlike a hand. `films` is a list of upright films
+    with light bones, as `shrink` returns them."""
     return unlike_by_features(localiser_features(films)) if films else np.zeros(0, bool)
 
 
 def localiser_features(films):
-    """What the localiser sees of a list of films, as `shrink` gives them, and of their mirror
-    images: `(2 n, 1024)`."""
+    """Return the localiser's features `(2 n, 1024)` of a list of films, as `shrink` returns them,
+    followed by those of their mirror images."""
     return extract_features(append_mirrored(np.stack(films)), load_layers(WEIGHTS))
 
 
@@ -65,14 +67,16 @@ def in_pixels(box, height, width):
 
 
 def find_boxes(images, layers):
-    """The boxes of `find_hands` as shares of width and height, by a network of these `layers`."""
+    """Return the boxes of `find_hands` as shares of width and height, by a network with these
+    `layers`. `images` are films before `shrink`."""
     small = np.stack([shrink(image) for image in images])
     return combine_boxes(*forward_with_mirror(small, layers))
 
 
 def combine_boxes(boxes, mirrored):
-    """The boxes to keep, by those of films and of their mirror images, all as shares of the film:
-    both must give the same box, and one that a hand can fill. None where they don't."""
+    """Return the boxes to keep, from the boxes of films and of their mirror images, all as shares
+    of the film. A box is None unless both agree (LARGEST_DOUBT) and it is large enough for a hand
+    (SMALLEST)."""
     left, top, right, bottom = mirrored.T
     back = np.stack([1 - right, top, 1 - left, bottom], axis=1)
     found = np.clip((boxes + back) / 2 + MARGIN, 0, 1)
@@ -83,7 +87,7 @@ def combine_boxes(boxes, mirrored):
 
 @cache
 def localiser_version():
-    """What decides where a hand is found, as a short hash: caches of films are named by it, and
-    runs remember it. (When the code changes it, raise READER_VERSION of util/radiographs.py.)"""
+    """Return a short hash of what decides where a hand is found; it is in the names of film caches,
+    and runs record it. (When the code changes it, raise READER_VERSION of util/radiographs.py.)"""
     rules = repr((SIDE, CONTRAST, MARGIN.tolist(), LARGEST_DOUBT, SMALLEST))
     return version_of(WEIGHTS, rules)

@@ -10,37 +10,40 @@ import cv2
 import numpy as np
 
 SIDE = 64  # pixels of a side of what the network sees
-CHUNK = 32  # films at once: what they take stays in the cache of the processor
+CHUNK = 32  # films at once: their data fits into the cache of the processor
 CONTRAST = 4.0, (4, 4)  # CLAHE of what the network sees: clip limit, tiles
 
 
 def shrink(image):
-    """What the network sees of a film: uint8 `(64, 64)`, local contrast evened out, so that dark
-    films and light backgrounds look alike."""
+    """Return what the network sees of a film: uint8 `(64, 64)`, with local contrast evened out, so
+    that dark films and films with a light background look alike."""
     small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return cv2.createCLAHE(*CONTRAST).apply(small)
 
 
 def forward(films, layers):
-    """The outputs for films `(n, 64, 64)`, as `shrink` gives them. Of the localiser they are the
-    hull of the joints `(n, 4)`: left, top, right, bottom as shares of a film; of the orientation
-    the scores `(n, 8)` of 0 to 3 quarter turns, and of the same for inverted films. `layers`:
-    (kernel, bias) of each, the first ones convolutions, the last two dense."""
+    """Return the outputs for films `(n, 64, 64)`, as `shrink` returns them.
+
+    For the localiser they are the hull of the joints `(n, 4)`: left, top, right, bottom as shares
+    of a film. For the orientation they are scores `(n, 8)`: of 0 to 3 quarter turns, then of the
+    same for inverted films. `layers` holds (kernel, bias) of each layer: convolutions, then two
+    dense layers.
+    """
     return apply_head(extract_features(films, layers), layers)
 
 
 def forward_with_mirror(films, layers):
-    """The outputs for films, and for their mirror images."""
+    """Return the outputs for films, and those for their mirror images."""
     return np.split(forward(append_mirrored(films), layers), 2)
 
 
 def append_mirrored(films):
-    """Films, and behind them their mirror images."""
+    """Return films, followed by their mirror images."""
     return np.concatenate([films, films[:, :, ::-1]])
 
 
 def extract_features(films, layers):
-    """The features `(n, 1024)` of films: what the convolutions see."""
+    """Return the features `(n, 1024)` of films: what the convolutions give."""
     chunks = [films[first : first + CHUNK] for first in range(0, len(films), CHUNK)]
     return np.concatenate([apply_convolutions(chunk, layers[:-2]) for chunk in chunks])
 
@@ -53,7 +56,7 @@ def apply_convolutions(films, layers):
 
 
 def apply_head(features, layers):
-    """The outputs for films by their features."""
+    """Return the outputs for films from their features."""
     dense, out = layers[-2:]
     return np.maximum(features @ dense[0] + dense[1], 0) @ out[0] + out[1]
 
@@ -75,5 +78,6 @@ def load_layers(path):
 
 
 def version_of(weights, rules=""):
-    """A short hash of what a network decides by: its file of weights, and the rules around it."""
+    """Return a short hash of what a network decides by: its file of weights, and the rules around
+    it."""
     return hashlib.sha256(weights.read_bytes() + rules.encode()).hexdigest()[:16]

@@ -41,14 +41,14 @@ def main(argv=None):
     space = fit_space(seen, unseen)
     print_likeness(unseen, space)
     if args.out:
-        space["localiser"] = localiser_version()  # whose eyes it is of
+        space["localiser"] = localiser_version()  # whose features it is of
         write_atomically(args.out, lambda file: np.savez_compressed(file, **space))
         print(f"weights: {args.out}")
 
 
 def read_upright(folder):
-    """Read the films of a folder, but for those that look turned or inverted: uint8 `(n, 160,
-    160)`."""
+    """Read the films of a folder, except those that look turned or inverted: uint8 `(n, 160, 160)`.
+    UserError when there are too few."""
     pixels, failures = read_pixels(films_or_error(folder), FILM_SIDE, "stretch")
     odd = (pixels.oddities.turned > 0) | pixels.oddities.inverted
     good = [i for i in np.flatnonzero(~odd) if i not in failures]
@@ -57,8 +57,9 @@ def read_upright(folder):
 
 
 def fit_space(seen, unseen):
-    """The space of what the localiser sees of `seen` films, and the `limit` by `unseen` ones, as
-    `unlike_by_features` takes them, in half precision."""
+    """Fit the space to the localiser's features of `seen` films, and its `limit` to those of
+    `unseen` films. Returns it as `unlike_by_features` takes it; mean and components are in half
+    precision."""
     from sklearn.decomposition import PCA
 
     space = PCA(DIMENSIONS, random_state=0).fit(features_of(seen))
@@ -69,13 +70,13 @@ def fit_space(seen, unseen):
 
 
 def features_of(films):
-    """What the localiser sees of films, uint8 `(n, 160, 160)`, and of their mirror images: `(2 n,
-    1024)`."""
+    """Return the localiser's features `(2 n, 1024)` of films, uint8 `(n, 160, 160)`, followed by
+    those of their mirror images."""
     return localiser_features([shrink(film) for film in films])
 
 
 def print_likeness(films, space):
-    """Print how many films lie beyond the limit, as they are and changed."""
+    """Print which share of films lies beyond the limit, as they are and changed."""
     ways = {
         "as they are (the limit is theirs)": films,
         "on their side": np.rot90(films, axes=(1, 2)),

@@ -28,12 +28,12 @@ from util.tables import read_table
 
 FILM_SIDE = 160  # pixels of a film that is changed at random before it is shrunk for the network
 BATCH = 32
-HANDS = 0  # purpose of the random streams of the changes, in trainings that draw nothing else
+HANDS = 0  # purpose of the random streams of the changes, the only ones of this training
 FOLDS = 4
 CHANGES = Augmentation(rotation=25, zoom=0.25, aspect=0.2, shift=0.12, gamma=0.6, contrast=0.2)
 FRAMED = 0.3  # share of films that get a frame
 WHOLE = np.array([0, 0, 1, 1])
-TOLERANCE = 0.01  # of the film's side: so far may a box reach out of it
+TOLERANCE = 0.01  # share of the film's side by which a box may reach beyond it
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]
 
 
@@ -58,7 +58,7 @@ def main(argv=None):
 
 def read_boxes(table, folder):
     """Read films uint8 `(n, 160, 160)`, and for each its joint boxes `(k, 4)`: left, top, right,
-    bottom as shares of the film. UserError when there are too few, or boxes are none."""
+    bottom as shares of the film. UserError when there are too few films, or boxes are not valid."""
     boxes = read_table(table)
     missing = [column for column in ("id", *CORNERS) if column not in boxes]
     if missing:
@@ -81,7 +81,7 @@ def read_boxes(table, folder):
 
 
 def check_shares(corners, table):
-    """UserError when boxes are no shares of the film, as those in pixels, or are empty."""
+    """UserError when boxes are empty, or are no shares of the film but, for example, pixels."""
     low, high = corners[["xmin", "ymin"]].to_numpy(), corners[["xmax", "ymax"]].to_numpy()
     bad = ((low < -TOLERANCE) | (high > 1 + TOLERANCE) | (low >= high)).any(axis=1)
     if bad.any():
@@ -92,8 +92,8 @@ def check_shares(corners, table):
 
 
 def cross_validate(films, joints, steps, seed):
-    """Find the hand on each film by a network that was trained without it. Returns boxes to keep
-    (4 shares, or None where it is not certain) and the hulls of the joints, a list each."""
+    """Find the hand on each film by a network that was trained without it. Returns two lists: the
+    boxes to keep (4 shares, or None where it is not certain), and the hulls of the joints."""
     order = np.random.default_rng(seed).permutation(len(films))
     found = [None] * len(films)
     for fold in range(FOLDS):
@@ -119,7 +119,7 @@ def print_cuts(found, hulls):
 
 
 def train(films, joints, steps, seed):
-    """Train a network on films, changed at random, and the hulls of their joints for some steps;
+    """Train a network for `steps` steps on films, changed at random, and the hulls of their joints;
     returns its layers as `hand_crop.network` takes them."""
     from hand_crop.fit import fit_network
 
@@ -156,8 +156,8 @@ def add_frame(film, box, rng):
 
 
 def hull(boxes, matrix=None):
-    """The smallest box around boxes `(k, 4)`, all as shares of the film; first moved by a 2 x 3
-    matrix of pixels, which keeps their sides upright."""
+    """Return the smallest box around `boxes` `(k, 4)`, all as shares of the film. A 2 x 3 `matrix`
+    of pixels moves the boxes first; their sides stay upright."""
     centres, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     if matrix is not None:
         linear, offset = matrix[:, :2], matrix[:, 2]

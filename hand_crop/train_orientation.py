@@ -53,8 +53,11 @@ def main(argv=None):
 
 
 def read_turned(folder):
-    """Read the upright films of a folder, each turned by 0, 90, 180 and 270 degrees before it is
-    cut to the hand, as that may go wrong then, and whole: uint8 `(n, 2, 4, 128, 128)`."""
+    """Read the upright films of a folder, each turned by 0, 90, 180 and 270 degrees: uint8
+    `(n, 2, 4, 128, 128)`, first cut to the hand, then whole.
+
+    Films are turned before they are cut, as the cut of a turned film may go wrong.
+    """
     read = map_films(turn_film, films_or_error(folder), "films")
     films = [film for film in read if film is not None]
     check_enough(len(films), LEAST, folder)
@@ -76,7 +79,7 @@ def turn_film(path):
 
 
 def train(films, steps, seed):
-    """Train a network for some steps; returns its layers as `hand_crop.network` takes them."""
+    """Train a network for `steps` steps; returns its layers as `hand_crop.network` takes them."""
     import keras
 
     from hand_crop.fit import fit_network
@@ -93,8 +96,9 @@ def train(films, steps, seed):
 
 
 def draw_changed(films, rng):
-    """A film of `read_turned`, turned by some quarters, inverted or not, and changed at random, as
-    the network sees it, and the number of its class: the quarters, 4 more if it is inverted."""
+    """Draw a film of `read_turned`, turned by some quarters, inverted or not, and changed at
+    random. Returns what the network sees, and the number of its class: the quarters, plus 4 if it
+    is inverted."""
     turns, inverted = rng.integers(4), rng.integers(2)
     film = films[rng.integers(len(films)), rng.integers(2), turns]
     if rng.random() < 0.5:

@@ -63,7 +63,7 @@ def main(argv=None):
 
 
 def newest_csv(results_dir):
-    """The benchmark written last in a folder; one that has no row yet does not count."""
+    """Return the newest benchmark CSV of a folder that has rows; UserError when there is none."""
     folder = Path(results_dir)
     if not folder.is_dir():
         raise UserError(f"no such folder ({folder}). {HOW_TO_START}")

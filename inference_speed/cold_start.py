@@ -1,7 +1,7 @@
-"""Start one route in a process of its own, as predict.py does: how long until the model is loaded,
-how long the first call takes, and how much memory all of it needs.
+"""Start one route in a process of its own, as predict.py does, and measure how long loading the
+model and the first call take, and how much memory all of it needs.
 
-What is imported before the clock starts is next to nothing: numpy.
+Hardly anything but numpy is imported before the clock starts.
 """
 
 import math
@@ -31,8 +31,8 @@ def start_cold(route, path, batch_size, img_size):
 
 
 def peak_memory_mb():
-    """The most main memory this process has held so far, in MB of 2^20 bytes; NaN on Windows, which
-    does not tell.
+    """Return the most main memory that this process has held so far, in MB of 2^20 bytes; NaN on
+    Windows, which doesn't report it.
 
     On Linux ru_maxrss begins with the memory of the process that started this one; VmHWM does not.
     """

@@ -9,7 +9,7 @@ from util.errors import UserError
 
 REQUIRED = ("backbone", "batch_size", "median_inference_time_s", "total_params")
 REQUIRED_VALUES = ("backbone", "route", "total_params")  # of every case that is compared
-NAMES = ("backbone", "route", "status")  # also one of digits alone
+NAMES = ("backbone", "route", "status")  # stay text, even if digits alone
 NUMBERS = (
     "batch_size",
     "median_inference_time_s",
@@ -20,7 +20,7 @@ NUMBERS = (
     "img_height",
     "img_width",
 )
-# of a CSV that has no such column: earlier versions timed model.predict, and kept no failures
+# for columns that a CSV lacks: earlier versions timed model.predict alone, and kept no failures
 MISSING = dict.fromkeys(NUMBERS, np.nan) | {"route": "predict", "status": "ok"}
 # what was timed and where, as far as a CSV has these columns
 TOLD = (
@@ -36,8 +36,9 @@ TOLD = (
 def read_benchmark(path):
     """Read a benchmark. Returns (frame of timed cases, frame of failed ones with their status).
 
-    Adds to the timed ones `ms` and `ms_p95`, milliseconds an image, and `rate`, images/s, all by
-    the median. Raises UserError for a file that is no benchmark or has no timed case.
+    Adds to the timed cases `ms` (milliseconds per image) and `rate` (images/s), both by the median,
+    and `ms_p95`, by the 95th percentile. Raises UserError for a file that is no benchmark or has no
+    timed case.
     """
     table = read_cases(path)
     missing = [name for name in REQUIRED if name not in table]
@@ -84,11 +85,11 @@ def read_cases(path):
 
 
 def compare_backbones(timed):
-    """One row a backbone, the quickest first: its best route, which is the one with the highest
+    """Return one row per backbone, the quickest first: its best route, which has the highest
     images/s at any batch size, and what that route reaches.
 
-    `compiled_speedup` is the time of `predict` by that of `compiled`, both at batch 1. Columns
-    of earlier versions keep their names.
+    `compiled_speedup` is the time of route `predict` divided by that of `compiled`, both at batch
+    1. Columns have the names that earlier versions gave them.
     """
     rows = [compare_routes(cases) for _, cases in timed.groupby("backbone", sort=False)]
     return pd.DataFrame(rows).sort_values("best_throughput", ascending=False, ignore_index=True)
@@ -115,7 +116,7 @@ def compare_routes(cases):
 
 
 def format_backbones(timed, comparison):
-    """The comparison as lines for the terminal, under one that says what was timed and where."""
+    """Return the comparison as text for the terminal, below a line on what was timed and where."""
     lines = [
         f"{describe(timed)}\n",
         f"{'':20s}  {'best':14s}{'ms an image':>12s}{'images/s':>10s}{'at':>7s}{'memory':>8s}"
@@ -138,7 +139,7 @@ def known(value, width, decimals):
 
 
 def describe(timed):
-    """What was timed and where, as far as the CSV tells."""
+    """Return what was timed and where, as far as the CSV says."""
     first, parts = timed.iloc[0].dropna(), []
     for words in TOLD:
         with suppress(KeyError):
@@ -147,7 +148,7 @@ def describe(timed):
 
 
 def describe_failures(failed):
-    """A line for the cases of a backbone that failed alike, of a frame of failed cases."""
+    """Return one line for all failed cases of a backbone with the same reason, a list."""
     lines = []
     for (backbone, reason), rows in failed.groupby(
         ["backbone", "status"], sort=False, dropna=False

@@ -100,7 +100,7 @@ def parse_args(argv=None):
 
 
 def canvas_side(img_size, height, width):
-    """The side of the canvas in pixels; UserError unless all that was given says the same."""
+    """Return the side of the canvas in pixels; UserError when the options contradict each other."""
     if (height, width) == (None, None):
         return img_size or DEFAULT_SIZE
     if height != width or img_size not in (None, height):
@@ -111,7 +111,8 @@ def canvas_side(img_size, height, width):
 
 
 def check_backbone_weights(weights, backbones):
-    """UserError for a weights file that is missing, or given for more than one backbone."""
+    """UserError for a weights file that is missing, is a folder, or is given for more than one
+    backbone."""
     if weights in NAMED_WEIGHTS:
         return
     check_weights(weights)
@@ -188,8 +189,8 @@ def run_benchmark(args, path, rows):
 
 
 def time_cases(args, announce):
-    """Yield the rows of one case after the other, one row a route; a backbone without a model
-    yields the rows of all its batch sizes at once. `announce` is told what comes next."""
+    """Yield the rows of each case, one row per route. If a backbone has no model, the rows of all
+    its batch sizes come at once. `announce` is called with what comes next."""
     for backbone in args.backbones:
         sizes = args.batch_sizes
         while sizes:
@@ -213,7 +214,7 @@ def case_of(args, backbone, batch_size):
 def run_case(case):
     """Run a case in a process of its own; returns what `timing.time_case` does.
 
-    A process that ended without a result failed for all routes; another size may fit into memory.
+    If the process ends without a result, all routes have failed; another size may fit into memory.
     """
     try:
         return run_alone("inference_speed.timing", **case)

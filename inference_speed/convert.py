@@ -1,5 +1,5 @@
-"""Keras models as files for the runtimes of util/runtimes.py: inputs `image` and `sex` by name,
-float32, months out, any number of films at once."""
+"""Keras models as files for the runtimes of util/runtimes.py. They take inputs `image` and `sex` by
+name, float32, for any number of films at once, and return months."""
 
 import logging
 from contextlib import redirect_stdout
@@ -20,7 +20,7 @@ from util.runtimes import (
     require_runtime,
 )
 
-# what a conversion needs beside the runtime itself: (what pip installs, what it imports as)
+# what a conversion needs beside the runtime itself: (name for pip, name to import)
 NEEDED = {
     ("openvino", "int8"): [("nncf", "nncf")],
     ("onnx", "f32"): [("tf2onnx", "tf2onnx"), ("onnx", "onnx")],
@@ -29,8 +29,8 @@ NEEDED = {
 
 
 def require_converter(runtime, precision):
-    """UserError when the runtime, or what converts to it, is not installed, or when the processor
-    can't compute so, and what was made could not be checked."""
+    """UserError when the runtime or its converter is not installed, or when the processor can't
+    compute in this precision: the export could not be checked then."""
     require_runtime(runtime, precision)
     for package, module in NEEDED.get((runtime, precision), []):
         require_package(package, module)
@@ -42,7 +42,7 @@ def require_converter(runtime, precision):
 
 
 def has_converter(runtime):
-    """Are the runtime and what converts to it installed?"""
+    """Whether the runtime and its converter are installed."""
     try:
         require_converter(runtime, "f32")
     except UserError:
@@ -51,21 +51,21 @@ def has_converter(runtime):
 
 
 def is_calibrated(runtime, precision):
-    """Are the 8 bits of activations chosen on films? LiteRT stores weights in 8 bits and chooses
-    those of activations anew for every film."""
+    """Whether the 8-bit ranges of activations are chosen on films. LiteRT stores weights in 8 bits,
+    and chooses the ranges of activations for each film as it predicts."""
     return precision == "int8" and runtime != "litert"
 
 
 def convert(model, runtime, precision, path, sample=None):
     """Write a Keras model as a file of the runtime, calibrated on the films of `sample` (pixels
-    `(n, S, S)`, sex `(n,)`) where it is. UserError when the converter fails."""
+    `(n, S, S)`, sex `(n,)`) if it `is_calibrated`. UserError when the converter fails."""
     require_converter(runtime, precision)
     write = CONVERTERS[runtime]
     with quiet_stderr(), redirect_stdout(StringIO()):  # converters are talkative
         try:
             write(model, precision, path, sample)
             return
-        except Exception as error:  # each converter has its own kinds
+        except Exception as error:  # each converter raises its own kinds
             reason = first_line(error)
     raise UserError(
         f"the model can't be converted to {runtime}, {precision}: {reason}. "
@@ -88,8 +88,8 @@ def to_openvino(model, precision, path, sample):
 
 
 def quantize_openvino(graph, backbone, sample):
-    """Quantize the backbone of a graph; depthwise convolutions, which do not stand 8 bits, and the
-    head, a few products that tell months apart, stay in f32."""
+    """Quantize the backbone of a graph to 8 bits. Depthwise convolutions, which would lose too much
+    accuracy, and the head, a few products that tell months apart, stay in f32."""
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
@@ -110,14 +110,14 @@ def quantize_openvino(graph, backbone, sample):
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             # sums of 8 bits overflow on processors without VNNI
             overflow_fix=nncf.OverflowFix.ENABLE,
-            # the usual mean of largest values cuts off what few films have
+            # the default, a mean of largest values, cuts off values of few films
             activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
         ),
     )
 
 
 def to_onnx(model, precision, path, sample):
-    model([np.zeros((1, *tensor.shape[1:])) for tensor in model.inputs])  # Keras wants it called
+    model([np.zeros((1, *tensor.shape[1:])) for tensor in model.inputs])  # Keras needs a call first
     if precision == "f32":
         model.export(str(path), format="onnx", verbose=False)
         return
@@ -132,7 +132,7 @@ def quantize_onnx(plain, path, backbone, sample):
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    # its symbolic shapes are for transformers, and would need sympy
+    # symbolic shapes are for transformers, and would need sympy
     quant_pre_process(plain, plain, skip_symbolic_shape=True)
     graph = onnx.load(plain).graph
     films = single_films([tensor.name for tensor in graph.input], sample)
@@ -154,8 +154,8 @@ def quantize_onnx(plain, path, backbone, sample):
 
 
 def belongs_to(node, backbone):
-    """Is a node of an ONNX graph part of the backbone? Convolutions are named anew by the
-    converter (Conv__18), their weights are not."""
+    """Whether a node of an ONNX graph is part of the backbone. The converter gives convolutions new
+    names (Conv__18), but not their weights."""
     return any(f"/{backbone}" in name for name in [node.name, *node.input[1:]])
 
 
@@ -180,7 +180,7 @@ def backbone_name(model):
 
 
 def single_films(names, sample):
-    """The films of a sample one by one, as inputs by name."""
+    """Yield the films of a sample one by one, as inputs by name."""
     for pixels, sex in zip(sample.pixels, sample.sex, strict=True):
         image, told = pixels[None, ..., None], np.array([[sex]])
         yield inputs_by_name(names, image, told)

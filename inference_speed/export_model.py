@@ -73,8 +73,8 @@ def main(argv=None):
 
 
 def check_out(path, endings):
-    """UserError, before any work, when an export can't be written. One that is there already, with
-    its record, may be replaced: it can be made again."""
+    """UserError, before any work, when an export can't be written. An existing export that has its
+    record may be replaced, as it can be made again."""
     if path.suffix != endings[0]:
         raise UserError(f"a file for this runtime ends in {endings[0]} (--out {path}). Rename it.")
     check_folder_of(path)
@@ -107,7 +107,7 @@ def export(run, runtime, precision, path):
     off = differences(predict_sample(predict, films), expected)
     ms = ms_keras = None
     if agrees(off, precision):
-        # anew: what was compiled for the comparison computes in whole float32, see `parity`
+        # compiled again: the predictor of the comparison computes in whole float32, see `parity`
         ms, ms_keras = ms_a_film([predict, compile_predictor(model)], films, BATCH)
     return {
         "format": runtime,
@@ -128,7 +128,7 @@ def export(run, runtime, precision, path):
 
 
 def too_far(record):
-    """The differences that are above the tolerance, in words."""
+    """Return in words the differences that are above the tolerance."""
     off, tolerance = record["difference_months"], record["tolerance_months"]
     return ", ".join(
         f"{name} difference {off[name]:.2f} months, allowed {most:g}"
@@ -138,7 +138,8 @@ def too_far(record):
 
 
 def publish(made, out, endings, record):
-    """Move an export to its place, and its record, without which it does not count, last."""
+    """Move an export to its place, and write its record last: an export without one does not
+    count."""
     for ending in reversed(endings):
         move(made.with_suffix(ending), out.with_suffix(ending))
     write_json(record_path(out), record)

@@ -1,4 +1,5 @@
-"""Does an exported model say the same months as the Keras model? On which films, how far off."""
+"""Does an exported model predict the same months as the Keras model? On which films, and how far
+off?"""
 
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -7,17 +8,17 @@ import numpy as np
 
 from util.errors import UserError
 
-N_FILMS = 128  # checked, and for int8 calibrated on
+N_FILMS = 128  # to check an export on, and to calibrate int8 on
 BATCH = 16
-SINGLE_FILMS = 4  # of the films also predicted one by one: an export takes any number at once
+SINGLE_FILMS = 4  # of them also predicted one by one, as an export must take any number
 PHANTOM_SEED = 42
-# how far an export may be off, in months; for reduced precision in most films, not in each
+# how far an export may be off, in months; in reduced precision a few films may be further off
 TOLERANCES = {"f32": {"max": 0.05}, "f16": {"mean": 0.25, "p99": 1.0}}
 TOLERANCES["bf16"] = TOLERANCES["int8"] = TOLERANCES["f16"]
 
 
 class Sample(NamedTuple):
-    """Films `(n, S, S)` uint8, sex `(n,)`, and words that say which they are."""
+    """Films `(n, S, S)` uint8, sex `(n,)`, and a title that says which films they are."""
 
     pixels: np.ndarray
     sex: np.ndarray
@@ -25,8 +26,8 @@ class Sample(NamedTuple):
 
 
 def run_films(options, splits, n=N_FILMS):
-    """`n` films of the data folder that a run names, spread over the first of the `splits` that
-    can be read; phantoms when there is none. `options` are those of config.json."""
+    """Return a Sample of `n` films of a run's data folder, spread over the first of the `splits`
+    that can be read; phantoms when none can. `options` are those of the run's config.json."""
     from preprocessing import read_films, read_labelled_folder
     from util.data_folder import split_paths
 
@@ -46,7 +47,7 @@ def run_films(options, splits, n=N_FILMS):
 
 
 def phantom_films(img_size, split, fit="hand", *, n):
-    """`n` phantoms, always the same."""
+    """Return a Sample of `n` phantoms, always the same."""
     from util.phantoms import phantom
     from util.radiographs import cut_to_hands, to_canvas
 
@@ -60,7 +61,8 @@ def phantom_films(img_size, split, fit="hand", *, n):
 
 
 def predict_sample(predict, sample):
-    """Months of a sample's films `(n,)`, then of its first films one by one."""
+    """Return the months of a sample's films, then those of its first films, predicted one by
+    one."""
     from util.prediction import predict_months
 
     with whole_float32():
@@ -72,7 +74,8 @@ def predict_sample(predict, sample):
 @contextmanager
 def whole_float32():
     """Within the block a GPU multiplies whole float32 numbers, as exports do. By default NVIDIA's
-    since Ampere round them to 10 bits (TF32), which may cost more months than exports may."""
+    GPUs since Ampere round them to 10 bits (TF32), which may change months by more than is allowed
+    to an export."""
     from tensorflow.config import experimental
 
     usual = experimental.tensor_float_32_execution_enabled()
@@ -84,7 +87,8 @@ def whole_float32():
 
 
 def differences(months, expected):
-    """How far months are off what is expected: mean, 99th percentile and largest, in months."""
+    """Return how far months are from those expected: mean, 99th percentile and largest, in
+    months."""
     off = np.abs(months - expected)
     return {
         "mean": float(off.mean()),
@@ -94,7 +98,7 @@ def differences(months, expected):
 
 
 def agrees(off, precision):
-    """Are all differences within the tolerance? Never when one is not a number."""
+    """Whether all differences are within the tolerance; False if one is NaN."""
     return all(off[name] <= most for name, most in TOLERANCES[precision].items())
 
 

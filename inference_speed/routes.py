@@ -3,8 +3,8 @@
 A route is a `Route` in `ROUTES`: `save(model, folder, sample)` writes a Keras model as the file it
 starts from (int8 is calibrated on the films of `sample`), and `load(path)` reads it and returns
 `predict(image, sex) -> months`, where image is uint8 `(N, S, S, 1)` 0-255, sex float32 `(N, 1)`,
-1 = male, and months a numpy array `(N,)`. As months come back in numpy, they have been computed
-when the clock stops. Libraries are imported inside the functions, so that `--help` is quick.
+1 = male, and months a numpy array `(N,)`. As months are in numpy, they have been computed when the
+clock stops. Libraries are imported inside the functions, so that `--help` is quick.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,8 @@ from util.runtimes import RUNTIMES, load_runtime
 
 
 class Route(NamedTuple):
-    """How a model gets into a file, and out of it; `precision` sets how far months may be off."""
+    """How a model is saved in a file and loaded again; `precision` sets how far months may be
+    off."""
 
     save: Callable
     load: Callable

@@ -34,7 +34,7 @@ from util.runs import (
 
 LARGEST_DIFFERENCE = TOLERANCES["f32"]["max"]  # months
 SMALL = 140_000  # values; smaller arrays, those of the first layers, stay in single precision
-NEWER = {  # settings of layers since Keras 3.8: what they are where nothing was chosen
+NEWER = {  # layer settings that Keras added after 3.8, and their defaults
     "quantization_config": None,
     "input_axes": None,
     "output_axes": None,
@@ -43,7 +43,7 @@ NEWER = {  # settings of layers since Keras 3.8: what they are where nothing was
     "renorm_momentum": 0.99,
 }
 CARD = "README.md"
-# of config.json
+# keys of config.json that go along
 # fmt: off
 KEPT = (
     "options", "data", "hand_crop", "start", "weights_sha256", "versions", "git_commit", "variables",
@@ -69,7 +69,7 @@ def main(argv=None):
 
     run, out = read_run(args.run), Path(args.out)
     check_shippable(run, args)
-    sample = run_films(run.options, ["val"], n=600)  # where they can be read
+    sample = run_films(run.options, ["val"], n=600)  # phantoms if they can't be read
     out.parent.mkdir(parents=True, exist_ok=True)
     with working_folder(out.parent, ".ship-") as work:
         shipped = Run(work / out.name)
@@ -92,7 +92,8 @@ def main(argv=None):
 
 
 def check_shippable(run, args):
-    """UserError where the run is not finished, lacks what is asked for, or --out is no place."""
+    """UserError when the run is not finished, lacks the lists of films that --film_hashes needs, or
+    when no folder can be made at --out."""
     if not run.metrics:
         raise UserError(
             f"the training is not finished: no {METRICS} ({args.run}). Continue it with --resume."
@@ -106,8 +107,9 @@ def check_shippable(run, args):
 
 
 def copy_model(run, shipped, sample):
-    """Copy the model of a run, in half precision if its months of a sample agree, else in single;
-    returns by how many months they differ at most. UserError where they never agree."""
+    """Copy the model of a run in half precision if its months of a sample agree, else in single
+    precision. Returns by how many months they differ at most; UserError when they agree in
+    neither."""
     from util.prediction import load_predictor
 
     predict, _ = load_predictor(run, "keras")
@@ -116,27 +118,28 @@ def copy_model(run, shipped, sample):
         shrink_model(run.path(MODEL), shipped.path(MODEL), small)
         predict, _ = load_predictor(shipped, "keras")
         largest = differences(predict_sample(predict, sample), expected)["max"]
-        if largest <= LARGEST_DIFFERENCE:  # NaN is none
+        if largest <= LARGEST_DIFFERENCE:  # False for NaN
             return largest
         print(f"in {precision} precision {sample.title} are up to {largest:.3f} months off")
     raise UserError(f"the copied model predicts otherwise ({run.folder}). Train it again.")
 
 
 def portable(config):
-    """What of config.json goes along, that of the run it started from included: nothing of the
-    machine, of paths their last names."""
+    """Return what of config.json goes along: nothing of the machine, and only the last names of
+    paths. The config of the run that it started from is reduced in the same way."""
     kept = {key: config[key] for key in KEPT if key in config}
     options = kept["options"] = dict(config["options"])
     for name in PATHS:
         if options.get(name):
-            options[name] = PureWindowsPath(options[name]).name  # which knows "/" as well
+            options[name] = PureWindowsPath(options[name]).name  # splits at "/" as well
     if "start" in kept:
         kept["start"] = portable(kept["start"])
     return kept
 
 
 def hash_splits(run):
-    """The films of a run's splits as hashes, split and film, in the order of the hashes."""
+    """Return the films of a run's splits as hashes: a frame of split and film, each split in the
+    order of its hashes."""
     import pandas as pd
 
     from util.identity import hash_films
@@ -150,8 +153,8 @@ def hash_splits(run):
 
 
 def shrink_model(source, target, small):
-    """Copy a `.keras` file, its arrays of more than `small` values in float16, and without what
-    newer versions of Keras note of layers."""
+    """Copy a `.keras` file with its arrays of more than `small` values in float16, and without
+    NEWER settings of layers."""
     import h5py
 
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
@@ -164,12 +167,12 @@ def shrink_model(source, target, small):
                 data = halved.getvalue()
             elif name == "config.json":
                 data = json.dumps(without_newer(json.loads(data))).encode()
-            new.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # the same every time
+            new.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # with a fixed date
 
 
 def without_newer(config):
-    """A Keras config without the settings of layers that older versions refuse, where they stand at
-    what those versions do."""
+    """Return a Keras config without NEWER settings that are at their defaults: older versions of
+    Keras refuse these settings, but behave like the defaults."""
     if isinstance(config, list):
         return [without_newer(item) for item in config]
     if not isinstance(config, dict):
@@ -183,8 +186,8 @@ def without_newer(config):
 
 
 def copy_group(group, copy, small):
-    """Copy an HDF5 group, its arrays of more than `small` values in float16. UserError where one
-    is in another file: what is shipped would hold that file."""
+    """Copy an HDF5 group with its arrays of more than `small` values in float16. UserError when an
+    array is in another file, which would be shipped as well."""
     import h5py
 
     copy.attrs.update(group.attrs)

@@ -34,7 +34,7 @@ def plot_speed(timed, comparison, path, title):
 
 
 def draw_bars(figure, timed, comparison, colours):
-    """Three panels beside each other, a backbone a line: ms at batch 1, images/s, memory."""
+    """Draw three panels side by side, one line per backbone: ms at batch 1, images/s, memory."""
     left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=[3, 3, 2])
     names = list(comparison["backbone"])
     single = timed[timed["batch_size"] == 1]
@@ -81,7 +81,7 @@ def write_values(axis, places, ends, values):
 
 
 def draw_batch_sizes(figure, timed, names, colours, grid):
-    """A small panel for each backbone: images/s against batch size."""
+    """Draw a small panel for each backbone: images/s against batch size."""
     axes = figure.subplots(*grid, squeeze=False, sharex=True)
     sizes = sorted(timed["batch_size"].unique())
     for axis in axes.flat[len(names) :]:

@@ -72,13 +72,13 @@ def check_kinds(paths):
 
 
 def check_readable(ages):
-    """UserError when one of the films could not be predicted: the ways would do different work."""
+    """UserError when a film could not be predicted: the two ways would do different work."""
     for film in ages[ages["problem"].notna()].itertuples():
         raise UserError(f"not all films are readable ({film.path}). Remove it.")
 
 
 def plain_loop(model, paths, size):
-    """Months of films as a plain script gets them, one by one; all as if male."""
+    """Return the months of films as a plain script predicts them, one by one, all as if male."""
     from util.prediction import inputs_of
 
     sex, months = np.ones((1, 1), np.float32), []
@@ -91,7 +91,8 @@ def plain_loop(model, paths, size):
 
 
 def as_predict(ensemble, paths, batch_size):
-    """The frame of predict.py's --out for these films, all as if male, without writing it."""
+    """Return the frame of predict.py's --out for these films, all as if male, without writing
+    it."""
     import pandas as pd
 
     from util.children import add_from_headers

@@ -26,12 +26,12 @@ from util.processes import answer, run_alone
 from util.quiet import import_tensorflow
 
 WARM_UP_CALLS = 2  # after the first call, which traces
-CHECKED_FILMS = 32  # on which the routes of a run must say the months of Keras
+CHECKED_FILMS = 32  # on which the routes of a run must agree with Keras
 
 
 class Checks(NamedTuple):
-    """Films to check a route on, the months that Keras says, and films to calibrate int8 on, None
-    where no route asks for it."""
+    """Films to check a route on, the months that Keras predicts for them, and films to calibrate
+    int8 on, None if no route needs them."""
 
     films: Sample
     expected: np.ndarray
@@ -39,15 +39,15 @@ class Checks(NamedTuple):
 
 
 def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs, routes):
-    """Take the model of a run, or else build one, and time its routes.
+    """Load the model of a run, or build a new one, and time its routes.
 
-    Returns {"try_other_sizes": False when there is no model, "routes": {name: columns}}; the
-    column `status` is "ok" or the reason of a failure.
+    Returns {"try_other_sizes": False when there is no model, "routes": {name: columns}}; the column
+    `status` is "ok" or the reason of a failure.
     """
     import_tensorflow()
     try:
         model = get_model(run, model_type, backbone, img_size, weights)
-    except Exception as error:  # whatever Keras raises is a row of the table
+    except Exception as error:  # whatever Keras raises becomes a row of the table
         failed = {name: {"status": reason_of(error)} for name in routes}
         return {"try_other_sizes": False, "routes": failed}
     films = example_films(batch_size, img_size)
@@ -59,7 +59,7 @@ def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs
                 predictors[name], columns[name] = prepare_route(
                     name, model, Path(folder) / name, films, checks
                 )
-            except Exception as error:  # out of memory, a missing package: the others go on
+            except Exception as error:  # out of memory, no package: other routes continue
                 columns[name] = {"status": reason_of(error)}
         seconds, failures = call_in_turns(predictors, *films, num_runs)
     facts = facts_of(model)
@@ -72,7 +72,7 @@ def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs
 
 
 def get_model(run, model_type, backbone, img_size, weights):
-    """The model of a run; without one a new model."""
+    """Return the model of a run, or a new model if there is no run."""
     if run:
         from util.runs import load_run_model, read_run
 
@@ -85,8 +85,9 @@ def get_model(run, model_type, backbone, img_size, weights):
 
 
 def get_checks(model, run, films, routes):
-    """For a run films of its data; a new model says nearly the same of each, so that the timed
-    ones do. Films to calibrate on are those of routes in 8 bits alone."""
+    """Return the Checks. A run is checked on films of its data. A new model predicts nearly the
+    same months for any film, so the timed films are enough. Calibration films are read only for
+    routes in 8 bits."""
     from util.prediction import compile_predictor
 
     (image, sex), calibration = films, None
@@ -106,8 +107,8 @@ def get_checks(model, run, films, routes):
 
 
 def prepare_route(name, model, folder, films, checks):
-    """Save a model for a route, start that cold, and check the months it says. Returns (predictor,
-    columns). ValueError when the months are too far from those of Keras."""
+    """Save a model for a route, time a cold start of the route, and check its months. Returns
+    (predictor, columns). ValueError when the months are too far from those of Keras."""
     route, (image, _) = ROUTES[name], films
     folder.mkdir()
     path = route.save(model, folder, checks.calibration)
@@ -124,7 +125,7 @@ def prepare_route(name, model, folder, films, checks):
         raise ValueError(f"too far off Keras in months: {format_differences(off)}")
     size = sum(file.stat().st_size for file in folder.iterdir())
     months = {f"{name}_off_months": round(value, 6) for name, value in off.items()}
-    # anew: what was compiled for the comparison computes in whole float32, see `parity`
+    # loaded again: the predictor of the comparison computes in whole float32, see `parity`
     return route.load(path), {"file_mb": round(size / 2**20, 2)} | cold | months
 
 
@@ -145,9 +146,9 @@ def example_films(batch_size, img_size):
 def call_in_turns(predictors, image, sex, num_runs):
     """Call every route's predictor on the same films, one after the other, in changing order.
 
-    What else the machine does in the meantime then falls on all routes alike. Returns
-    ({route: seconds of each call}, {route: reason} of those that failed). The first call and
-    `WARM_UP_CALLS` more come before the `num_runs` that count.
+    Other work of the machine then slows all routes alike. Returns ({route: seconds of each call},
+    {route: reason} of those that failed). Before the `num_runs` calls that count come the first
+    call and `WARM_UP_CALLS` more, whose seconds are returned as well.
     """
     routes, failures = list(predictors), {}
     seconds = {name: [] for name in routes}
@@ -161,20 +162,21 @@ def call_in_turns(predictors, image, sex, num_runs):
                 months = predictors[name](image, sex)
                 seconds[name].append(time.perf_counter() - start)
                 check_months(months, len(image))
-            except Exception as error:  # out of memory: the others go on
+            except Exception as error:  # out of memory: the other routes continue
                 failures[name] = reason_of(error)
     return {name: seconds[name] for name in routes if name not in failures}, failures
 
 
 def check_months(months, n):
-    """A route that is quick because it returns something else must not win."""
+    """ValueError unless a route returned `n` finite months: one that is quick because it returns
+    something else must not win."""
     if not isinstance(months, np.ndarray) or months.shape != (n,) or not np.isfinite(months).all():
         raise ValueError(f"the route did not return {n} finite months as a numpy array")
 
 
 def statistics(seconds, batch_size, by_predict=None):
-    """The columns of a timed route, from the seconds of all its calls, warm-up included, and those
-    of `model.predict` in the same turns."""
+    """Return the columns of a timed route, from the seconds of all its calls, warm-up included, and
+    those of `model.predict` in the same turns."""
     runs = np.array(seconds[1 + WARM_UP_CALLS :])
     mean = microseconds(runs.mean())
     columns = {
@@ -196,12 +198,12 @@ def statistics(seconds, batch_size, by_predict=None):
 
 
 def microseconds(seconds):
-    """Seconds to six decimals: no clock here is better."""
+    """Round seconds to six decimals: no clock here is more precise."""
     return round(float(seconds), 6)
 
 
 def facts_of(model):
-    """The columns that all routes of a case share."""
+    """Return the columns that all routes of a case share."""
     import keras
     import tensorflow as tf
 
@@ -219,7 +221,7 @@ def facts_of(model):
 
 
 def reason_of(error):
-    """An exception as one line."""
+    """Return an exception as one line."""
     line, kind = first_line(error), type(error).__name__
     return line if isinstance(error, UserError) or line == kind else f"{kind}: {line}"
 

@@ -1,5 +1,5 @@
-"""Ways to do the same job, timed side by side: they take turns, so that a busy machine slows all of
-them alike, and ratios are those of each turn."""
+"""Time several ways to do the same job, side by side. They take turns, so that a busy machine slows
+all of them alike; ratios are taken within each turn."""
 
 import time
 from functools import partial
@@ -10,7 +10,7 @@ import numpy as np
 def take_turns(ways, turns):
     """Call each of `ways` once in every turn; returns seconds `(turns, ways)`.
 
-    One turn more goes before and is not counted: it compiles, and warms what is cached.
+    One more turn comes first and is not counted: it compiles, and fills caches.
     """
     return np.array([[timed(way) for way in ways] for _ in range(1 + turns)])[1:]
 
@@ -22,16 +22,16 @@ def timed(way):
 
 
 def ms_a_film(predictors, films, batch_size):
-    """Median milliseconds a film that each of the predictors takes, in ten turns of the first
-    `batch_size` films of a Sample together."""
+    """Return the median milliseconds per film of each predictor, in ten turns on one batch, the
+    first `batch_size` films of a Sample."""
     image, sex = films.pixels[:batch_size, ..., None], films.sex[:batch_size, None]
     seconds = take_turns([partial(predict, image, sex) for predict in predictors], turns=10)
     return (1000 * np.median(seconds, axis=0) / len(sex)).round(3).tolist()
 
 
 def format_turns(names, seconds, n_films):
-    """A table of ways: how many films a second each does, of `n_films` in every turn, and how many
-    times as fast as the first way it is; medians, and the range of the ratios in brackets."""
+    """Return a table of ways: films per second, and how many times as fast as the first way each
+    is. These are medians over turns of `n_films` films; the range of the ratios is in brackets."""
     width = max(map(len, names))
     lines = [f"{len(seconds)} turns, {n_films} films each, medians"]
     for number, name in enumerate(names):

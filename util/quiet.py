@@ -1,4 +1,4 @@
-"""TensorFlow without its start-up notes, and without what it need not load or do."""
+"""Import TensorFlow without its start-up notes, and without work and modules not needed here."""
 
 import gc
 import os
@@ -10,13 +10,13 @@ from functools import cache
 from util.environment import gpu_names
 from util.errors import UserError, first_line
 
-# Keras imports them, if it can, for wrappers and galleries that are not used here: a second
+# Keras imports these if it can, for wrappers and galleries not used here; that takes a second
 OF_NO_USE = ("sklearn", "matplotlib")
 
 
 @contextmanager
 def quiet_stderr():
-    """Hold back what C libraries print to stderr; it is shown when the block raises."""
+    """Within the block, hold back what C libraries print to stderr; show it if the block raises."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         stderr = os.dup(2)
@@ -36,19 +36,22 @@ def quiet_stderr():
 def not_importing(names):
     """Within the block these modules can't be imported, unless they are loaded already."""
     absent = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(absent))  # None stands for a module that is not there
+    sys.modules.update(dict.fromkeys(absent))  # None makes an import fail
     try:
         yield
     finally:
         for name in absent:
-            sys.modules.pop(name, None)  # another thread may have done so
+            sys.modules.pop(name, None)  # another thread may have removed it
 
 
 @contextmanager
 def for_good():
-    """Within the block Python looks for no garbage, and never again among what there is at its end.
-    To look through the 500,000 objects of TensorFlow is a quarter of its import, and a third of a
-    second each time after it."""
+    """Within the block, Python collects no garbage; the objects that exist at its end are never
+    searched again.
+
+    Searching the 500,000 objects of TensorFlow takes a quarter of its import time, and a third of a
+    second each time afterwards.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -61,18 +64,20 @@ def for_good():
 
 @cache
 def import_tensorflow():
-    """Import TensorFlow and Keras for the first time, `for_good`, without a screen of notes about
-    oneDNN and missing CUDA drivers, which come before any log level counts, and without modules
-    that are `OF_NO_USE`."""
+    """Import TensorFlow and Keras `for_good`, quietly, and without the modules `OF_NO_USE`.
+
+    TensorFlow prints a screen of notes about oneDNN and missing CUDA drivers before any log level
+    has an effect. UserError when it can't be imported.
+    """
     with quiet_stderr(), not_importing(OF_NO_USE), for_good():
         try:
             import keras  # noqa: F401
             import tensorflow as tf
         except ImportError as error:
             raise UserError(
-                # TensorFlow gives a traceback as the message of what it raises for a cause
+                # the message of TensorFlow's error may be a traceback: its cause has the reason
                 f"TensorFlow can't be imported: {first_line(error.__cause__ or error).rstrip('.')}. "
                 "Install requirements.txt anew (on Windows see docs/PLATFORMS.md)."
             ) from None
-        tf.get_logger().setLevel("ERROR")  # a model for each fold is no mistake of the user's
-        gpu_names()  # which has notes of its own, the first time
+        tf.get_logger().setLevel("ERROR")  # it warns of many models, but each fold needs one
+        gpu_names()  # prints notes of its own at the first call

@@ -1,7 +1,7 @@
 """The one reader of radiographs: a file of any supported kind becomes uint8 grey, 0-255.
 
-`read_radiograph` gives a film in its own size, `read_canvases` the squares that models see. All
-that looks at films goes through these or their parts, so that all see the same pixels.
+`read_radiograph` returns a film at its own size, `read_canvases` the squares that models see. All
+code that looks at films uses these functions or their parts, so it always sees the same pixels.
 """
 
 from pathlib import Path
@@ -19,21 +19,22 @@ from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, image_kind, is_truncate
 
 READER_VERSION = 12  # raise it when what `read_canvases` returns changes: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
-STRETCHED = (0.005, 0.995)  # shares of the pixels whose greys become 0 and 255
-# a film is pale whose middle, without so much at each side, has most of its greys within fewer
+STRETCHED = (0.005, 0.995)  # the greys at these shares of the pixels become 0 and 255
+# a film is pale if most greys of its middle (from the 2nd to the 98th percentile, with the share
+# MIDDLE left out at each side) span fewer than PALE levels
 MIDDLE, MOST_GREYS, PALE = 0.15, (0.02, 0.98), 100
-# why a file is no radiograph, as a reason begins; the first is the file system's word
+# how the reasons of a RadiographError begin; UNREADABLE: the system could not read the file
 UNREADABLE, EMPTY, TRUNCATED = "can't be read", "empty file", "truncated file"
 NO_IMAGE, TOO_SMALL, NO_CONTRAST = "not a readable image", "too small", "no contrast"
 NO_MEMORY = f"{UNREADABLE}: out of memory"
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
-# OpenCV's own complaints about bad files would come beside our one line that names the file.
+# For a bad file we print one line that names it: OpenCV's own complaints are switched off.
 (cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # OpenCV 5 moved it
 
 
 class RadiographError(UserError):
-    """A file that can't be used as a radiograph: `reason` says why, `temporary` whether it may be
-    read another time, as it is."""
+    """A file that can't be used as a radiograph: `reason` says why; `temporary` is True if the
+    unchanged file may be readable later."""
 
     def __init__(self, path, reason, temporary=False):
         super().__init__(f"{reason} ({path}). Replace the file or leave it out.")
@@ -73,10 +74,11 @@ class PreparedFilm(NamedTuple):
 
 
 def read_canvases(paths, size, fit):
-    """Read films onto the square canvas of the models. Returns for each, in order, a PreparedFilm,
-    or the RadiographError that tells why there is none.
+    """Read films onto the square canvas of the models.
 
-    A few films at once are quicker than one by one (see `find_hands`); all are held in memory.
+    Returns for each film, in order, a PreparedFilm, or the RadiographError that says why there is
+    none. Reading a few films at once is quicker than one by one (see `find_hands`), but all of them
+    are held in memory.
     """
     results = [read_or_error(path) for path in paths]
     good = [i for i, result in enumerate(results) if not isinstance(result, RadiographError)]
@@ -98,7 +100,7 @@ def read_canvases(paths, size, fit):
 
 
 def read_or_error(path):
-    """A film as decoded and after `prepare`, or the RadiographError."""
+    """Return (film as decoded, film after `prepare`), or the RadiographError."""
     try:
         image = read_image(path)
         return image, prepare(image, path)
@@ -109,16 +111,19 @@ def read_or_error(path):
 
 
 def set_right(image, degrees, inverted):
-    """Turn a film `(H, W)` back by `degrees`: 0, 90, 180 or 270; and its greys, if it is
+    """Turn a film `(H, W)` back by `degrees` (0, 90, 180 or 270), and invert its greys if it is
     `inverted`."""
     return np.ascontiguousarray(np.rot90(~image if inverted else image, -(degrees // 90)))
 
 
 def cut_to_hands(films, small=None):
-    """Cut films to the hand; each is a pair of the image as decoded and after `prepare`, and
-    `small` the latter as `shrink` gives it, where that is known. Returns for each the film uint8
-    `(H, W)`, stretched to 0-255 within the cut; whether it is whole, as it is not certain where the
-    hand is; and whether it looks unlike a hand."""
+    """Cut films to the hand.
+
+    Each of `films` is a pair: the image as decoded, and after `prepare`. `small` is the list of the
+    latter as `shrink` returns them, if known. Returns three values for each: the film, uint8
+    `(H, W)`, stretched to 0-255 within the cut; whether it was left whole, because no hand was
+    found for certain; and whether it looks unlike a hand.
+    """
     small = small or [shrink(film) for _, film in films]
     boxes, unlike = find_hands(small, [film.shape for _, film in films])
     return [(*cut_to(box, *pair), odd) for box, pair, odd in zip(boxes, films, unlike, strict=True)]
@@ -141,8 +146,8 @@ def read_image(path):
 
 
 def read_bytes(path):
-    """The bytes of a file; RadiographError when it can't be read, or is none, as a pipe that would
-    be waited for."""
+    """Return the bytes of a file; RadiographError when it can't be read or isn't a regular file
+    (reading a pipe could wait for ever)."""
     try:
         if not Path(path).is_file() and Path(path).exists():
             raise RadiographError(path, f"{UNREADABLE}: no regular file")
@@ -155,8 +160,8 @@ def read_bytes(path):
 def decode(data, path):
     """Decode the bytes of an image file to grey `(H, W)`, uint8 or uint16 as stored.
 
-    The kind is told by content, never by name. RGB, RGBA and palette images become grey; of DICOM
-    see `decode_dicom`.
+    The kind is recognised by content, never by name. RGB, RGBA and palette images become grey; for
+    DICOM see `decode_dicom`. RadiographError when the file can't be decoded.
     """
     if not data:
         raise RadiographError(path, EMPTY)
@@ -169,14 +174,14 @@ def decode(data, path):
             raise RadiographError(path, str(error), isinstance(error, NotInstalled)) from None
     image = None
     try:
-        if image_kind(data) != "unknown":  # no decoders of OpenCV's that nobody asked for
+        if image_kind(data) != "unknown":  # OpenCV would decode others as well
             image = cv2.imdecode(
                 np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
             )
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise RadiographError(path, NO_MEMORY, temporary=True) from None
-        # else its header promises more pixels than OpenCV takes
+        # otherwise the header names more pixels than OpenCV accepts
     if image is None:
         raise RadiographError(path, f"{NO_IMAGE} (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
     if image.dtype not in (np.uint8, np.uint16):
@@ -185,26 +190,26 @@ def decode(data, path):
     if len(pages) > 1:
         raise RadiographError(path, f"TIFF of {len(pages)} pages, where one is expected")
     if image.dtype == np.uint16 and pages and pages[0].get(PHOTOMETRIC) == WHITE_IS_ZERO:
-        image = 65535 - image  # OpenCV turns those of 8 bits alone
+        image = 65535 - image  # OpenCV itself inverts 8 bits alone
     return image
 
 
 def stretch_contrast(image):
-    """Stretch a uint8 or uint16 image `(H, W)` so that its 0.5th and 99.5th percentile of grey
-    become 0 and 255: films of any depth and exposure come to one range. Returns uint8."""
+    """Stretch a uint8 or uint16 image `(H, W)` so that the 0.5th and 99.5th percentiles of its
+    greys become 0 and 255: films of any depth and exposure get the same range. Returns uint8."""
     levels = np.iinfo(image.dtype).max + 1
     low, high = greys_at(image, STRETCHED)
     if high <= low:  # nearly every pixel is alike: what differs is in the tails
         low, high = int(image.min()), int(image.max())
-    span = max(high - low, 1)  # of a film of one grey level, which is black then
+    span = max(high - low, 1)  # a film of one grey level becomes black
     ramp = (np.arange(levels, dtype=np.float32) - low) * (255 / span)
     table = np.clip(np.rint(ramp), 0, 255).astype(np.uint8)
     return cv2.LUT(image, table) if levels == 256 else table[image]
 
 
 def greys_at(image, shares):
-    """The grey levels of a uint8 or uint16 image `(H, W)` up to which these shares of its pixels
-    lie, a list."""
+    """Return, as a list, the quantiles `shares` (0-1) of the greys of a uint8 or uint16 image
+    `(H, W)`."""
     levels = np.iinfo(image.dtype).max + 1
     counts = cv2.calcHist([image], [0], None, [levels], [0, levels]).ravel()
     below = np.cumsum(counts, dtype=np.float64) / image.size
@@ -212,7 +217,8 @@ def greys_at(image, shares):
 
 
 def count_levels(image):
-    """How many grey levels a uint8 film `(H, W)` has between its 0.5th and 99.5th percentile."""
+    """Return how many grey levels a uint8 film `(H, W)` has between its 0.5th and 99.5th
+    percentile."""
     shares = cv2.calcHist([image], [0], None, [256], [0, 256]).ravel() / image.size
     below = np.cumsum(shares)
     inside = (below >= STRETCHED[0]) & (below - shares <= STRETCHED[1])
@@ -220,8 +226,8 @@ def count_levels(image):
 
 
 def is_pale(canvas):
-    """Whether the middle of a canvas `(S, S)`, uint8, where the hand is, has little contrast, as
-    where a light background or a marker took most of the greys."""
+    """Whether the middle of a canvas, uint8 `(S, S)`, where the hand is, has little contrast, for
+    example because a light background or a marker takes up most of the greys."""
     edge = round(MIDDLE * len(canvas))
     low, high = greys_at(canvas[edge:-edge, edge:-edge], MOST_GREYS)
     return high - low < PALE
@@ -236,8 +242,9 @@ def border_level(image):
 def to_canvas(image, size, fit):
     """Bring a film to a square of `size` pixels: uint8 `(size, size)`.
 
-    `fit="pad"` keeps the aspect ratio and fills up with the film's border level; "stretch" and
-    "hand", for which the film is cut already, squeeze it into the square. UserError for another.
+    `fit="pad"` keeps the aspect ratio and fills up with the film's border level. "stretch" and
+    "hand" squeeze the film into the square; for "hand" it has been cut already. UserError for any
+    other fit.
     """
     if fit not in FITS:
         raise UserError(f"unknown fit (--fit {fit}). Known: {', '.join(FITS)}.")

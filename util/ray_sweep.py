@@ -1,4 +1,4 @@
-"""A sweep on Ray: each run is a task, on this machine or on those of a cluster.
+"""A sweep on Ray: each run is a task, on this machine or on a cluster.
 
 All machines must see the scripts, the data and the results under the same paths (a shared folder)
 and have the packages of requirements.txt.
@@ -12,12 +12,12 @@ from util.errors import UserError, first_line
 from util.processes import python_path
 from util.sweep import train_in_process
 
-RETRIES = 3  # of a run whose worker was lost; it goes on from its last epoch
+RETRIES = 3  # of a run whose worker was lost; it resumes after its last epoch
 
 
 def check_ray(gpus_per_run, strategy):
-    """UserError when Ray is not installed, or when runs would get GPUs that they don't use or too
-    few to share out batches."""
+    """UserError when Ray is not installed, when runs would get GPUs that they don't use, or when
+    they would get too few GPUs to share batches among."""
     if find_spec("ray") is None:
         raise UserError('the package ray is not installed (--ray). Do: pip install "ray>=2.60,<3"')
     mirrored, several = strategy == "mirrored", (gpus_per_run or 1) > 1
@@ -33,7 +33,7 @@ def check_ray(gpus_per_run, strategy):
 
 
 def train_on_ray(runs, address, gpus_per_run):
-    """Train the runs that are not done as tasks of Ray; yields each when it ended.
+    """Train the unfinished runs as tasks of Ray; yields each run when its task has ended.
 
     `address` is that of a cluster; "" is the cluster of this machine, started if there is none.
     Each run gets `gpus_per_run` GPUs to itself, by default one if the cluster has any.
@@ -41,7 +41,7 @@ def train_on_ray(runs, address, gpus_per_run):
     ray = connect(address)
     try:
         cpus, gpus = resources(ray, gpus_per_run)
-        # one run a worker: a process that has held a model gives no memory back
+        # one run per worker: a process that has held a model doesn't give its memory back
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES, max_calls=1)(train_in)
         waiting = {task.remote(run, str(Path.cwd())): run for run in runs if not run.metrics}
         while waiting:
@@ -57,14 +57,14 @@ def train_on_ray(runs, address, gpus_per_run):
 
 
 def train_in(run, folder):
-    """Train a run from the folder in which the sweep was started: its paths count from there."""
+    """Train a run from the folder in which the sweep was started: relative paths start there."""
     os.chdir(folder)
     train_in_process(run)
 
 
 def connect(address):
     """Connect to a cluster and return Ray; UserError when it can't be reached."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray sends no usage statistics
     import ray
 
     environment = {"env_vars": {"PYTHONPATH": python_path()}}
@@ -79,8 +79,8 @@ def connect(address):
 
 
 def resources(ray, gpus_per_run):
-    """(processors, GPUs) that a run takes to itself. Without GPUs it takes a whole machine: a
-    training uses all its processors."""
+    """Return (processors, GPUs) that a run has to itself. Without GPUs it has all processors of a
+    machine (of the smallest), as a training uses them all."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     most = int(max(machine.get("GPU", 0) for machine in machines))
     gpus = min(1, most) if gpus_per_run is None else gpus_per_run

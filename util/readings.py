@@ -1,10 +1,11 @@
 """What a single reader would say of a film.
 
-Who reads by an atlas (Greulich & Pyle 1959) names the age of the plate that a film is most like,
-and seldom a month between two: in the RSNA challenge 86 % of the labels are 28 (boys) or 22 (girls)
-of 228 months. Months that a model says lie between as well. What a reader would say, the median of
-what readers say of films that get so many months, is nearer to the label of a single reader. It is
-no better estimate of the bone age, and against the mean of several readers a worse one.
+Readers who use an atlas (Greulich & Pyle 1959) name the age of the plate that a film resembles
+most, and seldom a month between two plates: in the RSNA challenge 86 % of the labels are 28 (boys)
+or 22 (girls) of 228 months. A model predicts the months in between as well. The reading of a film
+is the median of the labels that readers give to films with its predicted months. It is nearer to
+the label of a single reader than the months are. It is no better estimate of the bone age, and a
+worse one when compared with the mean of several readers.
 """
 
 from collections import Counter
@@ -15,22 +16,22 @@ from util.identity import count_patients
 from util.metrics import SEXES, by_sex, judge_readings
 from util.metrics_text import format_interval
 
-SPREAD = 5  # months, SD of labels about the months of their film; 3 to 7 are as good
-SURROUNDINGS_SD = 8  # months: how far the surroundings of a label reach
-AREA = SURROUNDINGS_SD * np.sqrt(2 * np.pi)  # months, of the weights of these
-PLATE = 2  # times as often as those around it: a label that stands for a plate
-# With 600 films the gain is known to 0.2 months: to wait until it is clear, as its interval tells,
-# gave gains away that test films had (docs/RESULTS.md).
-FEWEST_CHILDREN = 50  # to judge on
+SPREAD = 5  # months: SD of labels around the predicted months of their films; 3 to 7 are as good
+SURROUNDINGS_SD = 8  # months: SD of the weights of the months around a label
+AREA = SURROUNDINGS_SD * np.sqrt(2 * np.pi)  # months: area under these weights
+PLATE = 2  # times as frequent as the months around it: such a label stands for a plate
+# With 600 films the gain is known to 0.2 months. A stricter rule, that its whole interval be below
+# 0, missed gains that test films had (docs/RESULTS.md).
+FEWEST_CHILDREN = 50  # to judge readings on
 
 
 def fit_readings(labels, predictions, per_sex=True):
-    """Count the `labels` of the training films, and judge the readings that follow on predictions
-    of films that were not trained on.
+    """Count the `labels` of the training films, and judge the readings that follow from them.
 
-    Returns (counts, gain): counts (see `count_labels`), None where most labels are of no plate, or
-    readings are no nearer to the labels than months are, or that is judged on films of fewer than
-    FEWEST_CHILDREN children; gain (see `judge_readings`).
+    `predictions` are of films that were not trained on. Returns (counts, gain), see `count_labels`
+    and `judge_readings`. counts is None if fewer than half of the films have the label of a plate,
+    if readings are no nearer to the labels than the predicted months, or if the predictions are of
+    fewer than FEWEST_CHILDREN children.
     """
     counts = count_labels(labels, per_sex)
     gain = judge_readings(with_readings(predictions, counts))
@@ -40,8 +41,11 @@ def fit_readings(labels, predictions, per_sex=True):
 
 
 def share_of_plates(counts):
-    """The share of films whose label stands for a plate, by all other films: with itself each label
-    of a few films, which are far apart, would be one."""
+    """Return the share of films whose label stands for a plate.
+
+    A film itself doesn't count towards the frequency of its label: otherwise each label of a few
+    films, which are far apart, would stand for a plate.
+    """
     films = plates = 0
     for part in filter(None, counts.values()):
         n, around = films_around(part)
@@ -51,9 +55,11 @@ def share_of_plates(counts):
 
 
 def count_labels(labels, per_sex=True):
-    """How many films have each label, by sex and from the youngest on, ready for JSON: {"male",
-    "female": {whole months, as text: films}}. The same for both where a model isn't told the
-    sex."""
+    """Count the films of each label, by sex, ready for JSON: {"male", "female": {label: films}}.
+
+    Labels are whole months, as text, from the youngest on. Without `per_sex`, for a model that
+    doesn't get the sex, both sexes have the counts of all films.
+    """
     counts = {}
     for name, films in by_sex(labels, per_sex).items():
         months = films["boneage"].round().astype(int).value_counts().sort_index()
@@ -73,15 +79,15 @@ def add_counts(parts):
 
 
 def with_readings(predictions, counts):
-    """Predictions with a column `reading`; as they are where there are no counts."""
+    """Return predictions with a column `reading`, or unchanged if there are no counts."""
     if not counts:
         return predictions
     return predictions.assign(reading=read_as(predictions["predicted"], predictions["sex"], counts))
 
 
 def read_as(months, sex, counts):
-    """What a reader would say of films that get `months` `(n,)`, their sex `(n,)` being 1 for male:
-    labels `(n,)` in months."""
+    """Return the readings `(n,)`, in months, of films with predicted `months` `(n,)` and `sex`
+    `(n,)`, 1 = male. Films of a sex without counts keep their months."""
     months, male = np.asarray(months, float), np.asarray(sex) == SEXES["male"]
     readings = months.copy()
     for name, films in (("male", male), ("female", ~male)):
@@ -91,9 +97,12 @@ def read_as(months, sex, counts):
 
 
 def median_label(months, counts):
-    """The median of the labels that films of `months` `(n,)` get: the one of the smallest expected
-    error. A label is as likely as it is often named, times the normal density of its distance to
-    the months, with an SD of SPREAD."""
+    """Return the median of the labels that films with predicted `months` `(n,)` get; it has the
+    smallest expected error.
+
+    The probability of a label is proportional to its frequency, relative to the months around it
+    (`films_around`), times the normal density of its distance to the months, with an SD of SPREAD.
+    """
     labels = np.array(list(counts), float)
     exponent = -0.5 * ((labels - months[:, None]) / SPREAD) ** 2
     density = np.exp(exponent - exponent.max(axis=1, keepdims=True))
@@ -103,15 +112,15 @@ def median_label(months, counts):
 
 
 def films_around(counts):
-    """The films of each label, and how many films the months around it have in the mean, itself
-    among them: two arrays `(labels,)`."""
+    """Return two arrays `(labels,)`: the films of each label, and the weighted mean number of films
+    per month around it, itself included."""
     labels, films = (np.array(list(part), float) for part in (counts, counts.values()))
     near = np.exp(-0.5 * ((labels - labels[:, None]) / SURROUNDINGS_SD) ** 2)
     return films, near @ films / AREA
 
 
 def format_readings_gain(gain, kept):
-    """What readings are worth, and whether they are kept, in one line."""
+    """Return one line that says what readings are worth, and whether they are kept."""
     interval = format_interval(gain["difference_ci95"], sign="+")
     return (
         f"what a reader would say {'kept' if kept else 'left out'}: MAE {gain['mae']:.2f} on "

@@ -1,4 +1,5 @@
-"""The folder of a training: made anew, or opened to go on; what it records of how it is made."""
+"""The folder of a training: made for a new run, or reopened to resume one; and the record of how it
+is trained."""
 
 import os
 import sys
@@ -14,10 +15,11 @@ from util.runs import CONFIG, Run, add_to_config, changed_facts
 
 
 def open_run(args, name):
-    """Open a new run folder `<results_dir>/<run_name>`, or go on with one under --resume.
+    """Make a new run folder `<results_dir>/<run_name>`, or reopen it under --resume; returns the
+    Run.
 
-    Never writes over another run: UserError when the folder is there already, or when a resumed
-    run was started with other options.
+    Never overwrites another run: UserError when the folder exists already, or when the run to
+    resume is missing or was started with other options.
     """
     check_resume(args)
     run = Run(chosen_folder(args, name), args.verbose)
@@ -26,7 +28,7 @@ def open_run(args, name):
     if args.resume:
         check_run_to_resume(run.folder, started)
         known = started["options"]
-        if not run.metrics:  # its films are compared with what they were (`record_data`)
+        if not run.metrics:  # `record_data` will compare the films
             known = known | {"data_dir": options["data_dir"]}
         check_same_options(known, options)
         run.lock()
@@ -35,8 +37,8 @@ def open_run(args, name):
     content = {"options": options, "command": sys.argv}
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
-        check_free(run.folder)  # not before: NEW/.. is there once NEW is
-        write_new_json(run.folder / CONFIG, content)  # one of two runs that start at once
+        check_free(run.folder)  # only now: the path NEW/.. exists once NEW does
+        write_new_json(run.folder / CONFIG, content)  # if two runs start at once, one fails here
     except FileExistsError:
         check_free(run.folder)
         raise
@@ -49,15 +51,18 @@ def open_run(args, name):
 
 
 def how_to_resume(args, name):
-    """What to type after a training was stopped; `name` is that of its folder."""
+    """Return what to type to resume a stopped training; `name` is that of its folder."""
     if os.environ.get(STARTED_BY_A_SWEEP):
         return "the same command of the sweep"
     return f"the same command with --resume --run_name {quote(args.run_name or name)}"
 
 
 def record_environment(run):
-    """Keep in config.json what a training is computed with; where a run goes on with something
-    else, say so."""
+    """Record in config.json what a training is computed with, and save uncommitted changes
+    (`keep_code`).
+
+    If a resumed run is now computed with something else, a note in the log says so.
+    """
     keep_code(run)
     known, now = run.config, environment() | {"devices": device_names()}
     if "started" not in known:
@@ -77,8 +82,8 @@ def record_environment(run):
 
 
 def keep_code(run):
-    """Keep what was changed in the code since its commit, beside what it was when the run began or
-    went on before."""
+    """Save uncommitted changes as code.patch; if they differ when the run is resumed, as
+    code_2.patch and so on."""
     if changes := git_changes():
         patches = numbered(run.path("code.patch"), ".patch")
         new = next(path for path in patches if not path.exists() or path.read_bytes() == changes)
@@ -86,8 +91,8 @@ def keep_code(run):
 
 
 def record_move(run, args):
-    """Keep in config.json where data and weights of a run that goes on are now, when it is known
-    that they are what they were."""
+    """Record in config.json where the data and weights of a resumed run are now. Call it after they
+    were found to be the same as before."""
     now = lasting_options(args)
     options = after_move(run.config["options"], now) | {"data_dir": now["data_dir"]}
     add_to_config(run, {"options": options})
@@ -104,8 +109,8 @@ def check_run_to_resume(folder, started):
 
 
 def check_free(folder):
-    """UserError unless the folder is new, or empty but for temporary files, as a run leaves it that
-    was killed in its first moment."""
+    """UserError unless the folder doesn't exist, or holds nothing but temporary files, as left by a
+    run that was killed in its first moment."""
     if folder.exists() and not (
         folder.is_dir() and all(p.match(f"{TEMPORARY}*-config.json") for p in folder.iterdir())
     ):
@@ -118,7 +123,7 @@ def check_free(folder):
 
 
 def chosen_folder(args, name):
-    """`<results_dir>/<run_name>`; without --run_name the folder is called `name` and the time of
-    now, to the microsecond: jobs of an array start at once."""
+    """Return `<results_dir>/<run_name>`. Without --run_name the folder is called `name` and the
+    current time, to the microsecond, as jobs of an array start at once."""
     with_time = f"{name}_{datetime.now():%Y%m%d_%H%M%S_%f}"
     return Path(args.results_dir) / (args.run_name or with_time)

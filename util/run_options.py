@@ -1,5 +1,5 @@
-"""The options of a training that decide its result: kept in its config.json, and compared with
-those of now where it goes on."""
+"""The options that decide the result of a training: kept in its config.json, and compared with the
+current ones when it is resumed."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from util.errors import UserError
 from util.training_options import training_defaults
 from util.weights import NAMED_WEIGHTS
 
-# Options that may differ when a run goes on: none of them changes a result.
+# Options that may differ when a run is resumed: none of them changes a result.
 # fmt: off
 FREE_TO_CHANGE = {
     "resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval",
@@ -23,7 +23,7 @@ def lasting_options(args):
 
 
 def with_absolute_paths(options):
-    """Options whose paths are the same from any folder."""
+    """Return the options with absolute paths, which are the same from any folder."""
     names = set(PATHS) & options.keys()
     if options.get("weights") in NAMED_WEIGHTS:
         names -= {"weights"}
@@ -31,8 +31,11 @@ def with_absolute_paths(options):
 
 
 def after_move(started, now):
-    """The options that a run was started with, paths that are gone replaced by those of now: what
-    is there is compared with what was when the run goes on (`record_data`, `record_start`)."""
+    """Return the options that a run was `started` with; where a path no longer exists, it has that
+    of `now`.
+
+    `record_data` and `record_start` check that the data and weights are still the same.
+    """
     was, moved = with_absolute_paths(started), {}
     for name in PATHS:
         old, new = was.get(name), now.get(name)
@@ -42,7 +45,7 @@ def after_move(started, now):
 
 
 def check_same_options(started, now):
-    """UserError when a run was started with other options than those of now."""
+    """UserError when the options `now` differ from those that a run was `started` with."""
     changes = changed_options(started, now)
     if changes:
         raise UserError(
@@ -52,9 +55,12 @@ def check_same_options(started, now):
 
 
 def changed_options(started, now):
-    """The options that decide a result and have changed since a run was started, as text; "" if
-    none has. An option that was added since was at its default. A preset doesn't count, as all that
-    it sets does, nor does a path where nothing is any more."""
+    """Return, as text, the options that decide a result and have changed since a run was started,
+    or "".
+
+    Options added since then count as having been at their defaults. Not compared: `preset` (what it
+    sets is), and paths that no longer exist.
+    """
     was = training_defaults() | with_absolute_paths(after_move(started, now))
     keys = sorted((started.keys() | now.keys()) - FREE_TO_CHANGE - {"preset"})
     keys = [key for key in keys if was.get(key) != now.get(key)]

@@ -1,5 +1,5 @@
-"""The pictures of a run: its history, films as augmentation changes them, its errors, where an
-attention model looks."""
+"""The pictures of a run: its history, augmented films, its errors, and where an attention model
+looks."""
 
 import numpy as np
 
@@ -14,8 +14,8 @@ LARGEST = 24  # films whose errors are shown
 
 
 def draw_run(run, history, predictions, splits, args):
-    """Save all pictures of a run, from its history, the predictions and films, {split: Films}, of
-    its splits, and its options."""
+    """Save all pictures of a run, given its history, its predictions {name: frame}, its films
+    {split: Films} and its options."""
     from util import plots
     from util.film_plots import plot_contact_sheet
 
@@ -26,7 +26,7 @@ def draw_run(run, history, predictions, splits, args):
     plot_contact_sheet(
         sheet.image[..., 0], labels, run.path("plots", "augmented_films.png"), "augmented films"
     )
-    views = chosen_views(vars(args))  # as the run is reported
+    views = chosen_views(vars(args))  # those that the run reports
     errors = predictions["test" + views_suffix(views)]
     title = f"test{views_title(views)}"
     plots.plot_errors(run.path("plots"), errors, "test", title)
@@ -36,9 +36,12 @@ def draw_run(run, history, predictions, splits, args):
 
 
 def draw_largest_errors(folder, predictions, pixels, name, title):
-    """Save the films with the largest errors, the largest first, as the model sees them: hands that
-    it can't read, and labels that may be wrong. `pixels` are those of the rows of the predictions.
-    Returns the path; for `name` and `title` see `plot_errors`."""
+    """Save the films with the largest errors as the model sees them, the largest error first;
+    returns the path.
+
+    These are hands that the model can't read, or films whose labels may be wrong. Row i of `pixels`
+    belongs to row i of the predictions. For `name` and `title` see `plot_errors`.
+    """
     from util import plots
     from util.film_plots import plot_contact_sheet
 
@@ -74,8 +77,8 @@ def draw_attention(run, films):
 
 
 def film_labels(ids, sexes, months):
-    """What stands over films in a picture, such as "1437 F 136 mo", with the end of long ids; mixed
-    films are of the sex that weighs more."""
+    """Return the labels above films in a picture, such as "1437 F 136 mo"; of a long id only the
+    end is shown. A film mixed from two has the sex that weighs more."""
     from util.film_plots import end_of
 
     return [

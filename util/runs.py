@@ -1,4 +1,4 @@
-"""The run folder: what went in, what came out, and enough to go on after a kill.
+"""The run folder: what went in, what came out, and enough to resume after a kill.
 
 config.json  train_films.csv  history.csv  model.keras  predictions_{val,test}.csv
 calibration.json  readings.json  metrics.json  left_out.csv  plots/*.png  log.txt  state.npz
@@ -26,7 +26,8 @@ RESEARCH_ONLY = "Research use only: not a medical device."
 
 
 def predictions_name(name):
-    """The file that holds predictions, such as of "test" or, of several views, "test_tta"."""
+    """Return the name of a file of predictions: `name` is such as "test", or "test_tta" for several
+    views."""
     return f"predictions_{name}.csv"
 
 
@@ -35,10 +36,10 @@ FILM_LISTS = {  # id, sex and label of the films of each split
     "val": predictions_name("val"),
     "test": predictions_name("test"),
 }
-FILM_HASHES = "film_hashes.csv"  # in their place in a run that is shipped: split, film
-LOCK_TRIES, LOCK_PAUSE = 10, 0.3  # and seconds: a training whose sweep was killed ends in one
+FILM_HASHES = "film_hashes.csv"  # replaces them in a shipped run; columns: split, film
+LOCK_TRIES, LOCK_PAUSE = 10, 0.3  # s; a training ends within 1 s of its killed sweep
 CALIBRATION = "calibration.json"  # fitted to the validation films when the training ended
-READINGS = "readings.json"  # labels of the training films, counted, where they tell of readers
+READINGS = "readings.json"  # counts of training labels (None if not kept), gain
 
 
 class Run:
@@ -54,7 +55,8 @@ class Run:
 
     @property
     def config(self):
-        """config.json as it is now; None where there is none. UserError when it is no config."""
+        """config.json as it is now, or None if there is none; UserError when it isn't the config of
+        a run."""
         config = self.read_json(CONFIG)
         if config is not None and not isinstance(config.get("options"), dict):
             raise config_error(self.folder)
@@ -62,7 +64,7 @@ class Run:
 
     @property
     def options(self):
-        """The options that it was trained with, of config.json."""
+        """The options that the run was trained with, from config.json."""
         return self.config["options"]
 
     @property
@@ -76,19 +78,19 @@ class Run:
             print(text, flush=True)
 
     def log(self, text):
-        """Print a line, see `say`, and keep it in log.txt."""
+        """Print a line as `say` does, and add it to log.txt."""
         self.say(text)
         with self.path("log.txt").open("a", errors="backslashreplace") as file:
             file.write(text + "\n")
 
     def read_json(self, name):
-        """Read a JSON file of the run; None when there is none."""
+        """Read a JSON file of the run, None if there is none; UserError when it is damaged."""
         path = self.folder / name
         try:
             content = json.loads(path.read_text())
             if isinstance(content, dict | None):
                 return content
-        except (FileNotFoundError, NotADirectoryError):  # a job beside this one may discard the run
+        except (FileNotFoundError, NotADirectoryError):  # another job may have discarded the run
             return None
         except ValueError:
             pass
@@ -98,8 +100,8 @@ class Run:
         write_json(self.path(name), content)
 
     def lock(self):
-        """Let no other process train into the folder until `close`; UserError when one does.
-        Windows and some network folders have no such locks: there it does nothing."""
+        """Keep other processes from training into the folder until `close`; UserError when one does
+        already. Does nothing where there are no such locks: on Windows and some network folders."""
         if fcntl is None:
             return
         self.locked = self.path("log.txt").open("a")
@@ -121,16 +123,16 @@ class Run:
             self.locked.close()
 
     def discard(self):
-        """Remove the folder of a run that failed before it had an epoch to keep."""
-        self.close()  # a network folder keeps files that are open
+        """Remove the folder of a failed run, unless it has a saved state to resume from."""
+        self.close()  # network folders don't remove open files
         if not (self.folder / STATE).exists():
-            leaving = self.folder.with_name(f".{self.folder.name}.removed")  # whole, or not at all
+            leaving = self.folder.with_name(f".{self.folder.name}.removed")  # all or nothing
             shutil.rmtree(leaving, ignore_errors=True)
             try:
                 self.folder.rename(leaving)
             except OSError:  # a mount point, or a name that gets too long
                 leaving = self.folder
-            shutil.rmtree(leaving, ignore_errors=True)  # why the run failed is what counts
+            shutil.rmtree(leaving, ignore_errors=True)  # must not hide why the run failed
 
 
 def config_error(folder):
@@ -147,8 +149,8 @@ def how_to_predict(model, sees_sex, words=""):
 
 
 def configs_of(config):
-    """The config of a run, and those, as they were then, of the run that it started from, of the
-    one before that, and so on."""
+    """Yield the config of a run, then that of the run it started from, and so on, each as it was
+    then."""
     while config:
         yield config
         config = config.get("start")
@@ -160,13 +162,14 @@ def add_to_config(run, content):
 
 
 def changed_facts(now, known):
-    """Those of facts {name: value} that are known otherwise; what is not known has not changed."""
+    """Return those facts {name: value} of `now` that have another value in `known`. A fact that is
+    not `known` has not changed."""
     return {name: value for name, value in now.items() if known.get(name, value) != value}
 
 
 def read_run(folder):
-    """Open a finished run, a Run, for evaluation or prediction. UserError when the folder holds
-    none, or one whose training has not ended."""
+    """Return the Run in a folder, for evaluation or prediction. UserError when there is none, or
+    when its training has not ended."""
     if Path(folder).is_file():
         raise UserError(
             f"a run is a folder, and that is a file ({folder}). Name the folder it is in."
@@ -192,7 +195,7 @@ def read_run(folder):
 
 
 def model_warning(folders):
-    """What whoever predicts with these runs must know, in a line."""
+    """Return one line that everyone who predicts with these runs must know."""
     if folders != [str(SHIPPED)]:
         return RESEARCH_ONLY
     return (
@@ -202,18 +205,19 @@ def model_warning(folders):
 
 
 def print_model_notes(folders, notes):
-    """Print `model_warning`, and the `notes` on an ensemble of these, to the standard error."""
+    """Print `model_warning` of the runs in `folders`, and the `notes` on their ensemble, to
+    standard error."""
     for line in (model_warning(folders), *(f"note: {note}" for note in notes)):
         print(line, file=sys.stderr)
 
 
 def holds_run(folder):
-    """Whether a folder is that of a run, or of folds, finished, damaged or not."""
+    """Whether a folder is that of a run or of folds, even if it is unfinished or damaged."""
     return any(any(Path(folder).glob(name)) for name in (CONFIG, MODEL, f"fold_*/{CONFIG}"))
 
 
 def runs_nearby(folder):
-    """Which runs there are in a folder or beside it, in words, as it is none itself."""
+    """Return a sentence that names the runs in or beside a folder that is no run itself."""
     folder = Path(folder).absolute()
     near = {path for place in (folder, folder.parent) for path in place.glob("*")} - {folder}
     runs = sorted(str(path) for path in near if holds_run(path))
@@ -229,7 +233,7 @@ def fold_folder(folder, fold):
 
 
 def configs_of_folds(folder):
-    """What config.json says of each fold that was started in a folder."""
+    """Return an iterator over the config.json of each fold that was started in a folder."""
     return (Run(path.parent).config for path in Path(folder).glob(f"fold_*/{CONFIG}"))
 
 
@@ -249,7 +253,7 @@ def find_folds(folder):
 
 
 def best_row(history):
-    """The label of the row of history.csv whose model was kept: the last so marked."""
+    """Return the index label of the history row whose model was kept: the last row so marked."""
     return history.index[history["kept"].eq(True)][-1]
 
 
@@ -266,7 +270,7 @@ def load_run_model(run):
             f"TensorFlow can't take the model: {first_line(error)} ({path}). Where memory is full, free "
             "some; by the environment variable CUDA_VISIBLE_DEVICES=-1 the processor computes."
         ) from None
-    except Exception as error:  # each kind of damage has its own
+    except Exception as error:  # each kind of damage raises its own
         raise UserError(
             f"the model can't be loaded: {first_line(error)} ({path}). Train it again."
         ) from None

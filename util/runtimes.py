@@ -1,8 +1,8 @@
 """Runtimes that predict without TensorFlow, from files that `inference_speed.export_model` made.
 
-The one table of them, for the export, predict.py, evaluate.py and the benchmark; how models get
-into their files is in inference_speed/convert.py, and how far off they may be in parity.py there.
-Nothing here imports TensorFlow, nor a runtime before it is used.
+RUNTIMES is their only list, for the export, predict.py, evaluate.py and the benchmark.
+inference_speed/convert.py writes the files, and parity.py there sets how far off they may be. This
+module never imports TensorFlow, and imports a runtime only when it is used.
 """
 
 import sys
@@ -20,9 +20,12 @@ from util.quiet import quiet_stderr
 
 
 class Runtime(NamedTuple):
-    """`package` is what pip installs and `module` what it imports as. An export has a file for
-    each of the `endings`; the first is what `load` takes, and gives
-    `predict(image, sex) -> months (N,)`, image `(N, S, S, 1)` 0-255, sex `(N, 1)`, 1 = male."""
+    """A runtime: pip installs its `package`, and Python imports it as `module`.
+
+    An export has one file for each of the `endings`. `load` takes the path of the first file and
+    returns `predict(image, sex) -> months (N,)`, with image `(N, S, S, 1)` 0-255 and sex `(N, 1)`,
+    1 = male.
+    """
 
     package: str
     module: str
@@ -31,7 +34,7 @@ class Runtime(NamedTuple):
     load: Callable
 
 
-COMPUTED_IN = ["computed_in"]  # where an OpenVINO file says so, unless it is f32
+COMPUTED_IN = ["computed_in"]  # where an OpenVINO file has its precision, unless f32
 
 # --------------------------------------------------------------------------------------- loading
 
@@ -55,20 +58,20 @@ def load_openvino(path):
 
 
 def openvino_settings(model):
-    """How a model is to be computed. Left to itself, OpenVINO takes bf16 or f16 where the processor
-    can."""
+    """Return the settings to compile a model with. Without them OpenVINO would compute in bf16 or
+    f16 on processors that can."""
     precision = model.get_rt_info(COMPUTED_IN).value if model.has_rt_info(COMPUTED_IN) else "f32"
     return {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
 
 
 def has_bf16():
-    """Whether OpenVINO computes in bf16 on this processor; where it can't it takes f32, unasked."""
+    """Whether OpenVINO computes in bf16 on this processor; where it can't, it silently takes
+    f32."""
     return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def import_openvino():
-    """OpenVINO without its telemetry, which tells its makers of each conversion unless told not
-    to."""
+    """Import OpenVINO without its telemetry, which would report each conversion to its makers."""
     sys.modules.setdefault("openvino_telemetry", None)
     import openvino
 
@@ -90,9 +93,9 @@ def load_onnx(path):
 def load_litert(path):
     from ai_edge_litert.interpreter import Interpreter
 
-    # bytes, as it can't open every path on Windows
+    # as bytes: it can't open every path on Windows
     interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=cores())
-    interpreter.allocate_tensors()  # tells of its delegate; here, that is held back
+    interpreter.allocate_tensors()  # now, while its note on a delegate is held back
     runner = interpreter.get_signature_runner()
     names = list(runner.get_input_details())
 
@@ -104,7 +107,8 @@ def load_litert(path):
 
 
 def inputs_by_name(names, image, sex):
-    """What a model takes, by name and as float32: image and sex, or the image alone."""
+    """Return the inputs that a model takes, by name, as float32: image and sex, or the image
+    alone."""
     given = {"image": image, "sex": sex}
     return {name: np.asarray(given[name], np.float32) for name in names}
 
@@ -122,7 +126,7 @@ PRECISIONS = tuple(dict.fromkeys(p for runtime in RUNTIMES.values() for p in run
 
 
 def require_runtime(name, precision):
-    """UserError when a runtime is not installed, or knows no such precision."""
+    """UserError when a runtime is not installed, or doesn't have this precision."""
     runtime = RUNTIMES[name]
     if precision not in runtime.precisions:
         raise UserError(
@@ -146,6 +150,6 @@ def load_runtime(name, path):
     with quiet_stderr():
         try:
             return runtime.load(path)
-        except Exception as error:  # each runtime has its own kinds
+        except Exception as error:  # each runtime raises its own kinds
             reason = first_line(error)
     raise UserError(f"{runtime.package} can't load the model: {reason} ({path}). Export it again.")

@@ -13,14 +13,14 @@ from util.errors import UserError
 from util.files import write_atomically
 from util.runs import STATE
 
-VERSION = 4  # raise it when a training can't go on from the state of the version before
+VERSION = 4  # raise it when a training can't resume from the state of the version before
 
 
 @dataclass
 class Progress:
-    """Where a training is. Epochs count from 0 over the whole run; `best_mae` is the validation MAE
-    (months) of the model that is kept; `history` has a row, a dict, for each epoch, and `precision`
-    is the dtype policy of Keras."""
+    """How far a training has come. Epochs count from 0 over the whole run; `best_mae` is the
+    validation MAE (months) of the model that is kept; `history` has one dict for each epoch;
+    `precision` is the dtype policy of Keras."""
 
     next_epoch: int = 0
     best_mae: float = math.inf
@@ -39,8 +39,8 @@ def write_state(model, progress, run):
 
 
 def read_state(run):
-    """Return (Progress, arrays) of a run; a fresh start and None when there is no state. UserError
-    for one that is damaged, or of an earlier version."""
+    """Return (Progress, arrays) of a run; without a saved state, a new Progress and None. UserError
+    when the state is damaged or of an earlier version."""
     path = run.path(STATE)
     if not path.exists():
         return Progress(), None
@@ -61,8 +61,8 @@ def read_state(run):
 
 
 def restore(model, arrays, with_optimizer):
-    """Put saved weights, and in the middle of a phase the optimizer's state, into a model that
-    `compile_model` has compiled."""
+    """Put saved weights into a model that `compile_model` has compiled. In the middle of a phase,
+    `with_optimizer` puts back the state of the optimizer as well."""
     for i, weight in enumerate(model.weights):
         weight.assign(arrays[f"weight_{i}"])
     if with_optimizer:

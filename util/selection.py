@@ -15,9 +15,11 @@ LEAST_GAIN = 0.001  # months: less is no reason for a larger ensemble
 
 
 def choose_greedily(members, views):
-    """Choose by greedy selection on validation films, means of so many views, how often each run
-    counts. Returns (the members that count at all, the choice in words); UserError when the runs
-    have no validation films in common."""
+    """Choose by greedy selection on validation films how often each run counts in an ensemble.
+
+    Predictions are means of `views` views. Returns (the members that count at least once, the
+    choice in words); UserError when the runs don't all have the same validation films.
+    """
     tables = [stored_predictions(member, "val", views) for member in members]
     if not same_films(tables):
         raise UserError(

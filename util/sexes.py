@@ -8,18 +8,21 @@ from util.tables import plain_header
 
 WORDS = dict.fromkeys(("m", "male", "boy", "boys"), 1.0)  # of sexes
 WORDS |= dict.fromkeys(("f", "female", "girl", "girls"), 0.0)
-# words for a sex that is not told, without what stands between letters
+# words for an unknown sex, without spaces and punctuation
 UNKNOWN = {"u", "unk", "unknown", "notknown", "unspecified", "o", "other", "x", "na", "nan", "none"}
-FEW_ODD, MANY_ODD = 5, 0.1  # rows, and share of them, that may hold other words
+FEW_ODD, MANY_ODD = 5, 0.1  # number and share of rows that may hold other words
 ZERO_ONE = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
 NUMBERS = ZERO_ONE | {"2": 2.0, "2.0": 2.0}
-CODINGS = ({0, 1}, {1, 2})  # the second is that of statistics packages
+CODINGS = ({0, 1}, {1, 2})  # the second one is usual in statistics packages
 
 
 def read_sex(table, columns, male_value, path):
-    """Sex of each row from the columns that hold it: words decide, then numbers, and true and
-    false, where it is known which is male; UserError where it isn't, or when two columns contradict
-    each other."""
+    """Return the sex of each row, from the columns that hold it.
+
+    Words decide first, then numbers (or true and false), if it is known which of them is male.
+    UserError if it isn't known, if two columns contradict each other, or if values have no clear
+    meaning.
+    """
     sex, coded = pd.Series(np.nan, index=table.index), []
     for column in columns:
         text = table[column].str.strip().str.lower()
@@ -47,25 +50,25 @@ def read_sex(table, columns, male_value, path):
 
 
 def is_male(column):
-    """Whether a header says by itself what 1 means."""
+    """Whether a header says by itself that 1 means male."""
     return plain_header(column) in ("male", "ismale")
 
 
 def check_numbers_of_sex(held, column, path):
-    """UserError when a column of sex holds numbers that are together in no coding."""
+    """UserError when the numbers of a column of sex are not all in one of the codings."""
     if not in_a_coding(held, CODINGS[:1] if is_male(column) else CODINGS):
         some = in_words(sorted(held)[:4])
         raise UserError(f"column {column} holds {some}: which sex is that? ({path}) Write M and F.")
 
 
 def in_a_coding(numbers, codings=CODINGS):
-    """Whether numbers of sexes are together in one of the codings."""
+    """Whether one of the codings has all these numbers."""
     return any(numbers <= coding for coding in codings)
 
 
 def decode(numbers, male_value, column, path):
-    """Sexes of a column that holds such numbers, by that of males; UserError where it is none that
-    goes with them."""
+    """Return the sexes of a column of numbers, of which `male_value` is male; UserError when that
+    number doesn't go with the others."""
     held = set(numbers.dropna())
     if not in_a_coding(held | {male_value}):
         raise UserError(
@@ -76,7 +79,7 @@ def decode(numbers, male_value, column, path):
 
 
 def which_is_male(column, numbers, path):
-    """The UserError for a column whose numbers may mean either sex."""
+    """Return the UserError for a column whose numbers may mean either sex."""
     other = 2 if (numbers == 2).any() else 0
     truth = column.str.strip().str.lower().isin(("true", "false")).any()
     held = "true and false (1 and 0)" if truth else in_words({1, other})
@@ -87,18 +90,18 @@ def which_is_male(column, numbers, path):
 
 
 def in_words(numbers):
-    """Numbers in words: "0, 1 and 2"."""
+    """Return numbers in words: "0, 1 and 2"."""
     *others, last = (f"{number:g}" for number in sorted(numbers))
     return f"{', '.join(others)} and {last}" if others else last
 
 
 def differ(sex, other):
-    """Where two columns of sexes both tell one, and not the same."""
+    """Return a mask of the rows in which two columns of sexes are both known and differ."""
     return sex.notna() & other.notna() & (sex != other)
 
 
 def check_agreement(sex, other, path):
-    """UserError when two readings of the sex differ."""
+    """UserError when two columns of sexes contradict each other."""
     rows = differ(sex, other).sum()
     if rows:
         raise UserError(
@@ -108,8 +111,11 @@ def check_agreement(sex, other, path):
 
 
 def check_words_of_sex(text, sex, path):
-    """UserError when one sex or none is told in words that are known, and there are many rows whose
-    words, `text`, aren't: all of the other one would be left out, and M may mean mujer."""
+    """UserError when many rows hold unknown words, `text`, and the known words are of at most one
+    sex.
+
+    Otherwise all films of the other sex would be left out; and M may mean mujer (woman).
+    """
     odd = text.fillna("").str.lower().str.replace(r"\W", "", regex=True)
     odd = odd[(odd != "") & ~odd.isin(UNKNOWN)]
     if len(odd) > max(FEW_ODD, MANY_ODD * len(sex)) and sex.nunique() < 2:
@@ -121,6 +127,6 @@ def check_words_of_sex(text, sex, path):
 
 
 def sex_of(word):
-    """1.0 for a word that tables have for males, and for 1; 0.0 for those of females, and for 0;
-    NaN for others."""
+    """Return 1.0 for a word that means male, and for 1 or true; 0.0 for a word that means female,
+    and for 0 or false; NaN for anything else."""
     return (WORDS | ZERO_ONE).get(str(word).strip().lower(), np.nan)

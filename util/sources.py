@@ -1,5 +1,5 @@
-"""Labelled films from downloads of any shape: the tables that belong to the films of a source, and
-the splits that names tell."""
+"""Labelled films from downloads of any shape: which tables belong to the films of a source, and
+which splits the names indicate."""
 
 import re
 from contextlib import contextmanager
@@ -22,18 +22,19 @@ from util.headers import match_with_headers
 from util.identity import film_keys, patient_ids
 from util.tables import NoLabels, NoTable, read_table
 
-# what a name says of its split: "Training Set", "df_val", "boneage-test-dataset", not "latest"
+# the split in a name: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 SPLIT_WORD = re.compile(
     r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?:(?:data)?set|data)?(?![a-z])"
 )
 
 
 def read_sources(sources, csv, male_value):
-    """Read all sources. Returns (usable films, left_out): every image and row is in one of them.
+    """Read all sources. Returns (usable films, left_out): every row, and every image without a row,
+    is in one of them.
 
-    A source that holds tables and no films, such as the annotations of the RSNA challenge, lends
-    them to those that have none. Raises UserError when there is no usable film or when an id is in
-    two given splits.
+    A source with tables but no films, such as the annotations of the RSNA challenge, lends its
+    tables to the sources without a table. Raises UserError when there is no usable film, or when an
+    id or a patient is in two given splits.
     """
     with_films = [s for s in sources if s.films] or sources
     lent = [table for s in sources if s not in with_films for table in find_tables(s)]
@@ -50,7 +51,7 @@ def read_sources(sources, csv, male_value):
     except NoLabels:  # no table has the sexes: DICOM headers may
         films = read(need_sex=False)
     films = drop_repeated_rows(films)
-    if films["given_split"].nunique() == 1:  # a name alone, such as "training", splits nothing
+    if films["given_split"].nunique() == 1:  # one name for all films is no split
         films["given_split"] = ""
     check_given_splits(films)
     usable, left_out = split_usable(films)
@@ -65,7 +66,7 @@ def read_sources(sources, csv, male_value):
 
 
 def read_with_tables(sources, lent, male_value, need_sex):
-    """Read each source with the tables found in it. Those without a table of labels are read with
+    """Read each source with the tables found in it. Sources without a table of labels are read with
     `lent`, the tables of sources that hold no films."""
     parts, borrowers, problem = [], [], None
     for source in sources:
@@ -86,14 +87,16 @@ def read_with_tables(sources, lent, male_value, need_sex):
 
 
 def read_labelled_films(sources, tables, male_value, need_sex, *, table_first=True):
-    """Read the labelled films of sources that have these tables in common: the frame of
-    `match_films`, with `given_split`, the one that names tell ("train", "val", "test"), "" when
-    they tell none, and `row`, the table and the line in it.
+    """Read the labelled films of sources that share these tables.
 
-    The name of a film's table counts before that of its source, unless `table_first` is False.
-    Where these tell one split at most, folders count that tell two or more: a table or source named
-    "training" may hold all films.
-    Tables that lack a needed column or have no rows are skipped; NoLabels when none is left.
+    Returns the frame of `match_films` with two more columns: `given_split`, the split that names
+    indicate ("train", "val", "test", or ""), and `row`, the table and the line in it.
+
+    The name of a film's table counts before that of its source, unless `table_first` is False. If
+    these names give one split at most, but the names of folders give two or more, the folders
+    count: a table or source named "training" may hold all films.
+
+    Tables that lack a needed column or have no rows are skipped; NoLabels when no table is left.
     UserError for a file that is no table, and for two tables of one split.
     """
     source_of = {str(path): source for source in sources for path in source.films}
@@ -124,8 +127,8 @@ def read_labelled_films(sources, tables, male_value, need_sex, *, table_first=Tr
 
 
 def tables_with_labels(sources, tables, images, male_value, need_sex):
-    """{path: labels with their films among `images`, see `match_with_headers`} of those tables that
-    hold labels; NoLabels when none does."""
+    """Return {path: labels with their films among `images`} of the tables that hold labels, see
+    `match_with_headers`. NoLabels when no table does; UserError for a file that is no table."""
     labelled, problems = {}, []
     for table in tables:
         try:
@@ -149,8 +152,8 @@ def tables_with_labels(sources, tables, images, male_value, need_sex):
 
 
 def find_tables(source):
-    """The tables of a source in the native layout, otherwise all CSV files in it, and the one
-    beside it that has its name."""
+    """Return the tables of a source: those of the native layout if it has all of them, otherwise
+    all CSV files in it and those beside it that have its name."""
     native = [source.folder / place.table for place in SPLITS.values()]
     if all(path.is_file() for path in native):
         return native
@@ -158,7 +161,7 @@ def find_tables(source):
     beside = {
         path.resolve(): path
         for place in (given, given.resolve())  # a link, and what it points to
-        for path in sorted(place.parent.glob("*"))  # none where it may not be listed
+        for path in sorted(place.parent.glob("*"))  # nothing if it can't be listed
         if is_table(path) and path.stem in (place.stem, place.name)
     }
     inside = [path for path in list_files(source.folder) if is_table(path)]
@@ -171,8 +174,8 @@ def is_table(path):
 
 @contextmanager
 def named_as_given(sources):
-    """Within the block, errors tell of files in a zip by its name, not by that of the folder it was
-    unpacked into, which will be gone."""
+    """Within the block, errors name the zip that a file is from, not the folder it was unpacked
+    into, which will be gone."""
     try:
         yield
     except UserError as error:
@@ -183,22 +186,23 @@ def named_as_given(sources):
 
 
 def given_split(table, source, *, table_first):
-    """The split that the names of a table and of a source tell, of which one counts first."""
-    given = Path(source.name)  # the name of a link is its own
+    """Return the split that the name of a table or of its source indicates, or "". With
+    `table_first` the name of the table counts first, otherwise that of the source."""
+    given = Path(source.name)  # a link counts by its own name
     name = given.resolve().name if given.name in ("", "..") else given.name
     by_table, by_source = split_in_name(table.stem), split_in_name(name)
     return by_table or by_source if table_first else by_source or by_table
 
 
 def split_in_name(name):
-    """The split that a name tells: "train", "val", "test", or "" for none."""
+    """Return the split that a name indicates: "train", "val", "test", or "" for none."""
     found = set(SPLIT_WORD.findall(Path(name).name.lower()))
     return found.pop() if len(found) == 1 else ""
 
 
 def splits_of_folders(paths, folders):
-    """The split that the folders of each film tell, those below its source in `folders`, the
-    nearest one first; "" where they tell none."""
+    """Return the split that the folders of each film indicate, "" for none. Only folders below the
+    film's source (in `folders`) count, and the nearest to the film comes first."""
     splits = []
     for path, folder in zip(map(Path, paths), folders, strict=True):
         inside = path.relative_to(folder).parts[:-1] if path.is_relative_to(folder) else ()
@@ -207,13 +211,13 @@ def splits_of_folders(paths, folders):
 
 
 def several_splits(splits):
-    """Whether films were given two splits or more; "" is none."""
+    """Whether films were given two splits or more; "" is no split."""
     return len(set(splits) - {""}) > 1
 
 
 def drop_repeated_rows(films):
-    """Films without the rows that were read twice: a folder may be a source beside its parent, and
-    a row needs its film in one of them."""
+    """Drop rows that were read twice, as when a folder and its parent are both sources. A row
+    without a film is dropped if it has one in another source."""
     has_film = films["path"] != ""
     has_film_elsewhere = films["row"].isin(films.loc[has_film, "row"])
     with_film = has_film & ~films.duplicated(["row", "path"])
@@ -222,8 +226,8 @@ def drop_repeated_rows(films):
 
 
 def unlabelled_films(images, films):
-    """Of `images`, a list of paths, those that no row of `films` has, as left out; not those of
-    which a row does not tell which is its own."""
+    """Return the `images`, a list of paths, that belong to no row of `films`, as left out. If a row
+    may mean several images, they are not listed: the row itself is left out for that."""
     labelled = set(films["path"])
     unclear = set(films.loc[films["missing"] == SEVERAL, "id"].map(composed))
     loose = [p for p in images if str(p) not in labelled and stem_of(p) not in unclear]

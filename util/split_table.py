@@ -1,12 +1,12 @@
-"""The table of splits that people read: how many films, of which sex and age."""
+"""The printed table of splits: how many films they have, of which sex and age."""
 
 from util.data_folder import SPLITS
 from util.metrics import AGE_BANDS, by_band
 
 
 def describe_labels(films):
-    """Boys, girls and films of each age band, and the mean, SD, least and largest age (months;
-    None without films) of a frame with `sex` and `boneage`."""
+    """Return the numbers of boys, girls and films of each age band, and the mean, SD, smallest and
+    largest age (months; None without films), of a frame with `sex` and `boneage`."""
     ages = films["boneage"]
     numbers = {
         "mean_age": ages.mean(),
@@ -23,8 +23,8 @@ def describe_labels(films):
 
 
 def format_splits(splits, *counts):
-    """Lines of a table. `splits` maps the name of a split to its `describe_labels` and to the
-    `counts` that stand before them."""
+    """Yield the lines of a table. `splits` maps the name of a split to its `describe_labels` and to
+    the numbers named in `counts`, which come first."""
     columns = [*counts, "boys", "girls"]
     titles = "".join(f"{name:>8s}" for name in columns)
     bands = "".join(f"{band:>13s}" for band in AGE_BANDS)
@@ -41,15 +41,15 @@ def format_splits(splits, *counts):
 
 
 def print_splits(films):
-    """Print how many films a frame has, by its split, by sex and by age."""
+    """Print how many films a frame has by split, sex and age."""
     parts = {split: films[films["split"] == split] for split in SPLITS}
     rows = {split: {"films": len(part), **describe_labels(part)} for split, part in parts.items()}
     print("\n".join(format_splits(rows, "films")))
 
 
 def next_step(splits, command):
-    """The last line of a script that built a data folder: the command to go on with, or what keeps
-    a folder that has films for `splits` alone from being trained on."""
+    """Return the last line of a script that built a data folder: the `command` to continue with, or
+    a note on splits without films, as a training needs all. `splits` has the split of each film."""
     empty = [split for split in SPLITS if split not in set(splits)]
     if empty:
         return (

@@ -1,4 +1,5 @@
-"""The films of a training: its splits, read by the options, and what its run keeps of them."""
+"""The films of a training: its splits, read as the options ask, and what the run records of
+them."""
 
 from itertools import combinations
 from pathlib import Path
@@ -18,12 +19,12 @@ from util.oddities import Oddities, format_counts
 from util.runs import FILM_LISTS, add_to_config, changed_facts, configs_of_folds
 from util.stratify import divide
 
-LEAST_NOISE = 0.5  # months, of labels; less is not worth asking for
+LEAST_NOISE = 0.5  # months; less noise on labels changes next to nothing
 
 
 def load_splits(args, run):
-    """Read all splits, under --use_clahe_val_test also "val_clahe" and "test_clahe", and record in
-    the run what they are."""
+    """Read all splits, under --use_clahe_val_test also "val_clahe" and "test_clahe", and record
+    them in the run."""
     splits = read_splits(args)
     if args.use_clahe_val_test:
         splits |= load_clahe(splits, args, run)
@@ -38,8 +39,8 @@ def load_splits(args, run):
 
 
 def read_splits(args):
-    """The films of all splits by the options; under --folds training and validation are those of
-    the fold."""
+    """Read the films of all splits as the options ask; under --folds training and validation are
+    those of the fold."""
     splits = {split: load_split(args, split) for split in SPLITS}
     check_splits_apart(splits)
     if args.folds:
@@ -61,8 +62,9 @@ def load_split(args, split, clahe=False):
 
 
 def load_trained_split(trained, data_dir, split, canvas, **reading):
-    """Read a split on a Canvas as a run with the options `trained` (a dict) had it: the training
-    and validation films of a fold are those of `fold_films`. `reading` goes to `load_films`."""
+    """Read a split on a Canvas as a run with the options `trained` (a dict) had it; for a fold,
+    training and validation films are those of `fold_films`. `reading` is passed on to
+    `load_films`."""
     if not trained.get("folds") or split == "test":
         return load_films(data_dir, split, *canvas, **reading)
     parts = [load_films(data_dir, name, *canvas, **reading) for name in ("train", "val")]
@@ -70,9 +72,9 @@ def load_trained_split(trained, data_dir, split, canvas, **reading):
 
 
 def fold_films(train, val, folds, fold, seed):
-    """Pool training and validation films and divide them anew in `folds` parts, stratified by sex
-    and age: part `fold` (1 .. folds) is validation, all others are training. Returns {"train",
-    "val": Films}."""
+    """Pool training and validation films and divide them into `folds` parts, stratified by sex and
+    age: part `fold` (1 .. folds) is validation, all others are training. Returns {"train", "val":
+    Films}; UserError when there are fewer patients than folds."""
     table = pd.concat([train.table, val.table], ignore_index=True)
     pixels = train.pixels.join(val.pixels)
     patients = patients_for_splits(table).nunique()
@@ -89,8 +91,8 @@ def fold_films(train, val, folds, fold, seed):
 
 
 def load_clahe(splits, args, run):
-    """The CLAHE copies of the validation and test films of `splits`, made first where they are
-    missing."""
+    """Return the CLAHE copies of the validation and test films of `splits`; missing copies are made
+    first."""
     run.log(
         "CLAHE: validation and test films then differ from the training films, which can raise "
         "the error; both figures are reported"
@@ -108,8 +110,8 @@ def load_clahe(splits, args, run):
 
 
 def check_splits_apart(splits):
-    """UserError when a film or a patient is in two splits: the error would be of what is known, not
-    of a prediction."""
+    """UserError when a film or a patient is in two splits: the error would be measured on films
+    that the model knows."""
     for one, two in combinations(splits, 2):
         table, other = splits[one].table, splits[two].table
         same = table["id"].isin(other["id"]) | film_keys(table).isin(film_keys(other))
@@ -139,8 +141,8 @@ def report_splits(splits, args, run):
 
 
 def describe_split(split, part, fit):
-    """One line on the films of a split: how many there are, what is odd about some, and what was
-    left out."""
+    """Return one line on the films of a split: how many there are, what is odd about some, and what
+    was left out."""
     counts = part.pixels.oddities.counts()
     facts = [f"{split:10s} {len(part):6d} films", *format_counts(counts, right=fit == "hand")]
     if len(part.left_out):
@@ -149,8 +151,8 @@ def describe_split(split, part, fit):
 
 
 def record_films(splits, args, run):
-    """Record in the run which films it is trained on; UserError when a resumed run would go on with
-    others."""
+    """Record in the run which films it is trained on; UserError when the films of a resumed run
+    have changed."""
     record_data(run, {split: split_facts(part) for split, part in splits.items()})
     if args.folds:
         folder = run.folder.parent
@@ -165,8 +167,7 @@ def record_films(splits, args, run):
 
 
 def record_data(run, data):
-    """Record what the run is trained on; UserError when a resumed run would go on with other
-    data."""
+    """Record what the run is trained on; UserError when the data of a resumed run has changed."""
     known = run.config.get("data", {})
     changed = [split for split in data if changed_facts(data[split], known.get(split, {}))]
     if changed:
@@ -178,9 +179,9 @@ def record_data(run, data):
 
 
 def split_facts(films):
-    """What config.json says of a split: n, how many are male, labels in months, a hash of ids and
-    labels, and how many bytes the files have, which as a rule tells when films were made anew under
-    the same names."""
+    """Return what config.json records of a split: n, how many are male, statistics of labels
+    (months), a hash of ids and labels, and the size of all files in bytes. The size usually changes
+    when films are made again under the same names."""
     boneage = films.table["boneage"]
     return {
         "n": len(films),
@@ -194,13 +195,13 @@ def split_facts(films):
 
 
 def check_same_folds(configs, folder):
-    """UserError when the folds of these configs were not divided from the same films and files."""
+    """UserError when the folds of these configs don't come from the same films and files."""
     known = []
     for data in (config["data"] for config in configs):
         parts = data["train"], data["val"]
         facts = {"months": round(sum(part["n"] * part["mean"] for part in parts), 3)}
         for key in ("n", "male", "bytes"):
-            if all(key in part for part in parts):  # earlier versions did not keep all
+            if all(key in part for part in parts):  # earlier versions recorded less
                 facts[key] = sum(part[key] for part in parts)
         known.append(facts | {f"test {key}": value for key, value in data["test"].items()})
     if any(changed_facts(*pair) for pair in combinations(known, 2)):
@@ -211,8 +212,8 @@ def check_same_folds(configs, folder):
 
 
 def notes_on_labels(boneage, noise_sd):
-    """Warnings, a list, about the labels of the training films and the noise added to them, both in
-    months."""
+    """Return warnings, a list, about the labels of the training films and the noise that is added
+    to them, both in months."""
     notes = []
     if boneage.nunique() == 1:
         ages = f"all training films are labelled {boneage.iloc[0]:g} months"
@@ -226,8 +227,8 @@ def notes_on_labels(boneage, noise_sd):
 
 
 def one_sex_note(facts):
-    """What to say of a model whose training films, by `split_facts`, are all of one sex; "" of
-    another."""
+    """Return a note on a model if all its training films are of one sex, otherwise ""; `facts` are
+    those of `split_facts`."""
     if facts.get("male") not in (0, facts["n"]):
         return ""
     known, other = ("girls", "boys") if facts["male"] == 0 else ("boys", "girls")
@@ -235,8 +236,9 @@ def one_sex_note(facts):
 
 
 def record_hand_crop(run, splits):
-    """Record what found the hand, and how many films of each split show each of Oddities; UserError
-    when a resumed run would go on with films that are cut otherwise."""
+    """Record the versions of the networks that cut films to the hand, and how many films of each
+    split show each of Oddities; UserError when the networks have changed since a resumed run was
+    started."""
     networks, known = hand_crop_versions(), run.config.get("hand_crop")
     if known and {name: known.get(name) for name in networks} != networks:
         raise UserError(
@@ -249,8 +251,8 @@ def record_hand_crop(run, splits):
 
 
 def batch_size_for(films, args, run):
-    """How many films a training step takes: --batch_size, or, of fewer training films, all that the
-    devices can share evenly. Imports TensorFlow."""
+    """Return the number of films in a training step: --batch_size, or, if there are fewer training
+    films, as many of them as the devices can share evenly. Imports TensorFlow."""
     from util.accelerators import make_strategy
 
     if len(films) >= args.batch_size:

@@ -1,4 +1,4 @@
-"""Training that goes on from the model of a trained run: `--weights RUN`."""
+"""Training that starts from the model of a trained run: `--weights RUN`."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,8 @@ from util.held_out import chosen_by, learned_from, started_from_unknown_films
 from util.runs import MODEL, add_to_config, changed_facts, load_run_model, read_run
 from util.weights import NAMED_WEIGHTS, check_weights, starts_from_run
 
-# share of films: of two hospitals that count ids from 1, some 3 % agree in sex and age
+# share of films that may match by chance: where two hospitals count ids from 1, some 3 % of films
+# agree in id, sex and age
 CHANCE_OVERLAP = 0.1
 SAME = ("backbone", "activation", "dense_units")
 SAME_WITH_SEX = (*SAME, "gender_units")
@@ -25,7 +26,7 @@ class Start(NamedTuple):
 
 
 def check_weights_run(args):
-    """UserError when --weights names nothing, or a run with another model than that of the
+    """UserError when --weights doesn't exist, or is a run whose model differs from that of the
     options."""
     check_weights(args.weights)
     if not starts_from_run(args):
@@ -45,7 +46,7 @@ def check_weights_run(args):
 
 
 def read_start(args):
-    """The Start that --weights names; None when that is no folder. UserError as of
+    """Return the Start that --weights names; None when it is no folder. UserError as from
     `check_weights_run`."""
     check_weights_run(args)
     if not starts_from_run(args):
@@ -56,9 +57,12 @@ def read_start(args):
 
 
 def check_start_films(splits, args, run):
-    """UserError when the run to start from was trained on validation or test films of this one, or
-    on others of the same children: their errors would be those of films that the model knows. What
-    may be so by chance, as ids of two hospitals can be the same, is noted."""
+    """UserError when the run to start from was trained on validation or test films of this run, or
+    on other films of the same children: errors on films that the model knows would be too small.
+
+    A few matches, which may be chance as ids of two hospitals can agree, are only noted in the log.
+    So are test films that were validation films of the run to start from, or of one before it.
+    """
     if not starts_from_run(args):
         return
     start = read_run(args.weights)
@@ -83,8 +87,8 @@ def check_start_films(splits, args, run):
 
 
 def other_films_notes(start, args):
-    """What to say, in a list, where the run to start from saw films otherwise than this one: its
-    first epochs then make up for it."""
+    """Return notes, a list, on how the run to start from saw films differently (canvas, hand crop):
+    the first epochs of this run then adapt to the difference."""
     before, now = (f"{s['img_size']} pixels, --fit {s['fit']}" for s in (start.options, vars(args)))
     notes = []
     if before != now:
@@ -97,8 +101,8 @@ def other_films_notes(start, args):
 
 
 def record_start(run, args):
-    """Keep in config.json which weights this run starts from, and, if they are a run's, say so and
-    keep its config.json as well."""
+    """Record in config.json which weights this run starts from; if they are a run's, log that and
+    record its config.json as well. UserError when they have changed since this run was started."""
     if args.weights in NAMED_WEIGHTS:
         return
     start = read_run(args.weights) if starts_from_run(args) else None

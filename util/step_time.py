@@ -1,7 +1,7 @@
-"""How long a training would take, from a few of its steps.
+"""How long a training would take, estimated from a few of its steps.
 
-A sweep asks before it starts, in a process of its own (util/processes.py), which leaves no memory
-behind.
+A sweep runs this before it starts, in a process of its own (util/processes.py), which leaves no
+memory behind.
 """
 
 import time
@@ -15,7 +15,8 @@ TIMED_STEPS = 3
 
 
 def estimate(**options):
-    """The seconds that a training with the parsed options of train_advanced.py would take."""
+    """Return {"seconds": ...}, the time that a training with the parsed options of
+    train_advanced.py would take."""
     args = Namespace(**options)
     from util.phases import plan_phases
     from util.quiet import import_tensorflow
@@ -25,10 +26,10 @@ def estimate(**options):
     from util.accelerators import make_strategy
     from util.training import batchnorm_mode
 
-    # which goes by the weights
+    # before the weights are replaced: it depends on them
     args.bn = batchnorm_mode(args, make_strategy(args).num_replicas_in_sync)
     if not starts_from_run(args):
-        args.weights = "none"  # they change nothing else of the time
+        args.weights = "none"  # otherwise they don't change the time
     if args.feature_views:
         seconds = feature_seconds(args)
     else:
@@ -37,7 +38,7 @@ def estimate(**options):
 
 
 def phase_seconds(phase, args):
-    """Seconds that all epochs of a phase take, without validation."""
+    """Return the seconds that all epochs of a phase take, without validation."""
     from keras.callbacks import LambdaCallback
 
     from preprocessing import steps_per_epoch
@@ -61,8 +62,8 @@ def phase_seconds(phase, args):
 
 
 def feature_seconds(args):
-    """Seconds that the features of all views of the training films take; the epochs of a head are
-    short beside them."""
+    """Return the seconds that the features of all views of the training films take; the epochs of a
+    head are short in comparison."""
     from util.build import build_from
     from util.features import compute_features, feature_reader, training_views
     from util.splits import load_split

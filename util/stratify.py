@@ -4,13 +4,13 @@ import numpy as np
 
 from util.identity import patients_for_splits
 
-BAND = 24  # months: films are kept apart by sex and by age bands of this width
+BAND = 24  # months: width of the age bands that films are stratified by, beside sex
 
 
 def spread_out(films, seed):
     """Order films so that every stretch of the order holds each sex and age in proportion.
 
-    Films are sorted by sex and age band, in random order within; then they are taken in steps of
+    Films are sorted by sex and age band, at random within a band; then they are taken in steps of
     the golden ratio, which visit all parts of the sorted list evenly. Returns index values.
     """
     rng = np.random.default_rng(seed)
@@ -21,9 +21,9 @@ def spread_out(films, seed):
 
 
 def divide(films, folds, seed):
-    """Divide films into `folds` parts of about one size; returns the number of the part of each
-    film, from 0, in the order of the frame. Where there is a column `patient`, all films of one are
-    in one part, see `patients_for_splits`."""
+    """Divide films into `folds` parts of about equal size; returns the number of each film's part,
+    from 0, in the order of the frame. If there is a column `patient`, all films of a patient are in
+    one part, see `patients_for_splits`."""
     films = films.reset_index(drop=True)
     patient = patients_for_splits(films) if "patient" in films else films.index.to_series()
     parts = np.array_split(spread_out(films[~patient.duplicated()], seed), folds)

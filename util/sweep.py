@@ -20,13 +20,13 @@ from util.run_options import changed_options, lasting_options
 from util.runs import CONFIG, Run
 from util.sweep_table import FAILURE, read_summary
 
-FEATURE_VIEWS = 3  # of each film, when nothing but the head is trained
+FEATURE_VIEWS = 3  # of each film, when only the head is trained
 TIME_TO_NOTICE, TIME_TO_STOP = 5, 30  # seconds
 
 
 @dataclass
 class SweepRun:
-    """One backbone of a sweep: its run folder, its options as they are typed, and as parsed."""
+    """One backbone of a sweep: its run folder, and its options as typed and as parsed (`args`)."""
 
     backbone: str
     folder: Path
@@ -40,8 +40,9 @@ class SweepRun:
 
     @property
     def failure_file(self):
-        """Holds why the last attempt at the run failed, for all jobs that work on the sweep: in a
-        line, and below it all that its process said to the standard error."""
+        """The file that says why the last attempt at the run failed, for all jobs of the sweep: the
+        reason in the first line, and below it everything that the process wrote to standard
+        error."""
         return self.folder.with_name(FAILURE.format(self.backbone))
 
     @property
@@ -53,7 +54,8 @@ class SweepRun:
             return ""
 
     def fail(self, reason, errors=""):
-        """Print the reason of a failure, and keep it with all errors of the process."""
+        """Print the reason of a failure, and save it with all errors of the process in
+        `failure_file`."""
         print(reason, file=sys.stderr, flush=True)
         self.failure_file.parent.mkdir(parents=True, exist_ok=True)
         text = f"{reason}\n\n{errors}"
@@ -63,9 +65,12 @@ class SweepRun:
 
 
 def plan_runs(folder, backbones, options, parse_training_args):
-    """The runs of a sweep, in the order asked for; {backbone} in an option stands for its name.
-    Raises UserError when a run in the folder was started with other options, as one table compares
-    all that are there; wrong options end the command."""
+    """Return the runs of a sweep in the order asked for; {backbone} in an option stands for its
+    name.
+
+    Raises UserError when any run in the folder was started with other options, as one table
+    compares all of them; wrong options end the command.
+    """
     asked = list(dict.fromkeys(backbones))
     started = [name for name in BACKBONES if (folder / name / CONFIG).exists()]
     others = [name for name in started if name not in asked]
@@ -83,8 +88,8 @@ def plan_run(folder, backbone, options, parse_training_args):
 
 
 def known_runs(folder, training):
-    """The runs of a sweep that were started, have failed, or are "to do" in its summary.csv. A run
-    that never began gets the options `training`. UserError when there is none."""
+    """Return the runs of a sweep that were started, have failed, or are "to do" in its summary.csv.
+    A run that never began gets the options `training`. UserError when there are no such runs."""
     table = read_summary(folder)
     to_do = set(table["backbone"][table["status"] == "to do"])
     runs = []
@@ -100,7 +105,7 @@ def known_runs(folder, training):
 
 
 def check_same_sweep(run):
-    """UserError when a run was started with other options than those of the sweep now."""
+    """UserError when a run was started with other options than the sweep has now."""
     started = Run(run.folder).config
     changes = started and changed_options(started["options"], lasting_options(run.args))
     if changes:
@@ -111,7 +116,7 @@ def check_same_sweep(run):
 
 
 def check_films_exist(runs):
-    """UserError, before a process starts, when runs that are to do would find no films: folders and
+    """UserError, before a process starts, when an unfinished run would find no films. Folders and
     tables of all splits are read once."""
     places = {(run.args.data_dir, run.args.male_value) for run in runs if not run.metrics}
     for data_dir, male_value in sorted(places, key=str):
@@ -120,18 +125,18 @@ def check_films_exist(runs):
 
 
 def options_of(backbone, options):
-    """The options of a sweep as one backbone has them."""
+    """Return the options of a sweep for one backbone, with its name in place of {backbone}."""
     return [word.replace("{backbone}", backbone) for word in options]
 
 
 def add_feature_views(options, args):
-    """The options of a sweep, parsed as `args`, with heads trained on features where nothing else
-    is trained and the options don't choose."""
+    """Return the options of a sweep, parsed as `args`, with --feature_views added if only heads are
+    trained, on one device, and the options don't set it."""
     chosen = any(word.split("=")[0] == "--feature_views" for word in options)
     head_alone = args.epochs_frozen and not args.fine_tune and args.model_type in POOLED
     if chosen or not head_alone or args.strategy != "none":
         return options
-    views = FEATURE_VIEWS if args.augment != "none" else 1  # the others would be alike
+    views = FEATURE_VIEWS if args.augment != "none" else 1  # plain views are alike
     return [*options, "--feature_views", str(views)]
 
 
@@ -141,14 +146,15 @@ def share_of(runs, part, parts):
 
 
 def report_plan(runs):
-    """Print the command of each run, and which are done already."""
+    """Print the command of each run, or that it is done already."""
     for run in runs:
         command = " ".join(map(quote, ["train_advanced.py", *run.options]))
         print(f"{run.backbone:20s} {'done already' if run.metrics else command}")
 
 
 def report_estimate(runs):
-    """Time a few training steps of each run that is to do, and print how long all will take."""
+    """Time a few training steps of each unfinished run, and print how long all of them will
+    take."""
     todo = [run for run in runs if not run.metrics]
     seconds, unknown = 0.0, []
     if todo:
@@ -167,8 +173,10 @@ def report_estimate(runs):
 
 
 def train_in_process(run):
-    """Train a run in a process of its own, unless it is done; a failure is kept with its reason.
-    The process goes on with a run that was started, and ends with the one that called this."""
+    """Train a run in a process of its own, unless it is finished; if it fails, the reason is saved.
+
+    The process resumes a run that was started, and ends when the process that called this ends.
+    """
     if run.metrics:
         return
     print(f"\n--- {run.backbone}", flush=True)
@@ -183,9 +191,13 @@ def train_in_process(run):
 
 
 def run_to_its_end(command):
-    """Run a command, as `subprocess.run` does, but that an interrupt leaves it the time to end: a
-    training that is stopped removes what can't be gone on with. Ctrl-C reaches both; a command that
-    has not ended after TIME_TO_NOTICE, as only this process was interrupted, is interrupted too."""
+    """Run a command as `subprocess.run` does, but give it time to end after an interrupt: a
+    training that is stopped removes its folder if nothing in it can be resumed.
+
+    Ctrl-C interrupts this process and the command. If the command has not ended after
+    TIME_TO_NOTICE, because only this process was interrupted, it is interrupted too, and killed
+    after TIME_TO_STOP.
+    """
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
         try:
             _, errors = process.communicate()

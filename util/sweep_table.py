@@ -1,4 +1,4 @@
-"""The table of a sweep, summary.csv: a row for each backbone, in errors, size and speed."""
+"""The table of a sweep, summary.csv: one row per backbone with its errors, size and speed."""
 
 import math
 
@@ -15,9 +15,11 @@ FAILURE = "{}_failure.txt"  # of a backbone: why its last run failed
 
 
 def write_summary(folder, runs):
-    """Write summary.csv, the smallest validation error first (the least of many test errors is
-    small by luck as well), and <backbone>_performance.json of each finished run; returns the table.
-    Rows of earlier commands stay while the files of their runs do."""
+    """Write summary.csv, and <backbone>_performance.json of each finished run; returns the table.
+
+    The smallest validation error comes first, as the smallest of many test errors is small by luck
+    as well. Rows of earlier commands stay while the files of their runs do.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     names = {run.backbone for run in runs}
     rows = [
@@ -37,14 +39,14 @@ def write_summary(folder, runs):
 
 
 def has_evidence(folder, backbone, status):
-    """Whether the file is there that a row of an earlier command speaks of."""
+    """Whether the file exists that a row of an earlier command is based on."""
     files = {"done": folder / backbone / METRICS, "failed": folder / FAILURE.format(backbone)}
     return status in files and files[status].exists()
 
 
 def read_summary(folder):
-    """The rows of the summary.csv of a sweep, as it was left, none where there is no such file;
-    UserError when it is no table, or none any more."""
+    """Read the rows of a sweep's summary.csv, none if there is no such file; UserError when it is
+    not the table of a sweep, or is damaged."""
     path = folder / "summary.csv"
     if not path.exists():
         return pd.DataFrame(columns=["backbone", "status"])
@@ -60,8 +62,8 @@ def read_summary(folder):
 
 
 def row_of_run(run, metrics):
-    """The row of a run: errors in months with their 95 % interval, size, speed and time. `metrics`
-    is None for a run that isn't finished."""
+    """Return the row of a run: errors in months with their 95 % interval, size, speed and time.
+    `metrics` is None for a run that isn't finished."""
     row = {"backbone": run.backbone, "model_type": run.args.model_type}
     if not metrics:
         reason = run.failure
@@ -91,7 +93,7 @@ def row_of_run(run, metrics):
 
 
 def report_results(folder, table):
-    """Print the sorted table and what is missing in it, and draw it."""
+    """Print and draw the sorted table, and print the runs that failed or are still to do."""
     from util.plots import plot_sweep
 
     done, failed, to_do = (table[table["status"] == s] for s in ("done", "failed", "to do"))
@@ -109,7 +111,7 @@ def report_results(folder, table):
 
 
 def changed_splits(done):
-    """The splits whose films or labels are not the same in all finished runs."""
+    """Return the splits whose films or labels are not the same in all finished runs."""
     return [split for split in SPLITS if done[f"{split}_films"].nunique() > 1]
 
 

@@ -19,7 +19,7 @@ class NoLabels(UserError):
 
 
 class NoRows(NoLabels):
-    """A table of a header alone, or an empty file."""
+    """A table with only a header, or an empty file."""
 
 
 class NoTable(UserError):
@@ -27,15 +27,18 @@ class NoTable(UserError):
 
 
 def read_table(path):
-    """Read a CSV in UTF-8, UTF-16 or Windows' Western letters, with commas, semicolons or tabs, all
-    as text, indexed by the number of each line; UserError if it is none."""
+    """Read a CSV, all as text, indexed by the number of each line (see `line_numbers`).
+
+    It may be in UTF-8, UTF-16 or Windows' Western letters, with commas, semicolons or tabs.
+    UserError if there is no such file, NoRows if it has no rows, NoTable if it is no CSV.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no such table ({path}). Check the path.")
     try:
         text = decode_text(path.read_bytes(), path)
         if text.lower().startswith("sep="):
-            # a word to Excel; an empty line in its place keeps the numbers of the others
+            # this line is for Excel alone; an empty line in its place keeps the line numbers
             text = "\n" + text.partition("\n")[2]
         separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
         options = {"sep": separator, "skipinitialspace": True}
@@ -57,8 +60,8 @@ def read_table(path):
 
 
 def decode_text(data, path):
-    """Text of a file as spreadsheets save it, with a note where its letters are a guess; ValueError
-    when it is none."""
+    """Return the text of a file as spreadsheets save it; prints a note if its encoding is a guess.
+    ValueError when it is no text."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = data.decode("utf-16")
         if "\0" in text:
@@ -77,8 +80,8 @@ def decode_text(data, path):
 
 
 def check_widths(text, separator, n, path):
-    """NoTable when a row has more than `n` fields that are not blank: pandas would leave out
-    what is too much, such as the decimals of 11,5 in a table with commas between its columns."""
+    """NoTable when a row has text beyond its first `n` fields: pandas would leave it out, such as
+    the decimals of 11,5 in a table with commas between its columns."""
     for row in csv.reader(
         io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True
     ):
@@ -90,15 +93,16 @@ def check_widths(text, separator, n, path):
 
 
 def line_numbers(text, n):
-    """The lines in which the `n` rows of a table stand, as a spreadsheet counts them: the header is
-    line 1, and blank lines count. Rows of several lines have their own numbers."""
+    """Return the lines in which the `n` rows of a table stand, as a spreadsheet counts them: the
+    header is line 1, and blank lines count. If a row has several lines, rows are counted instead,
+    from 2."""
     filled = [number for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     return filled[1:] if len(filled) == n + 1 else range(2, n + 2)
 
 
 def count_gaps(table):
-    """Missing and infinite values of each column of a table of text: a frame of column, missing
-    and infinite."""
+    """Count the missing and infinite values of each column of a table of text: a frame of column,
+    missing and infinite."""
     text = table.fillna("").apply(lambda column: column.str.strip())
     numbers = text.apply(pd.to_numeric, errors="coerce")
     gaps = pd.DataFrame({"missing": (text == "").sum(), "infinite": np.isinf(numbers).sum()})
@@ -106,7 +110,7 @@ def count_gaps(table):
 
 
 def plain_header(column):
-    """A header without case, spaces and punctuation."""
+    """Return a header in lower case, without spaces and punctuation."""
     return "".join(c for c in str(column).lower() if c.isalnum())
 
 

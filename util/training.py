@@ -1,9 +1,9 @@
 """The one training loop, for every script and model: a frozen phase, then fine-tuning.
 
 `model.fit` does the work. One callback validates in months, keeps one epoch, shows progress and
-saves a state from which a killed run goes on as if nothing had happened: batches depend on
-(seed, epoch, step) alone, dropout is seeded anew at every epoch, and the state holds weights,
-optimizer and history.
+saves a state. A killed run resumes from it as if nothing had happened: batches depend on (seed,
+epoch, step) alone, dropout is seeded again at every epoch, and the state holds weights, optimizer
+and history.
 """
 
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ from util.saved_state import read_state, restore
 from util.weights import starts_from_run
 
 SMALLER_STEPS = "Start a new run with a lower --batch_size or --img_size"
-FEW_FILMS = 16  # on a device; fewer are too few for statistics of their own
+FEW_FILMS = 16  # on a device; BatchNorm statistics of fewer are noise
 
 
 @dataclass
 class Stage:
-    """What is trained, and on which films. A stage with a `head` trains that part of the model
-    alone, and its films hold what the head takes in place of pixels."""
+    """What is trained, and on which films. A stage with a `head` trains only that part of the
+    model; its films then hold features, the input of the head, in place of pixels."""
 
     model: keras.Model
     films: Films
@@ -43,22 +43,22 @@ class Stage:
 
     @property
     def trained(self):
-        """What goes through `fit`."""
+        """The model that `fit` trains: the head, or else the whole model."""
         return self.head or self.model
 
     @cached_property
     def predict(self):
-        """`predict(image, sex) -> months (N,)` with the weights of the moment."""
+        """`predict(image, sex) -> months (N,)` with the current weights."""
         return compile_predictor(self.trained, follow_weights=True)
 
     def validate(self, batch_size):
-        """The MAE on the validation films, in months, with the weights of the moment."""
+        """Return the MAE on the validation films, in months, with the current weights."""
         table = predict_films(self.predict, self.val_films, batch_size)
         return float(table["error"].abs().mean())
 
 
 class EndWhenInterrupted(keras.callbacks.Callback):
-    """Ends `fit` behind a step in which Ctrl-C was swallowed, see `check_interrupted`."""
+    """Ends `fit` after a step in which Ctrl-C was swallowed, see `check_interrupted`."""
 
     def on_train_batch_end(self, batch, logs=None):
         check_interrupted()
@@ -67,7 +67,7 @@ class EndWhenInterrupted(keras.callbacks.Callback):
 def set_seeds(seed):
     """Seed Python, NumPy and TensorFlow; on a CPU every operation is made deterministic too.
 
-    On a GPU some layers have no deterministic version, so runs there repeat only closely.
+    On a GPU some layers have no deterministic version, so repeated runs differ a little.
     """
     keras.utils.set_random_seed(seed)
     if not tf.config.list_physical_devices("GPU"):
@@ -75,14 +75,14 @@ def set_seeds(seed):
 
 
 def train(stage, args, run):
-    """Train a Stage through all phases; returns the history, a frame with a row an epoch.
+    """Train a Stage through all phases; returns the history, a frame with one row per epoch.
 
-    The best model by validation MAE (months), or under --keep_epoch last the last, is the run's
-    `model.keras`. With a saved state in the run folder, training goes on from there.
+    The run's `model.keras` is the best model by validation MAE (months), or the last one under
+    --keep_epoch last. If the run folder has a saved state, training resumes from it.
     """
     progress, saved = read_state(run)
     model = stage.trained
-    if saved:  # a process that ended between the two files left the history a row short
+    if saved:  # a process that was killed may not have written the last row
         write_csv(run.path(HISTORY), pd.DataFrame(progress.history))
     elif starts_from_run(args):
         start = stage.validate(args.batch_size_eval)
@@ -95,7 +95,7 @@ def train(stage, args, run):
             bn = prepare_phase(stage, phase, args, run)
             if saved:
                 restore(model, saved, with_optimizer=progress.next_epoch > phase.start)
-                saved = None  # which is as large as the model and its optimizer
+                saved = None  # frees as much memory as the model and its optimizer take
             model.fit(
                 training_batches(model, stage.films, args, progress.next_epoch, phase.end),
                 initial_epoch=progress.next_epoch,
@@ -112,8 +112,8 @@ def train(stage, args, run):
 
 
 def record_precision(progress, model):
-    """Record the precision that a training computes in; UserError when it began in another one, as
-    --mixed_precision means another on a GPU than on a processor."""
+    """Record the precision that a training computes in; UserError when it began in another one:
+    --mixed_precision means float16 on a GPU, bfloat16 on a processor."""
     precision = model.dtype_policy.name
     if progress.precision not in (None, precision):
         raise UserError(
@@ -145,7 +145,7 @@ def prepare_phase(stage, phase, args, run):
 
 def choose_trainable(model, phase, args):
     """Freeze or unfreeze the backbone for a phase; returns how its BatchNorm works: "frozen",
-    "train", or "none" where a backbone that trains has none."""
+    "train", or "none" for a backbone that trains and has no BatchNorm."""
     if phase.name == "frozen":
         freeze_backbone(model)
         return "frozen"
@@ -155,9 +155,13 @@ def choose_trainable(model, phase, args):
 
 
 def batchnorm_mode(args, devices=1):
-    """What `--bn auto` means: statistics follow the batches, which adapts the network to films and
-    is what it needs without pretrained weights; but those of a few films would be noise. Each
-    device normalises by its own share of a batch."""
+    """Return how BatchNorm works in fine-tuning, "train" or "frozen"; `--bn auto` chooses as
+    follows.
+
+    Statistics that follow the batches adapt the network to films, and are needed without pretrained
+    weights. But those of a few films would be noise, so pretrained statistics are then kept. Each
+    device normalises by its own share of a batch.
+    """
     if args.bn != "auto":
         return args.bn
     pretrained, few = args.weights != "none", args.batch_size // devices < FEW_FILMS
@@ -165,7 +169,8 @@ def batchnorm_mode(args, devices=1):
 
 
 def training_batches(model, films, args, start_epoch, end_epoch):
-    """Augmented batches of ((inputs of the model), months) for `range(start_epoch, end_epoch)`."""
+    """Return augmented batches of ((inputs of the model), months) of the epochs
+    `range(start_epoch, end_epoch)`."""
     ranges = chosen_ranges(args)
     batches = training_dataset(films, args.batch_size, args.seed, start_epoch, end_epoch, ranges)
     return batches.map(lambda inputs, boneage: (inputs_of(model, **inputs), boneage))

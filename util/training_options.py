@@ -24,8 +24,8 @@ RATE = real_number(0, 1, open_low=True)
 
 
 def training_parser(description, baseline=False, enhancements=False):
-    """The parser of a training script: of `baseline` models alone without the options of the sex,
-    with `enhancements` that of the streamlined script."""
+    """Return the parser of a training script: `baseline` is without the options of the sex,
+    `enhancements` adds those of the streamlined script."""
     parser = new_parser(description)
     add_data_options(parser)
     add_model_options(parser, baseline)
@@ -41,7 +41,7 @@ def training_parser(description, baseline=False, enhancements=False):
 
 
 def training_defaults():
-    """All options of a training at their defaults, {name: value}."""
+    """Return all options of a training at their defaults, {name: value}."""
     return vars(training_parser(None, enhancements=True).parse_args([]))
 
 
@@ -88,13 +88,14 @@ def add_canvas_options(group):
 
 
 def add_switch(group, name, effect):
-    """A switch that a preset may turn on: `--no_<name>` takes that back."""
+    """Add a switch that a preset may turn on; `--no_<name>` turns it off again."""
     group.add_argument(f"--{name}", action="store_true", help=f"{effect} (--no_{name}: don't)")
     group.add_argument(f"--no_{name}", dest=name, action="store_false", help=argparse.SUPPRESS)
 
 
 def add_model_options(parser, baseline):
-    """Options of the model; of `baseline` alone without those that would have no effect."""
+    """Add the options of the model; for `baseline` alone without those that would have no
+    effect."""
     group = parser.add_argument_group("model")
     if baseline:
         parser.set_defaults(model_type="baseline", gender_units=None)
@@ -235,7 +236,8 @@ def add_accelerators(parser):
 
 
 def add_enhancement_options(parser):
-    """Options of train_advanced_streamlined.py; the other scripts keep their defaults."""
+    """Add the options of train_advanced_streamlined.py; for the other scripts they stay at their
+    defaults."""
     add_augmentation_options(parser.add_argument_group("augmentation"))
     add_loss_options(parser.add_argument_group("loss"))
     add_cycle_options(parser.add_argument_group("cyclical learning rate"))
@@ -331,8 +333,8 @@ def add_cycle_options(group):
 
 
 def leave_out_enhancements(parser):
-    """Give a script the defaults of `add_enhancement_options` without the options: one that is
-    typed is an error that names the script that has it."""
+    """Give a script the defaults of `add_enhancement_options` without the options. Typing one of
+    them is an error that names the script that has it."""
     full = argparse.ArgumentParser(add_help=False)
     add_enhancement_options(full)
     defaults = vars(full.parse_args([]))

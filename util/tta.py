@@ -2,9 +2,9 @@
 
     predict = test_time_augmentation(compile_predictor(model), tta_steps=5)
 
-Views are fixed transforms, the first is the film itself, and the others follow in pairs with
-their mirror image, as the winner of the RSNA challenge 2017 averaged over views (Halabi et al.
-2019).
+Views are fixed transforms: first the film itself, then its mirror image, then turned and scaled
+films, each followed by its mirror image. The winner of the RSNA challenge 2017 averaged over views
+too (Halabi et al. 2019).
 """
 
 from typing import NamedTuple
@@ -25,12 +25,12 @@ class View(NamedTuple):
 
 
 POSES = ((0, 1.0), (8, 1.0), (-8, 1.0), (0, 1.08), (0, 0.93))
-TTA_STEPS = 5  # views where nobody names a number
+TTA_STEPS = 5  # views by default
 VIEWS = tuple(View(flip, *pose) for pose in POSES for flip in (False, True))
 
 
 def take_view(images, view):
-    """Show films `(N, S, S)` as a view shows them; the identity returns equal pixels."""
+    """Return films `(N, S, S)` as a view shows them; the identity returns equal pixels."""
     if view.flip:
         images = np.ascontiguousarray(images[:, :, ::-1])
     if (view.rotation, view.zoom) == (0, 1.0):
@@ -43,8 +43,8 @@ def take_view(images, view):
 
 def test_time_augmentation(predict, tta_steps):
     """Return a predictor like `predict(image, sex) -> months (N,)` that averages over the first
-    `tta_steps` views of each film; with 1 it is plain prediction. UserError for a number of views
-    that there is not."""
+    `tta_steps` views of each film; with 1 it is plain prediction. UserError if there are not so
+    many views."""
     if tta_steps not in range(1, len(VIEWS) + 1):
         raise UserError(f"no {tta_steps} views (--tta_steps). There are 1 to {len(VIEWS)}.")
 
@@ -59,13 +59,14 @@ def test_time_augmentation(predict, tta_steps):
 
 
 def chosen_views(options):
-    """Over how many views of a film the options (a dict) average; 1 is plain prediction."""
+    """Return the number of views of a film that the options (a dict) average over; 1 is plain
+    prediction."""
     return options["tta_steps"] if options.get("use_tta") else 1
 
 
 def views_to_evaluate(options):
-    """The numbers of views that a training with the options (a dict) evaluates on: the film alone,
-    and the mean of `chosen_views` where that is another."""
+    """Return the numbers of views that a training with the options (a dict) evaluates on: 1, the
+    film alone, and `chosen_views` if it is another number."""
     return sorted({1, chosen_views(options)})
 
 
@@ -80,12 +81,13 @@ def views_from_key(key):
 
 
 def views_suffix(views):
-    """What files and figures of means over several views have behind their names."""
+    """Return the ending of names of files and figures: none for 1 view, "_tta" for a mean over
+    several."""
     return "" if views == 1 else "_tta"
 
 
 def views_title(views):
-    """What titles of figures of means over several views end with."""
+    """Return the ending of titles of figures: none for 1 view, else the number of views."""
     return "" if views == 1 else f", mean of {views} views"
 
 

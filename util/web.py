@@ -1,8 +1,8 @@
 """The web page of serve.py: it sends films, and shows what predict.py would say of them.
 
-`GET /` is the page; `POST /predict?sex=F&age_months=120`, with a film as the body, is the answer of
-`predict_film` in JSON, and `POST /explain?...` that of `picture_of_film`. Sex and age may be left
-out; the name of the film stays in the browser.
+`GET /` returns the page. `POST /predict?sex=F&age_months=120`, with a film as the body, returns the
+answer of `predict_film` as JSON, and `POST /explain?...` that of `picture_of_film`. Sex and age may
+be left out; the name of the film stays in the browser.
 """
 
 import base64
@@ -32,12 +32,12 @@ from util.metrics_text import format_years
 from util.occlusion import check_same_part, explain_film
 from util.sexes import sex_of
 
-ADDRESS = "127.0.0.1"  # of this computer, for itself alone
+ADDRESS = "127.0.0.1"  # reached from this computer alone
 NAMES = {ADDRESS, "localhost"}
 PAGE = Path(__file__).with_name("web_page.html")
 MOST_BYTES = 200_000_000  # of a film
-AT_ONCE = 32  # copies of a film whose hidden parts are predicted
-# the page holds all that it needs, and shows nothing from elsewhere
+AT_ONCE = 32  # copies of a film, each with another part hidden, predicted together
+# the page contains all that it needs, and loads nothing from elsewhere
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
     "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
@@ -45,13 +45,13 @@ POLICY = (
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves the page on a port of this computer: films are predicted by an Ensemble, one at a
-    time, and `notes` are what its users should know. UserError when the port is taken."""
+    """Serves the page on a port of this computer. An Ensemble predicts the films, one at a time;
+    the page shows `notes` to its users. UserError when the port is taken."""
 
     ending = False
-    # browsers keep connections open that they don't use: threads wait there, and end with us
+    # threads that wait for the unused open connections of browsers must end with this process
     daemon_threads = True
-    allow_reuse_address = os.name != "nt"  # where a second server would take the port over
+    allow_reuse_address = os.name != "nt"  # on Windows a second server would take the port
 
     def __init__(self, ensemble, notes, port):
         try:
@@ -68,14 +68,14 @@ class PageServer(ThreadingHTTPServer):
     def serve(self, show):
         """Answer until Ctrl-C, or until the terminal is closed. With `show` the page opens in the
         browser."""
-        for name in ("SIGTERM", "SIGHUP"):  # else the film that is being predicted would be left
+        for name in ("SIGTERM", "SIGHUP"):  # else a prediction would be cut off
             number = getattr(signal, name, None)  # Windows lacks the second
-            if number and signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            if number and signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
                 signal.signal(number, signal.default_int_handler)
         address = f"http://{ADDRESS}:{self.server_port}"
         print(f"bone ages: {address} (end with Ctrl-C)", flush=True)
         if show:
-            # one in the terminal ends before `open` does
+            # in a thread: `open` waits for a browser in the terminal to end
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         try:
             self.serve_forever()
@@ -83,16 +83,16 @@ class PageServer(ThreadingHTTPServer):
             self.ending = True
             with suppress(OSError):  # the terminal may be gone
                 print("ending", file=sys.stderr)
-            self.predicting.acquire()  # Python can't end beside a thread that computes
+            self.predicting.acquire()  # Python can't end while a thread computes
 
     def handle_error(self, *of_request):
-        """Tell what went wrong, but for a browser that went away."""
+        """Report what went wrong, unless the browser closed the connection."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(*of_request)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request. Nothing of it is logged."""
+    """Answers one request, and logs nothing."""
 
     timeout = 60  # seconds without a byte
 
@@ -119,8 +119,11 @@ class Handler(BaseHTTPRequestHandler):
             self.answer_film(compute, int(size), dict(parse_qsl(asked.query)))
 
     def is_ours(self):
-        """Whether the page itself asks, by a name of this computer; else refuses: a page from
-        elsewhere can ask this address, and can give its own name to it (DNS rebinding)."""
+        """Whether the page itself asks, by a name of this computer; refuses the request if not.
+
+        A page from elsewhere can send requests to this address, or give it a name of its own (DNS
+        rebinding).
+        """
         host = self.headers.get("Host", "")
         ours = host.split(":")[0] in NAMES
         ours = ours and self.headers.get("Origin", f"http://{host}") == f"http://{host}"
@@ -129,9 +132,9 @@ class Handler(BaseHTTPRequestHandler):
         return ours
 
     def answer_film(self, compute, size, child):
-        """Answer what a function of ANSWERS computes of a film of `size` bytes."""
+        """Answer with what `compute`, a function of ANSWERS, returns for a film of `size` bytes."""
         film = self.rfile.read(size)
-        if len(film) < size:  # who sent it went away
+        if len(film) < size:  # the sender closed the connection
             return
         with self.server.predicting:
             if self.server.ending:
@@ -165,8 +168,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def predict_one(ensemble, path, child):
-    """The row of `predict_chunk` for a film, by `child`, {"sex", "age_months"}, each of which may
-    be missing. UserError when the age is none of a child, or the film has no months."""
+    """Return the row of `predict_chunk` for a film. `child` is {"sex", "age_months"}, each of which
+    may be missing. UserError when the age is not that of a child, or when the film can't be
+    predicted."""
     try:
         age = float(child.get("age_months") or "nan")
     except ValueError:
@@ -183,10 +187,13 @@ def predict_one(ensemble, path, child):
 
 
 def predict_film(ensemble, path, child):
-    """What is said of a film: {"child", "months", "years", "interval", "score", "note", "image"},
-    all but `months` texts, "" where there is nothing to say. `child` is the sex and the age that
-    were told; the image is the film as the model sees it, an address of its data. For the argument
-    `child` and errors see `predict_one`."""
+    """Return what is known of a film: {"child", "months", "years", "interval", "score", "note",
+    "image"}.
+
+    All but `months` are texts, "" if there is nothing to say. "child" is the known sex and age,
+    "image" the film as the model sees it (see `as_address`). For the argument `child` and for
+    errors see `predict_one`.
+    """
     film = predict_one(ensemble, path, child)
     pixels, _ = read_on_canvases(ensemble.canvases[:1], [film.path])
     image = pixels[ensemble.canvases[0]][0]
@@ -205,8 +212,8 @@ def predict_film(ensemble, path, child):
 
 
 def picture_of_film(ensemble, path, child):
-    """Where the months of a film come from: {"picture"}, an address of the data of a PNG, see
-    `explain_film`. For `child` and errors see `predict_one`."""
+    """Return {"picture"}: where the months of a film come from, see `explain_film` and
+    `as_address`. For `child` and for errors see `predict_one`."""
     check_same_part(ensemble.canvases)
     picture = path.with_name("picture.png")
     explain_film(ensemble, predict_one(ensemble, path, child), picture, AT_ONCE)
@@ -214,7 +221,7 @@ def picture_of_film(ensemble, path, child):
 
 
 def as_address(png):
-    """The address under which a page shows the bytes of a PNG that it holds itself."""
+    """Return the bytes of a PNG as a data address, so that the page holds the picture itself."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 

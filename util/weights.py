@@ -1,4 +1,4 @@
-"""What `--weights` may name: weights known by name, a file of a backbone's, or the folder of a
+"""What `--weights` may name: weights known by name, a file of backbone weights, or the folder of a
 run."""
 
 from pathlib import Path
@@ -9,7 +9,7 @@ NAMED_WEIGHTS = ("imagenet", "none")
 
 
 def weights_option(text):
-    """The value of --weights; None stands for none, as in earlier versions."""
+    """Return the value of --weights; "None" means "none", as in earlier versions."""
     return "none" if text == "None" else text
 
 

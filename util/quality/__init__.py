@@ -1,1 +1,1 @@
-"""The quality check of a data folder: its findings, and how they are told."""
+"""The quality check of a data folder: its findings, and how they are reported."""

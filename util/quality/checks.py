@@ -108,9 +108,9 @@ class Tables:
 
 @dataclass
 class Audit:
-    """All that was found: the `tables`, `flags` of them and of films, `usable` (the rows that
-    training would take), `films` (kind, depth in bits, width and height in pixels, reason "" or why
-    it is unusable) and `same` (films by group of the same picture)."""
+    """All findings: the `tables`, the `flags` of tables and films, `usable` (the rows that training
+    would take), `films` (kind, depth in bits, width and height in pixels, reason "" or why it is
+    unusable) and `same` (films that show the same picture, by group)."""
 
     tables: Tables
     flags: pd.DataFrame
@@ -121,7 +121,7 @@ class Audit:
 
 @dataclass
 class Film:
-    """What is kept of a film that was read; `reason` says why it is unusable."""
+    """What is kept of a film that was read; `reason` says why it is unusable, or is ""."""
 
     kind: str = ""
     depth: int = 0
@@ -166,8 +166,9 @@ def check_data(tables, workers=None):
 
 
 def flag(check, rows, detail=""):
-    """Flag some rows: a frame with their split, row, id and file, and what is wrong. `detail` is
-    one text for all, or a Series of texts for these rows and maybe others."""
+    """Flag some rows: return a frame with their split, row, id and file, and what is wrong.
+    `detail` is one text for all, or a Series with a text for each of these rows and maybe
+    others."""
     if isinstance(detail, pd.Series):
         detail = detail[rows.index]
     rows = rows.reindex(columns=["split", "row", "id", "file"])
@@ -246,7 +247,8 @@ def check_columns(columns):
 
 
 def check_folders(rows, data_dir):
-    """Flag image folders that are missing, otherwise the rows whose film is."""
+    """Flag image folders that are missing; where a folder exists, flag rows without a film, or with
+    several that may be theirs."""
     for split, part in rows.groupby("split", sort=False):
         folder = split_folder(data_dir, split)
         if not folder.is_dir():
@@ -276,7 +278,7 @@ def check_ids(rows):
 
 
 def in_two_splits(rows, keys):
-    """Which rows have a key that stands in more than one split."""
+    """Return a mask of the rows whose key is in more than one split."""
     return rows.groupby(keys)["split"].transform("nunique") > 1
 
 
@@ -290,7 +292,7 @@ def check_ages(rows):
     yield flag("impossible age", rows[unknown & number.notna() & ~infinite], text + " months")
     unlikely = (rows["boneage"] == 0) | (rows["boneage"] > ADULT_MONTHS)
     yield flag("unlikely age", rows[unlikely], text + " months")
-    everywhere = look_like_years(rows["boneage"])  # also where splits are small
+    everywhere = look_like_years(rows["boneage"])  # a small split alone can't show it
     for split, ages in rows.groupby("split", sort=False)["boneage"]:
         if ages.count() and (everywhere or look_like_years(ages)):
             detail = f"all {ages.count()} ages are {ages.max():g} or less"
@@ -302,7 +304,8 @@ def format_age(months):
 
 
 def name_others(rows, by):
-    """For each row, in words, the other rows of its group, and whether their ages differ."""
+    """Return a text for each row that names the other rows of its group, and says if their ages
+    differ."""
     said = pd.Series("", index=rows.index)
     for _, group in rows.groupby(by, sort=False):
         names = [
@@ -340,8 +343,8 @@ def read_film(path):
 
 
 def oddities_of_small(small):
-    """What is odd about films, as `shrink` gives them: {"turned", "inverted", "unlike": an array},
-    see Oddities. A few at a time, so that memory stays flat."""
+    """Return what is odd about films, as `shrink` returns them: {"turned", "inverted", "unlike": an
+    array}, see Oddities. Only AT_ONCE films are looked at together, so that memory stays flat."""
     parts = []
     for start in range(0, max(1, len(small)), AT_ONCE):
         films = small[start : start + AT_ONCE]

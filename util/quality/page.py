@@ -1,4 +1,4 @@
-"""The quality report as one page of HTML that can be mailed, its pictures inside."""
+"""The quality report as one page of HTML that holds its pictures, so that it can be mailed."""
 
 import base64
 from html import escape
@@ -36,7 +36,7 @@ MEANING = (
 
 
 def html_page(summary, flags, pictures):
-    """One page that a stranger understands, with its pictures inside."""
+    """Return the report as one page, with its pictures inside, that a stranger understands."""
     flagged = summary["flagged"]
     verdict = (
         f"{summary['serious']} serious findings and {summary['to_look_at']} to look at "
@@ -60,7 +60,7 @@ def html_page(summary, flags, pictures):
 
 
 def html_table(frame):
-    """A frame as a table, its text escaped; "" when it has no rows."""
+    """Return a frame as a table, its text escaped; "" when it has no rows."""
     if frame.empty:
         return ""
     head = "".join(f"<th>{escape(str(name).replace('_', ' '))}</th>" for name in frame)
@@ -83,8 +83,9 @@ def html_flags(flags):
 
 
 def html_picture(path, title):
-    """A picture inside the page; JPEG, so that the page can be mailed."""
-    # its bytes, as OpenCV ends the process for a name that is not Unicode
+    """Return a picture as HTML that holds its data; as JPEG, so that the page is small enough to
+    mail."""
+    # not by its name: OpenCV ends the process if that is not Unicode
     picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
     coded = base64.b64encode(data).decode()

@@ -1,5 +1,5 @@
 """The pictures of the quality report: ages, films to look at, same pictures, and films beside their
-CLAHE."""
+CLAHE copies."""
 
 import math
 
@@ -14,8 +14,8 @@ from util.radiographs import prepare, read_image, read_radiograph, to_canvas
 
 SAMPLES = 4  # films shown of each split
 SHOWN_GROUPS = 6  # groups of the same picture that are shown
-SHOWN_FLAGGED = 6  # films shown of each check that says to look at them
-LONGEST_NAME = 22  # letters above such a film
+SHOWN_FLAGGED = 6  # films shown of each check of severity LOOK
+LONGEST_NAME = 22  # letters of the name above a flagged film
 
 
 def draw_pictures(audit, folder, seed):
@@ -36,7 +36,7 @@ def draw_pictures(audit, folder, seed):
 
 @rc_context(STYLE)
 def plot_ages(usable, path):
-    """How many boys and girls of each age, one panel for each split."""
+    """Plot how many boys and girls of each age there are, one panel for each split."""
     splits = list(usable["split"].unique())
     bins = np.arange(0, usable["boneage"].max() + 13, 12)
     figure, axes = subplots(ncols=len(splits), figsize=(4 * len(splits), 3.2), squeeze=False)
@@ -56,8 +56,8 @@ def plot_ages(usable, path):
 
 
 def films_to_look_at(audit):
-    """The first films of each check that says to look at them: flags with path and boneage. Same
-    pictures are shown in pairs, by `plot_same`."""
+    """Return the flags of the first films of each check of severity LOOK, with path and boneage.
+    Same pictures are left out: `plot_same` shows them in pairs."""
     flags = audit.flags[audit.flags["severity"] == LOOK]
     flags = flags[~flags["check"].str.startswith("same picture")]
     readable = audit.films.loc[audit.films["reason"] == "", ["split", "row", "path", "boneage"]]
@@ -66,7 +66,7 @@ def films_to_look_at(audit):
 
 
 def plot_odd(films, path):
-    """Films as they are, each under what was flagged."""
+    """Show films as they are, each below what was flagged."""
     images = [to_canvas(read_radiograph(film), 256, "pad") for film in films["path"]]
     labels = [
         f"{film.check}\n{end_of(f'{film.split} {film.id}', LONGEST_NAME)}\n{format_age(film.boneage)}"
@@ -77,7 +77,7 @@ def plot_odd(films, path):
 
 
 def plot_same(same, path):
-    """The first films of the first groups, side by side in pairs."""
+    """Show the first two films of each of the first groups, side by side."""
     shown = same[same["group"] <= SHOWN_GROUPS].groupby("group").head(2)
     images = [to_canvas(read_radiograph(film), 256, "pad") for film in shown["path"]]
     labels = [
@@ -91,7 +91,8 @@ def plot_same(same, path):
 
 @rc_context(STYLE)
 def plot_samples(films, path):
-    """Films as the models see them, original beside CLAHE, and the histograms of their pixels."""
+    """Show films with stretched contrast, original beside CLAHE, and the histograms of their
+    pixels."""
     high = math.ceil(len(films) / 2)
     figure, axes = subplots(
         high, 4, figsize=(15, 2.9 * high), width_ratios=[2, 1, 2, 1], squeeze=False
@@ -110,7 +111,7 @@ def plot_samples(films, path):
 
 
 def plot_levels(axis, original, enhanced):
-    """Histograms of grey levels; on a log scale, because the background dwarfs the hand."""
+    """Draw histograms of grey levels; on a log scale, because the background dwarfs the hand."""
     edges = np.arange(0, 257, 4)
     axis.axis("on")
     counts, after = (np.histogram(image, edges)[0] + 1 for image in (original, enhanced))

@@ -1,4 +1,5 @@
-"""The findings of `util.quality` for people: terminal, pictures, one page of HTML, CSV and JSON."""
+"""The findings of `util.quality` for people: on the terminal, as pictures, one page of HTML, CSV
+and JSON."""
 
 import json
 from datetime import date
@@ -39,7 +40,7 @@ def write_report(audit, out, seed):
 
 
 def records(frame):
-    """A frame as a list of dictionaries for JSON, None where there is nothing."""
+    """Return a frame as a list of dictionaries for JSON, with None for missing values."""
     return json.loads(frame.to_json(orient="records"))
 
 
@@ -47,7 +48,7 @@ def records(frame):
 
 
 def summary_of(audit):
-    """The findings in numbers: a dictionary of lists and numbers, ready for JSON."""
+    """Return the findings in numbers: a dictionary of lists and numbers, ready for JSON."""
     found = dict(iter(audit.flags.groupby("check")))
     checks = [
         {
@@ -81,14 +82,15 @@ def summary_of(audit):
 
 
 def name_flag(flag):
-    """Which row a flag is about, and why, in words."""
+    """Return in words which row a flag is about, and why."""
     row = "" if pd.isna(flag["row"]) else f"row {flag['row']}"
     name = next((flag[k] for k in ("file", "id") if isinstance(flag[k], str) and flag[k]), "")
     return " ".join(word for word in (flag["split"], row, name, flag["detail"]) if word)
 
 
 def split_numbers(audit, split):
-    """Rows, usable films, and their sex and age (months) in a split."""
+    """Return the rows and usable films of a split, with the sex and age (months) of the usable
+    films."""
     usable = audit.usable[audit.usable["split"] == split]
     rows = int((audit.tables.rows["split"] == split).sum())
     return {"split": split, "rows": rows, "usable": len(usable), **describe_labels(usable)}
@@ -112,7 +114,7 @@ def film_kinds(films):
 
 
 def describe_notes(audit):
-    """What is worth knowing and nothing wrong: a list of sentences."""
+    """Return sentences, a list, on what is worth knowing but not wrong."""
     notes = []
     for split, part in audit.tables.unlabelled.groupby("split", sort=False):
         folder, table = SPLITS[split]
@@ -122,7 +124,7 @@ def describe_notes(audit):
         )
     films = audit.films[audit.films["depth"] > 0]
     odd = [
-        kind != "DICOM" and not path.lower().endswith(ENDINGS[kind])  # which often have none
+        kind != "DICOM" and not path.lower().endswith(ENDINGS[kind])  # DICOM often has none
         for path, kind in zip(films["path"], films["kind"], strict=True)
     ]
     if any(odd):

@@ -1,7 +1,6 @@
-"""Films that show the same picture, also when it was saved anew in another size, kind or
-brightness.
+"""Films that show the same picture, even if it was saved again in another size, kind or brightness.
 
-A hash of 256 bits finds the candidates among all pairs, a small picture of the details decides.
+A hash of 256 bits finds the candidates among all pairs; a small picture of the details decides.
 Crops, mirrored and inverted copies are not found.
 """
 
@@ -11,10 +10,10 @@ import pandas as pd
 
 from util.radiographs import resize
 
-# Chosen on 12,000 real films, 150 of which were at hand at native size as well. All of 500 copies
-# at JPEG quality 40, of half size, brighter, darker or in 16 bit differ by at most 46 bits and
-# correlate by at least 0.90. Of the 72 million pairs of different hands, 194,000 lie within 52
-# bits, and none correlates by more than 0.853.
+# Chosen on 12,000 real films, 150 of them also available at native size. All of 500 copies (JPEG
+# quality 40, half size, brighter, darker or 16 bit) differ by at most 46 bits and correlate by at
+# least 0.90. Of the 72 million pairs of different hands, 194,000 differ by at most 52 bits; none of
+# these correlates by more than 0.853.
 HASH_BITS, COPY_BITS = 256, 52
 COPY_CORRELATION = 0.90
 THUMBNAIL = 64  # pixels
@@ -22,17 +21,18 @@ CHUNK = 512  # films or pairs compared at once, so that memory stays flat
 
 
 def difference_hash(image):
-    """256 bits of a film `(H, W)`, uint8: whether the next of 17 x 16 areas is brighter (dHash).
-    They outlive another size, aspect ratio, depth, brightness and compression."""
+    """Return 256 bits of a film, uint8 `(H, W)`: whether each of 16 x 16 areas is darker than the
+    one to its right (dHash). Another size, aspect ratio, depth, brightness or compression hardly
+    changes them."""
     small = resize(image, 16, 17)
     return (small[:, 1:] > small[:, :-1]).ravel()
 
 
 def thumbnail(image):
-    """A film `(H, W)`, uint8, as a small picture of its details, as a vector of length 1.
+    """Return a small picture of the details of a film, uint8 `(H, W)`, as a vector of length 1.
 
-    Each pixel is told in SDs of its surroundings: otherwise the bright frames that many films
-    have would make different hands alike.
+    Each pixel is in SDs of its surroundings: otherwise the bright frames that many films have would
+    make different hands alike.
     """
     small = resize(image, THUMBNAIL, THUMBNAIL).astype(np.float32)
     small -= cv2.GaussianBlur(small, (0, 0), 2)
@@ -42,14 +42,14 @@ def thumbnail(image):
 
 
 def similar_pairs(films):
-    """Pairs of films that show the same picture: yields (i, j, correlation), i < j."""
+    """Yield the pairs of films that show the same picture: (i, j, correlation), i < j."""
     signs = np.array([film.bits for film in films]) * np.float32(2) - 1
     for start in range(0, len(films), CHUNK):
         differing = (HASH_BITS - signs[start : start + CHUNK] @ signs[start:].T) / 2
         left, right = np.nonzero(np.triu(differing <= COPY_BITS, k=1))
         for part in range(0, len(left), CHUNK):
             i, j = (start + ends[part : part + CHUNK] for ends in (left, right))
-            ones, place = np.unique(i, return_inverse=True)  # each has many others
+            ones, place = np.unique(i, return_inverse=True)  # a film may be in many pairs
             a, b = (np.array([films[k].thumbnail for k in ends], np.float32) for ends in (ones, j))
             correlation = np.einsum("ij,ij->i", a[place], b)
             for k in np.flatnonzero(correlation >= COPY_CORRELATION):
@@ -57,8 +57,9 @@ def similar_pairs(films):
 
 
 def same_pictures(rows, films):
-    """The rows whose films show the same picture as another's, with three columns more: group
-    (numbered from 1, those across splits first), match ("exact" or "re-encoded") and correlation.
+    """Return the rows whose film shows the same picture as another row's, with three more columns:
+    group (numbered from 1, those across splits first), match ("exact" or "re-encoded") and
+    correlation.
 
     `films[i]` is the Film of row i.
     """
@@ -77,7 +78,7 @@ def same_pictures(rows, films):
 
 
 def groups_of(pairs, n):
-    """The number of the group of each of `n` films, as pairs of films connect them."""
+    """Return the group number of each of `n` films; films that pairs connect are in one group."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -87,7 +88,7 @@ def groups_of(pairs, n):
 
 
 def number_groups(rows, groups, copied, likeness):
-    """The rows that share their group with another, sorted and numbered by group."""
+    """Return the rows that share their group with another row, sorted and numbered by group."""
     rows = rows.assign(
         group=groups,
         match=["exact" if i in copied else "re-encoded" for i in range(len(rows))],

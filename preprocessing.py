@@ -59,6 +59,14 @@ class Films:
         table = self.table[rows].reset_index(drop=True)
         return Films(table, self.pixels.keep(rows), self.left_out)
 
+    def leave_out(self, rows, reason):
+        """Return the films without those that a mask `(n,)` selects, which go to `left_out`."""
+        if not np.any(rows):
+            return self
+        others = self.table.loc[rows, ["id", "filename"]].assign(reason=reason)
+        left_out = pd.concat([self.left_out, others], ignore_index=True)
+        return replace(self.keep(~rows), left_out=left_out)
+
 
 class Batch(NamedTuple):
     """A batch of films: ids `(N,)`, image uint8 `(N, S, S, 1)`, or in its place features float32
@@ -101,9 +109,7 @@ def keep_copies(copies, plain):
             f"none of {len(copies)} CLAHE copies has its plain film beside it ({folder}). "
             "Move the folder away and make it anew."
         )
-    alone = copies.table.loc[~known, ["id", "filename"]].assign(reason="no plain film")
-    left_out = pd.concat([copies.left_out, alone], ignore_index=True)
-    return replace(copies.keep(known), left_out=left_out)
+    return copies.leave_out(~known, "no plain film")
 
 
 def read_labelled_folder(table, folder, male_value=None, headers=False):

@@ -14,6 +14,7 @@ from util.errors import UserError
 from util.intervals import fit_half_widths
 from util.members import Member, average, read_members, stored_predictions
 from util.metrics import bootstrap_interval, label_predictions
+from util.pixel_cache import read_pixels
 from util.runs import RESEARCH_ONLY, Run
 from util.selection import choose_greedily, select_greedily
 
@@ -231,6 +232,31 @@ def test_an_ensemble_is_the_mean_of_its_runs_however_they_see_films(runs, inside
         (weight, pytest.approx(single[name]["error"].abs().mean(), abs=0.011))
         for name, weight in (("sex", 2), ("alone", 1))
     ]
+
+
+def test_a_film_that_is_read_on_one_canvas_alone_is_left_out(
+    runs, phantoms, inside, tmp_path, monkeypatch
+):
+    """The films behind it would get the months of their neighbours."""
+    lost = {32: 2, 48: 5}
+
+    def read_badly(paths, img_size, *args):
+        pixels, failures = read_pixels(paths, img_size, *args)
+        return pixels, failures | {lost[img_size]: "can't be read"}
+
+    monkeypatch.setattr("preprocessing.read_pixels", read_badly)
+    words = [*runs.values(), "--data_dir", phantoms, "--out", tmp_path / "out"]
+    process = inside("evaluate.py", "--ensemble", *words)
+    assert process.returncode == 0, process.stderr
+    predictions = read(tmp_path / "out" / "predictions.csv").set_index("id")["predicted"]
+    single = [read(run / "predictions_test.csv").set_index("id") for run in runs.values()]
+    expected = (single[0]["predicted"] + single[1]["predicted"]) / 2
+    gone = expected.index[[2, 5]]
+    assert predictions.index.tolist() == expected.index.drop(gone).tolist()
+    np.testing.assert_allclose(predictions, expected.drop(gone), atol=0.011)
+    left_out = read(tmp_path / "out" / "left_out.csv")
+    assert left_out["id"].tolist() == gone.tolist()
+    assert left_out["reason"].tolist() == ["can't be read", "not read on all canvases"]
 
 
 def test_two_runs_are_compared_on_the_same_films(runs, inside, tmp_path):

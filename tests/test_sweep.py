@@ -409,9 +409,12 @@ def test_wrong_options_end_the_sweep_at_once(inside):
 
 @pytest.mark.full
 def test_an_estimate_comes_first(command, phantoms, tmp_path):
+    (tmp_path / "util").mkdir()  # a package of the user's, of the same name as ours
+    (tmp_path / "util" / "__init__.py").touch()
     process = command(
         *("run_all_backbones.py", "--data_dir", phantoms, "--results_dir", tmp_path),
         *("--dry_run", "--backbones", "xception", "mobilenet", *OPTIONS, "--fine_tune"),
+        cwd=tmp_path,
     )
     assert process.returncode == 0
     assert "mobilenet            about 1 min" in process.stdout

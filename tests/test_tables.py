@@ -230,6 +230,12 @@ def test_a_missing_table_is_named(tmp_path):
         read_labels(tmp_path / "labels.csv")
 
 
+def test_months_are_read_alike_by_all_versions_of_pandas(read):
+    """Old ones read 49.051334702258725 as ...73."""
+    labels = read("id,boneage,sex\n1,49.051334702258725,F\n2,49.05133470225873,F\n")
+    assert labels["boneage"].tolist() == [49.0513, 49.0513]
+
+
 def test_months_that_can_not_be_are_no_age(read):
     text = "id,boneage,male\n1,0,True\n2,300,True\n3,-1,True\n4,301,True\n5,?,True\n6,,True\n"
     assert read(text)["boneage"].fillna(-99).tolist() == [0, 300, -99, -99, -99, -99]
@@ -521,6 +527,22 @@ def test_an_excel_workbook_is_told(tmp_path, first):
     (tmp_path / "labels.xlsx").write_bytes(first + bytes(range(256)))
     with pytest.raises(UserError, match="it is an Excel workbook .*Save it as CSV"):
         read_labels(tmp_path / "labels.xlsx")
+
+
+def test_of_several_columns_for_the_id_the_one_with_file_names_names_the_films(read, films):
+    """The other may be a running number, which is the name of another film as well."""
+    folder = films("1.png", "2.png")
+    labels = read("id,image,boneage,sex\n1,2.png,84,F\n2,1.png,132,M\n")
+    assert labels["id"].tolist() == ["1", "2"]
+    assert found(labels, folder) == ["2.png", "1.png"]
+
+
+def test_columns_that_may_both_name_the_films_are_an_error_if_they_differ(read):
+    with pytest.raises(UserError, match="columns id and image_id may both name the films"):
+        read("id,image_id,boneage,sex\n1,2,84,F\n2,1,132,M\n")
+    assert read("id,image_id,boneage,sex\n1,1,84,F\n")["id"].tolist() == ["1"]
+    labels = read("id,case,filename,boneage,sex\n1,7,2.png,84,F\n")
+    assert labels["filename"].tolist() == ["2.png"]
 
 
 def test_an_id_with_an_ending_is_a_file_name(read, films):

@@ -6,6 +6,7 @@ import numpy as np
 
 from hand_crop.localiser import localiser_version
 from hand_crop.orientation import orientation_version
+from util.errors import UserError
 from util.pixel_cache import read_pixels
 
 
@@ -29,6 +30,19 @@ def read_on_canvases(canvases, paths):
         pixels[canvas], unread = read_pixels(paths, *canvas)
         failures |= unread
     return pixels, failures
+
+
+def keep_read_on_all(by_canvas):
+    """Keep of {canvas: Films}, read from the same rows, the films that were read on all canvases,
+    so that row i is the same film on each. UserError when none was."""
+    paths = [part.table["path"] for part in by_canvas.values()]
+    common = set(paths[0]).intersection(*paths[1:])
+    if not common:
+        raise UserError(f"no film could be read on all canvases ({paths[0].iloc[0]}). Try again.")
+    return {
+        canvas: part.leave_out(~part.table["path"].isin(common), "not read on all canvases")
+        for canvas, part in by_canvas.items()
+    }
 
 
 def pixels_of(by_canvas):

@@ -1,16 +1,14 @@
 """What evaluate.py does with finished runs: it judges them on labelled films, or calibrates one."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from clahe.enhance import complete_clahe
 from preprocessing import keep_copies, read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
-from util.canvases import all_set_right, oddities_of, pixels_of
+from util.canvases import all_set_right, keep_read_on_all, oddities_of, pixels_of
 from util.ensemble import Ensemble, choose_views, hand_crop_notes, how_predicted
 from util.errors import UserError
 from util.files import check_place, choose_folder, new_folder, quote, write_csv, write_json
@@ -159,6 +157,7 @@ def read_films_to_evaluate(ensemble, compared, args):
         }
     else:
         by_canvas = read_split_to_evaluate(ensemble, args)
+    by_canvas = keep_read_on_all(by_canvas)
     return keep_held_out(by_canvas, compared) if args.held_out else by_canvas
 
 
@@ -218,11 +217,8 @@ def keep_held_out(by_canvas, compared):
         raise UserError(
             f"a model has learned from all of {len(new)} films (--held_out). Name others."
         )
-    known = table.loc[~new, ["id", "filename"]].assign(reason="a model has learned from it")
-    return {
-        canvas: replace(part.keep(new), left_out=pd.concat([part.left_out, known]))
-        for canvas, part in by_canvas.items()
-    }
+    reason = "a model has learned from it"
+    return {canvas: part.leave_out(~new, reason) for canvas, part in by_canvas.items()}
 
 
 # -------------------------------------------------------------------------------------- judgement

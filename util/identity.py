@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 LABELS = ["id", "sex", "boneage"]  # identify a labelled film
+MONTH_DECIMALS = 4  # of labels: versions of pandas differ in the last digits that they read
 SAME_PATIENTS = 0.9  # least share of films whose sexes agree; by chance half do
 
 
@@ -56,7 +57,10 @@ def are_among(table, films, label=True):
     """Return the mask `(n,)` of the rows of a table that are also among `films`: same id apart from
     leading zeros, same sex and, unless `label` is False, same bone age."""
     keys = LABELS if label else ["id", "sex"]
-    one, other = (part.assign(id=part["id"].map(loose_name))[keys] for part in (table, films))
+    one, other = (
+        part[keys].assign(id=part["id"].map(loose_name)).round(MONTH_DECIMALS)
+        for part in (table, films)
+    )
     both = one.merge(other.drop_duplicates(), how="left", indicator=True)
     return (both["_merge"] == "both").to_numpy()
 

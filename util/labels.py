@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError
-from util.identity import without_float
+from util.identity import MONTH_DECIMALS, without_float
 from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.sexes import read_sex
 from util.tables import NoLabels, clean_text, plain_header, read_table
@@ -77,7 +77,7 @@ def find_label_columns(table, path, need):
     """Return {name: list, maybe empty, of the columns that mean it} for the names of SYNONYMS.
 
     NoLabels when there is no column for the id or a name of `need`; UserError when two columns have
-    the same header.
+    the same header, or may both name the films.
     """
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
@@ -89,7 +89,24 @@ def find_label_columns(table, path, need):
     for name in ("id", "filename", "patient", "age", *need):
         if columns[name] and f"{columns[name][0]}.1" in table:  # as pandas names a second one
             raise UserError(f"two columns are named {columns[name][0]} ({path}). Remove one.")
+    columns["filename"] = columns["filename"] or file_columns(table, columns["id"], path)
     return columns
+
+
+def file_columns(table, ids, path):
+    """Return the column with names of image files, in a list, if several columns may be the id;
+    UserError if none has them, and the columns differ: one may be a running number."""
+    ids = [c for c in ids if plain_header(c) not in map(plain_header, PATIENT)]
+    for column in ids if len(ids) > 1 else []:
+        if clean_text(table[column]).str.lower().str.endswith(IMAGE_ENDINGS).mean() > 0.5:
+            return [column]
+    for column in ids[1:]:
+        if not ids_of(table[column]).equals(ids_of(table[ids[0]])):
+            raise UserError(
+                f"columns {ids[0]} and {column} may both name the films, and differ ({path}). "
+                "Remove one, or rename the one that names them to filename."
+            )
+    return []
 
 
 def find_columns(table, name):
@@ -133,8 +150,9 @@ def tidy_path(path):
 
 
 def read_months(column):
+    """Read ages in months, to MONTH_DECIMALS; NaN for what is no age."""
     months = read_numbers(column)
-    return months.where(months.between(0, MAX_MONTHS)).astype(float)
+    return months.where(months.between(0, MAX_MONTHS)).astype(float).round(MONTH_DECIMALS)
 
 
 def read_numbers(column):

@@ -19,6 +19,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.5
+# `python -m` would look for the module, and what it imports, in the current folder first
+RUN_MODULE = (
+    "import runpy, sys; "
+    f"sys.path[0] = {str(ROOT)!r}; "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
 STARTED_BY_A_SWEEP = "BONEAGE_SWEEP"  # an environment variable
 
 
@@ -66,10 +72,10 @@ def why_it_failed(process):
 
 
 def run_alone(module, **arguments):
-    """Run `python -m module` with the arguments as JSON; returns what `answer` printed there.
+    """Run a module of the project with the arguments as JSON; returns what `answer` printed there.
     Raises ProcessFailed with the reason when it fails."""
     process = subprocess.run(
-        [sys.executable, "-m", module, str(os.getpid()), json.dumps(arguments)],
+        [sys.executable, "-c", RUN_MODULE, module, str(os.getpid()), json.dumps(arguments)],
         env={**os.environ, "PYTHONPATH": python_path()},
         capture_output=True,
         text=True,

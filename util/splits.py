@@ -19,6 +19,8 @@ from util.oddities import Oddities, format_counts
 from util.runs import FILM_LISTS, add_to_config, changed_facts, configs_of_folds
 from util.stratify import divide
 
+# of `split_facts`: the same values mean the same data, whatever machine computed them
+IDENTITY = ("n", "male", "fingerprint", "bytes")
 LEAST_NOISE = 0.5  # months; less noise on labels changes next to nothing
 
 
@@ -169,13 +171,18 @@ def record_films(splits, args, run):
 def record_data(run, data):
     """Record what the run is trained on; UserError when the data of a resumed run has changed."""
     known = run.config.get("data", {})
-    changed = [split for split in data if changed_facts(data[split], known.get(split, {}))]
+    changed = [split for split in data if data_changed(data[split], known.get(split, {}))]
     if changed:
         raise UserError(
             f"films or labels of {', '.join(changed)} changed since the run was started "
             f"({run.folder}). Restore them, or start a new run."
         )
     add_to_config(run, {"data": data})
+
+
+def data_changed(now, known):
+    """Whether the `split_facts` of a split are of other data than those `known` of it."""
+    return bool(changed_facts({name: now[name] for name in IDENTITY}, known))
 
 
 def split_facts(films):
@@ -203,7 +210,8 @@ def check_same_folds(configs, folder):
         for key in ("n", "male", "bytes"):
             if all(key in part for part in parts):  # earlier versions recorded less
                 facts[key] = sum(part[key] for part in parts)
-        known.append(facts | {f"test {key}": value for key, value in data["test"].items()})
+        test = {f"test {key}": data["test"][key] for key in IDENTITY if key in data["test"]}
+        known.append(facts | test)
     if any(changed_facts(*pair) for pair in combinations(known, 2)):
         raise UserError(
             f"films or labels changed between the folds, which can't be judged together ({folder}). "

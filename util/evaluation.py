@@ -140,7 +140,7 @@ def calibrate(ensemble, args):
     if hospital.verdict(calibration["gain"]) == "helps":
         print(how_to_predict(folder, ensemble.sees_sex, f" --calibration {name}"))
     else:
-        print("next: predict without it, or name more films: months are not better for it")
+        print("next: predict without it, or calibrate on more films: errors are not clearly smaller")
 
 
 # ------------------------------------------------------------------------------------------ films

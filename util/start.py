@@ -81,7 +81,7 @@ def check_start_films(splits, args, run):
     if chosen := chosen_by(start, config, splits["test"].table).sum():
         run.log(
             f"note: {chosen} of {len(splits['test'])} test films were validation films of the run to "
-            "start from, or of one before it, to choose an epoch by: their errors may come out a "
+            "start from, or of one before it, which chose its epoch by them: test errors may be a "
             "little too small"
         )
 

@@ -158,7 +158,7 @@ def report_estimate(runs):
     todo = [run for run in runs if not run.metrics]
     seconds, unknown = 0.0, []
     if todo:
-        print("\nsome steps of each are timed first, which takes minutes (--no_estimate: don't)")
+        print("\ntiming some steps of each, which takes minutes (skip it by --no_estimate)")
     for run in progress_bar(todo, desc="estimating", unit="backbone", leave=False):
         try:
             of_run = run_alone("util.step_time", **vars(run.args))["seconds"]

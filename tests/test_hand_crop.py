@@ -114,6 +114,21 @@ def test_a_small_hand_is_found_and_not_cut(number, change):
     assert (right - left) * (bottom - top) < 0.5 * large.size
 
 
+def find_hand(film):
+    """The box of the hand on a film, as films are cut to it."""
+    [box], [unlike] = localiser.find_hands([shrink(film)], [film.shape])
+    return localiser.look_closer(film, box, unlike)[0]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_hand_on_a_ninth_of_a_film_is_cut_as_closely_as_without_the_frame(number):
+    film, *_ = phantom(1, "test", number, height=200)
+    height, width = film.shape
+    framed = cv2.copyMakeBorder(film, height, height, width, width, cv2.BORDER_CONSTANT)
+    box, expected = find_hand(framed), find_hand(film) + np.array([width, height] * 2)
+    np.testing.assert_allclose(box, expected, atol=0.08 * height)
+
+
 def two_hands():
     """One above the other on one film: which of them is meant?"""
     films = [cv2.resize(phantom(1, "test", number, height=200)[0], (150, 200)) for number in (0, 5)]

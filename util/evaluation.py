@@ -140,7 +140,9 @@ def calibrate(ensemble, args):
     if hospital.verdict(calibration["gain"]) == "helps":
         print(how_to_predict(folder, ensemble.sees_sex, f" --calibration {name}"))
     else:
-        print("next: predict without it, or calibrate on more films: errors are not clearly smaller")
+        print(
+            "next: predict without it, or calibrate on more films: errors are not clearly smaller"
+        )
 
 
 # ------------------------------------------------------------------------------------------ films

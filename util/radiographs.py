@@ -10,14 +10,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hand_crop.localiser import find_hands
+from hand_crop.localiser import find_hands, look_closer
 from hand_crop.network import shrink
 from hand_crop.orientation import orientations
 from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError, first_line
 from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, image_kind, is_truncated, tiff_pages
 
-READER_VERSION = 12  # raise it when what `read_canvases` returns changes: caches are then rebuilt
+READER_VERSION = 13  # raise it when what `read_canvases` returns changes: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 STRETCHED = (0.005, 0.995)  # the greys at these shares of the pixels become 0 and 255
 # a film is pale if most greys of its middle (from the 2nd to the 98th percentile, with the share
@@ -125,8 +125,9 @@ def cut_to_hands(films, small=None):
     found for certain; and whether it looks unlike a hand.
     """
     small = small or [shrink(film) for _, film in films]
-    boxes, unlike = find_hands(small, [film.shape for _, film in films])
-    return [(*cut_to(box, *pair), odd) for box, pair, odd in zip(boxes, films, unlike, strict=True)]
+    found = zip(*find_hands(small, [film.shape for _, film in films]), strict=True)
+    hands = [look_closer(film, *hand) for (_, film), hand in zip(films, found, strict=True)]
+    return [(*cut_to(box, *pair), odd) for (box, odd), pair in zip(hands, films, strict=True)]
 
 
 def cut_to(box, image, film):

@@ -46,6 +46,16 @@ def test_ages_in_years_are_told_of_and_no_calibration(trained, hospital, inside,
     assert not (trained[0] / "calibration_years.json").exists()
 
 
+def test_a_label_far_from_its_prediction_is_named(trained, hospital, inside, tmp_path):
+    table = pd.read_csv(hospital[0], dtype={"id": str})
+    table.loc[3, "boneage"] = 290
+    table.to_csv(tmp_path / "typed.csv", index=False)
+    words = ["--csv", tmp_path / "typed.csv", "--images", hospital[2], "--out", tmp_path / "out"]
+    process = inside("evaluate.py", trained[0], *words)
+    named = f"far from the prediction: 1, such as {table['id'][3]} (label 290, predicted "
+    assert named in process.stdout
+
+
 def test_a_calibration_of_a_hospital_gains_there_what_it_says(
     trained, hospital, calibrated, inside, tmp_path
 ):
@@ -164,7 +174,8 @@ def test_predict_uses_a_calibration_on_request_alone(
     lines = json.loads((trained[0] / "calibration_far.json").read_text())["views_4"]["lines"]
     for sex, line in ((1, lines["male"]), (0, lines["female"])):
         films = both[both["sex"] == sex]
-        expected = line["slope"] * films["months"] + line["intercept"]
+        fitted = films["months"].clip(line["low"], line["high"])  # beyond, the shift stays
+        expected = films["months"] + (line["slope"] - 1) * fitted + line["intercept"]
         np.testing.assert_allclose(films["months_far"], expected, atol=0.02)
     assert plain.returncode == process.returncode
 

@@ -15,7 +15,6 @@ from util.metrics import (
     compare_predictions,
     evaluate_predictions,
     label_predictions,
-    labels_in_years,
     read_predictions,
 )
 from util.metrics_text import format_comparison, format_metrics, format_years
@@ -176,19 +175,6 @@ def test_one_film_has_no_interval_and_tells_no_difference(many):
     assert metrics["mae_ci95"] is None
     assert " - " in format_metrics(metrics, "test")
     assert "no interval" in format_comparison(compare_predictions(one, other), "ab")
-
-
-@pytest.mark.parametrize(
-    ("labels", "predicted", "seem"),
-    [
-        ([9, 11.5, 10], [110, 130, 115], True),
-        ([9, 11, 120], [110, 130, 115], True),  # one in months
-        ([3, 9, 14], [25, 30, 34], False),  # infants
-        ([100, 120, 90], [110, 130, 115], False),
-    ],
-)
-def test_years_are_seen_beside_months(labels, predicted, seem):
-    assert labels_in_years(pd.DataFrame({"boneage": labels, "predicted": predicted})) == seem
 
 
 def test_two_films_of_a_patient_count_as_one_in_intervals(many):

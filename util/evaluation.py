@@ -16,8 +16,9 @@ from util.film_files import report_left_out
 from util.held_out import held_out
 from util.identity import fingerprint
 from util.intervals import evaluate_with_intervals, format_with_intervals
+from util.label_checks import check_labels, label_notes
 from util.members import check_same_files, check_same_split, format_members, hashes_of, read_members
-from util.metrics import compare_predictions, judge_readings, labels_in_years
+from util.metrics import compare_predictions, judge_readings
 from util.metrics_text import format_comparison
 from util.oddities import NO_HAND, film_notes, oddity_notes
 from util.plots import plot_errors, show_plots
@@ -130,7 +131,7 @@ def calibrate(ensemble, args):
         print(f"note: {note}")
     ensemble.load(args.runtime, args.precision)
     predictions, _ = ensemble.predict_labelled(by_canvas, args.batch_size_eval)
-    hospital.check_not_years(predictions, args.calibrate)
+    check_labels(predictions, args.calibrate)
     calibration, judged = fit_calibration(predictions, ensemble.sees_sex, always=True)
     if ensemble.label_counts:
         calibration["readings"] = judge_readings(with_readings(judged, ensemble.label_counts))
@@ -235,8 +236,7 @@ def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
     median = float(np.median(medians))  # members such as folds have different training films
     half_width = ensemble.calibration["half_width"]
     notes = [*ensemble.notes, *doubts, *oddity_notes(oddities, all_set_right(by_canvas))]
-    if labels_in_years(predictions):
-        notes.append("the ages look like years: multiply them by 12 if they are years")
+    notes += label_notes(predictions)
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
         **how_predicted(ensemble, args),
         **oddities.counts(),

@@ -7,7 +7,7 @@ from util.errors import UserError
 from util.files import write_new_json
 from util.identity import count_patients, label_columns
 from util.intervals import LEVEL
-from util.metrics import CHILDREN, by_sex, labels_in_years
+from util.metrics import CHILDREN, by_sex
 from util.readings import format_readings_gain
 from util.runs import Run
 from util.tta import describe_views, views_from_key, views_key
@@ -97,16 +97,6 @@ def check_enough_films(films, per_sex, csv):
             f"too few children to calibrate on: {found} ({csv}). {FEWEST_OF_A_SEX} "
             f"{'of each sex' if per_sex else 'in all'} are needed, as the errors of fewer hide a "
             f"bias: add {missing}."
-        )
-
-
-def check_not_years(predictions, csv):
-    """UserError when the labels look like years, compared with the predicted months."""
-    if labels_in_years(predictions):
-        raise UserError(
-            f"the ages look like years: their median is {predictions['boneage'].median():g}, where "
-            f"{predictions['predicted'].median():.0f} months are predicted ({csv}). Multiply them by "
-            "12."
         )
 
 

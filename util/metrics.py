@@ -10,7 +10,6 @@ import pandas as pd
 
 from util.errors import UserError, first_line
 from util.identity import LABELS, count_patients, label_columns, repeated_patients
-from util.labels import LARGEST_YEARS
 
 SEXES = {"male": 1, "female": 0}
 CHILDREN = {"male": "boys", "female": "girls"}
@@ -29,13 +28,6 @@ def label_predictions(table, months):
     table["predicted"] = np.round(np.asarray(months, float), 2)
     table["error"] = (table["predicted"] - table["boneage"]).round(2)
     return table
-
-
-def labels_in_years(predictions):
-    """Whether labels look like years, compared with the predicted months: those are about 12 times
-    as large. Infants, whose months come out too high, must not count as years."""
-    label, predicted = predictions["boneage"].median(), predictions["predicted"].median()
-    return label <= LARGEST_YEARS and predicted > max(36, 6 * label)
 
 
 def by_sex(films, per_sex=True):

@@ -1,0 +1,59 @@
+"""Labels that look wrong beside the predicted months (util/label_checks.py)."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from util.errors import UserError
+from util.label_checks import check_labels, label_notes, labels_in_years
+
+
+@pytest.fixture
+def predictions():
+    """Twenty films of each sex with errors of some months."""
+    rng = np.random.default_rng(0)
+    sex, boneage = np.repeat([0, 1], 20), rng.uniform(60, 180, 40).round()
+    films = pd.DataFrame({"id": np.arange(40).astype(str), "sex": sex, "boneage": boneage})
+    return with_errors(films, rng.normal(0, 6, 40))
+
+
+def with_errors(films, errors):
+    return films.assign(predicted=films["boneage"] + errors, error=errors)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "seem"),
+    [
+        ([9, 11.5, 10], [110, 130, 115], True),
+        ([9, 11, 120], [110, 130, 115], True),  # one in months
+        ([3, 9, 14], [25, 30, 34], False),  # infants
+        ([100, 120, 90], [110, 130, 115], False),
+    ],
+)
+def test_years_are_seen_beside_months(labels, predicted, seem):
+    assert labels_in_years(pd.DataFrame({"boneage": labels, "predicted": predicted})) == seem
+
+
+def test_swapped_sexes_are_noted_and_no_calibration_is_fitted_to_them(predictions):
+    """A girl's bones look older than a boy's of her age."""
+    assert label_notes(predictions) == []
+    check_labels(predictions, "clinic.csv")
+    shift = np.where(predictions["sex"] == 1, 20, -20)
+    swapped = with_errors(predictions, predictions["error"] + shift)
+    [note] = label_notes(swapped)
+    assert "sexes look swapped" in note
+    with pytest.raises(UserError, match=r"swapped.*clinic\.csv.*--male_value"):
+        check_labels(swapped, "clinic.csv")
+    assert label_notes(with_errors(predictions, predictions["error"] - shift)) == []
+    few = swapped[16:40]  # four girls
+    assert label_notes(few) == []
+
+
+def test_a_mistyped_label_is_named(predictions):
+    predictions.loc[7, "boneage"] = 10
+    wrong = with_errors(predictions, predictions["predicted"] - predictions["boneage"])
+    [note] = label_notes(wrong)
+    assert note.startswith("films whose label is far from the prediction: 1, such as 7 (label 10,")
+    usual = np.random.default_rng(1).normal(0, 40, 40)
+    poor = with_errors(predictions, usual)
+    assert label_notes(poor) == []

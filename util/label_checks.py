@@ -1,0 +1,73 @@
+"""Labels that look wrong beside the months that a model predicts: ages in years, swapped sexes,
+mistyped ages."""
+
+from util.errors import UserError
+from util.labels import LARGEST_YEARS
+from util.metrics import by_sex
+
+# The mean errors, in months, from which on sexes look swapped: boys that are called girls, and the
+# reverse. The model that ships has +23 and -23 on 150 films of the RSNA challenge, and +1 and +1
+# when the sexes are right.
+SWAPPED = 10
+FEWEST = 5  # films of each sex
+FAR, TIMES_AS_FAR = 48, 6  # months; as a multiple of the median absolute error
+
+
+def label_notes(predictions):
+    """Return notes, a list, on labels that look wrong in a frame of predictions, see
+    `util.metrics`."""
+    if labels_in_years(predictions):
+        return ["the ages look like years: multiply them by 12 if they are years"]
+    notes = [f"{swapped}: check them"] if (swapped := swapped_sexes(predictions)) else []
+    far = far_labels(predictions)
+    if len(far):
+        film = far.iloc[0]
+        notes.append(
+            f"films whose label is far from the prediction: {len(far)}, such as {film['id']} (label "
+            f"{film['boneage']:g}, predicted {film['predicted']:g} months): look at film and label"
+        )
+    return notes
+
+
+def check_labels(predictions, csv):
+    """UserError when all ages or sexes look wrong, so that nothing can be fitted to them."""
+    if labels_in_years(predictions):
+        raise UserError(
+            f"the ages look like years: their median is {predictions['boneage'].median():g}, where "
+            f"{predictions['predicted'].median():.0f} months are predicted ({csv}). Multiply them by "
+            "12."
+        )
+    if swapped := swapped_sexes(predictions):
+        raise UserError(f"{swapped} ({csv}). Correct them, or --male_value.")
+
+
+def labels_in_years(predictions):
+    """Whether labels look like years, compared with the predicted months: those are about 12 times
+    as large. Infants, whose months come out too high, must not count as years."""
+    label, predicted = predictions["boneage"].median(), predictions["predicted"].median()
+    return label <= LARGEST_YEARS and predicted > max(36, 6 * label)
+
+
+def swapped_sexes(predictions):
+    """Return why the sexes look swapped, "" if they don't.
+
+    A girl's bones are those of a boy some years older: if girls are called boys, their months come
+    out too high, and the reverse.
+    """
+    errors = {name: films["error"] for name, films in by_sex(predictions).items()}
+    if min(map(len, errors.values())) < FEWEST:
+        return ""
+    male, female = errors["male"].mean(), errors["female"].mean()
+    if male < SWAPPED or female > -SWAPPED:
+        return ""
+    return (
+        f"the sexes look swapped: errors are {male:+.0f} months for boys, {female:+.0f} for girls"
+    )
+
+
+def far_labels(predictions):
+    """Return the rows of a frame of predictions whose error is above FAR and far above the others,
+    the largest first: such labels may be mistyped."""
+    errors = predictions["error"].abs()
+    far = errors > max(FAR, TIMES_AS_FAR * errors.median())
+    return predictions[far].loc[errors[far].sort_values(ascending=False).index]

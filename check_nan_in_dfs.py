@@ -5,8 +5,8 @@ occur twice.
     python check_nan_in_dfs.py --data_dir hospital/Data --out hospital_quality
 
 Finds missing, infinite and impossible values, duplicate ids, films that are missing, cut off,
-empty, nearly without contrast, inverted or turned, and the same picture twice, also when it was
-saved anew. Writes a page (report.html), the flagged rows (flagged.csv), all findings
+empty, nearly without contrast, inverted or turned, and the same picture twice, even if it was
+saved again. Writes a page (report.html), the flagged rows (flagged.csv), all findings
 (findings.json) and pictures. Nothing in the data folder is changed. The exit code is 1 when
 something is flagged.
 """

@@ -37,7 +37,7 @@ def parse_args(argv=None):
         help="folder of a trained run, two to compare, or several with --ensemble",
     )
     parser.add_argument(
-        "--ensemble", action="store_true", help="evaluate the mean of all runs (twice counts twice)"
+        "--ensemble", action="store_true", help="evaluate the mean (runs named twice count twice)"
     )
     parser.add_argument(
         "--greedy",
@@ -51,7 +51,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--held_out",
         action="store_true",
-        help="leave out films that the runs were trained on, chosen on or calibrated on",
+        help="leave out films that the runs were trained, selected or calibrated on",
     )
     add_clahe(parser, "evaluate on the CLAHE copies of the split's films (made when missing)")
     add_other_films(parser)
@@ -76,12 +76,12 @@ def add_other_films(parser):
     group.add_argument(
         "--csv",
         metavar="FILE",
-        help="labels of other films: id, sex, boneage; without --cache_dir they are held in memory",
+        help="labels of other films: id, sex, boneage; without --cache_dir films stay in memory",
     )
     group.add_argument(
         "--calibrate",
         metavar="FILE",
-        help="fit a calibration to films with these labels, in place of an evaluation",
+        help="instead of evaluating, fit a calibration to films with these labels",
     )
     group.add_argument(
         "--images", metavar="DIR", help="folder of the films of --csv or --calibrate"
@@ -93,7 +93,7 @@ def check_together(parser, args):
     """Refuse options that don't go together."""
     if bool(args.csv or args.calibrate) != bool(args.images):
         parser.error(
-            "--csv or --calibrate goes with --images: the labels and the folder of their films"
+            "give --csv or --calibrate (labels) together with --images (folder of the films)"
         )
     if len(args.runs) > 2 and not args.ensemble:
         parser.error("give one run, two to compare, or --ensemble")

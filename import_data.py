@@ -47,7 +47,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--split_of",
         metavar="RUN",
-        help="split films as a run had them, by id, sex and label; others are left out",
+        help="split films as in a run (by id, sex and label); others are left out",
     )
     parser.add_argument(
         "--max_side",
@@ -61,7 +61,7 @@ def parse_args(argv=None):
     if args.split and not math.isclose(sum(args.split), 1):
         parser.error(f"--split {' '.join(map(str, args.split))}: the shares must sum to 1")
     if args.split_of and (args.split or args.test_ids):
-        parser.error("--split_of brings the splits: leave out --split and --test_ids")
+        parser.error("--split_of sets the splits: leave out --split and --test_ids")
     return args
 
 

@@ -17,7 +17,7 @@ def parse_args(argv=None):
     parser.add_argument("--train", type=whole_number(0, 99_999), default=600, help="training films")
     parser.add_argument("--val", type=whole_number(0, 99_999), default=100, help="validation films")
     parser.add_argument("--test", type=whole_number(0, 99_999), default=100, help="test films")
-    parser.add_argument("--height", type=whole_number(64), default=256, help="of a film, in pixels")
+    parser.add_argument("--height", type=whole_number(64), default=256, help="film height, pixels")
     add_seed(parser)
     return parser.parse_args(argv)
 

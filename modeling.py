@@ -65,8 +65,8 @@ def check_activation(name):
         fits = False
     if not fits:
         raise UserError(
-            f"not the activation of a dense layer (--activation {name}). "
-            "Use a name of Keras, such as relu or tanh."
+            f"not an activation for dense layers (--activation {name}). "
+            "Use a Keras name, such as relu or tanh."
         )
 
 
@@ -134,7 +134,7 @@ def download_imagenet(builder, name, options):
     except Exception as error:  # whatever the network, a proxy or the server raises
         raise UserError(
             f"can't download the ImageNet weights of {name} ({first_line(error)}). "
-            "Offline: --weights FILE with include_top=False weights of it, or --weights none."
+            "Offline: --weights FILE with its include_top=False weights, or --weights none."
         ) from None
 
 

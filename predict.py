@@ -36,26 +36,26 @@ def parse_args(argv=None):
         "images",
         nargs="*",
         metavar="IMAGE",
-        help="film, or a folder of films, with all folders in it",
+        help="film, or folder of films with its subfolders",
     )
     add_models(parser)
     parser.add_argument(
         "--sex",
         type=letter_of,
         choices=("F", "M"),
-        help="sex of all the films (default: that in the header of each DICOM film)",
+        help="sex of all films (default: from the header of each DICOM film)",
     )
     parser.add_argument(
         "--age_months",
         type=real_number(MONTHS[0], LAST_AGE[1]),
         metavar="MONTHS",
-        help=f"age of the child when the films were taken, {KNOWN_AGES}: also say how far the bone age "
-        "is from it, in SDs of healthy children (default: that in the header of each DICOM film)",
+        help=f"age of the child when the films were taken, {KNOWN_AGES}: also report how far the "
+        "bone age is from it, in SDs of healthy children (default: from each DICOM film's header)",
     )
     parser.add_argument(
         "--csv",
         metavar="FILE",
-        help="table with id or filename, sex and, where wanted, age_months, instead of --sex and "
+        help="table with id or filename, sex and, optionally, age_months, instead of --sex and "
         "--age_months",
     )
     parser.add_argument(
@@ -104,7 +104,7 @@ def check_together(parser, args):
     if args.sex == "F" and (args.age_months or 0) > LAST_AGE[0]:
         parser.error(f"--age_months: the SDs of girls end at {LAST_AGE[0]} months")
     if args.male_value is not None and not args.csv:
-        parser.error("--male_value has no effect without --csv, whose sexes it reads")
+        parser.error("--male_value has no effect without --csv, the table it is for")
 
 
 def letter_of(sex):

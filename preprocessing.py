@@ -106,8 +106,8 @@ def keep_copies(copies, plain):
     if not known.any():
         folder = Path(copies.table["path"].iloc[0]).parent
         raise UserError(
-            f"none of {len(copies)} CLAHE copies has its plain film beside it ({folder}). "
-            "Move the folder away and make it anew."
+            f"none of {len(copies)} CLAHE copies has a plain film ({folder}). "
+            "Move the folder away and make it again."
         )
     return copies.leave_out(~known, "no plain film")
 

@@ -4,10 +4,10 @@
     python run_all_backbones.py --backbones mobilenet resnet50 convnext_tiny --img_size 224
     python run_all_backbones.py --dry_run --epochs_frozen 20 --weights "weights/{backbone}.h5"
 
-The options of train_advanced.py are passed on, but for --backbone, --run_name, --resume, --folds
+The options of train_advanced.py are passed on, except --backbone, --run_name, --resume, --folds
 and --show; {backbone} in them stands for the name. Each run is a process of its own, in
 backbone_results/<sweep>/<backbone>/; one that fails does not end the sweep, and the same command
-goes on where it was stopped; other options need another --sweep. A table, summary.csv,
+resumes a stopped sweep; other options need another --sweep. A table, summary.csv,
 <backbone>_performance.json and backbones.png compare errors in months, speed and parameters. The
 exit code is 1 when a run failed. Without --fine_tune heads of sex and baseline models are trained
 on features of 3 views (--feature_views): util/README.md.
@@ -16,7 +16,7 @@ On several machines or GPUs, by Ray or as an array of SLURM jobs (docs/SCALE.md)
 
     python run_all_backbones.py --fine_tune --ray
     python run_all_backbones.py --fine_tune --shard $SLURM_ARRAY_TASK_ID/4  # in sbatch --array=1-4
-    python run_all_backbones.py --summarise    # of another --sweep or --model_type: name it
+    python run_all_backbones.py --summarise    # add --sweep or --model_type if it had one
 """
 
 import argparse
@@ -34,7 +34,7 @@ CHOSEN = "chosen by the sweep: use --backbones and --sweep"
 NOT_IN_A_SWEEP = {
     "--backbone": CHOSEN,
     "--run_name": CHOSEN,
-    "--resume": "not needed: the same command goes on where a sweep was stopped",
+    "--resume": "not needed: the same command resumes a stopped sweep",
     "--show": "not for a sweep, which would wait for you: open the pictures in the folders",
     "--folds": "not for a sweep, which trains one run a backbone: use train_advanced.py",
 }
@@ -76,7 +76,7 @@ def add_machines(parser):
         "machine)",
     )
     several.add_argument(
-        "--shard", type=shard, metavar="I/N", help="train share I of N alone, for job arrays"
+        "--shard", type=shard, metavar="I/N", help="train only share I of N, for job arrays"
     )
     several.add_argument(
         "--summarise", action="store_true", help="train nothing, make the table of what is done"
@@ -91,10 +91,10 @@ def add_machines(parser):
 def shard(text):
     """Return the numbers of a share: "2/4" becomes (2, 4)."""
     if not re.fullmatch(r"\d+/\d+", text):
-        raise argparse.ArgumentTypeError(f"{text} is no share, such as 1/4")
+        raise argparse.ArgumentTypeError(f"{text} is not a share like 1/4")
     part, parts = map(int, text.split("/"))
     if not 1 <= part <= parts:
-        raise argparse.ArgumentTypeError(f"{text} is no share: from 1/{parts} to {parts}/{parts}")
+        raise argparse.ArgumentTypeError(f"{text} is not a share: 1/{parts} to {parts}/{parts}")
     return part, parts
 
 
@@ -106,7 +106,8 @@ def main(argv=None):
     folder = Path(args.results_dir) / (args.sweep or training.model_type)
     if holds_run(folder):
         raise UserError(
-            f"that is a run, or folds of one, and no folder of a sweep ({folder}). Name another --sweep."
+            f"that is a run, or its folds, not the folder of a sweep ({folder}). "
+            "Name another --sweep."
         )
     if args.summarise:
         runs = sweep.known_runs(folder, training)

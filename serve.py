@@ -21,7 +21,7 @@ def parse_args(argv=None):
         "--port",
         type=whole_number(0, 65535),
         default=8000,
-        help="where on this computer the page is; 0 is any that is free",
+        help="port of the page on this computer; 0: any free one",
     )
     parser.add_argument("--show", action="store_true", help="also open the page in the browser")
     add_calibration(parser)

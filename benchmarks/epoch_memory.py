@@ -1,5 +1,5 @@
-"""How much memory of its own (anonymous, not that of cached files) reading many films and running
-through a warm epoch with augmentation takes, without a model. Linux alone tells.
+"""How much anonymous memory (not that of cached files) it takes to read many films and to run
+through a warm epoch with augmentation, without a model. Linux only.
 
     python -m benchmarks.epoch_memory                          # 12,000 films of 500 pixels
     python -m benchmarks.epoch_memory --images films/ --n 12000 --img_size 500

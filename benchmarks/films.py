@@ -25,7 +25,7 @@ def add_film_options(parser, img_size=None):
 
 def add_turns(parser):
     parser.add_argument(
-        "--turns", type=whole_number(1), default=5, help="timed turns, after one that warms up"
+        "--turns", type=whole_number(1), default=5, help="timed turns, after a warm-up"
     )
 
 

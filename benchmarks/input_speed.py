@@ -6,7 +6,7 @@ augmentation, beside what a script without this toolkit would do with the same f
 
 The other ways: a loop over films, one by one; tf.data, which decodes and resizes only; and Keras's
 ImageDataGenerator as earlier versions of this toolkit set it up (PNG and JPEG files), which makes
-three channels of each film, and with the one that it has.
+three channels of each film, and again with only one.
 """
 
 import tempfile
@@ -38,7 +38,7 @@ def main(argv=None):
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         paths = films_for_keras(args, Path(folder) / "films", BATCH)
-        print("preparation; below, beside tf.data, which does decoding and resizing alone")
+        print("preparation; below, beside tf.data, which only decodes and resizes")
         ways, names = preparations(paths, args.img_size, Path(folder))
         seconds = take_turns(ways, args.turns)
         print(format_turns(names, seconds, len(paths)))

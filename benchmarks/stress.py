@@ -5,7 +5,7 @@ is changed before it is read, as a hospital, a scanner or a mistake would, and p
 
 Prints, for each change: MAE, and its difference to plain films, with paired 95 % intervals; the
 mean by which months move to either side; and the shares of films on which no hand was found for
-certain, and of which predict.py says that they look inverted or turned.
+certain, and that look inverted or turned to predict.py.
 """
 
 from functools import partial
@@ -110,7 +110,7 @@ def parse_args(argv=None):
         "--csv", required=True, metavar="FILE", help="id, sex, boneage of the films"
     )
     parser.add_argument("--images", required=True, metavar="DIR", help="folder of the films")
-    parser.add_argument("--films", type=whole_number(2), help="how many, by chance (default: all)")
+    parser.add_argument("--films", type=whole_number(2), help="how many, at random (default: all)")
     add_seed(parser)
     add_male_value(parser)
     add_views(parser)

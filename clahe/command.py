@@ -18,7 +18,7 @@ def run_clahe(split, description, argv=None):
         "--clip_limit",
         type=real_number(0, open_low=True),
         default=CLIP_LIMIT,
-        help="how far the histogram of a tile may rise above an even one",
+        help="how far a tile's histogram may rise above a flat one",
     )
     parser.add_argument(
         "--tile_grid",
@@ -27,9 +27,7 @@ def run_clahe(split, description, argv=None):
         help="tiles along each side",
     )
     add_workers(parser)
-    parser.add_argument(
-        "--overwrite", action="store_true", help="rewrite all, also what is up to date"
-    )
+    parser.add_argument("--overwrite", action="store_true", help="rewrite all, even if up to date")
     args = parser.parse_args(argv)
     source, target = split_folder(args.data_dir, split), split_folder(args.data_dir, split, True)
     written, skipped, failures = enhance_folder(

@@ -73,7 +73,7 @@ def enhance_folder(
     pairs, unclear = pair_names(films, source, target)
     failures = {}
     for film, copy in unclear:
-        failures[str(film)] = f"its copy would have the name of another film's, {copy.name}"
+        failures[str(film)] = f"its copy would share the name {copy.name} with another"
         copy.unlink(missing_ok=True)  # from when only one film had this name
     todo = [pair for pair in pairs if overwrite or not is_up_to_date(*pair)]
     if overwrite:
@@ -107,7 +107,8 @@ def complete_clahe(data_dir, split, progress=False):
     if settings == UNFINISHED:
         raise UserError(
             f"the folder holds films {describe_settings(settings)} ({target}). "
-            f"Make all anew: python -m clahe.apply_{source.name} --data_dir {quote(data_dir)} --overwrite"
+            f"Remake all: python -m clahe.apply_{source.name} --data_dir {quote(data_dir)} "
+            "--overwrite"
         )
     if settings is not None or not list_films(target):
         *_, failures = enhance_folder(source, target, progress=progress, **(settings or {}))
@@ -127,7 +128,7 @@ def made_with(target):
         if settings == UNFINISHED or settings.keys() == {"clip_limit", "tile_grid"}:
             return settings
     raise UserError(
-        f"not the settings of CLAHE copies ({noted}). Move the folder away and make it anew."
+        f"not the settings of CLAHE copies ({noted}). Move the folder away and make it again."
     )
 
 
@@ -145,7 +146,7 @@ def claim_folder(target, settings, overwrite):
             same = "Use the same settings, move it" if known else "Move it"
             raise UserError(
                 f"the folder holds films {describe_settings(known)} ({target}). "
-                f"{same} away, or make all anew with --overwrite."
+                f"{same} away, or remake all with --overwrite."
             )
         settings = UNFINISHED
     target.mkdir(parents=True, exist_ok=True)
@@ -158,7 +159,7 @@ def describe_settings(settings):
     if settings is None:
         return "made by another program"
     if settings == UNFINISHED:
-        return "only some of which were made anew"
+        return "only some of which were remade"
     return "made with " + " ".join(f"--{name} {value}" for name, value in settings.items())
 
 

@@ -5,7 +5,7 @@ other pictures are noticed, and say how many are.
 
 On half of the films a space of few dimensions is fitted to what the localiser sees of them and of
 their mirror images. The others set the limit: 5 of 1000 lie beyond it. Both are written to --out.
-To be done anew when the localiser was trained anew.
+Do this again when the localiser was trained again.
 """
 
 import numpy as np
@@ -78,13 +78,13 @@ def features_of(films):
 def print_likeness(films, space):
     """Print which share of films lies beyond the limit, as they are and changed."""
     ways = {
-        "as they are (the limit is theirs)": films,
+        "as they are (these set the limit)": films,
         "on their side": np.rot90(films, axes=(1, 2)),
         "upside down": films[:, ::-1, ::-1],
         "inverted": ~films,
         "a quarter of each film": films[:, : FILM_SIDE // 2, : FILM_SIDE // 2],
     }
-    print(f"{len(films)} films that the space was not fitted to look unlike hands:")
+    print(f"of {len(films)} films not used to fit the space, these look unlike hands:")
     for name, changed in ways.items():
         beyond = distances(features_of(np.ascontiguousarray(changed)), space) > space["limit"]
         print(f"  {name:34s} {beyond.mean():6.1%}")

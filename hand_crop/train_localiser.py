@@ -66,7 +66,7 @@ def read_boxes(table, folder):
     boxes["id"] = boxes["id"].map(clean_id)
     boxes[CORNERS] = boxes[CORNERS].apply(pd.to_numeric, errors="coerce")
     if boxes[CORNERS].isna().any(axis=None):
-        raise UserError(f"a corner that is no number ({table}). Correct or remove its row.")
+        raise UserError(f"a corner is not a number ({table}). Correct or remove its row.")
     check_shares(boxes[CORNERS], table)
     labels = pd.DataFrame({"id": boxes["id"].unique(), "filename": ""})
     found = match_films(labels, list_films(folder)).query("path != ''")
@@ -86,7 +86,7 @@ def check_shares(corners, table):
     bad = ((low < -TOLERANCE) | (high > 1 + TOLERANCE) | (low >= high)).any(axis=1)
     if bad.any():
         raise UserError(
-            f"{bad.sum()} boxes are no shares of the film's sides, 0 <= min < max <= 1 ({table}, "
+            f"{bad.sum()} boxes aren't shares of the film's sides, 0 <= min < max <= 1 ({table}, "
             f"line {corners.index[bad][0]}). Divide pixels by the film's sides, or correct rows."
         )
 

@@ -53,7 +53,7 @@ def read_benchmark(path):
             table[name] = pd.to_numeric(table[name]).replace([np.inf, -np.inf], np.nan)
         except (ValueError, TypeError):
             raise UserError(
-                f"a value of {name} is no number ({path}). Choose an unchanged file."
+                f"{name} has a non-numeric value ({path}). Choose an unchanged file."
             ) from None
     seconds = table["median_inference_time_s"]
     fine = (table["status"] == "ok") & (seconds > 0) & (table["batch_size"] > 0)

@@ -58,7 +58,7 @@ def parse_args(argv=None):
         nargs="+",
         choices=ROUTES,
         default=DEFAULT_ROUTES,
-        help="ways to call the model, in turns",
+        help="ways to call the model, in turn",
     )
     parser.add_argument(
         "--batch_sizes",
@@ -81,7 +81,7 @@ def parse_args(argv=None):
     )
     for name in ("--img_height", "--img_width"):
         parser.add_argument(
-            name, type=whole_number(*SIDES), help="the same as --img_size: give both, and equal"
+            name, type=whole_number(*SIDES), help="instead of --img_size: give both, equal"
         )
     parser.add_argument(
         "--weights",
@@ -120,7 +120,7 @@ def check_backbone_weights(weights, backbones):
         raise UserError(f"that is a folder (--weights {weights}). Name a run with --model.")
     if len(backbones) > 1:
         raise UserError(
-            f"a weights file is of one backbone (--weights {weights}). Name it with --backbones."
+            f"weights are for one backbone (--weights {weights}). Name it with --backbones."
         )
 
 

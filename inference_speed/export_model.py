@@ -30,8 +30,9 @@ def parse_args(argv=None):
         "--precision",
         choices=PRECISIONS,
         default="f32",
-        help="f16 halves the file; bf16 computes in 16 bits, on processors that can, int8 the backbone "
-        "in 8. " + "; ".join(f"{name}: {' '.join(RUNTIMES[name].precisions)}" for name in RUNTIMES),
+        help="f16 halves the file; bf16 computes in 16 bits, if supported; int8 computes the "
+        "backbone in 8. "
+        + "; ".join(f"{name}: {' '.join(RUNTIMES[name].precisions)}" for name in RUNTIMES),
     )
     parser.add_argument("--out", metavar="FILE", help="where to write (default: inside RUN)")
     args = parser.parse_args(argv)
@@ -57,7 +58,7 @@ def main(argv=None):
     with working_folder(out.parent, ".export-") as work:
         record = export(run, args.format, args.precision, work / out.name)
         off = record["difference_months"]
-        print(f"{record['checked_on']}, off Keras in months: {format_differences(off)}")
+        print(f"{record['checked_on']}, months off Keras: {format_differences(off)}")
         if not agrees(off, args.precision):
             print(f"error: not kept: {too_far(record)}", file=sys.stderr)
             return 1

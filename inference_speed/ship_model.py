@@ -1,10 +1,10 @@
-"""A trained run made small enough to ship.
+"""Make a trained run small enough to ship.
 
     python -m inference_speed.ship_model RUN --out models/NAME
 
 Kernels are stored in half precision, which Keras reads like any other model, from version 3.8 on;
-where the months of the films of df_val.csv would not stay the same, in single precision. What goes
-along, and what does not, is in docs/RUNS.md, "Before you share a run".
+if that would change the months of the films of df_val.csv, in single precision. What is included,
+and what is not, is in docs/RUNS.md, "Before you share a run".
 """
 
 import io
@@ -58,7 +58,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--film_hashes",
         action="store_true",
-        help="hashes of the films too, where these are public: ids that are tried out give labels back",
+        help="add hashes of its films, if these are public: trying out ids reveals their labels",
     )
     return parser.parse_args(argv)
 
@@ -87,7 +87,7 @@ def main(argv=None):
     print(f"{out}: {size:.2f} MB, {sample.title} up to {largest:.3f} months off")
     if patches := sorted(run.folder.glob("code*.patch")):
         names = ", ".join(map(str, patches))
-        print(f"note: its code differed from the commit; add for those who repeat it: {names}")
+        print(f"note: its code differed from the commit; for others to repeat it, add {names}")
     print(f"next: complete the model card ({out / CARD})")
 
 
@@ -121,7 +121,7 @@ def copy_model(run, shipped, sample):
         if largest <= LARGEST_DIFFERENCE:  # False for NaN
             return largest
         print(f"in {precision} precision {sample.title} are up to {largest:.3f} months off")
-    raise UserError(f"the copied model predicts otherwise ({run.folder}). Train it again.")
+    raise UserError(f"the copy predicts differently ({run.folder}). Train it again.")
 
 
 def portable(config):

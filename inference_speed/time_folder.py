@@ -25,12 +25,12 @@ def parse_args(argv=None):
     parser.add_argument("folder", metavar="FOLDER", help="folder of films")
     parser.add_argument("--model", required=True, metavar="RUN", help="folder of a trained run")
     parser.add_argument(
-        "--num_runs", type=whole_number(1), default=5, help="timed turns, after one that warms up"
+        "--num_runs", type=whole_number(1), default=5, help="timed turns, after a warm-up"
     )
     parser.add_argument(
         "--tta_steps",
         type=whole_number(1, len(VIEWS)),
-        help="views of a film, 1 the film alone (default: as the run was trained)",
+        help="views of a film; 1: the film alone (default: as in training)",
     )
     add_runtime(parser, auto=True)
     add_evaluation_batch(parser)

@@ -122,7 +122,7 @@ def prepare_route(name, model, folder, films, checks):
     )
     off = differences(predict_sample(route.load(path), checks.films), checks.expected)
     if not agrees(off, route.precision):
-        raise ValueError(f"too far off Keras in months: {format_differences(off)}")
+        raise ValueError(f"too many months off Keras: {format_differences(off)}")
     size = sum(file.stat().st_size for file in folder.iterdir())
     months = {f"{name}_off_months": round(value, 6) for name, value in off.items()}
     # loaded again: the predictor of the comparison computes in whole float32, see `parity`

@@ -94,7 +94,7 @@ def test_batch_statistics_averages_and_resuming_work_on_two_devices(train):
 
 def test_mirrored_needs_several_devices(train):
     process, run = train("alone", "--strategy", "mirrored")
-    check_error_line(process, "one device has nothing to share")
+    check_error_line(process, "there is only one device")
     assert not run.exists()
 
 
@@ -220,7 +220,9 @@ def test_a_run_goes_on_in_its_precision_alone(films, monkeypatch):
     progress = Progress()
     record_precision(progress, model)
     record_precision(progress, model)
-    with pytest.raises(UserError, match="began in mixed_float16.*Go on where it began, with a GPU"):
+    with pytest.raises(
+        UserError, match="began in mixed_float16.*Resume where it began, with a GPU"
+    ):
         record_precision(Progress(precision="mixed_float16"), model)
 
 
@@ -244,7 +246,7 @@ def fitted_head(films, monkeypatch, steps=3):
         (0, True, "-1", ""),
         (0, False, None, ""),
         (1, True, None, ""),
-        (2, True, None, "one of 2 GPUs computes"),
+        (2, True, None, "only one of 2 GPUs is used"),
     ],
 )
 def test_a_gpu_that_is_left_idle_is_told(seen, driver, chosen, note, tmp_path, monkeypatch):

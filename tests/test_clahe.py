@@ -217,7 +217,7 @@ def test_copies_of_two_settings_are_not_used(data, monkeypatch):
         patch.setattr("clahe.enhance.map_films", interrupted)
         with pytest.raises(KeyboardInterrupt):
             enhance_folder(data / "test", data / "test_CLAHE", clip_limit=4, overwrite=True)
-    with pytest.raises(UserError, match="only some of which were made anew"):
+    with pytest.raises(UserError, match="only some of which were remade"):
         complete_clahe(data, "test")
     enhance_folder(data / "test", data / "test_CLAHE", clip_limit=4, overwrite=True)
     assert "--clip_limit 4" in complete_clahe(data, "test")
@@ -321,5 +321,5 @@ def test_copies_that_are_none_of_the_films_are_an_error(data):
     films = sorted((data / "test").iterdir())
     (data / "test_CLAHE").mkdir()
     films[0].replace(data / "test_CLAHE" / films[0].name)
-    with pytest.raises(UserError, match="none of 1 CLAHE copies has its plain film .*test_CLAHE"):
+    with pytest.raises(UserError, match="none of 1 CLAHE copies has a plain film .*test_CLAHE"):
         load_both(data)

@@ -81,8 +81,8 @@ def test_by_default_a_phase_ends_at_the_foot(epochs, top):
     ("mode", "step_size", "steps", "words"),
     [
         ("triangular", None, 50, None),
-        ("triangular", 2000, 1000, "less than a cycle"),
-        ("triangular2", None, 50, "is as triangular"),
+        ("triangular", 2000, 1000, "fewer than one learning-rate cycle"),
+        ("triangular2", None, 50, "acts like triangular"),
         ("triangular2", None, 80, None),
         ("triangular2", 20, 80, None),
         ("triangular2", 30, 100, None),  # half of the second one is lower
@@ -107,7 +107,9 @@ def test_both_phases_cycle_by_steps_from_their_own_rate(phantoms, inside, tiny_m
             *("--use_cyclical_lr", "--clr_step_size", 4),
         )
     assert process.returncode == 0, process.stderr
-    assert process.stdout.count("note: the phase has 6 steps, less than a cycle") == 2
+    assert (
+        process.stdout.count("note: the phase has 6 steps, fewer than one learning-rate cycle") == 2
+    )
     rates = read_history(tmp_path / "run")["lr"]
     expected = [CyclicalLearningRate(base, 4 * base, 4)(6) for base in (1e-3, 4e-4)]
     np.testing.assert_allclose(rates, np.array(expected), rtol=1e-5)

@@ -123,9 +123,7 @@ def test_without_common_ground_there_are_no_intervals_and_a_reason(tmp_path, fir
 def test_what_is_missing_of_a_run_is_told_for_what_it_is(tmp_path):
     shipped, _ = member(tmp_path, "shipped", IDS, ERRORS)
     (tmp_path / "shipped" / "predictions_val.csv").unlink()
-    with pytest.raises(
-        UserError, match="predictions_val.csv is missing, as of a run that was ship"
-    ):
+    with pytest.raises(UserError, match="predictions_val.csv is missing, as in a shipped run"):
         stored_predictions(shipped, "val", views=1)
     with pytest.raises(
         UserError, match="over means of 5 views .* Leave out --use_tta and --tta_st"
@@ -313,8 +311,8 @@ def test_weights_are_how_often_a_run_is_named(runs):
 @pytest.mark.parametrize(
     ("fact", "message"),
     [
-        ("fingerprint", "one may have been trained on those of the other"),
-        ("bytes", "have the same ids and labels, but are other files"),
+        ("fingerprint", "one run may have been trained on the other's"),
+        ("bytes", "have the same ids and labels, but are different files"),
     ],
 )
 def test_runs_of_different_films_are_no_ensemble_on_a_split(runs, inside, tmp_path, fact, message):
@@ -335,7 +333,7 @@ def test_runs_of_different_films_are_no_ensemble_on_a_split(runs, inside, tmp_pa
         (["a", "b", "c"], "two to compare, or --ensemble"),
         (["a", "--greedy"], "--greedy has no effect without --ensemble"),
         (["a", "b", "--calibrate", "x.csv", "--images", "."], "--calibrate is for one run"),
-        (["a", "--calibrate", "x.csv"], "goes with --images"),
+        (["a", "--calibrate", "x.csv"], "together with --images"),
         (["a", "--use_clahe_val_test", "--split", "train"], "training films stay plain"),
         (["a", "b", "--out", "x"], "--out is for one run"),
         (["a", "--name", "x"], "--name has no effect without --calibrate"),

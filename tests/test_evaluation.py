@@ -99,7 +99,7 @@ def test_labels_in_another_order_give_the_same_prediction_for_each_film(
 def test_evaluation_never_writes_over_another(trained, small_run, inside, evaluated, tmp_path):
     before = (evaluated[1] / "predictions.csv").stat().st_mtime_ns
     process = inside("evaluate.py", trained[0], "--out", evaluated[1])
-    check_error_line(process, "there is something already", str(evaluated[1]))
+    check_error_line(process, "that already exists", str(evaluated[1]))
     assert (evaluated[1] / "predictions.csv").stat().st_mtime_ns == before
     run = shutil.copytree(small_run, tmp_path / "run")
     for place in ("evaluation_test", "evaluation_test_2"):
@@ -162,7 +162,7 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     process = inside("evaluate.py", small_run, *words, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     assert f"note: {small_run} was trained on 2 of these films" in process.stdout
-    assert "note: 1 of these films have id and sex of training films" in process.stdout
+    assert "note: 1 of these films share id and sex with training films" in process.stdout
     process = inside("evaluate.py", small_run, *words, "--held_out", "--out", tmp_path / "new")
     assert process.returncode == 0, process.stderr
     assert "left out: 2 a model has learned from it" in process.stdout
@@ -227,7 +227,7 @@ def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
     process = inside("evaluate.py", *runs, *words)
     assert process.returncode == 0, process.stderr
     assert f"on the same {len(table)} films" in process.stdout
-    assert process.stdout.startswith("note: of each film one view, as the runs")
+    assert process.stdout.startswith("note: one view per film, as the runs")
     out = tmp_path / "one" / "evaluation_labels_held_out"
     assert json.loads((out / "metrics.json").read_text())["films"]["held_out"]
     assert len(pd.read_csv(out / "left_out.csv")) == 8
@@ -236,12 +236,12 @@ def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
 def test_other_files_of_the_same_names_are_told(small_run, inside, tmp_path):
     run = shutil.copytree(small_run, tmp_path / "run")
     process = inside("evaluate.py", run)
-    assert "other files" not in process.stdout
+    assert "not the same files" not in process.stdout
     with edit_json(run / "config.json") as config:
         config["data"]["test"]["bytes"] -= 1
     process = inside("evaluate.py", run)
     assert process.returncode == 0, process.stderr
-    assert "note: the test films are other files than those that the run had" in process.stdout
+    assert "note: the test films are not the same files as in the run" in process.stdout
 
 
 def test_two_runs_that_can_not_be_written_to_are_told_how_to_go_on(

@@ -221,7 +221,7 @@ def test_a_fold_is_evaluated_on_the_films_that_it_held_out(folds, inside, tmp_pa
     held_out, found = read(run / "predictions_val.csv"), read(tmp_path / "out" / "predictions.csv")
     assert found["id"].tolist() == held_out["id"].tolist()
     process = inside("evaluate.py", folds[2], "--split", "val")
-    check_error_line(process, "one may have been trained on those of the other")
+    check_error_line(process, "one run may have been trained on the other's")
     assert "predictions_out_of_fold.csv" in process.stderr
 
 
@@ -278,7 +278,7 @@ def test_folds_of_other_films_are_not_judged_together(split, fact, folds, inside
         judge_folds(Run(folder), members, views=1)
     process = inside("evaluate.py", folder, "--out", tmp_path / "out")
     if split == "test":
-        check_error_line(process, "have the same ids and labels, but are other files")
+        check_error_line(process, "have the same ids and labels, but are different files")
     else:
         assert process.returncode == 0, process.stderr
 
@@ -310,7 +310,7 @@ def test_folds_do_not_go_into_the_folder_of_a_run(small_run, phantoms, inside):
         *("train_advanced.py", "--data_dir", phantoms, "--folds", 2),
         *("--results_dir", small_run.parent, "--run_name", small_run.name),
     )
-    check_error_line(process, "no folder of folds")
+    check_error_line(process, "not a folder of folds")
     assert sorted(small_run.iterdir()) == before
 
 

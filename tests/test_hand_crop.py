@@ -317,7 +317,7 @@ def test_boxes_that_are_no_shares_are_named(boxed, phantoms, corner, value):
     boxes = pd.read_csv(boxed[1])
     boxes.loc[3, corner] = value  # from 0.5 to 0.7 and from 0.6 to 0.8, in line 5 of the file
     boxes.to_csv(boxed[1], index=False)
-    with pytest.raises(UserError, match="1 boxes are no shares of the film's sides.* line 5"):
+    with pytest.raises(UserError, match="1 boxes aren't shares of the film's sides.* line 5"):
         train_localiser.read_boxes(boxed[1], phantoms / "test")
 
 

@@ -81,10 +81,10 @@ def test_a_calibration_of_a_model_that_was_replaced_is_refused(
 ):
     run = shutil.copytree(trained[0], tmp_path / "run")
     words = [hospital[2], "--model", run, "--csv", hospital[1], "--calibration", "far"]
-    assert "another model" not in inside("predict.py", *words).stderr
+    assert "a different model" not in inside("predict.py", *words).stderr
     with (run / "model.keras").open("ab") as file:
         file.write(b"another")
-    check_error_line(inside("predict.py", *words), "calibration far was made for another model")
+    check_error_line(inside("predict.py", *words), "calibration far was made for a different model")
 
 
 def test_a_model_that_is_not_told_the_sex_gets_one_line(phantoms, hospital, inside, tiny, tmp_path):

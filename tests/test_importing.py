@@ -253,7 +253,7 @@ def test_names_in_a_zip_that_are_one_to_the_file_system_are_told(tmp_path, monke
     for name in ("P101.png", "p101.png"):
         with zipfile.ZipFile(archive, "a") as file:
             file.write(tmp_path / "films" / f"10{2 if name[0] == 'p' else 1}.png", name)
-    with pytest.raises(UserError, match=r"one name, p101.png, capital letters"):
+    with pytest.raises(UserError, match=r"one name, p101.png, ignoring case"):
         run(tmp_path / "Data", "--source", archive)
 
 
@@ -479,7 +479,7 @@ def test_a_source_that_is_named_twice_counts_once(tmp_path, capsys):
     [
         (".hid", "its id begins with a dot"),
         ("long" * 70, "its id is too long for the name of a file"),
-        ("2019:1", "its id has a character that Windows allows in no file name"),
+        ("2019:1", "its id has a character that Windows forbids in file names"),
     ],
 )
 def test_an_id_that_can_name_no_file_is_left_out_with_a_reason(id_, reason, tmp_path, monkeypatch):
@@ -1031,7 +1031,7 @@ def test_a_name_that_is_not_unicode_is_listed(tmp_path):
 def test_a_split_without_films_is_told_instead_of_a_next_command(tmp_path, capsys):
     run(tmp_path / "Data", "--source", make_source(tmp_path / "films"), "--split", 0.9, 0.1, 0)
     out = capsys.readouterr().out
-    assert "note: no film for test" in out
+    assert "note: no films for test" in out
     assert "next:" not in out
 
 
@@ -1097,7 +1097,7 @@ def test_a_run_of_other_films_splits_nothing(small_run, tmp_path):
 def test_a_run_brings_its_splits_alone(small_run, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run(tmp_path, "--source", tmp_path, "--split_of", small_run, "--split", 0.5, 0.25, 0.25)
-    assert "--split_of brings the splits" in capsys.readouterr().err
+    assert "--split_of sets the splits" in capsys.readouterr().err
 
 
 def test_other_films_of_the_children_of_a_run_are_in_none_of_its_splits(tmp_path):

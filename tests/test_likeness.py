@@ -108,7 +108,7 @@ def test_it_is_trained_tested_and_written(phantoms, tmp_path, capsys, monkeypatc
     monkeypatch.setattr(train_likeness, "LEAST", 40)
     train_likeness.main(words)
     told = capsys.readouterr().out
-    assert "films that the space was not fitted to look unlike hands" in told
+    assert "films not used to fit the space, these look unlike hands" in told
     assert "upside down" in told
     monkeypatch.setattr(likeness, "WEIGHTS", out)
     assert all(unlike_hands([shrink(no_hand())]))

@@ -146,7 +146,7 @@ def test_intervals_of_errors_that_have_a_sign_are_not_cut_at_zero():
 
 def test_a_model_that_is_no_better_than_the_median_is_told(many):
     worse = format_metrics(evaluate_predictions(many.assign(error=99.0)), "test")
-    assert "no better than always saying the median" in worse
+    assert "no better than the median baseline" in worse
     assert "no better" not in format_metrics(evaluate_predictions(many), "test")
 
 

@@ -65,11 +65,11 @@ def test_predict_draws_a_picture_for_each_film_and_never_into_a_full_folder(
     names = [film.name for film in films]
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == names
     check_error_line(
-        inside("predict.py", *words, "--explain", tmp_path / "maps"), "there is something already"
+        inside("predict.py", *words, "--explain", tmp_path / "maps"), "that already exists"
     )
     assert len(list((tmp_path / "maps").iterdir())) == 2
     words = [*words, "--explain", tmp_path / "bad.png" / "maps"]
-    check_error_line(inside("predict.py", *words), "no folder", "Choose another --explain")
+    check_error_line(inside("predict.py", *words), "not a folder", "Choose another --explain")
 
 
 def test_pictures_of_films_of_one_name_tell_whose_they_are(small_run, phantoms, inside, tmp_path):

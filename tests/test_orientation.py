@@ -124,7 +124,7 @@ def test_months_of_turned_films_are_those_of_upright_ones(
         words = ["--model", small_run, "--csv", upside_down / "some.csv", "--out", out]
         process = inside("predict.py", folder, *words)
         ages[name] = pd.read_csv(out).set_index("filename")["months"].dropna()
-        turned = process.stderr.count("looked turned by 180 degrees against the clock and was set")
+        turned = process.stderr.count("looked turned by 180 degrees anticlockwise and was set")
         assert turned >= 6 if name == "turned" else turned == 0
     both = ages["turned"].index
     assert len(both) == 8

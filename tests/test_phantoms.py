@@ -157,7 +157,7 @@ def test_a_split_without_phantoms_is_told_instead_of_a_next_command(inside, tmp_
     words = ["--data_dir", tmp_path / "Data", "--train", 2, "--val", 0, "--test", 1]
     process = inside("make_phantoms.py", *words, "--height", HEIGHT)
     assert process.returncode == 0, process.stderr
-    assert "note: no film for val" in process.stdout
+    assert "note: no films for val" in process.stdout
     assert "next:" not in process.stdout
 
 

@@ -117,7 +117,7 @@ def test_intervals_of_few_films_leave_room_for_the_others(drawn):
     predictions = predictions_of([*np.linspace(130, 170, 30), 20, 30], [*many, 1, 40])
     axis = plots.plot_error_by_group(predictions, None, "test").axes[0]
     assert 20.5 < axis.get_ylim()[1] < 40  # the mean of the two is seen
-    assert "fewer than 10 films leave" in axis.get_xlabel()
+    assert "fewer than 10 films are cut off" in axis.get_xlabel()
     axis = plots.plot_error_by_group(predictions[:30], None, "test").axes[0]
     assert not axis.get_xlabel()
 

@@ -57,7 +57,7 @@ def test_a_gpu_that_can_not_take_the_model_is_no_damage(error, small_run, monkey
         raise error
 
     monkeypatch.setattr(keras.models, "load_model", load_model)
-    with pytest.raises(UserError, match="TensorFlow can't take the model.*CUDA_VISIBLE_DEVICES=-1"):
+    with pytest.raises(UserError, match="TensorFlow can't load the model.*CUDA_VISIBLE_DEVICES=-1"):
         load_run_model(read_run(small_run))
 
 
@@ -243,9 +243,9 @@ def test_what_predict_writes_comes_in_one_call_too(trained, odd_films, inside, t
     assert alone == film_ages.predict_ages(iter(films), "male", model=trained[0])["months"][1]
     with pytest.raises(UserError, match="no films to predict"):
         film_ages.predict_ages([])
-    with pytest.raises(UserError, match="sex and age_months must be one, or 2, as paths"):
+    with pytest.raises(UserError, match="sex and age_months need one value or 2, one per path"):
         film_ages.predict_ages(films, ["F", "M", "F"])
-    with pytest.raises(UserError, match="a folder, no film"):
+    with pytest.raises(UserError, match="that is a folder"):
         film_ages.predict_ages([films[0], odd_films])
     with pytest.raises(UserError, match="no calibration"):
         film_ages.predict_ages(films, "M", model=trained[0], calibration="nowhere")
@@ -292,10 +292,10 @@ def test_what_a_table_tells_of_children_and_is_not_used_is_told(
     for header in ("Age", "Age (years)", "chronological age"):
         assert f"column {header} is not used" in predict(f"id,sex,{header}\n8bit,F,9\n")
     told = predict("id,sex,age_months\n8bit,F,8y4m\n")
-    assert "ages of children that are no months: 1, such as 8y4m" in told
+    assert "ages of children not in months: 1, such as 8y4m" in told
     told = predict("id,sex\n8bitt,F\n")
     assert "that name no film here: 1, such as 8bitt" in told
-    assert "which says weiblich: write M or F" in predict("id,sex\n8bit,weiblich\n")
+    assert "but weiblich: write M or F" in predict("id,sex\n8bit,weiblich\n")
 
 
 def test_sex_of_one_film_unknown_to_the_table(trained, odd_films, inside, tmp_path):
@@ -321,7 +321,7 @@ def test_a_folder_is_all_films_in_it_and_below_and_a_film_is_itself(
     for named, expected in (("films", ["a.png", "old/b.png"]), ("films/a.png", ["a.png"])):
         process = inside("predict.py", tmp_path / named, *words)
         assert process.returncode == 0, process.stderr
-        noted = "note: pictures of kinds that are not read: 1, such as" in process.stderr
+        noted = "note: pictures of unsupported kinds: 1, such as" in process.stderr
         assert noted == (named == "films")
         assert [line.split()[:2] for line in process.stdout.splitlines()] == [
             [name, "M"] for name in expected
@@ -351,7 +351,7 @@ def test_two_ages_of_a_film_are_told_of_and_not_used(tmp_path, capsys):
     table.write_text("id,sex,age_months\ntwice,F,100\ntwice,F,120\nonce,M,90\nonce,M,90\n")
     told = look_up_children([Path("twice.png"), Path("once.png")], table, None)
     np.testing.assert_equal(told, [(0.0, np.nan, ""), (1.0, 90.0, "")])
-    note = f"films of two ages in {table}, none of which is used: 1, such as twice.png"
+    note = f"films with two ages in {table}, neither used: 1, such as twice.png"
     assert note in capsys.readouterr().err
 
 
@@ -597,9 +597,9 @@ def test_a_row_that_names_a_linked_folder_has_its_film(tmp_path):
 
 def test_a_run_in_place_of_a_film_is_told(small_run, inside):
     process = inside("predict.py", small_run, "--model", small_run, "--sex", "F")
-    check_error_line(process, "that folder holds runs", f"Name {small_run} behind --model")
+    check_error_line(process, "that folder holds runs", f"Use --model {small_run}")
     process = inside("predict.py", small_run.parent, "--model", small_run, "--sex", "F")
-    check_error_line(process, "that folder holds runs", f"Name {small_run} behind --model")
+    check_error_line(process, "that folder holds runs", f"Use --model {small_run}")
 
 
 def test_a_run_that_knows_one_sex_alone_says_so(run_of_boys, small_run, inside):

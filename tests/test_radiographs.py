@@ -117,7 +117,7 @@ def tiff(images, order="<", photometric=1, big=False):
 def test_a_big_tiff_of_several_pages_is_no_film(tmp_path):
     path = tmp_path / "film.tif"
     path.write_bytes(tiff([film(), film()], big=True))
-    with pytest.raises(RadiographError, match="TIFF of 2 pages, where one is expected"):
+    with pytest.raises(RadiographError, match="TIFF with 2 pages instead of one"):
         read_radiograph(path)
 
 
@@ -132,7 +132,7 @@ def test_a_tiff_of_several_pages_is_no_film_but_may_have_a_thumbnail(tmp_path, s
     if pages == 1:
         assert np.array_equal(read_radiograph(path), prepare(film()))
     else:
-        with pytest.raises(RadiographError, match="TIFF of 2 pages, where one is expected"):
+        with pytest.raises(RadiographError, match="TIFF with 2 pages instead of one"):
             read_radiograph(path)
 
 

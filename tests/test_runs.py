@@ -274,7 +274,7 @@ def test_a_table_never_takes_the_name_of_another(tmp_path):
 def test_a_place_without_rights_is_told_before_any_work(tmp_path, monkeypatch):
     check_place(tmp_path / "new" / "folder")
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UserError, match="that is no folder"):
+    with pytest.raises(UserError, match="not a folder"):
         check_place(tmp_path / "notes.txt" / "folder")
     monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
     with pytest.raises(UserError, match="no permission to write"):

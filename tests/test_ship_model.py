@@ -120,7 +120,7 @@ def test_code_that_differed_from_its_commit_is_told_of(small_run, tmp_path, caps
     run = shutil.copytree(small_run, tmp_path / "run")
     (run / "code.patch").touch()
     ship_model.main([str(run), "--out", str(tmp_path / "model")])
-    assert f"add for those who repeat it: {run / 'code.patch'}" in capsys.readouterr().out
+    assert f"for others to repeat it, add {run / 'code.patch'}" in capsys.readouterr().out
     # what is in it is for its owner to read
     assert not (tmp_path / "model" / "code.patch").exists()
 
@@ -164,6 +164,6 @@ def test_where_half_precision_is_not_enough_all_arrays_stay_single(
 
 def test_a_model_that_changes_is_not_shipped(small_run, tmp_path, monkeypatch):
     monkeypatch.setattr(ship_model, "LARGEST_DIFFERENCE", -1.0)
-    with pytest.raises(UserError, match="copied model predicts otherwise"):
+    with pytest.raises(UserError, match="the copy predicts differently"):
         ship_model.main([str(small_run), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()

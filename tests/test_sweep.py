@@ -155,7 +155,7 @@ def test_a_folder_of_folds_is_no_folder_of_a_sweep(inside, tmp_path):
     (tmp_path / "cv" / "fold_1").mkdir(parents=True)
     (tmp_path / "cv" / "fold_1" / "config.json").write_text("{}")
     words = ["--results_dir", tmp_path, "--sweep", "cv", "--dry_run"]
-    check_error_line(inside("run_all_backbones.py", *words), "or folds of one", "another --sweep")
+    check_error_line(inside("run_all_backbones.py", *words), "or its folds", "another --sweep")
 
 
 def test_a_dry_run_writes_nothing(sweep, inside):
@@ -358,7 +358,7 @@ def test_ray_is_asked_for_by_name(sweep, inside):
 @pytest.mark.skipif(not RAY, reason="needs Ray")
 @pytest.mark.parametrize(
     ("gpus", "strategy", "error"),
-    [(2, "none", "a run uses one GPU"), (None, "mirrored", "nothing to share out")],
+    [(2, "none", "a run uses one GPU"), (None, "mirrored", "a run gets only one GPU")],
 )
 def test_gpus_and_strategy_must_fit(gpus, strategy, error):
     with pytest.raises(UserError, match=error):

@@ -138,7 +138,7 @@ def test_files_of_spreadsheets_are_read(read, encoding, separator, capsys):
     text = "Image ID,male,Bone Age (months)\nMüller,FALSE,180\n".replace(",", separator)
     labels = read(text, encoding)
     assert labels[["id", "sex", "boneage"]].values.tolist() == [["Müller", 0, 180]]
-    assert ("read as Windows' Western letters" in capsys.readouterr().err) == (encoding == "cp1252")
+    assert ("read as Windows-1252" in capsys.readouterr().err) == (encoding == "cp1252")
 
 
 def test_fields_beyond_the_header_are_no_table_unless_blank(read):
@@ -487,7 +487,7 @@ def test_1_and_2_are_sexes_once_it_is_known_which_is_male(read):
         UserError, match=r"1 and 2: which is male.* --male_value 1 or --male_value 2"
     ):
         read(table)
-    with pytest.raises(UserError, match="1 and 2, beside which --male_value 0"):
+    with pytest.raises(UserError, match="1 and 2, so --male_value 0 is wrong"):
         read(table, male_value=0)
 
 

@@ -753,7 +753,7 @@ def test_with_a_full_disk_folds_say_how_to_go_on(train, monkeypatch):
     monkeypatch.setattr(epoch_end, "write_state", fill)
     process, _ = train("full", "--folds", "2")
     assert process.returncode == 2
-    assert "to go on: the same command with --resume --run_name full\n" in process.stdout
+    assert "to resume: the same command with --resume --run_name full\n" in process.stdout
 
 
 def test_training_films_of_one_sex_are_told(train, phantoms, tmp_path):

@@ -53,12 +53,12 @@ def make_strategy(args):
     devices = strategy.num_replicas_in_sync
     if devices == 1:
         raise UserError(
-            "one device has nothing to share (--strategy mirrored). "
+            "there is only one device (--strategy mirrored). "
             "Leave it out, or run where TensorFlow sees several GPUs."
         )
     if args.batch_size % devices:
         raise UserError(
-            f"{args.batch_size} films a step can't be shared out evenly to {devices} devices "
+            f"{args.batch_size} films a step can't be split evenly among {devices} devices "
             f"(--batch_size {args.batch_size}). Use a multiple of {devices}."
         )
     return strategy
@@ -99,7 +99,7 @@ def describe_acceleration(model, args):
     if not gpus and NVIDIA.exists() and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1"):
         lines.append(
             "note: TensorFlow does not see the GPU of this machine: docs/SCALE.md, "
-            '"Before a first run on a GPU", tells how to find out why'
+            '"Before a first run on a GPU", shows how to find out why'
         )
     elif not gpus and args.img_size >= SLOW_SIDE:
         lines.append(
@@ -108,8 +108,8 @@ def describe_acceleration(model, args):
         )
     if len(gpus) > devices_of(model):
         lines.append(
-            f"note: one of {len(gpus)} GPUs computes: --strategy mirrored uses all, the environment "
-            "variable CUDA_VISIBLE_DEVICES chooses"
+            f"note: only one of {len(gpus)} GPUs is used: --strategy mirrored uses all, the "
+            "variable CUDA_VISIBLE_DEVICES chooses one"
         )
     if devices_of(model) > 1:
         share = args.batch_size // devices_of(model)

@@ -90,10 +90,10 @@ def check_names(members, path, folded):
         name = "/".join(part for part in parts if part not in ("", ".", ".."))  # once unpacked
         key = unicodedata.normalize("NFC", name).casefold() if folded else name
         if contents.setdefault(key, member.CRC) != member.CRC:
-            aside = ", capital letters and accents aside" if folded else ""
+            aside = ", ignoring case and accents" if folded else ""
             raise UserError(
-                f"two files in {path.name} have one name, {name}{aside}. Unpack it where they are "
-                "two, give one another name, and name the folder (--source)."
+                f"two files in {path.name} have one name, {name}{aside}. Unpack it where both "
+                "can exist, rename one, and name the folder (--source)."
             )
 
 

@@ -155,7 +155,7 @@ def format_calibration(calibration):
     if gain is None:
         first = (
             f"no linear correction: films of {FEWEST_UNASKED} children are needed, of each sex if the "
-            "model is told it"
+            "model uses it"
         )
     else:
         first = f"linear correction {'kept' if calibration['lines'] else 'left out'}: "
@@ -163,4 +163,4 @@ def format_calibration(calibration):
     if calibration["half_width"] is None:
         return f"{first}\nno {LEVEL} intervals: films of {FEWEST_FOR_INTERVALS} children are needed"
     half = calibration["half_width"]["all"]["months"]
-    return f"{first}\n{LEVEL} intervals from {n} films: +-{half:.1f} months over all"
+    return f"{first}\n{LEVEL} intervals from {n} films: +-{half:.1f} months overall"

@@ -101,7 +101,7 @@ def look_up_children(paths, csv, male_value):
         notes.append(f"rows of {csv} that name no film here: {len(unmatched)}, such as {id_}")
     if of_two_ages := [p for p, rows in rows_of.items() if labels.loc[rows, "age"].nunique() > 1]:
         notes.append(
-            f"films of two ages in {csv}, none of which is used: {len(of_two_ages)}, such as "
+            f"films with two ages in {csv}, neither used: {len(of_two_ages)}, such as "
             f"{of_two_ages[0].name}"
         )
     for note in notes:
@@ -119,7 +119,7 @@ def unread_ages(table, ages, csv):
     bad = text[ages.isna() & (text != "")]
     if bad.empty:
         return []
-    return [f"ages of children that are no months: {len(bad)}, such as {bad.iloc[0]} ({csv})"]
+    return [f"ages of children not in months: {len(bad)}, such as {bad.iloc[0]} ({csv})"]
 
 
 def child_of(rows, unclear, csv):
@@ -137,4 +137,4 @@ def child_of(rows, unclear, csv):
     if sexes:
         return np.nan, age, f"two sexes in {csv}"
     text = next(filter(None, rows["sex_text"]), "nothing")
-    return np.nan, age, f"no usable sex in {csv}, which says {text}: write M or F"
+    return np.nan, age, f"no usable sex in {csv}, but {text}: write M or F"

@@ -23,7 +23,7 @@ def main():
     print(f"{metrics['n']} phantoms the model never saw, mean absolute error in months:\n")
     print(f"  this model       {metrics['mae']:6.2f}   {format_interval(metrics['mae_ci95'])}")
     print(f"  median baseline  {baseline['mae']:6.2f}   {format_interval(baseline['mae_ci95'])}")
-    print("\nPhantoms are drawn: the figure shows that all parts work, and nothing about patients.")
+    print("\nPhantoms are drawn: the figure shows that all parts work, but nothing about patients.")
     print("\nPictures to open:\n")
     for path in sorted((run.folder / "plots").glob("*.png")):
         print(f"  {path}")

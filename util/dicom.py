@@ -137,13 +137,13 @@ def check_frame(film):
     if "PixelData" not in film:
         raise Unusable("DICOM file without an image")
     if int(film.get("NumberOfFrames") or 1) > 1:
-        raise Unusable(f"DICOM file of {film.NumberOfFrames} frames, where one is expected")
+        raise Unusable(f"DICOM file with {film.NumberOfFrames} frames instead of one")
     if film.Rows * film.Columns > MOST_PIXELS:
         raise Unusable(f"DICOM file of {film.Columns} x {film.Rows} pixels, which no film has")
     kind = film.PhotometricInterpretation
     three_numbers = kind in COLOURS and film.SamplesPerPixel == 3 and film.BitsAllocated <= 16
     if kind not in GREY and (not three_numbers or film.PixelRepresentation):
-        raise Unusable(f"DICOM file in colours that are not read ({kind})")
+        raise Unusable(f"DICOM file in unsupported colours ({kind})")
     if film.file_meta.TransferSyntaxUID.is_compressed:
         check_decoder(film.file_meta.TransferSyntaxUID)
 
@@ -182,7 +182,7 @@ def check_decoder(syntax):
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
-        raise Unusable(f"{kind}, which nothing decodes: convert it") from None
+        raise Unusable(f"{kind}, which has no decoder: convert it") from None
     if not decoder.is_available:
         by_gdcm = any("gdcm" in package for package in decoder.missing_dependencies)
         raise NotInstalled(f"{kind}: {INSTALL if by_gdcm else INSTALL_HTJ2K}")

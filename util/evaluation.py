@@ -51,7 +51,7 @@ def make_ensembles(args):
                 check_same_files(group, args.split)
     differ = len({chosen_views(member.options) for member in together}) > 1
     if differ and views == 1 and not (args.tta_steps or args.calibration):
-        print("note: of each film one view, as the runs were trained for other numbers of them")
+        print("note: one view per film, as the runs were trained with different numbers of them")
     if args.greedy:  # there is one ensemble
         members[0], choice = choose_greedily(members[0], views)
         print(choice)
@@ -208,7 +208,7 @@ def check_films_of_run(films, member, data_dir, split, of_fold):
             f"({data_dir}). To evaluate on them as they are, name them: {name}."
         )
     if changed_facts({"bytes": now["bytes"]}, known):
-        print(f"note: the {split} films are other files than those that the run had ({data_dir})")
+        print(f"note: the {split} films are not the same files as in the run ({data_dir})")
 
 
 def keep_held_out(by_canvas, compared):
@@ -279,7 +279,7 @@ def print_evaluation(metrics, title):
     for note in metrics["notes"]:
         print(f"note: {note}")
     if metrics["whole"]:
-        print(f"films that are used whole, {NO_HAND}: {metrics['whole']}")
+        print(f"films used whole, {NO_HAND}: {metrics['whole']}")
 
 
 def default_folder(folders, name):

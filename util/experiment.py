@@ -49,7 +49,7 @@ def train_run(args):
 def tell_of_stop(run, args):
     """Say how to resume a training that was stopped, or that it left nothing."""
     if run.folder.exists():
-        run.log(f"stopped; to go on: {how_to_resume(args, run.folder.name)}")
+        run.log(f"stopped; to resume: {how_to_resume(args, run.folder.name)}")
     else:
         run.say("stopped before an epoch had ended: nothing is kept")
 

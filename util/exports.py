@@ -56,7 +56,7 @@ def check_export(folder, name, precision="f32"):
     except OSError:
         unchanged = False
     if not unchanged:
-        raise UserError(f"the export is not as it was checked ({path}). Do: {command}")
+        raise UserError(f"the export changed since its check ({path}). Do: {command}")
     return path
 
 

@@ -160,7 +160,7 @@ def check_place(path, option="--out"):
     if not place:  # a missing drive, on Windows
         raise UserError(f"no such drive ({path}). Choose another {option}.")
     if not place.is_dir():
-        raise UserError(f"that is no folder ({place}). Choose another {option}.")
+        raise UserError(f"not a folder ({place}). Choose another {option}.")
     check_writable(place, option)
 
 
@@ -178,7 +178,7 @@ def check_new_folder(path, option="--out"):
         return
     check_place(path, option)
     if os.path.lexists(path):
-        raise UserError(f"there is something already ({path}). Choose another {option}.")
+        raise UserError(f"that already exists ({path}). Choose another {option}.")
 
 
 def choose_folder(given, default):

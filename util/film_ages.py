@@ -47,13 +47,12 @@ def list_named(images):
         if name.is_dir():
             if runs := [*name.glob(MODEL), *name.glob(f"*/{MODEL}")]:
                 raise UserError(
-                    f"that folder holds runs, no films ({name}). "
-                    f"Name {runs[0].parent} behind --model."
+                    f"that folder holds runs, not films ({name}). Use --model {runs[0].parent}."
                 )
             rows += [(str(path), str(path.relative_to(name))) for path in films_or_error(name)]
             if others := [p for p in list_files(name) if p.suffix.lower() in OTHER_PICTURES]:
                 print(
-                    f"note: pictures of kinds that are not read: {len(others)}, such as {others[0]}",
+                    f"note: pictures of unsupported kinds: {len(others)}, such as {others[0]}",
                     file=sys.stderr,
                 )
         else:
@@ -104,13 +103,13 @@ def predict_ages(
     if not paths:
         raise UserError("no films to predict. Name some.")
     if folders := [path for path in paths if Path(path).is_dir()]:
-        raise UserError(f"a folder, no film ({folders[0]}). Name the films in it.")
+        raise UserError(f"that is a folder ({folders[0]}). Name the films in it.")
     try:  # as arrays: columns of a table would be joined by their index, not in order
         sex = np.broadcast_to(np.array(sex, object), len(paths))
         age = np.broadcast_to(np.array(age_months, float), len(paths))
     except ValueError:
         raise UserError(
-            f"sex and age_months must be one, or {len(paths)}, as paths, and ages numbers."
+            f"sex and age_months need one value or {len(paths)}, one per path; ages are numbers."
         ) from None
     films = pd.DataFrame({"path": list(map(str, paths)), "age_months": age})
     films["sex"], films["no_sex"] = [sex_of(word) for word in sex], "no sex: F or M"

@@ -53,7 +53,7 @@ def plot_attention(images, maps, labels, path):
         below.imshow(cv2.resize(weights, size[::-1]), cmap="inferno", alpha=0.6, vmin=0)
         above.axis("off")
         below.axis("off")
-    figure.suptitle("attention: the brighter, the more weight, in each film on a scale of its own")
+    figure.suptitle("attention: brighter means more weight; each film has its own scale")
     return save(figure, path)
 
 
@@ -70,7 +70,7 @@ def plot_occlusion(image, change, path, title):
     alpha = 0.8 * np.abs(change) / most
     shown = right.imshow(change, cmap="RdBu_r", vmin=-most, vmax=most, alpha=alpha)
     figure.colorbar(
-        shown, ax=right, shrink=0.85, label="months more or less when hidden; a scale of its own"
+        shown, ax=right, shrink=0.85, label="change in months when hidden (own scale per film)"
     )
     figure.suptitle(title)
     return save(figure, path)

@@ -35,14 +35,14 @@ def find_rates(run, args):
     plot = plots.plot_lr_range(table, falling, run.path("plots", "lr_range.png"))
     if not falling:
         raise UserError(
-            f"in {len(table)} steps the loss falls at no learning rate by more than its noise "
+            f"in {len(table)} steps no learning rate lowers the loss by more than its noise "
             f"({plot}). Raise --batch_size, start from pretrained --weights, or check the labels."
         )
     low, high = falling
     phase = plan_phases(args)[-1].name
     run.log(f"{phase}: the loss falls at learning rates from {low:.1e} to {high:.1e} ({plot})")
     if args.fine_tune and args.epochs_frozen:
-        run.log("note: of the frozen phase nothing is known; below it has the same rates")
+        run.log("note: the frozen phase was not tested; below, it gets the same rates")
     feet = {"--lr": args.epochs_frozen, "--lr_finetune": args.fine_tune}
     rates = " ".join(f"{option} {low:.1e}" for option, trains in feet.items() if trains)
     name = ", choose another --run_name" if args.run_name else ""

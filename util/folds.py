@@ -57,7 +57,7 @@ def run_folds(args, train_run):
             train_run(fold_args)
     except (KeyboardInterrupt, OSError):  # such as a full disk
         if any(folder.glob("fold_*")):
-            run.say(f"stopped; to go on: {how_to_resume(args, folder.name)}")
+            run.say(f"stopped; to resume: {how_to_resume(args, folder.name)}")
         raise
     finally:
         with suppress(OSError):  # not empty, as a fold was trained
@@ -80,7 +80,7 @@ def plan_folds(args, folder):
     check_resume(args)
     if (folder / CONFIG).exists():
         raise UserError(
-            f"that is a run, and no folder of folds ({folder}). Choose another --run_name."
+            f"that is a run, not a folder of folds ({folder}). Choose another --run_name."
         )
     started = [config["options"] for config in configs_of_folds(folder) if config]
     for options in started:
@@ -125,8 +125,8 @@ def report_folds(run, folds, args):
         plot_errors(run.path("plots"), table, name, title + views_title(views))
     if args.keep_epoch == "best":
         run.log(
-            "note: each fold chose its best epoch on the films that it held out, so that errors out "
-            "of fold are a little too small; those on test films are not"
+            "note: each fold chose its best epoch on the films that it held out, so errors out of "
+            "fold are a little too small; errors on test films are not"
         )
     run.log(f"\nfolder of the folds {run.folder}")
     run.log(how_to_predict(run.folder, sees_sex(args.model_type)))
@@ -160,8 +160,8 @@ def check_whole(out_of_fold, members):
     films = data["train"]["n"] + data["val"]["n"]
     if len(out_of_fold) != films or out_of_fold["id"].duplicated().any():
         raise UserError(
-            f"together the folds don't hold out each of {films} films once ({folder}). Train them anew "
-            "under another --run_name."
+            f"the folds don't hold out each of {films} films exactly once ({folder}). Train them "
+            "again under another --run_name."
         )
 
 

@@ -69,13 +69,13 @@ def match_with_headers(table, path, films, male_value, need_sex=False):
         )
     if len(others := labels["id"][differ(labels["sex"], told)]):
         print(
-            f"note: DICOM headers give another sex than {path} for {len(others)} films, such as "
-            f"{others.iloc[0]}: that of the table is taken",
+            f"note: DICOM headers contradict the sex in {path} for {len(others)} films, such as "
+            f"{others.iloc[0]}: the table is used",
             file=sys.stderr,
         )
     if len(burnt := labels["id"][children["burnt"]]):
         print(
-            f"note: DICOM headers tell of text that is burnt into {len(burnt)} films, such as "
+            f"note: DICOM headers report text burnt into {len(burnt)} films, such as "
             f"{burnt.iloc[0]}: it may be a name, and is not removed",
             file=sys.stderr,
         )

@@ -32,7 +32,7 @@ def held_out(ensemble, table):
         )
     if (chosen & ~fitted).any():
         notes.append(
-            f"{(chosen & ~fitted).sum()} of these films were for validation, to choose an epoch by: "
+            f"{(chosen & ~fitted).sum()} of these films were validation films, to choose an epoch: "
             "their errors may come out too small"
         )
     return ~np.any([fitted, chosen, *trained], axis=0), notes
@@ -60,13 +60,13 @@ def training_notes(member, table, trained):
     if hashed and not its_own:
         yield (
             f"{folder} knows its training films by a hash of id, sex and label: other films of the "
-            "same children, or films that were read anew, pass as new"
+            "same children, or relabelled films, pass as new"
         )
     namesakes = are_namesakes(member.run, table) & ~trained
     if namesakes.any():
         yield (
-            f"{namesakes.sum()} of these films have id and sex of training films of {folder}, but "
-            "another age: if they are the same films, its errors come out too small"
+            f"{namesakes.sum()} of these films share id and sex with training films of {folder}, "
+            "but not the age: if they are the same films, its errors come out too small"
         )
     if started_from_unknown_films(member.run, member.config):
         yield (

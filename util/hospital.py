@@ -47,8 +47,8 @@ def read_calibration(folder, name, views, models):
     calibration = stored[views_key(views)]
     if calibration.get("models", models) != models:  # earlier versions stored no hashes
         raise UserError(
-            f"calibration {name} was made for another model than is there now ({folder}). Make one "
-            "anew by evaluate.py --calibrate, under another --name."
+            f"calibration {name} was made for a different model.keras ({folder}). Make a new "
+            "one by evaluate.py --calibrate, under another --name."
         )
     return calibration
 

@@ -23,7 +23,7 @@ from util.radiographs import UNREADABLE, RadiographError, read_image
 from util.stratify import spread_out
 
 # on a file system that ignores the case of names
-ALIKE = "its name differs from another film's in capital letters alone"
+ALIKE = "its name differs from another film's only in capital letters"
 NOT_IN_NAMES = set('<>:"|?*' if os.name == "nt" else "")  # characters that are not allowed
 DEVICES = {"CON", "PRN", "AUX", "NUL"} | {
     f"{kind}{n}" for kind in ("COM", "LPT") for n in range(1, 10)
@@ -62,7 +62,7 @@ def assign_splits(films, shares, seed, test_ids=()):
             )
         raise UserError(
             f"none of {len(films)} films is for training: all are given to validation or test. "
-            "Add the training films to --source, or rename a source that is no given split"
+            "Add the training films to --source, or rename a source that is not such a split"
             + (", or name fewer in --test_ids." if len(test_ids) else ".")
         )
     rest = "train" if "train" in given else next(name for name in SPLITS if shares[name])
@@ -162,7 +162,7 @@ def place_films(films, max_side, ready):
         if is_hidden(name):  # would be skipped where the folder is listed
             return "its id begins with a dot"
         if not NOT_IN_NAMES.isdisjoint(name):
-            return "its id has a character that Windows allows in no file name"
+            return "its id has a character that Windows forbids in file names"
         if name.partition(".")[0].upper() in NO_NAMES:
             return "its id is the name of a device on Windows"
         if len(os.fsencode(name)) > LONGEST_FILE_NAME:

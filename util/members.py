@@ -71,7 +71,7 @@ def check_same_split(members, split):
             held_out = f" Errors of held-out films of folds: {predictions_name('out_of_fold')}."
             raise UserError(
                 f"the {split} films of {members[0].run.folder} and {member.run.folder} are not the "
-                "same, so that one may have been trained on those of the other. Choose runs of one "
+                "same, so one run may have been trained on the other's. Choose runs of one "
                 "split, or name films by --csv and --images." + (held_out if folds else "")
             )
 
@@ -89,7 +89,7 @@ def check_same_files(members, split):
         if None not in (one, other) and one != other:  # earlier versions didn't store the size
             raise UserError(
                 f"the {split} films of {members[0].run.folder} and {member.run.folder} have the same "
-                "ids and labels, but are other files. Say which to evaluate on: --data_dir."
+                "ids and labels, but are different files. Choose them by --data_dir."
             )
 
 
@@ -110,8 +110,8 @@ def stored_predictions(member, split, views):
         )
     if not path.exists():
         raise UserError(
-            f"{path.name} is missing, as of a run that was shipped ({member.run.folder}). Name the run "
-            "that it is a copy of."
+            f"{path.name} is missing, as in a shipped run ({member.run.folder}). Name the run "
+            "that it was copied from."
         )
     return read_predictions(path, [*LABELS, "predicted", "error"])
 
@@ -149,7 +149,7 @@ def compare_members(members, months, predictions):
 
 def format_members(rows):
     """The members of an ensemble as a table for the terminal."""
-    lines = ["  each run alone: times counted, MAE, what the mean changes [95 % interval]"]
+    lines = ["  each run alone: times counted, MAE, how the mean differs [95 % interval]"]
     for row in rows:
         lines.append(
             f"  {row['weight']:3d} x {row['mae']:8.2f} {row['difference']:+8.2f} "

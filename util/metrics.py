@@ -198,7 +198,7 @@ def compare_predictions(a, b):
             f"{len(both)} in common). Evaluate both on one set."
         )
     if not np.allclose(both["boneage_a"], both["boneage_b"]):
-        raise UserError("the runs have different labels for the same films. Evaluate both anew.")
+        raise UserError("the runs have different labels for the same films. Evaluate both again.")
     errors_a, errors_b = both["error_a"].abs(), both["error_b"].abs()
     return {
         "n": len(both),

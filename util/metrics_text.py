@@ -22,7 +22,7 @@ def format_metrics(metrics, title):
         f"  {format_spread(metrics)}",
     ]
     if metrics["mae"] >= baseline["mae"]:
-        lines.append("  note: on these films no better than always saying the median")
+        lines.append("  note: on these films no better than the median baseline")
     return "\n".join(lines)
 
 

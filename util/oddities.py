@@ -18,7 +18,7 @@ AS_IT_IS = {
     "pale": "the hand has little contrast: errors on such films may be larger",
 }
 SET_RIGHT = AS_IT_IS | {
-    "turned": "the film looked turned by {} degrees against the clock and was set upright",
+    "turned": "the film looked turned by {} degrees anticlockwise and was set upright",
     "inverted": "the film looked inverted, with dark bones, and was inverted back",
 }
 

@@ -79,11 +79,11 @@ def notes_on_cycles(args, schedule, steps):
     cycle = 2 * schedule.step_size
     if steps < cycle:
         return [
-            f"the phase has {steps} steps, less than a cycle of the learning rate, which has two times "
-            f"--clr_step_size {schedule.step_size:g}"
+            f"the phase has {steps} steps, fewer than one learning-rate cycle (twice "
+            f"--clr_step_size {schedule.step_size:g})"
         ]
     if steps == cycle and args.clr_mode == "triangular2":
-        return ["one cycle of the learning rate: --clr_mode triangular2 is as triangular"]
+        return ["just one learning-rate cycle: --clr_mode triangular2 acts like triangular"]
     return []
 
 

@@ -66,7 +66,7 @@ TRAINING_RULES = (
     ),
     Rule(
         ("gender_units",),
-        "with --model_type baseline, which is not told the sex",
+        "with --model_type baseline, which ignores the sex",
         lambda args: not sees_sex(args.model_type),
     ),
     Rule(("huber_delta",), "without --loss_type huber", lambda args: args.loss_type != "huber"),
@@ -141,7 +141,7 @@ RUN_RULES = (
     SINGLE_VIEW,
     Rule(
         ("use_tta",),
-        "with --calibration, which brings its number of views",
+        "with --calibration, which sets the number of views",
         lambda args: args.calibration,
     ),
 )
@@ -156,7 +156,7 @@ EVALUATION_RULES = (
     ),
     Rule(
         ("split", "data_dir", "use_clahe_val_test"),
-        "with --csv or --calibrate: they bring other films",
+        "with --csv or --calibrate, which use other films",
         lambda args: args.csv or args.calibrate,
     ),
 )

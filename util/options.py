@@ -64,8 +64,8 @@ def add_runtime(group, auto):
     if auto:
         choices.insert(0, "auto")
         effect += (
-            "; auto is the f32 export that was the quickest when it was made, unless Keras, with the "
-            "time that it takes to start, would be quicker"
+            "; auto is the f32 export that was quickest when made, unless Keras, including its "
+            "start, would be quicker"
         )
     group.add_argument("--runtime", choices=choices, default=choices[0], help=effect)
     group.add_argument(
@@ -78,7 +78,7 @@ def add_models(parser):
         "--model",
         nargs="+",
         metavar="RUN",
-        help=f"folder of a trained run, or several (default: {SHIPPED.name}, which ships: models/)",
+        help=f"folder of a trained run, or several (default: {SHIPPED.name}, shipped in models/)",
     )
 
 

@@ -58,7 +58,7 @@ class Parser(argparse.ArgumentParser):
             if not word or (word.startswith("--") and word.partition("=")[1:] == ("=", "")):
                 name = word or before
                 name = name.rstrip("=") if name.startswith("--") else "an argument"
-                self.error(f"{name} is empty, like a variable of the shell that is not set")
+                self.error(f"{name} is empty, like a shell variable that is not set")
         return super().parse_known_args(words, namespace)
 
     def _check_value(self, action, value):
@@ -102,7 +102,7 @@ def folder_name(text):
     """An argparse type: the name of a folder in --results_dir, or of a folder within one (A/B)."""
     name = PurePath(text)
     if name.is_absolute() or name.drive or not name.parts or ".." in name.parts:
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of a folder in --results_dir")
+        raise argparse.ArgumentTypeError(f"{text!r} can't be a folder in --results_dir")
     return text
 
 

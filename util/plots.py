@@ -202,9 +202,7 @@ def plot_error_by_group(predictions, path, title):
     axis.tick_params("x", length=0, pad=18)
     top = top_of_errors(groups)
     if (groups["high"] > top).any():
-        axis.set_xlabel(
-            f"some intervals of fewer than {FEW_FILMS} films leave the picture", fontsize=9
-        )
+        axis.set_xlabel(f"some intervals of fewer than {FEW_FILMS} films are cut off", fontsize=9)
     axis.set(ylabel="MAE (months)", title=f"{title}\nerror by age and sex, 95 % intervals")
     axis.set(xlim=(-0.6, len(AGE_BANDS) - 0.4), ylim=(0, top))
     figure.legend(ncols=3, loc="outside lower center")

@@ -16,7 +16,7 @@ from util.quiet import import_tensorflow
 from util.runs import load_run_model
 from util.runtimes import RUNTIMES, load_runtime
 
-SMALLER_BATCHES = "Predict fewer at once, as by --batch_size_eval"
+SMALLER_BATCHES = "Predict fewer at once (e.g. --batch_size_eval)"
 MOST_CONSTANTS = 30e6  # parameters: a graph holds up to 2 GB, and is copied several times
 
 

@@ -77,7 +77,7 @@ def import_tensorflow():
             raise UserError(
                 # the message of TensorFlow's error may be a traceback: its cause has the reason
                 f"TensorFlow can't be imported: {first_line(error.__cause__ or error).rstrip('.')}. "
-                "Install requirements.txt anew (on Windows see docs/PLATFORMS.md)."
+                "Install requirements.txt again (on Windows see docs/PLATFORMS.md)."
             ) from None
         tf.get_logger().setLevel("ERROR")  # it warns of many models, but each fold needs one
         gpu_names()  # prints notes of its own at the first call

@@ -189,7 +189,7 @@ def decode(data, path):
         raise RadiographError(path, f"unsupported pixel type {image.dtype}")
     pages = tiff_pages(data)
     if len(pages) > 1:
-        raise RadiographError(path, f"TIFF of {len(pages)} pages, where one is expected")
+        raise RadiographError(path, f"TIFF with {len(pages)} pages instead of one")
     if image.dtype == np.uint16 and pages and pages[0].get(PHOTOMETRIC) == WHITE_IS_ZERO:
         image = 65535 - image  # OpenCV itself inverts 8 bits alone
     return image

@@ -27,7 +27,7 @@ def check_ray(gpus_per_run, strategy):
         )
     if mirrored and not several:
         raise UserError(
-            "a run gets one GPU and has nothing to share out (--strategy mirrored). "
+            "a run gets only one GPU (--strategy mirrored). "
             "Raise --gpus_per_run, or leave out --strategy."
         )
 

@@ -179,7 +179,7 @@ def read_run(folder):
     if config is None or not run.path(MODEL).exists():
         if find_folds(folder):
             raise UserError(
-                f"that is a folder of folds, and one run is needed ({folder}). Name one of them: "
+                f"that is a folder of folds, but one run is needed ({folder}). Name one of them: "
                 f"{fold_folder(folder, 1)}."
             )
         raise UserError(
@@ -247,7 +247,7 @@ def find_folds(folder):
     if missing:
         raise UserError(
             f"not finished: {', '.join(missing)} of {folds} ({folder}). "
-            "Go on with the training by --resume, or name the folds that are."
+            "Resume the training by --resume, or name the finished folds."
         )
     return runs
 
@@ -267,8 +267,8 @@ def load_run_model(run):
         return keras.models.load_model(path)
     except (tf.errors.ResourceExhaustedError, tf.errors.InternalError) as error:
         raise UserError(
-            f"TensorFlow can't take the model: {first_line(error)} ({path}). Where memory is full, free "
-            "some; by the environment variable CUDA_VISIBLE_DEVICES=-1 the processor computes."
+            f"TensorFlow can't load the model: {first_line(error)} ({path}). If memory is full, "
+            "free some, or set the variable CUDA_VISIBLE_DEVICES=-1 to use the processor."
         ) from None
     except Exception as error:  # each kind of damage raises its own
         raise UserError(

@@ -54,7 +54,7 @@ def read_state(run):
         ) from None
     if progress.pop("version", None) != VERSION:
         raise UserError(
-            f"an earlier version of BoneAge began this run, and this one can't go on with it ({path}). "
+            f"an earlier version of BoneAge began this run, and this one can't resume it ({path}). "
             "Start a new run under another --run_name."
         )
     return Progress(**progress), arrays

@@ -33,7 +33,7 @@ def choose_greedily(members, views):
     lines = [
         f"greedy selection on {len(mean)} validation films: MAE {describe_mae(mean)} months, "
         f"of the best single run {describe_mae(best)}",
-        "(on the films it was chosen on, which flatters it, and makes the intervals a little too narrow)",
+        "(on the films used to choose it, which flatters it and makes intervals a bit too narrow)",
         *(f"  {member.weight} x {member.run.folder}" for member in chosen),
         "as options: " + " ".join(quote(m.run.folder) for m in chosen for _ in range(m.weight)),
     ]

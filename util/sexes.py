@@ -72,7 +72,7 @@ def decode(numbers, male_value, column, path):
     held = set(numbers.dropna())
     if not in_a_coding(held | {male_value}):
         raise UserError(
-            f"column {column} holds {in_words(held)}, beside which --male_value {male_value} can't be "
+            f"column {column} holds {in_words(held)}, so --male_value {male_value} is wrong "
             f"({path}). Correct the option."
         )
     return (numbers == male_value).astype(float).where(numbers.notna())

@@ -247,8 +247,8 @@ def check_given_splits(films):
         (films["given_split"] != "") & (films["path"] != "") & (films["patient"] != "")
     ]
     apart = (
-        "name each film once, in --source too; where a download is not what its name says, leave it "
-        "out. Ids that are the same by chance, leading zeros aside, need other names."
+        "name each film once, in --source too; leave out a download that is not what its name "
+        "says. Ids that are the same by chance, leading zeros aside, need other names."
     )
     together = "keep all films of a patient in one of them, or leave out the column of patients."
     for rows, column, keys, advice in (

@@ -53,6 +53,6 @@ def next_step(splits, command):
     empty = [split for split in SPLITS if split not in set(splits)]
     if empty:
         return (
-            f"note: no film for {' and '.join(empty)}: a training needs all of {', '.join(SPLITS)}"
+            f"note: no films for {' and '.join(empty)}: training needs all of {', '.join(SPLITS)}"
         )
     return f"next: {command}"

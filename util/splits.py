@@ -214,8 +214,8 @@ def check_same_folds(configs, folder):
         known.append(facts | test)
     if any(changed_facts(*pair) for pair in combinations(known, 2)):
         raise UserError(
-            f"films or labels changed between the folds, which can't be judged together ({folder}). "
-            "Restore them, or train all anew under another --run_name."
+            "films or labels changed between the folds, so these can't be judged together "
+            f"({folder}). Restore them, or retrain all under another --run_name."
         )
 
 

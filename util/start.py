@@ -35,7 +35,7 @@ def check_weights_run(args):
     if trained["model_type"] != now["model_type"]:
         raise UserError(
             f"the run to start from is of another type, {trained['model_type']} "
-            f"(--weights {args.weights}). Train that one: train_advanced.py --model_type."
+            f"(--weights {args.weights}). Use that type: train_advanced.py --model_type."
         )
     for name in SAME_WITH_SEX if sees_sex(now["model_type"]) else SAME:
         if trained.get(name) != now.get(name):
@@ -81,7 +81,7 @@ def check_start_films(splits, args, run):
     if chosen := chosen_by(start, config, splits["test"].table).sum():
         run.log(
             f"note: {chosen} of {len(splits['test'])} test films were validation films of the run to "
-            "start from, or of one before it, which chose its epoch by them: test errors may be a "
+            "start from, or of one before it, and helped choose its epoch: test errors may be a "
             "little too small"
         )
 
@@ -111,8 +111,8 @@ def record_start(run, args):
         facts["start"] = start.config
     if changed_facts(facts, run.config):
         raise UserError(
-            f"the weights to start from have changed since ({args.weights}). Bring the old ones back, or "
-            "start a new run."
+            f"the weights to start from have changed since ({args.weights}). Restore the old ones, "
+            "or start a new run."
         )
     add_to_config(run, facts)
     if not start:

@@ -55,9 +55,7 @@ def read_summary(folder):
     except ValueError:  # empty, not text, or no table
         rows = pd.DataFrame()
     if not {"backbone", "status"} <= set(rows):
-        raise UserError(
-            f"not the table of a sweep ({path}). Move it away, and a new one is written."
-        )
+        raise UserError(f"not the table of a sweep ({path}). Move it away to get a new one.")
     return rows.dropna(subset=["backbone"])
 
 

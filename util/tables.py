@@ -75,7 +75,7 @@ def decode_text(data, path):
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:  # as Excel writes "CSV" in Western Europe and America
         text = data.decode("cp1252")
-        print(f"note: not in UTF-8, read as Windows' Western letters ({path})", file=sys.stderr)
+        print(f"note: not in UTF-8, read as Windows-1252 ({path})", file=sys.stderr)
         return text
 
 

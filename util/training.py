@@ -117,9 +117,9 @@ def record_precision(progress, model):
     precision = model.dtype_policy.name
     if progress.precision not in (None, precision):
         raise UserError(
-            f"this run began in {progress.precision}, and here --mixed_precision is {precision}. Go on "
-            f"where it began, {'with' if 'float16' in progress.precision.split('_') else 'without'} "
-            "a GPU."
+            f"this run began in {progress.precision}, but here --mixed_precision is {precision}. "
+            "Resume where it began, "
+            f"{'with' if 'float16' in progress.precision.split('_') else 'without'} a GPU."
         )
     progress.precision = precision
 

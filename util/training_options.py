@@ -55,11 +55,11 @@ def add_data_options(parser):
     group.add_argument(
         "--folds",
         type=whole_number(2),
-        help="cross-validation: divide training and validation films into so many parts, and train "
-        "a run for each, validated on that part; the test split stays untouched",
+        help="cross-validation: divide training and validation films into this many parts, "
+        "and train a run for each, validated on it; the test split stays untouched",
     )
     group.add_argument(
-        "--fold", type=whole_number(1), help="of --folds, train only this one: 1, 2, ..."
+        "--fold", type=whole_number(1), help="train only this one of --folds: 1, 2, ..."
     )
 
 
@@ -76,7 +76,7 @@ def add_canvas_options(group):
         choices=FITS,
         default="hand",
         help="hand sets a clearly turned or inverted film right, cuts it to the hand and squeezes it into the "
-        "square, stretch squeezes the whole film, pad keeps its aspect ratio",
+        "square; stretch squeezes the whole film; pad keeps its aspect ratio",
     )
     fit.add_argument(
         "--crop_hand",
@@ -89,7 +89,7 @@ def add_canvas_options(group):
 
 def add_switch(group, name, effect):
     """Add a switch that a preset may turn on; `--no_<name>` turns it off again."""
-    group.add_argument(f"--{name}", action="store_true", help=f"{effect} (--no_{name}: don't)")
+    group.add_argument(f"--{name}", action="store_true", help=f"{effect} (skip it by --no_{name})")
     group.add_argument(f"--no_{name}", dest=name, action="store_false", help=argparse.SUPPRESS)
 
 
@@ -124,8 +124,8 @@ def add_model_options(parser, baseline):
         type=weights_option,
         default="imagenet",
         metavar="imagenet|none|FILE|RUN",
-        help="start of the backbone; FILE holds include_top=False weights of it, and the folder of a "
-        "trained RUN the whole model",
+        help="what to start from; FILE holds include_top=False weights of the backbone, the folder "
+        "of a trained RUN the whole model",
     )
     group.add_argument("--activation", default="relu", help="activation of the dense layers")
     group.add_argument(
@@ -148,22 +148,22 @@ def add_phase_options(group):
         "--patience",
         type=whole_number(0),
         default=10,
-        help="end a phase after so many epochs without a better validation MAE than its best, 0: never",
+        help="end a phase after this many epochs without a better validation MAE; 0: never",
     )
     group.add_argument(
         "--keep_epoch",
         choices=("best", "last"),
         default="best",
-        help="which epoch's model is kept: the best on validation films, or the last: where a run "
-        "goes on from a finished one epochs hardly differ, and the best of them is so by chance",
+        help="which epoch's model is kept: the best on validation films, or the last: if a run "
+        "starts from a finished one, epochs hardly differ, and which is best is chance",
     )
     group.add_argument(
         "--feature_views",
         type=whole_number(0, 3),
         default=0,
         metavar="0-3",
-        help="without --fine_tune: train the head on features of so many views of each film, "
-        "computed once, in place of a pass through the backbone in every epoch; 0 is off",
+        help="without --fine_tune: train the head on features of this many views of each film, "
+        "computed once, instead of a backbone pass in every epoch; 0 is off",
     )
 
 
@@ -174,7 +174,7 @@ def add_step_options(group):
         default=1e-3,
         help="peak learning rate of the frozen epochs (with --use_cyclical_lr the lowest)",
     )
-    group.add_argument("--lr_finetune", type=RATE, default=3e-4, help="the same of fine-tuning")
+    group.add_argument("--lr_finetune", type=RATE, default=3e-4, help="the same in fine-tuning")
     group.add_argument(
         "--batch_size",
         "--batch_size_train",
@@ -275,7 +275,7 @@ def add_augmentation_options(group):
         "--tta_steps",
         type=whole_number(1, len(VIEWS)),
         default=TTA_STEPS,
-        help=f"views, the film itself among them: 1-{len(VIEWS)}",
+        help=f"views, including the film itself: 1-{len(VIEWS)}",
     )
 
 
@@ -300,7 +300,7 @@ def add_loss_options(group):
         "--wing_w", type=positive, default=10.0, help="months up to which wing is logarithmic"
     )
     group.add_argument(
-        "--wing_epsilon", type=positive, default=2.0, help="months: curvature of wing, less is more"
+        "--wing_epsilon", type=positive, default=2.0, help="months; a smaller one curves wing more"
     )
 
 
@@ -316,7 +316,7 @@ def add_cycle_options(group):
     group.add_argument(
         "--clr_step_size",
         type=whole_number(1),
-        help="steps from foot to top (default: those of some 2 epochs, so that a phase ends at the foot)",
+        help="steps from foot to top (default: about 2 epochs, so that a phase ends at the foot)",
     )
     group.add_argument("--clr_mode", choices=CLR_MODES, default="triangular", help="kind of cycle")
     group.add_argument(
@@ -328,7 +328,7 @@ def add_cycle_options(group):
     group.add_argument(
         "--find_lr",
         action="store_true",
-        help="instead of training, test between which rates the loss falls",
+        help="instead of training, find the rates at which the loss falls",
     )
 
 
@@ -351,9 +351,7 @@ def add_run_options(parser):
         metavar="NAME",
         help="folder of this run (default: model, backbone and time)",
     )
-    group.add_argument(
-        "--resume", action="store_true", help="go on with --run_name where it was stopped"
-    )
+    group.add_argument("--resume", action="store_true", help="resume the stopped run of --run_name")
     add_evaluation_batch(group)
     group.add_argument(
         "--verbose",

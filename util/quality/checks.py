@@ -53,7 +53,7 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
     "no image folder": (SERIOUS, "Add the folder, or name the right place with --data_dir."),
     "no id": (SERIOUS, "Fill it in. Training leaves the row out."),
     "duplicate id": (SERIOUS, "Keep the right row; training would take the first usable one."),
-    "same id in two splits": (SERIOUS, "Keep it in one split: nobody is tested on training films."),
+    "same id in two splits": (SERIOUS, "Keep it in one split: never test on training films."),
     "same patient in two splits": (SERIOUS, "Keep all films of a patient in one split."),
     "no age": (SERIOUS, AGE_ADVICE),
     "age is no number": (SERIOUS, AGE_ADVICE),
@@ -61,7 +61,7 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
     "impossible age": (SERIOUS, AGE_ADVICE),
     "ages look like years": (SERIOUS, "Multiply by 12 if they are: all ages are in months."),
     "unknown sex": (SERIOUS, "Write M or F. Training leaves the row out."),
-    NO_FILE: (SERIOUS, "Bring the film in or remove the row. Training leaves it out."),
+    NO_FILE: (SERIOUS, "Add the film or remove the row. Training leaves it out."),
     SEVERAL: (SERIOUS, "Say which one in a column filename: folder/name."),
     "same file for two rows": (SERIOUS, "Give each row its own film."),
     UNREADABLE: (SERIOUS, "Check the rights of the file and the disk."),
@@ -72,21 +72,21 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
     TOO_SMALL: (SERIOUS, FILE_ADVICE),
     "unusable film": (SERIOUS, FILE_ADVICE),
     "same picture in two splits": (SERIOUS, "Keep it in one split: this flatters the test error."),
-    "unlikely age": (LOOK, "Look it up: bone age is above 0 and ends at about 19 years."),
+    "unlikely age": (LOOK, "Check it: bone age is above 0 and ends at about 19 years."),
     "infinite values": (LOOK, "Correct the column if you use it; training doesn't."),
     "film looks inverted": (
         LOOK,
-        "Look whether bones are dark; --fit hand inverts it back, stretch and pad don't.",
+        "Check if bones are dark; --fit hand inverts it back, stretch and pad don't.",
     ),
     "film looks turned": (
         LOOK,
-        "Look whether fingers point up; --fit hand sets it upright, stretch and pad don't.",
+        "Check if fingers point up; --fit hand sets it upright, stretch and pad don't.",
     ),
     "film looks unlike a hand": (
         LOOK,
-        "Look whether it shows one hand with fingers up; training uses it.",
+        "Check that it shows one hand with fingers up; training uses it.",
     ),
-    "hardly any contrast": (LOOK, "Look whether it shows a hand; training uses it."),
+    "hardly any contrast": (LOOK, "Check that it shows a hand; training uses it."),
     "same picture twice in a split": (LOOK, "Keep one, the one with the right label."),
 }
 LEAST_LEVELS = 16  # grey levels of a film; the poorest of 12,000 real films has 19
@@ -198,7 +198,7 @@ def read_tables(data_dir, male_value=None):
     if not parts:
         names = ", ".join(place.table for place in SPLITS.values())
         raise UserError(
-            f"none of {names} is there with rows ({data_dir}). Name the data folder with "
+            f"none of {names} has any rows ({data_dir}). Name the data folder with "
             "--data_dir, or make one with import_data.py (own films) or make_phantoms.py."
         )
     rows, columns, unlabelled = (pd.concat(p, ignore_index=True) for p in zip(*parts, strict=True))

@@ -24,13 +24,14 @@ td {{ vertical-align: top }} img {{ max-width: 100% }} summary {{ cursor: pointe
 """
 CHECKED = (
     "Every row of the tables and every film that belongs to a row was checked: missing and "
-    "impossible values, ids that occur twice, patients in two splits, films that are missing, cut off or empty, and "
-    "pictures that occur twice, also when they were saved in another size, kind or brightness. "
-    "A picture in two splits makes a model look better than it is. Ages are in months. Rows are "
-    "numbered as in a spreadsheet, with the header as row 1; usable are those that training takes."
+    "impossible values, ids that occur twice, patients in two splits, films that are missing, cut "
+    "off or empty, and pictures that occur twice, even if saved in another size, format or "
+    "brightness. A picture in two splits makes a model look better than it is. Ages are in months. "
+    "Rows are numbered as in a spreadsheet, with the header as row 1; usable rows are those that "
+    "training uses."
 )
 MEANING = (
-    "Serious: correct it before training. Look: may be right; judge with your eyes. "
+    "Serious: correct it before training. Look: may be right; judge by eye. "
     "All flagged rows are in flagged.csv, groups of the same picture in same_pictures.csv."
 )
 

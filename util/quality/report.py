@@ -130,7 +130,7 @@ def describe_notes(audit):
     if any(odd):
         first = films[odd].iloc[0]
         notes.append(
-            f"{sum(odd)} films are of another kind than their name says, as {first['file']}, "
+            f"{sum(odd)} films are not what their ending says, such as {first['file']}, "
             f"a {first['kind']}: they are read by content"
         )
     sizes = films[["width", "height"]].drop_duplicates()
@@ -169,7 +169,7 @@ def format_summary(summary):
     if summary["flagged"]:
         lines += ["", f"flagged: {summary['serious']} serious, {summary['to_look_at']} to look at"]
         width = max(len(row["check"]) for row in summary["checks"])
-        lines += [f"  {'':8s}{'n':>6s}  {'what':{width}s}  the first of them"]
+        lines += [f"  {'':8s}{'n':>6s}  {'what':{width}s}  first example"]
         lines += [
             f"  {row['severity']:8s}{row['n']:6d}  {row['check']:{width}s}  {shorten(row['example'])}"
             for row in summary["checks"]

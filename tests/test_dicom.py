@@ -443,7 +443,7 @@ def test_a_table_of_children_that_a_header_completes_is_not_passed_over_in_silen
     films = sorted(tmp_path.glob("*.dcm"))
     process = inside("predict.py", *films, "--csv", tmp_path / "two.csv", "--tta_steps", "1")
     assert [line.split()[1] for line in process.stdout.splitlines()] == ["F", "F", "F"]
-    for reason in ("two sexes in", ", but x: write M or F", "no row for it in"):
+    for reason in ("two sexes in", ": x in place of M or F", "no row for it in"):
         assert reason in process.stderr
     assert process.stderr.count("the sex is that of its DICOM header") == 3
     # ages alone are a table, too

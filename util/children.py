@@ -136,5 +136,5 @@ def child_of(rows, unclear, csv):
         return sexes.pop(), age, ""
     if sexes:
         return np.nan, age, f"two sexes in {csv}"
-    text = next(filter(None, rows["sex_text"]), "nothing")
-    return np.nan, age, f"no usable sex in {csv}, but {text}: write M or F"
+    text = next(filter(None, rows["sex_text"]), "an empty cell")
+    return np.nan, age, f"no usable sex in {csv}: {text} in place of M or F"

@@ -19,6 +19,7 @@ from pydicom.uid import (  # noqa: E402
     MPEG2MPML,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEGLosslessSV1,
     RLELossless,
     generate_uid,
@@ -71,6 +72,23 @@ def write_png(path, values):
 def shows_the_same(dicom, png):
     """Whether two files are read as the same film, but for what rounding does."""
     return np.abs(read_radiograph(dicom).astype(int) - read_radiograph(png)).max() <= 1
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_a_file_without_the_preamble_is_found_and_read(tmp_path, png, syntax):
+    """As old archives and some exports write films."""
+    whole = write_dicom(tmp_path / "whole.dcm", values_of_12_bits(), PatientSex="M")
+    dataset = pydicom.dcmread(whole)
+    bare = tmp_path / "films" / "IM000001"
+    bare.parent.mkdir()
+    del dataset.file_meta, dataset.preamble
+    dataset.save_as(bare, implicit_vr=syntax.is_implicit_VR, little_endian=True)
+    assert bare.read_bytes()[:2] == b"\x08\x00"
+    assert list_films(bare.parent) == [bare]
+    assert shows_the_same(bare, png)
+    assert read_child(bare).sex == 1
+    (bare.parent / "notes.bin").write_bytes(b"\x08\x00\x05\x00" + 40 * b"\xff")
+    assert list_films(bare.parent) == [bare]
 
 
 @pytest.fixture
@@ -175,7 +193,7 @@ def reason(path):
 def test_what_is_no_film_is_one_line_that_says_why(tmp_path):
     values = values_of_12_bits()
     path = tmp_path / "film.dcm"
-    assert "of 2 frames" in reason(
+    assert "with 2 frames" in reason(
         write_dicom(path, np.vstack([values] * 2), Rows=len(values), NumberOfFrames=2)
     )
     for photometric in ("PALETTE COLOR", "RGB"):  # of one sample a pixel
@@ -489,15 +507,18 @@ def test_a_header_that_tells_another_sex_than_the_table_is_noted(tmp_path, capsy
     assert usable["sex"].tolist() == [1, 0, 1]
     note = capsys.readouterr().err
     assert "DICOM headers contradict the sex" in note
-    assert "1 films, such as 1:" in note
+    assert "1 film, such as 1:" in note
 
 
-def test_text_that_is_burnt_into_films_is_noted_when_they_are_read_with_a_table(tmp_path, capsys):
-    for number, burnt in enumerate(("YES", "NO", "YES")):
-        write_dicom(tmp_path / f"{number}.dcm", values_of_12_bits(), BurnedInAnnotation=burnt)
+def test_what_headers_say_against_films_is_noted_when_they_are_read_with_a_table(tmp_path, capsys):
+    for number, (burnt, part) in enumerate((("YES", "HAND"), ("NO", "KNEE"), ("YES", "HAND"))):
+        elements = {"BurnedInAnnotation": burnt, "BodyPartExamined": part}
+        write_dicom(tmp_path / f"{number}.dcm", values_of_12_bits(), **elements)
     (tmp_path / "labels.csv").write_text("id,boneage,sex\n0,60,M\n1,60,F\n2,60,F\n")
     read_labelled_folder(tmp_path / "labels.csv", tmp_path, headers=True)
-    assert "text burnt into 2 films, such as 0:" in capsys.readouterr().err
+    notes = capsys.readouterr().err
+    assert "burnt-in text for 2 films, such as 0:" in notes
+    assert "another body part, or an adult, for 1 film, such as 1:" in notes
 
 
 def test_a_plain_loop_is_not_timed_on_dicom(tmp_path, inside):

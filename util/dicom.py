@@ -30,6 +30,12 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom converts them to RGB
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # kinds of window (DICOM PS3.3, C.11.2.1.3)
 
+# elements that a file without the preamble begins with, by number: group 0008, then a low one
+FIRST_ELEMENTS = [
+    b"\x08\x00" + bytes([low, 0]) for low in (0x00, 0x01, 0x05, 0x08, 0x12, 0x16, 0x18)
+]
+MOST_BYTES = 128  # of the first element
+
 
 class Unusable(ValueError):
     """A valid DICOM file without a film that can be read."""
@@ -41,8 +47,16 @@ class NotInstalled(Unusable):
 
 def is_dicom(data):
     """Whether bytes are those of a DICOM file: any 128 bytes, then the letters DICM (DICOM PS3.10,
-    7.1)."""
-    return data[128:132] == b"DICM"
+    7.1), or, from old archives, the elements without them."""
+    return data[128:132] == b"DICM" or begins_with_elements(data)
+
+
+def begins_with_elements(data):
+    """Whether bytes begin with one of FIRST_ELEMENTS: number, then type and length, or length
+    alone (DICOM PS3.5, 7.1)."""
+    if data[:4] not in FIRST_ELEMENTS or len(data) < 8:
+        return False
+    return data[4:6].isalpha() or int.from_bytes(data[4:8], "little") <= MOST_BYTES
 
 
 def is_dicom_file(path):
@@ -66,11 +80,11 @@ def decode_dicom(data):
     Raises ValueError with the reason if the file is damaged or not a single frame, or if a package
     needed to decode it is not installed.
     """
-    pydicom = import_pydicom()
+    import_pydicom()
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     try:
-        film = pydicom.dcmread(BytesIO(data))
+        film = read_dicom(BytesIO(data))
         check_frame(film)
         if film.PhotometricInterpretation in COLOURS:
             return cv2.cvtColor(film.pixel_array, cv2.COLOR_RGB2GRAY)
@@ -106,6 +120,19 @@ def import_pydicom():
     return pydicom
 
 
+def read_dicom(source, **options):
+    """Read a DICOM file, from its path or bytes, with or without the preamble, by `dcmread`. A file
+    that doesn't give its transfer syntax is taken as not compressed."""
+    pydicom = import_pydicom()
+    film = pydicom.dcmread(source, force=True, **options)
+    if "TransferSyntaxUID" not in film.file_meta:
+        implicit, _ = film.original_encoding
+        film.file_meta.TransferSyntaxUID = (
+            pydicom.uid.ImplicitVRLittleEndian if implicit else pydicom.uid.ExplicitVRLittleEndian
+        )
+    return film
+
+
 def levels_of(stored):
     """Return the different values of pixels `(H, W)` as `(n,)`, and for each pixel the index of its
     value `(H, W)`. Pixels of more than 16 bits, which films hardly ever have, are returned as they
@@ -126,8 +153,8 @@ def find_padding(film, levels):
         return np.zeros(levels.shape, bool)
     ends = [film.PixelPaddingValue, film.get("PixelPaddingRangeLimit", film.PixelPaddingValue)]
     # some files give it as signed while pixels are unsigned, or the other way round
-    sign = np.int16 if levels.dtype.kind == "i" else np.uint16
-    low, high = np.sort(np.array(ends, np.int64).astype(sign))
+    stored = np.dtype(f"{levels.dtype.kind}{max(2, levels.dtype.itemsize)}")
+    low, high = np.sort(np.array(ends, np.int64).astype(stored))
     padded = (levels >= low) & (levels <= high)
     return padded & ~padded.all()
 
@@ -165,10 +192,8 @@ def drop_blanks(film):
 
 def needs_gdcm(data):
     """Whether a file is compressed and GDCM, which decodes nearly all kinds, is not installed."""
-    import pydicom
-
     try:
-        head = pydicom.dcmread(BytesIO(data), stop_before_pixels=True)
+        head = read_dicom(BytesIO(data), stop_before_pixels=True)
         return head.file_meta.TransferSyntaxUID.is_compressed and find_spec("gdcm") is None
     except Exception:  # damaged, as in `decode_dicom`
         return False

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from util.dicom import INSTALL, import_pydicom, is_dicom_file
+from util.dicom import INSTALL, is_dicom_file, read_dicom
 from util.film_files import match_films
 from util.growth import ADULT_MONTHS
 from util.labels import MAX_MONTHS, find_columns, labels_of
@@ -55,7 +55,7 @@ def match_with_headers(table, path, films, male_value, need_sex=False):
     `read_table` read the table from `path`; for the matching among `films` see `match_films`. The
     table needs no column for sex if a header gives one, unless `need_sex`. NoLabels when neither
     the table nor a header gives sexes. Prints how many headers give another sex than the table,
-    whose sex is kept, and how many report burnt-in text.
+    whose sex is kept, or another body part or an adult, or report burnt-in text.
     """
     need_sex = need_sex or needs_sex_column(table, films)
     need = ("sex", "boneage") if need_sex else ("boneage",)
@@ -67,18 +67,14 @@ def match_with_headers(table, path, films, male_value, need_sex=False):
         raise NoLabels(
             f"no column for sex, and no DICOM header gives one ({path}). Add the column{missing}."
         )
-    if len(others := labels["id"][differ(labels["sex"], told)]):
-        print(
-            f"note: DICOM headers contradict the sex in {path} for {len(others)} films, such as "
-            f"{others.iloc[0]}: the table is used",
-            file=sys.stderr,
-        )
-    if len(burnt := labels["id"][children["burnt"]]):
-        print(
-            f"note: DICOM headers report text burnt into {len(burnt)} films, such as "
-            f"{burnt.iloc[0]}: it may be a name, and is not removed",
-            file=sys.stderr,
-        )
+    for odd, what, then in (
+        (differ(labels["sex"], told), f"contradict the sex in {path}", "the table is used"),
+        (children["doubt"] != "", "name another body part, or an adult,", "they are used anyway"),
+        (children["burnt"], "report burnt-in text", "it may be a name, and is not removed"),
+    ):
+        if n := len(ids := labels["id"][odd]):
+            films = f"{n} film{'s' * (n > 1)}, such as {ids.iloc[0]}"
+            print(f"note: DICOM headers {what} for {films}: {then}", file=sys.stderr)
     return labels.assign(sex=labels["sex"].fillna(told))
 
 
@@ -103,7 +99,7 @@ def read_child(path):
     if not is_dicom_file(path):
         return Child()
     try:
-        header = import_pydicom().dcmread(path, stop_before_pixels=True, specific_tags=ELEMENTS)
+        header = read_dicom(path, stop_before_pixels=True, specific_tags=ELEMENTS)
         return Child(
             sex=PATIENT_SEX.get(word_in(header, "PatientSex"), np.nan),
             age=age_in(header),

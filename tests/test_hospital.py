@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 from conftest import check_error_line, edit_json
 
+from util.ensemble import choose_calibration
+from util.members import read_members
+
 
 @pytest.fixture(scope="module")
 def hospital(trained, tmp_path_factory):
@@ -159,6 +162,18 @@ def test_a_calibration_is_of_films_that_the_model_has_not_learned_from(
     process = inside(*words, "--name", "most")
     assert process.returncode == 0, process.stderr
     assert "was trained on 20 of these films" in process.stdout
+
+
+def test_a_calibration_that_did_not_clearly_help_is_noted(trained, calibrated):
+    [member] = read_members([trained[0]])
+    path = trained[0] / "calibration_far.json"
+    assert choose_calibration([member], [trained[0]], "far", 4)[1] == []
+    before = path.read_text()
+    with edit_json(path) as stored:
+        stored["views_4"]["gain"]["difference_ci95"] = [-2, 0.1]
+    _, notes = choose_calibration([member], [trained[0]], "far", 4)
+    path.write_text(before)
+    assert notes == ["calibration far, of 60 films: no clear gain"]
 
 
 def test_predict_uses_a_calibration_on_request_alone(

@@ -277,6 +277,8 @@ def test_ages_that_can_not_be_are_noted():
         assert "the prediction is meaningless" in notes(months=months)[0]
     assert "no SD score at 300 months: SDs are known from 3 to 204" in notes(age_months=300)[0]
     assert "is the age of the child in months?" in notes(age_months=10, sd_score=80.0)[0]
+    shown = [film_ages.has_score(Namespace(sd_score=sds)) for sds in (-9.9, 10.1, np.nan)]
+    assert shown == [True, False, False]
 
 
 def test_what_a_table_tells_of_children_and_is_not_used_is_told(

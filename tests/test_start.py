@@ -103,6 +103,7 @@ def test_a_run_that_was_chosen_on_the_test_films_says_so(go_on, phantoms, tmp_pa
     process, _ = go_on(data_dir=data)
     assert process.returncode == 0, process.stderr
     assert "12 of 12 test films were validation films of the run to start from" in process.stdout
+    assert "compare: python evaluate.py " in process.stdout.splitlines()[-2]
 
 
 def test_a_run_before_the_start_that_was_chosen_on_the_test_films_says_so(

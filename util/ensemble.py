@@ -14,7 +14,7 @@ from util.calibration import correct_months
 from util.canvases import hand_crop_versions, pixels_of
 from util.environment import PACKAGES, environment
 from util.errors import UserError
-from util.hospital import calibrated_views, read_calibration, readings_help
+from util.hospital import VERDICTS, calibrated_views, read_calibration, readings_help, verdict
 from util.intervals import FEWEST_FOR_INTERVALS, fit_half_widths, interval_bounds
 from util.members import (
     average,
@@ -162,13 +162,17 @@ def one_sex_notes(members):
 def choose_calibration(members, folders, name, views):
     """Return (calibration, notes) of an ensemble.
 
-    With a `name` it is the calibration of that name, stored beside the run. Else there are no lines
+    With a `name` it is the calibration of that name, stored beside the run, and a note says if it
+    did not clearly help. Else there are no lines
     beyond those of the members, and the intervals come from their validation films. The calibration
     has {"lines", "half_width", "films"}; films are those of --calibrate, or None. The notes, a
-    list, say why there are no intervals; empty if there are.
+    list, also say why there are no intervals.
     """
     if name:
-        return read_calibration(folders[0], name, views, hashes_of(members)), []
+        calibration = read_calibration(folders[0], name, views, hashes_of(members))
+        if (found := verdict(calibration["gain"])) == "helps":
+            return calibration, []
+        return calibration, [f"calibration {name}, of {calibration['n']} films: {VERDICTS[found]}"]
     half_width, notes = None, []
     try:
         half_width = ensemble_half_width(members, views)

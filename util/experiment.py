@@ -5,6 +5,7 @@ from contextlib import closing, suppress
 from util.backbones import check_backbone, sees_sex
 from util.calibration import format_calibration
 from util.data_folder import SPLITS, split_paths
+from util.files import quote
 from util.final_evaluation import evaluate_splits
 from util.folds import run_folds
 from util.intervals import format_with_intervals
@@ -123,5 +124,8 @@ def report_run(run, metrics, args):
                 errors = metrics[split + views_suffix(views)]
                 run.log(format_with_intervals(errors, title + views_title(views)))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
+    if starts_from_run(args) and not args.folds:
+        runs = f"{quote(run.folder)} {quote(args.weights)}"
+        run.log(f"compare: python evaluate.py {runs} --data_dir {quote(args.data_dir)}")
     if not args.folds:
         run.log(how_to_predict(run.folder, sees_sex(args.model_type)))

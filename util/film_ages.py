@@ -29,7 +29,7 @@ COLUMNS = [  # of --out
     "months", "low", "high", "reading", "sd_score", "sd_low", "sd_high", "problem", "note",
 ]
 # fmt: on
-LARGEST_SCORE = 10  # no child is so far ahead or behind
+LARGEST_SCORE = 10  # no child is further ahead or behind: larger scores are not shown
 LONGEST_NAME = 32  # letters; a longer name shifts only its own line
 CHUNK = 256  # most films to read before they are predicted, to limit memory
 
@@ -194,9 +194,14 @@ def format_film(film):
     text = f"{letter}  {film.months:6.1f} months  {format_years(film.months)}"
     if not pd.isna(film.low):
         text += f" ({format_range(film.low, film.high)})"
-    if not pd.isna(film.sd_score):
+    if has_score(film):
         text += f", {format_score(film)} at {format_years(film.age_months)}"
     return text
+
+
+def has_score(film):
+    """Whether the SD score of a film is known, and one that a child can have."""
+    return abs(film.sd_score) <= LARGEST_SCORE  # not for NaN
 
 
 def format_score(film):

@@ -12,6 +12,8 @@ from util.readings import format_readings_gain
 from util.runs import Run
 from util.tta import describe_views, views_from_key, views_key
 
+VERDICTS = {"helps": "it helps", "harms": "it harms", "unclear": "no clear gain"}
+
 
 def new_calibration_path(folder, name):
     """Return the path of a new calibration; UserError when its name is invalid or taken."""
@@ -114,7 +116,6 @@ def readings_help(calibration):
 
 def format_named(calibration, path):
     """Format a calibration for another hospital for the terminal."""
-    words = {"helps": "it helps", "harms": "it harms", "unclear": "no clear gain"}
     lines = [
         f"{CHILDREN[sex]}: months = {line['slope']:.3f} x predicted "
         f"{line['intercept']:+.1f}, fitted from {line['low']:.0f} to {line['high']:.0f} months"
@@ -123,7 +124,7 @@ def format_named(calibration, path):
     readings = calibration.get("readings")
     return "\n".join(
         [
-            f"calibration on {calibration['n']} films: {words[verdict(calibration['gain'])]}",
+            f"calibration on {calibration['n']} films: {VERDICTS[verdict(calibration['gain'])]}",
             f"  {format_gain(calibration['gain'])}",
             *(f"  {line}" for line in lines),
             f"  {LEVEL} interval: +-{calibration['half_width']['all']['months']:.1f} months",

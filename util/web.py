@@ -25,7 +25,7 @@ import pandas as pd
 from util.canvases import read_on_canvases
 from util.children import add_from_headers
 from util.errors import UserError, first_line
-from util.film_ages import format_score, predict_chunk
+from util.film_ages import format_score, has_score, predict_chunk
 from util.intervals import format_range
 from util.labels import MAX_MONTHS
 from util.metrics_text import format_years
@@ -205,7 +205,7 @@ def predict_film(ensemble, path, child):
         "months": film.months,
         "years": format_years(film.months),
         "interval": "" if pd.isna(film.low) else format_range(film.low, film.high),
-        "score": "" if pd.isna(film.sd_score) else format_score(film),
+        "score": format_score(film) if has_score(film) else "",
         "note": film.note,
         "image": as_address(cv2.imencode(".png", image)[1]),
     }

@@ -19,7 +19,7 @@ import pandas as pd
 from util.augmentation import add_noise_and_mixup
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
-from util.film_files import count_reasons, list_films, match_films, split_usable
+from util.film_files import count_reasons, list_films, match_films, split_usable, what_to_correct
 from util.headers import match_with_headers
 from util.labels import read_labels
 from util.pixel_cache import Pixels, read_pixels
@@ -129,7 +129,7 @@ def read_labelled_folder(table, folder, male_value=None, headers=False):
     if usable.empty:
         raise UserError(
             f"no usable film among {len(labels)} rows: {count_reasons(left_out)} ({table}, {folder}). "
-            "Check that the table belongs to the folder."
+            + what_to_correct(left_out, films)
         )
     return usable, left_out
 

@@ -561,9 +561,15 @@ def test_an_id_with_an_ending_is_a_file_name(read, films):
 
 
 def test_a_folder_without_the_films_of_the_table_says_why(tmp_path, films):
-    (tmp_path / "labels.csv").write_text("id,boneage,male\n1,100,True\n2,,True\n")
-    with pytest.raises(UserError, match="no usable film among 2 rows: 2 no file"):
-        read_labelled_folder(tmp_path / "labels.csv", films("3.png"))
+    table, folder = tmp_path / "labels.csv", films("3.png")
+    for text, reason in (
+        ("1,100,True\n2,,True\n", "2 rows: 2 no file .*names 1, the folder holds 3.png"),
+        ("3,8 y 2 m,True\n", "1 rows: 1 no usable age .*as numbers of months"),
+        ("3,100,perhaps\n", "1 rows: 1 no usable sex .*Write sexes as M and F"),
+    ):
+        table.write_text(f"id,boneage,male\n{text}")
+        with pytest.raises(UserError, match=f"no usable film among {reason}"):
+            read_labelled_folder(table, folder)
 
 
 # ----------------------------------------------------------------------------- odd tables and names

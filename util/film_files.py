@@ -15,6 +15,7 @@ from util.labels import clean_id, tidy_path
 
 OF_SYSTEMS = {"lost+found", "$recycle.bin", "system volume information"}  # a disk's own folders
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
+NO_SEX, NO_AGE = "no usable sex", "no usable age"
 
 
 def match_films(labels, films):
@@ -236,7 +237,7 @@ def split_usable(labels):
     """Split rows of `match_films` into (usable, left_out); left_out has id, filename and reason.
     Of several usable rows with the same id, the first is kept."""
     reasons = labels["missing"]
-    for column, reason in (("sex", "no usable sex"), ("boneage", "no usable age")):
+    for column, reason in (("sex", NO_SEX), ("boneage", NO_AGE)):
         reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
     reasons = reasons.mask(labels["id"] == "", "no id")
     for columns, reason in (
@@ -259,6 +260,19 @@ def split_usable(labels):
 def count_reasons(left_out):
     """Return what was left out, in words: "3 no file, 1 no usable age"; "" if nothing was."""
     return ", ".join(f"{n} {reason}" for reason, n in left_out["reason"].value_counts().items())
+
+
+def what_to_correct(left_out, films):
+    """Return what to do if every row of a table was left out, by the most frequent reason; `films`
+    are the paths that were searched."""
+    reason = left_out["reason"].mode()[0]
+    if reason == NO_AGE:
+        return "Write bone ages as numbers of months."
+    if reason == NO_SEX:
+        return "Write sexes as M and F."
+    row = left_out[left_out["reason"] == reason].iloc[0]
+    name, film = row["filename"] or row["id"], films[0].name if films else "nothing"
+    return f"The table names {name}, the folder holds {film}: check that they belong together."
 
 
 def report_left_out(left_out, where=None):

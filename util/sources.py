@@ -17,6 +17,7 @@ from util.film_files import (
     list_files,
     split_usable,
     stem_of,
+    what_to_correct,
 )
 from util.headers import match_with_headers
 from util.identity import film_keys, patient_ids
@@ -55,13 +56,14 @@ def read_sources(sources, csv, male_value):
         films["given_split"] = ""
     check_given_splits(films)
     usable, left_out = split_usable(films)
+    paths = [path for s in sources for path in s.films]
     if usable.empty:
         raise UserError(
             f"none of {len(films)} rows can be used: {count_reasons(left_out)} "
-            f"({', '.join(s.name for s in sources)}). Correct the table "
-            "or the names of films, or name another table with --csv."
+            f"({', '.join(s.name for s in sources)}). {what_to_correct(left_out, paths)} "
+            "--csv names another table."
         )
-    unlabelled = unlabelled_films([path for s in sources for path in s.films], films)
+    unlabelled = unlabelled_films(paths, films)
     return usable, pd.concat([left_out, unlabelled], ignore_index=True)
 
 

@@ -29,7 +29,10 @@ def test_a_small_model_beats_the_median_baseline_twofold(evaluated):
 def test_evaluation_repeats_what_the_run_says_of_its_test_split(trained, evaluated):
     expected = pd.read_csv(trained[0] / "predictions_test.csv", dtype={"id": str})
     found = read_predictions(evaluated[1] / "predictions.csv")
-    pd.testing.assert_frame_equal(found.drop(columns="note"), expected)
+    pd.testing.assert_frame_equal(found.drop(columns=["low", "high", "note"]), expected)
+    inside = found["boneage"].between(found["low"], found["high"])
+    metrics = json.loads((evaluated[1] / "metrics.json").read_text())
+    assert inside.mean() == pytest.approx(metrics["intervals"]["all"]["covered"])
 
 
 def test_an_evaluation_says_what_it_was_made_with(trained, evaluated):

@@ -111,6 +111,7 @@ def labels_of(*ids, filename=""):
         "Case ID,Sex,Ground truth bone age (months)\n1377,F,180.0\n1378,M,12.5\n",
         "image_ID,dir,patient_ID,sex,bone_age\n1377,a/b,7,F,180\n1378,a/b,7,M,12.5\n",
         "patient_ID,image_ID,sex,bone_age\n7,1377,F,180\n7,1378,M,12.5\n",
+        "PatientID,image_name,PatientSex,Skeletal age (months)\n7,1377.png,F,180\n8,1378.png,M,12.5\n",
         "id,Sex,boneage\n1377,Female,180\n1378,Male,12.5\n",
         "ID,boneage,male\n1377,180,0\n1378,12.5,1\n",
         ",id,boneage,male\n0,1377,180,False\n1,1378,12.5,True\n",

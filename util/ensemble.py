@@ -89,6 +89,9 @@ class Ensemble:
         if len(self.members) > 1:
             comparison = compare_members(self.members, months, label_predictions(table, mean))
         predictions = label_predictions(table, self.correct(mean, table["sex"]))
+        if half_width := self.calibration["half_width"]:
+            low, high = interval_bounds(predictions["predicted"], half_width)
+            predictions = predictions.assign(low=low.round(2), high=high.round(2))
         return with_readings(predictions, self.label_counts), comparison
 
     def correct(self, months, sex):

@@ -22,7 +22,7 @@ LARGEST_YEARS = 22  # ages that are all at most this are usually years
 # Headers as a user would write them; case, spaces and punctuation don't count. Scaled ages
 # (z-scores, months / 240) are absent on purpose: they are not months.
 PATIENT = ("patient_id", "patient", "subject_id", "subject")
-FILENAME = ("filename", "file", "path", "image_file", "image_path")
+FILENAME = ("filename", "file", "path", "image_file", "image_name", "image_path")
 SYNONYMS = {
     "id": ("id", "image_id", "case_id", "case", "image", *FILENAME, *PATIENT),
     "patient": PATIENT,
@@ -30,9 +30,9 @@ SYNONYMS = {
     "boneage": (
         # headers with the unit first: beside them, a plain boneage may be in years
         *("boneage (months)", "bone age in months", "ground truth bone age (months)"),
-        *("boneage", "ground truth bone age"),
+        *("skeletal age (months)", "boneage", "ground truth bone age"),
     ),
-    "sex": ("male", "is_male", "sex", "gender", "sex (M/F)", "gender (M/F)"),
+    "sex": ("male", "is_male", "sex", "gender", "sex (M/F)", "gender (M/F)", "patient_sex"),
     # of the child when the film was taken; only with the unit, as others may be in years
     "age": (
         *("chronological age (months)", "chronological age in months"),

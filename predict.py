@@ -115,10 +115,10 @@ def letter_of(sex):
 
 def main(argv=None):
     args = parse_args(argv)
+    from util.age_report import list_named, report_ages
     from util.children import add_children
     from util.ensemble import open_ensemble
     from util.exports import record_path
-    from util.film_ages import list_named, print_ages
     from util.occlusion import check_explained, explain_films
 
     ensemble = open_ensemble(args.model, args.use_tta, args.tta_steps, args.calibration)
@@ -130,7 +130,7 @@ def main(argv=None):
     films = add_children(list_named(args.images), args, ensemble.sees_sex)
     ensemble.load(args.runtime, args.precision, len(films))
     print_model_notes(args.model, ensemble.notes)
-    ages = print_ages(ensemble, films, args)
+    ages = report_ages(ensemble, films, args)
     if args.explain:
         explain_films(ensemble, ages, args.explain, args.batch_size_eval)
     return int(ages["months"].isna().any())

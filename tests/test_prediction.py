@@ -18,12 +18,12 @@ from conftest import ROOT, check_error_line, edit_json, names_of_bytes
 from keras import layers
 
 from preprocessing import load_films
-from util import film_ages, prediction
+from util import age_report, film_ages, prediction
+from util.age_report import list_named
 from util.children import add_children, look_up_children
 from util.ensemble import Ensemble
 from util.errors import UserError
 from util.files import hash_file
-from util.film_ages import list_named
 from util.intervals import interval_bounds
 from util.metrics import read_predictions
 from util.metrics_text import format_years
@@ -277,7 +277,7 @@ def test_ages_that_can_not_be_are_noted():
         assert "the prediction is meaningless" in notes(months=months)[0]
     assert "no SD score at 300 months: SDs are known from 3 to 204" in notes(age_months=300)[0]
     assert "is the age of the child in months?" in notes(age_months=10, sd_score=80.0)[0]
-    shown = [film_ages.has_score(Namespace(sd_score=sds)) for sds in (-9.9, 10.1, np.nan)]
+    shown = [age_report.has_score(Namespace(sd_score=sds)) for sds in (-9.9, 10.1, np.nan)]
     assert shown == [True, False, False]
 
 
@@ -364,16 +364,16 @@ def test_films_of_a_chunk_that_could_not_be_written_count_as_missing(
     """As on a full disk, at the second of two chunks, and at the record beside the first."""
     row = dict.fromkeys(film_ages.COLUMNS, np.nan) | {"months": 60.0, "shown": "a.png", "note": ""}
     films = pd.DataFrame([row, row]).astype({"sex": "Int64"})
-    monkeypatch.setattr(film_ages, "predict_in_chunks", lambda *_: (films[:1], films[1:]))
-    monkeypatch.setattr(film_ages, "how_predicted", lambda *_: {})
+    monkeypatch.setattr(age_report, "predict_in_chunks", lambda *_: (films[:1], films[1:]))
+    monkeypatch.setattr(age_report, "how_predicted", lambda *_: {})
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(film_ages, failing, full)
+    monkeypatch.setattr(age_report, failing, full)
     args = Namespace(out=str(tmp_path / "ages.csv"), batch_size_eval=1)
     with pytest.raises(OSError, match="No space left"):
-        film_ages.print_ages(None, films, args)
+        age_report.report_ages(None, films, args)
     assert len(pd.read_csv(args.out)) == 1
     assert f"only 1 of 2 films are in {args.out}" in capsys.readouterr().err
 

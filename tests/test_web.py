@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, check_error_line, listen_to_signals
 
+from util.age_report import format_film
 from util.ensemble import open_ensemble
 from util.errors import first_line
-from util.film_ages import format_film, predict_ages
+from util.film_ages import predict_ages
 from util.web import ANSWERS, MOST_BYTES, PAGE, PageServer
 
 FILM = ROOT / "tests" / "phantom.png"

@@ -1,7 +1,6 @@
-"""What predict.py does: it lists films, predicts them in chunks, and prints a line for each."""
+"""The predicted ages of films, chunk by chunk, with notes; `predict_ages` is for programs."""
 
 import math
-import sys
 import warnings
 from pathlib import Path
 
@@ -10,17 +9,11 @@ import pandas as pd
 
 from util.canvases import all_set_right, oddities_of, read_on_canvases
 from util.children import add_from_headers, join_notes
-from util.ensemble import how_predicted, open_ensemble
-from util.errors import UserError, printable
-from util.exports import record_path
-from util.files import write_csv, write_json, write_new_csv
-from util.film_files import films_or_error, list_files
+from util.ensemble import open_ensemble
+from util.errors import UserError
 from util.growth import ADULT_MONTHS, KNOWN_AGES, sd_score
-from util.image_kinds import OTHER_PICTURES
-from util.intervals import format_range
-from util.metrics_text import format_years
 from util.oddities import film_notes
-from util.runs import MODEL, SHIPPED
+from util.runs import SHIPPED
 from util.sexes import sex_of
 
 # fmt: off
@@ -30,60 +23,7 @@ COLUMNS = [  # of --out
 ]
 # fmt: on
 LARGEST_SCORE = 10  # no child is further ahead or behind: larger scores are not shown
-LONGEST_NAME = 32  # letters; a longer name shifts only its own line
 CHUNK = 256  # most films to read before they are predicted, to limit memory
-
-
-def list_named(images):
-    """Return a frame of the named films: `path`, and `shown`, the name that is printed.
-
-    They are in the order of the command line, those of a folder by name. Raises UserError if none
-    of the names exists, or if a folder has no films or holds runs.
-    """
-    if not any(Path(name).exists() for name in images):
-        raise UserError(f"no such film or folder ({' '.join(images)}). Check the path.")
-    rows = []
-    for name in map(Path, images):
-        if name.is_dir():
-            if runs := [*name.glob(MODEL), *name.glob(f"*/{MODEL}")]:
-                raise UserError(
-                    f"that folder holds runs, not films ({name}). Use --model {runs[0].parent}."
-                )
-            rows += [(str(path), str(path.relative_to(name))) for path in films_or_error(name)]
-            if others := [p for p in list_files(name) if p.suffix.lower() in OTHER_PICTURES]:
-                print(
-                    f"note: pictures of unsupported kinds: {len(others)}, such as {others[0]}",
-                    file=sys.stderr,
-                )
-        else:
-            rows.append((str(name), name.name))
-    return pd.DataFrame(rows, columns=["path", "shown"])
-
-
-def print_ages(ensemble, films, args):
-    """Predict the films of `add_children` and print a line for each. Returns them, see
-    `predict_chunk`.
-
-    Their COLUMNS are written to --out after each chunk, so that finished films aren't lost if a
-    later chunk fails. A JSON file beside --out records how the predictions were made.
-    """
-    width = min(LONGEST_NAME, max(map(len, films["shown"])))
-    results, written = [], 0
-    try:
-        for ages in predict_in_chunks(ensemble, films, args.batch_size_eval):
-            results.append(ages)
-            if args.out:
-                first = not written
-                write = write_new_csv if first else write_csv  # rewrites the whole file
-                write(args.out, pd.concat(results)[COLUMNS])
-                written += len(ages)
-                if first:
-                    write_json(record_path(Path(args.out)), how_predicted(ensemble, args))
-            print_films(ages, width)
-    finally:
-        if 0 < written < len(films):
-            print(f"only {written} of {len(films)} films are in {args.out}", file=sys.stderr)
-    return pd.concat(results)
 
 
 def predict_ages(
@@ -173,42 +113,3 @@ def age_notes(film):
         yield f"no SD score at {film.age_months:g} months: SDs are known {KNOWN_AGES}"
     elif abs(film.sd_score) > LARGEST_SCORE:
         yield f"an SD score beyond {LARGEST_SCORE}: is the age of the child in months?"
-
-
-def print_films(ages, width):
-    """Print a line for each film of `predict_chunk`, with its name padded to `width` letters.
-    Problems and notes go to the standard error."""
-    for film in ages.itertuples():
-        if not pd.isna(film.problem):
-            print(printable(f"error: {film.problem} ({film.path})"), file=sys.stderr)
-            continue
-        print(printable(f"{film.shown:{width}s}  {format_film(film)}"))
-        if film.note:
-            print(printable(f"note: {film.note} ({film.path})"), file=sys.stderr)
-
-
-def format_film(film):
-    """Return what is printed after the name of a film: "F   136.2 months  11 y 4 mo (90 %: ...)",
-    and how far this is from the age of the child."""
-    letter = "-" if pd.isna(film.sex) else "FM"[film.sex]
-    text = f"{letter}  {film.months:6.1f} months  {format_years(film.months)}"
-    if not pd.isna(film.low):
-        text += f" ({format_range(film.low, film.high)})"
-    if has_score(film):
-        text += f", {format_score(film)} at {format_years(film.age_months)}"
-    return text
-
-
-def has_score(film):
-    """Whether the SD score of a film is known, and one that a child can have."""
-    return abs(film.sd_score) <= LARGEST_SCORE  # not for NaN
-
-
-def format_score(film):
-    """Return the SD score of a film, and the scores at the ends of its interval: "+1.8 SD (+0.5 to
-    +3.1)"."""
-    score, low, high = (
-        f"{round(sds, 1) + 0.0:+.1f}"  # 0.0 makes -0.0 a +0.0
-        for sds in (film.sd_score, film.sd_low, film.sd_high)
-    )
-    return f"{score} SD" if pd.isna(film.low) else f"{score} SD ({low} to {high})"

@@ -74,7 +74,7 @@ def check_same_part(canvases):
 
 
 def explain_films(ensemble, ages, folder, batch_size):
-    """Draw where the months of films come from: a picture in `folder` for each row of `print_ages`
+    """Draw where the months of films come from: a picture in `folder` for each row of `report_ages`
     that has months."""
     folder, films = Path(folder), ages[ages["months"].notna()]
     if films.empty:
@@ -86,7 +86,7 @@ def explain_films(ensemble, ages, folder, batch_size):
 
 
 def explain_film(ensemble, film, picture, batch_size):
-    """Draw the map of one row of `print_ages` over its film, into the file `picture`."""
+    """Draw the map of one row of `report_ages` over its film, into the file `picture`."""
     from util.film_plots import plot_occlusion
 
     sex = np.full(1 + PARTS**2, 0.0 if pd.isna(film.sex) else film.sex)

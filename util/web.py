@@ -22,10 +22,11 @@ from urllib.parse import parse_qsl, urlsplit
 import cv2
 import pandas as pd
 
+from util.age_report import format_score, has_score
 from util.canvases import read_on_canvases
 from util.children import add_from_headers
 from util.errors import UserError, first_line
-from util.film_ages import format_score, has_score, predict_chunk
+from util.film_ages import predict_chunk
 from util.intervals import format_range
 from util.labels import MAX_MONTHS
 from util.metrics_text import format_years

@@ -77,7 +77,7 @@ def read_and_train(run, args):
     """Train, and return the splits, {split: Films}, and the history. A new run that stops before it
     has a state to resume from leaves no folder behind."""
     try:
-        check_options(args)
+        check_trainable(args)
         from util.build import prepare_stage
         from util.training import train
 
@@ -95,7 +95,7 @@ def read_and_train(run, args):
         raise
 
 
-def check_options(args):
+def check_trainable(args):
     """Raise UserError, before films are read, if the options can't work. Imports TensorFlow."""
     plan_phases(args)
     check_backbone(args.backbone, args.img_size)

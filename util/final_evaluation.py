@@ -13,7 +13,13 @@ from util.metrics import label_predictions
 from util.prediction import compile_predictor, predict_months
 from util.readings import fit_readings, with_readings
 from util.runs import CALIBRATION, READINGS, load_run_model, predictions_name
-from util.tta import test_time_augmentation, views_key, views_suffix, views_to_evaluate
+from util.tta import (
+    chosen_views,
+    test_time_augmentation,
+    views_key,
+    views_suffix,
+    views_to_evaluate,
+)
 
 
 def evaluate_splits(splits, args, run):
@@ -31,7 +37,7 @@ def evaluate_splits(splits, args, run):
         predict_views = test_time_augmentation(predict, views)
         months, speed[views] = predict_splits(predict_views, splits, args.batch_size_eval)
         calibrations[views], tables[views] = calibrate_splits(splits, months, args)
-    told = tables[max(tables)]["val"]  # the months that predict.py reports
+    told = tables[chosen_views(vars(args))]["val"]  # the months that predict.py reports
     counts = save_readings(splits, told, args, run)
     median = float(splits["train"].table["boneage"].median())
     metrics, predictions = {}, {}

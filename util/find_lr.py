@@ -3,7 +3,7 @@
 from contextlib import closing
 
 from util.errors import UserError
-from util.experiment import check_options
+from util.experiment import check_trainable
 from util.phases import plan_phases
 from util.run_folder import open_run, record_environment
 from util.splits import batch_size_for, load_splits
@@ -19,7 +19,7 @@ def find_rates(run, args):
     """Fill the folder of a range test, and log the rates to train with. If the test fails or is
     stopped, its folder is removed. Raises UserError if the loss falls at no rate."""
     try:
-        check_options(args)
+        check_trainable(args)
         from util import plots
         from util.build import new_model
         from util.lr_range import falling_range, range_test

@@ -45,7 +45,7 @@ def not_importing(names):
 
 
 @contextmanager
-def for_good():
+def without_garbage_collection():
     """Within the block, Python collects no garbage; the objects that exist at its end are never
     searched again.
 
@@ -64,12 +64,12 @@ def for_good():
 
 @cache
 def import_tensorflow():
-    """Import TensorFlow and Keras `for_good`, quietly, and without the modules `OF_NO_USE`.
+    """Import TensorFlow and Keras `without_garbage_collection`, quietly, and without OF_NO_USE.
 
     TensorFlow prints a screen of notes about oneDNN and missing CUDA drivers before any log level
     has an effect. UserError when it can't be imported.
     """
-    with quiet_stderr(), not_importing(OF_NO_USE), for_good():
+    with quiet_stderr(), not_importing(OF_NO_USE), without_garbage_collection():
         try:
             import keras  # noqa: F401
             import tensorflow as tf

@@ -98,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 60  # seconds without a byte
 
     def do_GET(self):
-        if not self.is_ours():
+        if self.refuse_stranger():
             return
         if urlsplit(self.path).path == "/":
             self.answer(200, self.server.page, "text/html; charset=utf-8")
@@ -108,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         asked = urlsplit(self.path)
         compute, size = ANSWERS.get(asked.path), self.headers.get("Content-Length", "")
-        if not self.is_ours():
+        if self.refuse_stranger():
             return
         if not compute:
             self.refuse(404, "no such page")
@@ -119,18 +119,16 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.answer_film(compute, int(size), dict(parse_qsl(asked.query)))
 
-    def is_ours(self):
-        """Whether the page itself asks, by a name of this computer; refuses the request if not.
-
-        A page from elsewhere can send requests to this address, or give it a name of its own (DNS
-        rebinding).
-        """
+    def refuse_stranger(self):
+        """Refuse a request, and return whether it was, unless it comes from the page itself, by a
+        name of this computer: pages from elsewhere can send requests to this address, even under
+        their own name (DNS rebinding)."""
         host = self.headers.get("Host", "")
         ours = host.split(":")[0] in NAMES
         ours = ours and self.headers.get("Origin", f"http://{host}") == f"http://{host}"
         if not ours:
             self.refuse(403, "served to this computer alone")
-        return ours
+        return not ours
 
     def answer_film(self, compute, size, child):
         """Answer with what `compute`, a function of ANSWERS, returns for a film of `size` bytes."""

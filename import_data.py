@@ -14,15 +14,11 @@ files are linked where possible.
 """
 
 import math
-from pathlib import Path
 
-from util.errors import UserError, run_command
-from util.files import quote, write_csv, write_json
+from util.data_folder import SHARES
+from util.errors import run_command
 from util.options import add_male_value, add_seed
 from util.parser import new_parser, real_number, whole_number
-from util.runs import read_run
-
-SHARES = (0.8, 0.1, 0.1)  # of films for training, validation and test
 
 
 def parse_args(argv=None):
@@ -67,46 +63,10 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    import pandas as pd
+    from util.importing import import_films, report_import
 
-    from util import importing, sources
-    from util.archives import open_source
-    from util.data_folder import IMPORT, LEFT_OUT, SPLITS, new_data_folder
-    from util.film_files import count_reasons, report_left_out
-    from util.labels import years_note
-    from util.split_table import next_step, print_splits
-
-    run = args.split_of and read_run(args.split_of)
-    test_ids = importing.read_ids(args.test_ids)
-    with new_data_folder(args.data_dir) as (work, ready):
-        opened = [open_source(name, work) for name in args.source]
-        with sources.named_as_given(opened):
-            films, left_out = sources.read_sources(opened, args.csv, args.male_value)
-            if run:
-                films, others = importing.split_as_run(films, run)
-                sources.check_given_splits(films)
-                left_out = pd.concat([left_out, others])
-        shares = args.split or SHARES
-        films["split"] = importing.assign_splits(films, shares, args.seed, test_ids)
-        films, failed = importing.place_films(films, args.max_side, ready)
-        left_out = pd.concat([left_out, failed])
-        if films.empty:
-            raise UserError(
-                f"nothing to import: {count_reasons(left_out)} "
-                f"(--source {' '.join(args.source)}). Correct the table."
-            )
-        write_csv(ready / LEFT_OUT, left_out)
-        write_json(ready / IMPORT, importing.describe_import(args))
-    print_splits(films)
-    if args.split and set(films["given_split"]) >= set(SPLITS):
-        print("note: the sources come with all three splits: --split has no effect")
-    for note in years_note(films, "all films"):
-        print(f"note: {note}")
-    report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
-    if unknown := importing.ids_not_in_test(films, test_ids):
-        print(f"{len(unknown)} ids of --test_ids match no film, or several, such as {unknown[0]}")
-    check = f"python check_nan_in_dfs.py --data_dir {quote(args.data_dir)}"
-    print(f"\n{next_step(films['split'], check)}")
+    films, left_out, unknown = import_films(args)
+    report_import(films, left_out, unknown, args)
 
 
 if __name__ == "__main__":

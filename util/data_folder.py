@@ -24,6 +24,7 @@ SPLITS = {
     "val": Place("validation", "df_val.csv"),
     "test": Place("test", "df_test.csv"),
 }
+SHARES = (0.8, 0.1, 0.1)  # of films for each split, where an import draws them
 LEFT_OUT = "import_left_out.csv"
 IMPORT = "import.json"  # records how the folder was made
 REPORT = "quality_report"  # the folder that check_nan_in_dfs.py writes; later ones get a number

@@ -9,17 +9,22 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from util.data_folder import SPLITS, write_tables
+from util.archives import open_source
+from util.data_folder import IMPORT, LEFT_OUT, SHARES, SPLITS, new_data_folder, write_tables
 from util.dicom import is_dicom_file
 from util.environment import environment
 from util.errors import UserError
-from util.film_files import is_hidden
+from util.files import quote, write_csv, write_json
+from util.film_files import count_reasons, is_hidden, report_left_out
 from util.held_out import are_films_of, lists_films
 from util.identity import loose_name, patients_for_splits
 from util.image_kinds import ENDINGS
-from util.labels import read_labels
+from util.labels import read_labels, years_note
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
+from util.runs import read_run
+from util.sources import check_given_splits, named_as_given, read_sources
+from util.split_table import next_step, print_splits
 from util.stratify import spread_out
 
 # on a file system that ignores the case of names
@@ -30,6 +35,60 @@ DEVICES = {"CON", "PRN", "AUX", "NUL"} | {
 }
 NO_NAMES = DEVICES if os.name == "nt" else set()
 LONGEST_FILE_NAME = 255  # bytes; what file systems can hold
+
+
+# ------------------------------------------------------------------------------------- the import
+
+
+def import_films(args):
+    """Make the folder --data_dir from the films of --source.
+
+    Returns (films, left_out, unknown): the films with their splits, those that were left out with
+    the reasons, and the ids of --test_ids that name no film of the test split. UserError, and no
+    folder, when nothing can be imported.
+    """
+    run = args.split_of and read_run(args.split_of)
+    test_ids = read_ids(args.test_ids)
+    with new_data_folder(args.data_dir) as (work, ready):
+        films, left_out = read_labelled_sources(args, run, work)
+        films["split"] = assign_splits(films, args.split or SHARES, args.seed, test_ids)
+        films, failed = place_films(films, args.max_side, ready)
+        left_out = pd.concat([left_out, failed])
+        if films.empty:
+            raise UserError(
+                f"nothing to import: {count_reasons(left_out)} "
+                f"(--source {' '.join(args.source)}). Correct the table."
+            )
+        write_csv(ready / LEFT_OUT, left_out)
+        write_json(ready / IMPORT, describe_import(args))
+    return films, left_out, ids_not_in_test(films, test_ids)
+
+
+def read_labelled_sources(args, run, work):
+    """Read the films of --source, unpacked in the folder `work`; with a `run`, of --split_of, in
+    the splits in which it had them. Returns (films, left_out)."""
+    opened = [open_source(name, work) for name in args.source]
+    with named_as_given(opened):
+        films, left_out = read_sources(opened, args.csv, args.male_value)
+        if run:
+            films, others = split_as_run(films, run)
+            check_given_splits(films)
+            left_out = pd.concat([left_out, others])
+    return films, left_out
+
+
+def report_import(films, left_out, unknown, args):
+    """Print what `import_films` returned, and the next step."""
+    print_splits(films)
+    if args.split and set(films["given_split"]) >= set(SPLITS):
+        print("note: the sources come with all three splits: --split has no effect")
+    for note in years_note(films, "all films"):
+        print(f"note: {note}")
+    report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
+    if unknown:
+        print(f"{len(unknown)} ids of --test_ids match no film, or several, such as {unknown[0]}")
+    check = f"python check_nan_in_dfs.py --data_dir {quote(args.data_dir)}"
+    print(f"\n{next_step(films['split'], check)}")
 
 
 # ---------------------------------------------------------------------------------------- splits

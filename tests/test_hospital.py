@@ -66,6 +66,7 @@ def test_a_calibration_of_a_hospital_gains_there_what_it_says(
     assert gain["n"] == 60
     assert gain["difference_ci95"][1] < 0
     assert "it helps" in calibrated.stdout
+    assert "of these labels are inside the 90 % intervals" in calibrated.stdout
     maes = []
     for name, words in (("plain", []), ("far", ["--calibration", "far"])):
         process = inside(

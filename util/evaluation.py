@@ -15,7 +15,7 @@ from util.files import check_place, choose_folder, new_folder, quote, write_csv,
 from util.film_files import report_left_out
 from util.held_out import held_out
 from util.identity import fingerprint
-from util.intervals import evaluate_with_intervals, format_with_intervals
+from util.intervals import LEVEL, evaluate_with_intervals, format_with_intervals
 from util.label_checks import check_labels, label_notes
 from util.members import check_same_files, check_same_split, format_members, hashes_of, read_members
 from util.metrics import compare_predictions, judge_readings
@@ -138,6 +138,9 @@ def calibrate(ensemble, args):
     models = hashes_of(ensemble.members)
     hospital.store_calibration(path, calibration, models, first.table, ensemble.views)
     print(hospital.format_named(calibration, path))
+    if "low" in predictions:
+        inside = predictions["boneage"].between(predictions["low"], predictions["high"])
+        print(f"without it: {inside.mean():.0%} of these labels are inside the {LEVEL} intervals")
     if hospital.verdict(calibration["gain"]) == "helps":
         print(how_to_predict(folder, ensemble.sees_sex, f" --calibration {name}"))
     else:

@@ -115,19 +115,10 @@ def calibrate(ensemble, args):
     path = hospital.new_calibration_path(folder, name)
     check_place(path, A_COPY)
     by_canvas = read_films_to_evaluate(ensemble, [ensemble], args)
-    first = by_canvas[ensemble.canvases[0]]
-    report_left_out(first.left_out)
-    hospital.check_enough_films(first.table, ensemble.sees_sex, args.calibrate)
-    pixels = pixels_of(by_canvas)
-    new, notes = held_out(ensemble, first.table)
-    if new.mean() < 0.5:
-        raise UserError(
-            f"the model has learned from {(~new).sum()} of these {len(new)} films: a calibration would "
-            f"promise too much ({args.calibrate}). "
-            + ("Leave them out by --held_out, or name others." if new.any() else "Name others.")
-        )
-    notes += oddity_notes(oddities_of(pixels), all_set_right(pixels))
-    for note in hand_crop_notes(ensemble.members) + notes:
+    films = by_canvas[ensemble.canvases[0]]
+    report_left_out(films.left_out)
+    hospital.check_enough_films(films.table, ensemble.sees_sex, args.calibrate)
+    for note in notes_on_new_films(ensemble, by_canvas, args.calibrate):
         print(f"note: {note}")
     ensemble.load(args.runtime, args.precision)
     predictions, _ = ensemble.predict_labelled(by_canvas, args.batch_size_eval)
@@ -136,7 +127,7 @@ def calibrate(ensemble, args):
     if ensemble.label_counts:
         calibration["readings"] = judge_readings(with_readings(judged, ensemble.label_counts))
     models = hashes_of(ensemble.members)
-    hospital.store_calibration(path, calibration, models, first.table, ensemble.views)
+    hospital.store_calibration(path, calibration, models, films.table, ensemble.views)
     print(hospital.format_named(calibration, path))
     if "low" in predictions:
         inside = predictions["boneage"].between(predictions["low"], predictions["high"])
@@ -147,6 +138,24 @@ def calibrate(ensemble, args):
         print(
             "next: predict without it, or calibrate on more films: errors are not clearly smaller"
         )
+
+
+def notes_on_new_films(ensemble, by_canvas, csv):
+    """Return notes, a list, on films to calibrate on. UserError when an ensemble has learned from
+    more than half of them."""
+    table, pixels = by_canvas[ensemble.canvases[0]].table, pixels_of(by_canvas)
+    new, notes = held_out(ensemble, table)
+    if new.mean() < 0.5:
+        raise UserError(
+            f"the model has learned from {(~new).sum()} of these {len(new)} films: a calibration would "
+            f"promise too much ({csv}). "
+            + ("Leave them out by --held_out, or name others." if new.any() else "Name others.")
+        )
+    return [
+        *hand_crop_notes(ensemble.members),
+        *notes,
+        *oddity_notes(oddities_of(pixels), all_set_right(pixels)),
+    ]
 
 
 # ------------------------------------------------------------------------------------------ films

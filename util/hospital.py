@@ -21,10 +21,15 @@ def new_calibration_path(folder, name):
         raise UserError(
             f"not a valid name for a calibration ({name}). Use letters, digits, - and _ (--name)."
         )
-    path = Run(folder).folder / f"calibration_{name}.json"
+    path = Run(folder).folder / file_of(name)
     if path.exists():
         raise name_taken_error(path)
     return path
+
+
+def file_of(name):
+    """Return the name of the file in a run's folder that holds the calibration of this name."""
+    return f"calibration_{name}.json"
 
 
 def name_taken_error(path):
@@ -58,19 +63,13 @@ def read_calibration(folder, name, views, models):
 def read_named(folder, name):
     """Read a named calibration file, {views_key: calibration}; UserError when there is none."""
     run = Run(folder)
-    stored = run.read_json(f"calibration_{name}.json")
+    stored = run.read_json(file_of(name))
     if stored is None:
-        known = sorted(
-            p.stem.removeprefix("calibration_") for p in run.folder.glob("calibration_*.json")
-        )
-        raise UserError(
-            f"no calibration {name} beside the run ({folder}). "
-            + (
-                f"There is: {', '.join(known)}."
-                if known
-                else "Make one by evaluate.py --calibrate."
-            )
-        )
+        before, after = file_of("*").split("*")
+        files = sorted(path.name for path in run.folder.glob(file_of("*")))
+        known = ", ".join(file.removeprefix(before).removesuffix(after) for file in files)
+        advice = f"There is: {known}." if known else "Make one by evaluate.py --calibrate."
+        raise UserError(f"no calibration {name} beside the run ({folder}). {advice}")
     return stored
 
 

@@ -37,7 +37,9 @@ def parse_args(argv=None):
         help="folder of a trained run, two to compare, or several with --ensemble",
     )
     parser.add_argument(
-        "--ensemble", action="store_true", help="evaluate the mean (runs named twice count twice)"
+        "--ensemble",
+        action="store_true",
+        help="evaluate the mean of the runs (named twice: counted twice)",
     )
     parser.add_argument(
         "--greedy",
@@ -113,6 +115,7 @@ def main(argv=None):
         evaluate,
         evaluation_folders,
         make_ensembles,
+        read_films_to_evaluate,
     )
 
     ensembles = make_ensembles(args)
@@ -120,10 +123,8 @@ def main(argv=None):
         calibrate(ensembles[0], args)
         return
     folders = evaluation_folders(ensembles, args)
-    evaluations = [
-        evaluate(ensemble, ensembles, folder, args)
-        for ensemble, folder in zip(ensembles, folders, strict=True)
-    ]
+    films = read_films_to_evaluate(ensembles, args)
+    evaluations = [evaluate(*each, args) for each in zip(ensembles, films, folders, strict=True)]
     if len(evaluations) == 2:
         compare_runs(evaluations, args)
 

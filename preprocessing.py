@@ -60,7 +60,8 @@ class Films:
         return Films(table, self.pixels.keep(rows), self.left_out)
 
     def leave_out(self, rows, reason):
-        """Return the films without those that a mask `(n,)` selects, which go to `left_out`."""
+        """Return the films without those that a mask `(n,)` selects, which go to `left_out` with a
+        reason: one for all, or a column of one for each film."""
         if not np.any(rows):
             return self
         others = self.table.loc[rows, ["id", "filename"]].assign(reason=reason)

@@ -25,10 +25,12 @@ WEIGHTS = Path(__file__).with_name("localiser.npz")
 MARGIN = np.array([-0.06, -0.08, 0.06, 0.06])
 LARGEST_DOUBT = 0.06  # how far the boxes of a film and its mirror image may be apart
 SMALLEST = 0.2  # share of the film's width or height that a hand takes at least
-# a box of less than this share of the film is looked for again so many times, on the part of the
-# film around it: at 64 pixels the box of a small hand is too coarse, and too large
+# A box of less than SMALL of a film's area is too coarse, and too large, at 64 pixels: the hand is
+# looked for again, LOOKS times, on the part of the film around its box.
 SMALL, LOOKS = 0.5, 3
-AROUND = 0.15  # share of the width and height of a box that is added on each side for that
+AROUND = 0.15  # share of the width and height of a box that this part has more on each side
+FEWEST_PIXELS = 32  # of the shorter side of such a part
+SMALL_HANDS = f"{SMALL} {LOOKS} {AROUND} {FEWEST_PIXELS}"  # runs record it
 
 
 def find_hands(films, shapes):
@@ -53,23 +55,34 @@ def find_hands(films, shapes):
     return boxes, unlike_by_features(features).tolist()
 
 
-def look_closer(film, box, unlike):
-    """Find a small hand again on the part of a film around its box, see SMALL.
+def look_closer(films, boxes, unlike):
+    """Find small hands again, see SMALL, on the part of each film around its box.
 
-    `box` and `unlike` are what `find_hands` returned for a film `(H, W)`, uint8; returns both, of
-    the last look that was certain. A hand that isn't small keeps its own.
+    `films` are a list of uint8 `(H, W)`, upright and with light bones; `boxes` and `unlike` are
+    what `find_hands` returned for them. Returns both, for small hands those of the last look that
+    was certain.
     """
-    if box is None or (box[2] - box[0]) * (box[3] - box[1]) >= SMALL * film.size:
-        return box, unlike
+    boxes, unlike = list(boxes), list(unlike)
+    small = [i for i, film in enumerate(films) if is_small(boxes[i], film)]
     for _ in range(LOOKS):
-        left, top, right, bottom = widen(box, *film.shape)
-        part = film[top:bottom, left:right]
-        [closer], [odd] = find_hands([shrink(part)], [part.shape])
-        if closer is None:
-            break
-        box = tuple(np.add(closer, (left, top, left, top)).tolist())
-        unlike = odd
-    return box, unlike
+        around = {i: widen(boxes[i], *films[i].shape) for i in small}
+        parts = {
+            i: films[i][top:bottom, left:right] for i, (left, top, right, bottom) in around.items()
+        }
+        parts = {i: part for i, part in parts.items() if min(part.shape) >= FEWEST_PIXELS}
+        shapes = [part.shape for part in parts.values()]
+        closer, odd = find_hands([shrink(part) for part in parts.values()], shapes)
+        for i, box, look in zip(parts, closer, odd, strict=True):
+            if box is not None:
+                left, top = around[i][:2]
+                boxes[i] = box[0] + left, box[1] + top, box[2] + left, box[3] + top
+                unlike[i] = look
+    return boxes, unlike
+
+
+def is_small(box, film):
+    """Whether there is a box that takes less than SMALL of a film."""
+    return box is not None and (box[2] - box[0]) * (box[3] - box[1]) < SMALL * film.size
 
 
 def widen(box, height, width):
@@ -118,6 +131,7 @@ def combine_boxes(boxes, mirrored):
 @cache
 def localiser_version():
     """Return a short hash of what decides where a hand is found; it is in the names of film caches,
-    and runs record it. (When the code changes it, raise READER_VERSION of util/radiographs.py.)"""
+    and runs record it. (When the code or SMALL_HANDS change it, raise READER_VERSION of
+    util/radiographs.py.)"""
     rules = repr((SIDE, CONTRAST, MARGIN.tolist(), LARGEST_DOUBT, SMALLEST))
     return version_of(WEIGHTS, rules)

@@ -25,7 +25,7 @@ def orientations(films):
     inverted.
 
     `films` is a list of uint8 `(64, 64)`, as `shrink` returns them. Degrees are 0, 90, 180 or 270,
-    against the clock from fingers up. Where it is not certain, they are 0, and inverted is False.
+    anticlockwise from fingers up. Where it is not certain, they are 0, and inverted is False.
     """
     if not films:
         return np.zeros(0, int), np.zeros(0, bool)

@@ -2,6 +2,7 @@
 film."""
 
 import re
+import struct
 import sys
 from types import SimpleNamespace
 
@@ -87,7 +88,11 @@ def test_a_file_without_the_preamble_is_found_and_read(tmp_path, png, syntax):
     assert list_films(bare.parent) == [bare]
     assert shows_the_same(bare, png)
     assert read_child(bare).sex == 1
-    (bare.parent / "notes.bin").write_bytes(b"\x08\x00\x05\x00" + 40 * b"\xff")
+    for name, content in (
+        ("a", b"\x08\x00\x05\x00" + 40 * b"\xff"),
+        ("b", struct.pack("<20i", *20 * [8])),
+    ):
+        (bare.parent / name).write_bytes(content)
     assert list_films(bare.parent) == [bare]
 
 
@@ -285,6 +290,18 @@ def test_padding_is_dark_and_counts_for_nothing(tmp_path, level, elements, photo
     assert shows_the_same(dicom, write_png(tmp_path / "film.png", light))
 
 
+def test_padding_of_pixels_of_32_bits_is_dark(tmp_path):
+    values = values_of_12_bits().astype("<u4") << 8
+    light = padded(values, values[6:-6, 6:-6].min())
+    dicom = write_dicom(tmp_path / "1.dcm", values_of_12_bits())
+    dataset = pydicom.dcmread(dicom)
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 32, 32, 31
+    dataset.PixelData = padded(values, 2**20 + 7).astype("<u4").tobytes()
+    dataset.add_new("PixelPaddingValue", "UL", 2**20 + 7)
+    dataset.save_as(dicom)
+    assert shows_the_same(dicom, write_png(tmp_path / "film.png", (light >> 8).astype(np.uint16)))
+
+
 def test_padding_with_the_other_sign_is_known(tmp_path):
     values = padded(values_of_12_bits(), 63536)
     dicom = write_dicom(tmp_path / "1.dcm", values, BitsStored=16, HighBit=15)
@@ -463,11 +480,12 @@ def test_a_table_of_children_that_a_header_completes_is_not_passed_over_in_silen
     assert [line.split()[1] for line in process.stdout.splitlines()] == ["F", "F", "F"]
     for reason in ("two sexes in", ": x in place of M or F", "no row for it in"):
         assert reason in process.stderr
-    assert process.stderr.count("the sex is that of its DICOM header") == 3
+    assert process.stderr.count("; the sex in its DICOM header is used") == 3
     # ages alone are a table, too
     (tmp_path / "ages.csv").write_text("id,age_months\na,100\n")
     process = inside("predict.py", films[0], "--csv", tmp_path / "ages.csv", "--tta_steps", "1")
     assert " at 8 y 4 mo" in process.stdout
+    assert "ages.csv" not in process.stderr
 
 
 def test_a_table_without_sexes_is_enough_where_headers_tell_them(tmp_path, inside):
@@ -518,7 +536,7 @@ def test_what_headers_say_against_films_is_noted_when_they_are_read_with_a_table
     read_labelled_folder(tmp_path / "labels.csv", tmp_path, headers=True)
     notes = capsys.readouterr().err
     assert "burnt-in text for 2 films, such as 0:" in notes
-    assert "another body part, or an adult, for 1 film, such as 1:" in notes
+    assert "report an adult or another body part for 1 film, such as 1:" in notes
 
 
 def test_a_plain_loop_is_not_timed_on_dicom(tmp_path, inside):

@@ -236,11 +236,11 @@ def test_a_film_that_is_read_on_one_canvas_alone_is_left_out(
     runs, phantoms, inside, tmp_path, monkeypatch
 ):
     """The films behind it would get the months of their neighbours."""
-    lost = {32: 2, 48: 5}
+    lost = {32: (2, "empty file"), 48: (5, "truncated file")}
 
     def read_badly(paths, img_size, *args):
         pixels, failures = read_pixels(paths, img_size, *args)
-        return pixels, failures | {lost[img_size]: "can't be read"}
+        return pixels, failures | dict([lost[img_size]])
 
     monkeypatch.setattr("preprocessing.read_pixels", read_badly)
     words = [*runs.values(), "--data_dir", phantoms, "--out", tmp_path / "out"]
@@ -254,7 +254,7 @@ def test_a_film_that_is_read_on_one_canvas_alone_is_left_out(
     np.testing.assert_allclose(predictions, expected.drop(gone), atol=0.011)
     left_out = read(tmp_path / "out" / "left_out.csv")
     assert left_out["id"].tolist() == gone.tolist()
-    assert left_out["reason"].tolist() == ["can't be read", "not read on all canvases"]
+    assert left_out["reason"].tolist() == ["empty file", "truncated file"]
 
 
 def test_two_runs_are_compared_on_the_same_films(runs, inside, tmp_path):

@@ -116,8 +116,9 @@ def test_a_small_hand_is_found_and_not_cut(number, change):
 
 def find_hand(film):
     """The box of the hand on a film, as films are cut to it."""
-    [box], [unlike] = localiser.find_hands([shrink(film)], [film.shape])
-    return localiser.look_closer(film, box, unlike)[0]
+    found = localiser.find_hands([shrink(film)], [film.shape])
+    [box], _ = localiser.look_closer([film], *found)
+    return box
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -127,6 +128,21 @@ def test_a_hand_on_a_ninth_of_a_film_is_cut_as_closely_as_without_the_frame(numb
     framed = cv2.copyMakeBorder(film, height, height, width, width, cv2.BORDER_CONSTANT)
     box, expected = find_hand(framed), find_hand(film) + np.array([width, height] * 2)
     np.testing.assert_allclose(box, expected, atol=0.08 * height)
+
+
+def test_further_looks_change_nothing_where_they_are_not_certain(monkeypatch):
+    """Neither at a part of a few pixels, where there is nothing more to see."""
+    looks = []
+
+    def uncertain(films, shapes):
+        looks.append(shapes)
+        return [None] * len(films), [True] * len(films)
+
+    monkeypatch.setattr(localiser, "find_hands", uncertain)
+    films = [np.zeros((side, side), np.uint8) for side in (200, 200, 60)]
+    boxes, unlike = [(50, 50, 120, 120), (0, 0, 190, 190), (10, 10, 30, 30)], [False, True, False]
+    assert localiser.look_closer(films, boxes, unlike) == (boxes, unlike)
+    assert looks == localiser.LOOKS * [[(90, 90)]]  # the first film alone
 
 
 def two_hands():

@@ -9,6 +9,7 @@ import pytest
 from conftest import check_error_line, edit_json
 
 from util.ensemble import choose_calibration
+from util.hospital import worth_using
 from util.members import read_members
 
 
@@ -66,7 +67,7 @@ def test_a_calibration_of_a_hospital_gains_there_what_it_says(
     assert gain["n"] == 60
     assert gain["difference_ci95"][1] < 0
     assert "it helps" in calibrated.stdout
-    assert "of these labels are inside the 90 % intervals" in calibrated.stdout
+    assert "the run's own 90 % intervals (+-" in calibrated.stdout
     maes = []
     for name, words in (("plain", []), ("far", ["--calibration", "far"])):
         process = inside(
@@ -165,6 +166,20 @@ def test_a_calibration_is_of_films_that_the_model_has_not_learned_from(
     assert "was trained on 20 of these films" in process.stdout
 
 
+@pytest.mark.parametrize(
+    ("difference", "covered", "worth"),
+    [
+        ([-2, -0.5], [0.8, 0.95], True),
+        ([-2, 0.5], [0.8, 0.95], False),
+        ([-2, 0.5], [0.6, 0.85], True),
+    ],
+)
+def test_a_calibration_is_worth_using_for_its_lines_or_its_intervals(difference, covered, worth):
+    calibration = {"gain": {"difference_ci95": difference}}
+    assert worth_using(calibration, {"covered_ci95": covered}) == worth
+    assert worth_using(calibration, None) == (difference[1] < 0)
+
+
 def test_a_calibration_that_did_not_clearly_help_is_noted(trained, calibrated):
     [member] = read_members([trained[0]])
     path = trained[0] / "calibration_far.json"
@@ -201,7 +216,7 @@ def test_a_run_that_can_not_be_written_to_is_told_before_the_work(
     trained, hospital, inside, monkeypatch, job
 ):
     monkeypatch.setattr("os.access", lambda *_: False)
-    monkeypatch.setattr("util.evaluation.read_films_to_evaluate", None)
+    monkeypatch.setattr("util.evaluation.read_labelled_folder", None)
     words = [job, hospital[0], "--images", hospital[2]]
     check_error_line(inside("evaluate.py", trained[0], *words), "no permission to write")
 

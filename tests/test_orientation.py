@@ -142,7 +142,12 @@ def test_a_run_that_sees_films_as_they_are_says_which_look_wrong(
         config["options"]["fit"] = "stretch"
     table = upside_down / "some.csv"
     process = inside("predict.py", upside_down, "--model", run, "--csv", table)
-    assert process.stderr.count("looks turned by 180 degrees; if so, its prediction is wrong") >= 6
+    assert (
+        process.stderr.count(
+            "looks turned by 180 degrees anticlockwise; if so, its prediction is wrong"
+        )
+        >= 6
+    )
     words = ["--images", upside_down, "--out", tmp_path / "out"]
     process = inside("evaluate.py", run, "--csv", table, *words)
     assert "films look turned; if so, their predictions are wrong: fingers must" in process.stdout

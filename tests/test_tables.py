@@ -541,7 +541,8 @@ def test_of_several_columns_for_the_id_the_one_with_file_names_names_the_films(r
 def test_columns_that_may_both_name_the_films_are_an_error_if_they_differ(read):
     with pytest.raises(UserError, match="columns id and image_id may both name the films"):
         read("id,image_id,boneage,sex\n1,2,84,F\n2,1,132,M\n")
-    assert read("id,image_id,boneage,sex\n1,1,84,F\n")["id"].tolist() == ["1"]
+    same = read("id,image_id,case,boneage,sex\n1,001,,84,F\n2,,,96,M\n")
+    assert same["id"].tolist() == ["1", "2"]
     labels = read("id,case,filename,boneage,sex\n1,7,2.png,84,F\n")
     assert labels["filename"].tolist() == ["2.png"]
 
@@ -564,7 +565,8 @@ def test_an_id_with_an_ending_is_a_file_name(read, films):
 def test_a_folder_without_the_films_of_the_table_says_why(tmp_path, films):
     table, folder = tmp_path / "labels.csv", films("3.png")
     for text, reason in (
-        ("1,100,True\n2,,True\n", "2 rows: 2 no file .*names 1, the folder holds 3.png"),
+        ("1,100,True\n2,,True\n", "2 rows: 2 no file .*names 1, the first film is 3.png"),
+        (",100,True\n", "1 rows: 1 no id .*Write the name of each film"),
         ("3,8 y 2 m,True\n", "1 rows: 1 no usable age .*as numbers of months"),
         ("3,100,perhaps\n", "1 rows: 1 no usable sex .*Write sexes as M and F"),
     ):

@@ -134,9 +134,8 @@ def test_metrics_are_those_of_the_predictions_in_months(unbroken):
 
 def test_the_kept_model_is_the_best_over_both_phases(train_small):
     """Fine-tuning at such a rate spoils it: the frozen epoch is the best."""
-    run = train_small(
-        "spoiled", "--img_size", "32", "--lr_finetune", "1", "--ema", "0", "--lr", "0.01"
-    )
+    words = ["--img_size", "32", "--lr", "0.01", "--epochs_finetune", "1", "--lr_finetune", "1"]
+    run = train_small("spoiled", *words, "--ema", "0")
     history = read_history(run)
     assert history["val_mae"].idxmin() == 0
     val = pd.read_csv(run / "predictions_val.csv")

@@ -109,7 +109,7 @@ def describe_acceleration(model, args):
     if len(gpus) > devices_of(model):
         lines.append(
             f"note: only one of {len(gpus)} GPUs is used: --strategy mirrored uses all, the "
-            "variable CUDA_VISIBLE_DEVICES chooses one"
+            "environment variable CUDA_VISIBLE_DEVICES chooses one"
         )
     if devices_of(model) > 1:
         share = args.batch_size // devices_of(model)

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from hand_crop.localiser import localiser_version
+from hand_crop.localiser import SMALL_HANDS, localiser_version
 from hand_crop.orientation import orientation_version
 from util.errors import UserError
 from util.pixel_cache import read_pixels
@@ -18,8 +19,12 @@ class Canvas(NamedTuple):
 
 
 def hand_crop_versions():
-    """Return what decides how films are set right and cut, {name: short hash}; runs record it."""
-    return {"localiser": localiser_version(), "orientation": orientation_version()}
+    """Return what decides how films are set right and cut, {name: short text}; runs record it."""
+    return {
+        "localiser": localiser_version(),
+        "orientation": orientation_version(),
+        "small_hands": SMALL_HANDS,
+    }
 
 
 def read_on_canvases(canvases, paths):
@@ -35,12 +40,17 @@ def read_on_canvases(canvases, paths):
 def keep_read_on_all(by_canvas):
     """Keep of {canvas: Films}, read from the same rows, the films that were read on all canvases,
     so that row i is the same film on each. UserError when none was."""
-    paths = [part.table["path"] for part in by_canvas.values()]
-    common = set(paths[0]).intersection(*paths[1:])
+    parts = list(by_canvas.values())
+    common = set(parts[0].table["path"]).intersection(*(part.table["path"] for part in parts[1:]))
     if not common:
-        raise UserError(f"no film could be read on all canvases ({paths[0].iloc[0]}). Try again.")
+        raise UserError(
+            f"each of {len(parts[0])} films could not be read on one of the canvases, such as "
+            f"{parts[0].table['path'].iloc[0]}. Try again."
+        )
+    unread = pd.concat([part.left_out for part in parts]).drop_duplicates("id", keep="last")
+    reasons = unread.set_index("id")["reason"]
     return {
-        canvas: part.leave_out(~part.table["path"].isin(common), "not read on all canvases")
+        canvas: part.leave_out(~part.table["path"].isin(common), part.table["id"].map(reasons))
         for canvas, part in by_canvas.items()
     }
 

@@ -39,7 +39,8 @@ def add_children(films, args, needs_sex):
     films = add_from_headers(told)
     if args.csv:  # report problems of the table even if a header gives the sex
         by_header = told["sex"].isna() & films["sex"].notna()
-        notes = films["no_sex"] + ": the sex is that of its DICOM header"
+        by_header &= films["no_sex"] != no_column(args.csv)  # a table of ages alone
+        notes = films["no_sex"] + "; the sex in its DICOM header is used"
         films["child_note"] = join_notes(notes.where(by_header, ""), films["child_note"])
     elif films["sex"].isna().all() and (needs_sex or args.age_months is not None):
         what = "this model needs" if needs_sex else "--age_months has no effect without"
@@ -66,6 +67,10 @@ def add_from_headers(films):
     )
 
 
+def no_column(csv):
+    return f"no column for sex in {csv}"
+
+
 def join_notes(*columns):
     """Return a list with the notes of all columns joined for each row, "" if a row has none."""
     return ["; ".join(filter(None, notes)) for notes in zip(*columns, strict=True)]
@@ -85,7 +90,7 @@ def look_up_children(paths, csv, male_value):
     table = read_table(csv)
     labels = labels_of(table, csv, male_value, ("sex",) if needs_sex_column(table, paths) else ())
     columns = find_columns(table, "sex")
-    labels["sex_text"] = clean_text(table[columns[0]]) if columns else ""
+    labels["sex_text"] = clean_text(table[columns[0]]) if columns else None
     notes = unread_ages(table, labels["age"], csv)
     rows_of, unclear, unmatched = defaultdict(list), set(), []
     for row, films in zip(labels.index, find_films(labels, sorted(set(paths))), strict=True):
@@ -136,5 +141,7 @@ def child_of(rows, unclear, csv):
         return sexes.pop(), age, ""
     if sexes:
         return np.nan, age, f"two sexes in {csv}"
+    if rows["sex_text"].isna().all():
+        return np.nan, age, no_column(csv)
     text = next(filter(None, rows["sex_text"]), "an empty cell")
     return np.nan, age, f"no usable sex in {csv}: {text} in place of M or F"

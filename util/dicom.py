@@ -30,11 +30,12 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom converts them to RGB
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # kinds of window (DICOM PS3.3, C.11.2.1.3)
 
-# elements that a file without the preamble begins with, by number: group 0008, then a low one
-FIRST_ELEMENTS = [
-    b"\x08\x00" + bytes([low, 0]) for low in (0x00, 0x01, 0x05, 0x08, 0x12, 0x16, 0x18)
-]
-MOST_BYTES = 128  # of the first element
+# what a file without the preamble begins with: the number of an element of group 0008, by its type
+FIRST_ELEMENTS = {
+    b"\x08\x00" + bytes([low, 0]): kind
+    for low, kind in ((0x00, b"UL"), (0x01, b"UL"), (0x05, b"CS"), (0x08, b"CS"), (0x16, b"UI"))
+}
+MOST_BYTES = 128  # of that element
 
 
 class Unusable(ValueError):
@@ -52,11 +53,14 @@ def is_dicom(data):
 
 
 def begins_with_elements(data):
-    """Whether bytes begin with one of FIRST_ELEMENTS: number, then type and length, or length
-    alone (DICOM PS3.5, 7.1)."""
-    if data[:4] not in FIRST_ELEMENTS or len(data) < 8:
+    """Whether bytes begin with one of FIRST_ELEMENTS: number, then type and length, or, in implicit
+    VR, the length alone, which is even, and 4 for numbers (DICOM PS3.5, 7.1)."""
+    kind = FIRST_ELEMENTS.get(data[:4])
+    if kind is None or len(data) < 8:
         return False
-    return data[4:6].isalpha() or int.from_bytes(data[4:8], "little") <= MOST_BYTES
+    length = int.from_bytes(data[4:8], "little")
+    fits = length == 4 if kind == b"UL" else 0 < length <= MOST_BYTES and length % 2 == 0
+    return data[4:6] == kind or fits
 
 
 def is_dicom_file(path):

@@ -74,14 +74,15 @@ class Ensemble:
         there are no intervals; reading, what a single reader would say, is NaN if it is unknown."""
         rows = self.predict_members(pixels, sex, batch_size, progress)
         months = average(self.members, rows)
-        months, half_width = self.correct(months, sex), self.calibration["half_width"]
-        low, high = interval_bounds(months, half_width) if half_width else (np.nan, np.nan)
+        months = self.correct(months, sex)
+        low, high = self.bounds(months)
         reading = read_as(months, sex, self.label_counts) if self.label_counts else np.nan
         return pd.DataFrame({"months": months, "low": low, "high": high, "reading": reading})
 
     def predict_labelled(self, by_canvas, batch_size):
         """Predict labelled films, {canvas: Films}. Returns (predictions, comparison of their mean
-        with each member, see `compare_members`); the comparison is None for a single member."""
+        with each member, see `compare_members`); the comparison is None for a single member.
+        Predictions have low and high, the ends of their intervals, if there are intervals."""
         table = by_canvas[self.canvases[0]].table
         months = self.predict_members(pixels_of(by_canvas), table["sex"], batch_size, progress=True)
         mean = average(self.members, months)
@@ -89,10 +90,15 @@ class Ensemble:
         if len(self.members) > 1:
             comparison = compare_members(self.members, months, label_predictions(table, mean))
         predictions = label_predictions(table, self.correct(mean, table["sex"]))
-        if half_width := self.calibration["half_width"]:
-            low, high = interval_bounds(predictions["predicted"], half_width)
+        if self.calibration["half_width"]:
+            low, high = self.bounds(predictions["predicted"])
             predictions = predictions.assign(low=low.round(2), high=high.round(2))
         return with_readings(predictions, self.label_counts), comparison
+
+    def bounds(self, months):
+        """Return the ends of the intervals around months, (low, high); NaN without intervals."""
+        half_width = self.calibration["half_width"]
+        return interval_bounds(months, half_width) if half_width else (np.nan, np.nan)
 
     def correct(self, months, sex):
         """Return the mean of the members, corrected by the lines of the calibration."""
@@ -165,11 +171,10 @@ def one_sex_notes(members):
 def choose_calibration(members, folders, name, views):
     """Return (calibration, notes) of an ensemble.
 
-    With a `name` it is the calibration of that name, stored beside the run, and a note says if it
-    did not clearly help. Else there are no lines
-    beyond those of the members, and the intervals come from their validation films. The calibration
-    has {"lines", "half_width", "films"}; films are those of --calibrate, or None. The notes, a
-    list, also say why there are no intervals.
+    With a `name` it is the calibration of that name, stored beside the run; a note says if it did
+    not clearly help. Without one, there are no lines beyond those of the members, and the intervals
+    come from their validation films; a note says why there are none. The calibration has {"lines",
+    "half_width", "films"}; films are those of --calibrate, or None.
     """
     if name:
         calibration = read_calibration(folders[0], name, views, hashes_of(members))

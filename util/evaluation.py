@@ -15,7 +15,7 @@ from util.files import check_place, choose_folder, new_folder, quote, write_csv,
 from util.film_files import report_left_out
 from util.held_out import held_out
 from util.identity import fingerprint
-from util.intervals import LEVEL, evaluate_with_intervals, format_with_intervals
+from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.label_checks import check_labels, label_notes
 from util.members import check_same_files, check_same_split, format_members, hashes_of, read_members
 from util.metrics import compare_predictions, judge_readings
@@ -73,10 +73,9 @@ def evaluation_folders(ensembles, args):
     return folders
 
 
-def evaluate(ensemble, compared, out, args):
-    """Evaluate one of the `compared` ensembles, print the result, and write it to the folder `out`,
-    with a number added if it exists. Returns the predictions and this folder."""
-    by_canvas = read_films_to_evaluate(ensemble, compared, args)
+def evaluate(ensemble, by_canvas, out, args):
+    """Evaluate an ensemble on films, {canvas: Films}, print the result, and write it to the folder
+    `out`, with a number added if it exists. Returns the predictions and this folder."""
     ensemble.load(args.runtime, args.precision)
     predictions, comparison = ensemble.predict_labelled(by_canvas, args.batch_size_eval)
     oddities = oddities_of(pixels_of(by_canvas))
@@ -114,12 +113,11 @@ def calibrate(ensemble, args):
     name = args.name or Path(args.calibrate).stem
     path = hospital.new_calibration_path(folder, name)
     check_place(path, A_COPY)
-    by_canvas = read_films_to_evaluate(ensemble, [ensemble], args)
+    [by_canvas] = read_films_to_evaluate([ensemble], args)
     films = by_canvas[ensemble.canvases[0]]
     report_left_out(films.left_out)
     hospital.check_enough_films(films.table, ensemble.sees_sex, args.calibrate)
-    for note in notes_on_new_films(ensemble, by_canvas, args.calibrate):
-        print(f"note: {note}")
+    new = check_new_films(ensemble, by_canvas, args.calibrate)
     ensemble.load(args.runtime, args.precision)
     predictions, _ = ensemble.predict_labelled(by_canvas, args.batch_size_eval)
     check_labels(predictions, args.calibrate)
@@ -129,20 +127,18 @@ def calibrate(ensemble, args):
     models = hashes_of(ensemble.members)
     hospital.store_calibration(path, calibration, models, films.table, ensemble.views)
     print(hospital.format_named(calibration, path))
-    if "low" in predictions:
-        inside = predictions["boneage"].between(predictions["low"], predictions["high"])
-        print(f"without it: {inside.mean():.0%} of these labels are inside the {LEVEL} intervals")
-    if hospital.verdict(calibration["gain"]) == "helps":
+    held = hospital.held_by_own_intervals(predictions[new], ensemble.calibration["half_width"])
+    if held:
+        print(hospital.format_held(held))
+    if hospital.worth_using(calibration, held):
         print(how_to_predict(folder, ensemble.sees_sex, f" --calibration {name}"))
     else:
-        print(
-            "next: predict without it, or calibrate on more films: errors are not clearly smaller"
-        )
+        print("next: predict without it, or calibrate on more films: no gain is clear")
 
 
-def notes_on_new_films(ensemble, by_canvas, csv):
-    """Return notes, a list, on films to calibrate on. UserError when an ensemble has learned from
-    more than half of them."""
+def check_new_films(ensemble, by_canvas, csv):
+    """Print notes on films to calibrate on, and return which of them, a mask `(n,)`, the ensemble
+    has not learned from. UserError when these are less than half."""
     table, pixels = by_canvas[ensemble.canvases[0]].table, pixels_of(by_canvas)
     new, notes = held_out(ensemble, table)
     if new.mean() < 0.5:
@@ -151,29 +147,35 @@ def notes_on_new_films(ensemble, by_canvas, csv):
             f"promise too much ({csv}). "
             + ("Leave them out by --held_out, or name others." if new.any() else "Name others.")
         )
-    return [
-        *hand_crop_notes(ensemble.members),
-        *notes,
-        *oddity_notes(oddities_of(pixels), all_set_right(pixels)),
-    ]
+    notes += oddity_notes(oddities_of(pixels), all_set_right(pixels))
+    for note in hand_crop_notes(ensemble.members) + notes:
+        print(f"note: {note}")
+    return new
 
 
 # ------------------------------------------------------------------------------------------ films
 
 
-def read_films_to_evaluate(ensemble, compared, args):
-    """Return the films that the options name for one of the `compared` ensembles, {canvas: Films};
-    under --held_out only films that are new to all of these ensembles."""
-    if csv := args.csv or args.calibrate:
-        usable, left_out = read_labelled_folder(csv, args.images, args.male_value, headers=True)
-        by_canvas = {
-            canvas: read_films(usable, left_out, *canvas, args.cache_dir)
-            for canvas in ensemble.canvases
-        }
+def read_films_to_evaluate(ensembles, args):
+    """Read the films that the options name. Returns a list with {canvas: Films} for each ensemble,
+    the same films on each canvas; under --held_out only films that are new to all ensembles."""
+    if args.csv or args.calibrate:
+        films = read_other_films(ensembles, args)
     else:
-        by_canvas = read_split_to_evaluate(ensemble, args)
-    by_canvas = keep_read_on_all(by_canvas)
-    return keep_held_out(by_canvas, compared) if args.held_out else by_canvas
+        films = [keep_read_on_all(read_split_to_evaluate(each, args)) for each in ensembles]
+    return [keep_held_out(part, ensembles) for part in films] if args.held_out else films
+
+
+def read_other_films(ensembles, args):
+    """Read the films of --csv or --calibrate, once for all ensembles; see
+    `read_films_to_evaluate`."""
+    csv = args.csv or args.calibrate
+    usable, left_out = read_labelled_folder(csv, args.images, args.male_value, headers=True)
+    canvases = dict.fromkeys(canvas for each in ensembles for canvas in each.canvases)
+    by_canvas = keep_read_on_all(
+        {canvas: read_films(usable, left_out, *canvas, args.cache_dir) for canvas in canvases}
+    )
+    return [{canvas: by_canvas[canvas] for canvas in each.canvases} for each in ensembles]
 
 
 def read_split_to_evaluate(ensemble, args):

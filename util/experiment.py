@@ -125,7 +125,8 @@ def report_run(run, metrics, args):
                 run.log(format_with_intervals(errors, title + views_title(views)))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
     if starts_from_run(args) and not args.folds:
-        runs = f"{quote(run.folder)} {quote(args.weights)}"
-        run.log(f"compare: python evaluate.py {runs} --data_dir {quote(args.data_dir)}")
+        command = f"python evaluate.py {quote(run.folder)} {quote(args.weights)}"
+        coded = "" if args.male_value is None else f" --male_value {args.male_value}"
+        run.log(f"compare: {command} --data_dir {quote(args.data_dir)}{coded}")
     if not args.folds:
         run.log(how_to_predict(run.folder, sees_sex(args.model_type)))

@@ -15,7 +15,7 @@ from util.labels import clean_id, tidy_path
 
 OF_SYSTEMS = {"lost+found", "$recycle.bin", "system volume information"}  # a disk's own folders
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
-NO_SEX, NO_AGE = "no usable sex", "no usable age"
+NO_SEX, NO_AGE, NO_ID = "no usable sex", "no usable age", "no id"
 
 
 def match_films(labels, films):
@@ -239,7 +239,7 @@ def split_usable(labels):
     reasons = labels["missing"]
     for column, reason in (("sex", NO_SEX), ("boneage", NO_AGE)):
         reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
-    reasons = reasons.mask(labels["id"] == "", "no id")
+    reasons = reasons.mask(labels["id"] == "", NO_ID)
     for columns, reason in (
         (["id", "path"], "duplicate id"),
         (["path"], "same file as another row"),
@@ -266,13 +266,18 @@ def what_to_correct(left_out, films):
     """Return what to do if every row of a table was left out, by the most frequent reason; `films`
     are the paths that were searched."""
     reason = left_out["reason"].mode()[0]
-    if reason == NO_AGE:
-        return "Write bone ages as numbers of months."
-    if reason == NO_SEX:
-        return "Write sexes as M and F."
-    row = left_out[left_out["reason"] == reason].iloc[0]
-    name, film = row["filename"] or row["id"], films[0].name if films else "nothing"
-    return f"The table names {name}, the folder holds {film}: check that they belong together."
+    if reason == NO_FILE and films:
+        row = left_out[left_out["reason"] == NO_FILE].iloc[0]
+        named = row["filename"] or row["id"]
+        return f"The table names {named}, the first film is {films[0].name}: name both alike."
+    advice = {
+        NO_FILE: "There are no films here.",
+        NO_ID: "Write the name of each film into the column for the id.",
+        SEVERAL: "Name the folders of films too, as in p1/film.png.",
+        NO_AGE: "Write bone ages as numbers of months.",
+        NO_SEX: "Write sexes as M and F.",
+    }
+    return advice.get(reason, "Correct the table.")
 
 
 def report_left_out(left_out, where=None):

@@ -69,12 +69,12 @@ def match_with_headers(table, path, films, male_value, need_sex=False):
         )
     for odd, what, then in (
         (differ(labels["sex"], told), f"contradict the sex in {path}", "the table is used"),
-        (children["doubt"] != "", "name another body part, or an adult,", "they are used anyway"),
+        (children["doubt"] != "", "report an adult or another body part", "used all the same"),
         (children["burnt"], "report burnt-in text", "it may be a name, and is not removed"),
     ):
         if n := len(ids := labels["id"][odd]):
-            films = f"{n} film{'s' * (n > 1)}, such as {ids.iloc[0]}"
-            print(f"note: DICOM headers {what} for {films}: {then}", file=sys.stderr)
+            which = f"{n} film{'s' * (n > 1)}, such as {ids.iloc[0]}"
+            print(f"note: DICOM headers {what} for {which}: {then}", file=sys.stderr)
     return labels.assign(sex=labels["sex"].fillna(told))
 
 

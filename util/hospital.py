@@ -6,7 +6,7 @@ from util.calibration import FEWEST_OF_A_SEX, count_missing, format_gain
 from util.errors import UserError
 from util.files import write_new_json
 from util.identity import count_patients, label_columns
-from util.intervals import LEVEL
+from util.intervals import COVERAGE, LEVEL, measure_coverage
 from util.metrics import CHILDREN, by_sex
 from util.readings import format_readings_gain
 from util.runs import Run
@@ -105,6 +105,29 @@ def verdict(gain):
     """Return what the interval of a gain shows: "helps", "harms" or "unclear"."""
     low, high = gain["difference_ci95"] or (0, 0)
     return "helps" if high < 0 else "harms" if low > 0 else "unclear"
+
+
+def held_by_own_intervals(predictions, half_width):
+    """Return how many labels the intervals of the run itself hold, see `measure_coverage`, on
+    films of another hospital; None without intervals."""
+    return measure_coverage(predictions, half_width)["all"] if half_width else None
+
+
+def worth_using(calibration, held):
+    """Whether a calibration clearly helps, or its intervals do: those of the run clearly hold too
+    few labels. `held` is what `held_by_own_intervals` returned."""
+    return verdict(calibration["gain"]) == "helps" or (
+        held is not None and held["covered_ci95"][1] < COVERAGE
+    )
+
+
+def format_held(held):
+    """Format what `held_by_own_intervals` returned in one line."""
+    low, high = held["covered_ci95"]
+    return (
+        f"the run's own {LEVEL} intervals (+-{held['half_width']:.1f} months) hold "
+        f"{held['covered']:.0%} [{low:.0%}, {high:.0%}] of {held['n']} labels"
+    )
 
 
 def readings_help(calibration):

@@ -38,7 +38,7 @@ def check_labels(predictions, csv):
             "12."
         )
     if swapped := swapped_sexes(predictions):
-        raise UserError(f"{swapped} ({csv}). Correct them, or --male_value.")
+        raise UserError(f"{swapped} ({csv}). Correct them, or set --male_value.")
 
 
 def labels_in_years(predictions):
@@ -58,7 +58,8 @@ def swapped_sexes(predictions):
     if min(map(len, errors.values())) < FEWEST:
         return ""
     male, female = errors["male"].mean(), errors["female"].mean()
-    if male < SWAPPED or female > -SWAPPED:
+    noise = max(2 * films.sem() for films in errors.values())
+    if min(male, -female) < max(SWAPPED, noise):
         return ""
     return (
         f"the sexes look swapped: errors are {male:+.0f} months for boys, {female:+.0f} for girls"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError
-from util.identity import MONTH_DECIMALS, without_float
+from util.identity import MONTH_DECIMALS, loose_name, without_float
 from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.sexes import read_sex
 from util.tables import NoLabels, clean_text, plain_header, read_table
@@ -89,19 +89,23 @@ def find_label_columns(table, path, need):
     for name in ("id", "filename", "patient", "age", *need):
         if columns[name] and f"{columns[name][0]}.1" in table:  # as pandas names a second one
             raise UserError(f"two columns are named {columns[name][0]} ({path}). Remove one.")
-    columns["filename"] = columns["filename"] or file_columns(table, columns["id"], path)
+    columns["filename"] = columns["filename"] or film_name_columns(table, columns["id"], path)
     return columns
 
 
-def file_columns(table, ids, path):
-    """Return the column with names of image files, in a list, if several columns may be the id;
-    UserError if none has them, and the columns differ: one may be a running number."""
+def film_name_columns(table, ids, path):
+    """Return, in a list, the column with names of image files, if several of `ids` may be the id.
+
+    UserError if none has them, and two columns differ, leading zeros and gaps aside: one of them
+    may be a running number, which is the name of another film as well.
+    """
     ids = [c for c in ids if plain_header(c) not in map(plain_header, PATIENT)]
     for column in ids if len(ids) > 1 else []:
         if clean_text(table[column]).str.lower().str.endswith(IMAGE_ENDINGS).mean() > 0.5:
             return [column]
-    for column in ids[1:]:
-        if not ids_of(table[column]).equals(ids_of(table[ids[0]])):
+    names = [ids_of(table[column]).map(loose_name) for column in ids]
+    for column, other in zip(ids[1:], names[1:], strict=True):
+        if ((names[0] != other) & (names[0] != "") & (other != "")).any():
             raise UserError(
                 f"columns {ids[0]} and {column} may both name the films, and differ ({path}). "
                 "Remove one, or rename the one that names them to filename."

@@ -13,7 +13,7 @@ LIGHT_BONES, FINGERS_UP = "bones must be light on a dark ground", "fingers must 
 AS_IT_IS = {
     "unlike": f"the film looks {UNLIKE}: if it shows anything else, its prediction is meaningless",
     "whole": f"{NO_HAND}, the whole film is used",
-    "turned": f"the film looks turned by {{}} degrees; if so, its prediction is wrong: {FINGERS_UP}",
+    "turned": f"the film looks turned by {{}} degrees anticlockwise; if so, its prediction is wrong: {FINGERS_UP}",
     "inverted": f"the film looks inverted; if so, its prediction is wrong: {LIGHT_BONES}",
     "pale": "the hand has little contrast: errors on such films may be larger",
 }
@@ -27,7 +27,7 @@ class Oddities(NamedTuple):
     """What is odd about films, a value `(n,)` for each film.
 
     - `whole`: whether the film was used whole because `fit="hand"` found no hand for certain;
-    - `turned`: by how many degrees it looks turned against the clock, or did before `fit="hand"`
+    - `turned`: by how many degrees it looks turned anticlockwise, or did before `fit="hand"`
       set it right;
     - `inverted`: whether it looks inverted, or did before `fit="hand"` set it right;
     - `unlike`: whether `fit="hand"` found that it looks unlike a hand;

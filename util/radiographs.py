@@ -125,9 +125,10 @@ def cut_to_hands(films, small=None):
     found for certain; and whether it looks unlike a hand.
     """
     small = small or [shrink(film) for _, film in films]
-    found = zip(*find_hands(small, [film.shape for _, film in films]), strict=True)
-    hands = [look_closer(film, *hand) for (_, film), hand in zip(films, found, strict=True)]
-    return [(*cut_to(box, *pair), odd) for (box, odd), pair in zip(hands, films, strict=True)]
+    prepared = [film for _, film in films]
+    boxes, unlike = find_hands(small, [film.shape for film in prepared])
+    boxes, unlike = look_closer(prepared, boxes, unlike)
+    return [(*cut_to(box, *pair), odd) for box, pair, odd in zip(boxes, films, unlike, strict=True)]
 
 
 def cut_to(box, image, film):

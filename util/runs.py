@@ -268,7 +268,7 @@ def load_run_model(run):
     except (tf.errors.ResourceExhaustedError, tf.errors.InternalError) as error:
         raise UserError(
             f"TensorFlow can't load the model: {first_line(error)} ({path}). If memory is full, "
-            "free some, or set the variable CUDA_VISIBLE_DEVICES=-1 to use the processor."
+            "free some; the environment variable CUDA_VISIBLE_DEVICES=-1 chooses the processor."
         ) from None
     except Exception as error:  # each kind of damage raises its own
         raise UserError(

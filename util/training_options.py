@@ -300,7 +300,10 @@ def add_loss_options(group):
         "--wing_w", type=positive, default=10.0, help="months up to which wing is logarithmic"
     )
     group.add_argument(
-        "--wing_epsilon", type=positive, default=2.0, help="months; a smaller one curves wing more"
+        "--wing_epsilon",
+        type=positive,
+        default=2.0,
+        help="in months; smaller values curve the loss more",
     )
 
 

@@ -124,9 +124,10 @@ def report_run(run, metrics, args):
                 errors = metrics[split + views_suffix(views)]
                 run.log(format_with_intervals(errors, title + views_title(views)))
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
-    if starts_from_run(args) and not args.folds:
+    if args.folds:
+        return
+    if starts_from_run(args):
         command = f"python evaluate.py {quote(run.folder)} {quote(args.weights)}"
         coded = "" if args.male_value is None else f" --male_value {args.male_value}"
         run.log(f"compare: {command} --data_dir {quote(args.data_dir)}{coded}")
-    if not args.folds:
-        run.log(how_to_predict(run.folder, sees_sex(args.model_type)))
+    run.log(how_to_predict(run.folder, sees_sex(args.model_type)))

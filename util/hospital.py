@@ -12,6 +12,7 @@ from util.readings import format_readings_gain
 from util.runs import Run
 from util.tta import describe_views, views_from_key, views_key
 
+PREFIX = "calibration_"  # of the file of a calibration, before its name
 VERDICTS = {"helps": "it helps", "harms": "it harms", "unclear": "no clear gain"}
 
 
@@ -29,7 +30,7 @@ def new_calibration_path(folder, name):
 
 def file_of(name):
     """Return the name of the file in a run's folder that holds the calibration of this name."""
-    return f"calibration_{name}.json"
+    return f"{PREFIX}{name}.json"
 
 
 def name_taken_error(path):
@@ -65,9 +66,8 @@ def read_named(folder, name):
     run = Run(folder)
     stored = run.read_json(file_of(name))
     if stored is None:
-        before, after = file_of("*").split("*")
-        files = sorted(path.name for path in run.folder.glob(file_of("*")))
-        known = ", ".join(file.removeprefix(before).removesuffix(after) for file in files)
+        files = sorted(run.folder.glob(file_of("*")))
+        known = ", ".join(file.stem.removeprefix(PREFIX) for file in files)
         advice = f"There is: {known}." if known else "Make one by evaluate.py --calibrate."
         raise UserError(f"no calibration {name} beside the run ({folder}). {advice}")
     return stored

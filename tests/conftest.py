@@ -1,20 +1,14 @@
 """Small data shared by the tests: phantoms drawn once a session."""
 
 import importlib
-import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import BytesIO, TextIOWrapper
-from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 from small_backbone import three_convolutions
 
@@ -26,8 +20,8 @@ os.environ.pop("ONEDNN_DEFAULT_FPMATH_MODE", None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each, before TensorFlow is imported
     os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 
-ROOT = Path(__file__).parent.parent
-SMALL_BACKBONE = ROOT / "tests" / "small_backbone.py"
+pytest.register_assert_rewrite("commands")  # its asserts show values, as in a test
+
 LONGEST = (
     *("test_training", "test_modeling", "test_prediction", "test_evaluation", "test_hospital"),
     *("test_inference_speed", "test_runtimes", "test_hand_crop", "test_accelerators"),
@@ -35,91 +29,10 @@ LONGEST = (
 )
 
 
-names_of_bytes = pytest.mark.skipif(
-    sys.platform != "linux", reason="other systems have names in Unicode alone"
-)
-
-
 def pytest_collection_modifyitems(items):
     """The longest files first, so that both processes of `make test` end at about the same time."""
     place = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))  # stable
-
-
-def listen_to_signals():
-    """For `preexec_fn`: as a terminal starts a command. A test run in the background, or under
-    nohup, ignores signals, and so would its children."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
-
-
-def run_python(*words, cwd=ROOT, **environment):
-    """Run Python with these words, and more variables of the environment, in a process of its own;
-    returns it when it has ended."""
-    return subprocess.run(
-        [sys.executable, *map(str, words)],
-        cwd=cwd,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-
-
-def check_error_line(process, *words):
-    """Fail unless a command ended with exit code 2 and one error line, which holds these words."""
-    assert process.returncode == 2, process.stdout + process.stderr
-    assert process.stderr.startswith("error: "), process.stderr
-    assert process.stderr.count("\n") == 1, process.stderr
-    for word in words:
-        assert word in process.stderr
-
-
-def copy_data(folder, target):
-    """A copy of a data folder to write into or to spoil, without what was made from it."""
-    made = shutil.ignore_patterns("cache", "*_CLAHE")
-    return Path(shutil.copytree(folder, target, ignore=made))
-
-
-@contextmanager
-def edit_json(path):
-    """What a JSON file holds, for the block to change."""
-    content = json.loads(path.read_text())
-    yield content
-    path.write_text(json.dumps(content))
-
-
-def read_history(run):
-    """history.csv of a run, but for the times."""
-    return pd.read_csv(run / "history.csv").drop(columns="seconds")
-
-
-def kill_training(words, run, epochs, **environment):
-    """Start a script and kill it as soon as the state of so many epochs is saved in its run folder;
-    returns the process."""
-    process = subprocess.Popen(
-        [sys.executable, *map(str, words)],
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while process.poll() is None and epochs_saved(run) < epochs:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    return process
-
-
-def epochs_saved(run):
-    if not (run / "state.npz").exists():
-        return 0
-    with np.load(run / "state.npz") as state:
-        return json.loads(str(state["progress"]))["next_epoch"]
-
-
-def epochs_trained(run):
-    """How many epochs a run has gone through, before and after a kill."""
-    return (run / "log.txt").read_text().count(" films/s")
 
 
 @pytest.fixture(scope="session")
@@ -247,5 +160,6 @@ def inside():
 @pytest.fixture(scope="session")
 def command():
     """Run a script of the project as a user would; returns the finished process."""
+    from commands import ROOT, run_python
 
     return lambda script, *words, **options: run_python(ROOT / script, *words, **options)

@@ -8,14 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from conftest import (
-    ROOT,
-    SMALL_BACKBONE,
-    check_error_line,
-    epochs_trained,
-    kill_training,
-    read_history,
-)
+from commands import ROOT, SMALL_BACKBONE, check_error_line
+from trainings import epochs_trained, kill_training, read_history
 
 import train_advanced
 import train_advanced_streamlined

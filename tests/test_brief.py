@@ -10,7 +10,8 @@ import shlex
 
 import pandas as pd
 import pytest
-from conftest import copy_data, run_python
+from commands import run_python
+from files import copy_data
 
 from util.runs import RESEARCH_ONLY
 

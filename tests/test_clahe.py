@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import check_error_line, copy_data, run_python
+from commands import check_error_line, run_python
+from files import copy_data
 
 from clahe.enhance import FINEST_GRID, apply_clahe, complete_clahe, enhance_folder, made_with
 from preprocessing import keep_copies, load_films

@@ -5,7 +5,7 @@ from argparse import Namespace
 import keras
 import numpy as np
 import pytest
-from conftest import read_history
+from trainings import read_history
 
 from util.cyclical_lr import CyclicalLearningRate
 from util.errors import UserError

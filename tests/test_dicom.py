@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line
+from commands import check_error_line
 from test_radiographs import film
 
 pydicom = pytest.importorskip("pydicom")

@@ -7,7 +7,7 @@ from argparse import Namespace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line
+from commands import check_error_line
 
 from util.ensemble import Ensemble, choose_views
 from util.errors import UserError

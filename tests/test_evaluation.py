@@ -9,7 +9,8 @@ from argparse import Namespace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line, copy_data, edit_json
+from commands import check_error_line
+from files import copy_data, edit_json
 
 from util.files import hash_file
 from util.held_out import fitted_to, learned_from, training_notes

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL_BACKBONE, epochs_trained, kill_training, read_history
+from commands import SMALL_BACKBONE
+from trainings import epochs_trained, kill_training, read_history
 
 import train_advanced
 from modeling import backbone_of

@@ -6,7 +6,8 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line, copy_data, edit_json
+from commands import check_error_line
+from files import copy_data, edit_json
 
 from preprocessing import load_films
 from util import pixel_cache

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line, copy_data
+from commands import check_error_line
+from files import copy_data
 
 from hand_crop import localiser, train_localiser
 from hand_crop.command import save_layers

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, check_error_line, run_python
+from commands import ROOT, check_error_line, run_python
 
 from util.errors import UserError
 from util.quiet import import_tensorflow

@@ -6,7 +6,8 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line, edit_json
+from commands import check_error_line
+from files import edit_json
 
 from util.ensemble import choose_calibration
 from util.hospital import worth_using

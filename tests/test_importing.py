@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line, names_of_bytes
+from commands import check_error_line
+from files import names_of_bytes
 
 import import_data
 from util import archives, importing

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, check_error_line, listen_to_signals, run_python
+from commands import ROOT, check_error_line, listen_to_signals, run_python
 
 from inference_speed import analyze_inference_results as analyze
 from inference_speed import compute_inference_speed as compute

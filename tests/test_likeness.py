@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, check_error_line, copy_data
+from commands import ROOT, check_error_line
+from files import copy_data
 
 from hand_crop import likeness, train_likeness
 from hand_crop.localiser import find_hands, localiser_version, unlike_hands

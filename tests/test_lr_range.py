@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line
+from commands import check_error_line
 
 import train_advanced_streamlined
 from util import lr_range

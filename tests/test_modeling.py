@@ -6,7 +6,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from conftest import run_python
+from commands import run_python
 
 import modeling
 from modeling import (

@@ -3,7 +3,7 @@ lay."""
 
 import numpy as np
 import pytest
-from conftest import check_error_line
+from commands import check_error_line
 
 from util.occlusion import PARTS, hide_parts, new_name, occlusion_map
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import edit_json
+from files import edit_json
 
 from hand_crop import train_orientation
 from hand_crop.network import forward, load_layers, shrink

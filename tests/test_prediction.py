@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from conftest import ROOT, check_error_line, edit_json, names_of_bytes
+from commands import ROOT, check_error_line
+from files import edit_json, names_of_bytes
 from keras import layers
 
 from preprocessing import load_films

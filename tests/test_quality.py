@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line, copy_data, names_of_bytes
+from commands import check_error_line
+from files import copy_data, names_of_bytes
 
 import check_nan_in_dfs
 from util.data_folder import SPLITS

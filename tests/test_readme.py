@@ -5,7 +5,7 @@ import re
 import shlex
 
 import pytest
-from conftest import ROOT
+from commands import ROOT
 from packaging.requirements import Requirement
 
 import train_advanced

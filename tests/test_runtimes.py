@@ -7,7 +7,8 @@ from importlib.util import find_spec
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, check_error_line, edit_json, run_python
+from commands import ROOT, check_error_line, run_python
+from files import edit_json
 
 from inference_speed import export_model, parity
 from inference_speed.convert import NEEDED, convert

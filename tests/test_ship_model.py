@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line, run_python
+from commands import check_error_line, run_python
 
 from inference_speed import ship_model
 from util.errors import UserError

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from commands import ROOT
 
 from predict import SHIPPED
 from util.metrics_text import format_interval

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import run_python
+from commands import run_python
 
 from benchmarks import clahe_speed, input_speed, training_speed
 from benchmarks.films import films_for_keras, films_to_time, read_aged

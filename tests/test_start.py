@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import check_error_line, copy_data
+from commands import check_error_line
+from files import copy_data
 
 from inference_speed import ship_model
 from inference_speed.ship_model import portable

@@ -13,7 +13,8 @@ from subprocess import CompletedProcess
 
 import pandas as pd
 import pytest
-from conftest import ROOT, check_error_line, copy_data, edit_json, listen_to_signals
+from commands import ROOT, check_error_line, listen_to_signals
+from files import copy_data, edit_json
 
 import util.sweep
 from train_advanced import parse_args

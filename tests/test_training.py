@@ -16,14 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from conftest import (
-    SMALL_BACKBONE,
-    check_error_line,
-    copy_data,
-    epochs_trained,
-    kill_training,
-    read_history,
-)
+from commands import SMALL_BACKBONE, check_error_line
+from files import copy_data
+from trainings import epochs_trained, kill_training, read_history
 
 import preprocessing
 import train_advanced

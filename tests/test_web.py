@@ -18,7 +18,7 @@ from socket import create_connection
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, check_error_line, listen_to_signals
+from commands import ROOT, check_error_line, listen_to_signals
 
 from util.age_report import format_film
 from util.ensemble import open_ensemble

@@ -20,7 +20,8 @@ os.environ.pop("ONEDNN_DEFAULT_FPMATH_MODE", None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each, before TensorFlow is imported
     os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 
-pytest.register_assert_rewrite("commands")  # its asserts show values, as in a test
+# What the helpers assert is told with its values, as in a test
+pytest.register_assert_rewrite("commands", "source_folders")
 
 LONGEST = (
     *("test_training", "test_modeling", "test_prediction", "test_evaluation", "test_hospital"),

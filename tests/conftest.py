@@ -1,4 +1,4 @@
-"""Small data shared by the tests: phantoms drawn once a session."""
+"""Small data and runs shared by the tests: phantoms drawn once a session."""
 
 import importlib
 import os
@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from small_backbone import three_convolutions
+from trainings import TINY
 
 import util  # noqa: F401 - sets TensorFlow's environment, before a test imports keras
 
@@ -138,6 +139,37 @@ def small_run(tmp_path_factory, phantoms, inside, tiny_mobilenet):
         )
     assert process.returncode == 0, process.stderr
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def train(inside, tiny_mobilenet, phantoms, results):
+    """Run train_advanced.py on the phantoms with three convolutions as its backbone, or under
+    `network=nullcontext` with the real one; returns (process, run folder)."""
+
+    def run(name, *words, data_dir=phantoms, network=tiny_mobilenet):
+        where = ["--data_dir", data_dir, "--results_dir", results, "--run_name", name]
+        with network():
+            return inside("train_advanced.py", *where, *TINY, *words), results / name
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def train_small(train):
+    """The same for a training that must not fail; returns the run folder."""
+
+    def run(name, *words, **options):
+        process, folder = train(name, *words, **options)
+        assert process.returncode == 0, process.stderr
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def unbroken(train_small):
+    """A whole run, to compare others with."""
+    return train_small("unbroken")
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,42 @@
-"""Trainings that are killed, and what is in the folder of a run."""
+"""Trainings that are stopped or killed, and what they leave in the folder of their run."""
 
 import json
 import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
+import pytest
+
+TINY = [
+    *("--backbone", "mobilenet", "--weights", "none", "--img_size", "64", "--batch_size", "8"),
+    *("--epochs_frozen", "1", "--epochs_finetune", "3", "--fine_tune", "--dense_units", "16"),
+]
+
+
+class Stopped(BaseException):
+    """What ends a training in the middle."""
+
+
+@contextmanager
+def stopped_after(epochs):
+    """Trainings within the block stop when the state of so many epochs is saved."""
+    from util import epoch_end
+
+    report = epoch_end.EndOfEpoch.report
+
+    def stop(self, row):
+        if self.progress.next_epoch == epochs:
+            raise Stopped
+        report(self, row)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(epoch_end.EndOfEpoch, "report", stop)
+        with pytest.raises(Stopped):
+            yield
 
 
 def kill_training(words, run, epochs, **environment):
@@ -41,3 +70,7 @@ def epochs_trained(run):
 def read_history(run):
     """history.csv of a run, but for the times."""
     return pd.read_csv(run / "history.csv").drop(columns="seconds")
+
+
+def predictions(run):
+    return pd.read_csv(run / "predictions_test.csv", dtype={"id": str})

@@ -1,0 +1,113 @@
+"""The films of a training: splits that share none, and notes on them (util/splits.py)."""
+
+from argparse import Namespace
+from contextlib import nullcontext
+
+import pandas as pd
+import pytest
+from commands import check_error_line
+from files import copy_data
+
+import train_advanced
+from util import accelerators
+from util.errors import UserError
+from util.runs import Run
+from util.splits import batch_size_for, check_splits_apart
+
+# ---------------------------------------------------------------------------------- splits apart
+
+
+@pytest.mark.parametrize(("split", "folder"), [("val", "validation"), ("test", "test")])
+def test_a_film_in_two_splits_is_an_error(train, phantoms, tmp_path, split, folder):
+    for path in phantoms.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    for name, of_training in ((folder, "train"), (f"df_{split}.csv", "df_train.csv")):
+        (tmp_path / name).unlink()
+        (tmp_path / name).symlink_to(phantoms / of_training)
+    process, _ = train("leak", data_dir=tmp_path)
+    check_error_line(process, f"both train and {split}")
+
+
+@pytest.mark.parametrize(
+    ("id_", "months", "told"),
+    [
+        ("00123", 60.0, "1 ids are in both train and test, such as 00123. Each"),
+        ("00123", 61.0, None),  # of another child, as two hospitals may number theirs
+        ("123", 61.0, "1 ids are in both train and test, such as 123. Each"),
+        ("124", 60.0, None),
+    ],
+)
+def test_leading_zeros_make_no_other_film(id_, months, told):
+    def split(id_, months):
+        row = {"id": [id_], "patient": "", "sex": 1.0, "boneage": months}
+        return Namespace(table=pd.DataFrame(row))
+
+    films = {"train": split(id_, months), "test": split("123", 60.0)}
+    with pytest.raises(UserError, match=told) if told else nullcontext():
+        check_splits_apart(films)
+
+
+def test_leading_zeros_make_no_other_patient():
+    def split(id_, patient):
+        row = {"id": [id_], "patient": patient, "sex": 1.0, "boneage": 60.0}
+        return Namespace(table=pd.DataFrame(row))
+
+    with pytest.raises(UserError, match="1 patients are in both train and test, such as 0007"):
+        check_splits_apart({"train": split("1", "0007"), "test": split("2", "7")})
+    check_splits_apart({"train": split("1", ""), "test": split("2", "")})
+
+
+def test_a_patient_in_two_splits_is_an_error(train, phantoms, tmp_path):
+    for path in phantoms.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    for name in ("df_val.csv", "df_test.csv"):
+        (tmp_path / name).unlink()
+        table = pd.read_csv(phantoms / name)
+        table.assign(patient=["p1", *("" for _ in table["id"][1:])]).to_csv(
+            tmp_path / name, index=False
+        )
+    process, _ = train("leak", data_dir=tmp_path)
+    check_error_line(process, "1 patients are in both val and test, such as p1")
+
+
+# ----------------------------------------------------------------------------------------- notes
+
+
+def test_a_step_takes_no_more_films_than_there_are(tmp_path, capsys, monkeypatch):
+    """Statistics of five films are noise, whatever --batch_size says."""
+    args, run = train_advanced.parse_args(["--batch_size", "32"]), Run(tmp_path)
+    assert batch_size_for(range(32), args, run) == 32
+    assert not capsys.readouterr().out
+    assert batch_size_for(range(5), args, run) == 5
+    assert (
+        "5 training films are fewer than --batch_size 32: a step takes 5" in capsys.readouterr().out
+    )
+    monkeypatch.setattr(accelerators, "make_strategy", lambda _: Namespace(num_replicas_in_sync=2))
+    assert batch_size_for(range(5), args, run) == 4
+
+
+def test_labels_that_are_all_alike_and_a_batch_of_all_films_are_noted(train, phantoms, tmp_path):
+    data = copy_data(phantoms, tmp_path / "Data")
+    for path in data.glob("df_*.csv"):
+        pd.read_csv(path).assign(boneage=0).to_csv(path, index=False)
+    words = ["--epochs_finetune", "1", "--batch_size", "100"]
+    process, _ = train("all_alike", *words, data_dir=data)
+    assert process.returncode == 0
+    assert "note: all training films are labelled 0 months: there is nothing" in process.stdout
+    assert "note: 48 training films are fewer than --batch_size 100" in process.stdout
+    assert "Warning" not in process.stderr
+
+
+def test_training_films_of_one_sex_are_told(train, phantoms, tmp_path):
+    """With all layers of a real backbone."""
+    data = copy_data(phantoms, tmp_path / "Data")
+    for path in data.glob("df_*.csv"):
+        table = pd.read_csv(path)
+        table[["sex", "gender"]] = "female"
+        table.to_csv(path, index=False)
+    process, _ = train("girls", "--epochs_finetune", "1", data_dir=data, network=nullcontext)
+    assert process.returncode == 0, process.stderr
+    assert (
+        "note: all training films are of girls: predictions for boys are meaningless"
+        in process.stdout
+    )

@@ -172,6 +172,19 @@ def unbroken(train_small):
     return train_small("unbroken")
 
 
+@pytest.fixture
+def read(tmp_path):
+    """Write a table of labels and read it; `text` may be bytes."""
+    from util.labels import read_labels
+
+    def run(text, encoding="utf-8", **options):
+        path = tmp_path / "labels.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode(encoding))
+        return read_labels(path, **options)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def inside():
     """Run a script, or a module such as "clahe.apply_test", as `command` does, but in this process:

@@ -1,0 +1,138 @@
+"""Columns of labels: their headers, bone ages in months, ids (util/labels.py)."""
+
+import pytest
+
+from util.errors import UserError
+
+# --------------------------------------------------------------------------------------- headers
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,boneage,male\n1377,180,False\n1378,12.5,True\n",
+        "Image ID,male,Bone Age (months)\n1377,FALSE,180\n1378,TRUE,12.5\n",
+        "Case ID,Sex,Ground truth bone age (months)\n1377,F,180.0\n1378,M,12.5\n",
+        "image_ID,dir,patient_ID,sex,bone_age\n1377,a/b,7,F,180\n1378,a/b,7,M,12.5\n",
+        "patient_ID,image_ID,sex,bone_age\n7,1377,F,180\n7,1378,M,12.5\n",
+        "PatientID,image_name,PatientSex,Skeletal age (months)\n7,1377.png,F,180\n8,1378.png,M,12.5\n",
+        "id,Sex,boneage\n1377,Female,180\n1378,Male,12.5\n",
+        "ID,boneage,male\n1377,180,0\n1378,12.5,1\n",
+        ",id,boneage,male\n0,1377,180,False\n1,1378,12.5,True\n",
+        "Unnamed: 0,id,boneage,male\n0,1377,180,False\n1,1378,12.5,True\n",
+        "id;boneage;male\n1377;180;False\n1378;12.5;True\n",
+        "id\tboneage\tmale\n1377\t180\tFalse\n1378\t12.5\tTrue\n",
+        "id,boneage,male\r\n1377,180,False\r\n1378,12.5,True\r\n",
+        "id,boneage,Male?\n1377,180,0\n1378,12.5,1\n",
+        "filename,boneage,male\n1377.png,180,False\n1378.png,12.5,True\n",
+        "Path,boneage,Sex (M/F)\nfilms\\1377.png,180,F\nfilms\\1378.png,12.5,M\n",
+        "id,filename,boneage,sex,gender\n1377,1377.png,180,0,female\n1378,1378.png,12.5,1,male\n",
+        'id,notes,boneage,male\n1377,"left, tilted",180,False\n1378,,12.5,True\n',
+    ],
+)
+def test_every_known_header_gives_the_same_labels(read, text):
+    labels = read(text)
+    assert labels["id"].tolist() == ["1377", "1378"]
+    assert labels["boneage"].tolist() == [180, 12.5]
+    assert labels["sex"].tolist() == [0, 1]
+
+
+def test_only_the_needed_columns_must_be_there(read):
+    labels = read("id,Sex\n1,M\n", need=("sex",))
+    assert labels["sex"].tolist() == [1]
+    assert labels["boneage"].isna().all()
+
+
+def test_a_table_of_ids_alone_is_read(read):
+    assert read("id\n13\n14\n", need=())["id"].tolist() == ["13", "14"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "advice"),
+    [
+        ("film,boneage,male\n1,2,True\n", "id", "image_id"),
+        ("id,age,male\n1,2,True\n", "boneage", "boneage (months)"),
+        ("id,boneage,ward\n1,2,A\n", "sex", "gender"),
+    ],
+)
+def test_a_missing_column_is_named_with_what_to_do(read, text, name, advice):
+    with pytest.raises(UserError) as error:
+        read(text)
+    message = str(error.value)
+    assert f"no column for {name} among {text.splitlines()[0].replace(',', ', ')}" in message
+    assert "labels.csv" in message
+    assert advice in message.split("Name it like")[1]
+
+
+@pytest.mark.parametrize("name", ["id", "filename", "patient", "boneage", "sex", "age_months"])
+def test_two_columns_of_one_name_are_an_error(read, name):
+    columns = "id,filename,patient,boneage,sex,age_months"
+    with pytest.raises(UserError, match=f"two columns are named {name} .* Remove one"):
+        read(f"{columns},{name}\n1,1.png,p1,120,M,130,2\n")
+
+
+# ------------------------------------------------------------------------------------- bone ages
+
+
+def test_ages_are_taken_from_the_column_that_names_months(read):
+    labels = read("id,months,boneage,boneage_months,sex\n1,99,10,120,M\n")
+    assert labels["boneage"].tolist() == [120]
+
+
+@pytest.mark.parametrize("age", ["age_months", "months"])
+def test_an_age_that_may_be_that_in_the_passport_is_no_bone_age(read, age):
+    with pytest.raises(UserError, match="no column for boneage"):
+        read(f"id,sex,{age},bone_age_years\n1,M,120,9\n")
+
+
+@pytest.mark.parametrize("scaled", ["boneage_zscore", "boneage/240", "bone age (years)"])
+def test_scaled_ages_are_never_read_as_months(read, scaled):
+    with pytest.raises(UserError, match="no column for boneage") as error:
+        read(f"id,{scaled},male\n1377,0.5,True\n")
+    assert scaled in str(error.value)
+    labels = read(f"id,{scaled},boneage,male\n1377,0.5,120,True\n")
+    assert labels["boneage"].tolist() == [120]
+
+
+def test_months_are_read_alike_by_all_versions_of_pandas(read):
+    """Old ones read 49.051334702258725 as ...73."""
+    labels = read("id,boneage,sex\n1,49.051334702258725,F\n2,49.05133470225873,F\n")
+    assert labels["boneage"].tolist() == [49.0513, 49.0513]
+
+
+def test_months_that_can_not_be_are_no_age(read):
+    text = "id,boneage,male\n1,0,True\n2,300,True\n3,-1,True\n4,301,True\n5,?,True\n6,,True\n"
+    assert read(text)["boneage"].fillna(-99).tolist() == [0, 300, -99, -99, -99, -99]
+
+
+def test_a_decimal_comma_is_read(read):
+    assert read("id;boneage;male\n1;180,5;True\n")["boneage"].tolist() == [180.5]
+
+
+# ------------------------------------------------------------------------------------------- ids
+
+
+def test_ids_are_text_without_the_ending_of_a_file(read):
+    ids = ["0042", "1377.png", "1378.JPG", "1379.0", " 1380 ", "1.2.840", "a/1381.webp"]
+    labels = read("id,boneage,male\n" + "".join(f"{i},100,True\n" for i in ids))
+    assert labels["id"].tolist() == ["0042", "1377", "1378", "1379", "1380", "1.2.840", "1381"]
+
+
+def test_an_id_has_no_ending_of_an_image(read):
+    """Not even two, as converters of DICOM leave them; where that makes films alike, both."""
+    labels = read("id,boneage,male\n1.dcm.png,100,True\n1.png,90,True\n2.DCM.jpg,80,True\n3,,\n")
+    assert labels["id"].tolist() == ["1_dcm_png", "1_png", "2", "3"]
+
+
+def test_patients_are_the_same_with_and_without_the_ending_of_a_float(read):
+    labels = read("id,patient,boneage,male\n1,12.0,100,True\n2,12,100,True\n3,,100,True\n")
+    assert labels["patient"].tolist() == ["12", "12", ""]
+
+
+def test_columns_that_may_both_name_the_films_are_an_error_if_they_differ(read):
+    with pytest.raises(UserError, match="columns id and image_id may both name the films"):
+        read("id,image_id,boneage,sex\n1,2,84,F\n2,1,132,M\n")
+    same = read("id,image_id,case,boneage,sex\n1,001,,84,F\n2,,,96,M\n")
+    assert same["id"].tolist() == ["1", "2"]
+    labels = read("id,case,filename,boneage,sex\n1,7,2.png,84,F\n")
+    assert labels["filename"].tolist() == ["2.png"]

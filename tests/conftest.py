@@ -25,9 +25,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each, before TensorFlow is
 pytest.register_assert_rewrite("commands", "source_folders")
 
 LONGEST = (
-    *("test_training", "test_modeling", "test_prediction", "test_evaluation", "test_hospital"),
+    *("test_modeling", "test_prediction", "test_evaluation", "test_hospital"),
     *("test_inference_speed", "test_runtimes", "test_hand_crop", "test_accelerators"),
-    *("test_sweep", "test_features", "test_options"),
+    *("test_training", "test_training_errors", "test_resuming", "test_sweep", "test_splits"),
+    *("test_features", "test_options"),
 )
 
 

@@ -23,6 +23,7 @@ from util.film_files import count_reasons, list_films, match_films, split_usable
 from util.headers import match_with_headers
 from util.labels import read_labels
 from util.pixel_cache import Pixels, read_pixels
+from util.readers import check_several_readers
 from util.tables import read_table
 
 ORDER, AUGMENT, FEATURES = 0, 1, 2  # purposes of random streams
@@ -113,17 +114,18 @@ def keep_copies(copies, plain):
     return copies.leave_out(~known, "no plain film")
 
 
-def read_labelled_folder(table, folder, male_value=None, headers=False):
+def read_labelled_folder(table, folder, male_value=None, headers=False, readers=None):
     """Join a table of labels with the films of a folder. Returns (usable, left_out).
 
-    With `headers`, the headers of DICOM films give the sexes that the table lacks. UserError when
-    there is no folder or no usable film.
+    With `headers`, the headers of DICOM films give the sexes that the table lacks, and a film may
+    have several `readers`, see `match_with_headers`. UserError when there is no folder or no usable
+    film.
     """
     if not Path(folder).is_dir():
         raise UserError(f"no image folder ({folder}). Check the path.")
     films = list_films(folder)
     if headers:
-        labels = match_with_headers(read_table(table), table, films, male_value)
+        labels = match_with_headers(read_table(table), table, films, male_value, readers=readers)
     else:
         labels = match_films(read_labels(table, male_value), films)
     usable, left_out = split_usable(labels)
@@ -132,6 +134,8 @@ def read_labelled_folder(table, folder, male_value=None, headers=False):
             f"no usable film among {len(labels)} rows: {count_reasons(left_out)} ({table}, {folder}). "
             + what_to_correct(left_out, films)
         )
+    if readers is not None:
+        check_several_readers(usable)
     return usable, left_out
 
 

@@ -22,6 +22,7 @@ from util.metrics import compare_predictions, judge_readings
 from util.metrics_text import format_comparison
 from util.oddities import NO_HAND, film_notes, oddity_notes
 from util.plots import plot_errors, show_plots
+from util.readers import compare_readers, format_readers
 from util.readings import with_readings
 from util.run_pictures import draw_largest_errors
 from util.runs import METRICS, changed_facts, how_to_predict
@@ -55,10 +56,14 @@ def make_ensembles(args):
     if args.greedy:  # there is one ensemble
         members[0], choice = choose_greedily(members[0], views)
         print(choice)
-    return [
+    ensembles = [
         Ensemble(runs, folders, views, args.calibration)
         for runs, folders in zip(members, groups, strict=True)
     ]
+    if args.readers is not None:
+        for ensemble in ensembles:
+            ensemble.label_counts = None  # what a single reader would say is not their mean
+    return ensembles
 
 
 def evaluation_folders(ensembles, args):
@@ -84,6 +89,8 @@ def evaluate(ensemble, by_canvas, out, args):
     if comparison:
         metrics["members"] = comparison
     films = by_canvas[ensemble.canvases[0]]
+    if args.readers is not None:
+        metrics["readers"] = compare_readers(films.table, predictions["predicted"])
     out = new_folder(out)
     name = evaluation_name(args)
     title = describe(ensemble, name)
@@ -170,7 +177,9 @@ def read_other_films(ensembles, args):
     """Read the films of --csv or --calibrate, once for all ensembles; see
     `read_films_to_evaluate`."""
     csv = args.csv or args.calibrate
-    usable, left_out = read_labelled_folder(csv, args.images, args.male_value, headers=True)
+    usable, left_out = read_labelled_folder(
+        csv, args.images, args.male_value, headers=True, readers=args.readers
+    )
     canvases = dict.fromkeys(canvas for each in ensembles for canvas in each.canvases)
     by_canvas = keep_read_on_all(
         {canvas: read_films(usable, left_out, *canvas, args.cache_dir) for canvas in canvases}
@@ -290,6 +299,8 @@ def print_evaluation(metrics, title):
     print(f"  films of {where.get('images') or where['data_dir']}")
     if "members" in metrics:
         print(format_members(metrics["members"]))
+    if metrics.get("readers"):
+        print(format_readers(metrics["readers"]))
     for note in metrics["notes"]:
         print(f"note: {note}")
     if metrics["whole"]:

@@ -16,6 +16,7 @@ from util.labels import clean_id, tidy_path
 OF_SYSTEMS = {"lost+found", "$recycle.bin", "system volume information"}  # a disk's own folders
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
 NO_SEX, NO_AGE, NO_ID = "no usable sex", "no usable age", "no id"
+ANOTHER_AGE = "duplicate id, another age"
 
 
 def match_films(labels, films):
@@ -250,7 +251,7 @@ def split_usable(labels):
     repeats = labels[reasons == "duplicate id"]
     kept = repeats["id"].map(labels[reasons == ""].set_index("id")["boneage"])
     differs = (repeats["boneage"] - kept).abs() > 0
-    reasons[repeats.index[differs]] = "duplicate id, another age"
+    reasons[repeats.index[differs]] = ANOTHER_AGE
     bad = reasons != ""
     left_out = labels.loc[bad, ["id", "filename"]].assign(reason=reasons[bad])
     usable = labels[~bad].drop(columns="missing")
@@ -284,3 +285,5 @@ def report_left_out(left_out, where=None):
     """Print how many films were left out and why, and `where` they are listed, if given."""
     if len(left_out):
         print(f"left out: {count_reasons(left_out)}" + (f"\n          {where}" if where else ""))
+        if (left_out["reason"] == ANOTHER_AGE).any():
+            print("          ages of several readers? Take their mean by --readers")

@@ -13,6 +13,7 @@ from util.film_files import match_films
 from util.growth import ADULT_MONTHS
 from util.labels import MAX_MONTHS, find_columns, labels_of
 from util.parallel import map_films
+from util.readers import mean_of_readers, months_of_readers
 from util.sexes import differ
 from util.tables import NoLabels
 
@@ -49,17 +50,22 @@ class Child(NamedTuple):
     burnt: bool = False
 
 
-def match_with_headers(table, path, films, male_value, need_sex=False):
+def match_with_headers(table, path, films, male_value, need_sex=False, readers=None):
     """Match the labels of a table with their films, and fill in sexes from DICOM headers.
 
     `read_table` read the table from `path`; for the matching among `films` see `match_films`. The
-    table needs no column for sex if a header gives one, unless `need_sex`. NoLabels when neither
-    the table nor a header gives sexes. Prints how many headers give another sex than the table,
-    whose sex is kept, or another body part or an adult, or report burnt-in text.
+    table needs no column for sex if a header gives one, unless `need_sex`. With `readers`, the
+    columns of --readers, a film has one row with the mean of its readers, see `mean_of_readers`.
+    NoLabels when neither the table nor a header gives sexes. Prints how many headers give another
+    sex than the table, whose sex is kept, or another body part or an adult, or report burnt-in
+    text.
     """
     need_sex = need_sex or needs_sex_column(table, films)
-    need = ("sex", "boneage") if need_sex else ("boneage",)
+    need = ["sex"] * need_sex + ["boneage"] * (not readers)
     labels = match_films(labels_of(table, path, male_value, need), films)
+    if readers is not None:
+        months = months_of_readers(table, readers, path) if readers else labels[["boneage"]]
+        labels = mean_of_readers(labels, months)
     children = read_children(labels["path"])
     told = children["sex"]
     if not need_sex and told.isna().all():

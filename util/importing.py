@@ -22,6 +22,7 @@ from util.image_kinds import ENDINGS
 from util.labels import read_labels, years_note
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
+from util.readers import compare_readers, format_readers
 from util.runs import read_run
 from util.sources import check_given_splits, named_as_given, read_sources
 from util.split_table import next_step, print_splits
@@ -60,7 +61,7 @@ def import_films(args):
                 f"(--source {' '.join(args.source)}). Correct the table."
             )
         write_csv(ready / LEFT_OUT, left_out)
-        write_json(ready / IMPORT, describe_import(args))
+        write_json(ready / IMPORT, describe_import(args, films))
     return films, left_out, ids_not_in_test(films, test_ids)
 
 
@@ -69,7 +70,7 @@ def read_labelled_sources(args, run, work):
     the splits in which it had them. Returns (films, left_out)."""
     opened = [open_source(name, work) for name in args.source]
     with named_as_given(opened):
-        films, left_out = read_sources(opened, args.csv, args.male_value)
+        films, left_out = read_sources(opened, args.csv, args.male_value, args.readers)
         if run:
             films, others = split_as_run(films, run)
             check_given_splits(films)
@@ -82,6 +83,8 @@ def report_import(films, left_out, unknown, args):
     print_splits(films)
     if args.split and set(films["given_split"]) >= set(SPLITS):
         print("note: the sources come with all three splits: --split has no effect")
+    if args.readers is not None and (found := compare_readers(films)):
+        print(format_readers(found))
     for note in years_note(films, "all films"):
         print(f"note: {note}")
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
@@ -186,11 +189,11 @@ def ids_not_in_test(films, test_ids):
 # ----------------------------------------------------------------------------------------- files
 
 
-def describe_import(args):
+def describe_import(args, films):
     """Return what a data folder was made from, and how, ready for JSON.
 
-    It has the command, the working folder, the environment, and the size in bytes of each file that
-    the command names.
+    It has the command, the working folder, the environment, the size in bytes of each file that the
+    command names, and, with --readers, how far apart they are on the `films`.
     """
     named = [Path(path) for path in (*args.source, args.csv, args.test_ids) if path]
     return {
@@ -198,6 +201,7 @@ def describe_import(args):
         "folder": str(Path.cwd()),
         "bytes": {str(path): path.stat().st_size for path in named if path.is_file()},
         "environment": environment(),
+        "readers": compare_readers(films) if args.readers is not None else None,
     }
 
 

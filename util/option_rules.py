@@ -155,6 +155,11 @@ EVALUATION_RULES = (
         lambda args: args.calibrate,
     ),
     Rule(
+        ("readers",),
+        "without --csv or --calibrate",
+        lambda args: not (args.csv or args.calibrate),
+    ),
+    Rule(
         ("split", "data_dir", "use_clahe_val_test"),
         "with --csv or --calibrate, which use other films",
         lambda args: args.csv or args.calibrate,

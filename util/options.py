@@ -29,6 +29,16 @@ def add_male_value(group):
     )
 
 
+def add_readers(group):
+    group.add_argument(
+        "--readers",
+        nargs="*",
+        metavar="COLUMN",
+        help="labels of several readers: a film's label is their mean, and their distance is "
+        "reported; name the columns of their ages (none: a film has a row for each reader)",
+    )
+
+
 def add_backbones(parser, purpose):
     """Add a choice of several backbones; the default is those of earlier versions."""
     parser.add_argument(

@@ -21,6 +21,7 @@ from util.film_files import (
 )
 from util.headers import match_with_headers
 from util.identity import film_keys, patient_ids
+from util.readers import check_several_readers
 from util.tables import NoLabels, NoTable, read_table
 
 # the split in a name: "Training Set", "df_val", "boneage-test-dataset", not "latest"
@@ -29,23 +30,23 @@ SPLIT_WORD = re.compile(
 )
 
 
-def read_sources(sources, csv, male_value):
+def read_sources(sources, csv, male_value, readers=None):
     """Read all sources. Returns (usable films, left_out): every row, and every image without a row,
     is in one of them.
 
     A source with tables but no films, such as the annotations of the RSNA challenge, lends its
-    tables to the sources without a table. Raises UserError when there is no usable film, or when an
-    id or a patient is in two given splits.
+    tables to the sources without a table. With `readers`, the columns of --readers, labels are the
+    means of several readers. Raises UserError when there is no usable film, or when an id or a
+    patient is in two given splits.
     """
     with_films = [s for s in sources if s.films] or sources
     lent = [table for s in sources if s not in with_films for table in find_tables(s)]
 
     def read(need_sex):
+        coding = {"male_value": male_value, "need_sex": need_sex, "readers": readers}
         if csv:
-            return read_labelled_films(
-                with_films, [Path(csv)], male_value, need_sex, table_first=False
-            )
-        return read_with_tables(with_films, lent, male_value, need_sex)
+            return read_labelled_films(with_films, [Path(csv)], coding, table_first=False)
+        return read_with_tables(with_films, lent, coding)
 
     try:
         films = read(need_sex=True)
@@ -63,33 +64,34 @@ def read_sources(sources, csv, male_value):
             f"({', '.join(s.name for s in sources)}). {what_to_correct(left_out, paths)} "
             "--csv names another table."
         )
+    if readers is not None:
+        check_several_readers(usable)
     unlabelled = unlabelled_films(paths, films)
     return usable, pd.concat([left_out, unlabelled], ignore_index=True)
 
 
-def read_with_tables(sources, lent, male_value, need_sex):
+def read_with_tables(sources, lent, coding):
     """Read each source with the tables found in it. Sources without a table of labels are read with
-    `lent`, the tables of sources that hold no films."""
+    `lent`, the tables of sources that hold no films. For `coding` see `read_labelled_films`."""
     parts, borrowers, problem = [], [], None
     for source in sources:
         try:
-            parts.append(read_labelled_films([source], find_tables(source), male_value, need_sex))
+            parts.append(read_labelled_films([source], find_tables(source), coding))
         except NoLabels as error:
             borrowers.append(source)
             problem = problem or error
     if borrowers:
         try:
             several = len(lent) > 1
-            parts.append(
-                read_labelled_films(borrowers, lent, male_value, need_sex, table_first=several)
-            )
+            parts.append(read_labelled_films(borrowers, lent, coding, table_first=several))
         except NoLabels:
             raise problem from None
     return pd.concat(parts, ignore_index=True)
 
 
-def read_labelled_films(sources, tables, male_value, need_sex, *, table_first=True):
-    """Read the labelled films of sources that share these tables.
+def read_labelled_films(sources, tables, coding, *, table_first=True):
+    """Read the labelled films of sources that share these tables. `coding` says how to read labels:
+    it holds the last options of `match_with_headers`.
 
     Returns the frame of `match_films` with two more columns: `given_split`, the split that names
     indicate ("train", "val", "test", or ""), and `row`, the table and the line in it.
@@ -103,7 +105,7 @@ def read_labelled_films(sources, tables, male_value, need_sex, *, table_first=Tr
     """
     source_of = {str(path): source for source in sources for path in source.films}
     images = [Path(path) for path in source_of]
-    labelled = tables_with_labels(sources, tables, images, male_value, need_sex)
+    labelled = tables_with_labels(sources, tables, images, coding)
     splits = [given_split(table, sources[0], table_first=table_first) for table in labelled]
     if len(set(splits)) < len(splits):
         names = ", ".join(map(str, labelled))
@@ -128,15 +130,13 @@ def read_labelled_films(sources, tables, male_value, need_sex, *, table_first=Tr
     return films
 
 
-def tables_with_labels(sources, tables, images, male_value, need_sex):
+def tables_with_labels(sources, tables, images, coding):
     """Return {path: labels with their films among `images`} of the tables that hold labels, see
     `match_with_headers`. NoLabels when no table does; UserError for a file that is no table."""
     labelled, problems = {}, []
     for table in tables:
         try:
-            labelled[table] = match_with_headers(
-                read_table(table), table, images, male_value, need_sex
-            )
+            labelled[table] = match_with_headers(read_table(table), table, images, **coding)
         except NoLabels as error:
             problems.append(error)
         except NoTable as error:

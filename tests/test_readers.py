@@ -1,0 +1,131 @@
+"""Labels of several readers: their mean, and how far they and a model are apart."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import check_error_line
+
+from util.film_files import match_films
+from util.labels import labels_of
+from util.readers import compare_readers, mean_of_readers
+from util.tables import read_table
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """A table with a row for each reader, whose films are all here: its labels, and the films."""
+    (tmp_path / "rows.csv").write_text(
+        "id,boneage,sex\n1,100,M\n2,50,F\n1,106,M\n,70,F\n2,,F\n,90,F\n1,109,M\n3,80,M\n3,90,F\n"
+    )
+    labels = labels_of(read_table(tmp_path / "rows.csv"), tmp_path / "rows.csv")
+    films = [tmp_path / f"{number}.png" for number in (1, 2, 3)]
+    return match_films(labels, films)
+
+
+def test_rows_of_a_film_become_one_with_their_mean(rows):
+    """In the order of the table; other sexes and rows without id stay rows of their own."""
+    films = mean_of_readers(rows, rows[["boneage"]])
+    assert films["id"].tolist() == ["1", "2", "", "", "3", "3"]
+    assert films["boneage"].tolist() == [105, 50, 70, 90, 80, 90]
+    assert films["by_reader"].tolist() == [[100, 106, 109], [50], [70], [90], [80], [90]]
+    assert films["sex"].tolist() == [1, 0, 0, 0, 1, 0]
+
+
+def test_a_reader_and_the_model_are_compared_with_the_same_other_readers():
+    films = pd.DataFrame({"id": ["a", "b", "c"], "patient": ""})
+    films["by_reader"] = [[100, 106, 109], [60, 64], [50]]
+    found = compare_readers(films, [103, 70, 0])
+    readers = [np.mean([7.5, 1.5, 6]), 4]  # from means 107.5, 104.5, 103, and from each other
+    model = [np.mean([4.5, 1.5, 0]), np.mean([6, 10])]
+    assert (found["n"], found["fewest"], found["most"]) == (2, 2, 3)
+    assert found["mae"] == pytest.approx(np.mean(readers))
+    assert found["model_mae"] == pytest.approx(np.mean(model))
+    assert found["difference"] == pytest.approx(np.mean(model) - np.mean(readers))
+    low, high = found["difference_ci95"]
+    assert low < found["difference"] < high
+
+
+@pytest.fixture
+def read_twice(trained, tmp_path):
+    """Test films of a run, each read 4 months too high and 8 too low, in two layouts: a table with
+    a column for each reader, one with a row for each, and the folder of films."""
+    table = pd.read_csv(trained[1] / "df_test.csv", dtype={"id": str})[["id", "sex", "boneage"]]
+    table = table[table["boneage"] > 8].assign(sex=table["sex"].map({1: "M", 0: "F"}))
+    first, second = table["boneage"] + 4, table["boneage"] - 8
+    columns, rows = tmp_path / "columns.csv", tmp_path / "rows.csv"
+    table.drop(columns="boneage").assign(ann=first, bob=second).to_csv(columns, index=False)
+    pd.concat([table.assign(boneage=months) for months in (first, second)]).to_csv(
+        rows, index=False
+    )
+    return columns, rows, trained[1] / "test"
+
+
+def test_an_evaluation_is_on_the_mean_of_readers(trained, read_twice, inside, tmp_path):
+    columns, rows, images = read_twice
+    found = []
+    for name, table, words in (("a", columns, ["ann", "bob"]), ("b", rows, [])):
+        where = ["--csv", table, "--images", images, "--out", tmp_path / name]
+        process = inside("evaluate.py", trained[0], *where, "--readers", *words)
+        assert process.returncode == 0, process.stderr
+        assert "left out" not in process.stdout
+        assert "a reader is 12.00 [12.00, 12.00] months from the mean of the others" in (
+            process.stdout
+        )
+        found.append(json.loads((tmp_path / name / "metrics.json").read_text()))
+    one, other = found
+    assert one["mae"] == other["mae"]
+    assert one["readers"] == other["readers"]
+    predictions = pd.read_csv(tmp_path / "a" / "predictions.csv", dtype={"id": str})
+    labels = pd.read_csv(trained[1] / "df_test.csv", dtype={"id": str}).set_index("id")["boneage"]
+    assert np.allclose(predictions["boneage"], labels[predictions["id"]] - 2)
+    assert "reading" not in predictions  # what one reader would say is not their mean
+    read_as = np.abs(predictions["predicted"] - predictions["boneage"] - 6).mean()
+    other_way = np.abs(predictions["predicted"] - predictions["boneage"] + 6).mean()
+    assert one["readers"]["model_mae"] == pytest.approx((read_as + other_way) / 2, abs=1e-3)
+
+
+def test_without_the_option_the_first_reader_counts_and_the_option_is_named(
+    trained, read_twice, inside, tmp_path
+):
+    where = ["--csv", read_twice[1], "--images", read_twice[2], "--out", tmp_path / "out"]
+    process = inside("evaluate.py", trained[0], *where)
+    assert "duplicate id, another age" in process.stdout
+    assert "Take their mean by --readers" in process.stdout
+
+
+def test_an_import_takes_the_mean_and_records_how_far_readers_are_apart(
+    read_twice, inside, tmp_path
+):
+    columns, _, images = read_twice
+    data_dir = tmp_path / "data"
+    where = ["--source", images, "--csv", columns, "--data_dir", data_dir]
+    process = inside("import_data.py", *where, "--readers", "ann", "bob")
+    assert process.returncode == 0, process.stderr
+    assert "readers: 2 for each of" in process.stdout
+    assert json.loads((data_dir / "import.json").read_text())["readers"]["mae"] == 12
+    given = pd.read_csv(columns, dtype={"id": str}).set_index("id")
+    train = pd.read_csv(data_dir / "df_train.csv", dtype={"id": str})
+    assert np.allclose(train["boneage"], given.loc[train["id"], ["ann", "bob"]].mean(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["ann", "eve"], "no column eve among id, sex, ann, bob"),
+        (["ann"], "has ages of two readers"),
+    ],
+)
+def test_readers_that_are_not_there_are_one_line(
+    words, reason, trained, read_twice, inside, tmp_path
+):
+    where = ["--csv", read_twice[0], "--images", read_twice[2], "--out", tmp_path / "out"]
+    process = inside("evaluate.py", trained[0], *where, "--readers", *words)
+    check_error_line(process, reason, "--readers")
+    assert not (tmp_path / "out").exists()
+
+
+def test_readers_of_a_split_are_refused(trained, inside):
+    process = inside("evaluate.py", trained[0], "--readers")
+    check_error_line(process, "--readers has no effect without --csv or --calibrate")

@@ -111,13 +111,13 @@ def check_together(parser, args):
 
 def main(argv=None):
     args = parse_args(argv)
+    from util.evaluated_films import read_films_to_evaluate
     from util.evaluation import (
         calibrate,
         compare_runs,
         evaluate,
         evaluation_folders,
         make_ensembles,
-        read_films_to_evaluate,
     )
 
     ensembles = make_ensembles(args)

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from clahe.enhance import complete_clahe
-from preprocessing import keep_copies, read_films, read_labelled_folder
 from util import hospital
 from util.calibration import fit_calibration
-from util.canvases import all_set_right, keep_read_on_all, oddities_of, pixels_of
+from util.canvases import all_set_right, oddities_of, pixels_of
 from util.ensemble import Ensemble, choose_views, hand_crop_notes, how_predicted
 from util.errors import UserError
-from util.files import check_place, choose_folder, new_folder, quote, write_csv, write_json
+from util.evaluated_films import read_films_to_evaluate
+from util.files import check_place, choose_folder, new_folder, write_csv, write_json
 from util.film_files import report_left_out
 from util.held_out import held_out
 from util.identity import fingerprint
@@ -25,9 +24,8 @@ from util.plots import plot_errors, show_plots
 from util.readers import compare_readers, format_readers
 from util.readings import with_readings
 from util.run_pictures import draw_largest_errors
-from util.runs import METRICS, changed_facts, how_to_predict
+from util.runs import METRICS, how_to_predict
 from util.selection import choose_greedily
-from util.splits import load_trained_split, split_facts
 from util.tta import chosen_views, views_title
 
 A_COPY = "RUN, such as a copy (cp -r)"  # to name if a run's own folder can't be written to
@@ -158,93 +156,6 @@ def check_new_films(ensemble, by_canvas, csv):
     for note in hand_crop_notes(ensemble.members) + notes:
         print(f"note: {note}")
     return new
-
-
-# ------------------------------------------------------------------------------------------ films
-
-
-def read_films_to_evaluate(ensembles, args):
-    """Read the films that the options name. Returns a list with {canvas: Films} for each ensemble,
-    the same films on each canvas; under --held_out only films that are new to all ensembles."""
-    if args.csv or args.calibrate:
-        films = read_other_films(ensembles, args)
-    else:
-        films = [keep_read_on_all(read_split_to_evaluate(each, args)) for each in ensembles]
-    return [keep_held_out(part, ensembles) for part in films] if args.held_out else films
-
-
-def read_other_films(ensembles, args):
-    """Read the films of --csv or --calibrate, once for all ensembles; see
-    `read_films_to_evaluate`."""
-    csv = args.csv or args.calibrate
-    usable, left_out = read_labelled_folder(
-        csv, args.images, args.male_value, headers=True, readers=args.readers
-    )
-    canvases = dict.fromkeys(canvas for each in ensembles for canvas in each.canvases)
-    by_canvas = keep_read_on_all(
-        {canvas: read_films(usable, left_out, *canvas, args.cache_dir) for canvas in canvases}
-    )
-    return [{canvas: by_canvas[canvas] for canvas in each.canvases} for each in ensembles]
-
-
-def read_split_to_evaluate(ensemble, args):
-    """Return the films of --split, as the runs had it, on each of their canvases."""
-    trained = ensemble.members[0].options
-    data_dir, split = args.data_dir or trained["data_dir"], args.split
-    of_fold = bool(trained.get("folds")) and split != "test"
-    if args.use_clahe_val_test and of_fold:
-        raise UserError(
-            "validation films of a fold have no CLAHE copies, as they are training films of others "
-            "(--use_clahe_val_test). Leave it out, or evaluate --split test."
-        )
-    male_value = args.male_value
-    if male_value is None and not args.data_dir:  # other tables may code sex differently
-        male_value = trained["male_value"]
-    reading = {"male_value": male_value, "cache_dir": args.cache_dir}
-
-    def read(clahe):
-        return {
-            canvas: load_trained_split(trained, data_dir, split, canvas, clahe=clahe, **reading)
-            for canvas in ensemble.canvases
-        }
-
-    by_canvas = read(clahe=False)
-    if of_fold or not args.data_dir:
-        first = by_canvas[ensemble.canvases[0]]
-        check_films_of_run(first, ensemble.members[0], data_dir, split, of_fold)
-    if args.use_clahe_val_test:
-        print("CLAHE: " + complete_clahe(data_dir, split, progress=True))
-        copies = read(clahe=True)
-        by_canvas = {canvas: keep_copies(copies[canvas], by_canvas[canvas]) for canvas in by_canvas}
-    return by_canvas
-
-
-def check_films_of_run(films, member, data_dir, split, of_fold):
-    """Raise UserError if films are not those that a run had: its data has changed, or, `of_fold`,
-    was divided into other folds. If they are other files with the same ids and labels, print a
-    note."""
-    known, now = member.config["data"][split], split_facts(films)
-    if now["fingerprint"] != known["fingerprint"]:
-        name = "--csv and --images" if of_fold else f"--data_dir {quote(data_dir)}"
-        raise UserError(
-            f"these {len(films)} films are not the {split} films of the run, which had {known['n']} "
-            f"({data_dir}). To evaluate on them as they are, name them: {name}."
-        )
-    if changed_facts({"bytes": now["bytes"]}, known):
-        print(f"note: the {split} films are not the same files as in the run ({data_dir})")
-
-
-def keep_held_out(by_canvas, compared):
-    """Return {canvas: Films} with only the films that none of the `compared` ensembles has learned
-    from; the others go to `left_out`. Raises UserError if no film remains."""
-    table = next(iter(by_canvas.values())).table
-    new = np.all([held_out(ensemble, table)[0] for ensemble in compared], axis=0)
-    if not new.any():
-        raise UserError(
-            f"a model has learned from all of {len(new)} films (--held_out). Name others."
-        )
-    reason = "a model has learned from it"
-    return {canvas: part.leave_out(~new, reason) for canvas, part in by_canvas.items()}
 
 
 # -------------------------------------------------------------------------------------- judgement

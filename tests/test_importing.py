@@ -160,7 +160,7 @@ def test_ages_in_years_are_told_of(tmp_path, capsys):
     table = pd.read_csv(source / "labels.csv")
     table.assign(boneage=table["boneage"] / 12).to_csv(source / "labels.csv", index=False)
     run(tmp_path / "Data", "--source", source)
-    assert "multiply them by 12 if they are years" in capsys.readouterr().out
+    assert "name their column boneage_years" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------ what is left out

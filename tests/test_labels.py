@@ -47,6 +47,18 @@ def test_a_table_of_ids_alone_is_read(read):
     assert read("id\n13\n14\n", need=())["id"].tolist() == ["13", "14"]
 
 
+@pytest.mark.parametrize("header", ["boneage_years", "Bone Age (years)", "bone age in years"])
+def test_ages_under_a_header_that_says_years_become_months(read, header):
+    assert read(f"id,{header},male\n1,10.5,True\n2,26,True\n")["boneage"].tolist()[0] == 126
+    assert read(f"id,{header},male\n1,26,True\n")["boneage"].isna().all()  # above 300 months
+    months = read(f"id,{header},boneage,male\n1,10.5,120,True\n")
+    assert months["boneage"].tolist() == [120]
+
+
+def test_ages_of_children_may_be_in_years(read):
+    assert read("id,boneage,sex,Age (years)\n1,100,M,8.5\n")["age"].tolist() == [102]
+
+
 @pytest.mark.parametrize(
     ("text", "name", "advice"),
     [
@@ -82,10 +94,10 @@ def test_ages_are_taken_from_the_column_that_names_months(read):
 @pytest.mark.parametrize("age", ["age_months", "months"])
 def test_an_age_that_may_be_that_in_the_passport_is_no_bone_age(read, age):
     with pytest.raises(UserError, match="no column for boneage"):
-        read(f"id,sex,{age},bone_age_years\n1,M,120,9\n")
+        read(f"id,sex,{age}\n1,M,120\n")
 
 
-@pytest.mark.parametrize("scaled", ["boneage_zscore", "boneage/240", "bone age (years)"])
+@pytest.mark.parametrize("scaled", ["boneage_zscore", "boneage/240"])
 def test_scaled_ages_are_never_read_as_months(read, scaled):
     with pytest.raises(UserError, match="no column for boneage") as error:
         read(f"id,{scaled},male\n1377,0.5,True\n")

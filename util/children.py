@@ -10,13 +10,12 @@ import numpy as np
 from util.errors import UserError
 from util.film_files import SEVERAL, find_films
 from util.headers import needs_sex_column, read_children
-from util.labels import find_columns, labels_of
+from util.labels import find_columns, labels_of, unit_of
 from util.metrics_text import format_years
 from util.sexes import differ
 from util.tables import clean_text, plain_header, read_table
 
-# headers of the child's age in years, or in an unknown unit
-AGE_HEADER = re.compile(r"(chronological)?age((in)?years)?$")
+AGE_HEADER = re.compile(r"(chronological)?age$")  # of the child's age in an unknown unit
 OTHER_AGE = 12  # months by which two ages may differ, as one may be in whole years
 
 
@@ -119,12 +118,17 @@ def unread_ages(table, ages, csv):
     columns = find_columns(table, "age")
     if not columns:
         others = [c for c in table if AGE_HEADER.match(plain_header(c))]
-        return [f"column {c} is not used: ages are read from age_months ({csv})" for c in others]
+        return [
+            f"column {c} is not used: ages are read from age_months or age_years ({csv})"
+            for c in others
+        ]
     text = clean_text(table[columns[0]])
     bad = text[ages.isna() & (text != "")]
     if bad.empty:
         return []
-    return [f"ages of children not in months: {len(bad)}, such as {bad.iloc[0]} ({csv})"]
+    return [
+        f"ages of children that are no {unit_of(columns[0])}: {len(bad)}, such as {bad.iloc[0]} ({csv})"
+    ]
 
 
 def child_of(rows, unclear, csv):

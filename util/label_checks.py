@@ -17,7 +17,7 @@ def label_notes(predictions):
     """Return notes, a list, on labels that look wrong in a frame of predictions, see
     `util.metrics`."""
     if labels_in_years(predictions):
-        return ["the ages look like years: multiply them by 12 if they are years"]
+        return ["the ages look like years: if they are, name their column boneage_years"]
     notes = [f"{swapped}: check them"] if (swapped := swapped_sexes(predictions)) else []
     far = far_labels(predictions)
     if len(far):
@@ -34,8 +34,8 @@ def check_labels(predictions, csv):
     if labels_in_years(predictions):
         raise UserError(
             f"the ages look like years: their median is {predictions['boneage'].median():g}, where "
-            f"{predictions['predicted'].median():.0f} months are predicted ({csv}). Multiply them by "
-            "12."
+            f"{predictions['predicted'].median():.0f} months are predicted ({csv}). Name their column "
+            "boneage_years."
         )
     if swapped := swapped_sexes(predictions):
         raise UserError(f"{swapped} ({csv}). Correct them, or set --male_value.")

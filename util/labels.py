@@ -17,10 +17,11 @@ from util.sexes import read_sex
 from util.tables import NoLabels, clean_text, plain_header, read_table
 
 MAX_MONTHS = 300  # no bone age is above 25 years: larger numbers are in another unit
+MONTHS_IN = {"months": 1, "years": 12}
 LARGEST_YEARS = 22  # ages that are all at most this are usually years
 
-# Headers as a user would write them; case, spaces and punctuation don't count. Scaled ages
-# (z-scores, months / 240) are absent on purpose: they are not months.
+# Headers as a user would write them; case, spaces and punctuation don't count. Ages under headers
+# that end in "years" become months. Other scales (z-scores, months / 240) are absent on purpose.
 PATIENT = ("patient_id", "patient", "subject_id", "subject")
 FILENAME = ("filename", "file", "path", "image_file", "image_name", "image_path")
 SYNONYMS = {
@@ -31,12 +32,14 @@ SYNONYMS = {
         # headers with the unit first: beside them, a plain boneage may be in years
         *("boneage (months)", "bone age in months", "ground truth bone age (months)"),
         *("skeletal age (months)", "boneage", "ground truth bone age"),
+        *("boneage (years)", "bone age in years", "skeletal age (years)"),
     ),
     "sex": ("male", "is_male", "sex", "gender", "sex (M/F)", "gender (M/F)", "patient_sex"),
     # of the child when the film was taken; only with the unit, as others may be in years
     "age": (
         *("chronological age (months)", "chronological age in months"),
         *("age_months", "age in months"),
+        *("chronological age (years)", "chronological age in years", "age_years", "age in years"),
     ),
 }
 
@@ -154,9 +157,15 @@ def tidy_path(path):
 
 
 def read_months(column):
-    """Read ages in months, to MONTH_DECIMALS; NaN for what is no age."""
-    months = read_numbers(column)
+    """Read ages as months, to MONTH_DECIMALS, whether the header says years or not; NaN for what is
+    no age."""
+    months = read_numbers(column) * MONTHS_IN[unit_of(column.name)]
     return months.where(months.between(0, MAX_MONTHS)).astype(float).round(MONTH_DECIMALS)
+
+
+def unit_of(header):
+    """Return the unit of ages under a header: "years" if it ends so, otherwise "months"."""
+    return "years" if plain_header(header).endswith("years") else "months"
 
 
 def read_numbers(column):
@@ -176,6 +185,6 @@ def years_note(films, where):
     if not look_like_years(films["boneage"]):
         return []
     return [
-        f"all ages are {films['boneage'].max():g} or less ({where}): multiply them by 12 if they are "
-        "years, as months are expected"
+        f"all ages are {films['boneage'].max():g} months or less ({where}): if they are years, name "
+        "their column boneage_years"
     ]

@@ -25,7 +25,14 @@ from util.film_files import NO_FILE, SEVERAL, list_films, match_films, split_usa
 from util.growth import ADULT_MONTHS
 from util.identity import film_keys, loose_name, patient_ids
 from util.image_kinds import image_kind
-from util.labels import MAX_MONTHS, find_columns, labels_of, look_like_years, read_numbers
+from util.labels import (
+    MAX_MONTHS,
+    find_columns,
+    labels_of,
+    look_like_years,
+    read_numbers,
+    unit_of,
+)
 from util.parallel import map_films
 from util.quality.same_pictures import difference_hash, same_pictures, thumbnail
 from util.radiographs import (
@@ -59,7 +66,7 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
     "age is no number": (SERIOUS, AGE_ADVICE),
     "infinite age": (SERIOUS, AGE_ADVICE),
     "impossible age": (SERIOUS, AGE_ADVICE),
-    "ages look like years": (SERIOUS, "Multiply by 12 if they are: all ages are in months."),
+    "ages look like years": (SERIOUS, "If they are, name their column boneage_years."),
     "unknown sex": (SERIOUS, "Write M or F. Training leaves the row out."),
     NO_FILE: (SERIOUS, "Add the film or remove the row. Training leaves it out."),
     SEVERAL: (SERIOUS, "Say which one in a column filename: folder/name."),
@@ -232,6 +239,7 @@ def read_split(data_dir, split, male_value):
         row=rows.index,
         file=rows["path"].map(shorten).where(rows["path"] != "", rows["filename"]),
         age_text=clean_text(table[boneage]),
+        age_unit=unit_of(boneage),
         sex_text=clean_text(table[sex]).replace("", "nothing"),
     )
     loose = sorted(set(map(str, films)) - set(rows["path"]))
@@ -284,14 +292,15 @@ def in_two_splits(rows, keys):
 
 def check_ages(rows):
     text, unknown = rows["age_text"], rows["boneage"].isna()
+    age = text + " " + rows["age_unit"]
     number = read_numbers(text)
     infinite, given = np.isinf(number), text != ""
     yield flag("no age", rows[unknown & ~given])
     yield flag("age is no number", rows[given & number.isna()], "the table says: " + text)
     yield flag("infinite age", rows[infinite], "the table says: " + text)
-    yield flag("impossible age", rows[unknown & number.notna() & ~infinite], text + " months")
+    yield flag("impossible age", rows[unknown & number.notna() & ~infinite], age)
     unlikely = (rows["boneage"] == 0) | (rows["boneage"] > ADULT_MONTHS)
-    yield flag("unlikely age", rows[unlikely], text + " months")
+    yield flag("unlikely age", rows[unlikely], age)
     everywhere = look_like_years(rows["boneage"])  # a small split alone can't show it
     for split, ages in rows.groupby("split", sort=False)["boneage"]:
         if ages.count() and (everywhere or look_like_years(ages)):

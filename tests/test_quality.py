@@ -164,6 +164,16 @@ def test_ages_in_years_are_told(folder):
     assert found(folder)["ages look like years"] == ["train", "val"]
 
 
+def test_ages_in_years_under_a_header_that_says_so_are_no_flaw(folder):
+    table = pd.read_csv(folder / "df_train.csv")
+    table["boneage"] /= 12
+    table.loc[2, "boneage"] = 26
+    table.rename(columns={"boneage": "boneage_years"}).to_csv(folder / "df_train.csv", index=False)
+    flags = check_data(read_tables(folder)).flags
+    assert flags["check"].tolist() == ["impossible age"]
+    assert flags["detail"].iloc[0].startswith("26.0 years")
+
+
 def test_a_missing_table_or_folder_is_flagged_and_the_rest_is_checked(folder):
     (folder / "df_test.csv").unlink()
     shutil.rmtree(folder / "validation")

@@ -87,6 +87,23 @@ def test_limits_of_agreement_worked_out_by_hand():
     assert evaluate_predictions(errors[:2])["limits_of_agreement"] is None
 
 
+def test_intervals_of_limits_of_agreement_are_those_of_normal_errors():
+    """Their standard error is that of Bland & Altman 1999, 8 (2), 135."""
+    error = np.random.default_rng(0).normal(1, 6, 400)
+    metrics = evaluate_predictions(predictions_of(np.full(400, 120), error))
+    half = 1.96 * error.std(ddof=1) * np.sqrt(1 / 400 + 1.96**2 / (2 * 399))
+    found = zip(metrics["limits_of_agreement"], metrics["limits_of_agreement_ci95"], strict=True)
+    for limit, (low, high) in found:
+        assert limit - low == pytest.approx(half, rel=0.15)
+        assert high - limit == pytest.approx(half, rel=0.15)
+    low, high = metrics["limits_of_agreement_ci95"][1]
+    assert f"+{metrics['limits_of_agreement'][1]:.1f} [{low:+.1f}, {high:+.1f}]" in (
+        format_metrics(metrics, "these")
+    )
+    two = predictions_of([60, 90, 120], [2, -2, 4]).assign(patient=["a", "a", "b"])
+    assert evaluate_predictions(two)["limits_of_agreement_ci95"] is None
+
+
 def test_every_film_is_in_one_age_band_also_on_its_edge():
     ages = [0, 59.9, 60, 119.9, 120, 179.9, 180, 228]
     by_age = evaluate_predictions(predictions_of(ages, np.ones(8)))["by_age"]

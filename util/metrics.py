@@ -73,21 +73,27 @@ def bootstrap_means(values, patients):
 def bootstrap_interval(values, patients=None, least=-np.inf):
     """Return the 95 % percentile interval of the mean of `values`: [low, high]; None for one child.
 
-    `low` is at least `least`, for values whose mean can't be lower. The percentile interval of few
-    values is too narrow. It is widened by the ratio of Student's quantile to the normal one, and by
-    that of the SD with n - 1 to that with n (Hesterberg 2015, American Statistician 69:371): by 2 %
-    for 100 values.
+    `low` is at least `least`, for values whose mean can't be lower.
     """
-    from scipy.stats import norm, t
-
     n = len(values) if patients is None else len(set(patients))
     if n < 2:
         return None
-    low, high = np.percentile(bootstrap_means(values, patients), [2.5, 97.5])
-    mean = np.mean(values)
+    low, high = percentile_interval(bootstrap_means(values, patients), np.mean(values), n)
+    return [max(low, least), high]
+
+
+def percentile_interval(resampled, value, n):
+    """Return the 95 % interval [low, high] around a value of n children, from its resamples.
+
+    The percentile interval of few children is too narrow. It is widened by the ratio of Student's
+    quantile to the normal one, and by that of the SD with n - 1 to that with n (Hesterberg 2015,
+    American Statistician 69:371): by 2 % for 100.
+    """
+    from scipy.stats import norm, t
+
+    low, high = np.percentile(resampled, [2.5, 97.5])
     wider = t.ppf(0.975, n - 1) / norm.ppf(0.975) * np.sqrt(n / (n - 1))
-    low, high = mean - wider * (mean - low), mean + wider * (high - mean)
-    return [float(max(low, least)), float(high)]
+    return [float(value - wider * (value - low)), float(value + wider * (high - value))]
 
 
 def mean_interval(values, films, least=-np.inf):
@@ -120,6 +126,7 @@ def evaluate_predictions(predictions, train_median=None):
         **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in WITHIN},
         "by_sex": {sex: error_summary(films) for sex, films in by_sex(predictions).items()},
         "limits_of_agreement": limits_of_agreement(error),
+        "limits_of_agreement_ci95": limits_intervals(predictions),
         "by_age": by_age(predictions),
         "by_predicted_age": by_age(predictions, "predicted"),
         "by_sex_and_age": {sex: by_age(films) for sex, films in by_sex(predictions).items()},
@@ -144,6 +151,20 @@ def limits_of_agreement(error):
         return None
     bias, reach = np.mean(error), 1.96 * np.std(error, ddof=1)
     return [float(bias - reach), float(bias + reach)]
+
+
+def limits_intervals(predictions):
+    """Return the 95 % interval of each of the `limits_of_agreement`, [[low, high], [low, high]], by
+    bootstrap; None for fewer than three children."""
+    n = count_patients(predictions)
+    if n < 3:
+        return None
+    error, patients = predictions["error"].to_numpy(float), repeated_patients(predictions)
+    means, squares = (bootstrap_means(each, patients) for each in (error, error**2))  # same draws
+    share = len(error) / (len(error) - 1)
+    reach = 1.96 * np.sqrt(share * np.maximum(0, squares - means**2))
+    low, high = limits_of_agreement(error)
+    return [percentile_interval(means - reach, low, n), percentile_interval(means + reach, high, n)]
 
 
 def baseline_error(predictions, train_median):

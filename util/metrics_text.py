@@ -43,12 +43,16 @@ def format_by_predicted_age(metrics):
 
 
 def format_spread(metrics):
-    """How errors spread: "RMSE 9.21, R2 0.952, 95 % limits of agreement -16.6 to +19.2"."""
+    """How errors spread: "RMSE 9.21, R2 0.952, 95 % limits of agreement -16.6 [-18.0, -15.2] to
+    +19.2 [+17.8, +20.7]"."""
     parts = [f"RMSE {metrics['rmse']:.2f}"]
     if metrics["r2"] is not None:
         parts.append(f"R2 {metrics['r2']:.3f}")
     if limits := metrics.get("limits_of_agreement"):  # not in those of earlier versions
-        parts.append("95 % limits of agreement {:+.1f} to {:+.1f}".format(*limits))
+        intervals = metrics.get("limits_of_agreement_ci95") or []
+        ends = [f" [{low:+.1f}, {high:+.1f}]" for low, high in intervals] or ["", ""]
+        texts = [f"{limit:+.1f}{end}" for limit, end in zip(limits, ends, strict=True)]
+        parts.append(f"95 % limits of agreement {' to '.join(texts)}")
     return ", ".join(parts)
 
 

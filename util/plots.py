@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator, ScalarFormatter
 
 from util.files import as_unicode, write_atomically
-from util.metrics import AGE_BANDS, band_of, limits_of_agreement, mean_interval
+from util.metrics import AGE_BANDS, band_of, limits_intervals, limits_of_agreement, mean_interval
 from util.metrics_text import format_interval
 from util.runs import best_row
 
@@ -153,7 +153,7 @@ def plot_predicted_vs_true(predictions, path, title):
 @rc_context(STYLE)
 def plot_bland_altman(predictions, path, title):
     """Plot the difference of prediction and label against their mean, with the bias and, for three
-    films or more, the 95 % limits of agreement (Bland & Altman 1986)."""
+    films or more, the 95 % limits of agreement (Bland & Altman 1986) and their 95 % intervals."""
     error = predictions["error"]
     figure, axis = subplots(figsize=(7, 4.6))
     middle = (predictions["predicted"] + predictions["boneage"]) / 2
@@ -161,6 +161,8 @@ def plot_bland_altman(predictions, path, title):
     lines = {"bias": error.mean()}
     if limits := limits_of_agreement(error):
         lines |= dict(zip(("-1.96 SD", "+1.96 SD"), limits, strict=True))
+    for low, high in limits_intervals(predictions) or []:
+        axis.axhspan(low, high, color=GREY, alpha=0.15, lw=0)
     for name, level in lines.items():
         axis.axhline(level, color=GREY, lw=1, ls="-" if name == "bias" else "--")
         axis.annotate(

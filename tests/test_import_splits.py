@@ -308,7 +308,7 @@ def test_films_of_one_id_but_for_zeros_are_drawn_into_one_split(tmp_path):
 # -------------------------------------------------------------------------------- those of a run
 
 
-def test_films_are_split_as_for_a_run(phantoms, small_run, tmp_path, capsys):
+def test_films_are_split_as_for_a_run(phantoms, small_run, tmp_path):
     source = tmp_path / "films"
     make_films(source, [101])  # which the run never had
     before = read(phantoms)

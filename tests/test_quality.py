@@ -188,7 +188,7 @@ def test_a_table_without_rows_is_flagged_and_the_rest_is_checked(folder, text):
     assert found(folder) == {"no rows": ["test"]}
 
 
-def test_a_folder_without_any_usable_film_is_still_told(folder, tmp_path):
+def test_a_folder_without_any_usable_film_is_still_told(folder):
     for split, (images, table) in SPLITS.items():
         shutil.rmtree(folder / images)
         if split != "train":

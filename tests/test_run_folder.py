@@ -76,8 +76,16 @@ def test_one_process_at_a_time_trains_a_run(train, unbroken, monkeypatch):
 
 
 def test_a_training_that_is_just_ending_is_waited_for(unbroken, monkeypatch):
+    pytest.importorskip("fcntl", reason="Windows has no such locks")
     other, mine = runs.Run(unbroken), runs.Run(unbroken)
     other.lock()
-    monkeypatch.setattr(runs.time, "sleep", lambda seconds: other.close())
+    waited = []
+
+    def end_other(seconds):
+        waited.append(seconds)
+        other.close()
+
+    monkeypatch.setattr(runs.time, "sleep", end_other)
     mine.lock()
     mine.close()
+    assert waited == [runs.LOCK_PAUSE]

@@ -104,7 +104,7 @@ def ours(films, args):
     phase = plan_phases(options)[-1]
     model = build_from(films, options)
     choose_trainable(model, phase, options)
-    compile_model(model, phase.lr, args.steps, films, options)
+    compile_model(model, phase.lr, args.steps, films.label_sd, options)
 
     def on_all():  # all batches are made within the turn
         batches = training_batches(model, films, options, 0, args.steps)

@@ -150,7 +150,7 @@ def test_a_model_in_half_precision_is_saved_without_its_loss_and_its_schedule(fi
     monkeypatch.setattr("util.accelerators.precision", lambda args: "mixed_bfloat16")
     args = train_advanced_streamlined.parse_args([*TINY, *words])
     model = build_from(films, args)
-    compile_model(model, rate_schedule(args, 1e-3, 100, 10), 100, films, args)
+    compile_model(model, rate_schedule(args, 1e-3, 100, 10), 100, films.label_sd, args)
     saved = single_precision(model)
     assert not saved.compiled
     assert "wing" not in saved.to_json()
@@ -223,7 +223,7 @@ def test_a_run_goes_on_in_its_precision_alone(films, monkeypatch):
 def fitted_head(films, monkeypatch, steps=3):
     model, args = build(films, "mixed_float16", monkeypatch)
     head = pooled_head(model)
-    compile_model(head, 0.01, 100, films, args)
+    compile_model(head, 0.01, 100, films.label_sd, args)
     rng = np.random.default_rng(1)
     features, sex = rng.random((4, 1024)).astype("float32"), np.ones((4, 1), "float32")
     if steps:

@@ -91,7 +91,7 @@ def test_by_default_a_phase_ends_at_the_foot(epochs, top):
 )
 def test_cycles_that_do_not_do_what_was_asked_for_are_told(mode, step_size, steps, words):
     args = cyclical(mode, step_size)
-    notes = notes_on_cycles(args, rate_schedule(args, 1e-3, steps, 10), steps)
+    notes = notes_on_cycles(rate_schedule(args, 1e-3, steps, 10), steps)
     assert len(notes) == bool(words)
     assert all(words in note for note in notes)
 

@@ -91,7 +91,7 @@ def what_training_starts_with(args, films):
     for phase in plan_phases(args):
         bn = choose_trainable(model, phase, args)
         schedule = rate_schedule(args, phase.lr, steps=100, steps_an_epoch=10)
-        compile_model(model, schedule, 100, films, args)
+        compile_model(model, schedule, 100, films.label_sd, args)
         optimizer = model.optimizer.get_config()
         rates = [float(schedule(step)) for step in range(0, 100, 3)]
         optimizer.pop("learning_rate")
@@ -159,7 +159,7 @@ def test_a_loss_is_the_same_in_both_phases(films, words, expected):
     model, losses = build_from(films[32, "hand"], args), []
     for phase in plan_phases(args):
         choose_trainable(model, phase, args)
-        compile_model(model, phase.lr, 100, films[32, "hand"], args)
+        compile_model(model, phase.lr, 100, films[32, "hand"].label_sd, args)
         losses.append(float(np.mean(model.loss(errors * 0, errors))))
     assert losses == pytest.approx([np.mean(expected)] * 2)
 

@@ -182,7 +182,7 @@ def test_the_first_step_finds_all_variables_and_is_traced_once(tiny, monkeypatch
     monkeypatch.setattr(keras.Model, "train_step", lambda *of: traced.append(1) or step(*of))
     args = train_advanced.parse_args([])
     model = build_model("sex", "mobilenet", 32, weights="none", label_mean=120.0, label_sd=40.0)
-    compile_model(model, 1e-3, 100, Namespace(label_sd=40.0), args)
+    compile_model(model, 1e-3, 100, 40.0, args)
     films = [np.zeros((4, 32, 32, 1)), np.ones((4, 1))]
     model.fit(films, np.full((4, 1), 120), batch_size=2, verbose=0)
     assert len(traced) == 1

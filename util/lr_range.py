@@ -55,7 +55,7 @@ def fit_steps(model, phase, schedule, films, args, *callbacks):
     batches = training_batches(model, films, args, 0, epochs).take(STEPS)
     callbacks = [EndWhenInterrupted(), *callbacks]
     with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS):
-        compile_model(model, schedule, STEPS, films, args)
+        compile_model(model, schedule, STEPS, films.label_sd, args)
         model.fit(batches, steps_per_epoch=STEPS, callbacks=callbacks, shuffle=False, verbose=0)
 
 

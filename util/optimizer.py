@@ -12,12 +12,13 @@ from util.loss_functions import get_loss_function
 WARM_UP = 0.05  # share of a schedule in which the learning rate rises
 
 
-def compile_model(model, schedule, steps, films, args):
+def compile_model(model, schedule, steps, label_sd, args):
     """Compile with the loss of the options, and AdamW at the learning rates of `schedule`.
 
-    The loss is divided by the SD of the labels of `films`. The moving average of the weights spans
-    a share of `steps`. The metric is an object and the optimizer is built here, so that all
-    variables exist before the first step: TensorFlow traces a step that makes variables twice.
+    The loss is divided by `label_sd`, the SD of the training labels in months, so that a learning
+    rate means the same for any data. The moving average of the weights spans a share of `steps`.
+    The metric is an object and the optimizer is built here, so that all variables exist before the
+    first step: TensorFlow traces a step that makes variables twice.
     """
     loss = get_loss_function(
         args.loss_type,
@@ -30,8 +31,7 @@ def compile_model(model, schedule, steps, films, args):
         model.compile(
             optimizer=scale_loss(make_optimizer(args, schedule, steps, devices_of(model)), model),
             loss=loss,
-            # divided by the SD of the labels, so that a learning rate means the same for any data
-            loss_weights=[1 / films.label_sd],
+            loss_weights=[1 / label_sd],
             metrics=[keras.metrics.MeanAbsoluteError("mae")],
             jit_compile=args.jit_compile,
         )
@@ -71,10 +71,10 @@ def rate_schedule(args, lr, steps, steps_an_epoch):
     )
 
 
-def notes_on_cycles(args, schedule, steps):
+def notes_on_cycles(schedule, steps):
     """Return notes, a list, where a phase of `steps` steps is shorter than a cycle of the learning
     rate, or has a single cycle in a mode in which the next ones would differ."""
-    if not args.use_cyclical_lr:
+    if not isinstance(schedule, CyclicalLearningRate):
         return []
     cycle = 2 * schedule.step_size
     if steps < cycle:
@@ -82,7 +82,7 @@ def notes_on_cycles(args, schedule, steps):
             f"the phase has {steps} steps, fewer than one learning-rate cycle (twice "
             f"--clr_step_size {schedule.step_size:g})"
         ]
-    if steps == cycle and args.clr_mode == "triangular2":
+    if steps == cycle and schedule.mode == "triangular2":
         return ["just one learning-rate cycle: --clr_mode triangular2 acts like triangular"]
     return []
 

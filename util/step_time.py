@@ -55,7 +55,7 @@ def phase_seconds(phase, args):
     ends = []
     clock = LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter()))
     with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS):
-        compile_model(model, phase.lr, steps, films, args)
+        compile_model(model, phase.lr, steps, films.label_sd, args)
         timed = UNTIMED_STEPS + TIMED_STEPS
         model.fit(batches, steps_per_epoch=timed, callbacks=[clock], shuffle=False, verbose=0)
     return (ends[-1] - ends[UNTIMED_STEPS - 1]) / TIMED_STEPS * steps

@@ -130,7 +130,7 @@ def prepare_phase(stage, phase, args, run):
     steps = steps_an_epoch * (phase.end - phase.start)
     bn = choose_trainable(stage.model, phase, args)
     schedule = rate_schedule(args, phase.lr, steps, steps_an_epoch)
-    compile_model(stage.trained, schedule, steps, stage.films, args)
+    compile_model(stage.trained, schedule, steps, stage.films.label_sd, args)
     trainable, total = count_parameters(stage.model)
     several = phase.end - phase.start > 1
     epochs = f"epochs {phase.start + 1} to {phase.end}" if several else f"epoch {phase.end}"
@@ -138,7 +138,7 @@ def prepare_phase(stage, phase, args, run):
         f"{phase.name}: {epochs}, steps an epoch: {steps_an_epoch}, at "
         f"{args.img_size} pixels, {trainable:,} of {total:,} parameters train, BatchNorm: {bn}"
     )
-    for note in notes_on_cycles(args, schedule, steps):
+    for note in notes_on_cycles(schedule, steps):
         run.log(f"note: {note}")
     return bn
 

@@ -136,12 +136,12 @@ def main(argv=None):
     print(f"  {'':27s}{'MAE':>6s}   {'difference':27s}{'moved by':>20s}{'whole':>9s}{'noted':>8s}")
     plain = None
     for name, change in CHANGES.items():
-        predictions, whole, noted = predict_changed(ensemble, films, change, args)
+        predictions, whole, noted = predict_changed(ensemble, films, change, args.batch_size_eval)
         plain = predictions if plain is None else plain
         print(format_change(name, predictions, plain, whole, noted), flush=True)
 
 
-def predict_changed(ensemble, films, change, args):
+def predict_changed(ensemble, films, change, batch_size):
     """Return the predictions of labelled films after a change, and two masks `(n,)`: of films that
     were taken whole, and of films that look inverted or turned."""
     with TemporaryDirectory() as folder:
@@ -156,7 +156,7 @@ def predict_changed(ensemble, films, change, args):
         pixels, failures = read_on_canvases(ensemble.canvases, paths)
     if failures:
         raise UserError(f"a changed film can't be read: {next(iter(failures.values()))}.")
-    months = ensemble.predict(pixels, films["sex"].to_numpy(), args.batch_size_eval)["months"]
+    months = ensemble.predict(pixels, films["sex"].to_numpy(), batch_size)["months"]
     oddities = oddities_of(pixels)
     return (
         label_predictions(films, months),

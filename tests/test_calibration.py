@@ -168,16 +168,14 @@ def test_films_of_one_child_count_as_one():
     assert len(fit_calibration(predictions, always=True)[0]["lines"]) == 2
 
 
-@pytest.mark.parametrize("model_type", ["sex", "baseline"])
-def test_test_films_are_corrected_by_the_lines_of_validation_films(model_type):
+@pytest.mark.parametrize("per_sex", [True, False])
+def test_test_films_are_corrected_by_the_lines_of_validation_films(per_sex):
     """And validation films by lines that don't know them."""
-    per_sex = model_type != "baseline"  # which is not told it
     tables = {split: films(n, seed) for seed, (split, n) in enumerate((("val", 300), ("test", 90)))}
     months = {split: predict(table, 9, **BIASED)["predicted"] for split, table in tables.items()}
     tables["val_clahe"], months["val_clahe"] = tables["val"], months["val"] + 3
     splits = {split: SimpleNamespace(table=table) for split, table in tables.items()}
-    args = SimpleNamespace(model_type=model_type)
-    calibration, predictions = calibrate_splits(splits, months, args)
+    calibration, predictions = calibrate_splits(splits, months, per_sex)
     judged = label_predictions(tables["val"], months["val"])
     assert calibration["lines"] == fit_lines(judged, per_sex)
     pd.testing.assert_frame_equal(predictions["val"], cross_fit(judged, per_sex))

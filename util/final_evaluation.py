@@ -32,13 +32,15 @@ def evaluate_splits(splits, args, run):
     model = load_run_model(run)
     predict = compile_predictor(model)
     warm_up(predict, splits["test"], args.batch_size_eval)  # as its films a second are recorded
+    per_sex = sees_sex(args.model_type)
     calibrations, tables, speed = {}, {}, {}
     for views in views_to_evaluate(vars(args)):
         predict_views = test_time_augmentation(predict, views)
         months, speed[views] = predict_splits(predict_views, splits, args.batch_size_eval)
-        calibrations[views], tables[views] = calibrate_splits(splits, months, args)
+        calibrations[views], tables[views] = calibrate_splits(splits, months, per_sex)
     told = tables[chosen_views(vars(args))]["val"]  # the months that predict.py reports
-    counts = save_readings(splits, told, args, run)
+    counts, gain = fit_readings(splits["train"].table, told, per_sex)
+    run.write_json(READINGS, {"labels": counts, "gain": gain})
     median = float(splits["train"].table["boneage"].median())
     metrics, predictions = {}, {}
     for views, by_split in tables.items():
@@ -73,11 +75,10 @@ def warm_up(predict, part, batch_size):
     predict_months(predict, part.pixels.keep(first), part.table["sex"][first], batch_size)
 
 
-def calibrate_splits(splits, months, args):
+def calibrate_splits(splits, months, per_sex):
     """Fit the calibration to the validation films. Returns (calibration, corrected predictions by
     split). Validation films are corrected by lines fitted without them."""
     tables = {split: label_predictions(splits[split].table, m) for split, m in months.items()}
-    per_sex = sees_sex(args.model_type)
     calibration, judged = fit_calibration(tables["val"], per_sex)
     lines = calibration["lines"]
     corrected = {
@@ -88,12 +89,3 @@ def calibrate_splits(splits, months, args):
     if lines and "val_clahe" in tables:
         corrected["val_clahe"] = cross_fit(tables["val"], per_sex, copies=tables["val_clahe"])
     return calibration, corrected
-
-
-def save_readings(splits, predictions, args, run):
-    """Write readings.json. Returns the counted labels of the training films if readings made from
-    them help on the validation films (see `fit_readings`), else None."""
-    labels, per_sex = splits["train"].table, sees_sex(args.model_type)
-    counts, gain = fit_readings(labels, predictions, per_sex)
-    run.write_json(READINGS, {"labels": counts, "gain": gain})
-    return counts

@@ -30,7 +30,7 @@ def load_splits(args, run):
     splits = read_splits(args)
     if args.use_clahe_val_test:
         splits |= load_clahe(splits, args, run)
-    report_splits(splits, args, run)
+    report_splits(splits, args.fit, run)
     record_films(splits, args, run)
     for note in notes_on_labels(splits["train"].table["boneage"], args.label_noise_std):
         run.log(f"note: {note}")
@@ -130,12 +130,12 @@ def check_splits_apart(splits):
 # ----------------------------------------------------------------------- what the run keeps of them
 
 
-def report_splits(splits, args, run):
+def report_splits(splits, fit, run):
     """Say how many films each split has, and list in the run those that were left out."""
     left_out = [part.left_out.assign(split=split) for split, part in splits.items()]
     write_csv(run.path("left_out.csv"), pd.concat(left_out))
     for split, part in splits.items():
-        run.log(describe_split(split, part, args.fit))
+        run.log(describe_split(split, part, fit))
         for note in years_note(part.table, split):
             run.log(f"note: {note}")
     if any(len(part.left_out) for part in splits.values()):

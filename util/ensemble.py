@@ -28,7 +28,7 @@ from util.members import (
 from util.metrics import label_predictions
 from util.prediction import load_predictor, predict_months
 from util.readings import add_counts, read_as, with_readings
-from util.runs import CALIBRATION, changed_facts
+from util.runs import changed_facts
 from util.runtimes import RUNTIMES
 from util.splits import one_sex_note
 from util.tta import TTA_STEPS, chosen_views, describe_views, test_time_augmentation, views_key
@@ -215,8 +215,7 @@ def ensemble_half_width(members, views):
 
 
 def stored_half_width(member, views):
-    calibrations = member.run.read_json(CALIBRATION) or {}
-    calibration = calibrations.get(views_key(views))
+    calibration = member.run.calibrations.get(views_key(views))
     if calibration is None:
         raise UserError(
             f"the run was not validated on {describe_views(views)} ({member.run.folder})"

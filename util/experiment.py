@@ -14,7 +14,7 @@ from util.quiet import import_tensorflow
 from util.readings import format_readings_gain
 from util.run_folder import how_to_resume, open_run, record_environment, record_move
 from util.run_pictures import draw_run
-from util.runs import CALIBRATION, METRICS, READINGS, how_to_predict
+from util.runs import METRICS, READINGS, how_to_predict
 from util.splits import batch_size_for, load_splits
 from util.start import check_start_films, check_weights_run
 from util.tta import (
@@ -114,7 +114,7 @@ def check_trainable(args):
 
 def report_run(run, metrics, args):
     """Log the errors on the test split and what to do next."""
-    for key, calibration in (run.read_json(CALIBRATION) or {}).items():
+    for key, calibration in run.calibrations.items():
         run.log(f"{describe_views(views_from_key(key))}: {format_calibration(calibration)}")
     if readings := run.read_json(READINGS):
         run.log(format_readings_gain(readings["gain"], readings["labels"]))

@@ -14,7 +14,7 @@ from util.files import hash_file
 from util.identity import LABELS
 from util.metrics import compare_predictions, label_predictions, read_predictions
 from util.metrics_text import format_interval
-from util.runs import CALIBRATION, MODEL, READINGS, Run, find_folds, predictions_name, read_run
+from util.runs import MODEL, READINGS, Run, find_folds, predictions_name, read_run
 from util.tta import chosen_views, describe_views, views_key, views_suffix
 
 
@@ -42,7 +42,7 @@ class Member:
     def lines(self, views):
         """Return the run's linear correction, fitted to validation films: for this number of views,
         else for one; None without any."""
-        stored = self.run.read_json(CALIBRATION) or {}
+        stored = self.run.calibrations
         calibration = stored.get(views_key(views)) or stored.get(views_key(1)) or {}
         return calibration.get("lines")
 

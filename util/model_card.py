@@ -14,7 +14,7 @@ from util.intervals import LEVEL
 from util.metrics import CHILDREN
 from util.metrics_text import format_interval, format_spread, format_within
 from util.run_options import FREE_TO_CHANGE
-from util.runs import CALIBRATION, MODEL, configs_of
+from util.runs import MODEL, configs_of
 from util.splits import one_sex_note
 from util.training_options import training_defaults
 from util.tta import chosen_views, describe_views, views_key, views_suffix
@@ -34,7 +34,7 @@ def model_card(run, name):
     """Return the card of a finished run: Markdown, with `name` as its title."""
     config, metrics = run.config, run.metrics
     views = chosen_views(config["options"])
-    calibration = (run.read_json(CALIBRATION) or {}).get(views_key(views))
+    calibration = run.calibrations.get(views_key(views))
     sex = " and the child's sex" if sees_sex(config["options"]["model_type"]) else ""
     steps = list(configs_of(config))[::-1]  # trainings, the first one first
     parts = [

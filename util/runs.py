@@ -72,6 +72,11 @@ class Run:
         """metrics.json as it is now; None where the run isn't finished."""
         return self.read_json(METRICS)
 
+    @property
+    def calibrations(self):
+        """calibration.json as it is now: the calibration of each `views_key`; {} without any."""
+        return self.read_json(CALIBRATION) or {}
+
     def say(self, text):
         """Print a line, unless under --verbose 0."""
         if self.verbose:

@@ -205,27 +205,34 @@ def random_stream(seed, purpose, outer, inner):
 
 def training_dataset(films, batch_size, seed, start_epoch, end_epoch, ranges=None):
     """Return the batches of the epochs `range(start_epoch, end_epoch)` as a tf.data.Dataset of
-    ({"image", "sex"}, boneage). They are made in parallel and ahead of the training step, in the
-    same order every time."""
+    ({"image", "sex"}, boneage), in the same order every time."""
+    steps = steps_per_epoch(films, batch_size)
+
+    def load(films, number):
+        epoch, step = divmod(number, steps)
+        return make_batch(films, batch_size, seed, epoch, step, ranges)[1:]  # without ids
+
+    batches = load_ahead(load, films, range(start_epoch * steps, end_epoch * steps))
+    return batches.map(lambda image, sex, boneage: ({"image": image, "sex": sex}, boneage))
+
+
+def load_ahead(load, films, numbers):
+    """Return `load(films, number)`, a tuple of arrays, for each of `numbers` (a range) as a
+    tf.data.Dataset, in that order. They are made in parallel and ahead of the step that needs them.
+    All have the shapes of the first."""
     import tensorflow as tf
 
-    steps = steps_per_epoch(films, batch_size)
-    weak = weakref.ref(films)  # TensorFlow keeps `load` for the life of the process
+    example, weak = load(films, numbers.start), weakref.ref(films)
+    dtypes, shapes = [part.dtype for part in example], [part.shape for part in example]
 
-    def load(number):
-        epoch, step = divmod(int(number), steps)
-        return make_batch(weak(), batch_size, seed, epoch, step, ranges)[1:]  # without ids
-
-    example = make_batch(films, batch_size, seed, start_epoch, 0)[1:]  # not augmented: quicker
-    kinds = [tf.TensorSpec(part.shape, part.dtype) for part in example]
+    def load_number(number):  # TensorFlow keeps it, but not the films, for the life of the process
+        return load(weak(), int(number))
 
     def shaped(number):
-        parts = tf.numpy_function(load, [number], [kind.dtype for kind in kinds], stateful=False)
-        image, sex, boneage = map(tf.ensure_shape, parts, [kind.shape for kind in kinds])
-        return {"image": image, "sex": sex}, boneage
+        parts = tf.numpy_function(load_number, [number], dtypes, stateful=False)
+        return tuple(map(tf.ensure_shape, parts, shapes))
 
-    numbers = tf.data.Dataset.range(start_epoch * steps, end_epoch * steps)
-    batches = numbers.map(shaped, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    batches = batches.prefetch(4)
+    batches = tf.data.Dataset.range(numbers.start, numbers.stop, numbers.step)
+    batches = batches.map(shaped, tf.data.AUTOTUNE, deterministic=True).prefetch(4)
     batches.films = films  # keeps them alive as long as the batches
     return batches

@@ -9,7 +9,6 @@ layers are shared with the whole model, which is what a run saves.
 import hashlib
 import os
 import time
-import weakref
 
 import keras
 import numpy as np
@@ -17,7 +16,7 @@ import tensorflow as tf
 
 from modeling import backbone_of, input_scaling
 from modeling_advanced import pooled_head
-from preprocessing import FEATURES, Films, random_stream
+from preprocessing import FEATURES, Films, load_ahead, random_stream
 from util.augmentation import STRENGTHS, augment
 from util.data_folder import cache_path
 from util.environment import VARIABLES
@@ -137,21 +136,16 @@ def compute_features(read, pixels, batch_size, desc=None):
     """Return pooled features float32 `(n, C)` of films, with a progress bar if there is a `desc`.
     All batches have the same shape and are prepared ahead."""
     n, size = len(pixels), min(batch_size, len(pixels))
-    weak = weakref.ref(pixels)  # TensorFlow keeps `load` for the life of the process
 
-    def load(start):
+    def load(pixels, start):
         rows = np.minimum(np.arange(start, start + size), n - 1)  # filled up with the last film
-        return weak()[rows][..., None]
+        return (pixels[rows][..., None],)
 
-    shape = load(0).shape
-
-    def shaped(start):
-        return tf.ensure_shape(tf.numpy_function(load, [start], tf.uint8, stateful=False), shape)
-
-    batches = tf.data.Dataset.range(0, n, size).map(shaped, tf.data.AUTOTUNE, deterministic=True)
-    steps = progress_bar(batches.prefetch(4), desc, unit="batch", show=bool(desc))
-    with memory_errors(size, shape[1], SMALLER_BATCHES):
-        return np.concatenate([read(images).numpy() for images in steps])[:n]
+    batches = load_ahead(load, pixels, range(0, n, size))
+    side = batches.element_spec[0].shape[1]
+    steps = progress_bar(batches, desc, unit="batch", show=bool(desc))
+    with memory_errors(size, side, SMALLER_BATCHES):
+        return np.concatenate([read(images).numpy() for (images,) in steps])[:n]
 
 
 def network_key(model, args):

@@ -118,7 +118,7 @@ def compare_routes(cases):
 def format_backbones(timed, comparison):
     """Return the comparison as text for the terminal, below a line on what was timed and where."""
     lines = [
-        f"{describe(timed)}\n",
+        f"{describe_benchmark(timed)}\n",
         f"{'':20s}  {'best':14s}{'ms an image':>12s}{'images/s':>10s}{'at':>7s}{'memory':>8s}"
         f"{'parameters':>12s}{'compiled':>11s}",
         f"{'backbone':20s}  {'route':14s}{'at batch 1':>12s}{'at best':>10s}{'batch':>7s}{'MB':>8s}"
@@ -138,7 +138,7 @@ def known(value, width, decimals):
     return f"{'-':>{width}s}" if np.isnan(value) else f"{value:{width}.{decimals}f}"
 
 
-def describe(timed):
+def describe_benchmark(timed):
     """Return what was timed and where, as far as the CSV says."""
     first, parts = timed.iloc[0].dropna(), []
     for words in TOLD:

@@ -77,17 +77,18 @@ def on_features(stage, args, run):
     `args.feature_views` augmented views of each training film, and validation films unchanged."""
     started = time.perf_counter()
     read, network = feature_reader(stage.model), network_key(stage.model, args)
-    films = features_of(stage.films, training_views(stage.films.pixels, args), read, network, args)
-    val_films = features_of(
+    views = training_views(stage.films.pixels, args)
+    films = with_features(stage.films, views, read, network, args)
+    val_films = with_features(
         stage.val_films, [ChangedFilms(stage.val_films.pixels)], read, network, args
     )
     seconds = time.perf_counter() - started
     known = run.config.get("feature_seconds", 0)
     add_to_config(run, {"feature_seconds": round(known + seconds, 2)})
-    views, n, numbers = films.pixels.views.shape
+    numbers = films.pixels.views.shape[-1]
     run.log(
-        f"features: {views} x {n} training films, {numbers} numbers each, ready after "
-        f"{seconds:.0f} s; every epoch trains the head on them"
+        f"features: {len(views)} x {len(films)} training films, {numbers} numbers each, "
+        f"ready after {seconds:.0f} s; every epoch trains the head on them"
     )
     return Stage(stage.model, films, val_films, pooled_head(stage.model))
 
@@ -98,7 +99,7 @@ def training_views(pixels, args):
     return [ChangedFilms(pixels, args.seed, number, ranges) for number in range(args.feature_views)]
 
 
-def features_of(films, views, read, network, args):
+def with_features(films, views, read, network, args):
     """Return films with their features in `views` as pixels. Each view is cached on disk."""
     folder, parts = cache_path(args.data_dir, args.cache_dir) / "features", []
     for number, view in enumerate(views, start=1):

@@ -68,7 +68,7 @@ def describe_model(path, config, metrics, views):
         "file": f"`{MODEL}`, {mb:.2f} MB, SHA-256 `{hash_file(path)}`",
         "made with": f"{', '.join(made_with)}; {commit}",
     }
-    return format_table(["", ""], facts.items())
+    return markdown_table(["", ""], facts.items())
 
 
 def describe_films(steps):
@@ -84,7 +84,7 @@ def describe_films(steps):
         ]
     note = one_sex_note(last["data"]["train"])
     return (
-        f"## Films\n\n{format_table(head, rows)}\n\n"
+        f"## Films\n\n{markdown_table(head, rows)}\n\n"
         "(The fingerprint is a hash of ids, sexes and labels in their order.)"
         + (f"\n\n**Note:** {note}." if note else "")
     )
@@ -153,7 +153,9 @@ def describe_errors(metrics, views):
             "In months, against the labels of the films. Ages in the table are labels, but for the rows "
             '"as predicted": by label the youngest come out too old and the oldest too young with any '
             "prediction that is not certain, so correct no predicted age by them.",
-            format_table(head, [error_cells(name, row) for name, row in rows.items() if row["n"]]),
+            markdown_table(
+                head, [error_cells(name, row) for name, row in rows.items() if row["n"]]
+            ),
             f"{format_spread(test)}; {format_within(test)}.",
         ]
     )
@@ -209,10 +211,10 @@ def describe_intervals(coverage):
         if name != "expected"
     ]
     title = f"{LEVEL} intervals, split-conformal by the age that is predicted:"
-    return f"{title}\n\n{format_table(head, rows)}"
+    return f"{title}\n\n{markdown_table(head, rows)}"
 
 
-def format_table(head, rows):
+def markdown_table(head, rows):
     """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)

@@ -40,7 +40,7 @@ def read_sex(table, columns, male_value, path):
         sex = sex.fillna(words)
     for column, numbers, mixed in coded:
         if male_value is not None:
-            told = decode(numbers, male_value, column, path)
+            told = sex_of_numbers(numbers, male_value, column, path)
             check_agreement(sex, told, path)
             sex = sex.fillna(told)
         elif sex.isna().all() or (mixed and sex[numbers.notna()].isna().any()):
@@ -66,7 +66,7 @@ def in_a_coding(numbers, codings=CODINGS):
     return any(numbers <= coding for coding in codings)
 
 
-def decode(numbers, male_value, column, path):
+def sex_of_numbers(numbers, male_value, column, path):
     """Return the sexes of a column of numbers, of which `male_value` is male; UserError when that
     number doesn't go with the others."""
     held = set(numbers.dropna())

@@ -73,31 +73,26 @@ def run_command(main):
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # some callers give another stream, or none
             stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode
+    code = 2
     try:
         code = main()
     except UserError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        code = 2
+        print_error(str(error))
     except BrokenPipeError:  # the reader of a pipe (head, less) went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        reason = first_line(error)
-        print(
-            f"error: {reason}{where}. Check the path, its rights and the free space.",
-            file=sys.stderr,
-        )
-        code = 2
+        print_error(f"{first_line(error)}{where}. Check the path, its rights and the free space.")
     except MemoryError as error:
-        print(
-            f"error: out of memory ({first_line(error)}). "
-            "Free some, or take smaller films, or fewer at once.",
-            file=sys.stderr,
-        )
-        code = 2
+        advice = "Free some, or take smaller films, or fewer at once."
+        print_error(f"out of memory ({first_line(error)}). {advice}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130
     gc.collect()  # ends TensorFlow's threads that read films; else Python can't exit
     sys.exit(code)
+
+
+def print_error(text):
+    print(f"error: {printable(text)}", file=sys.stderr)

@@ -6,10 +6,9 @@ from modeling import put_weights
 from modeling_advanced import build_model
 from util.accelerators import accelerated, describe_acceleration
 from util.environment import device_names
-from util.errors import memory_errors
 from util.features import on_features
 from util.start import read_start, record_start
-from util.training import SMALLER_STEPS, Stage, set_seeds
+from util.training import Stage, set_seeds, step_memory_errors
 
 
 def prepare_stage(splits, args, run):
@@ -34,7 +33,7 @@ def build_from(films, args):
     `films` only, or from the run that it starts from."""
     start = read_start(args)
     set_seeds(args.seed)
-    with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS), accelerated(args):
+    with step_memory_errors(args), accelerated(args):
         model = build_model(
             args.model_type,
             args.backbone,

@@ -143,9 +143,8 @@ def compute_features(read, pixels, batch_size, desc=None):
         return (pixels[rows][..., None],)
 
     batches = load_ahead(load, pixels, range(0, n, size))
-    side = batches.element_spec[0].shape[1]
     steps = progress_bar(batches, desc, unit="batch", show=bool(desc))
-    with memory_errors(size, side, SMALLER_BATCHES):
+    with memory_errors(*batches.element_spec[0].shape[:2], SMALLER_BATCHES):
         return np.concatenate([read(images).numpy() for (images,) in steps])[:n]
 
 

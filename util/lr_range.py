@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 
 from preprocessing import steps_per_epoch
-from util.errors import memory_errors
 from util.files import write_csv
 from util.optimizer import compile_model
 from util.phases import plan_phases
-from util.training import SMALLER_STEPS, EndWhenInterrupted, choose_trainable, training_batches
+from util.training import EndWhenInterrupted, choose_trainable, step_memory_errors, training_batches
 
 LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the first and the last step
 STEPS = 200
@@ -54,7 +53,7 @@ def fit_steps(model, phase, schedule, films, args, *callbacks):
     epochs = math.ceil(STEPS / steps_per_epoch(films, args.batch_size))
     batches = training_batches(model, films, args, 0, epochs).take(STEPS)
     callbacks = [EndWhenInterrupted(), *callbacks]
-    with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS):
+    with step_memory_errors(args):
         compile_model(model, schedule, STEPS, films.label_sd, args)
         model.fit(batches, steps_per_epoch=STEPS, callbacks=callbacks, shuffle=False, verbose=0)
 

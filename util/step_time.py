@@ -7,7 +7,7 @@ memory behind.
 import time
 from argparse import Namespace
 
-from util.errors import memory_errors, run_command
+from util.errors import run_command
 from util.processes import answer
 
 UNTIMED_STEPS = 2  # the first compiles, the second waits for its batch
@@ -45,7 +45,7 @@ def phase_seconds(phase, args):
     from util.build import build_from
     from util.optimizer import compile_model
     from util.splits import load_split
-    from util.training import SMALLER_STEPS, choose_trainable, training_batches
+    from util.training import choose_trainable, step_memory_errors, training_batches
 
     films = load_split(args, "train")
     model = build_from(films, args)
@@ -54,7 +54,7 @@ def phase_seconds(phase, args):
     batches = training_batches(model, films, args, 0, 1).repeat()
     ends = []
     clock = LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter()))
-    with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS):
+    with step_memory_errors(args):
         compile_model(model, phase.lr, steps, films.label_sd, args)
         timed = UNTIMED_STEPS + TIMED_STEPS
         model.fit(batches, steps_per_epoch=timed, callbacks=[clock], shuffle=False, verbose=0)

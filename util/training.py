@@ -27,7 +27,6 @@ from util.runs import HISTORY
 from util.saved_state import read_state, restore
 from util.weights import starts_from_run
 
-SMALLER_STEPS = "Start a new run with a lower --batch_size or --img_size"
 FEW_FILMS = 16  # on a device; BatchNorm statistics of fewer are noise
 
 
@@ -91,7 +90,7 @@ def train(stage, args, run):
         if progress.next_epoch >= phase.end:
             continue
         record_precision(progress, model)
-        with memory_errors(args.batch_size, args.img_size, SMALLER_STEPS):
+        with step_memory_errors(args):
             bn = prepare_phase(stage, phase, args, run)
             if saved:
                 restore(model, saved, with_optimizer=progress.next_epoch > phase.start)
@@ -109,6 +108,12 @@ def train(stage, args, run):
                 verbose=0,
             )
     return pd.DataFrame(progress.history)
+
+
+def step_memory_errors(args):
+    """Return `memory_errors` for the steps of a training."""
+    remedy = "Start a new run with a lower --batch_size or --img_size"
+    return memory_errors(args.batch_size, args.img_size, remedy)
 
 
 def record_precision(progress, model):

@@ -77,14 +77,11 @@ def read_and_train(run, args):
     """Train, and return the splits, {split: Films}, and the history. A new run that stops before it
     has a state to resume from leaves no folder behind."""
     try:
-        check_trainable(args)
+        splits = prepare_films(run, args)
+        check_start_films(splits, args, run)
         from util.build import prepare_stage
         from util.training import train
 
-        record_environment(run)
-        splits = load_splits(args, run)
-        args.batch_size = batch_size_for(splits["train"], args, run)
-        check_start_films(splits, args, run)
         stage = prepare_stage(splits, args, run)
         if args.resume:
             record_move(run, args)
@@ -93,6 +90,16 @@ def read_and_train(run, args):
         if not args.resume:
             run.discard()
         raise
+
+
+def prepare_films(run, args):
+    """Check the options, and read the films of all splits, {split: Films}. --batch_size becomes the
+    number of films that a step can have. Imports TensorFlow."""
+    check_trainable(args)
+    record_environment(run)
+    splits = load_splits(args, run)
+    args.batch_size = batch_size_for(splits["train"], args, run)
+    return splits
 
 
 def check_trainable(args):

@@ -3,10 +3,9 @@
 from contextlib import closing
 
 from util.errors import UserError
-from util.experiment import check_trainable
+from util.experiment import prepare_films
 from util.phases import plan_phases
-from util.run_folder import open_run, record_environment
-from util.splits import batch_size_for, load_splits
+from util.run_folder import open_run
 
 
 def find_learning_rates(args):
@@ -19,15 +18,12 @@ def find_rates(run, args):
     """Fill the folder of a range test, and log the rates to train with. If the test fails or is
     stopped, its folder is removed. Raises UserError if the loss falls at no rate."""
     try:
-        check_trainable(args)
+        films = prepare_films(run, args)["train"]
         from util import plots
         from util.build import new_model
         from util.lr_range import falling_range, range_test
 
-        record_environment(run)
-        splits = load_splits(args, run)
-        args.batch_size = batch_size_for(splits["train"], args, run)
-        table = range_test(new_model(splits["train"], args, run), splits["train"], args, run)
+        table = range_test(new_model(films, args, run), films, args, run)
     except BaseException:
         run.discard()
         raise

@@ -66,17 +66,13 @@ def save_export(runtime, precision, model, folder, sample):
     return path
 
 
-def export_route(runtime, precision):
-    return Route(
-        partial(save_export, runtime, precision), partial(load_runtime, runtime), precision
-    )
-
-
 ROUTES = {
     "predict": Route(save_keras, load_predict),
     "compiled": Route(save_keras, load_compiled),
 } | {
-    name if precision == "f32" else f"{name}_{precision}": export_route(name, precision)
+    name if precision == "f32" else f"{name}_{precision}": Route(
+        partial(save_export, name, precision), partial(load_runtime, name), precision
+    )
     for name, runtime in RUNTIMES.items()
     for precision in runtime.precisions
 }

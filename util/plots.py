@@ -73,15 +73,12 @@ def plot_history(history, path):
         color=ORANGE,
     )
     top.margins(y=0.15)
-    errors = history[["train_mae", "val_mae"]].to_numpy()
-    scale, label = (
-        ("log", "MAE (months, log scale)") if errors.min() > 0 else ("linear", "MAE (months)")
-    )
-    top.set(ylabel=label, yscale=scale, title="Training history")
-    top.yaxis.set_major_formatter(ScalarFormatter())
-    if scale == "log":
+    top.set(ylabel="MAE (months)", title="Training history")
+    if history[["train_mae", "val_mae"]].to_numpy().min() > 0:
+        top.set(ylabel="MAE (months, log scale)", yscale="log")
         top.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         top.yaxis.set_minor_locator(NullLocator())
+    top.yaxis.set_major_formatter(ScalarFormatter())
     top.legend()
     bottom.plot(epochs, history["lr"], "o-", color=GREY, ms=3)
     bottom.set(ylabel="learning rate\nat end of epoch", xlabel="epoch")

@@ -23,30 +23,34 @@ def add_children(films, args, needs_sex):
     """Add columns about the child to the films of `list_named`.
 
     These are `sex` (1 = male) and `age_months`, NaN if unknown; `no_sex`, what to report of films
-    without a sex; and `child_note`, see `add_from_headers`. Without a table, raises UserError if
-    the model or --age_months needs the sex and no film has one.
+    without a sex; and `child_note`, see `add_from_headers` and `add_from_table`. Without a table,
+    raises UserError if the model or --age_months needs the sex and no film has one.
     """
     if args.csv:
-        paths = map(as_a_table_knows_it, films["path"])
-        children = look_up_children(list(paths), args.csv, args.male_value)
-        sex, age, no_sex = zip(*children, strict=True)
-    else:
-        sex = float(args.sex == "M") if args.sex else np.nan
-        age = np.nan if args.age_months is None else args.age_months
-        no_sex = "no sex: add --sex or --csv"
-    told = films.assign(sex=sex, age_months=age, no_sex=no_sex)
-    films = add_from_headers(told)
-    if args.csv:  # report problems of the table even if a header gives the sex
-        by_header = told["sex"].isna() & films["sex"].notna()
-        by_header &= films["no_sex"] != no_column(args.csv)  # a table of ages alone
-        notes = films["no_sex"] + "; the sex in its DICOM header is used"
-        films["child_note"] = join_notes(notes.where(by_header, ""), films["child_note"])
-    elif films["sex"].isna().all() and (needs_sex or args.age_months is not None):
+        return add_from_table(films, args.csv, args.male_value)
+    sex = float(args.sex == "M") if args.sex else np.nan
+    age = np.nan if args.age_months is None else args.age_months
+    no_sex = "no sex: add --sex or --csv"
+    films = add_from_headers(films.assign(sex=sex, age_months=age, no_sex=no_sex))
+    if films["sex"].isna().all() and (needs_sex or args.age_months is not None):
         what = "this model needs" if needs_sex else "--age_months has no effect without"
         raise UserError(
             f"{what} the sex ({' '.join(args.model)}). Add --sex F or M, or --csv FILE."
         )
     return films
+
+
+def add_from_table(films, csv, male_value):
+    """Add the columns of `add_children` from a table, and from headers what it lacks. Why the table
+    gives no sex is in `child_note` if a header gives one, unless the table has ages alone."""
+    paths = [as_a_table_knows_it(path) for path in films["path"]]
+    sex, age, no_sex = zip(*look_up_children(paths, csv, male_value), strict=True)
+    told = films.assign(sex=sex, age_months=age, no_sex=no_sex)
+    films = add_from_headers(told)
+    by_header = told["sex"].isna() & films["sex"].notna() & (films["no_sex"] != no_column(csv))
+    notes = films["no_sex"] + "; the sex in its DICOM header is used"
+    notes = join_notes(notes.where(by_header, ""), films["child_note"])
+    return films.assign(child_note=notes)
 
 
 def add_from_headers(films):

@@ -39,25 +39,7 @@ def parse_args(argv=None):
         help="film, or folder of films with its subfolders",
     )
     add_models(parser)
-    parser.add_argument(
-        "--sex",
-        type=letter_of,
-        choices=("F", "M"),
-        help="sex of all films (default: from the header of each DICOM film)",
-    )
-    parser.add_argument(
-        "--age_months",
-        type=real_number(MONTHS[0], LAST_AGE[1]),
-        metavar="MONTHS",
-        help=f"age of the child when the films were taken, {KNOWN_AGES}: also report how far the "
-        "bone age is from it, in SDs of healthy children (default: from each DICOM film's header)",
-    )
-    parser.add_argument(
-        "--csv",
-        metavar="FILE",
-        help="table with id or filename, sex and, optionally, age_months, instead of --sex and "
-        "--age_months",
-    )
+    add_child_options(parser)
     parser.add_argument(
         "--out",
         metavar="FILE",
@@ -81,6 +63,29 @@ def parse_args(argv=None):
     args.images += behind
     check_together(parser, args)
     return args
+
+
+def add_child_options(parser):
+    """Options for the sex and age of the child on each film."""
+    parser.add_argument(
+        "--sex",
+        type=letter_of,
+        choices=("F", "M"),
+        help="sex of all films (default: from the header of each DICOM film)",
+    )
+    parser.add_argument(
+        "--age_months",
+        type=real_number(MONTHS[0], LAST_AGE[1]),
+        metavar="MONTHS",
+        help=f"age of the child when the films were taken, {KNOWN_AGES}: also report how far the "
+        "bone age is from it, in SDs of healthy children (default: from each DICOM film's header)",
+    )
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="table with id or filename, sex and, optionally, age_months, instead of --sex and "
+        "--age_months",
+    )
 
 
 def split_runs(names):

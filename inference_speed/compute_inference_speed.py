@@ -74,15 +74,7 @@ def parse_args(argv=None):
         default=10,
         help="timed calls of each route, after a warm-up",
     )
-    parser.add_argument(
-        "--img_size",
-        type=whole_number(*SIDES),
-        help=f"side of the canvas, pixels (default: {DEFAULT_SIZE})",
-    )
-    for name in ("--img_height", "--img_width"):
-        parser.add_argument(
-            name, type=whole_number(*SIDES), help="instead of --img_size: give both, equal"
-        )
+    add_canvas_side(parser)
     parser.add_argument(
         "--weights",
         type=weights_option,
@@ -97,6 +89,19 @@ def parse_args(argv=None):
     args.img_size = canvas_side(args.img_size, args.img_height, args.img_width)
     check_backbone_weights(args.weights, args.backbones)
     return args
+
+
+def add_canvas_side(parser):
+    """Options for the side of the canvas, by its present and by its earlier names."""
+    parser.add_argument(
+        "--img_size",
+        type=whole_number(*SIDES),
+        help=f"side of the canvas, pixels (default: {DEFAULT_SIZE})",
+    )
+    for name in ("--img_height", "--img_width"):
+        parser.add_argument(
+            name, type=whole_number(*SIDES), help="instead of --img_size: give both, equal"
+        )
 
 
 def canvas_side(img_size, height, width):

@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from util.errors import run_command
-from util.files import check_new_file
+from util.files import check_new_file, check_new_folder
 from util.growth import KNOWN_AGES, LAST_AGE, MONTHS
 from util.option_rules import RUN_RULES, parse_effective
 from util.options import (
@@ -124,14 +124,15 @@ def main(argv=None):
     from util.children import add_children
     from util.ensemble import open_ensemble
     from util.exports import record_path
-    from util.occlusion import check_explained, explain_films
+    from util.occlusion import check_same_part, explain_films
 
     ensemble = open_ensemble(args.model, args.use_tta, args.tta_steps, args.calibration)
     if args.out:
         check_new_file(args.out)
         check_new_file(record_path(Path(args.out)))
     if args.explain:
-        check_explained(args.explain, ensemble.canvases)
+        check_same_part(ensemble.canvases)
+        check_new_folder(args.explain, "--explain")
     films = add_children(list_named(args.images), args, ensemble.sees_sex)
     ensemble.load(args.runtime, args.precision, len(films))
     print_model_notes(args.model, ensemble.notes)

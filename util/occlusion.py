@@ -14,7 +14,7 @@ import pandas as pd
 
 from util.canvases import read_on_canvases
 from util.errors import UserError
-from util.files import check_new_folder, numbered
+from util.files import numbered
 from util.film_files import stem_of
 from util.parallel import progress_bar
 
@@ -58,13 +58,6 @@ def occlusion_map(predict, film, size):
         total[part] += change
         times[part] += 1
     return total / times
-
-
-def check_explained(folder, canvases):
-    """UserError, before any work, when the folder of --explain can't be made or isn't empty, or
-    when the canvases can't be explained together."""
-    check_same_part(canvases)
-    check_new_folder(folder, "--explain")
 
 
 def check_same_part(canvases):

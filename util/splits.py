@@ -171,18 +171,14 @@ def record_films(splits, args, run):
 def record_data(run, data):
     """Record what the run is trained on; UserError when the data of a resumed run has changed."""
     known = run.config.get("data", {})
-    changed = [split for split in data if data_changed(data[split], known.get(split, {}))]
+    facts = {split: {name: part[name] for name in SAME_DATA} for split, part in data.items()}
+    changed = [split for split in data if changed_facts(facts[split], known.get(split, {}))]
     if changed:
         raise UserError(
             f"films or labels of {', '.join(changed)} changed since the run was started "
             f"({run.folder}). Restore them, or start a new run."
         )
     add_to_config(run, {"data": data})
-
-
-def data_changed(now, known):
-    """Whether the `split_facts` of a split are of other data than those `known` of it."""
-    return bool(changed_facts({name: now[name] for name in SAME_DATA}, known))
 
 
 def split_facts(films):

@@ -26,6 +26,7 @@ from util.options import SIDES, add_backbones
 from util.parallel import cores, progress_bar
 from util.parser import new_parser, whole_number
 from util.processes import ProcessFailed, run_alone
+from util.runs import read_run
 from util.weights import NAMED_WEIGHTS, check_weights, weights_option
 
 DEFAULT_SIZE = 500
@@ -157,8 +158,6 @@ def main(argv=None):
 
 def take_run(args):
     """Set the options that describe a model to those of the run of --model."""
-    from util.runs import read_run
-
     run = read_run(args.model)
     options = run.options
     args.backbones, args.weights = [options["backbone"]], str(run.folder)

@@ -19,6 +19,7 @@ from util.exports import export_path, hash_export, record_path
 from util.files import check_folder_of, hash_file, move, working_folder, write_json
 from util.parser import new_parser
 from util.quiet import import_tensorflow
+from util.runs import MODEL, how_to_predict, load_run_model, read_run
 from util.runtimes import PRECISIONS, RUNTIMES, load_runtime
 
 
@@ -45,7 +46,6 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from inference_speed.convert import require_converter
-    from util.runs import how_to_predict, read_run
 
     require_converter(args.format, args.precision)
     run = read_run(args.model)
@@ -97,7 +97,6 @@ def export(run, runtime, precision, path):
     )
     from inference_speed.turns import ms_a_film
     from util.prediction import compile_predictor
-    from util.runs import MODEL, load_run_model
 
     model, options = load_run_model(run), run.options
     films = run_films(options, ("test", "val"))

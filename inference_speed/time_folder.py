@@ -17,6 +17,7 @@ from util.option_rules import RUNTIME_RULES, parse_effective
 from util.options import add_evaluation_batch, add_runtime
 from util.parser import new_parser, whole_number
 from util.quiet import import_tensorflow
+from util.runs import load_run_model, read_run
 from util.tta import VIEWS, describe_views
 
 
@@ -42,7 +43,6 @@ def main(argv=None):
     from inference_speed.turns import format_turns, take_turns
     from util.ensemble import open_ensemble
     from util.film_files import films_or_error
-    from util.runs import load_run_model, read_run
 
     run = read_run(args.model)
     paths = films_or_error(args.folder)

@@ -24,6 +24,7 @@ from util.environment import gpu_names
 from util.errors import UserError, first_line
 from util.processes import answer, run_alone
 from util.quiet import import_tensorflow
+from util.runs import load_run_model, read_run
 
 WARM_UP_CALLS = 2  # after the first call, which traces
 CHECKED_FILMS = 32  # on which the routes of a run must agree with Keras
@@ -74,8 +75,6 @@ def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs
 def get_model(run, model_type, backbone, img_size, weights):
     """Return the model of a run, or a new model if there is no run."""
     if run:
-        from util.runs import load_run_model, read_run
-
         return load_run_model(read_run(run))
     from modeling_advanced import build_model
 
@@ -93,8 +92,6 @@ def get_checks(model, run, films, routes):
     (image, sex), calibration = films, None
     in_8_bits = any(ROUTES[name].precision == "int8" for name in routes)
     if run:
-        from util.runs import read_run
-
         options = read_run(run).options
         sample = run_films(options, ("test", "val"), CHECKED_FILMS)
         if in_8_bits:

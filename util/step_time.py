@@ -7,8 +7,13 @@ memory behind.
 import time
 from argparse import Namespace
 
+from preprocessing import steps_per_epoch
 from util.errors import run_command
+from util.phases import plan_phases
 from util.processes import answer
+from util.quiet import import_tensorflow
+from util.splits import load_split
+from util.weights import starts_from_run
 
 UNTIMED_STEPS = 2  # the first compiles, the second waits for its batch
 TIMED_STEPS = 3
@@ -18,10 +23,6 @@ def estimate(**options):
     """Return {"seconds": ...}, the time that a training with the parsed options of
     train_advanced.py would take."""
     args = Namespace(**options)
-    from util.phases import plan_phases
-    from util.quiet import import_tensorflow
-    from util.weights import starts_from_run
-
     import_tensorflow()
     from util.accelerators import make_strategy
     from util.training import batchnorm_mode
@@ -41,10 +42,8 @@ def phase_seconds(phase, args):
     """Return the seconds that all epochs of a phase take, without validation."""
     from keras.callbacks import LambdaCallback
 
-    from preprocessing import steps_per_epoch
     from util.build import build_from
     from util.optimizer import compile_model
-    from util.splits import load_split
     from util.training import choose_trainable, step_memory_errors, training_batches
 
     films = load_split(args, "train")
@@ -66,7 +65,6 @@ def feature_seconds(args):
     head are short in comparison."""
     from util.build import build_from
     from util.features import compute_features, feature_reader, training_views
-    from util.splits import load_split
 
     films = load_split(args, "train")
     read = feature_reader(build_from(films, args))

@@ -151,11 +151,10 @@ def hand_crop_notes(members):
     """Return a warning for each member whose films were set right or cut by networks that have
     changed since its training. Networks that an older run did not record count as unchanged."""
     networks = hand_crop_versions()
-    trained = {member.run.folder: member.config.get("hand_crop", {}) for member in members}
     return [
-        f"hand_crop/ changed since the run was trained: its predictions may be off ({folder})"
-        for folder, known in trained.items()
-        if changed_facts(networks, known)
+        f"hand_crop/ changed since the run was trained: its predictions may be off ({m.run.folder})"
+        for m in members
+        if changed_facts(networks, m.config.get("hand_crop", {}))
     ]
 
 

@@ -50,7 +50,7 @@ def train_run(args):
 def tell_of_stop(run, args):
     """Say how to resume a training that was stopped, or that it left nothing."""
     if run.folder.exists():
-        run.log(f"stopped; to resume: {how_to_resume(args, run.folder.name)}")
+        run.log(f"stopped; to resume: {how_to_resume(args.run_name or run.folder.name)}")
     else:
         run.say("stopped before an epoch had ended: nothing is kept")
 
@@ -115,7 +115,7 @@ def check_trainable(args):
     make_strategy(args)
     for split in SPLITS:
         split_paths(args.data_dir, split)
-    if args.weights != "none" and not starts_from_run(args):
+    if args.weights != "none" and not starts_from_run(args.weights):
         build_backbone(args.backbone, args.img_size, args.weights)  # its weights may be missing
 
 
@@ -133,7 +133,7 @@ def report_run(run, metrics, args):
     run.log(f"\nrun folder {run.folder}, pictures in {run.folder / 'plots'}")
     if args.folds:
         return
-    if starts_from_run(args):
+    if starts_from_run(args.weights):
         command = f"python evaluate.py {quote(run.folder)} {quote(args.weights)}"
         coded = "" if args.male_value is None else f" --male_value {args.male_value}"
         run.log(f"compare: {command} --data_dir {quote(args.data_dir)}{coded}")

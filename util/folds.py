@@ -57,7 +57,7 @@ def run_folds(args, train_run):
             train_run(fold_args)
     except (KeyboardInterrupt, OSError):  # such as a full disk
         if any(folder.glob("fold_*")):
-            run.say(f"stopped; to resume: {how_to_resume(args, folder.name)}")
+            run.say(f"stopped; to resume: {how_to_resume(args.run_name or folder.name)}")
         raise
     finally:
         with suppress(OSError):  # not empty, as a fold was trained

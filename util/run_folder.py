@@ -50,11 +50,11 @@ def open_run(args, name):
     return run
 
 
-def how_to_resume(args, name):
-    """Return what to type to resume a stopped training; `name` is that of its folder."""
+def how_to_resume(name):
+    """Return what to type to resume a stopped training; `name` is that of --run_name."""
     if os.environ.get(STARTED_BY_A_SWEEP):
         return "the same command of the sweep"
-    return f"the same command with --resume --run_name {quote(args.run_name or name)}"
+    return f"the same command with --resume --run_name {quote(name)}"
 
 
 def record_environment(run):

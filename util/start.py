@@ -29,7 +29,7 @@ def check_weights_run(args):
     """UserError when --weights doesn't exist, or is a run whose model differs from that of the
     options."""
     check_weights(args.weights)
-    if not starts_from_run(args):
+    if not starts_from_run(args.weights):
         return
     trained, now = read_run(args.weights).options, vars(args)
     if trained["model_type"] != now["model_type"]:
@@ -49,7 +49,7 @@ def read_start(args):
     """Return the Start that --weights names; None when it is no folder. UserError as from
     `check_weights_run`."""
     check_weights_run(args)
-    if not starts_from_run(args):
+    if not starts_from_run(args.weights):
         return None
     model = load_run_model(read_run(args.weights))
     months = model.get_layer("months")
@@ -63,7 +63,7 @@ def check_start_films(splits, args, run):
     A few matches, which may be chance as ids of two hospitals can agree, are only noted in the log.
     So are test films that were validation films of the run to start from, or of one before it.
     """
-    if not starts_from_run(args):
+    if not starts_from_run(args.weights):
         return
     start = read_run(args.weights)
     config = start.config
@@ -105,7 +105,7 @@ def record_start(run, args):
     record its config.json as well. UserError when they have changed since this run was started."""
     if args.weights in NAMED_WEIGHTS:
         return
-    start = read_run(args.weights) if starts_from_run(args) else None
+    start = read_run(args.weights) if starts_from_run(args.weights) else None
     facts = {"weights_sha256": hash_file(start.path(MODEL) if start else args.weights)}
     if start:
         facts["start"] = start.config

@@ -29,7 +29,7 @@ def estimate(**options):
 
     # before the weights are replaced: it depends on them
     args.bn = batchnorm_mode(args, make_strategy(args).num_replicas_in_sync)
-    if not starts_from_run(args):
+    if not starts_from_run(args.weights):
         args.weights = "none"  # otherwise they don't change the time
     if args.feature_views:
         seconds = feature_seconds(args)

@@ -83,7 +83,7 @@ def train(stage, args, run):
     model = stage.trained
     if saved:  # a process that was killed may not have written the last row
         write_csv(run.path(HISTORY), pd.DataFrame(progress.history))
-    elif starts_from_run(args):
+    elif starts_from_run(args.weights):
         start = stage.validate(args.batch_size_eval)
         run.log(f"the run it starts from: {start:.2f} months on validation films")
     for phase in plan_phases(args):

@@ -13,9 +13,9 @@ def weights_option(text):
     return "none" if text == "None" else text
 
 
-def starts_from_run(args):
+def starts_from_run(weights):
     """Whether --weights names a folder; a file holds weights of a backbone."""
-    return args.weights not in NAMED_WEIGHTS and Path(args.weights).is_dir()
+    return weights not in NAMED_WEIGHTS and Path(weights).is_dir()
 
 
 def check_weights(weights):

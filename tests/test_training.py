@@ -2,7 +2,6 @@
 
 import json
 import os
-from argparse import Namespace
 from contextlib import nullcontext
 
 import keras

@@ -174,13 +174,13 @@ def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
         **how_predicted(ensemble, args),
         **oddities.counts(),
-        "films": describe_films(ensemble, args)
+        "films": source_of_films(ensemble, args)
         | {"held_out": args.held_out, "fingerprint": fingerprint(table)},
         "notes": notes,
     }
 
 
-def describe_films(ensemble, args):
+def source_of_films(ensemble, args):
     """Return where the films of an evaluation come from, ready for JSON."""
     if args.csv:
         return {name: str(Path(getattr(args, name)).resolve()) for name in ("csv", "images")}

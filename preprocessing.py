@@ -53,7 +53,8 @@ class Films:
     @property
     def label_sd(self):
         """SD of the labels in months; 1 when they are all alike."""
-        return float(self.table["boneage"].std(ddof=0)) or 1.0
+        labels = self.table["boneage"]
+        return float(labels.std(ddof=0)) if labels.nunique() > 1 else 1.0
 
     def keep(self, rows):
         """Return the films that a mask `(n,)` selects, with the same `left_out`."""

@@ -177,11 +177,17 @@ def pair_names(films, source, target):
 
 
 def is_up_to_date(film, copy):
-    """Whether a copy has the modification time of its film."""
+    """Whether a copy has the modification time of its film, and the film was not changed later.
+
+    Films of an archive may all have one modification time; the time of the last change (ctime) then
+    shows that names were swapped, or a film replaced.
+    """
     try:
-        return copy.stat().st_mtime_ns == film.stat().st_mtime_ns
+        of_film, of_copy = film.stat(), copy.stat()
     except OSError:
         return False
+    same_time = of_film.st_mtime_ns == of_copy.st_mtime_ns
+    return same_time and of_film.st_ctime_ns <= of_copy.st_ctime_ns
 
 
 def enhance_film(film, copy, clip_limit, tile_grid):

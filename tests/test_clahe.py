@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from argparse import Namespace
 from pathlib import Path
 
@@ -143,6 +144,21 @@ def test_up_to_date_films_are_skipped_and_changed_ones_made_again(data):
         cv2.imread(str(target / film.name), cv2.IMREAD_UNCHANGED),
         apply_clahe(cv2.imread(str(film), cv2.IMREAD_UNCHANGED)),
     )
+
+
+def test_films_of_one_time_whose_names_were_swapped_are_made_again(data):
+    source, target = data / "test", data / "test_CLAHE"
+    one, other, *_ = films = sorted(source.iterdir())
+    for film in films:
+        os.utime(film, ns=(0, 0))  # as an archive may give all its films
+    enhance_folder(source, target)
+    before = [(target / film.name).read_bytes() for film in (one, other)]
+    time.sleep(0.05)  # file systems count in steps of some milliseconds
+    spare = source / "spare.png"
+    for old, new in ((one, spare), (other, one), (spare, other)):
+        old.rename(new)
+    assert enhance_folder(source, target) == (2, len(films) - 2, {})
+    assert [(target / film.name).read_bytes() for film in (other, one)] == before
 
 
 def test_other_settings_need_overwrite(data):

@@ -255,11 +255,16 @@ def test_the_same_errors_have_the_same_interval():
 
 
 def test_metrics_are_fit_for_json_also_where_there_is_nothing_to_measure(five):
-    for table in (five, five[:1], predictions_of([90, 90], [0, 0])):
+    # the squares of three equal decimals don't sum to 0
+    alike = predictions_of([100.1] * 3, [1, -1, 0])
+    for table in (five, five[:1], predictions_of([90, 90], [0, 0]), alike):
         metrics = evaluate_predictions(table)
         assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
     assert metrics["r2"] is None
     assert metrics["correlation"] is None
+    constant = pd.DataFrame({"id": ["a", "b", "c"], "sex": 1, "boneage": [90, 100, 120]})
+    constant = label_predictions(constant, [100.1] * 3)
+    assert evaluate_predictions(constant)["correlation"] is None
     assert metrics["by_age"]["15+ years"] == {"n": 0} | dict.fromkeys(
         ("mae", "mae_ci95", "bias", "bias_ci95")
     )

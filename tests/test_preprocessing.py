@@ -3,7 +3,9 @@
 import gc
 import os
 import shutil
+import time
 import weakref
+from functools import partial
 
 import cv2
 import numpy as np
@@ -164,19 +166,36 @@ def test_a_damaged_cache_is_made_anew(coded_data, ending, damage):
 
 
 def test_another_file_size_time_or_reader_has_another_shard(tmp_path, monkeypatch):
-    def key(data, time, name="film.png"):
+    def key(name="film.png", **written):
         film = tmp_path / name
-        film.write_bytes(data)
-        os.utime(film, ns=(time, time))
+        if written:
+            film.write_bytes(written["data"])
+            os.utime(film, ns=(written["time"], written["time"]))
         return pixel_cache.shard_path([film], 64, "hand", tmp_path)
 
-    first = key(b"12", 0)
-    assert key(b"34", 5) != first
-    assert key(b"345", 0) != first
-    assert key(b"12", 0, "other.png") != first
-    assert key(b"12", 0) == first
+    first = key(data=b"12", time=0)
+    assert key() == first
+    assert key("other.png", data=b"12", time=0) != first
     monkeypatch.setattr(pixel_cache, "READER_VERSION", pixel_cache.READER_VERSION + 1)
-    assert key(b"12", 0) != first
+    assert key() != first
+    monkeypatch.undo()
+    assert key(data=b"34", time=5) != first
+    assert key(data=b"345", time=0) != first
+
+
+def test_films_of_one_size_and_time_whose_names_were_swapped_are_read_again(tmp_path):
+    """As an archive may give all its films one time, and films without compression one size."""
+    one, other = tmp_path / "1.bmp", tmp_path / "2.bmp"
+    for film, level in ((one, 50), (other, 200)):
+        cv2.imwrite(str(film), np.random.default_rng(level).integers(0, level, (64, 64), np.uint8))
+        os.utime(film, ns=(0, 0))
+    read = partial(pixel_cache.read_pixels, [one, other], 32, "stretch", tmp_path / "cache", None)
+    before = read()[0][[0, 1]]
+    assert one.stat().st_size == other.stat().st_size
+    time.sleep(0.05)  # file systems count in steps of some milliseconds
+    for old, new in ((one, "x.bmp"), (other, "1.bmp"), (tmp_path / "x.bmp", "2.bmp")):
+        old.rename(tmp_path / new)
+    assert np.array_equal(read()[0][[1, 0]], before)
 
 
 @pytest.fixture

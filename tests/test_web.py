@@ -121,6 +121,13 @@ def test_what_is_wrong_with_a_film_is_said(port, path, words, film, problem):
     assert problem in answer["problem"]
 
 
+@pytest.mark.parametrize(("host", "status"), [("localhost", 404), ("elsewhere", 403)])
+def test_an_address_that_is_none_is_answered(port, host, status):
+    with create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(f"POST http://[x/predict HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert connection.recv(100).split()[1] == str(status).encode()
+
+
 def test_the_page_shows_the_notes_of_the_model(port):
     status, page = request(port, "/")
     assert status == 200

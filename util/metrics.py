@@ -111,8 +111,9 @@ def evaluate_predictions(predictions, train_median=None):
     if predictions.empty:
         raise UserError("no predictions to evaluate. Check the table and the folder of films.")
     error, boneage = (predictions[c].to_numpy(float) for c in ("error", "boneage"))
-    spread = np.sum((boneage - boneage.mean()) ** 2)
-    varies = spread > 0 and predictions["predicted"].std(ddof=0) > 0
+    # by the range: the sum of squares of equal decimals is often not 0
+    spread = np.sum((boneage - boneage.mean()) ** 2) if np.ptp(boneage) > 0 else 0
+    varies = spread > 0 and np.ptp(predictions["predicted"]) > 0
     readings = {"readings": judge_readings(predictions)} if "reading" in predictions else {}
     return {
         **error_summary(predictions),

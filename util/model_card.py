@@ -46,7 +46,7 @@ def model_card(run, name):
         describe_training(steps),
         describe_errors(metrics, views),
         "## Linear correction and intervals",
-        describe_lines(calibration),
+        describe_lines(calibration, sees_sex(config["options"]["model_type"])),
         describe_intervals(metrics["test" + views_suffix(views)]["intervals"]),
         TO_COMPLETE,
     ]
@@ -169,15 +169,15 @@ def error_cells(name, row):
     return [name, row["n"], f"{row['mae']:.2f}", interval, bias, format_interval(bounds, sign="+")]
 
 
-def describe_lines(calibration):
-    """Describe the linear correction of each sex, and what it is worth."""
+def describe_lines(calibration, per_sex):
+    """Describe the linear correction, of each sex or of all films, and what it is worth."""
     if not calibration or not calibration["gain"]:
         return "No linear correction: there were too few validation films."
     lines = calibration["lines"] or {}
     kept = "is applied" if lines else "is not applied"
     return "\n\n".join(
         [
-            f"A line for each sex {kept}: {format_gain(calibration['gain'])}.",
+            f"A line{' for each sex' if per_sex else ''} {kept}: {format_gain(calibration['gain'])}.",
             *(
                 f"- {CHILDREN[sex]}: {line['slope']:.3f} x months {line['intercept']:+.1f}, between "
                 f"{line['low']:.0f} and {line['high']:.0f}"

@@ -139,8 +139,12 @@ def read_shard(paths, img_size, fit, pool, bar):
 
 
 def shard_path(paths, img_size, fit, cache_dir):
-    """Return the path of a shard, named by a hash of all that decides its pixels: files (path,
-    size, time), reader, networks, OpenCV and canvas."""
+    """Return the path of a shard, named by a hash of all that decides its pixels: files (path, size
+    and times), reader, networks, OpenCV and canvas.
+
+    Films of an archive may all have one modification time, and uncompressed ones one size: only the
+    time of the last change (ctime) then shows that names were swapped, or a film replaced.
+    """
     networks = orientation_version()
     if fit == "hand":
         networks += localiser_version() + likeness_version()
@@ -148,7 +152,8 @@ def shard_path(paths, img_size, fit, cache_dir):
     for path in paths:
         try:
             stat = Path(path).stat()
-            key.update(os.fsencode(f"\n{os.path.realpath(path)} {stat.st_size} {stat.st_mtime_ns}"))
+            facts = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+            key.update(os.fsencode(f"\n{os.path.realpath(path)} {facts}"))
         except OSError:
             key.update(os.fsencode(f"\n{path} missing"))
     return Path(cache_dir) / f"{img_size}-{fit}" / f"{key.hexdigest()[:32]}.npy"

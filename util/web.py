@@ -17,7 +17,7 @@ from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import cv2
 import pandas as pd
@@ -50,6 +50,7 @@ class PageServer(ThreadingHTTPServer):
     the page shows `notes` to its users. UserError when the port is taken."""
 
     ending = False
+    request_queue_size = 128  # connections that may wait; more are refused
     # threads that wait for the unused open connections of browsers must end with this process
     daemon_threads = True
     allow_reuse_address = os.name != "nt"  # on Windows a second server would take the port
@@ -100,14 +101,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.refuse_stranger():
             return
-        if urlsplit(self.path).path == "/":
+        if self.path.partition("?")[0] == "/":
             self.answer(200, self.server.page, "text/html; charset=utf-8")
         else:
             self.refuse(404, "no such page")
 
     def do_POST(self):
-        asked = urlsplit(self.path)
-        compute, size = ANSWERS.get(asked.path), self.headers.get("Content-Length", "")
+        path, _, query = self.path.partition("?")
+        compute, size = ANSWERS.get(path), self.headers.get("Content-Length", "")
         if self.refuse_stranger():
             return
         if not compute:
@@ -117,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         elif int(size) > MOST_BYTES:
             self.refuse(413, f"the film has more than {MOST_BYTES:,} bytes")
         else:
-            self.answer_film(compute, int(size), dict(parse_qsl(asked.query)))
+            self.answer_film(compute, int(size), dict(parse_qsl(query)))
 
     def refuse_stranger(self):
         """Refuse a request, and return whether it was, unless it comes from the page itself, by a

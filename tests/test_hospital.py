@@ -217,7 +217,7 @@ def test_a_run_that_can_not_be_written_to_is_told_before_the_work(
     trained, hospital, inside, monkeypatch, job
 ):
     monkeypatch.setattr("os.access", lambda *_: False)
-    monkeypatch.setattr("util.evaluation.read_labelled_folder", None)
+    monkeypatch.setattr("util.evaluated_films.read_labelled_folder", None)
     words = [job, hospital[0], "--images", hospital[2]]
     check_error_line(inside("evaluate.py", trained[0], *words), "no permission to write")
 

@@ -83,8 +83,8 @@ def add_child_options(parser):
     parser.add_argument(
         "--csv",
         metavar="FILE",
-        help="table with id or filename, sex and, optionally, age_months, instead of --sex and "
-        "--age_months",
+        help="table with id or filename, sex and, optionally, age_months or age_years, instead of "
+        "--sex and --age_months",
     )
 
 

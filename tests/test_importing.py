@@ -160,7 +160,7 @@ def test_ages_in_years_are_told_of(tmp_path, capsys):
     table = pd.read_csv(source / "labels.csv")
     table.assign(boneage=table["boneage"] / 12).to_csv(source / "labels.csv", index=False)
     run(tmp_path / "Data", "--source", source)
-    assert "name their column boneage_years" in capsys.readouterr().out
+    assert "header of their column end in _years" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------ what is left out

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, t
 
 from util.errors import UserError
 from util.identity import repeated_patients
@@ -87,11 +88,12 @@ def test_limits_of_agreement_worked_out_by_hand():
     assert evaluate_predictions(errors[:2])["limits_of_agreement"] is None
 
 
-def test_intervals_of_limits_of_agreement_are_those_of_normal_errors():
-    """Their standard error is that of Bland & Altman 1999, 8 (2), 135."""
-    error = np.random.default_rng(0).normal(1, 6, 400)
-    metrics = evaluate_predictions(predictions_of(np.full(400, 120), error))
-    half = 1.96 * error.std(ddof=1) * np.sqrt(1 / 400 + 1.96**2 / (2 * 399))
+@pytest.mark.parametrize("n", [20, 400])
+def test_intervals_of_limits_of_agreement_are_those_of_normal_errors(n):
+    """Their standard error is that of Bland & Altman 1999, Stat Methods Med Res 8:135."""
+    error = norm.ppf((np.arange(n) + 0.5) / n, 1, 6)
+    metrics = evaluate_predictions(predictions_of(np.full(n, 120), error))
+    half = t.ppf(0.975, n - 1) * error.std(ddof=1) * np.sqrt(1 / n + 1.96**2 / (2 * (n - 1)))
     found = zip(metrics["limits_of_agreement"], metrics["limits_of_agreement_ci95"], strict=True)
     for limit, (low, high) in found:
         assert limit - low == pytest.approx(half, rel=0.15)
@@ -100,8 +102,18 @@ def test_intervals_of_limits_of_agreement_are_those_of_normal_errors():
     assert f"+{metrics['limits_of_agreement'][1]:.1f} [{low:+.1f}, {high:+.1f}]" in (
         format_metrics(metrics, "these")
     )
-    two = predictions_of([60, 90, 120], [2, -2, 4]).assign(patient=["a", "a", "b"])
-    assert evaluate_predictions(two)["limits_of_agreement_ci95"] is None
+
+
+def test_limits_of_agreement_of_a_few_children_have_no_interval():
+    """Nor do those of many films of a few; twice the films of each child don't narrow others."""
+    error = np.random.default_rng(0).normal(1, 6, 20)
+    once = predictions_of(np.full(20, 120), error)
+    assert evaluate_predictions(once[:9])["limits_of_agreement_ci95"] is None
+    of_nine = once.assign(patient=[f"child {i % 9}" for i in range(20)])
+    assert evaluate_predictions(of_nine)["limits_of_agreement_ci95"] is None
+    twice = pd.concat([once, once]).assign(patient=[*once["id"]] * 2)
+    found = [evaluate_predictions(each)["limits_of_agreement_ci95"] for each in (once, twice)]
+    assert np.allclose(*(np.diff(part) for part in found), rtol=0.05)
 
 
 def test_every_film_is_in_one_age_band_also_on_its_edge():

@@ -295,7 +295,7 @@ def test_what_a_table_tells_of_children_and_is_not_used_is_told(
     for header in ("Age", "chronological age"):
         assert f"column {header} is not used" in predict(f"id,sex,{header}\n8bit,F,9\n")
     told = predict("id,sex,age_months\n8bit,F,8y4m\n")
-    assert "ages of children that are no months: 1, such as 8y4m" in told
+    assert "ages of children not in months: 1, such as 8y4m" in told
     told = predict("id,sex\n8bitt,F\n")
     assert "that name no film here: 1, such as 8bitt" in told
     assert "weiblich in place of M or F" in predict("id,sex\n8bit,weiblich\n")

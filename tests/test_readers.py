@@ -1,15 +1,19 @@
 """Labels of several readers: their mean, and how far they and a model are apart."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from commands import check_error_line
 
+from util.errors import UserError
 from util.film_files import match_films
+from util.held_out import match_any_id
+from util.identity import are_among
 from util.labels import labels_of
-from util.readers import compare_readers, mean_of_readers
+from util.readers import compare_readers, format_readers, mean_of_readers, months_of_readers
 from util.tables import read_table
 
 
@@ -17,7 +21,7 @@ from util.tables import read_table
 def rows(tmp_path):
     """A table with a row for each reader, whose films are all here: its labels, and the films."""
     (tmp_path / "rows.csv").write_text(
-        "id,boneage,sex\n1,100,M\n2,50,F\n1,106,M\n,70,F\n2,,F\n,90,F\n1,109,M\n3,80,M\n3,90,F\n"
+        "id,boneage,sex\n1,100,M\n2,50,F\n1,106,\n,70,F\n2,,F\n,90,F\n1,109,M\n3,80,M\n3,90,F\n"
     )
     labels = labels_of(read_table(tmp_path / "rows.csv"), tmp_path / "rows.csv")
     films = [tmp_path / f"{number}.png" for number in (1, 2, 3)]
@@ -25,7 +29,8 @@ def rows(tmp_path):
 
 
 def test_rows_of_a_film_become_one_with_their_mean(rows):
-    """In the order of the table; other sexes and rows without id stay rows of their own."""
+    """In the order of the table. The sex may be told in one of them alone; those of other sexes and
+    rows without id stay rows of their own."""
     films = mean_of_readers(rows, rows[["boneage"]])
     assert films["id"].tolist() == ["1", "2", "", "", "3", "3"]
     assert films["boneage"].tolist() == [105, 50, 70, 90, 80, 90]
@@ -45,6 +50,49 @@ def test_a_reader_and_the_model_are_compared_with_the_same_other_readers():
     assert found["difference"] == pytest.approx(np.mean(model) - np.mean(readers))
     low, high = found["difference_ci95"]
     assert low < found["difference"] < high
+
+
+@pytest.mark.parametrize(
+    ("films", "predicted", "text"),
+    [
+        ([[50], []], [50, 60], "  readers: no film here has ages of two"),
+        ([[50, 54]], [51], "  readers: 2 for one film; a reader is 4.00 months from the mean of the "
+         "others\n  the model is 2.00 from the same means, difference -2.00; these are too few "
+         "children to compare"),
+    ],
+)  # fmt: skip
+def test_a_few_films_of_several_readers_are_told_as_such(films, predicted, text):
+    films = pd.DataFrame({"id": range(len(films)), "by_reader": films})
+    assert format_readers(compare_readers(films.astype({"id": str}), predicted)) == text
+
+
+def test_readers_are_read_from_columns_with_gaps_in_months_or_years(tmp_path, capsys):
+    table = pd.DataFrame({"ann": ["100", "", "n/a?"], "bob_years": ["8.5", "5", "10"]})
+    months = months_of_readers(table, ["ann", "bob_years"], "labels.csv")
+    assert months["bob_years"].tolist() == [102, 60, 120]
+    assert months["ann"].dropna().tolist() == [100]
+    assert "note: no age in 1 cells of ann, such as n/a? (labels.csv)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"ann": ["100", "120"], "bob": ["8.5", "10"]}, "the ages of bob look like years"),
+        ({"ann": ["100", "120"], "bob": ["8y", "10y"]}, "no ages in the column bob"),
+        ({"ann": ["100"], "bob": ["102"], "bob.1": ["9"]}, "two columns are named bob"),
+        ({"ann": ["100"]}, "no column bob among ann"),
+    ],
+)
+def test_columns_that_can_be_no_months_of_readers_are_refused(columns, reason):
+    with pytest.raises(UserError, match=reason):
+        months_of_readers(pd.DataFrame(columns), ["ann", "bob"], "labels.csv")
+
+
+def test_a_film_that_was_learned_by_the_label_of_one_reader_is_not_held_out():
+    films = pd.DataFrame({"id": ["a", "b", "c"], "sex": 1, "boneage": [104.0, 60, 50]})
+    films["by_reader"] = [[100.0, 108], [60], []]
+    learned = pd.DataFrame({"id": ["a", "b"], "sex": 1, "boneage": [108.0, 61]})
+    assert match_any_id(are_among, films, learned).tolist() == [True, False, False]
 
 
 @pytest.fixture
@@ -76,14 +124,16 @@ def test_an_evaluation_is_on_the_mean_of_readers(trained, read_twice, inside, tm
         found.append(json.loads((tmp_path / name / "metrics.json").read_text()))
     one, other = found
     assert one["mae"] == other["mae"]
-    assert one["readers"] == other["readers"]
+    assert one["reader_agreement"] == other["reader_agreement"] | {"columns": ["ann", "bob"]}
     predictions = pd.read_csv(tmp_path / "a" / "predictions.csv", dtype={"id": str})
     labels = pd.read_csv(trained[1] / "df_test.csv", dtype={"id": str}).set_index("id")["boneage"]
     assert np.allclose(predictions["boneage"], labels[predictions["id"]] - 2)
     assert "reading" not in predictions  # what one reader would say is not their mean
     read_as = np.abs(predictions["predicted"] - predictions["boneage"] - 6).mean()
     other_way = np.abs(predictions["predicted"] - predictions["boneage"] + 6).mean()
-    assert one["readers"]["model_mae"] == pytest.approx((read_as + other_way) / 2, abs=1e-3)
+    assert one["reader_agreement"]["model_mae"] == pytest.approx(
+        (read_as + other_way) / 2, abs=1e-3
+    )
 
 
 def test_without_the_option_the_first_reader_counts_and_the_option_is_named(
@@ -92,19 +142,37 @@ def test_without_the_option_the_first_reader_counts_and_the_option_is_named(
     where = ["--csv", read_twice[1], "--images", read_twice[2], "--out", tmp_path / "out"]
     process = inside("evaluate.py", trained[0], *where)
     assert "duplicate id, another age" in process.stdout
-    assert "Take their mean by --readers" in process.stdout
+    assert "note: films with several ages: the first counts; --readers takes" in process.stdout
+
+
+def test_a_calibration_is_fitted_to_the_mean_of_readers(trained, read_twice, inside):
+    columns, _, images = read_twice
+    words = ["--calibrate", columns, "--images", images, "--readers", "ann", "bob", "--held_out"]
+    process = inside("evaluate.py", trained[0], *words, "--name", "readers")
+    assert process.returncode == 0, process.stderr
+    assert "a reader is 12.00 [12.00, 12.00] months from the mean of the others" in process.stdout
+    stored = json.loads((trained[0] / "calibration_readers.json").read_text())
+    (calibration,) = stored.values()
+    assert calibration["reader_agreement"]["columns"] == ["ann", "bob"]
+    table = pd.read_csv(columns, dtype={"id": str}).set_index("id")
+    films = pd.DataFrame(calibration["films"]).set_index("id")
+    assert np.allclose(films["boneage"], table.loc[films.index, ["ann", "bob"]].mean(axis=1))
 
 
 def test_an_import_takes_the_mean_and_records_how_far_readers_are_apart(
     read_twice, inside, tmp_path
 ):
+    """Other tables in the source don't matter."""
     columns, _, images = read_twice
-    data_dir = tmp_path / "data"
-    where = ["--source", images, "--csv", columns, "--data_dir", data_dir]
+    data_dir, source = tmp_path / "data", tmp_path / "source"
+    shutil.copytree(images, source)
+    shutil.copy(columns, source)
+    (source / "patients.csv").write_text("id,sex,weight\n1,M,30\n")
+    where = ["--source", source, "--data_dir", data_dir]
     process = inside("import_data.py", *where, "--readers", "ann", "bob")
     assert process.returncode == 0, process.stderr
     assert "readers: 2 for each of" in process.stdout
-    assert json.loads((data_dir / "import.json").read_text())["readers"]["mae"] == 12
+    assert json.loads((data_dir / "import.json").read_text())["reader_agreement"]["mae"] == 12
     given = pd.read_csv(columns, dtype={"id": str}).set_index("id")
     train = pd.read_csv(data_dir / "df_train.csv", dtype={"id": str})
     assert np.allclose(train["boneage"], given.loc[train["id"], ["ann", "bob"]].mean(axis=1))

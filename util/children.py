@@ -131,7 +131,7 @@ def unread_ages(table, ages, csv):
     if bad.empty:
         return []
     return [
-        f"ages of children that are no {unit_of(columns[0])}: {len(bad)}, such as {bad.iloc[0]} ({csv})"
+        f"ages of children not in {unit_of(columns[0])}: {len(bad)}, such as {bad.iloc[0]} ({csv})"
     ]
 
 

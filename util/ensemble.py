@@ -38,17 +38,18 @@ class Ensemble:
     """The members that predict together, and the calibration of their mean. `notes` are what a user
     should know, such as why there are no intervals."""
 
-    def __init__(self, members, folders, views, calibration=None):
+    def __init__(self, members, folders, views, calibration=None, readings=True):
         """`folders` are as the user named them, and `views` is the number of views of each film to
         average. `calibration` is the name of one; without a name, intervals come from validation
-        films."""
+        films. Without `readings`, months alone are predicted: what a single reader would say is no
+        mean of several."""
         self.members, self.folders, self.views = members, folders, views
         self.sees_sex = any(member.sees_sex for member in members)
         self.canvases = list(dict.fromkeys(member.canvas for member in members))
         self.calibration, notes = choose_calibration(members, folders, calibration, views)
         self.notes = notes + hand_crop_notes(members) + one_sex_notes(members)
         self.label_counts = add_counts([member.label_counts for member in members])
-        if calibration and not readings_help(self.calibration):
+        if not readings or (calibration and not readings_help(self.calibration)):
             self.label_counts = None
         self.predictors, self.runtimes = [], []  # one for each member, once loaded
 

@@ -21,7 +21,7 @@ from util.metrics import compare_predictions, judge_readings
 from util.metrics_text import format_comparison
 from util.oddities import NO_HAND, film_notes, oddity_notes
 from util.plots import plot_errors, show_plots
-from util.readers import compare_readers, format_readers
+from util.readers import agreement_of, format_readers, note_several_ages
 from util.readings import with_readings
 from util.run_pictures import draw_largest_errors
 from util.runs import METRICS, how_to_predict
@@ -54,14 +54,10 @@ def make_ensembles(args):
     if args.greedy:  # there is one ensemble
         members[0], choice = choose_greedily(members[0], views)
         print(choice)
-    ensembles = [
-        Ensemble(runs, folders, views, args.calibration)
+    return [
+        Ensemble(runs, folders, views, args.calibration, readings=args.readers is None)
         for runs, folders in zip(members, groups, strict=True)
     ]
-    if args.readers is not None:
-        for ensemble in ensembles:
-            ensemble.label_counts = None  # what a single reader would say is not their mean
-    return ensembles
 
 
 def evaluation_folders(ensembles, args):
@@ -87,8 +83,6 @@ def evaluate(ensemble, by_canvas, out, args):
     if comparison:
         metrics["members"] = comparison
     films = by_canvas[ensemble.canvases[0]]
-    if args.readers is not None:
-        metrics["readers"] = compare_readers(films.table, predictions["predicted"])
     out = new_folder(out)
     name = evaluation_name(args)
     title = describe(ensemble, name)
@@ -97,6 +91,8 @@ def evaluate(ensemble, by_canvas, out, args):
     plots = write_evaluation(out, predictions, metrics, films, name, title)
     print_evaluation(metrics, title)
     report_left_out(films.left_out, f"named in {out / 'left_out.csv'}")
+    if args.csv:
+        note_several_ages(films.left_out, args.readers)
     print(f"\npredictions, metrics and plots: {out}")
     if args.show:
         show_plots(plots)
@@ -121,6 +117,7 @@ def calibrate(ensemble, args):
     [by_canvas] = read_films_to_evaluate([ensemble], args)
     films = by_canvas[ensemble.canvases[0]]
     report_left_out(films.left_out)
+    note_several_ages(films.left_out, args.readers)
     hospital.check_enough_films(films.table, ensemble.sees_sex, args.calibrate)
     new = check_new_films(ensemble, by_canvas, args.calibrate)
     ensemble.load(args.runtime, args.precision)
@@ -129,9 +126,12 @@ def calibrate(ensemble, args):
     calibration, judged = fit_calibration(predictions, ensemble.sees_sex, always=True)
     if ensemble.label_counts:
         calibration["readings"] = judge_readings(with_readings(judged, ensemble.label_counts))
+    calibration |= agreement_of(films.table, args.readers, predictions["predicted"])
     models = hashes_of(ensemble.members)
     hospital.store_calibration(path, calibration, models, films.table, ensemble.views)
     print(hospital.format_named(calibration, path))
+    if args.readers is not None:
+        print(format_readers(calibration["reader_agreement"]))
     held = hospital.held_by_own_intervals(predictions[new], ensemble.calibration["half_width"])
     if held:
         print(hospital.format_held(held))
@@ -177,6 +177,7 @@ def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
         "films": source_of_films(ensemble, args)
         | {"held_out": args.held_out, "fingerprint": fingerprint(table)},
         "notes": notes,
+        **agreement_of(table, args.readers, predictions["predicted"]),
     }
 
 
@@ -210,8 +211,8 @@ def print_evaluation(metrics, title):
     print(f"  films of {where.get('images') or where['data_dir']}")
     if "members" in metrics:
         print(format_members(metrics["members"]))
-    if metrics.get("readers"):
-        print(format_readers(metrics["readers"]))
+    if "reader_agreement" in metrics:
+        print(format_readers(metrics["reader_agreement"]))
     for note in metrics["notes"]:
         print(f"note: {note}")
     if metrics["whole"]:

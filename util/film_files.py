@@ -275,7 +275,7 @@ def what_to_correct(left_out, films):
         NO_FILE: "There are no films here.",
         NO_ID: "Write the name of each film into the column for the id.",
         SEVERAL: "Name the folders of films too, as in p1/film.png.",
-        NO_AGE: "Write bone ages as numbers of months.",
+        NO_AGE: "Write bone ages as numbers of months, or of years under boneage_years.",
         NO_SEX: "Write sexes as M and F.",
     }
     return advice.get(reason, "Correct the table.")
@@ -285,5 +285,3 @@ def report_left_out(left_out, where=None):
     """Print how many films were left out and why, and `where` they are listed, if given."""
     if len(left_out):
         print(f"left out: {count_reasons(left_out)}" + (f"\n          {where}" if where else ""))
-        if (left_out["reason"] == ANOTHER_AGE).any():
-            print("          ages of several readers? Take their mean by --readers")

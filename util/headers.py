@@ -54,11 +54,11 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     """Match the labels of a table with their films, and fill in sexes from DICOM headers.
 
     `read_table` read the table from `path`; for the matching among `films` see `match_films`. The
-    table needs no column for sex if a header gives one, unless `need_sex`. With `readers`, the
-    columns of --readers, a film has one row with the mean of its readers, see `mean_of_readers`.
-    NoLabels when neither the table nor a header gives sexes. Prints how many headers give another
-    sex than the table, whose sex is kept, or another body part or an adult, or report burnt-in
-    text.
+    table needs no column for sex if a header gives one, unless `need_sex`. With `readers`, a film
+    has one row with the mean of its readers, see `mean_of_readers`: they are the columns with their
+    ages, or [] if a film has a row for each reader; None for labels of one reader. NoLabels when
+    neither the table nor a header gives sexes. Prints how many headers give another sex than the
+    table, whose sex is kept, or another body part or an adult, or report burnt-in text.
     """
     need_sex = need_sex or needs_sex_column(table, films)
     need = ["sex"] * need_sex + ["boneage"] * (not readers)

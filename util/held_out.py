@@ -186,7 +186,21 @@ def have_hashes(table, hashes):
 
 def match_any_id(matches, table, films):
     """Return the mask `(n,)` of the films of a table that `matches(table, films)` finds, by their
-    id or, if that comes from their path, by another id that the path may give (`ids_of_path`)."""
+    id or, if that comes from their path, by another id that the path may give (`ids_of_path`).
+
+    A film with ages of several readers is also found by the age of one: its label is their mean,
+    but a run may have learned from the first reader alone.
+    """
+    if "by_reader" in table:
+        table = table.reset_index(drop=True)
+        single = (
+            table.drop(columns="by_reader").assign(boneage=table["by_reader"]).explode("boneage")
+        )
+        single = single.dropna(subset="boneage").astype({"boneage": float})
+        found = match_any_id(matches, single, films)
+        known = match_any_id(matches, table.drop(columns="by_reader"), films)
+        known[single.index[found]] = True
+        return known
     rows = list(enumerate(table["id"]))
     for column in {"path", "filename"} & set(table):
         for row, (id_, path) in enumerate(zip(table["id"], table[column], strict=True)):

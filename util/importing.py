@@ -22,7 +22,7 @@ from util.image_kinds import ENDINGS
 from util.labels import read_labels, years_note
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
-from util.readers import compare_readers, format_readers
+from util.readers import agreement_of, compare_readers, format_readers, note_several_ages
 from util.runs import read_run
 from util.sources import check_given_splits, named_as_given, read_sources
 from util.split_table import next_step, print_splits
@@ -83,11 +83,12 @@ def report_import(films, left_out, unknown, args):
     print_splits(films)
     if args.split and set(films["given_split"]) >= set(SPLITS):
         print("note: the sources come with all three splits: --split has no effect")
-    if args.readers is not None and (found := compare_readers(films)):
-        print(format_readers(found))
+    if args.readers is not None:
+        print(format_readers(compare_readers(films)))
     for note in years_note(films, "all films"):
         print(f"note: {note}")
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
+    note_several_ages(left_out, args.readers)
     if unknown:
         print(f"{len(unknown)} ids of --test_ids match no film, or several, such as {unknown[0]}")
     check = f"python check_nan_in_dfs.py --data_dir {quote(args.data_dir)}"
@@ -201,8 +202,7 @@ def describe_import(args, films):
         "folder": str(Path.cwd()),
         "bytes": {str(path): path.stat().st_size for path in named if path.is_file()},
         "environment": environment(),
-        "readers": compare_readers(films) if args.readers is not None else None,
-    }
+    } | agreement_of(films, args.readers)
 
 
 def place_films(films, max_side, ready):

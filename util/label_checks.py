@@ -17,7 +17,9 @@ def label_notes(predictions):
     """Return notes, a list, on labels that look wrong in a frame of predictions, see
     `util.metrics`."""
     if labels_in_years(predictions):
-        return ["the ages look like years: if they are, name their column boneage_years"]
+        return [
+            "the ages look like years: if they are, let the header of their column end in _years"
+        ]
     notes = [f"{swapped}: check them"] if (swapped := swapped_sexes(predictions)) else []
     far = far_labels(predictions)
     if len(far):
@@ -34,8 +36,8 @@ def check_labels(predictions, csv):
     if labels_in_years(predictions):
         raise UserError(
             f"the ages look like years: their median is {predictions['boneage'].median():g}, where "
-            f"{predictions['predicted'].median():.0f} months are predicted ({csv}). Name their column "
-            "boneage_years."
+            f"{predictions['predicted'].median():.0f} months are predicted ({csv}). Let the header of "
+            "their column end in _years."
         )
     if swapped := swapped_sexes(predictions):
         raise UserError(f"{swapped} ({csv}). Correct them, or set --male_value.")

@@ -32,7 +32,8 @@ SYNONYMS = {
         # headers with the unit first: beside them, a plain boneage may be in years
         *("boneage (months)", "bone age in months", "ground truth bone age (months)"),
         *("skeletal age (months)", "boneage", "ground truth bone age"),
-        *("boneage (years)", "bone age in years", "skeletal age (years)"),
+        *("boneage (years)", "bone age in years", "ground truth bone age (years)"),
+        "skeletal age (years)",
     ),
     "sex": ("male", "is_male", "sex", "gender", "sex (M/F)", "gender (M/F)", "patient_sex"),
     # of the child when the film was taken; only with the unit, as others may be in years
@@ -185,6 +186,6 @@ def years_note(films, where):
     if not look_like_years(films["boneage"]):
         return []
     return [
-        f"all ages are {films['boneage'].max():g} months or less ({where}): if they are years, name "
-        "their column boneage_years"
+        f"all ages are {films['boneage'].max():g} months or less ({where}): if they are years, let "
+        "the header of their column end in _years"
     ]

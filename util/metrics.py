@@ -73,27 +73,21 @@ def bootstrap_means(values, patients):
 def bootstrap_interval(values, patients=None, least=-np.inf):
     """Return the 95 % percentile interval of the mean of `values`: [low, high]; None for one child.
 
-    `low` is at least `least`, for values whose mean can't be lower.
-    """
-    n = len(values) if patients is None else len(set(patients))
-    if n < 2:
-        return None
-    low, high = percentile_interval(bootstrap_means(values, patients), np.mean(values), n)
-    return [max(low, least), high]
-
-
-def percentile_interval(resampled, value, n):
-    """Return the 95 % interval [low, high] around a value of n children, from its resamples.
-
-    The percentile interval of few children is too narrow. It is widened by the ratio of Student's
-    quantile to the normal one, and by that of the SD with n - 1 to that with n (Hesterberg 2015,
-    American Statistician 69:371): by 2 % for 100.
+    `low` is at least `least`, for values whose mean can't be lower. The percentile interval of few
+    values is too narrow. It is widened by the ratio of Student's quantile to the normal one, and by
+    that of the SD with n - 1 to that with n (Hesterberg 2015, American Statistician 69:371): by 2 %
+    for 100 values.
     """
     from scipy.stats import norm, t
 
-    low, high = np.percentile(resampled, [2.5, 97.5])
+    n = len(values) if patients is None else len(set(patients))
+    if n < 2:
+        return None
+    low, high = np.percentile(bootstrap_means(values, patients), [2.5, 97.5])
+    mean = np.mean(values)
     wider = t.ppf(0.975, n - 1) / norm.ppf(0.975) * np.sqrt(n / (n - 1))
-    return [float(value - wider * (value - low)), float(value + wider * (high - value))]
+    low, high = mean - wider * (mean - low), mean + wider * (high - mean)
+    return [float(max(low, least)), float(high)]
 
 
 def mean_interval(values, films, least=-np.inf):
@@ -155,17 +149,24 @@ def limits_of_agreement(error):
 
 
 def limits_intervals(predictions):
-    """Return the 95 % interval of each of the `limits_of_agreement`, [[low, high], [low, high]], by
-    bootstrap; None for fewer than three children."""
+    """Return the 95 % interval of each of the `limits_of_agreement`, [[low, high], [low, high]];
+    None for fewer than FEWEST_TO_COMPARE children.
+
+    They are limit +- Student's quantile times the bootstrap SD of the limit: resampled SDs of few
+    errors are too small, which would shift percentiles inwards.
+    """
+    from scipy.stats import t
+
     n = count_patients(predictions)
-    if n < 3:
+    if n < FEWEST_TO_COMPARE:
         return None
     error, patients = predictions["error"].to_numpy(float), repeated_patients(predictions)
     means, squares = (bootstrap_means(each, patients) for each in (error, error**2))  # same draws
-    share = len(error) / (len(error) - 1)
-    reach = 1.96 * np.sqrt(share * np.maximum(0, squares - means**2))
-    low, high = limits_of_agreement(error)
-    return [percentile_interval(means - reach, low, n), percentile_interval(means + reach, high, n)]
+    reach = 1.96 * np.sqrt(np.maximum(0, squares - means**2))
+    wide = t.ppf(0.975, n - 1) * np.sqrt(n / (n - 1))
+    limits = zip(limits_of_agreement(error), (means - reach, means + reach), strict=True)
+    halves = [(limit, wide * resampled.std()) for limit, resampled in limits]
+    return [[float(limit - half), float(limit + half)] for limit, half in halves]
 
 
 def baseline_error(predictions, train_median):

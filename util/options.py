@@ -34,8 +34,8 @@ def add_readers(group):
         "--readers",
         nargs="*",
         metavar="COLUMN",
-        help="labels of several readers: a film's label is their mean, and their distance is "
-        "reported; name the columns of their ages (none: a film has a row for each reader)",
+        help="take the mean of several readers as the label of a film, and report how far apart they "
+        "are; name the columns of their ages, or no column if a film has a row for each reader",
     )
 
 

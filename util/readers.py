@@ -1,26 +1,53 @@
 """Labels of several readers: their mean for each film, and how far apart the readers are."""
 
+import sys
 from collections import defaultdict
 
 import numpy as np
 
 from util.errors import UserError
-from util.identity import MONTH_DECIMALS
-from util.labels import read_months
-from util.metrics import mean_interval
+from util.film_files import ANOTHER_AGE
+from util.identity import MONTH_DECIMALS, count_patients
+from util.labels import LARGEST_YEARS, read_months
+from util.metrics import FEWEST_TO_COMPARE, mean_interval
 from util.metrics_text import format_interval
+from util.tables import NoLabels, clean_text
+
+TIMES_YEARS = 6  # ages of which another reader's are so many times as large are years, not months
 
 
 def months_of_readers(table, columns, path):
     """Return a frame of the months in `columns`, one for each reader, of a table that `read_table`
-    read from `path`. UserError when the table lacks a column."""
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise UserError(
-            f"no column {missing[0]} among {', '.join(map(str, table.columns))} ({path}). "
-            "Correct --readers."
-        )
-    return table[list(dict.fromkeys(columns))].apply(read_months)
+    read from `path`; prints how many cells hold no age.
+
+    NoLabels when the table lacks a column; UserError when two have its header, when it holds no
+    age, or when its ages look like years and those of another reader don't.
+    """
+    columns = list(dict.fromkeys(columns))
+    for name in columns:
+        if name not in table:
+            raise NoLabels(
+                f"no column {name} among {', '.join(map(str, table.columns))} ({path}). Correct --readers."
+            )
+        if f"{name}.1" in table:  # as pandas names a second one
+            raise UserError(f"two columns are named {name} ({path}). Remove one.")
+    months = table[columns].apply(read_months)
+    medians = months.median()
+    for name in columns:
+        unread = table[name][months[name].isna() & (clean_text(table[name]) != "")]
+        if months[name].isna().all():
+            raise UserError(f"no ages in the column {name} ({path}). Correct it, or --readers.")
+        if months[name].max() <= LARGEST_YEARS and medians.max() > TIMES_YEARS * medians[name]:
+            raise UserError(
+                f"the ages of {name} look like years, those of another reader don't ({path}). Name the "
+                f"column {name}_years, in --readers too."
+            )
+        if len(unread):
+            print(
+                f"note: no age in {len(unread)} cells of {name}, such as {unread.iloc[0]} ({path})",
+                file=sys.stderr,
+            )
+    return months
 
 
 def mean_of_readers(labels, months):
@@ -28,10 +55,14 @@ def mean_of_readers(labels, months):
 
     `months` `(n, readers)` are the ages in the rows of `labels`, the frame of `match_films`; NaN
     where a reader gave none. Rows with the same id, film and sex are those of one film, and the
-    first of them is kept. The new column `by_reader` lists the ages, in months.
+    first of them is kept; a sex may be told in one of them alone. The new column `by_reader` lists
+    the ages, in months.
     """
-    film = labels.groupby(["id", "path", "sex"], dropna=False, sort=False).ngroup()
-    film = film.where(labels["id"] != "", -1 - np.arange(len(labels)))  # each a film of its own
+    own = np.where(labels["id"] == "", np.arange(len(labels)), -1)  # without id: a film of its own
+    sexes = labels.groupby(["id", "path", own])["sex"]
+    told = sexes.transform("first").where(sexes.transform("nunique") == 1)
+    labels = labels.assign(sex=labels["sex"].fillna(told))
+    film = labels.groupby(["id", "path", "sex", own], dropna=False, sort=False).ngroup()
     ages = defaultdict(list)
     for number, given in zip(film, months.to_numpy(), strict=True):
         ages[number] += given[~np.isnan(given)].tolist()
@@ -58,20 +89,21 @@ def have_several(films):
 def compare_readers(films, predicted=None):
     """Measure how far a reader is from the mean of the other readers of a film, ready for JSON.
 
-    Only films with two readers or more count; without any, returns None. `mae` is the mean over
-    films of the mean distance of their readers, in months. With `predicted` months `(n,)`,
+    Only films with two readers or more count: `n`, with nothing else if it is 0. `mae` is the mean
+    over films of the mean distance of their readers, in months. With `predicted` months `(n,)`,
     `model_mae` is the distance of the model from the same means, and `difference` is the model's
     minus the readers': the model is judged like one more reader. Intervals are 95 % by bootstrap,
     that of the difference paired.
     """
     several = have_several(films)
     if not several.any():
-        return None
+        return {"n": 0}
     films, ages = films[several], [np.array(given) for given in films["by_reader"][several]]
     others = [(given.sum() - given) / (len(given) - 1) for given in ages]
     readers = [np.abs(given - mean).mean() for given, mean in zip(ages, others, strict=True)]
     counts = [len(given) for given in ages]
-    found = {"n": len(films), "fewest": min(counts), "most": max(counts)}
+    found = {"n": len(films), "children": count_patients(films)}
+    found |= {"fewest": min(counts), "most": max(counts)}
     found |= mean_with_interval("mae", readers, films, least=0)
     if predicted is None:
         return found
@@ -81,22 +113,45 @@ def compare_readers(films, predicted=None):
     return found | mean_with_interval("difference", np.subtract(model, readers), films)
 
 
+def note_several_ages(left_out, readers):
+    """Print that a film has several ages in a table that was read without --readers."""
+    if readers is None and (left_out["reason"] == ANOTHER_AGE).any():
+        print("note: films with several ages: the first counts; --readers takes their mean")
+
+
+def agreement_of(films, readers, predicted=None):
+    """Return what to record of --readers: {"reader_agreement": its columns, and what
+    `compare_readers` returns}; {} without the option."""
+    if readers is None:
+        return {}
+    return {"reader_agreement": {"columns": readers} | compare_readers(films, predicted)}
+
+
 def mean_with_interval(name, values, films, least=-np.inf):
     return {name: float(np.mean(values)), f"{name}_ci95": mean_interval(values, films, least)}
 
 
 def format_readers(found):
     """Format what `compare_readers` returned, in one line or two."""
-    fewest, most = found["fewest"], found["most"]
+    if not found["n"]:
+        return "  readers: no film here has ages of two"
+    fewest, most, n = (found[name] for name in ("fewest", "most", "n"))
     each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    films = f"each of {n} films" if n > 1 else "one film"
     lines = [
-        f"  readers: {each} for each of {found['n']} films; a reader is "
-        f"{found['mae']:.2f} {format_interval(found['mae_ci95'])} months from the mean of the others"
+        f"  readers: {each} for {films}; a reader is {format_mean(found, 'mae')} months from the mean "
+        "of the others"
     ]
     if "model_mae" in found:
         lines.append(
-            f"  the model is {found['model_mae']:.2f} {format_interval(found['model_mae_ci95'])} from "
-            f"the same means, difference {found['difference']:+.2f} "
-            f"{format_interval(found['difference_ci95'], sign='+')}"
+            f"  the model is {format_mean(found, 'model_mae')} from the same means, difference "
+            f"{format_mean(found, 'difference', '+')}"
         )
+    if found["children"] < FEWEST_TO_COMPARE:
+        lines[-1] += "; these are too few children to compare"
     return "\n".join(lines)
+
+
+def format_mean(found, name, sign=""):
+    interval = found[f"{name}_ci95"]  # None for one child
+    return f"{found[name]:{sign}.2f}" + (f" {format_interval(interval, sign)}" if interval else "")

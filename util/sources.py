@@ -43,10 +43,10 @@ def read_sources(sources, csv, male_value, readers=None):
     lent = [table for s in sources if s not in with_films for table in find_tables(s)]
 
     def read(need_sex):
-        coding = {"male_value": male_value, "need_sex": need_sex, "readers": readers}
+        reading = {"male_value": male_value, "need_sex": need_sex, "readers": readers}
         if csv:
-            return read_labelled_films(with_films, [Path(csv)], coding, table_first=False)
-        return read_with_tables(with_films, lent, coding)
+            return read_labelled_films(with_films, [Path(csv)], reading, table_first=False)
+        return read_with_tables(with_films, lent, reading)
 
     try:
         films = read(need_sex=True)
@@ -70,28 +70,28 @@ def read_sources(sources, csv, male_value, readers=None):
     return usable, pd.concat([left_out, unlabelled], ignore_index=True)
 
 
-def read_with_tables(sources, lent, coding):
+def read_with_tables(sources, lent, reading):
     """Read each source with the tables found in it. Sources without a table of labels are read with
-    `lent`, the tables of sources that hold no films. For `coding` see `read_labelled_films`."""
+    `lent`, the tables of sources that hold no films. For `reading` see `read_labelled_films`."""
     parts, borrowers, problem = [], [], None
     for source in sources:
         try:
-            parts.append(read_labelled_films([source], find_tables(source), coding))
+            parts.append(read_labelled_films([source], find_tables(source), reading))
         except NoLabels as error:
             borrowers.append(source)
             problem = problem or error
     if borrowers:
         try:
             several = len(lent) > 1
-            parts.append(read_labelled_films(borrowers, lent, coding, table_first=several))
+            parts.append(read_labelled_films(borrowers, lent, reading, table_first=several))
         except NoLabels:
             raise problem from None
     return pd.concat(parts, ignore_index=True)
 
 
-def read_labelled_films(sources, tables, coding, *, table_first=True):
-    """Read the labelled films of sources that share these tables. `coding` says how to read labels:
-    it holds the last options of `match_with_headers`.
+def read_labelled_films(sources, tables, reading, *, table_first=True):
+    """Read the labelled films of sources that share these tables; `reading` holds keyword arguments
+    of `match_with_headers`.
 
     Returns the frame of `match_films` with two more columns: `given_split`, the split that names
     indicate ("train", "val", "test", or ""), and `row`, the table and the line in it.
@@ -105,7 +105,7 @@ def read_labelled_films(sources, tables, coding, *, table_first=True):
     """
     source_of = {str(path): source for source in sources for path in source.films}
     images = [Path(path) for path in source_of]
-    labelled = tables_with_labels(sources, tables, images, coding)
+    labelled = tables_with_labels(sources, tables, images, reading)
     splits = [given_split(table, sources[0], table_first=table_first) for table in labelled]
     if len(set(splits)) < len(splits):
         names = ", ".join(map(str, labelled))
@@ -130,13 +130,13 @@ def read_labelled_films(sources, tables, coding, *, table_first=True):
     return films
 
 
-def tables_with_labels(sources, tables, images, coding):
+def tables_with_labels(sources, tables, images, reading):
     """Return {path: labels with their films among `images`} of the tables that hold labels, see
     `match_with_headers`. NoLabels when no table does; UserError for a file that is no table."""
     labelled, problems = {}, []
     for table in tables:
         try:
-            labelled[table] = match_with_headers(read_table(table), table, images, **coding)
+            labelled[table] = match_with_headers(read_table(table), table, images, **reading)
         except NoLabels as error:
             problems.append(error)
         except NoTable as error:

@@ -17,7 +17,7 @@ from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import cv2
 import pandas as pd
@@ -101,13 +101,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.refuse_stranger():
             return
-        if self.path.partition("?")[0] == "/":
+        if self.asked()[0] == "/":
             self.answer(200, self.server.page, "text/html; charset=utf-8")
         else:
             self.refuse(404, "no such page")
 
     def do_POST(self):
-        path, _, query = self.path.partition("?")
+        path, query = self.asked()
         compute, size = ANSWERS.get(path), self.headers.get("Content-Length", "")
         if self.refuse_stranger():
             return
@@ -119,6 +119,14 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(413, f"the film has more than {MOST_BYTES:,} bytes")
         else:
             self.answer_film(compute, int(size), dict(parse_qsl(query)))
+
+    def asked(self):
+        """Return the path and the query of the request; "" where its address is none."""
+        try:
+            address = urlsplit(self.path)
+        except ValueError:
+            return "", ""
+        return address.path, address.query
 
     def refuse_stranger(self):
         """Refuse a request, and return whether it was, unless it comes from the page itself, by a

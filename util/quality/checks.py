@@ -52,7 +52,9 @@ from util.radiographs import (
 from util.tables import NoRows, clean_text, count_gaps, read_table
 
 SERIOUS, LOOK = "serious", "look"
-AGE_ADVICE = f"Correct it: months, 0 to {MAX_MONTHS}. Training leaves the row out."
+AGE_ADVICE = (
+    f"Correct it: 0 to {MAX_MONTHS} months, or the same in years. Training leaves the row out."
+)
 FILE_ADVICE = "Replace the file or remove the row. Training leaves it out."
 CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do)
     "no table": (SERIOUS, "Add the table, unless this split is meant to be missing."),
@@ -66,7 +68,7 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
     "age is no number": (SERIOUS, AGE_ADVICE),
     "infinite age": (SERIOUS, AGE_ADVICE),
     "impossible age": (SERIOUS, AGE_ADVICE),
-    "ages look like years": (SERIOUS, "If they are, name their column boneage_years."),
+    "ages look like years": (SERIOUS, "If they are, let the header of their column end in _years."),
     "unknown sex": (SERIOUS, "Write M or F. Training leaves the row out."),
     NO_FILE: (SERIOUS, "Add the film or remove the row. Training leaves it out."),
     SEVERAL: (SERIOUS, "Say which one in a column filename: folder/name."),

@@ -71,7 +71,10 @@ def test_readers_are_read_from_columns_with_gaps_in_months_or_years(tmp_path, ca
     months = months_of_readers(table, ["ann", "bob_years"], "labels.csv")
     assert months["bob_years"].tolist() == [102, 60, 120]
     assert months["ann"].dropna().tolist() == [100]
-    assert "note: no age in 1 cells of ann, such as n/a? (labels.csv)" in capsys.readouterr().err
+    assert (
+        "note: cells of ann that hold no age: 1, such as n/a? (labels.csv)"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

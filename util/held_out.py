@@ -192,15 +192,11 @@ def match_any_id(matches, table, films):
     but a run may have learned from the first reader alone.
     """
     if "by_reader" in table:
-        table = table.reset_index(drop=True)
-        single = (
-            table.drop(columns="by_reader").assign(boneage=table["by_reader"]).explode("boneage")
-        )
-        single = single.dropna(subset="boneage").astype({"boneage": float})
-        found = match_any_id(matches, single, films)
-        known = match_any_id(matches, table.drop(columns="by_reader"), films)
-        known[single.index[found]] = True
-        return known
+        labels = [[mean, *ages] for mean, ages in table[["boneage", "by_reader"]].to_numpy()]
+        table = table.drop(columns="by_reader").assign(boneage=labels).reset_index(drop=True)
+        single = table.explode("boneage").astype({"boneage": float})
+        found = pd.Series(match_any_id(matches, single, films), single.index)
+        return found.groupby(level=0).any().to_numpy()
     rows = list(enumerate(table["id"]))
     for column in {"path", "filename"} & set(table):
         for row, (id_, path) in enumerate(zip(table["id"], table[column], strict=True)):

@@ -32,22 +32,26 @@ def months_of_readers(table, columns, path):
         if f"{name}.1" in table:  # as pandas names a second one
             raise UserError(f"two columns are named {name} ({path}). Remove one.")
     months = table[columns].apply(read_months)
-    medians = months.median()
     for name in columns:
-        unread = table[name][months[name].isna() & (clean_text(table[name]) != "")]
-        if months[name].isna().all():
-            raise UserError(f"no ages in the column {name} ({path}). Correct it, or --readers.")
-        if months[name].max() <= LARGEST_YEARS and medians.max() > TIMES_YEARS * medians[name]:
-            raise UserError(
-                f"the ages of {name} look like years, those of another reader don't ({path}). Name the "
-                f"column {name}_years, in --readers too."
-            )
-        if len(unread):
-            print(
-                f"note: no age in {len(unread)} cells of {name}, such as {unread.iloc[0]} ({path})",
-                file=sys.stderr,
-            )
+        check_ages(months[name], table[name], months.median().max(), path)
     return months
+
+
+def check_ages(months, column, largest_median, path):
+    """UserError when the `months` of a reader's column are none, or look like years beside the
+    largest median of a reader; prints how many cells hold no age."""
+    name = column.name
+    if months.isna().all():
+        raise UserError(f"no ages in the column {name} ({path}). Correct it, or --readers.")
+    if months.max() <= LARGEST_YEARS and largest_median > TIMES_YEARS * months.median():
+        raise UserError(
+            f"the ages of {name} look like years, those of another reader don't ({path}). Name the "
+            f"column {name}_years, in --readers too."
+        )
+    unread = column[months.isna() & (clean_text(column) != "")]
+    if len(unread):
+        text = f"cells of {name} that hold no age: {len(unread)}, such as {unread.iloc[0]}"
+        print(f"note: {text} ({path})", file=sys.stderr)
 
 
 def mean_of_readers(labels, months):

@@ -194,7 +194,7 @@ def describe_import(args, films):
     """Return what a data folder was made from, and how, ready for JSON.
 
     It has the command, the working folder, the environment, the size in bytes of each file that the
-    command names, and, with --readers, how far apart they are on the `films`.
+    command names, and, with --readers, how far apart the readers of the `films` are.
     """
     named = [Path(path) for path in (*args.source, args.csv, args.test_ids) if path]
     return {

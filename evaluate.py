@@ -21,6 +21,7 @@ from util.options import (
     add_clahe,
     add_evaluation_batch,
     add_male_value,
+    add_match_by,
     add_readers,
     add_runtime,
     add_show,
@@ -90,6 +91,7 @@ def add_other_films(parser):
         "--images", metavar="DIR", help="folder of the films of --csv or --calibrate"
     )
     add_readers(group)
+    add_match_by(group)
     group.add_argument("--name", help="name of the new calibration (default: the name of its FILE)")
 
 

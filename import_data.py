@@ -17,7 +17,7 @@ import math
 
 from util.data_folder import SHARES
 from util.errors import run_command
-from util.options import add_male_value, add_readers, add_seed
+from util.options import add_male_value, add_match_by, add_readers, add_seed
 from util.parser import new_parser, real_number, whole_number
 
 
@@ -54,6 +54,7 @@ def parse_args(argv=None):
     add_seed(parser)
     add_male_value(parser)
     add_readers(parser)
+    add_match_by(parser)
     args = parser.parse_args(argv)
     if args.split and not math.isclose(sum(args.split), 1):
         parser.error(f"--split {' '.join(map(str, args.split))}: the shares must sum to 1")

@@ -17,11 +17,12 @@ from pathlib import Path
 from util.errors import run_command
 from util.files import check_new_file, check_new_folder
 from util.growth import KNOWN_AGES, LAST_AGE, MONTHS
-from util.option_rules import RUN_RULES, parse_effective
+from util.option_rules import PREDICTION_RULES, parse_effective
 from util.options import (
     add_calibration,
     add_evaluation_batch,
     add_male_value,
+    add_match_by,
     add_models,
     add_runtime,
     add_views,
@@ -55,10 +56,11 @@ def parse_args(argv=None):
     )
     add_calibration(parser)
     add_male_value(parser)
+    add_match_by(parser)
     add_views(parser)
     add_runtime(parser, auto=True)
     add_evaluation_batch(parser)
-    args = parse_effective(parser, RUN_RULES, argv)
+    args = parse_effective(parser, PREDICTION_RULES, argv)
     args.model, behind = split_runs(args.model or [str(SHIPPED)])
     args.images += behind
     check_together(parser, args)

@@ -115,18 +115,17 @@ def keep_copies(copies, plain):
     return copies.leave_out(~known, "no plain film")
 
 
-def read_labelled_folder(table, folder, male_value=None, headers=False, readers=None):
+def read_labelled_folder(table, folder, male_value=None, headers=False, **reading):
     """Join a table of labels with the films of a folder. Returns (usable, left_out).
 
-    With `headers`, the headers of DICOM films give the sexes that the table lacks, and a film may
-    have several `readers`, see `match_with_headers`. UserError when there is no folder or no usable
-    film.
+    With `headers`, the headers of DICOM films give the sexes that the table lacks; `reading` is
+    then passed on to `match_with_headers`. UserError when there is no folder or no usable film.
     """
     if not Path(folder).is_dir():
         raise UserError(f"no image folder ({folder}). Check the path.")
     films = list_films(folder)
     if headers:
-        labels = match_with_headers(read_table(table), table, films, male_value, readers=readers)
+        labels = match_with_headers(read_table(table), table, films, male_value, **reading)
     else:
         labels = match_films(read_labels(table, male_value), films)
     usable, left_out = split_usable(labels)
@@ -135,7 +134,7 @@ def read_labelled_folder(table, folder, male_value=None, headers=False, readers=
             f"no usable film among {len(labels)} rows: {count_reasons(left_out)} ({table}, {folder}). "
             + what_to_correct(left_out, films)
         )
-    if readers is not None:
+    if "by_reader" in usable:
         check_several_readers(usable)
     return usable, left_out
 

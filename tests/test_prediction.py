@@ -594,7 +594,7 @@ def test_a_row_that_names_a_linked_folder_has_its_film(tmp_path):
         (tmp_path / "films" / name).symlink_to(tmp_path / place)
     (tmp_path / "sexes.csv").write_text("filename,sex\n2020/1.png,F\n2021/1.png,M\n")
     films = list_named([str(tmp_path / "films")])
-    args = Namespace(csv=tmp_path / "sexes.csv", male_value=None)
+    args = Namespace(csv=tmp_path / "sexes.csv", male_value=None, match_by=None)
     assert add_children(films, args, needs_sex=True)["sex"].tolist() == [0, 1]
 
 

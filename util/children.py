@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from util.errors import UserError
-from util.film_files import SEVERAL, find_films
-from util.headers import needs_sex_column, read_children
+from util.film_files import SEVERAL
+from util.headers import find_by_element, needs_sex_column, read_children
 from util.labels import find_columns, labels_of, unit_of
 from util.metrics_text import format_years
 from util.sexes import differ
@@ -27,7 +27,7 @@ def add_children(films, args, needs_sex):
     raises UserError if the model or --age_months needs the sex and no film has one.
     """
     if args.csv:
-        return add_from_table(films, args.csv, args.male_value)
+        return add_from_table(films, args.csv, args.male_value, args.match_by)
     sex = float(args.sex == "M") if args.sex else np.nan
     age = np.nan if args.age_months is None else args.age_months
     no_sex = "no sex: add --sex or --csv"
@@ -40,11 +40,11 @@ def add_children(films, args, needs_sex):
     return films
 
 
-def add_from_table(films, csv, male_value):
+def add_from_table(films, csv, male_value, match_by):
     """Add the columns of `add_children` from a table, and from headers what it lacks. Why the table
     gives no sex is in `child_note` if a header gives one, unless the table has ages alone."""
     paths = [as_a_table_knows_it(path) for path in films["path"]]
-    sex, age, no_sex = zip(*look_up_children(paths, csv, male_value), strict=True)
+    sex, age, no_sex = zip(*look_up_children(paths, csv, male_value, match_by), strict=True)
     told = films.assign(sex=sex, age_months=age, no_sex=no_sex)
     films = add_from_headers(told)
     by_header = told["sex"].isna() & films["sex"].notna() & (films["no_sex"] != no_column(csv))
@@ -86,17 +86,18 @@ def as_a_table_knows_it(path):
     return path.parent.resolve() / path.name if ".." in path.parts else path.absolute()
 
 
-def look_up_children(paths, csv, male_value):
+def look_up_children(paths, csv, male_value, match_by=None):
     """Return what a table says of the child on each film: a list of sex (1 = male, NaN unknown),
-    age (months, NaN unknown), and why there is no sex ("" if there is one). Prints notes on rows
-    and ages that are not used."""
+    age (months, NaN unknown), and why there is no sex ("" if there is one). For `match_by` see
+    `find_by_element`. Prints notes on rows and ages that are not used."""
     table = read_table(csv)
     labels = labels_of(table, csv, male_value, ("sex",) if needs_sex_column(table, paths) else ())
     columns = find_columns(table, "sex")
     labels["sex_text"] = clean_text(table[columns[0]]) if columns else None
     notes = unread_ages(table, labels["age"], csv)
     rows_of, unclear, unmatched = defaultdict(list), set(), []
-    for row, films in zip(labels.index, find_films(labels, sorted(set(paths))), strict=True):
+    found = find_by_element(labels, sorted(set(paths)), match_by, csv)
+    for row, films in zip(labels.index, found, strict=True):
         if len(films) == 1:
             rows_of[films[0]].append(row)
         elif films:

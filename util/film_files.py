@@ -19,11 +19,12 @@ NO_SEX, NO_AGE, NO_ID = "no usable sex", "no usable age", "no id"
 ANOTHER_AGE = "duplicate id, another age"
 
 
-def match_films(labels, films):
-    """Return labels with two more columns: path, the film of each row among `films` (see
-    `find_films`), "" if there isn't exactly one; and missing, which says why, "" if there is."""
+def match_films(labels, films, found=None):
+    """Return labels with two more columns: path, the film of each row among `films`, "" if there
+    isn't exactly one; and missing, which says why, "" if there is. The films that each row may mean
+    are `found`, by default as in `find_films`."""
     missing = {0: NO_FILE, 1: ""}
-    found = find_films(labels, films)
+    found = find_films(labels, films) if found is None else found
     return labels.assign(
         path=[str(paths[0]) if len(paths) == 1 else "" for paths in found],
         missing=[missing.get(len(paths), SEVERAL) for paths in found],

@@ -1,7 +1,9 @@
-"""What the header of a DICOM file says about the child on the film."""
+"""What the header of a DICOM file says: about the child on the film, and which row of a table is
+its own."""
 
 import re
 import sys
+from functools import partial
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -9,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from util.dicom import INSTALL, is_dicom_file, read_dicom
-from util.film_files import match_films
+from util.errors import UserError
+from util.film_files import find_films, group, match_films
 from util.growth import ADULT_MONTHS
-from util.labels import MAX_MONTHS, find_columns, labels_of
+from util.identity import loose_name
+from util.labels import MAX_MONTHS, clean_id, find_columns, labels_of
 from util.parallel import map_films
 from util.readers import mean_of_readers, months_of_readers
 from util.sexes import differ
@@ -50,19 +54,21 @@ class Child(NamedTuple):
     burnt: bool = False
 
 
-def match_with_headers(table, path, films, male_value, need_sex=False, readers=None):
+def match_with_headers(table, path, films, male_value, need_sex=False, readers=None, match_by=None):
     """Match the labels of a table with their films, and fill in sexes from DICOM headers.
 
     `read_table` read the table from `path`; for the matching among `films` see `match_films`. The
     table needs no column for sex if a header gives one, unless `need_sex`. With `readers`, a film
     has one row with the mean of its readers, see `mean_of_readers`: they are the columns with their
-    ages, or [] if a film has a row for each reader; None for labels of one reader. NoLabels when
-    neither the table nor a header gives sexes. Prints how many headers give another sex than the
-    table, whose sex is kept, or another body part or an adult, or report burnt-in text.
+    ages, or [] if a film has a row for each reader; None for labels of one reader. For `match_by`
+    see `find_by_element`. NoLabels when neither the table nor a header gives sexes. Prints how many
+    headers give another sex than the table, whose sex is kept, or another body part or an adult, or
+    report burnt-in text.
     """
     need_sex = need_sex or needs_sex_column(table, films)
     need = ["sex"] * need_sex + ["boneage"] * (not readers)
-    labels = match_films(labels_of(table, path, male_value, need), films)
+    labels = labels_of(table, path, male_value, need)
+    labels = match_films(labels, films, find_by_element(labels, films, match_by, path))
     if readers is not None:
         months = months_of_readers(table, readers, path) if readers else labels[["boneage"]]
         labels = mean_of_readers(labels, months)
@@ -82,6 +88,56 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
             which = f"{n} film{'s' * (n > 1)}, such as {ids.iloc[0]}"
             print(f"note: DICOM headers {what} for {which}: {then}", file=sys.stderr)
     return labels.assign(sex=labels["sex"].fillna(told))
+
+
+def find_by_element(labels, films, element, path):
+    """Return for each row of labels, read from `path`, a list of the films whose header holds its
+    id in an element such as AccessionNumber (--match_by); leading zeros don't count. Without an
+    element, see `find_films`.
+
+    UserError when DICOM has no such element; NoLabels when no film has it, or no row the value of
+    one.
+    """
+    if not element:
+        return find_films(labels, films)
+    check_element(element)
+    values = map_films(partial(read_element, element=element), films)
+    known = [(value, film) for value, film in zip(values, films, strict=True) if value]
+    if not known:
+        raise NoLabels(f"no film has {element} in its header (--match_by). Name another element.")
+    films_of = group(known, lambda pair: loose_name(clean_id(pair[0])))
+    found = [[film for _, film in films_of.get(loose_name(id_), [])] for id_ in labels["id"]]
+    if not any(found):
+        value, film = known[0]
+        raise NoLabels(
+            f"no row has the {element} of a film: {film.name} has {value}, the table names "
+            f"{labels['id'].iloc[0]} ({path}). Correct --match_by, or the table."
+        )
+    return found
+
+
+def check_element(element):
+    """UserError when DICOM has no element of this name, or pydicom is missing."""
+    if not find_spec("pydicom"):
+        raise UserError(f"--match_by reads DICOM headers: {INSTALL}.")
+    from pydicom.datadict import tag_for_keyword
+
+    if tag_for_keyword(element) is None:
+        raise UserError(
+            f"DICOM has no element of that name (--match_by {element}). Write it as in "
+            "AccessionNumber."
+        )
+
+
+def read_element(path, element):
+    """Return the text of an element in the header of a film; "" if there is none."""
+    if not is_dicom_file(path):
+        return ""
+    try:
+        header = read_dicom(path, stop_before_pixels=True, specific_tags=[element])
+        return str(header.get(element) or "").strip()
+    except Exception:  # damaged: reported when the film itself is read
+        return ""
 
 
 def needs_sex_column(table, films):

@@ -70,7 +70,9 @@ def read_labelled_sources(args, run, work):
     the splits in which it had them. Returns (films, left_out)."""
     opened = [open_source(name, work) for name in args.source]
     with named_as_given(opened):
-        films, left_out = read_sources(opened, args.csv, args.male_value, args.readers)
+        films, left_out = read_sources(
+            opened, args.csv, args.male_value, args.readers, args.match_by
+        )
         if run:
             films, others = split_as_run(films, run)
             check_given_splits(films)

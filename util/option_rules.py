@@ -145,6 +145,7 @@ RUN_RULES = (
         lambda args: args.calibration,
     ),
 )
+PREDICTION_RULES = (*RUN_RULES, Rule(("match_by",), "without --csv", lambda args: not args.csv))
 EVALUATION_RULES = (
     *RUN_RULES,
     Rule(("greedy",), "without --ensemble", lambda args: not args.ensemble),
@@ -155,7 +156,7 @@ EVALUATION_RULES = (
         lambda args: args.calibrate,
     ),
     Rule(
-        ("readers",),
+        ("readers", "match_by"),
         "without --csv or --calibrate",
         lambda args: not (args.csv or args.calibrate),
     ),

@@ -29,6 +29,15 @@ def add_male_value(group):
     )
 
 
+def add_match_by(group):
+    group.add_argument(
+        "--match_by",
+        metavar="ELEMENT",
+        help="the ids of the table are not names of films, but what their DICOM headers hold in this "
+        "element, such as AccessionNumber",
+    )
+
+
 def add_readers(group):
     group.add_argument(
         "--readers",

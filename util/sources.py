@@ -30,20 +30,21 @@ SPLIT_WORD = re.compile(
 )
 
 
-def read_sources(sources, csv, male_value, readers=None):
+def read_sources(sources, csv, male_value, readers=None, match_by=None):
     """Read all sources. Returns (usable films, left_out): every row, and every image without a row,
     is in one of them.
 
     A source with tables but no films, such as the annotations of the RSNA challenge, lends its
     tables to the sources without a table. With `readers`, the columns of --readers, labels are the
-    means of several readers. Raises UserError when there is no usable film, or when an id or a
-    patient is in two given splits.
+    means of several readers; for `match_by` see `find_by_element`. Raises UserError when there is
+    no usable film, or when an id or a patient is in two given splits.
     """
     with_films = [s for s in sources if s.films] or sources
     lent = [table for s in sources if s not in with_films for table in find_tables(s)]
 
     def read(need_sex):
-        reading = {"male_value": male_value, "need_sex": need_sex, "readers": readers}
+        reading = {"male_value": male_value, "need_sex": need_sex}
+        reading |= {"readers": readers, "match_by": match_by}
         if csv:
             return read_labelled_films(with_films, [Path(csv)], reading, table_first=False)
         return read_with_tables(with_films, lent, reading)

@@ -1,0 +1,86 @@
+"""Films of a hospital's archive, which a table names by what their DICOM headers hold."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import check_error_line
+
+from util.phantoms import draw_phantom
+
+pytest.importorskip("pydicom")
+
+ACCESSIONS = [f"00{number}" for number in range(710, 730)]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """A folder of DICOM films of names that say nothing, one of them without an accession number,
+    two of them with the same."""
+    from test_dicom import write_dicom
+
+    folder, rng = tmp_path_factory.mktemp("archive"), np.random.default_rng(0)
+    for number, accession in enumerate([*ACCESSIONS, "", ACCESSIONS[0]]):
+        image = draw_phantom(60 + 5 * number, 1, rng).astype(np.uint16) << 4
+        write_dicom(folder / f"IM{number:04}", image, AccessionNumber=accession)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def table(archive):
+    """Labels by accession number, as a spreadsheet writes them: without leading zeros."""
+    path = archive.parent / "labels.csv"
+    rows = {"id": [int(name) for name in ACCESSIONS], "boneage": range(60, 160, 5), "sex": "M"}
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_films_are_imported_by_an_element_of_their_headers(archive, table, inside, tmp_path):
+    words = ["--source", archive, "--csv", table, "--data_dir", tmp_path / "Data"]
+    process = inside("import_data.py", *words, "--match_by", "AccessionNumber")
+    assert process.returncode == 0, process.stderr
+    placed = pd.concat(map(pd.read_csv, (tmp_path / "Data").glob("df_*.csv"))).set_index("id")
+    assert sorted(placed.index) == [int(name) for name in ACCESSIONS[1:]]
+    assert placed["boneage"].to_dict() == {710 + i: 60 + 5 * i for i in range(1, 20)}
+    assert "1 several files of that name" in process.stdout  # both of the first row
+    assert "3 no label" in process.stdout  # these, and the one without a number
+
+
+def test_an_evaluation_and_predictions_find_films_so_too(
+    archive, table, small_run, inside, tmp_path
+):
+    by = ["--match_by", "AccessionNumber"]
+    words = ["--csv", table, "--images", archive, "--out", tmp_path / "out"]
+    process = inside("evaluate.py", small_run, *words, *by)
+    assert process.returncode == 0, process.stderr
+    judged = pd.read_csv(tmp_path / "out" / "predictions.csv").set_index("id")
+    assert judged["boneage"].to_dict() == {710 + i: 60 + 5 * i for i in range(1, 20)}
+    words = ["--csv", table, "--model", small_run, "--out", tmp_path / "ages.csv"]
+    process = inside("predict.py", archive, *words, *by)
+    assert process.returncode == 1
+    ages = pd.read_csv(tmp_path / "ages.csv").set_index("filename")["months"]
+    assert ages["IM0003"] == pytest.approx(judged.loc[713, "predicted"], abs=0.06)
+    assert ages[["IM0000", "IM0020", "IM0021"]].isna().all()  # not told apart, or not named
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--match_by", "Accession"], "DICOM has no element of that name"),
+        (["--match_by", "PatientSex"], "no film has PatientSex in its header"),
+        (["--match_by", "PatientID"], "no row has the PatientID of a film: IM0000 has 4711PATIENT"),
+    ],
+)
+def test_what_is_wrong_with_an_element_is_one_line(
+    words, reason, archive, table, small_run, inside, tmp_path
+):
+    given = ["--csv", table, "--images", archive, "--out", tmp_path / "out"]
+    check_error_line(inside("evaluate.py", small_run, *given, *words), reason)
+    given = ["--source", archive, "--csv", table, "--data_dir", tmp_path / "Data"]
+    check_error_line(inside("import_data.py", *given, *words), reason)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_element_without_a_table_is_refused(archive, small_run, inside):
+    by = ["--match_by", "AccessionNumber"]
+    process = inside("predict.py", archive, "--model", small_run, "--sex", "F", *by)
+    check_error_line(process, "--match_by has no effect without --csv")

@@ -45,6 +45,18 @@ def test_films_are_imported_by_an_element_of_their_headers(archive, table, insid
     assert "3 no label" in process.stdout  # these, and the one without a number
 
 
+def test_the_column_of_the_element_counts_before_other_ids(archive, table, inside, tmp_path):
+    labels = pd.read_csv(table).rename(columns={"id": "Accession Number"})
+    labels = labels.assign(id=range(1, 21), filename="x.dcm", patient_id=[*range(10)] * 2)
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--source", archive, "--csv", tmp_path / "labels.csv", "--data_dir", tmp_path / "Data"]
+    process = inside("import_data.py", *words, "--match_by", "AccessionNumber")
+    assert process.returncode == 0, process.stderr
+    placed = pd.concat(map(pd.read_csv, (tmp_path / "Data").glob("df_*.csv"))).set_index("id")
+    assert placed["boneage"].to_dict() == {710 + i: 60 + 5 * i for i in range(1, 20)}
+    assert placed["patient"].to_dict() == {710 + i: i % 10 for i in range(1, 20)}
+
+
 def test_an_evaluation_and_predictions_find_films_so_too(
     archive, table, small_run, inside, tmp_path
 ):

@@ -19,7 +19,7 @@ from util.labels import MAX_MONTHS, clean_id, find_columns, labels_of
 from util.parallel import map_films
 from util.readers import mean_of_readers, months_of_readers
 from util.sexes import differ
-from util.tables import NoLabels
+from util.tables import NoLabels, plain_header
 
 ELEMENTS = [
     *("PatientSex", "PatientBirthDate", "PatientAge", "AcquisitionDate", "StudyDate"),
@@ -65,6 +65,7 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     headers give another sex than the table, whose sex is kept, or another body part or an adult, or
     report burnt-in text.
     """
+    table = take_element_as_id(table, match_by)
     need_sex = need_sex or needs_sex_column(table, films)
     need = ["sex"] * need_sex + ["boneage"] * (not readers)
     labels = labels_of(table, path, male_value, need)
@@ -88,6 +89,19 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
             which = f"{n} film{'s' * (n > 1)}, such as {ids.iloc[0]}"
             print(f"note: DICOM headers {what} for {which}: {then}", file=sys.stderr)
     return labels.assign(sex=labels["sex"].fillna(told))
+
+
+def take_element_as_id(table, element):
+    """Return a table whose id is its column of that name, such as AccessionNumber or accession
+    number, in place of any id or name of a file; the table itself without an element, or such a
+    column."""
+    patients = find_columns(table, "patient")
+    wanted = plain_header(element) if element else None
+    own = [c for c in table if plain_header(c) == wanted and c not in patients]
+    if not own:
+        return table
+    others = [c for c in find_columns(table, "id") if c not in (*own, *patients)]
+    return table.drop(columns=others).rename(columns={own[0]: "id"})
 
 
 def find_by_element(labels, films, element, path):

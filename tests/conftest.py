@@ -147,10 +147,10 @@ def train(inside, tiny_mobilenet, phantoms, results):
     """Run train_advanced.py on the phantoms with three convolutions as its backbone, or under
     `network=nullcontext` with the real one; returns (process, run folder)."""
 
-    def run(name, *words, data_dir=phantoms, network=tiny_mobilenet):
+    def run(name, *words, data_dir=phantoms, network=tiny_mobilenet, options=TINY):
         where = ["--data_dir", data_dir, "--results_dir", results, "--run_name", name]
         with network():
-            return inside("train_advanced.py", *where, *TINY, *words), results / name
+            return inside("train_advanced.py", *where, *options, *words), results / name
 
     return run
 

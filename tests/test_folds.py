@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -92,16 +93,9 @@ def test_folds_hold_each_film_out_once_with_its_own_pixels(phantoms, monkeypatch
 
 
 @pytest.fixture(scope="module")
-def train(inside, tiny_mobilenet, phantoms, tmp_path_factory):
+def train(train):
     """Run train_advanced.py with two folds of the phantoms; returns (process, their folder)."""
-    results = tmp_path_factory.mktemp("folds")
-
-    def run(name, *words):
-        where = ["--data_dir", phantoms, "--results_dir", results, "--run_name", name]
-        with tiny_mobilenet():
-            return inside("train_advanced.py", *where, *TINY, *words), results / name
-
-    return run
+    return partial(train, options=TINY)
 
 
 @pytest.fixture(scope="module")

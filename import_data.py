@@ -67,8 +67,7 @@ def main(argv=None):
     args = parse_args(argv)
     from util.importing import import_films, report_import
 
-    films, left_out, unknown = import_films(args)
-    report_import(films, left_out, unknown, args)
+    report_import(*import_films(args), args)
 
 
 if __name__ == "__main__":

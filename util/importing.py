@@ -22,7 +22,7 @@ from util.image_kinds import ENDINGS
 from util.labels import read_labels, years_note
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
-from util.readers import agreement_of, compare_readers, format_readers, note_several_ages
+from util.readers import agreement_of, format_readers, note_several_ages
 from util.runs import read_run
 from util.sources import check_given_splits, named_as_given, read_sources
 from util.split_table import next_step, print_splits
@@ -44,9 +44,9 @@ LONGEST_FILE_NAME = 255  # bytes; what file systems can hold
 def import_films(args):
     """Make the folder --data_dir from the films of --source.
 
-    Returns (films, left_out, unknown): the films with their splits, those that were left out with
-    the reasons, and the ids of --test_ids that name no film of the test split. UserError, and no
-    folder, when nothing can be imported.
+    Returns (films, left_out, unknown, agreement): the films with their splits, those that were left
+    out with the reasons, the ids of --test_ids that name no film of the test split, and what
+    `agreement_of` says of the readers. UserError, and no folder, when nothing can be imported.
     """
     run = args.split_of and read_run(args.split_of)
     test_ids = read_ids(args.test_ids)
@@ -61,8 +61,9 @@ def import_films(args):
                 f"(--source {' '.join(args.source)}). Correct the table."
             )
         write_csv(ready / LEFT_OUT, left_out)
-        write_json(ready / IMPORT, describe_import(args, films))
-    return films, left_out, ids_not_in_test(films, test_ids)
+        agreement = agreement_of(films, args.readers)
+        write_json(ready / IMPORT, describe_import(args) | agreement)
+    return films, left_out, ids_not_in_test(films, test_ids), agreement
 
 
 def read_labelled_sources(args, run, work):
@@ -80,13 +81,13 @@ def read_labelled_sources(args, run, work):
     return films, left_out
 
 
-def report_import(films, left_out, unknown, args):
+def report_import(films, left_out, unknown, agreement, args):
     """Print what `import_films` returned, and the next step."""
     print_splits(films)
     if args.split and set(films["given_split"]) >= set(SPLITS):
         print("note: the sources come with all three splits: --split has no effect")
-    if args.readers is not None:
-        print(format_readers(compare_readers(films)))
+    if agreement:
+        print(format_readers(agreement["reader_agreement"]))
     for note in years_note(films, "all films"):
         print(f"note: {note}")
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
@@ -192,11 +193,11 @@ def ids_not_in_test(films, test_ids):
 # ----------------------------------------------------------------------------------------- files
 
 
-def describe_import(args, films):
+def describe_import(args):
     """Return what a data folder was made from, and how, ready for JSON.
 
-    It has the command, the working folder, the environment, the size in bytes of each file that the
-    command names, and, with --readers, how far apart the readers of the `films` are.
+    It has the command, the working folder, the environment, and the size in bytes of each file that
+    the command names.
     """
     named = [Path(path) for path in (*args.source, args.csv, args.test_ids) if path]
     return {
@@ -204,7 +205,7 @@ def describe_import(args, films):
         "folder": str(Path.cwd()),
         "bytes": {str(path): path.stat().st_size for path in named if path.is_file()},
         "environment": environment(),
-    } | agreement_of(films, args.readers)
+    }
 
 
 def place_films(films, max_side, ready):

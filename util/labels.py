@@ -91,10 +91,16 @@ def find_label_columns(table, path, need):
                 f"Name it like one of: {', '.join(SYNONYMS[name])}."
             )
     for name in ("id", "filename", "patient", "age", *need):
-        if columns[name] and f"{columns[name][0]}.1" in table:  # as pandas names a second one
-            raise UserError(f"two columns are named {columns[name][0]} ({path}). Remove one.")
+        if columns[name]:
+            check_single(table, columns[name][0], path)
     columns["filename"] = columns["filename"] or film_name_columns(table, columns["id"], path)
     return columns
+
+
+def check_single(table, column, path):
+    """UserError when another column of the table has the same header."""
+    if f"{column}.1" in table:  # as pandas names a second one
+        raise UserError(f"two columns are named {column} ({path}). Remove one.")
 
 
 def film_name_columns(table, ids, path):

@@ -8,7 +8,7 @@ import numpy as np
 from util.errors import UserError
 from util.film_files import ANOTHER_AGE
 from util.identity import MONTH_DECIMALS, count_patients
-from util.labels import LARGEST_YEARS, read_months
+from util.labels import LARGEST_YEARS, check_single, read_months
 from util.metrics import FEWEST_TO_COMPARE, mean_interval
 from util.metrics_text import format_interval
 from util.tables import NoLabels, clean_text
@@ -29,8 +29,7 @@ def months_of_readers(table, columns, path):
             raise NoLabels(
                 f"no column {name} among {', '.join(map(str, table.columns))} ({path}). Correct --readers."
             )
-        if f"{name}.1" in table:  # as pandas names a second one
-            raise UserError(f"two columns are named {name} ({path}). Remove one.")
+        check_single(table, name, path)
     months = table[columns].apply(read_months)
     for name in columns:
         check_ages(months[name], table[name], months.median().max(), path)

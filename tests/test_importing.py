@@ -307,7 +307,7 @@ def two_tables(source):
     ("spoil", "reason"),
     [
         (shutil.rmtree, "no such folder or zip"),
-        (no_table, "no CSV with labels"),
+        (no_table, "no table with labels"),
         (table_without_ages, "no column for boneage"),
         (other_table, "none of 8 rows can be used: 8 no file"),
         (two_tables, "several tables with labels"),

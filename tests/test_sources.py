@@ -59,6 +59,17 @@ def test_the_ending_of_a_table_may_be_in_capitals(tmp_path, name):
     check_films(run(tmp_path / "Data", "--source", source), IDS)
 
 
+@pytest.mark.parametrize("csv_too", [False, True])
+def test_a_workbook_is_a_table_unless_a_csv_was_made_from_it(tmp_path, csv_too):
+    source = make_source(tmp_path / "films")
+    labels = source / "labels.csv"
+    pd.read_csv(labels).to_excel(source / "labels.xlsx", index=False)
+    (source / "~$labels.xlsx").write_bytes(b"\x04user")  # while Excel has it open
+    if not csv_too:
+        labels.unlink()
+    check_films(run(tmp_path / "Data", "--source", source), IDS)
+
+
 def test_a_linked_folder_is_searched_for_tables_too(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "set").symlink_to(make_source(tmp_path / "films"))
@@ -244,7 +255,7 @@ def test_of_a_file_that_is_no_table_the_way_round_is_told(tmp_path):
     run(tmp_path / "fine", "--source", source)
     (source / "devices.csv").write_bytes(b"device;place\n1;\x81\xff\n")
     with pytest.raises(
-        UserError, match="not a readable CSV.*devices.csv.*name the one that is: --csv"
+        UserError, match="not a readable table.*devices.csv.*name the one that is: --csv"
     ):
         run(tmp_path / "Data", "--source", source)
     run(tmp_path / "Data", "--source", source, "--csv", source / "labels.csv")

@@ -1,6 +1,9 @@
-"""Tables as programs write them: encodings, separators, lines (util/tables.py)."""
+"""Tables as programs write them: encodings, separators, lines, workbooks (util/tables.py)."""
+
+import shutil
 
 import pytest
+from openpyxl import Workbook
 
 from util.errors import UserError
 from util.labels import read_labels
@@ -64,7 +67,7 @@ def test_fields_are_counted_by_the_separator_of_the_table(read):
     [
         (b"", "the table is empty"),
         (b"id,boneage,male\n", "no rows"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "not a readable CSV"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "not a readable table"),
         (b"id,boneage,male\n1,2,\x81\xff\n", "Save it as CSV in UTF-8"),
         (b"id,boneage,male\n1,2,\0\n", "it holds binary data"),
     ],
@@ -81,8 +84,64 @@ def test_a_missing_table_is_named(tmp_path):
         read_labels(tmp_path / "labels.csv")
 
 
-@pytest.mark.parametrize("first", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"])
-def test_an_excel_workbook_is_told(tmp_path, first):
-    (tmp_path / "labels.xlsx").write_bytes(first + bytes(range(256)))
-    with pytest.raises(UserError, match="it is an Excel workbook .*Save it as CSV"):
-        read_labels(tmp_path / "labels.xlsx")
+# ------------------------------------------------------------------------------------- workbooks
+
+
+@pytest.fixture
+def workbook(tmp_path):
+    """Save rows as the first sheet of a workbook, and empty sheets of these names behind it."""
+
+    def save(rows, *more_sheets):
+        book = Workbook()
+        for row in rows:
+            book.active.append(row)
+        for name in more_sheets:
+            book.create_sheet(name)
+        book.save(tmp_path / "labels.xlsx")
+        return tmp_path / "labels.xlsx"
+
+    return save
+
+
+TRUTH = ["Case ID", "Sex", "Ground truth bone age (months)"]  # headers of the challenge
+
+
+def test_a_workbook_is_read_as_a_csv_is(workbook, capsys):
+    path = workbook([TRUTH, [4360, "M", 168.93], [], ["00123", "F", 12], [4362.0, "F", "11,5"]])
+    labels = read_labels(path)
+    assert labels[["id", "sex", "boneage"]].values.tolist() == [
+        ["4360", 1, 168.93],
+        ["00123", 0, 12],
+        ["4362", 0, 11.5],
+    ]
+    assert labels.index.tolist() == [2, 4, 5]  # the rows of the sheet
+    assert capsys.readouterr().err == ""
+
+
+def test_of_several_sheets_the_first_is_read_with_a_note(workbook, capsys):
+    assert len(read_labels(workbook([TRUTH, [4360, "M", 168.93]], "remarks"))) == 1
+    assert "read its first sheet, Sheet, of 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"), [([], "has no rows"), ([TRUTH], "has no rows"), ([["id"], [1]], "column")]
+)
+def test_a_workbook_without_labels_is_told(workbook, rows, reason):
+    with pytest.raises(UserError, match=reason) as error:
+        read_labels(workbook(rows))
+    assert "labels.xlsx" in str(error.value)
+
+
+def test_what_is_no_workbook_is_told(workbook, tmp_path):
+    path = workbook([TRUTH, [4360, "M", 168.93]])
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError, match="neither CSV nor an Excel workbook .*Save it as CSV"):
+        read_labels(path)
+    zipped = shutil.make_archive(tmp_path / "films", "zip", tmp_path, "labels.xlsx")
+    with pytest.raises(UserError, match="neither CSV nor an Excel workbook .*films.zip"):
+        read_labels(zipped)
+    path.write_bytes(b"\xd0\xcf\x11\xe0" + bytes(range(256)))
+    with pytest.raises(
+        UserError, match="of the old kind, .xls, or has a password .*Save it as CSV"
+    ):
+        read_labels(path)

@@ -231,8 +231,8 @@ def stem_of(film):
 
 
 def is_hidden(name):
-    """Whether a file or folder is hidden, or litter that macOS puts into zips."""
-    return name.startswith((".", "__MACOSX"))
+    """Whether a file or folder is hidden, or litter of macOS in zips or of Excel."""
+    return name.startswith((".", "__MACOSX", "~$"))
 
 
 def split_usable(labels):

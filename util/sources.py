@@ -22,7 +22,7 @@ from util.film_files import (
 from util.headers import match_with_headers
 from util.identity import film_keys, patient_ids
 from util.readers import check_several_readers
-from util.tables import NoLabels, NoTable, read_table
+from util.tables import TABLE_ENDINGS, NoLabels, NoTable, read_table
 
 # the split in a name: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 SPLIT_WORD = re.compile(
@@ -149,14 +149,15 @@ def tables_with_labels(sources, tables, images, reading):
     if problems:
         raise problems[0]
     raise NoLabels(
-        "no CSV with labels in or beside the source "
+        "no table with labels in or beside the source "
         f"(--source {' '.join(s.name for s in sources)}). Name it with --csv FILE."
     )
 
 
 def find_tables(source):
     """Return the tables of a source: those of the native layout if it has all of them, otherwise
-    all CSV files in it and those beside it that have its name."""
+    all tables in it and those beside it that have its name. A workbook beside a CSV of its name is
+    passed over: the CSV was made from it."""
     native = [source.folder / place.table for place in SPLITS.values()]
     if all(path.is_file() for path in native):
         return native
@@ -168,11 +169,13 @@ def find_tables(source):
         if is_table(path) and path.stem in (place.stem, place.name)
     }
     inside = [path for path in list_files(source.folder) if is_table(path)]
-    return [*inside, *beside.values()]
+    tables = [*inside, *beside.values()]
+    made_from = {path.with_suffix(".xlsx") for path in tables if path.suffix.lower() == ".csv"}
+    return [path for path in tables if path not in made_from]
 
 
 def is_table(path):
-    return path.suffix.lower() == ".csv" and not is_hidden(path.name) and path.is_file()
+    return path.suffix.lower() in TABLE_ENDINGS and not is_hidden(path.name) and path.is_file()
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""Tables of any encoding and separator, read as text."""
+"""Tables, as CSV of any encoding and separator or as Excel workbooks, read as text."""
 
 import csv
 import io
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ import pandas as pd
 
 from util.errors import UserError, first_line
 
-EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # first bytes of .xlsx and .xls
+TABLE_ENDINGS = (".csv", ".xlsx")
+# first bytes of files
+XLSX = b"PK\x03\x04"
+XLS = b"\xd0\xcf\x11\xe0"
 
 
 class NoLabels(UserError):
@@ -27,36 +31,62 @@ class NoTable(UserError):
 
 
 def read_table(path):
-    """Read a CSV, all as text, indexed by the number of each line (see `line_numbers`).
+    """Read a CSV or an .xlsx workbook, all as text, indexed by the number of each line, see
+    `line_numbers`.
 
-    It may be in UTF-8, UTF-16 or Windows' Western letters, with commas, semicolons or tabs.
-    UserError if there is no such file, NoRows if it has no rows, NoTable if it is no CSV.
+    A CSV may be in UTF-8, UTF-16 or Windows' Western letters, with commas, semicolons or tabs.
+    UserError if there is no such file, NoRows if it has no rows, NoTable if it is no table.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no such table ({path}). Check the path.")
     try:
-        text = decode_text(path.read_bytes(), path)
-        if text.lower().startswith("sep="):
-            # this line is for Excel alone; an empty line in its place keeps the line numbers
-            text = "\n" + text.partition("\n")[2]
-        separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
-        options = {"sep": separator, "skipinitialspace": True}
+        data = path.read_bytes()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.ParserWarning)  # see check_widths
-            table = pd.read_csv(io.StringIO(text), dtype=str, index_col=False, **options)
-        check_widths(text, separator, len(table.columns), path)
+            warnings.simplefilter("ignore", UserWarning)  # of parts of a workbook that hold no data
+            table = read_workbook(path) if data.startswith(XLSX) else read_csv(data, path)
     except pd.errors.EmptyDataError:
         raise NoRows(f"the table is empty ({path}). Check the file.") from None
     except (ValueError, csv.Error, OSError) as error:  # pandas' own errors are ValueErrors
         reason = first_line(error)
         raise NoTable(
-            f"not a readable CSV table: {reason} ({path}). Save it as CSV in UTF-8."
+            f"not a readable table: {reason} ({path}). Save it as CSV in UTF-8."
         ) from None
     if table.empty:
         raise NoRows(f"the table has no rows ({path}). Check the file.")
+    return table
+
+
+def read_csv(data, path):
+    """Read the bytes of a CSV, see `read_table`. Raises what pandas and `csv` raise."""
+    text = decode_text(data, path)
+    if text.lower().startswith("sep="):
+        # this line is for Excel alone; an empty line in its place keeps the line numbers
+        text = "\n" + text.partition("\n")[2]
+    separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
+    options = {"sep": separator, "skipinitialspace": True}
+    table = pd.read_csv(io.StringIO(text), dtype=str, index_col=False, **options)
+    check_widths(text, separator, len(table.columns), path)
     table.index = line_numbers(text, len(table))
     return table
+
+
+def read_workbook(path):
+    """Read the first sheet of an .xlsx workbook, see `read_table`; prints a note if there are
+    others. ValueError if it is no workbook."""
+    try:
+        with pd.ExcelFile(path, engine="openpyxl") as workbook:
+            sheets = workbook.sheet_names
+            table = workbook.parse(sheets[0], dtype=str)
+    except (zipfile.BadZipFile, KeyError, IndexError):  # a damaged zip, or one of something else
+        raise ValueError("neither CSV nor an Excel workbook") from None
+    if len(sheets) > 1:
+        print(
+            f"note: read its first sheet, {sheets[0]}, of {len(sheets)} ({path})", file=sys.stderr
+        )
+    table.index = range(2, len(table) + 2)
+    return table.dropna(how="all")
 
 
 def decode_text(data, path):
@@ -67,8 +97,8 @@ def decode_text(data, path):
         if "\0" in text:
             raise ValueError("it holds binary data")
         return text
-    if data.startswith(EXCEL):
-        raise ValueError("it is an Excel workbook")
+    if data.startswith(XLS):
+        raise ValueError("it is an Excel workbook of the old kind, .xls, or has a password")
     if b"\0" in data:
         raise ValueError("it holds binary data")
     try:

@@ -131,6 +131,18 @@ def test_what_is_missing_of_a_run_is_told_for_what_it_is(tmp_path):
         stored_predictions(shipped, "val", views=5)
 
 
+def test_the_interval_is_that_of_the_months_that_are_told(tmp_path):
+    """59.996 months are told as 60.00, and bands begin at 60."""
+    one, predictions = member(tmp_path, "a", IDS, ERRORS)
+    ensemble = Ensemble([one], ["a"], views=1)
+    widths = fit_half_widths(predictions)
+    widths["0-4 years"]["months"], widths["5-9 years"]["months"] = 9, 12
+    ensemble.calibration["half_width"] = widths
+    told = ensemble.combine(np.array([[59.994, 59.996]]), np.ones(2))
+    assert told["months"].tolist() == [59.99, 60]
+    assert told["low"].tolist() == [50.99, 48]
+
+
 def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):
     """And a number of views without lines of its own takes those of single views."""
     ends = {"low": 0, "high": 240}

@@ -46,6 +46,17 @@ def by_hand(trained):
     return predict, films, alone
 
 
+def test_a_model_that_gives_no_numbers_is_told(by_hand):
+    _, films, _ = by_hand
+
+    def of_boys(image, sex):
+        return np.where(sex[:, 0] == 1, 100, np.nan)
+
+    girls = (films.table["sex"] == 0).sum()
+    with pytest.raises(UserError, match=f"no number for {girls} of {len(films.table)} films"):
+        predict_films(of_boys, films, 8)
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -148,15 +148,20 @@ def test_without_the_option_the_first_reader_counts_and_the_option_is_named(
     assert "note: films with several ages: the first counts; --readers takes" in process.stdout
 
 
-def test_a_calibration_is_fitted_to_the_mean_of_readers(trained, read_twice, inside):
+def test_a_calibration_is_fitted_to_the_mean_of_readers(trained, read_twice, inside, tmp_path):
     columns, _, images = read_twice
-    words = ["--calibrate", columns, "--images", images, "--readers", "ann", "bob", "--held_out"]
-    process = inside("evaluate.py", trained[0], *words, "--name", "readers")
+    words = ["--images", images, "--readers", "ann", "bob", "--held_out"]
+    inside("evaluate.py", trained[0], "--csv", columns, *words, "--out", tmp_path / "before")
+    before = json.loads((tmp_path / "before" / "metrics.json").read_text())
+    process = inside("evaluate.py", trained[0], "--calibrate", columns, *words, "--name", "readers")
     assert process.returncode == 0, process.stderr
     assert "a reader is 12.00 [12.00, 12.00] months from the mean of the others" in process.stdout
     stored = json.loads((trained[0] / "calibration_readers.json").read_text())
     (calibration,) = stored.values()
-    assert calibration["reader_agreement"]["columns"] == ["ann", "bob"]
+    agreement = calibration["reader_agreement"]
+    assert agreement["columns"] == ["ann", "bob"]
+    # that of the corrected months
+    assert abs(agreement["model_mae"] - before["reader_agreement"]["model_mae"]) > 0.01
     table = pd.read_csv(columns, dtype={"id": str}).set_index("id")
     films = pd.DataFrame(calibration["films"]).set_index("id")
     assert np.allclose(films["boneage"], table.loc[films.index, ["ann", "bob"]].mean(axis=1))

@@ -116,7 +116,7 @@ def cross_fit(predictions, per_sex=True, copies=None):
     part = divide(predictions, PARTS, SEED)
     judged = predictions if copies is None else copies
     judged_part = judged["id"].map(dict(zip(predictions["id"], part, strict=True)))
-    months = np.empty(len(judged))
+    months = np.full(len(judged), np.nan)
     for number in range(PARTS):
         films = judged[judged_part == number]
         lines = fit_lines(predictions[part != number], per_sex)

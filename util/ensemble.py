@@ -27,7 +27,7 @@ from util.members import (
 )
 from util.metrics import label_predictions
 from util.prediction import load_predictor, predict_months
-from util.readings import add_counts, read_as, with_readings
+from util.readings import add_counts, read_as
 from util.runs import changed_facts
 from util.runtimes import RUNTIMES
 from util.splits import one_sex_note
@@ -71,39 +71,36 @@ class Ensemble:
         return np.stack(rows)
 
     def predict(self, pixels, sex, batch_size, progress=False):
-        """Return a frame of months, low, high and reading for each film. low and high are NaN if
-        there are no intervals; reading, what a single reader would say, is NaN if it is unknown."""
-        rows = self.predict_members(pixels, sex, batch_size, progress)
-        months = average(self.members, rows)
-        months = self.correct(months, sex)
-        low, high = self.bounds(months)
-        reading = read_as(months, sex, self.label_counts) if self.label_counts else np.nan
-        return pd.DataFrame({"months": months, "low": low, "high": high, "reading": reading})
+        """Return what is told of each film, see `combine`."""
+        return self.combine(self.predict_members(pixels, sex, batch_size, progress), sex)
 
     def predict_labelled(self, by_canvas, batch_size):
         """Predict labelled films, {canvas: Films}. Returns (predictions, comparison of their mean
         with each member, see `compare_members`); the comparison is None for a single member.
-        Predictions have low and high, the ends of their intervals, if there are intervals."""
+        Predictions have the columns low, high and reading of `combine` where these are known."""
         table = by_canvas[self.canvases[0]].table
-        months = self.predict_members(pixels_of(by_canvas), table["sex"], batch_size, progress=True)
-        mean = average(self.members, months)
+        rows = self.predict_members(pixels_of(by_canvas), table["sex"], batch_size, progress=True)
         comparison = None
         if len(self.members) > 1:
-            comparison = compare_members(self.members, months, label_predictions(table, mean))
-        predictions = label_predictions(table, self.correct(mean, table["sex"]))
-        if self.calibration["half_width"]:
-            low, high = self.bounds(predictions["predicted"])
-            predictions = predictions.assign(low=low.round(2), high=high.round(2))
-        return with_readings(predictions, self.label_counts), comparison
+            mean = label_predictions(table, average(self.members, rows))
+            comparison = compare_members(self.members, rows, mean)
+        told = self.combine(rows, table["sex"]).set_axis(table.index)
+        known = told.drop(columns="months").dropna(axis="columns")
+        return label_predictions(table, told["months"]).join(known), comparison
 
-    def bounds(self, months):
-        """Return the ends of the intervals around months, (low, high); NaN without intervals."""
+    def combine(self, rows, sex):
+        """Return a frame of months, low, high and reading of each film, from the months of each
+        member `(members, n)`. low and high are NaN if there are no intervals; reading, what a
+        single reader would say, is NaN if it is unknown."""
+        mean = correct_months(average(self.members, rows), sex, self.calibration["lines"])
+        # rounded first, so that the others are those of the months that are told
+        months = np.round(np.asarray(mean), 2)
         half_width = self.calibration["half_width"]
-        return interval_bounds(months, half_width) if half_width else (np.nan, np.nan)
-
-    def correct(self, months, sex):
-        """Return the mean of the members, corrected by the lines of the calibration."""
-        return correct_months(months, sex, self.calibration["lines"])
+        low, high = interval_bounds(months, half_width) if half_width else (np.nan, np.nan)
+        reading = read_as(months, sex, self.label_counts) if self.label_counts else np.nan
+        return pd.DataFrame({"months": months, "low": low, "high": high, "reading": reading}).round(
+            2
+        )
 
 
 def open_ensemble(folders, use_tta=False, tta_steps=None, calibration=None):

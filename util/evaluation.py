@@ -126,7 +126,7 @@ def calibrate(ensemble, args):
     calibration, judged = fit_calibration(predictions, ensemble.sees_sex, always=True)
     if ensemble.label_counts:
         calibration["readings"] = judge_readings(with_readings(judged, ensemble.label_counts))
-    calibration |= agreement_of(films.table, args.readers, predictions["predicted"])
+    calibration |= agreement_of(films.table, args.readers, judged["predicted"])
     models = hashes_of(ensemble.members)
     hospital.store_calibration(path, calibration, models, films.table, ensemble.views)
     print(hospital.format_named(calibration, path))

@@ -86,7 +86,7 @@ def predict_chunk(ensemble, films, batch_size):
         sex = films["sex"].fillna(0).to_numpy()[good]
         readable = {canvas: part.keep(good) for canvas, part in pixels.items()}
         told = ensemble.predict(readable, sex, batch_size, progress=len(good) > batch_size)
-        ages.loc[good] = told.round(2).to_numpy()
+        ages.loc[good] = told.to_numpy()
     films = films.assign(
         filename=[Path(path).name for path in films["path"]],
         sex=films["sex"].astype("Int64"),

@@ -98,20 +98,6 @@ def count_patients(predictions):
     return len(predictions) if patients is None else patients.nunique()
 
 
-def effective_films(predictions):
-    """Return how many films, each of another child, would tell as much as these films.
-
-    It assumes that films of one child are alike: (sum m)^2 / (sum m^2) for children of m films
-    (Kish 1965, Survey Sampling). If all children have equally many films, it is the number of
-    children.
-    """
-    patients = repeated_patients(predictions)
-    if patients is None:
-        return len(predictions)
-    films = patients.value_counts()
-    return float(films.sum() ** 2 / (films**2).sum())
-
-
 def of_same_patients(table, films):
     """Return the mask `(n,)` of the rows of a table whose patient also has a film among `films`.
 

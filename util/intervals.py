@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from util.identity import count_patients, effective_films, repeated_patients
+from util.identity import count_patients, repeated_patients
 from util.metrics import AGE_BANDS, SEXES, band_of, by_band, evaluate_predictions
 from util.metrics_text import format_metrics, format_years
 
@@ -47,14 +47,19 @@ def conformal_quantile(predictions):
     Films of one child err alike. Where children have several films, n counts children, and each of
     the m films of a child counts 1/m (Lee, Barber & Willett 2023, arXiv 2306.06342).
     """
-    missed, patients = predictions["error"].abs().to_numpy(), repeated_patients(predictions)
-    share = np.ones(len(missed))
-    if patients is not None:
-        share /= patients.groupby(patients).transform("size").to_numpy()
+    missed = predictions["error"].abs().to_numpy()
     order = np.argsort(missed)
-    reached = np.cumsum(share[order])
+    reached = np.cumsum(shares_of_children(predictions)[order])
     needed = COVERAGE * (count_patients(predictions) + 1) - 1e-9  # shares have rounding errors
     return float(missed[order][np.searchsorted(reached, needed)])
+
+
+def shares_of_children(predictions):
+    """Return for how much of a child each film `(n,)` counts: 1 / m where the child has m films."""
+    patients = repeated_patients(predictions)
+    if patients is None:
+        return np.ones(len(predictions))
+    return 1 / patients.groupby(patients).transform("size").to_numpy()
 
 
 def half_widths_of(months, half_width):
@@ -71,40 +76,36 @@ def interval_bounds(months, half_width):
 def measure_coverage(predictions, half_width):
     """Measure how many labels lie in the intervals, ready for JSON.
 
-    For all films, by sex and by band of the prediction it has n, the share covered with its 95 %
-    interval, and the mean half width in months; groups without films are left out.
+    For all films, by sex and by band of the prediction it has n films, the share covered with its
+    95 % interval, and the mean half width in months; groups without films are left out. Each child
+    counts once, as in `conformal_quantile`.
     """
-    half = half_widths_of(predictions["predicted"], half_width)
-    covered = (predictions["error"].abs() <= half + 1e-9).to_numpy()
     rows = {"all": np.full(len(predictions), True)}
     rows |= {name: (predictions["sex"] == sex).to_numpy() for name, sex in SEXES.items()}
     rows |= by_band(predictions["predicted"])
-    parts = {
-        name: coverage_row(covered[r], half[r], effective_films(predictions[r]))
-        for name, r in rows.items()
-        if r.any()
-    }
+    parts = {name: coverage_of(predictions[r], half_width) for name, r in rows.items() if r.any()}
     return {"expected": COVERAGE, **parts}
 
 
-def coverage_row(covered, half, n):
+def coverage_of(films, half_width):
+    half = half_widths_of(films["predicted"], half_width)
+    inside = (films["error"].abs() <= half + 1e-9).to_numpy()
+    weights = shares_of_children(films)
+    covered = float(np.average(inside, weights=weights))
     return {
-        "n": len(covered),
-        "covered": float(covered.mean()),
-        "covered_ci95": share_interval(covered, n),
-        "half_width": float(half.mean()),
+        "n": len(films),
+        "covered": covered,
+        "covered_ci95": share_interval(covered, count_patients(films)),
+        "half_width": float(np.average(half, weights=weights)),
     }
 
 
-def share_interval(covered, n):
-    """Return the 95 % interval of a share (Clopper & Pearson 1934).
-
-    It is exact if each film is of another child. If not, `n` is smaller than the number of films,
-    see `effective_films`.
-    """
+def share_interval(share, n):
+    """Return the 95 % interval of a share of `n` children (Clopper & Pearson 1934); exact if each
+    has one film, otherwise, as a rule, too wide."""
     from scipy.stats import beta
 
-    inside = covered.mean() * n
+    inside = share * n
     low = beta.ppf(0.025, inside, n - inside + 1) if inside > 0 else 0
     high = beta.ppf(0.975, inside + 1, n - inside) if inside < n else 1
     return [float(low), float(high)]

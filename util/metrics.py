@@ -152,8 +152,9 @@ def limits_intervals(predictions):
     """Return the 95 % interval of each of the `limits_of_agreement`, [[low, high], [low, high]];
     None for fewer than FEWEST_TO_COMPARE children.
 
-    They are limit +- Student's quantile times the bootstrap SD of the limit: resampled SDs of few
-    errors are too small, which would shift percentiles inwards.
+    The intervals of the bias and of the SD are combined by their distances (MOVER, Zou 2013, Stat
+    Methods Med Res 22). Both are Student's quantile times the bootstrap SD, of the bias and of the
+    logarithm of the SD: SDs of few errors are skewed, their logarithms are hardly.
     """
     from scipy.stats import t
 
@@ -162,11 +163,19 @@ def limits_intervals(predictions):
         return None
     error, patients = predictions["error"].to_numpy(float), repeated_patients(predictions)
     means, squares = (bootstrap_means(each, patients) for each in (error, error**2))  # same draws
-    reach = 1.96 * np.sqrt(np.maximum(0, squares - means**2))
+    sd = np.std(error, ddof=1)
+    # resamples of a few equal errors have none; the floor is above 0 for errors that are all equal
+    sds = np.maximum(np.sqrt(np.maximum(0, squares - means**2)), max(sd / 10, 1e-9))
     wide = t.ppf(0.975, n - 1) * np.sqrt(n / (n - 1))
-    limits = zip(limits_of_agreement(error), (means - reach, means + reach), strict=True)
-    halves = [(limit, wide * resampled.std()) for limit, resampled in limits]
-    return [[float(limit - half), float(limit + half)] for limit, half in halves]
+    factor = np.exp(wide * np.log(sds).std())
+    inside, outside = (
+        np.hypot(wide * means.std(), 1.96 * sd * part) for part in (1 - 1 / factor, factor - 1)
+    )
+    low, high = limits_of_agreement(error)
+    return [
+        [float(low - outside), float(low + inside)],
+        [float(high - inside), float(high + outside)],
+    ]
 
 
 def baseline_error(predictions, train_median):
@@ -246,6 +255,8 @@ def read_predictions(path, need=LABELS):
         reason = first_line(error)
     if not reason and not all(pd.api.types.is_numeric_dtype(table[name]) for name in need[1:]):
         reason = "text among its numbers"
+    elif not reason and table[list(need)].isna().any(axis=None):
+        reason = "gaps in it"
     if reason:
         raise UserError(f"not the table that the run wrote: {reason} ({path}). Restore it.")
     return table

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from util.errors import memory_errors
+from util.errors import UserError, memory_errors
 from util.exports import check_export, load_quickest
 from util.metrics import label_predictions
 from util.parallel import progress_bar
@@ -84,6 +84,7 @@ def predict_months(predict, pixels, sex, batch_size, progress=False):
     """Predict every film: months `(n,)` in the order of `pixels` `(n, S, S)` and `sex` `(n,)`.
 
     The last batch is filled up with copies of its last film, so that every call has one shape.
+    UserError when a film gets no number.
     """
     n = len(pixels)
     size = min(batch_size, n)
@@ -95,6 +96,9 @@ def predict_months(predict, pixels, sex, batch_size, progress=False):
         rows = np.minimum(np.arange(start, start + size), n - 1)
         stop = min(start + size, n)
         months[start:stop] = predict(pixels[rows][..., None], sex[rows])[: stop - start]
+    failed = np.count_nonzero(~np.isfinite(months))
+    if failed:
+        raise UserError(f"the model gives no number for {failed} of {n} films. Use another model.")
     return months
 
 

@@ -111,7 +111,9 @@ def attn_sex_model_improved(backbone, img_size, head, *, weights, activation, ge
     image, feature_map = image_features(backbone, img_size, weights)
     sex, sex_units = sex_features(gender_units, activation)
     tokens = layers.Conv2D(TOKEN_UNITS, 1, name="tokens")(feature_map)
-    positions = layers.DepthwiseConv2D(3, padding="same", name="where")(tokens)
+    # without bias: `tokens` has one, and TensorFlow prints errors where it fuses bias and addition
+    where = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="where")
+    positions = where(tokens)
     tokens = flatten_positions(layers.Add(name="placed_tokens")([tokens, positions]))
     tokens = layers.LayerNormalization(name="tokens_norm")(tokens)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)

@@ -33,7 +33,7 @@ from preprocessing import load_films
 from util.backbones import BACKBONES, MODEL_TYPES
 from util.epoch_end import save_model
 from util.errors import UserError
-from util.prediction import inputs_of
+from util.prediction import compile_predictor, inputs_of
 from util.run_pictures import draw_attention
 from util.runs import Run
 
@@ -330,6 +330,14 @@ def test_improved_attention_starts_from_the_plain_model():
     kernel, _ = improved.get_layer("added").weights
     kernel.assign(np.random.default_rng(4).normal(0, 0.1, kernel.shape))
     assert np.abs(predict(improved, *films()) - expected).max() > 1e-2
+
+
+@pytest.mark.usefixtures("tiny")
+def test_improved_attention_predicts_without_errors_of_tensorflow(capfd):
+    model = model_of("attn_sex_improved")
+    enliven(model)
+    compile_predictor(model)(*films())
+    assert "failed" not in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("tiny")

@@ -158,21 +158,27 @@ def test_an_evaluation_on_training_films_says_so_and_tells_no_coverage(trained, 
 def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     small_run, phantoms, inside, tmp_path
 ):
-    trained, others = (pd.read_csv(phantoms / f"df_{s}.csv") for s in ("train", "test"))
-    labels = pd.concat([trained[:3], others[:4]])
-    labels.loc[labels.index[0], "boneage"] += 1  # the same id in another hospital
+    trained, chosen, others = (
+        pd.read_csv(phantoms / f"df_{split}.csv") for split in ("train", "val", "test")
+    )
+    # the same ids in another hospital, or by another reader
+    other_ages = pd.concat([trained[:1], chosen[:1]]).eval("boneage = boneage + 1")
+    labels = pd.concat([other_ages, trained[1:3], others[:4]])
     labels.to_csv(tmp_path / "labels.csv", index=False)
     words = ["--csv", tmp_path / "labels.csv", "--images", phantoms]
     process = inside("evaluate.py", small_run, *words, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     assert f"note: {small_run} was trained on 2 of these films" in process.stdout
-    assert "note: 1 of these films share id and sex with training films" in process.stdout
+    assert (
+        "note: 2 of these films share id and sex with films that the model has learned from"
+        in process.stdout
+    )
     process = inside("evaluate.py", small_run, *words, "--held_out", "--out", tmp_path / "new")
     assert process.returncode == 0, process.stderr
     assert "left out: 2 a model has learned from it" in process.stdout
     assert "was trained on" not in process.stdout
     evaluated = read_predictions(tmp_path / "new" / "predictions.csv")["id"]
-    assert set(evaluated) == {str(trained["id"][0]), *others["id"][:4].astype(str)}
+    assert set(evaluated) == {*other_ages["id"].astype(str), *others["id"][:4].astype(str)}
 
 
 def test_films_that_share_a_name_are_known_by_their_folders(small_run, tmp_path):
@@ -331,7 +337,10 @@ def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
     assert "started from a run that was trained on other films" in note
     shipped = Member(Run(tmp_path), config)  # without a list
     (note,) = notes(shipped, films[1:])
-    assert "comes without a list of its training films" in note
+    assert "comes without a list of its training or validation films" in note
+    shutil.copy(small_run / "train_films.csv", tmp_path)  # validation films remain unknown
+    assert list(notes(shipped, other)) == [note]
+    (tmp_path / "train_films.csv").unlink()
     (note,) = notes(shipped, films)
     assert f"was trained on {len(films)} of these films" in note
 

@@ -165,6 +165,10 @@ def test_a_calibration_is_fitted_to_the_mean_of_readers(trained, read_twice, ins
     table = pd.read_csv(columns, dtype={"id": str}).set_index("id")
     films = pd.DataFrame(calibration["films"]).set_index("id")
     assert np.allclose(films["boneage"], table.loc[films.index, ["ann", "bob"]].mean(axis=1))
+    pd.read_csv(columns).rename(columns={"ann": "boneage"}).to_csv(tmp_path / "ann.csv")
+    words = ["--csv", tmp_path / "ann.csv", "--images", images, "--calibration", "readers"]
+    process = inside("evaluate.py", trained[0], *words, "--held_out")
+    check_error_line(process, f"learned from all of {len(films)} films")
 
 
 def test_an_import_takes_the_mean_and_records_how_far_readers_are_apart(

@@ -12,6 +12,8 @@ from util.labels import clean_id, tidy_path
 from util.metrics import read_predictions
 from util.runs import FILM_HASHES, FILM_LISTS, Run, configs_of
 
+LEARNED = ("train", "val")  # the splits of a run that its weights, epoch or intervals come from
+
 
 def held_out(ensemble, table):
     """Return the mask `(n,)` of the films of a table that no part of an ensemble has learned from,
@@ -20,10 +22,11 @@ def held_out(ensemble, table):
     trained = [learned_from(member.run, member.config, table) for member in members]
     chosen = np.any([chosen_by(member.run, member.config, table) for member in members], axis=0)
     fitted = fitted_to(ensemble, table)
+    known = np.any([fitted, chosen, *trained], axis=0)
     notes = [
         note
-        for member, known in zip(members, trained, strict=True)
-        for note in training_notes(member, table, known)
+        for member, learned in zip(members, trained, strict=True)
+        for note in training_notes(member, table, learned)
     ]
     if fitted.any():
         notes.append(
@@ -35,7 +38,13 @@ def held_out(ensemble, table):
             f"{(chosen & ~fitted).sum()} of these films were validation films, to choose an epoch: "
             "their errors may come out too small"
         )
-    return ~np.any([fitted, chosen, *trained], axis=0), notes
+    namesakes = (are_namesakes(ensemble, table) & ~known).sum()
+    if namesakes:
+        notes.append(
+            f"{namesakes} of these films share id and sex with films that the model has learned from, "
+            "but not the age: if they are the same films, its errors come out too small"
+        )
+    return ~known, notes
 
 
 def training_notes(member, table, trained):
@@ -43,7 +52,8 @@ def training_notes(member, table, trained):
     `trained` is the mask that `learned_from` returns for it."""
     folder, data = member.run.folder, member.config["data"]
     its_own = fingerprint(table) in (data["val"]["fingerprint"], data["test"]["fingerprint"])
-    listed, hashed = ((folder / name).exists() for name in (FILM_LISTS["train"], FILM_HASHES))
+    listed = all((folder / FILM_LISTS[split]).exists() for split in LEARNED)
+    hashed = (folder / FILM_HASHES).exists()
     if trained.any():
         told = "patient" in label_columns(table) and listed
         same = ", or on others of the same children" if told else ""
@@ -54,19 +64,13 @@ def training_notes(member, table, trained):
         )
     elif not (its_own or listed or hashed):
         yield (
-            f"{folder} comes without a list of its training films: if some of these are among them, "
-            "its errors come out too small"
+            f"{folder} comes without a list of its training or validation films: if some of these are "
+            "among them, its errors come out too small"
         )
     if hashed and not its_own:
         yield (
             f"{folder} knows its training films by a hash of id, sex and label: other films of the "
             "same children, or relabelled films, pass as new"
-        )
-    namesakes = are_namesakes(member.run, table) & ~trained
-    if namesakes.any():
-        yield (
-            f"{namesakes.sum()} of these films share id and sex with training films of {folder}, "
-            "but not the age: if they are the same films, its errors come out too small"
         )
     if started_from_unknown_films(member.run, member.config):
         yield (
@@ -102,7 +106,7 @@ def fitted_to(ensemble, table):
     named = ensemble.calibration["films"]
     fitted = np.zeros(len(table), bool)
     if named:
-        films = pd.DataFrame(named)
+        films = by_each_age(pd.DataFrame(named))
         fitted = match_any_id(are_among, table, films) | of_same_patients(table, films)
     intervals = not named and ensemble.calibration["half_width"]
     for member in ensemble.members:
@@ -170,13 +174,15 @@ def are_films_of(run, data, split, table, or_children=True):
     return np.full(len(table), data[split]["fingerprint"] == fingerprint(table))
 
 
-def are_namesakes(run, table):
-    """Return the mask `(n,)` of the films of a table that have the id and sex of a training film of
-    a run, whatever their age; all False if the run has no list of its training films."""
-    path = run.folder / FILM_LISTS["train"]
-    if not path.exists():
-        return np.zeros(len(table), bool)
-    return are_among(table, read_predictions(path), label=False)
+def are_namesakes(ensemble, table):
+    """Return the mask `(n,)` of the films of a table that have the id and sex, whatever the age, of
+    a film that a part of an ensemble has learned from, as far as there are lists of these."""
+    paths = [m.run.folder / FILM_LISTS[split] for m in ensemble.members for split in LEARNED]
+    lists = [read_predictions(path) for path in paths if path.exists()]
+    if named := ensemble.calibration["films"]:
+        lists.append(pd.DataFrame(named))
+    same = [are_among(table, films, label=False) for films in lists]
+    return np.any([np.zeros(len(table), bool), *same], axis=0)
 
 
 def have_hashes(table, hashes):
@@ -192,9 +198,7 @@ def match_any_id(matches, table, films):
     but a run may have learned from the first reader alone.
     """
     if "by_reader" in table:
-        labels = [[mean, *ages] for mean, ages in table[["boneage", "by_reader"]].to_numpy()]
-        table = table.drop(columns="by_reader").assign(boneage=labels).reset_index(drop=True)
-        single = table.explode("boneage").astype({"boneage": float})
+        single = by_each_age(table.reset_index(drop=True))
         found = pd.Series(match_any_id(matches, single, films), single.index)
         return found.groupby(level=0).any().to_numpy()
     rows = list(enumerate(table["id"]))
@@ -208,6 +212,16 @@ def match_any_id(matches, table, films):
     known = np.zeros(len(table), bool)
     known[named["row"][matches(same, films)]] = True
     return known
+
+
+def by_each_age(films):
+    """Return films with a row for each age that one may be labelled with: that of each reader, and
+    their mean; unchanged without the column `by_reader`. Rows of one film share their index."""
+    if "by_reader" not in films:
+        return films
+    ages = [[mean, *given] for mean, given in films[["boneage", "by_reader"]].to_numpy()]
+    single = films.drop(columns="by_reader").assign(boneage=ages).explode("boneage")
+    return single.astype({"boneage": float})
 
 
 def ids_of_path(path):

@@ -50,7 +50,7 @@ def read_calibration(folder, name, views, models):
     if views_key(views) not in stored:
         raise UserError(
             f"calibration {name} is for {describe_views(calibrated_views(folder, name))}, not for "
-            f"{describe_views(views)} ({folder}). Leave --tta_steps and --use_tta out."
+            f"{describe_views(views)} ({folder}). Leave --tta_steps and --use_tta out, and name one run at a time."
         )
     calibration = stored[views_key(views)]
     if calibration.get("models", models) != models:  # earlier versions stored no hashes
@@ -76,11 +76,11 @@ def read_named(folder, name):
 def store_calibration(path, calibration, models, table, views):
     """Write a new calibration, fitted to means of `views` views of the films of a table.
 
-    `models` are the hashes of the models that it is for. Ids, sexes, labels and patients of the
-    films are stored too, so that a later evaluation doesn't take these films for held out.
-    UserError when another process has taken the name meanwhile.
+    `models` are the hashes of the models that it is for. Ids, sexes, labels (also of each reader)
+    and patients of the films are stored too, so that a later evaluation doesn't take these films
+    for held out. UserError when another process has taken the name meanwhile.
     """
-    films = table[label_columns(table)].to_dict("list")
+    films = table[[*label_columns(table), *({"by_reader"} & set(table))]].to_dict("list")
     try:
         write_new_json(path, {views_key(views): calibration | {"models": models, "films": films}})
     except FileExistsError:

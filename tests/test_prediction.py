@@ -484,6 +484,15 @@ def test_a_training_that_has_not_ended_is_no_run_yet(small_run, inside, tmp_path
     check_error_line(process, f"the training is not finished ({killed})", "--resume")
 
 
+def test_months_are_not_told_without_their_correction(small_run, inside, tmp_path):
+    damaged = shutil.copytree(small_run, tmp_path / "damaged")
+    (damaged / "calibration.json").unlink()
+    process = inside("predict.py", "film.png", "--model", damaged)
+    check_error_line(
+        process, f"calibration.json, which corrects the months, is missing ({damaged})"
+    )
+
+
 def test_what_is_predicted_before_an_interruption_is_kept(
     trained, odd_films, inside, tmp_path, monkeypatch
 ):

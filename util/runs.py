@@ -192,7 +192,11 @@ def read_run(folder):
         )
     if not ("data" in config and {"model_type", "img_size", "fit"} <= config["options"].keys()):
         raise config_error(folder)
-    if not any((run.folder / name).exists() for name in (CALIBRATION, METRICS)):
+    if not run.path(CALIBRATION).exists():
+        if run.path(METRICS).exists():
+            raise UserError(
+                f"calibration.json, which corrects the months, is missing ({folder}). Restore it."
+            )
         raise UserError(
             f"the training is not finished ({folder}). Continue it with --resume, or wait for it."
         )

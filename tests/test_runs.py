@@ -295,15 +295,18 @@ def test_a_start_that_was_trained_anew_is_refused(tmp_path):
     for folder in (start.folder, run.folder):
         folder.mkdir()
     start.path("model.keras").touch()
-    start.write_json("metrics.json", {})
+    start.write_json("calibration.json", {})
     options = {"weights": "none", "model_type": "sex", "img_size": 64, "fit": "hand"}
     facts = {"options": options, "data": {"train": {"fingerprint": "a"}}}
     start.write_json("config.json", facts | {"started": "monday"})
     run.write_json("config.json", facts)
     args = Namespace(weights=str(start.folder), img_size=64, fit="hand")
     record_start(run, args)
-    record_start(run, args)
-    start.write_json("config.json", facts | {"started": "tuesday"})
+    known = run.config
+    start.write_json("config.json", facts | {"started": "monday", "resumed": ["tuesday"]})
+    record_start(run, args)  # a start that was resumed to write its metrics is the same
+    assert run.config == known
+    start.path("model.keras").write_bytes(b"anew")
     with pytest.raises(UserError, match="weights to start from have changed"):
         record_start(run, args)
 

@@ -107,13 +107,13 @@ def record_start(run, args):
         return
     start = read_run(args.weights) if starts_from_run(args.weights) else None
     facts = {"weights_sha256": hash_file(start.path(MODEL) if start else args.weights)}
-    if start:
-        facts["start"] = start.config
     if changed_facts(facts, run.config):
         raise UserError(
             f"the weights to start from have changed since ({args.weights}). Restore the old ones, "
             "or start a new run."
         )
+    if start:  # on resuming as it was then: it may have been resumed as well
+        facts["start"] = run.config.get("start", start.config)
     add_to_config(run, facts)
     if not start:
         return

@@ -189,8 +189,10 @@ def test_runs_are_chosen_on_as_many_views_as_are_told(tmp_path):
         views.to_csv(tmp_path / name / "predictions_val_tta.csv", index=False)
         members.append(run)
     for views, expected in ((1, "a"), (2, "b")):
-        (chosen,), _ = choose_greedily(members, views)
+        (chosen,), words = choose_greedily(members, views)
         assert chosen.run.folder == tmp_path / expected
+        # both were trained on two views, which are the default then
+        assert words.endswith(f"{expected} --tta_steps 1" if views == 1 else expected)
 
 
 # -------------------------------------------------------------------------------------- insides

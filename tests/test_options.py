@@ -263,6 +263,7 @@ def refusal(capsys):
         ),
         ("--batch_size_eval 9 --find_lr", "with --find_lr"),
         ("--show --folds 5", "with --folds"),
+        ("--mixup_alpha 0.2 --batch_size 1", "with --batch_size 1: a film is mixed with others"),
         ("--feature_views 2 --augment none", "above 1 with --augment none"),
         ("--feature_views 2 --fine_tune", "with --fine_tune"),
         ("--feature_views 2 --epochs_frozen 0 --fine_tune", "without --epochs_frozen above 0"),

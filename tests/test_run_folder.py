@@ -42,6 +42,14 @@ def test_a_folder_that_a_kill_left_empty_is_used(tmp_path):
     assert (tmp_path / "mine" / "config.json").exists()
 
 
+def test_a_folder_of_folds_is_told_from_a_run(tmp_path):
+    (tmp_path / "cv" / "fold_1").mkdir(parents=True)
+    (tmp_path / "cv" / "fold_1" / "config.json").write_text("{}")
+    words = ["--results_dir", str(tmp_path), "--run_name", "cv"]
+    with pytest.raises(UserError, match="there are folds already.*Continue them with --folds"):
+        open_run(train_advanced.parse_args(words), "sex")
+
+
 def test_a_failed_start_does_not_take_the_name(train, results, tmp_path):
     process, _ = train("mistyped", data_dir=tmp_path / "nowhere")
     assert process.returncode == 2

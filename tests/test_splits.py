@@ -84,6 +84,8 @@ def test_a_step_takes_no_more_films_than_there_are(tmp_path, capsys, monkeypatch
     )
     monkeypatch.setattr(accelerators, "make_strategy", lambda _: Namespace(num_replicas_in_sync=2))
     assert batch_size_for(range(5), args, run) == 4
+    with pytest.raises(UserError, match="2 devices can't share 1 training films"):
+        batch_size_for(range(1), args, run)
 
 
 def test_labels_that_are_all_alike_and_a_batch_of_all_films_are_noted(train, phantoms, tmp_path):

@@ -125,6 +125,11 @@ TRAINING_RULES = (
         lambda args: args.find_lr and not (args.fine_tune and args.epochs_frozen),
     ),
     Rule(("show",), "with --folds", lambda args: args.folds),
+    Rule(
+        ("mixup_alpha",),
+        "with --batch_size 1: a film is mixed with others of its step",
+        lambda args: args.batch_size == 1,
+    ),
     Rule(("tta_steps",), "without --use_tta", lambda args: not args.use_tta),
     SINGLE_VIEW,
 )

@@ -11,7 +11,7 @@ from util.errors import UserError, first_line
 from util.files import TEMPORARY, numbered, quote, remove_temporaries, write_new_json
 from util.processes import STARTED_BY_A_SWEEP
 from util.run_options import after_move, check_same_options, lasting_options
-from util.runs import CONFIG, Run, add_to_config, changed_facts
+from util.runs import CONFIG, Run, add_to_config, changed_facts, holds_run
 
 
 def open_run(args, name):
@@ -115,11 +115,13 @@ def check_free(folder):
         folder.is_dir() and all(p.match(f"{TEMPORARY}*-config.json") for p in folder.iterdir())
     ):
         config = Run(folder).config
-        tests_rates = config and config["options"].get("find_lr")
-        go_on = "Remove it" if tests_rates else "Continue it with --resume"
-        raise UserError(
-            f"there is a run already ({folder}). {go_on}, or choose another --run_name."
-        )
+        if config is None and holds_run(folder):
+            found, go_on = "are folds", "Continue them with --folds and --resume"
+        elif config and config["options"].get("find_lr"):
+            found, go_on = "is a run", "Remove it"
+        else:
+            found, go_on = "is a run", "Continue it with --resume"
+        raise UserError(f"there {found} already ({folder}). {go_on}, or choose another --run_name.")
 
 
 def chosen_folder(args, name):

@@ -9,6 +9,7 @@ from util.files import quote
 from util.members import average_predictions, same_films, stored_predictions
 from util.metrics import error_summary
 from util.metrics_text import format_interval
+from util.tta import chosen_views
 
 ROUNDS = 20
 LEAST_GAIN = 0.001  # months: less is no reason for a larger ensemble
@@ -30,12 +31,15 @@ def choose_greedily(members, views):
     chosen = [replace(m, weight=int(n)) for m, n in zip(members, counts, strict=True) if n]
     mean = average_predictions(chosen, [t for t, n in zip(tables, counts, strict=True) if n])
     best = min(tables, key=lambda table: table["error"].abs().mean())
+    told = "" if {chosen_views(m.options) for m in chosen} == {views} else f" --tta_steps {views}"
     lines = [
         f"greedy selection on {len(mean)} validation films: MAE {describe_mae(mean)} months, "
         f"of the best single run {describe_mae(best)}",
         "(on the films used to choose it, which flatters it and makes intervals a bit too narrow)",
         *(f"  {member.weight} x {member.run.folder}" for member in chosen),
-        "as options: " + " ".join(quote(m.run.folder) for m in chosen for _ in range(m.weight)),
+        "as options: "
+        + " ".join(quote(m.run.folder) for m in chosen for _ in range(m.weight))
+        + told,
     ]
     return chosen, "\n".join(lines)
 

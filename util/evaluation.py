@@ -7,7 +7,7 @@ import numpy as np
 from util import hospital
 from util.calibration import fit_calibration
 from util.canvases import all_set_right, oddities_of, pixels_of
-from util.ensemble import Ensemble, choose_views, hand_crop_notes, how_predicted
+from util.ensemble import Ensemble, choose_views, how_predicted
 from util.errors import UserError
 from util.evaluated_films import read_films_to_evaluate
 from util.files import check_place, choose_folder, new_folder, write_csv, write_json
@@ -153,7 +153,7 @@ def check_new_films(ensemble, by_canvas, csv):
             + ("Leave them out by --held_out, or name others." if new.any() else "Name others.")
         )
     notes += oddity_notes(oddities_of(pixels), all_set_right(pixels))
-    for note in hand_crop_notes(ensemble.members) + notes:
+    for note in ensemble.notes + notes:
         print(f"note: {note}")
     return new
 

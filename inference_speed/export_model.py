@@ -53,14 +53,9 @@ def main(argv=None):
     check_out(out, RUNTIMES[args.format].endings)
 
     import_tensorflow()
-    from inference_speed.parity import agrees, format_differences
-
     with working_folder(out.parent, ".export-") as work:
         record = export(run, args.format, args.precision, work / out.name)
-        off = record["difference_months"]
-        print(f"{record['checked_on']}, months off Keras: {format_differences(off)}")
-        if not agrees(off, args.precision):
-            print(f"error: not kept: {too_far(record)}", file=sys.stderr)
+        if record is None:
             return 1
         publish(work / out.name, out, RUNTIMES[args.format].endings, record)
     print(f"exported: {out}")
@@ -85,15 +80,17 @@ def check_out(path, endings):
 
 
 def export(run, runtime, precision, path):
-    """Write a run's model to `path` and compare it with Keras. Returns the record of the export."""
+    """Write a run's model to `path`, compare it with Keras, and print how far it is off. Returns
+    the record of the export; None, and prints the error, when it is too far off."""
     from inference_speed.convert import convert, is_calibrated
     from inference_speed.parity import (
         BATCH,
         TOLERANCES,
-        agrees,
         differences,
+        format_differences,
         predict_sample,
         run_films,
+        too_far,
     )
     from inference_speed.turns import ms_a_film
     from util.prediction import compile_predictor
@@ -105,10 +102,12 @@ def export(run, runtime, precision, path):
     predict = load_runtime(runtime, path)
     expected = predict_sample(compile_predictor(model), films)
     off = differences(predict_sample(predict, films), expected)
-    ms = ms_keras = None
-    if agrees(off, precision):
-        # compiled again: the predictor of the comparison computes in whole float32, see `parity`
-        ms, ms_keras = ms_a_film([predict, compile_predictor(model)], films, BATCH)
+    print(f"{films.title}, months off Keras: {format_differences(off)}")
+    if reason := too_far(off, precision):
+        print(f"error: not kept: {reason}", file=sys.stderr)
+        return None
+    # compiled again: the predictor of the comparison computes in whole float32, see `parity`
+    ms, ms_keras = ms_a_film([predict, compile_predictor(model)], films, BATCH)
     return {
         "format": runtime,
         "precision": precision,
@@ -125,16 +124,6 @@ def export(run, runtime, precision, path):
         },
         "exported": datetime.now().isoformat(timespec="seconds"),
     }
-
-
-def too_far(record):
-    """Return in words the differences that are above the tolerance."""
-    off, tolerance = record["difference_months"], record["tolerance_months"]
-    return ", ".join(
-        f"{name} difference {off[name]:.2f} months, allowed {most:g}"
-        for name, most in tolerance.items()
-        if not off[name] <= most
-    )
 
 
 def publish(made, out, endings, record):

@@ -97,9 +97,14 @@ def differences(months, expected):
     }
 
 
-def agrees(off, precision):
-    """Whether all differences are within the tolerance; False if one is NaN."""
-    return all(off[name] <= most for name, most in TOLERANCES[precision].items())
+def too_far(off, precision):
+    """Return in words the differences that are above the tolerance, or NaN; "" if there are
+    none."""
+    return ", ".join(
+        f"{name} difference {off[name]:.2f} months, allowed {most:g}"
+        for name, most in TOLERANCES[precision].items()
+        if not off[name] <= most
+    )
 
 
 def format_differences(off):

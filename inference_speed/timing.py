@@ -12,12 +12,12 @@ import numpy as np
 
 from inference_speed.parity import (
     Sample,
-    agrees,
     differences,
     format_differences,
     phantom_films,
     predict_sample,
     run_films,
+    too_far,
 )
 from inference_speed.routes import ROUTES
 from util.environment import gpu_names
@@ -118,7 +118,7 @@ def prepare_route(name, model, folder, films, checks):
         img_size=img_size,
     )
     off = differences(predict_sample(route.load(path), checks.films), checks.expected)
-    if not agrees(off, route.precision):
+    if too_far(off, route.precision):
         raise ValueError(f"too many months off Keras: {format_differences(off)}")
     size = sum(file.stat().st_size for file in folder.iterdir())
     months = {f"{name}_off_months": round(value, 6) for name, value in off.items()}

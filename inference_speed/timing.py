@@ -51,7 +51,7 @@ def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs
     except Exception as error:  # whatever Keras raises becomes a row of the table
         failed = {name: {"status": reason_of(error)} for name in routes}
         return {"try_other_sizes": False, "routes": failed}
-    films = example_films(batch_size, img_size)
+    films = phantom_films(img_size, "test", "pad", n=batch_size)
     checks = get_checks(model, run, films, routes)
     predictors, columns = {}, {}
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # OpenVINO keeps its files open
@@ -62,7 +62,8 @@ def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs
                 )
             except Exception as error:  # out of memory, no package: other routes continue
                 columns[name] = {"status": reason_of(error)}
-        seconds, failures = call_in_turns(predictors, *films, num_runs)
+        image, sex = films.pixels[..., None], films.sex[:, None]
+        seconds, failures = call_in_turns(predictors, image, sex, num_runs)
     facts = facts_of(model)
     columns |= {
         name: columns[name] | statistics(runs, batch_size, seconds.get("predict"))
@@ -85,31 +86,29 @@ def get_model(run, model_type, backbone, img_size, weights):
 
 def get_checks(model, run, films, routes):
     """Return the Checks. A run is checked on films of its data. A new model predicts nearly the
-    same months for any film, so the timed films are enough. Calibration films are read only for
+    same months for any film, so the timed `films` are enough. Calibration films are read only for
     routes in 8 bits."""
     from util.prediction import compile_predictor
 
-    (image, sex), calibration = films, None
+    calibration = None
     in_8_bits = any(ROUTES[name].precision == "int8" for name in routes)
     if run:
         options = read_run(run).options
-        sample = run_films(options, ("test", "val"), CHECKED_FILMS)
+        films = run_films(options, ("test", "val"), CHECKED_FILMS)
         if in_8_bits:
             calibration = run_films(options, ("train",))
-    else:
-        sample = Sample(image[..., 0], sex[:, 0], "timed films")
-        if in_8_bits:
-            calibration = phantom_films(image.shape[1], "train", n=CHECKED_FILMS)
-    return Checks(sample, predict_sample(compile_predictor(model), sample), calibration)
+    elif in_8_bits:
+        calibration = phantom_films(films.pixels.shape[1], "train", n=CHECKED_FILMS)
+    return Checks(films, predict_sample(compile_predictor(model), films), calibration)
 
 
 def prepare_route(name, model, folder, films, checks):
     """Save a model for a route, time a cold start of the route, and check its months. Returns
     (predictor, columns). ValueError when the months are too far from those of Keras."""
-    route, (image, _) = ROUTES[name], films
+    route = ROUTES[name]
     folder.mkdir()
     path = route.save(model, folder, checks.calibration)
-    batch_size, img_size = image.shape[:2]
+    batch_size, img_size = films.pixels.shape[:2]
     cold = run_alone(
         "inference_speed.cold_start",
         route=name,
@@ -124,20 +123,6 @@ def prepare_route(name, model, folder, films, checks):
     months = {f"{name}_off_months": round(value, 6) for name, value in off.items()}
     # loaded again: the predictor of the comparison computes in whole float32, see `parity`
     return route.load(path), {"file_mb": round(size / 2**20, 2)} | cold | months
-
-
-def example_films(batch_size, img_size):
-    """Films as predict.py gives them to a model: uint8 `(N, S, S, 1)`, and sex `(N, 1)`.
-
-    One drawn hand, shifted by a row from film to film.
-    """
-    from util.phantoms import draw_phantom
-    from util.radiographs import to_canvas
-
-    film = to_canvas(draw_phantom(120, 1, np.random.default_rng(42), img_size), img_size, "pad")
-    image = np.stack([np.roll(film, shift, axis=0) for shift in range(batch_size)])
-    sex = (np.arange(batch_size) % 2).astype(np.float32)
-    return image[..., None], sex[:, None]
 
 
 def call_in_turns(predictors, image, sex, num_runs):

@@ -17,11 +17,12 @@ from util.errors import UserError, first_line
 from util.files import (
     check_new_folder,
     check_place,
+    claim,
     new_folder,
     remove_temporaries,
     write_atomically,
-    write_new_csv,
-    write_new_json,
+    write_csv,
+    write_json,
 )
 from util.members import check_same_files
 from util.run_folder import open_run, record_environment, record_move
@@ -154,7 +155,7 @@ def test_a_temporary_file_that_another_program_looks_at_stops_nothing(tmp_path, 
         raise PermissionError(13, "used by another program", str(path))
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    write_new_json(tmp_path / "a.json", {})
+    write_json(tmp_path / "a.json", {}, claim)
     remove_temporaries(tmp_path)
     assert (tmp_path / "a.json").exists()
 
@@ -163,9 +164,9 @@ def test_a_temporary_file_that_another_program_looks_at_stops_nothing(tmp_path, 
 def test_a_new_file_is_written_over_none(tmp_path, monkeypatch, links):
     if not links:
         monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(OSError("no links")))
-    write_new_json(tmp_path / "a.json", {"first": True})
+    write_json(tmp_path / "a.json", {"first": True}, claim)
     with pytest.raises(FileExistsError):
-        write_new_json(tmp_path / "a.json", {})
+        write_json(tmp_path / "a.json", {}, claim)
     assert json.loads((tmp_path / "a.json").read_text()) == {"first": True}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
@@ -265,9 +266,9 @@ def test_a_folder_that_holds_anything_is_not_written_into(tmp_path):
 def test_a_table_never_takes_the_name_of_another(tmp_path):
     """Not even of one that was written after the name was looked at, as by another process."""
     path, table = tmp_path / "ages.csv", pd.DataFrame({"months": [1, 2, 3]})
-    write_new_csv(path, table)
+    write_csv(path, table, claim)
     with pytest.raises(UserError, match="the file is there already"):
-        write_new_csv(path, table + 1)
+        write_csv(path, table + 1, claim)
     pd.testing.assert_frame_equal(pd.read_csv(path), table)
 
 

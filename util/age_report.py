@@ -9,7 +9,7 @@ import pandas as pd
 from util.ensemble import how_predicted
 from util.errors import UserError, printable
 from util.exports import record_path
-from util.files import write_csv, write_json, write_new_csv
+from util.files import claim, move, write_csv, write_json
 from util.film_ages import COLUMNS, LARGEST_SCORE, predict_in_chunks
 from util.film_files import films_or_error, list_files
 from util.image_kinds import OTHER_PICTURES
@@ -60,8 +60,8 @@ def report_ages(ensemble, films, args):
             results.append(ages)
             if args.out:
                 first = not written
-                write = write_new_csv if first else write_csv  # rewrites the whole file
-                write(args.out, pd.concat(results)[COLUMNS])
+                # the whole file is written again
+                write_csv(args.out, pd.concat(results)[COLUMNS], claim if first else move)
                 written += len(ages)
                 if first:
                     write_json(record_path(Path(args.out)), how_predicted(ensemble, args))

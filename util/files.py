@@ -102,22 +102,14 @@ def check_folder_of(path):
     check_writable(folder)
 
 
-def write_json(path, content):
-    write_atomically(path, lambda file: file.write_text(as_json(content)))
-
-
-def write_new_json(path, content):
-    """Write a new JSON file completely or not at all. Raises FileExistsError if it exists, even if
-    another process writes it at this moment."""
-    write_atomically(path, lambda file: file.write_text(as_json(content)), claim)
-
-
-def as_json(content):
-    return json.dumps(content, indent=2) + "\n"
+def write_json(path, content, give_name=move):
+    text = json.dumps(content, indent=2) + "\n"
+    write_atomically(path, lambda file: file.write_text(text), give_name)
 
 
 def claim(temporary, path):
-    """Give a written file its name; FileExistsError if another file has it."""
+    """Give a written file its name; FileExistsError if another file has it, even one that another
+    process writes at this moment."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -128,20 +120,15 @@ def claim(temporary, path):
         move(temporary, path)
 
 
-def write_csv(path, table):
-    """Write a pandas frame without its index; file names in it need not be Unicode."""
-    write_atomically(path, lambda file: save_csv(file, table))
+def write_csv(path, table, give_name=move):
+    """Write a pandas frame without its index; file names in it need not be Unicode. UserError if
+    `give_name` is `claim` and the file exists by now, as another process may have written it."""
 
+    def write(file):
+        table.to_csv(file, index=False, errors="backslashreplace")
 
-def save_csv(path, table):
-    table.to_csv(path, index=False, errors="backslashreplace")
-
-
-def write_new_csv(path, table):
-    """Write a pandas frame as `write_csv` does. Raises UserError if the file exists by now, as
-    another process may have written it."""
     try:
-        write_atomically(path, lambda file: save_csv(file, table), claim)
+        write_atomically(path, write, give_name)
     except FileExistsError:
         check_new_file(path)
         raise

@@ -4,7 +4,7 @@ import re
 
 from util.calibration import FEWEST_OF_A_SEX, count_missing, format_gain
 from util.errors import UserError
-from util.files import write_new_json
+from util.files import claim, write_json
 from util.identity import count_patients, label_columns
 from util.intervals import COVERAGE, LEVEL, measure_coverage
 from util.metrics import CHILDREN, by_sex
@@ -82,7 +82,8 @@ def store_calibration(path, calibration, models, table, views):
     """
     films = table[[*label_columns(table), *({"by_reader"} & set(table))]].to_dict("list")
     try:
-        write_new_json(path, {views_key(views): calibration | {"models": models, "films": films}})
+        content = {views_key(views): calibration | {"models": models, "films": films}}
+        write_json(path, content, claim)
     except FileExistsError:
         raise name_taken_error(path) from None
 

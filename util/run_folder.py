@@ -8,7 +8,7 @@ from pathlib import Path
 
 from util.environment import device_names, environment, git_changes
 from util.errors import UserError, first_line
-from util.files import TEMPORARY, numbered, quote, remove_temporaries, write_new_json
+from util.files import TEMPORARY, claim, numbered, quote, remove_temporaries, write_json
 from util.processes import STARTED_BY_A_SWEEP
 from util.run_options import after_move, check_same_options, lasting_options
 from util.runs import CONFIG, Run, add_to_config, changed_facts, holds_run
@@ -38,7 +38,7 @@ def open_run(args, name):
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         check_free(run.folder)  # only now: the path NEW/.. exists once NEW does
-        write_new_json(run.folder / CONFIG, content)  # if two runs start at once, one fails here
+        write_json(run.folder / CONFIG, content, claim)  # of two that start at once, one fails here
     except FileExistsError:
         check_free(run.folder)
         raise

@@ -23,7 +23,6 @@ import argparse
 import re
 from pathlib import Path
 
-from train_advanced import parse_args as parse_training_args
 from util.errors import UserError, run_command
 from util.option_rules import typed_options
 from util.options import add_backbones
@@ -102,7 +101,7 @@ def main(argv=None):
     args, passed_on = parse_args(argv)
     from util import ray_sweep, sweep, sweep_table
 
-    training = parse_training_args(sweep.options_of(args.backbones[0], passed_on))
+    training = sweep.parse_training(sweep.options_of(args.backbones[0], passed_on))
     folder = Path(args.results_dir) / (args.sweep or training.model_type)
     if holds_run(folder):
         raise UserError(
@@ -111,9 +110,9 @@ def main(argv=None):
         )
     if args.summarise:
         runs = sweep.known_runs(folder, training)
-        return report(folder, runs, runs)
+        return sweep_table.report_results(folder, runs, runs)
     options = sweep.add_feature_views(passed_on, training)
-    runs = sweep.plan_runs(folder, args.backbones, options, parse_training_args)
+    runs = sweep.plan_runs(folder, args.backbones, options)
     if args.ray is not None:
         ray_sweep.check_ray(args.gpus_per_run, training.strategy)
     mine = sweep.share_of(runs, *args.shard) if args.shard else runs
@@ -124,29 +123,13 @@ def main(argv=None):
         sweep.report_estimate(mine)
     if args.dry_run:
         return 0
-    for _ in train_each(mine, args):
-        sweep_table.write_summary(folder, runs)
-    return report(folder, runs, mine)
-
-
-def report(folder, runs, mine):
-    """Write and print the table of all runs; returns 1 when some of `mine` are not finished."""
-    from util import sweep_table
-
-    sweep_table.report_results(folder, sweep_table.write_summary(folder, runs))
-    return int(not all(run.metrics for run in mine))
-
-
-def train_each(runs, args):
-    """Train the runs, one after the other or as tasks of Ray; yields each run when it has ended."""
-    from util import ray_sweep, sweep
-
     if args.ray is not None:
-        yield from ray_sweep.train_on_ray(runs, args.ray, args.gpus_per_run)
+        ended = ray_sweep.train_on_ray(mine, args.ray, args.gpus_per_run)
     else:
-        for run in runs:
-            sweep.train_in_process(run)
-            yield run
+        ended = map(sweep.train_in_process, mine)  # each when the loop asks for it
+    for _ in ended:
+        sweep_table.write_summary(folder, runs)
+    return sweep_table.report_results(folder, runs, mine)
 
 
 if __name__ == "__main__":

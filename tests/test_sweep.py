@@ -131,14 +131,14 @@ def test_without_an_estimate_there_is_no_total(monkeypatch, capsys, tmp_path):
         raise ProcessFailed("error: no")
 
     monkeypatch.setattr(util.sweep, "run_alone", fail)
-    report_estimate(plan_runs(tmp_path, ["vgg16"], [], parse_args))
+    report_estimate(plan_runs(tmp_path, ["vgg16"], []))
     first, last = capsys.readouterr().out.strip().splitlines()
     assert "--no_estimate" in first
     assert last == "vgg16                error: no"
 
 
 def test_a_failure_that_another_job_removes_is_none(monkeypatch, tmp_path):
-    [run] = plan_runs(tmp_path, ["vgg16"], [], parse_args)
+    [run] = plan_runs(tmp_path, ["vgg16"], [])
     with monkeypatch.context() as patch:
         patch.setattr(Path, "exists", lambda _: True)  # as it was a moment ago
         assert row_of_run(run, None)["status"] == "to do"
@@ -194,7 +194,7 @@ def test_heads_are_trained_on_features_where_nothing_else_trains(words, added):
 
 def test_shares_are_the_same_everywhere_and_miss_nothing(tmp_path):
     names = ["vgg16", "mobilenet", "xception", "resnet50", "vgg19"]
-    shares = [share_of(plan_runs(tmp_path, names, [], parse_args), i, 3) for i in (1, 2, 3)]
+    shares = [share_of(plan_runs(tmp_path, names, []), i, 3) for i in (1, 2, 3)]
     got = [[run.backbone for run in share] for share in shares]
     assert got == [["vgg16", "resnet50"], ["mobilenet", "vgg19"], ["xception"]]
 

@@ -14,11 +14,13 @@ from util.backbones import BACKBONES, POOLED
 from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
 from util.files import quote, write_atomically
+from util.option_rules import TRAINING_RULES, parse_effective
 from util.parallel import progress_bar
 from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
 from util.run_options import changed_options, lasting_options
 from util.runs import CONFIG, Run
 from util.sweep_table import FAILURE, read_summary
+from util.training_options import training_parser
 
 FEATURE_VIEWS = 3  # of each film, when only the head is trained
 TIME_TO_NOTICE, TIME_TO_STOP = 5, 30  # seconds
@@ -64,7 +66,7 @@ class SweepRun:
         )
 
 
-def plan_runs(folder, backbones, options, parse_training_args):
+def plan_runs(folder, backbones, options):
     """Return the runs of a sweep in the order asked for; {backbone} in an option stands for its
     name.
 
@@ -74,17 +76,22 @@ def plan_runs(folder, backbones, options, parse_training_args):
     asked = list(dict.fromkeys(backbones))
     started = [name for name in BACKBONES if (folder / name / CONFIG).exists()]
     others = [name for name in started if name not in asked]
-    runs = [plan_run(folder, name, options, parse_training_args) for name in asked + others]
+    runs = [plan_run(folder, name, options) for name in asked + others]
     for run in runs:
         check_same_sweep(run)
     return runs[: len(asked)]
 
 
-def plan_run(folder, backbone, options, parse_training_args):
+def plan_run(folder, backbone, options):
     """The run of one backbone in the folder of a sweep."""
     where = ["--backbone", backbone, "--results_dir", str(folder), "--run_name", backbone]
     typed = [*options_of(backbone, options), *where]
-    return SweepRun(backbone, folder / backbone, typed, parse_training_args(typed))
+    return SweepRun(backbone, folder / backbone, typed, parse_training(typed))
+
+
+def parse_training(options):
+    """Parse options of train_advanced.py; wrong ones end the command."""
+    return parse_effective(training_parser(None), TRAINING_RULES, options)
 
 
 def known_runs(folder, training):

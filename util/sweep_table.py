@@ -90,10 +90,12 @@ def row_of_run(run, metrics):
     }
 
 
-def report_results(folder, table):
-    """Print and draw the sorted table, and print the runs that failed or are still to do."""
+def report_results(folder, runs, mine):
+    """Write, print and draw the table of all `runs`, and print those that failed or are still to
+    do. Returns the exit code: 1 when some of the runs of this command, `mine`, are not finished."""
     from util.plots import plot_sweep
 
+    table = write_summary(folder, runs)
     done, failed, to_do = (table[table["status"] == s] for s in ("done", "failed", "to do"))
     if len(done):
         print(f"\n{format_table(done)}")
@@ -106,6 +108,7 @@ def report_results(folder, table):
         print(f"error: {row.backbone} failed: {row.reason.removeprefix('error: ')}")
     if len(to_do):
         print(f"to do: {', '.join(to_do['backbone'])}")
+    return int(not all(run.metrics for run in mine))
 
 
 def changed_splits(done):

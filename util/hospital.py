@@ -8,6 +8,7 @@ from util.files import claim, write_json
 from util.identity import count_patients, label_columns
 from util.intervals import COVERAGE, LEVEL, measure_coverage
 from util.metrics import CHILDREN, by_sex
+from util.metrics_text import format_interval
 from util.readings import format_readings_gain
 from util.runs import Run
 from util.tta import describe_views, views_from_key, views_key
@@ -124,10 +125,10 @@ def worth_using(calibration, held):
 
 def format_held(held):
     """Format what `held_by_own_intervals` returned in one line."""
-    low, high = held["covered_ci95"]
+    interval = format_interval(held["covered_ci95"], form=".0%")
     return (
         f"the run's own {LEVEL} intervals (+-{held['half_width']:.1f} months) hold "
-        f"{held['covered']:.0%} [{low:.0%}, {high:.0%}] of {held['n']} labels"
+        f"{held['covered']:.0%} {interval} of {held['n']} labels"
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from util.identity import count_patients, repeated_patients
 from util.metrics import AGE_BANDS, SEXES, band_of, by_band, evaluate_predictions
-from util.metrics_text import format_metrics, format_years
+from util.metrics_text import format_interval, format_metrics, format_years
 
 COVERAGE = 0.9  # share of films whose bone age should lie in the interval
 LEVEL = f"{COVERAGE * 100:.0f} %"
@@ -139,10 +139,10 @@ def format_coverage(coverage):
     ]
     for name, part in coverage.items():
         if name != "expected":
-            low, high = part["covered_ci95"]
             lines.append(
                 f"  {'all films' if name == 'all' else name:16s}{part['n']:6d}{part['covered']:8.0%}"
-                f"   {f'[{low:.0%}, {high:.0%}]':16s}+-{part['half_width']:.1f}"
+                f"   {format_interval(part['covered_ci95'], form='.0%'):16s}"
+                f"+-{part['half_width']:.1f}"
             )
     return "\n".join(lines)
 

@@ -50,7 +50,7 @@ def format_spread(metrics):
         parts.append(f"R2 {metrics['r2']:.3f}")
     if limits := metrics.get("limits_of_agreement"):  # not in those of earlier versions
         intervals = metrics.get("limits_of_agreement_ci95") or []
-        ends = [f" [{low:+.1f}, {high:+.1f}]" for low, high in intervals] or ["", ""]
+        ends = [f" {format_interval(bounds, '+', '.1f')}" for bounds in intervals] or ["", ""]
         texts = [f"{limit:+.1f}{end}" for limit, end in zip(limits, ends, strict=True)]
         parts.append(f"95 % limits of agreement {' to '.join(texts)}")
     return ", ".join(parts)
@@ -95,9 +95,10 @@ def format_readings(metrics):
     ]
 
 
-def format_interval(bounds, sign=""):
-    """Format an interval in months, "-" for None; for that of a difference use `sign="+"`."""
-    return f"[{bounds[0]:{sign}.2f}, {bounds[1]:{sign}.2f}]" if bounds else "-"
+def format_interval(bounds, sign="", form=".2f"):
+    """Format an interval, "-" for None: in months, or of shares by `form=".0%"`. For that of a
+    difference use `sign="+"`."""
+    return f"[{bounds[0]:{sign}{form}}, {bounds[1]:{sign}{form}}]" if bounds else "-"
 
 
 def format_years(months):

@@ -205,7 +205,7 @@ def describe_intervals(coverage):
             f"{band['half_width']:.1f}",
             band["n"],
             f"{band['covered']:.0%}",
-            "[{:.0%}, {:.0%}]".format(*band["covered_ci95"]),
+            format_interval(band["covered_ci95"], form=".0%"),
         ]
         for name, band in coverage.items()
         if name != "expected"

@@ -116,8 +116,9 @@ def check_together(parser, args):
 
 def letter_of(sex):
     """Return M or F for the words that are allowed in tables as well, such as "girl"."""
-    words = {"MALE": "M", "BOY": "M", "BOYS": "M", "FEMALE": "F", "GIRL": "F", "GIRLS": "F"}
-    return words.get(sex.upper(), sex.upper())
+    from util.sexes import WORDS  # loads pandas
+
+    return {1: "M", 0: "F"}.get(WORDS.get(sex.lower()), sex.upper())
 
 
 def main(argv=None):

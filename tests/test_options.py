@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import predict
 import run_all_backbones
 import train_advanced_streamlined
 import train_baseline
@@ -346,6 +347,11 @@ def test_an_empty_value_is_no_choice(words, option, refusal):
 )
 def test_what_a_sweep_refuses(words, error, refusal):
     assert error in refusal(run_all_backbones, *words.split())
+
+
+@pytest.mark.parametrize(("word", "letter"), [("f", "F"), ("Girl", "F"), ("boys", "M")])
+def test_a_sex_may_be_a_word_as_in_tables(word, letter):
+    assert predict.parse_args(["film.png", "--sex", word]).sex == letter
 
 
 def test_a_number_is_finite(refusal):

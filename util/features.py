@@ -24,7 +24,7 @@ from util.errors import memory_errors
 from util.files import write_atomically
 from util.parallel import progress_bar
 from util.pixel_cache import cache_folder, shard_path
-from util.prediction import SMALLER_BATCHES, with_constant_weights
+from util.prediction import SMALLER_BATCHES, full_batches, with_constant_weights
 from util.runs import add_to_config
 from util.training import Stage
 
@@ -136,16 +136,15 @@ def feature_reader(model):
 def compute_features(read, pixels, batch_size, desc=None):
     """Return pooled features float32 `(n, C)` of films, with a progress bar if there is a `desc`.
     All batches have the same shape and are prepared ahead."""
-    n, size = len(pixels), min(batch_size, len(pixels))
+    rows = full_batches(len(pixels), batch_size)
 
-    def load(pixels, start):
-        rows = np.minimum(np.arange(start, start + size), n - 1)  # filled up with the last film
-        return (pixels[rows][..., None],)
+    def load(pixels, number):
+        return (pixels[rows[number]][..., None],)
 
-    batches = load_ahead(load, pixels, range(0, n, size))
+    batches = load_ahead(load, pixels, range(len(rows)))
     steps = progress_bar(batches, desc, unit="batch", show=bool(desc))
     with memory_errors(*batches.element_spec[0].shape[:2], SMALLER_BATCHES):
-        return np.concatenate([read(images).numpy() for (images,) in steps])[:n]
+        return np.concatenate([read(images).numpy() for (images,) in steps])[: len(pixels)]
 
 
 def network_key(model, args):

@@ -83,23 +83,24 @@ def load_predictor(run, runtime, precision="f32", n_films=math.inf):
 def predict_months(predict, pixels, sex, batch_size, progress=False):
     """Predict every film: months `(n,)` in the order of `pixels` `(n, S, S)` and `sex` `(n,)`.
 
-    The last batch is filled up with copies of its last film, so that every call has one shape.
     UserError when a film gets no number.
     """
-    n = len(pixels)
-    size = min(batch_size, n)
-    sex = np.asarray(sex, np.float32)[:, None]
-    months = np.empty(n, np.float64)
-    starts = range(0, n, size)
-    bar = progress_bar(starts, desc="predicting", unit="batch", leave=False, show=progress)
-    for start in bar:
-        rows = np.minimum(np.arange(start, start + size), n - 1)
-        stop = min(start + size, n)
-        months[start:stop] = predict(pixels[rows][..., None], sex[rows])[: stop - start]
+    n, sex = len(pixels), np.asarray(sex, np.float32)[:, None]
+    batches = full_batches(n, batch_size)
+    bar = progress_bar(batches, desc="predicting", unit="batch", leave=False, show=progress)
+    months = [predict(pixels[rows][..., None], sex[rows]) for rows in bar]
+    months = np.concatenate(months, dtype=np.float64)[:n]
     failed = np.count_nonzero(~np.isfinite(months))
     if failed:
         raise UserError(f"the model gives no number for {failed} of {n} films. Use another model.")
     return months
+
+
+def full_batches(n, batch_size):
+    """Return the rows of each batch of `n` films. The last one is filled up with the last film, so
+    that every call has one shape."""
+    size = min(batch_size, n)
+    return [np.minimum(np.arange(start, start + size), n - 1) for start in range(0, n, size)]
 
 
 def predict_films(predict, films, batch_size):

@@ -140,16 +140,7 @@ def main(argv=None):
         f"{args.num_runs} runs a case\n\n{HEADER}",
         flush=True,
     )
-    rows = []
-    try:
-        run_benchmark(args, path, rows)
-    except KeyboardInterrupt:
-        if rows:
-            print(f"\n{len(rows)} rows are kept: {path}")
-        raise
-    finally:
-        if not rows:
-            path.unlink()
+    rows = run_benchmark(args, path)
     failed = sum(row["status"] != "ok" for row in rows)
     print(f"\n{len(rows) - failed} of {len(rows)} timed, {failed} failed: {path}")
     print(f"next: python -m inference_speed.analyze_inference_results --csv_file {quote(path)}")
@@ -177,19 +168,29 @@ def new_csv(results_dir):
     return path
 
 
-def run_benchmark(args, path, rows):
-    """Time all cases; `rows` grows case by case, and with it the CSV."""
-    import pandas as pd
+def run_benchmark(args, path):
+    """Time all cases and return their rows. The CSV grows case by case; it is removed if the
+    benchmark is stopped before it has a row."""
+    rows, cases = [], len(args.backbones) * len(args.batch_sizes)
+    try:
+        import pandas as pd
 
-    cases = len(args.backbones) * len(args.batch_sizes)
-    with progress_bar(total=cases, unit="case") as bar:
-        for case_rows in time_cases(args, announce=bar.set_description):
-            rows += case_rows
-            # nullable types: a failed case must not turn counts into 1.0
-            write_csv(path, pd.DataFrame(rows, columns=COLUMNS).convert_dtypes())
-            with tqdm.external_write_mode():
-                print_rows(case_rows)
-            bar.update(len(case_rows) // len(args.routes))
+        with progress_bar(total=cases, unit="case") as bar:
+            for case_rows in time_cases(args, announce=bar.set_description):
+                rows += case_rows
+                # nullable types: a failed case must not turn counts into 1.0
+                write_csv(path, pd.DataFrame(rows, columns=COLUMNS).convert_dtypes())
+                with tqdm.external_write_mode():
+                    print_rows(case_rows)
+                bar.update(len(case_rows) // len(args.routes))
+    except KeyboardInterrupt:
+        if rows:
+            print(f"\n{len(rows)} rows are kept: {path}")
+        raise
+    finally:
+        if not rows:
+            path.unlink()
+    return rows
 
 
 def time_cases(args, announce):

@@ -5,9 +5,7 @@ import signal
 import subprocess
 import sys
 from argparse import Namespace
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from preprocessing import read_labelled_folder
 from util.backbones import BACKBONES, POOLED
@@ -26,19 +24,13 @@ FEATURE_VIEWS = 3  # of each film, when only the head is trained
 TIME_TO_NOTICE, TIME_TO_STOP = 5, 30  # seconds
 
 
-@dataclass
-class SweepRun:
-    """One backbone of a sweep: its run folder, and its options as typed and as parsed (`args`)."""
+class SweepRun(Run):
+    """The run of one backbone in the folder of a sweep, and its options as `typed` and as parsed
+    (`args`)."""
 
-    backbone: str
-    folder: Path
-    options: list
-    args: object
-
-    @property
-    def metrics(self):
-        """The metrics of the finished run; None when it isn't finished."""
-        return Run(self.folder).metrics
+    def __init__(self, sweep, backbone, typed, args):
+        super().__init__(sweep / backbone)
+        self.backbone, self.typed, self.args = backbone, typed, args
 
     @property
     def failure_file(self):
@@ -86,7 +78,7 @@ def plan_run(folder, backbone, options):
     """The run of one backbone in the folder of a sweep."""
     where = ["--backbone", backbone, "--results_dir", str(folder), "--run_name", backbone]
     typed = [*options_of(backbone, options), *where]
-    return SweepRun(backbone, folder / backbone, typed, parse_training(typed))
+    return SweepRun(folder, backbone, typed, parse_training(typed))
 
 
 def parse_training(options):
@@ -101,9 +93,9 @@ def known_runs(folder, training):
     to_do = set(table["backbone"][table["status"] == "to do"])
     runs = []
     for name in BACKBONES:
-        config = Run(folder / name).config
-        options = Namespace(**config["options"]) if config else training
-        run = SweepRun(name, folder / name, [], options)
+        run = SweepRun(folder, name, [], training)
+        if config := run.config:
+            run.args = Namespace(**config["options"])
         if config or run.failure or name in to_do:
             runs.append(run)
     if not runs:
@@ -113,7 +105,7 @@ def known_runs(folder, training):
 
 def check_same_sweep(run):
     """UserError when a run was started with other options than the sweep has now."""
-    started = Run(run.folder).config
+    started = run.config
     changes = started and changed_options(started["options"], lasting_options(run.args))
     if changes:
         raise UserError(
@@ -155,7 +147,7 @@ def share_of(runs, part, parts):
 def report_plan(runs):
     """Print the command of each run, or that it is done already."""
     for run in runs:
-        command = " ".join(map(quote, ["train_advanced.py", *run.options]))
+        command = " ".join(map(quote, ["train_advanced.py", *run.typed]))
         print(f"{run.backbone:20s} {'done already' if run.metrics else command}")
 
 
@@ -188,9 +180,9 @@ def train_in_process(run):
         return
     print(f"\n--- {run.backbone}", flush=True)
     run.failure_file.unlink(missing_ok=True)
-    going_on = ["--resume"] if (run.folder / CONFIG).exists() else []
+    going_on = ["--resume"] if run.path(CONFIG).exists() else []
     child = [sys.executable, str(ROOT / "util" / "processes.py"), str(os.getpid())]
-    result = run_to_its_end([*child, str(ROOT / "train_advanced.py"), *run.options, *going_on])
+    result = run_to_its_end([*child, str(ROOT / "train_advanced.py"), *run.typed, *going_on])
     if result.returncode != 0:
         run.fail(why_it_failed(result), result.stderr)
     else:

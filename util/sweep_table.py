@@ -9,7 +9,7 @@ from util.errors import UserError
 from util.files import write_csv, write_json
 from util.metrics_text import format_interval
 from util.run_options import lasting_options
-from util.runs import HISTORY, METRICS, Run, best_row
+from util.runs import HISTORY, METRICS, best_row
 
 FAILURE = "{}_failure.txt"  # of a backbone: why its last run failed
 
@@ -67,9 +67,9 @@ def row_of_run(run, metrics):
         reason = run.failure
         status = "failed" if reason else "to do"
         return row | {"status": status, "val_mae": math.nan, "reason": reason}
-    test, history = metrics["test"], pd.read_csv(run.folder / HISTORY)
+    test, history = metrics["test"], pd.read_csv(run.path(HISTORY))
     low, high = test["mae_ci95"] or (math.nan, math.nan)
-    config = Run(run.folder).config
+    config = run.config
     seconds = config.get("feature_seconds", 0)
     return row | {
         "status": "done",

@@ -14,15 +14,12 @@ import time
 from itertools import cycle, islice
 from pathlib import Path
 
-from benchmarks.films import add_film_options, films_to_time, read_aged
-from preprocessing import training_dataset
-from util.augmentation import STRENGTHS
+from benchmarks.films import add_film_options, films_to_time, read_aged, run_epoch
 from util.errors import UserError, run_command
 from util.parser import new_parser, whole_number
 from util.quiet import import_tensorflow
 
 STATUS = Path("/proc/self/status")
-BATCH = 32
 
 
 def main(argv=None):
@@ -44,15 +41,10 @@ def main(argv=None):
                 list(islice(cycle(paths), args.n)), args.img_size, Path(folder) / "cache"
             )
         )
-        _, used = highest(lambda: run_epoch(films))
+        _, used = highest(lambda: run_epoch(films, "moderate"))
     print(f"anonymous memory in MB: {before:.0f} before")
     print(f"  + {read - before:.0f} at most while {len(films)} films are read")
     print(f"  + {used - before:.0f} at most in an epoch of them at {args.img_size} pixels")
-
-
-def run_epoch(films):
-    for _ in training_dataset(films, BATCH, 42, 0, 1, STRENGTHS["moderate"]):
-        pass
 
 
 def anonymous_mb():

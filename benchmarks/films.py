@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from preprocessing import read_films
+from preprocessing import read_films, training_dataset
+from util.augmentation import STRENGTHS
 from util.errors import UserError
-from util.film_files import list_films
+from util.film_files import films_or_error
 from util.parser import whole_number
 from util.phantoms import write_phantoms
 
 HEIGHT = 500  # pixels of the phantoms
+BATCH = 32
 KERAS_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
@@ -36,10 +38,8 @@ def films_to_time(args, folder):
     else:
         write_phantoms(folder, {"train": args.films}, HEIGHT)
         folder = folder / "train"
-    paths = list_films(folder) if folder.is_dir() else []
-    if not paths:
-        raise UserError(f"no films to time (--images {args.images}). Name a folder of images.")
-    return folder.resolve(), paths
+    folder = folder.resolve()
+    return folder, films_or_error(folder)
 
 
 def films_for_keras(args, folder, batch_size):
@@ -63,3 +63,9 @@ def read_aged(paths, size, cache):
     labels = {"id": paths, "filename": paths, "path": paths, "sex": 0, "boneage": ages}
     left_out = pd.DataFrame(columns=["id", "filename", "reason"])
     return read_films(pd.DataFrame(labels), left_out, size, "stretch", cache)
+
+
+def run_epoch(films, strength):
+    """Go through an epoch of batches with augmentation, without a model."""
+    for _ in training_dataset(films, BATCH, 42, 0, 1, STRENGTHS[strength]):
+        pass

@@ -10,24 +10,29 @@ three channels of each film, and again with only one.
 """
 
 import tempfile
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from benchmarks.films import add_film_options, add_turns, films_for_keras, read_aged
+from benchmarks.films import (
+    BATCH,
+    add_film_options,
+    add_turns,
+    films_for_keras,
+    read_aged,
+    run_epoch,
+)
 from benchmarks.textbook import keras_generator
 from inference_speed.turns import format_turns, take_turns
-from preprocessing import training_dataset
 from util.augmentation import STRENGTHS
 from util.errors import run_command
 from util.parser import new_parser
 from util.pixel_cache import read_pixels
 from util.quiet import import_tensorflow
 from util.radiographs import stretch_contrast
-
-BATCH = 32
 
 
 def main(argv=None):
@@ -82,13 +87,6 @@ def epochs(paths, size, cache):
     """Return functions that run through an epoch of augmented batches, and their names."""
     films = read_aged(paths, size, cache)
 
-    def ours(strength):
-        def epoch():
-            for _ in training_dataset(films, BATCH, 42, 0, 1, STRENGTHS[strength]):
-                pass
-
-        return epoch
-
     def by_keras(color_mode):
         ages = films.table["boneage"].tolist()
         generator = keras_generator(films.table["path"].tolist(), ages, size, BATCH, color_mode)
@@ -102,7 +100,8 @@ def epochs(paths, size, cache):
     strengths = [strength for strength in STRENGTHS if strength != "none"]
     names = ["ImageDataGenerator", "... of grey films"]
     names += [f"this toolkit, --augment {strength}" for strength in strengths]
-    return [by_keras("rgb"), by_keras("grayscale"), *map(ours, strengths)], names
+    ours = [partial(run_epoch, films, strength) for strength in strengths]
+    return [by_keras("rgb"), by_keras("grayscale"), *ours], names
 
 
 if __name__ == "__main__":

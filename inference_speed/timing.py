@@ -40,13 +40,14 @@ class Checks(NamedTuple):
 
 
 def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs, routes):
-    """Load the model of a run, or build a new one, and time its routes.
+    """Load the model of a run folder, or build a new one, and time its routes.
 
     Returns {"try_other_sizes": False when there is no model, "routes": {name: columns}}; the column
     `status` is "ok" or the reason of a failure.
     """
     import_tensorflow()
     try:
+        run = run and read_run(run)
         model = get_model(run, model_type, backbone, img_size, weights)
     except Exception as error:  # whatever Keras raises becomes a row of the table
         failed = {name: {"status": reason_of(error)} for name in routes}
@@ -76,7 +77,7 @@ def time_case(backbone, batch_size, img_size, model_type, weights, run, num_runs
 def get_model(run, model_type, backbone, img_size, weights):
     """Return the model of a run, or a new model if there is no run."""
     if run:
-        return load_run_model(read_run(run))
+        return load_run_model(run)
     from modeling_advanced import build_model
 
     return build_model(
@@ -93,10 +94,9 @@ def get_checks(model, run, films, routes):
     calibration = None
     in_8_bits = any(ROUTES[name].precision == "int8" for name in routes)
     if run:
-        options = read_run(run).options
-        films = run_films(options, ("test", "val"), CHECKED_FILMS)
+        films = run_films(run.options, ("test", "val"), CHECKED_FILMS)
         if in_8_bits:
-            calibration = run_films(options, ("train",))
+            calibration = run_films(run.options, ("train",))
     elif in_8_bits:
         calibration = phantom_films(films.pixels.shape[1], "train", n=CHECKED_FILMS)
     return Checks(films, predict_sample(compile_predictor(model), films), calibration)

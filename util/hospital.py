@@ -140,23 +140,18 @@ def readings_help(calibration):
 
 def format_named(calibration, path):
     """Format a calibration for another hospital for the terminal."""
+    gain = calibration["gain"]
     lines = [
-        f"{CHILDREN[sex]}: months = {line['slope']:.3f} x predicted "
-        f"{line['intercept']:+.1f}, fitted from {line['low']:.0f} to {line['high']:.0f} months"
-        for sex, line in calibration["lines"].items()
+        f"calibration on {calibration['n']} films: {VERDICTS[verdict(gain)]}",
+        f"  {format_gain(gain)}",
     ]
-    readings = calibration.get("readings")
-    return "\n".join(
-        [
-            f"calibration on {calibration['n']} films: {VERDICTS[verdict(calibration['gain'])]}",
-            f"  {format_gain(calibration['gain'])}",
-            *(f"  {line}" for line in lines),
-            f"  {LEVEL} interval: +-{calibration['half_width']['all']['months']:.1f} months",
-            *(
-                [f"  {format_readings_gain(readings, readings_help(calibration))}"]
-                if readings
-                else []
-            ),
-            f"stored: {path}",
-        ]
-    )
+    for sex, line in calibration["lines"].items():
+        lines.append(
+            f"  {CHILDREN[sex]}: months = {line['slope']:.3f} x predicted "
+            f"{line['intercept']:+.1f}, fitted from {line['low']:.0f} to {line['high']:.0f} months"
+        )
+    half = calibration["half_width"]["all"]["months"]
+    lines.append(f"  {LEVEL} interval: +-{half:.1f} months")
+    if readings := calibration.get("readings"):
+        lines.append(f"  {format_readings_gain(readings, readings_help(calibration))}")
+    return "\n".join([*lines, f"stored: {path}"])

@@ -177,10 +177,9 @@ def facts_path(shard):
 def save_shard(shard, facts, path):
     """Write a shard and its facts atomically; returns it memory-mapped."""
     with cache_folder(path.parent):
-        if not load_shard(path):
-            # the facts go first: a process that sees the shard must find them
-            write_json(facts_path(path), facts)
-            write_atomically(path, lambda file: np.save(file, shard), keep_first)
+        # the facts go first: a process that sees the shard must find them
+        write_json(facts_path(path), facts)
+        write_atomically(path, lambda file: np.save(file, shard), keep_first)
     return np.load(path, mmap_mode="r")
 
 

@@ -3,8 +3,8 @@ changes in the error of new films (months; below zero: it helps).
 
     python -m benchmarks.correction_rule
 
-Bone ages and errors are drawn like those of docs/RESULTS.md: ages of 127 (SD 41) months, errors
-with the heavy tails of Student's t, 5 degrees, and an SD of 9 months, a bias of all films.
+Bone ages and errors are drawn like those of docs/RESULTS.md: ages of 127 (SD 41) months. Errors are
+Student's t with 5 degrees of freedom, scaled to an SD of 9 months, plus one bias for all films.
 """
 
 import numpy as np

@@ -36,7 +36,10 @@ def check_weights_file(path):
 def check_enough(n, least, folder):
     """UserError when fewer than `least` films of a folder can be used."""
     if n < least:
-        raise UserError(f"{n} readable films, {least} or more are needed ({folder}).")
+        raise UserError(
+            f"{n} readable films, {least} or more are needed ({folder}). Add films, or name another "
+            "folder."
+        )
 
 
 def save_layers(layers, path):

@@ -232,20 +232,20 @@ def read_split(data_dir, split, male_value):
     rows = match_films(labels_of(table, csv, male_value), films)
     boneage, sex = (find_columns(table, name)[0] for name in ("boneage", "sex"))
 
-    def shorten(path):
+    def name_in_folder(path):
         inside = path.removeprefix(f"{folder}{os.sep}").replace(os.sep, "/")
         return as_unicode(f"{SPLITS[split].folder}/{inside}")
 
     rows = rows.assign(
         split=split,
         row=rows.index,
-        file=rows["path"].map(shorten).where(rows["path"] != "", rows["filename"]),
+        file=rows["path"].map(name_in_folder).where(rows["path"] != "", rows["filename"]),
         age_text=clean_text(table[boneage]),
         age_unit=unit_of(boneage),
         sex_text=clean_text(table[sex]).replace("", "nothing"),
     )
     loose = sorted(set(map(str, films)) - set(rows["path"]))
-    unlabelled = pd.DataFrame({"split": split, "file": [shorten(path) for path in loose]})
+    unlabelled = pd.DataFrame({"split": split, "file": [name_in_folder(path) for path in loose]})
     columns = count_gaps(table).assign(rows=len(table))
     columns.insert(0, "split", split)
     return rows, columns.assign(is_age=columns["column"] == boneage), unlabelled

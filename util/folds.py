@@ -109,7 +109,7 @@ def report_folds(run, folds, args):
     metrics = {}
     for views in views_to_evaluate(vars(args)):
         metrics |= judge_folds(run, members, views)
-    metrics["folds"] = [describe_fold(member) for member in members]
+    metrics["folds"] = [fold_facts(member) for member in members]
     run.write_json(METRICS, metrics)
     titles = {"out_of_fold": "out of fold", "test": f"test, mean of {args.folds} folds"}
     for views in views_to_evaluate(vars(args)):
@@ -165,7 +165,7 @@ def check_whole(out_of_fold, members):
         )
 
 
-def describe_fold(member):
+def fold_facts(member):
     """Return a row of the table of folds: n and MAE in months on held-out films and on test."""
     metrics = member.run.metrics
     row = {"fold": member.options["fold"]}

@@ -4,7 +4,7 @@ from util.data_folder import SPLITS
 from util.metrics import AGE_BANDS, by_band
 
 
-def describe_labels(films):
+def label_facts(films):
     """Return the numbers of boys, girls and films of each age band, and the mean, SD, smallest and
     largest age (months; None without films), of a frame with `sex` and `boneage`."""
     ages = films["boneage"]
@@ -23,7 +23,7 @@ def describe_labels(films):
 
 
 def format_splits(splits, *counts):
-    """Yield the lines of a table. `splits` maps the name of a split to its `describe_labels` and to
+    """Yield the lines of a table. `splits` maps the name of a split to its `label_facts` and to
     the numbers named in `counts`, which come first."""
     columns = [*counts, "boys", "girls"]
     titles = "".join(f"{name:>8s}" for name in columns)
@@ -43,7 +43,7 @@ def format_splits(splits, *counts):
 def print_splits(films):
     """Print how many films a frame has by split, sex and age."""
     parts = {split: films[films["split"] == split] for split in SPLITS}
-    rows = {split: {"films": len(part), **describe_labels(part)} for split, part in parts.items()}
+    rows = {split: {"films": len(part), **label_facts(part)} for split, part in parts.items()}
     print("\n".join(format_splits(rows, "films")))
 
 

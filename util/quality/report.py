@@ -13,7 +13,7 @@ from util.quality.checks import CHECKS, LOOK, SERIOUS
 from util.quality.page import html_page
 from util.quality.plots import draw_pictures
 from util.quality.same_pictures import COPY_BITS, COPY_CORRELATION, HASH_BITS
-from util.split_table import describe_labels, format_splits
+from util.split_table import format_splits, label_facts
 
 EXAMPLE_LETTERS = 70  # at most
 
@@ -93,7 +93,7 @@ def split_numbers(audit, split):
     films."""
     usable = audit.usable[audit.usable["split"] == split]
     rows = int((audit.tables.rows["split"] == split).sum())
-    return {"split": split, "rows": rows, "usable": len(usable), **describe_labels(usable)}
+    return {"split": split, "rows": rows, "usable": len(usable), **label_facts(usable)}
 
 
 def film_kinds(films):

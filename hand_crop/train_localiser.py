@@ -50,7 +50,8 @@ def main(argv=None):
     check_weights_file(args.out)
     import_tensorflow()
     films, joints = read_boxes(args.boxes, args.images)
-    print_cuts(*cross_validate(films, joints, args.steps, args.seed))
+    found = cross_validate(films, joints, args.steps, args.seed)
+    print_cuts(found, np.stack([hull(boxes) for boxes in joints]))
     if args.out:
         save_layers(train(films, joints, args.steps, args.seed), args.out)
         print(f"weights: {args.out}")
@@ -92,8 +93,8 @@ def check_shares(corners, table):
 
 
 def cross_validate(films, joints, steps, seed):
-    """Find the hand on each film by a network that was trained without it. Returns two lists: the
-    boxes to keep (4 shares, or None where it is not certain), and the hulls of the joints."""
+    """Find the hand on each film by a network that was trained without it. Returns a list of the
+    boxes to keep: 4 shares, or None where it is not certain."""
     order = np.random.default_rng(seed).permutation(len(films))
     found = [None] * len(films)
     for fold in range(FOLDS):
@@ -104,13 +105,14 @@ def cross_validate(films, joints, steps, seed):
         for i, box in zip(unseen, boxes, strict=True):
             found[i] = box
         print(f"part {fold + 1} of {FOLDS} is done", flush=True)
-    return found, [hull(boxes) for boxes in joints]
+    return found
 
 
 def print_cuts(found, hulls):
-    """Print in how many films no joint is cut, and how much of a film is kept."""
+    """Print in how many films no joint is cut, and how much of a film is kept. `hulls` `(n, 4)` are
+    the boxes around all joints of a film."""
     boxes = np.stack([WHOLE if box is None else box for box in found])
-    inside = (boxes[:, :2] <= np.stack(hulls)[:, :2]) & (boxes[:, 2:] >= np.stack(hulls)[:, 2:])
+    inside = (boxes[:, :2] <= hulls[:, :2]) & (boxes[:, 2:] >= hulls[:, 2:])
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     print(f"{len(boxes)} films, each found by a network that never saw it")
     print(f"  no joint is cut in   {100 * inside.all(axis=1).mean():.1f} %")

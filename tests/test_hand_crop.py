@@ -302,10 +302,8 @@ def test_a_network_never_finds_the_hand_on_films_it_was_trained_on(monkeypatch):
     monkeypatch.setattr(train_localiser, "train", train)
     monkeypatch.setattr(train_localiser, "find_boxes", find)
     films = np.arange(13, dtype=np.uint8).reshape(13, 1, 1)
-    joints = [np.array([[0.1, 0.2, 0.3 + i / 20, 0.8]]) for i in range(13)]
-    found, hulls = train_localiser.cross_validate(films, joints, 20, 1)
+    found = train_localiser.cross_validate(films, [np.zeros((1, 4))] * 13, 20, 1)
     assert found == list(range(13))
-    np.testing.assert_allclose(hulls, np.concatenate(joints))
     assert [len(films) for films in seen] == [9, 10, 10, 10]
 
 

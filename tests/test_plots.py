@@ -77,7 +77,7 @@ def test_without_a_display_it_is_said_where_pictures_are(monkeypatch, capsys, tm
 
 def test_the_films_of_the_largest_errors_are_shown_under_their_own_labels(monkeypatch, tmp_path):
     shown = []
-    monkeypatch.setattr(film_plots, "plot_contact_sheet", lambda *sheet: shown.append(sheet))
+    monkeypatch.setattr(run_pictures, "plot_contact_sheet", lambda *sheet: shown.append(sheet))
     monkeypatch.setattr(run_pictures, "LARGEST", 2)
     pixels = np.arange(4, dtype=np.uint8)[:, None, None] * np.ones((8, 8), np.uint8)
     predictions = predictions_of([60, 90, 120, 150], np.array([5, -30, 0, 20])).iloc[[3, 0, 1, 2]]

@@ -13,7 +13,6 @@ from util.phases import plan_phases
 from util.quiet import import_tensorflow
 from util.readings import format_readings_gain
 from util.run_folder import how_to_resume, open_run, record_environment, record_move
-from util.run_pictures import draw_run
 from util.runs import METRICS, READINGS, how_to_predict
 from util.splits import batch_size_for, load_splits
 from util.start import check_start_films, check_weights_run
@@ -63,6 +62,8 @@ def fill_run(run, args):
     else:
         splits, history = read_and_train(run, args)
         metrics, predictions = evaluate_splits(splits, args, run)
+        from util.run_pictures import draw_run  # loads matplotlib
+
         draw_run(run, history, predictions, splits, args)
         run.write_json(METRICS, metrics)
     report_run(run, metrics, args)

@@ -6,6 +6,8 @@ import numpy as np
 from preprocessing import make_batch
 from util.augmentation import chosen_ranges
 from util.backbones import ATTENTION
+from util.film_plots import end_of, plot_attention, plot_contact_sheet
+from util.plots import cut_title, path_of, plot_errors, plot_history
 from util.runs import load_run_model
 from util.tta import chosen_views, views_suffix, views_title
 
@@ -16,20 +18,17 @@ LARGEST = 24  # films whose errors are shown
 def draw_run(run, history, predictions, splits, args):
     """Save all pictures of a run, given its history, its predictions {name: frame}, its films
     {split: Films} and its options."""
-    from util import plots
-    from util.film_plots import plot_contact_sheet
-
     ranges = chosen_ranges(args)
     sheet = make_batch(splits["train"], 32, args.seed, epoch=0, step=0, ranges=ranges)
     labels = film_labels(sheet.ids, sheet.sex[:, 0], sheet.boneage[:, 0])
-    plots.plot_history(history, run.path("plots", "history.png"))
+    plot_history(history, run.path("plots", "history.png"))
     plot_contact_sheet(
         sheet.image[..., 0], labels, run.path("plots", "augmented_films.png"), "augmented films"
     )
     views = chosen_views(vars(args))  # those that the run reports
     errors = predictions["test" + views_suffix(views)]
     title = f"test{views_title(views)}"
-    plots.plot_errors(run.path("plots"), errors, "test", title)
+    plot_errors(run.path("plots"), errors, "test", title)
     draw_largest_errors(run.path("plots"), errors, splits["test"].pixels, "test", title)
     if args.model_type in ATTENTION:
         draw_attention(run, splits["test"])
@@ -42,9 +41,6 @@ def draw_largest_errors(folder, predictions, pixels, name, title):
     These are hands that the model can't read, or films whose labels may be wrong. Row i of `pixels`
     belongs to row i of the predictions. For `name` and `title` see `plot_errors`.
     """
-    from util import plots
-    from util.film_plots import plot_contact_sheet
-
     rows = np.argsort(-predictions["error"].abs().to_numpy(), kind="stable")[:LARGEST]
     films = predictions.iloc[rows]
     labels = [
@@ -56,15 +52,14 @@ def draw_largest_errors(folder, predictions, pixels, name, title):
     return plot_contact_sheet(
         pixels[rows],
         labels,
-        plots.path_of(folder, "largest_errors", name),
-        f"{plots.cut_title(title)}\nlargest errors: label, and predicted - label (months)",
+        path_of(folder, "largest_errors", name),
+        f"{cut_title(title)}\nlargest errors: label, and predicted - label (months)",
     )
 
 
 def draw_attention(run, films):
     """Save where the run's attention model looks on four films, from the youngest to the oldest."""
     from modeling_advanced import attention_map
-    from util.film_plots import plot_attention
 
     by_age = films.table["boneage"].sort_values(kind="stable").index
     rows = by_age[np.linspace(0, len(by_age) - 1, min(4, len(by_age))).astype(int)]
@@ -79,8 +74,6 @@ def draw_attention(run, films):
 def film_labels(ids, sexes, months):
     """Return the labels above films in a picture, such as "1437 F 136 mo"; of a long id only the
     end is shown. A film mixed from two has the sex that weighs more."""
-    from util.film_plots import end_of
-
     return [
         f"{end_of(id, LONGEST_ID)} {'M' if sex > 0.5 else 'F'} {boneage:.0f} mo"
         for id, sex, boneage in zip(ids, sexes, months, strict=True)

@@ -12,17 +12,29 @@ pytest.importorskip("pydicom")
 ACCESSIONS = [f"00{number}" for number in range(710, 730)]
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    """A folder of DICOM films of names that say nothing, one of them without an accession number,
-    two of them with the same."""
+def write_archive(folder, **elements):
+    """A folder of DICOM films of names that say nothing, with these values in their headers."""
     from test_dicom import write_dicom
 
-    folder, rng = tmp_path_factory.mktemp("archive"), np.random.default_rng(0)
-    for number, accession in enumerate([*ACCESSIONS, "", ACCESSIONS[0]]):
+    folder.mkdir(exist_ok=True)
+    rng, ((element, values),) = np.random.default_rng(0), elements.items()
+    for number, value in enumerate(values):
         image = draw_phantom(60 + 5 * number, 1, rng).astype(np.uint16) << 4
-        write_dicom(folder / f"IM{number:04}", image, AccessionNumber=accession)
+        write_dicom(folder / f"IM{number:04}", image, **{element: value})
     return folder
+
+
+def labels_by_id(data_dir):
+    """The labels of all splits, by the ids as text."""
+    tables = [pd.read_csv(path, dtype={"id": str}) for path in data_dir.glob("df_*.csv")]
+    return pd.concat(tables).set_index("id")["boneage"].to_dict()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """A folder of films, one of them without an accession number, two of them with the same."""
+    folder = tmp_path_factory.mktemp("archive")
+    return write_archive(folder, AccessionNumber=[*ACCESSIONS, "", ACCESSIONS[0]])
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +67,31 @@ def test_the_column_of_the_element_counts_before_other_ids(archive, table, insid
     placed = pd.concat(map(pd.read_csv, (tmp_path / "Data").glob("df_*.csv"))).set_index("id")
     assert placed["boneage"].to_dict() == {710 + i: 60 + 5 * i for i in range(1, 20)}
     assert placed["patient"].to_dict() == {710 + i: i % 10 for i in range(1, 20)}
+
+
+def test_the_column_of_the_element_may_be_that_of_the_patients(inside, tmp_path):
+    films = write_archive(tmp_path / "films", PatientID=[str(i) for i in range(1, 11)])
+    labels = {"id": range(1, 11), "PatientID": range(10, 0, -1), "boneage": range(10, 110, 10)}
+    pd.DataFrame(labels | {"sex": "M"}).to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--source", films, "--csv", tmp_path / "labels.csv", "--data_dir", tmp_path / "Data"]
+    process = inside("import_data.py", *words, "--match_by", "PatientID")
+    assert process.returncode == 0, process.stderr
+    assert labels_by_id(tmp_path / "Data") == {str(11 - i): 10 * i for i in range(1, 11)}
+
+
+@pytest.mark.parametrize("header", ["id", "Accession Number", "filename"])
+def test_numbers_with_slashes_are_compared_whole(inside, tmp_path, header):
+    numbers = [f"2020/{i}" for i in range(100, 110)]
+    films = write_archive(tmp_path / "films", AccessionNumber=[*numbers, "2019/100"])
+    rows = {header: ["2018/100", "2019/100", *numbers[1:]], "boneage": range(60, 115, 5)}
+    pd.DataFrame(rows | {"sex": "M"}).to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--source", films, "--csv", tmp_path / "labels.csv", "--data_dir", tmp_path / "Data"]
+    process = inside("import_data.py", *words, "--match_by", "AccessionNumber")
+    assert process.returncode == 0, process.stderr
+    assert labels_by_id(tmp_path / "Data") == {
+        "2019_100": 65,
+        **{f"2020_{100 + i}": 65 + 5 * i for i in range(1, 10)},
+    }
 
 
 def test_an_evaluation_and_predictions_find_films_so_too(

@@ -37,6 +37,8 @@ OTHER_PARTS = {
     "SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "THIGH", "TOE", "TSPINE",
 }
 # fmt: on
+# numbers such as 2020/123 are compared whole, and name files
+SLASH, SLASH_IN_ID = re.compile(r"[/\\]"), "_"
 YEAR_ALONE = "0101"  # birthday in anonymised films that keep only the year of birth
 
 
@@ -93,15 +95,17 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
 
 def take_element_as_id(table, element):
     """Return a table whose id is its column of that name, such as AccessionNumber or accession
-    number, in place of any id or name of a file; the table itself without an element, or such a
-    column."""
-    patients = find_columns(table, "patient")
-    wanted = plain_header(element) if element else None
-    own = [c for c in table if plain_header(c) == wanted and c not in patients]
-    if not own:
+    number, in place of any id or name of a file; without such a column, its id stays. Slashes in it
+    become SLASH_IN_ID. The table itself without an element."""
+    if not element:
         return table
-    others = [c for c in find_columns(table, "id") if c not in (*own, *patients)]
-    return table.drop(columns=others).rename(columns={own[0]: "id"})
+    ids = find_columns(table, "id")
+    own = [c for c in table if plain_header(c) == plain_header(element)]
+    if own:  # which may name the patients, too: that column stays
+        others = [c for c in ids if c not in find_columns(table, "patient")]
+        table, ids = table.drop(columns=others).assign(id=table[own[0]]), ["id"]
+    whole = {c: table[c].str.replace(SLASH, SLASH_IN_ID, regex=True) for c in ids[:1]}
+    return table.assign(**whole)
 
 
 def find_by_element(labels, films, element, path):
@@ -119,7 +123,7 @@ def find_by_element(labels, films, element, path):
     known = [(value, film) for value, film in zip(values, films, strict=True) if value]
     if not known:
         raise NoLabels(f"no film has {element} in its header (--match_by). Name another element.")
-    films_of = group(known, lambda pair: loose_name(clean_id(pair[0])))
+    films_of = group(known, lambda pair: loose_name(clean_id(SLASH.sub(SLASH_IN_ID, pair[0]))))
     found = [[film for _, film in films_of.get(loose_name(id_), [])] for id_ in labels["id"]]
     if not any(found):
         value, film = known[0]

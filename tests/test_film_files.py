@@ -1,6 +1,7 @@
 """Which files are films, and which film belongs to which row (util/film_files.py)."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 from preprocessing import read_labelled_folder
 from util.errors import UserError
-from util.film_files import list_films, match_films, split_usable
+from util.film_files import find_films, list_films, match_films, split_usable
 
 
 @pytest.fixture
@@ -229,6 +230,35 @@ def test_accents_of_folders_are_written_in_two_ways(films):
     labels = labels_of("1", "2", filename=["J\u00fcrgen/film.png", "Anna/film.png"])
     folder = films("Ju\u0308rgen/film.png", "Anna/film.png")
     assert found(labels, folder) == ["Ju\u0308rgen/film.png", "Anna/film.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("P{}/study1/IM0001.dcm", "P{}/study1/IM0001.dcm"),
+        ("P{}/study1/IM0001.dcm", "D:/export/2020/hand/P{}/study1/IM0001.dcm"),
+        ("P{}/image.png", "image.png"),
+    ],
+)
+def test_a_film_of_a_large_archive_is_not_compared_with_every_row(name, row):
+    """Counted by how often a film is looked up or compared: 30 times each, 1,000 if with all."""
+    times, n = Counter(), 1000
+
+    class Counted(type(Path())):
+        def __hash__(self):
+            times["hash"] += 1
+            return super().__hash__()
+
+        @property
+        def parent(self):
+            times["parent"] += 1
+            return super().parent
+
+    films = [Counted("/archive", name.format(i)) for i in range(n)]
+    labels = labels_of(*map(str, range(n)), filename=[row.format(i) for i in range(n)])
+    matched = find_films(labels, films)
+    assert matched == ([[film] for film in films] if "{}" in row else [films] * n)
+    assert times.total() < 30 * n
 
 
 # ------------------------------------------------------------------------ rows that are left out

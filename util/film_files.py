@@ -46,32 +46,51 @@ def find_films(labels, films):
     found = match_paths(names, index)
     ours, times = any(found), Counter(PurePosixPath(name).name for name in set(names))
     settled = ["/" in name and (ours or times[PurePosixPath(name).name] > 1) for name in names]
-    rows = list(zip(names, labels["id"], settled, strict=True))
-    rules = (index.of_name, index.of_stem, index.of_id, index.of_loose_name, index.of_loose_id)
-    for rule in rules:
-        taken = {path for paths in found for path in paths}
-        for row, (name, id_, done) in enumerate(rows):
-            if not (found[row] or done):
-                found[row] = [path for path in rule(name, id_) if path not in taken]
-    of_ids = {id_: found[row] for row, (_, id_, _) in enumerate(rows) if found[row]}
-    for row, (name, id_, done) in enumerate(rows):
-        if id_ in of_ids and not (found[row] or done):  # a row with the same id has films
-            may_be = {path for rule in rules for path in rule(name, id_)}
-            found[row] = [path for path in of_ids[id_] if path in may_be]
+    keys = [keys_of(name, id_) for name, id_ in zip(names, labels["id"], strict=True)]
+    taken = {film for films in found for film in films}
+    for keys_of_rule in zip(*keys, strict=True):
+        sought = {
+            row: key for row, key in enumerate(keys_of_rule) if not (found[row] or settled[row])
+        }
+        free = {  # once for each key: many rows may share one, and many films
+            key: [film for film in index.by_key.get(key, []) if film not in taken]
+            for key in set(sought.values())
+        }
+        for row, key in sought.items():
+            found[row] = free[key]
+        taken.update(*free.values())
+    of_ids = {id_: films for id_, films in zip(labels["id"], found, strict=True) if films}
+    for row, id_ in enumerate(labels["id"]):
+        if id_ in of_ids and not (found[row] or settled[row]):  # a row with the same id has films
+            may_be = {film for key in keys[row] for film in index.by_key.get(key, [])}
+            found[row] = [film for film in of_ids[id_] if film in may_be]
     return found
 
 
+def keys_of(name, id_):
+    """Return the keys of a row in `FilmIndex.by_key`, given its name, from `trim_path`, and its id:
+    one for each rule of `find_films` after the first."""
+    id_ = "" if is_image(name) else id_  # "" is the name of no film
+    stem = clean_id(name)
+    return (
+        ("name", PurePosixPath(name).name),
+        ("stem", stem),
+        ("stem", composed(id_)),
+        ("loose", loose_name(stem)),
+        ("loose", loose_name(id_)),
+    )
+
+
 class FilmIndex:
-    """Paths of films by name. Each rule (`of_...`) returns the films that a row may mean, given its
-    name, from `trim_path`, and its id."""
+    """Films by their names, alone (`by_key`) or within folders (`in_folders`)."""
 
     def __init__(self, films):
-        # with the folder, as films of many patients may have the same name, each in its own folder
-        self.name_in = group(films, lambda film: (composed(film.parent.name), composed(film.name)))
-        self.stem_in = group(films, lambda film: (composed(film.parent.name), stem_of(film)))
-        self.by_name = group(films, lambda film: composed(film.name))
-        self.by_stem = group(films, stem_of)
-        self.by_loose = group(films, lambda film: loose_name(stem_of(film)))
+        self.films, self.by_depth, self.by_key = films, {}, defaultdict(list)
+        for film in films:
+            stem = stem_of(film)
+            names = {"name": composed(film.name), "stem": stem, "loose": loose_name(stem)}
+            for key in names.items():
+                self.by_key[key].append(film)
 
     def at_path(self, name):
         """Return the films at the path `name`, if it has a folder, see `in_folders`."""
@@ -81,29 +100,22 @@ class FilmIndex:
     def in_folders(self, file, folders):
         """Return the films with a file name in folders whose paths end in one of `folders`; if
         there are none, those with this name and any image ending."""
-        ends = tuple(f"/{folder}" for folder in folders)
-        nearest = {PurePosixPath(folder).name for folder in folders}
 
-        def there(films_in, name):
-            films = (film for folder in nearest for film in films_in.get((folder, name), []))
-            return [film for film in films if f"/{composed(film.parent.as_posix())}".endswith(ends)]
+        def there(key):
+            groups = (self.of_depth(folder.count("/") + 1).get((folder, key)) for folder in folders)
+            return [film for films in groups if films for film in films]
 
-        return there(self.name_in, file) or there(self.stem_in, clean_id(file))
+        return there(("name", file)) or there(("stem", clean_id(file)))
 
-    def of_name(self, name, id_):
-        return self.by_name.get(PurePosixPath(name).name, [])
-
-    def of_stem(self, name, id_):
-        return self.by_stem.get(clean_id(name), [])
-
-    def of_id(self, name, id_):
-        return [] if is_image(name) else self.by_stem.get(composed(id_), [])
-
-    def of_loose_name(self, name, id_):
-        return self.by_loose.get(loose_name(clean_id(name)), [])
-
-    def of_loose_id(self, name, id_):
-        return [] if is_image(name) else self.by_loose.get(loose_name(id_), [])
+    def of_depth(self, depth):
+        """Return {(the last `depth` folders, key of the name): films}."""
+        if depth not in self.by_depth:
+            self.by_depth[depth] = groups = defaultdict(list)
+            for film in self.films:
+                folder = "/".join(composed(film.parent.as_posix()).split("/")[-depth:])
+                groups[folder, ("name", composed(film.name))].append(film)
+                groups[folder, ("stem", stem_of(film))].append(film)
+        return self.by_depth[depth]
 
 
 def match_paths(names, index):
@@ -148,14 +160,6 @@ def composed(name):
     """Return a name in Unicode's composed form (NFC). macOS may write an accent as a separate
     character."""
     return unicodedata.normalize("NFC", name)
-
-
-def group(films, key):
-    """Return {key(film): films}."""
-    groups = defaultdict(list)
-    for film in films:
-        groups[key(film)].append(film)
-    return groups
 
 
 def list_films(folder):

@@ -3,6 +3,7 @@ its own."""
 
 import re
 import sys
+from collections import defaultdict
 from functools import partial
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import pandas as pd
 
 from util.dicom import INSTALL, is_dicom_file, read_dicom
 from util.errors import UserError
-from util.film_files import find_films, group, match_films
+from util.film_files import find_films, match_films
 from util.growth import ADULT_MONTHS
 from util.identity import loose_name
 from util.labels import MAX_MONTHS, clean_id, find_columns, labels_of
@@ -123,8 +124,10 @@ def find_by_element(labels, films, element, path):
     known = [(value, film) for value, film in zip(values, films, strict=True) if value]
     if not known:
         raise NoLabels(f"no film has {element} in its header (--match_by). Name another element.")
-    films_of = group(known, lambda pair: loose_name(clean_id(SLASH.sub(SLASH_IN_ID, pair[0]))))
-    found = [[film for _, film in films_of.get(loose_name(id_), [])] for id_ in labels["id"]]
+    films_of = defaultdict(list)
+    for value, film in known:
+        films_of[loose_name(clean_id(SLASH.sub(SLASH_IN_ID, value)))].append(film)
+    found = [films_of.get(loose_name(id_), []) for id_ in labels["id"]]
     if not any(found):
         value, film = known[0]
         raise NoLabels(

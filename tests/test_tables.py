@@ -59,6 +59,20 @@ def test_fields_are_counted_by_the_separator_of_the_table(read):
         read("id;sex;boneage\n1;M;11;5\n")
 
 
+@pytest.mark.parametrize("rows", [2, 20])
+@pytest.mark.parametrize("line", ['{},M,60,"splint', '{},"splint,M,60'])
+def test_a_quotation_mark_that_swallows_rows_is_told(read, line, rows):
+    lines = [f"{i},M,60,ok" for i in range(1, 31)]
+    lines[2], lines[2 + rows] = line.format(3), f'{3 + rows},M,60,ring"'
+    with pytest.raises(UserError, match="a quotation mark is not closed: 3,.*splint"):
+        read("\n".join(["id,sex,boneage,note", *lines]))
+
+
+def test_a_text_may_have_several_lines(read):
+    labels = read('id,sex,boneage,note\n1,M,11,"ring, as seen\non the left, thumb\n"\n2,F,9,\n')
+    assert labels["boneage"].tolist() == [11, 9]
+
+
 # ------------------------------------------------------------------------------ what is no table
 
 

@@ -111,14 +111,23 @@ def decode_text(data, path):
 
 def check_widths(text, separator, n, path):
     """NoTable when a row has text beyond its first `n` fields: pandas would leave it out, such as
-    the decimals of 11,5 in a table with commas between its columns."""
+    the decimals of 11,5 in a table with commas between its columns; or when a field holds whole
+    rows, as an unclosed quotation mark swallows them."""
+    whole = {n - 1, n} - {0}  # separators in a row, which may end in one
     for row in csv.reader(
         io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True
     ):
+        words = separator.join(row).partition("\n")[0][:60]
+        lines = [line for field in row for line in field.split("\n")[1:]]
+        if any(line.count(separator) in whole for line in lines):
+            raise NoTable(
+                f"a quotation mark is not closed: {words} ({path}). Close it, or remove it; if the "
+                "text has several lines, join them."
+            )
         if any(field.strip() for field in row[n:]):
             raise NoTable(
-                f"a row has more fields than the header: {separator.join(row)[:60]} ({path}). Write "
-                "decimals with a point, quote text that holds a separator, and begin with the header."
+                f"a row has more fields than the header: {words} ({path}). Write decimals with a "
+                "point, quote text that holds a separator, and begin with the header."
             )
 
 

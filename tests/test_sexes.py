@@ -131,6 +131,21 @@ def test_words_that_would_leave_one_sex_out_are_an_error(read, words):
     assert read("id,boneage,sex\n" + few)["sex"].notna().sum() >= 20
 
 
+@pytest.mark.parametrize(("girls", "boys"), [(2, 3), (90, 10), (5, 1)])
+def test_m_is_no_boy_beside_any_h(read, girls, boys):
+    """M is mujer, a woman; H is hombre."""
+    rows = "".join(f"{i},84,{'M' if i < girls else 'H'}\n" for i in range(girls + boys))
+    with pytest.raises(UserError, match=f"column sex holds 'h' in {boys} of .*Write M and F"):
+        read("id,boneage,sex\n" + rows)
+    assert read(f"id,boneage,sex\n{rows}x,90,F\n")["sex"].sum() == girls
+
+
+def test_words_of_every_column_of_sexes_are_checked(read):
+    rows = "".join(f"{i},84,,{'HM'[i % 2]}\n" for i in range(20))
+    with pytest.raises(UserError, match="column gender holds 'h'"):
+        read("id,boneage,sex,gender\n" + rows)
+
+
 def test_children_of_one_sex_among_unknown_ones_are_no_error(read):
     rows = "".join(f"{i},84,{('M', 'unknown', '', 'n.a.')[i % 4]}\n" for i in range(24))
     assert read("id,boneage,sex\n" + rows)["sex"].sum() == 6

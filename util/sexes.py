@@ -45,7 +45,8 @@ def read_sex(table, columns, male_value, path):
             sex = sex.fillna(told)
         elif sex.isna().all() or (mixed and sex[numbers.notna()].isna().any()):
             raise which_is_male(table[column], numbers, path)
-    check_words_of_sex(table[columns[0]][sex.isna()], sex, path)
+    for column in columns:
+        check_words_of_sex(table[column], sex, path)
     return sex
 
 
@@ -110,18 +111,21 @@ def check_agreement(sex, other, path):
         )
 
 
-def check_words_of_sex(text, sex, path):
-    """UserError when many rows hold unknown words, `text`, and the known words are of at most one
-    sex.
+def check_words_of_sex(column, sex, path):
+    """UserError when the known words of a column are of at most one sex, and many rows hold unknown
+    words, or any holds H beside M: it is hombre (man), and M is mujer (woman).
 
-    Otherwise all films of the other sex would be left out; and M may mean mujer (woman).
+    Otherwise all films of the other sex would be left out, or M be read as male.
     """
-    odd = text.fillna("").str.lower().str.replace(r"\W", "", regex=True)
-    odd = odd[(odd != "") & ~odd.isin(UNKNOWN)]
-    if len(odd) > max(FEW_ODD, MANY_ODD * len(sex)) and sex.nunique() < 2:
+    words = column.fillna("").str.lower().str.replace(r"\W", "", regex=True)
+    known, odd = words[sex.notna() & (words != "")], words[sex.isna() & (words != "")]
+    odd = odd[~odd.isin(UNKNOWN)]
+    many = len(odd) > max(FEW_ODD, MANY_ODD * len(sex))
+    spanish = set(known) == {"m"} and "h" in set(odd)
+    if (many or spanish) and sex.nunique() < 2:
         told = ", ".join(f"{word!r}" for word in odd.value_counts().index[:3])
         raise UserError(
-            f"column {text.name} holds {told} in {len(odd)} of {len(sex)} rows: which sex is that? "
+            f"column {column.name} holds {told} in {len(odd)} of {len(sex)} rows: which sex is that? "
             f"({path}) Write M and F."
         )
 

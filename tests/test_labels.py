@@ -148,3 +148,16 @@ def test_columns_that_may_both_name_the_films_are_an_error_if_they_differ(read):
     assert same["id"].tolist() == ["1", "2"]
     labels = read("id,case,filename,boneage,sex\n1,7,2.png,84,F\n")
     assert labels["filename"].tolist() == ["2.png"]
+
+
+@pytest.mark.parametrize("header", ["file", "path", "Image File"])
+def test_numbers_under_another_header_than_filename_name_no_films_beside_ids(read, header):
+    rows = "1,{},84,F\n2,{},132,M\n"
+    text = f"id,{header},boneage,sex\n{rows}"
+    with pytest.raises(UserError, match=f"columns id and {header} may both name the films"):
+        read(text.format(2, 1))
+    assert read(text.format("001", ""))["filename"].tolist() == ["", ""]
+    for names in (["2.png", ""], ["p1/2", "p2/1"]):
+        assert read(text.format(*names))["filename"].tolist() == names
+    text = f"id,File Name,boneage,sex\n{rows}"
+    assert read(text.format(2, 1))["filename"].tolist() == ["2", "1"]

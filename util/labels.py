@@ -67,8 +67,7 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
         ids = ids.where(ids != "", ids_of(series["filename"]))
     else:  # an id may be a path, or the name of a file
         names = clean_text(series["id"])
-        is_file = names.str.lower().str.endswith(IMAGE_ENDINGS)
-        names = names.where(is_file | names.str.contains(r"[/\\]"), "")
+        names = names.where(are_files(names), "")
     patients = clean_text(series["patient"]).map(without_float) if "patient" in series else ""
     months = {
         name: read_months(series[name]) if name in series else np.nan for name in ("boneage", "age")
@@ -93,7 +92,7 @@ def find_label_columns(table, path, need):
     for name in ("id", "filename", "patient", "age", *need):
         if columns[name]:
             check_single(table, columns[name][0], path)
-    columns["filename"] = columns["filename"] or film_name_columns(table, columns["id"], path)
+    columns["filename"] = film_name_columns(table, columns, path)
     return columns
 
 
@@ -103,13 +102,19 @@ def check_single(table, column, path):
         raise UserError(f"two columns are named {column} ({path}). Remove one.")
 
 
-def film_name_columns(table, ids, path):
-    """Return, in a list, the column with names of image files, if several of `ids` may be the id.
+def film_name_columns(table, columns, path):
+    """Return, in a list, the column that names the films beside the id: `filename`, or one of its
+    synonyms if all that it holds are image names or paths, or else the one with image names, if
+    several columns may be the id.
 
     UserError if none has them, and two columns differ, leading zeros and gaps aside: one of them
     may be a running number, which is the name of another film as well.
     """
-    ids = [c for c in ids if plain_header(c) not in map(plain_header, PATIENT)]
+    for column in columns["filename"]:
+        names = clean_text(table[column])
+        if plain_header(column) == "filename" or (are_files(names) | (names == "")).all():
+            return [column]
+    ids = [c for c in columns["id"] if c not in columns["patient"]]
     for column in ids if len(ids) > 1 else []:
         if clean_text(table[column]).str.lower().str.endswith(IMAGE_ENDINGS).mean() > 0.5:
             return [column]
@@ -121,6 +126,11 @@ def film_name_columns(table, ids, path):
                 "Remove one, or rename the one that names them to filename."
             )
     return []
+
+
+def are_files(names):
+    """Return which of `names`, a column of text, are image names or paths."""
+    return names.str.lower().str.endswith(IMAGE_ENDINGS) | names.str.contains(r"[/\\]")
 
 
 def find_columns(table, name):

@@ -61,16 +61,15 @@ def enhance_folder(
 
     Films whose copy `is_up_to_date` are skipped. Returns (written, skipped, failures): two numbers
     of films, and {path: reason}. Raises UserError when `source` has no films, or when `target`
-    holds copies that were made with other settings and `overwrite` is not set.
+    holds other films, see `claim_folder`.
     """
     source, target = Path(source).resolve(), Path(target).resolve()
     films = list_films(source)
     if not films:
         raise UserError(f"no films to enhance ({source}). Check --data_dir.")
     settings = {"clip_limit": clip_limit, "tile_grid": tile_grid}
-    claim_folder(target, settings, overwrite)
-
     pairs, unclear = pair_names(films, source, target)
+    claim_folder(target, settings, overwrite, {copy for _, copy in pairs})
     failures = {}
     for film, copy in unclear:
         failures[str(film)] = f"its copy would share the name {copy.name} with another"
@@ -132,21 +131,23 @@ def made_with(target):
     )
 
 
-def claim_folder(target, settings, overwrite):
+def claim_folder(target, settings, overwrite, copies):
     """Make the target folder ready. UserError when its films were made with other settings and
-    `overwrite` is not set.
+    `overwrite` is not set, or by another program and some are none of `copies`, paths that will be
+    written: they would stay, and be taken for copies.
 
     The settings are recorded in the folder only while every film in it was made with them. In a new
     folder they are written before the first film. While all films are made again, UNFINISHED is
     recorded instead.
     """
-    known = made_with(target)
-    if known != settings and list_films(target):
-        if not overwrite:
+    known, held = made_with(target), set(list_films(target))
+    if known != settings and held:
+        would_stay = known is None and not held <= copies
+        if would_stay or not overwrite:
             same = "Use the same settings, move it" if known else "Move it"
+            remake = "" if would_stay else ", or remake all with --overwrite"
             raise UserError(
-                f"the folder holds films {describe_settings(known)} ({target}). "
-                f"{same} away, or remake all with --overwrite."
+                f"the folder holds films {describe_settings(known)} ({target}). {same} away{remake}."
             )
         settings = UNFINISHED
     target.mkdir(parents=True, exist_ok=True)

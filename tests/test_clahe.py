@@ -173,6 +173,21 @@ def test_other_settings_need_overwrite(data):
     assert enhance_folder(source, target, clip_limit=40.0)[0] == 0
 
 
+def test_copies_of_another_program_that_would_stay_are_not_overwritten(data, inside):
+    """They would be found as the copies of the films, in place of the new ones."""
+    films, copies = sorted((data / "test").iterdir()), data / "test_CLAHE"
+    copies.mkdir()
+    other = copies / f"{films[0].stem}.jpg"
+    cv2.imwrite(str(other), hand())
+    done = inside("clahe.apply_test", "--data_dir", data, "--overwrite")
+    check_error_line(done, f"made by another program ({copies}). Move it away.")
+    assert list(copies.iterdir()) == [other]
+    other.rename(other.with_suffix(".png"))  # a name that a copy will have
+    with pytest.raises(UserError, match="Move it away, or remake all with --overwrite"):
+        enhance_folder(data / "test", copies)
+    assert enhance_folder(data / "test", copies, overwrite=True) == (len(films), 0, {})
+
+
 def test_a_film_that_comes_back_gets_a_copy_of_the_new_settings(data, tmp_path):
     source, target = data / "test", data / "test_CLAHE"
     enhance_folder(source, target)

@@ -279,6 +279,21 @@ def test_a_folder_that_holds_data_is_never_touched(tmp_path, name):
     assert [path for path in (tmp_path / "Data").rglob("*") if path.is_file()] == [held]
 
 
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "disk"])
+def test_a_link_or_a_disk_in_the_place_of_a_folder_is_refused_at_once(tmp_path, monkeypatch, kind):
+    place = tmp_path / "Data" / "validation"
+    (tmp_path / "far").mkdir()
+    place.parent.mkdir()
+    if kind == "disk":
+        place.mkdir()
+        monkeypatch.setattr(os.path, "ismount", lambda path: path == place)
+    else:
+        place.symlink_to(tmp_path / ("far" if kind == "link" else "nowhere"))
+    with pytest.raises(UserError, match="a link or a disk is in the way .*validation.* Remove it"):
+        run(tmp_path / "Data", "--source", make_source(tmp_path / "films"))
+    assert list((tmp_path / "Data").iterdir()) == [place]
+
+
 def test_a_list_of_what_was_left_out_is_not_overwritten(tmp_path):
     listed = tmp_path / "Data" / "import_left_out.csv"
     listed.parent.mkdir()

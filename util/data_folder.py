@@ -3,6 +3,7 @@
 A new folder is made completely or not at all. Nothing in a data folder is ever overwritten.
 """
 
+import os
 import sys
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -117,12 +118,18 @@ def remove_empty(folder):
 
 
 def check_empty(data_dir):
-    """Raise UserError if a folder holds films or tables of splits, or records of an import."""
+    """Raise UserError if a folder holds films or tables of splits, or records of an import, or if
+    a folder of a split is a link or a disk of its own: no other folder could take its place."""
     for name in (*(name for place in SPLITS.values() for name in place), LEFT_OUT, IMPORT):
         path = data_dir / name
         if path.is_file() or (path.is_dir() and not is_empty(path)):
             raise UserError(
                 f"there is data already ({path}). Choose another --data_dir, or move it away."
+            )
+        if path.is_symlink() or os.path.ismount(path):
+            raise UserError(
+                f"a link or a disk is in the way ({path}). Remove it, or "
+                "choose another --data_dir."
             )
 
 

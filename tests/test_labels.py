@@ -1,5 +1,7 @@
 """Columns of labels: their headers, bone ages in months, ids (util/labels.py)."""
 
+import re
+
 import pytest
 
 from util.errors import UserError
@@ -81,6 +83,27 @@ def test_two_columns_of_one_name_are_an_error(read, name):
     columns = "id,filename,patient,boneage,sex,age_months"
     with pytest.raises(UserError, match=f"two columns are named {name} .* Remove one"):
         read(f"{columns},{name}\n1,1.png,p1,120,M,130,2\n")
+
+
+@pytest.mark.parametrize(
+    ("columns", "values"),
+    [
+        ("Boneage,boneage", "100,120"),
+        ("Bone Age (months),boneage_months", "100,"),
+        ("boneage,Patient ID,patient_id", "100,p1,p2"),
+        ("boneage,Age months,age_months", "100,90,91"),
+        ("boneage,File Name,filename", "100,1.png,2.png"),
+    ],
+)
+def test_columns_whose_headers_differ_in_case_or_punctuation_alone_must_not_differ(
+    read, columns, values
+):
+    first, second = columns.split(",")[-2:]
+    with pytest.raises(UserError, match=re.escape(f"columns {first} and {second} differ")):
+        read(f"id,sex,{columns}\n1,M,{values}\n")
+    *others, value, _ = values.split(",")
+    same = ",".join([*others, value, value])
+    assert read(f"id,sex,{columns}\n1,M,{same}\n")["boneage"].tolist() == [100]
 
 
 # ------------------------------------------------------------------------------------- bone ages

@@ -79,6 +79,14 @@ def test_the_column_of_the_element_may_be_that_of_the_patients(inside, tmp_path)
     assert labels_by_id(tmp_path / "Data") == {str(11 - i): 10 * i for i in range(1, 11)}
 
 
+def test_two_columns_of_the_element_must_not_differ(archive, inside, tmp_path):
+    text = "Accession Number,AccessionNumber,boneage,sex\n710,711,60,M\n"
+    (tmp_path / "labels.csv").write_text(text)
+    words = ["--source", archive, "--csv", tmp_path / "labels.csv", "--data_dir", tmp_path / "Data"]
+    process = inside("import_data.py", *words, "--match_by", "AccessionNumber")
+    check_error_line(process, "columns Accession Number and AccessionNumber differ")
+
+
 @pytest.mark.parametrize("header", ["id", "Accession Number", "filename"])
 def test_numbers_with_slashes_are_compared_whole(inside, tmp_path, header):
     numbers = [f"2020/{i}" for i in range(100, 110)]

@@ -90,7 +90,7 @@ def look_up_children(paths, csv, male_value, match_by=None):
     """Return what a table says of the child on each film: a list of sex (1 = male, NaN unknown),
     age (months, NaN unknown), and why there is no sex ("" if there is one). For `match_by` see
     `find_by_element`. Prints notes on rows and ages that are not used."""
-    table = take_element_as_id(read_table(csv), match_by)
+    table = take_element_as_id(read_table(csv), match_by, csv)
     labels = labels_of(table, csv, male_value, ("sex",) if needs_sex_column(table, paths) else ())
     columns = find_columns(table, "sex")
     labels["sex_text"] = clean_text(table[columns[0]]) if columns else None

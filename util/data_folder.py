@@ -128,8 +128,7 @@ def check_empty(data_dir):
             )
         if path.is_symlink() or os.path.ismount(path):
             raise UserError(
-                f"a link or a disk is in the way ({path}). Remove it, or "
-                "choose another --data_dir."
+                f"a link or a disk is in the way ({path}). Remove it, or choose another --data_dir."
             )
 
 

@@ -16,7 +16,7 @@ from util.errors import UserError
 from util.film_files import find_films, match_films
 from util.growth import ADULT_MONTHS
 from util.identity import loose_name
-from util.labels import MAX_MONTHS, clean_id, find_columns, labels_of
+from util.labels import MAX_MONTHS, check_alike, clean_id, find_columns, labels_of
 from util.parallel import map_films
 from util.readers import mean_of_readers, months_of_readers
 from util.sexes import differ
@@ -68,7 +68,7 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     headers give another sex than the table, whose sex is kept, or another body part or an adult, or
     report burnt-in text.
     """
-    table = take_element_as_id(table, match_by)
+    table = take_element_as_id(table, match_by, path)
     need_sex = need_sex or needs_sex_column(table, films)
     need = ["sex"] * need_sex + ["boneage"] * (not readers)
     labels = labels_of(table, path, male_value, need)
@@ -94,15 +94,18 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     return labels.assign(sex=labels["sex"].fillna(told))
 
 
-def take_element_as_id(table, element):
+def take_element_as_id(table, element, path):
     """Return a table whose id is its column of that name, such as AccessionNumber or accession
     number, in place of any id or name of a file; without such a column, its id stays. Slashes in it
-    become SLASH_IN_ID. The table itself without an element."""
+    become SLASH_IN_ID. The table itself without an element; UserError when two such columns, of a
+    table read from `path`, differ."""
     if not element:
         return table
     ids = find_columns(table, "id")
     own = [c for c in table if plain_header(c) == plain_header(element)]
-    if own:  # which may name the patients, too: that column stays
+    if own:
+        check_alike(table, own, path)
+        # a column of patients stays: it may be the same
         others = [c for c in ids if c not in find_columns(table, "patient")]
         table, ids = table.drop(columns=others).assign(id=table[own[0]]), ["id"]
     whole = {c: table[c].str.replace(SLASH, SLASH_IN_ID, regex=True) for c in ids[:1]}

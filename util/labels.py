@@ -80,7 +80,8 @@ def find_label_columns(table, path, need):
     """Return {name: list, maybe empty, of the columns that mean it} for the names of SYNONYMS.
 
     NoLabels when there is no column for the id or a name of `need`; UserError when two columns have
-    the same header, or may both name the films.
+    the same header, or one but for case, spaces and punctuation and other values, or may both name
+    the films.
     """
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
@@ -92,6 +93,8 @@ def find_label_columns(table, path, need):
     for name in ("id", "filename", "patient", "age", *need):
         if columns[name]:
             check_single(table, columns[name][0], path)
+            if name != "sex":  # `read_sex` compares those
+                check_alike(table, columns[name], path)
     columns["filename"] = film_name_columns(table, columns, path)
     return columns
 
@@ -100,6 +103,16 @@ def check_single(table, column, path):
     """UserError when another column of the table has the same header."""
     if f"{column}.1" in table:  # as pandas names a second one
         raise UserError(f"two columns are named {column} ({path}). Remove one.")
+
+
+def check_alike(table, columns, path):
+    """UserError when a column has the header of the first of `columns`, but for case, spaces and
+    punctuation, and other values: which of them counts?"""
+    first = columns[0]
+    for column in columns[1:]:
+        alike = plain_header(column) == plain_header(first)
+        if alike and (clean_text(table[column]) != clean_text(table[first])).any():
+            raise UserError(f"columns {first} and {column} differ ({path}). Remove one.")
 
 
 def film_name_columns(table, columns, path):

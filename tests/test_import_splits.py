@@ -23,6 +23,7 @@ from util import importing
 from util.errors import UserError
 from util.files import write_csv
 from util.runs import FILM_LISTS, Run
+from util.stratify import divide
 
 # --------------------------------------------------------------------------------- told by names
 
@@ -303,6 +304,20 @@ def test_films_of_one_id_but_for_zeros_are_drawn_into_one_split(tmp_path):
     rows = read(run(tmp_path / "Data", "--source", source))
     assert len(rows) == 40
     assert (rows.groupby(rows.index.str.lstrip("0"))["split"].nunique() == 1).all()
+
+
+def test_films_that_a_patient_or_an_id_connects_are_drawn_into_one_split():
+    """1 and 001 may be one film, although wards number their films and name their patients."""
+    wards = [(f"{i}", f"A{i}") for i in range(1, 41)] + [(f"{i:03}", f"B{i}") for i in range(1, 41)]
+    films = pd.DataFrame(wards, columns=["id", "patient"])
+    films = films.assign(sex=1.0, boneage=100.0, given_split="")
+    films.loc[films["patient"] == "B1", "patient"] = "A2"  # 001, and so 1, beside 2 and 002
+    split = importing.assign_splits(films, (0.5, 0.25, 0.25), seed=1)
+    number = films["id"].str.lstrip("0").replace("2", "1")
+    assert (split.groupby(number).nunique() == 1).all()
+    assert split.value_counts().min() >= 18
+    parts = pd.Series(divide(films, 3, seed=1))
+    assert (parts.groupby(number).nunique() == 1).all()
 
 
 # -------------------------------------------------------------------------------- those of a run

@@ -78,10 +78,24 @@ def patients_or_films(films):
 
 
 def patients_for_splits(films):
-    """Return the patient of each labelled film, as `patients_or_films` does, except that films
-    without one share a name if their `film_keys` are equal: splits must not separate them."""
-    patient = patient_ids(films)
-    return patient.where(patient != "", film_keys(films).map(str))
+    """Return a number for each labelled film. Films that splits must not separate have the same:
+    those of a patient, those with equal `film_keys`, and those that others connect so."""
+    pairs = []
+    for names in (patients_or_films(films), film_keys(films)):
+        numbers = pd.factorize(names)[0]
+        first = np.unique(numbers, return_index=True)[1]  # the row where each number comes first
+        pairs += enumerate(first[numbers])
+    return pd.Series(groups_of(pairs, len(films)), films.index)
+
+
+def groups_of(pairs, n):
+    """Return the group number of each of `n` films; films that pairs connect are in one group."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    i, j = np.array(pairs, int).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(i)), (i, j)), shape=(n, n))
+    return connected_components(graph, directed=False)[1]
 
 
 def repeated_patients(predictions):

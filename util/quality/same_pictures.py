@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from util.identity import groups_of
 from util.radiographs import resize
 
 # Chosen on 12,000 real films, 150 of them also available at native size. All of 500 copies (JPEG
@@ -75,16 +76,6 @@ def same_pictures(rows, films):
         for k in pairs[-1]:
             likeness[k] = max(likeness.get(k, 0), correlation)
     return number_groups(rows, groups_of(pairs, len(films)), copied, likeness)
-
-
-def groups_of(pairs, n):
-    """Return the group number of each of `n` films; films that pairs connect are in one group."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    i, j = np.array(pairs, int).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(i)), (i, j)), shape=(n, n))
-    return connected_components(graph, directed=False)[1]
 
 
 def number_groups(rows, groups, copied, likeness):

@@ -229,6 +229,28 @@ def test_a_lent_table_leaves_the_splits_that_sources_are_named_after(tmp_path):
     assert sorted(rows.index[rows["split"] == "val"].astype(int)) == list(IDS[30:])
 
 
+@pytest.mark.parametrize("names", [("a", "b"), ("training", "validation")])
+def test_each_source_may_come_with_the_table_of_all(tmp_path, names):
+    for name, numbers in zip(names, (IDS[:30], IDS[30:-1]), strict=True):
+        make_films(tmp_path / "full" / name, numbers)
+        make_table(tmp_path / "full" / name / "labels.csv", IDS)
+    sources = [tmp_path / "full" / name for name in names]
+    data = run(tmp_path / "Data", "--source", *sources)
+    check_films(data, IDS[:-1])
+    assert set(left_out(data)) == {(str(IDS[-1]), "", "no file")}
+    if "validation" in names:
+        rows = read(data)
+        assert sorted(rows.index[rows["split"] == "val"].astype(int)) == list(IDS[30:-1])
+
+
+def test_a_row_without_film_is_listed_if_another_table_has_that_id_for_another_child(tmp_path):
+    sources = [make_source(tmp_path / "a", IDS[:30]), make_source(tmp_path / "b", IDS[30:])]
+    with (sources[1] / "labels.csv").open("a") as table:
+        table.write(f"{IDS[0]},211,True\n")
+    data = run(tmp_path / "Data", "--source", *sources)
+    assert left_out(data) == [(str(IDS[0]), "", "no file")]
+
+
 # ------------------------------------------------------------------ what is no table and no film
 
 

@@ -223,9 +223,17 @@ def several_splits(splits):
 
 def drop_repeated_rows(films):
     """Drop rows that were read twice, as when a folder and its parent are both sources. A row
-    without a film is dropped if it has one in another source."""
+    without a film is dropped if it has one in another source, or if another table has one for the
+    same id and label, as when each source comes with the table of all."""
     has_film = films["path"] != ""
-    has_film_elsewhere = films["row"].isin(films.loc[has_film, "row"])
+    table = films["row"].str.rpartition(", ")[0]
+    label = films["id"] + " " + films["boneage"].astype(str)
+    in_table = table + " " + label
+    has_film_elsewhere = films["row"].isin(films.loc[has_film, "row"]) | (
+        (films["id"] != "")
+        & label.isin(label[has_film])
+        & ~in_table.isin(in_table[has_film])  # of two rows of one table, one is left out
+    )
     with_film = has_film & ~films.duplicated(["row", "path"])
     without = ~has_film & ~has_film_elsewhere & ~films.duplicated("row")
     return films[with_film | without].reset_index(drop=True)
@@ -248,10 +256,9 @@ def unlabelled_films(images, films):
 
 def check_given_splits(films):
     """UserError when a film, or a patient, is in more than one given split."""
+    films = films[films["path"] != ""]
     ids = films[films["id"] != ""]
-    patients = films[
-        (films["given_split"] != "") & (films["path"] != "") & (films["patient"] != "")
-    ]
+    patients = films[(films["given_split"] != "") & (films["patient"] != "")]
     apart = (
         "name each film once, in --source too; leave out a download that is not what its name "
         "says. Ids that are the same by chance, leading zeros aside, need other names."

@@ -45,6 +45,19 @@ def test_splits_that_the_names_tell_are_kept(tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize("words", [[], ["--split", 0.6, 0.2, 0.2]])
+def test_a_split_that_a_name_tells_is_noted(tmp_path, capsys, words):
+    """The name may be that of a hospital."""
+    sources = [
+        make_source(tmp_path / "necker", IDS[:30]),
+        make_source(tmp_path / "val_de_grace", IDS[30:]),
+    ]
+    run(tmp_path / "Data", "--source", *sources, *words)
+    out = capsys.readouterr().out
+    assert "note: 10 films are in val by the name of a table, source or folder" in out
+    assert ("its share of --split has no effect" in out) == bool(words)
+
+
 @pytest.mark.parametrize("pack", [lambda folder: folder, zipped])
 @pytest.mark.parametrize("name", ["films", "training_data"])
 @pytest.mark.parametrize("table", ["labels", "boneage-training-dataset"])

@@ -84,8 +84,8 @@ def read_labelled_sources(args, run, work):
 def report_import(films, left_out, unknown, agreement, args):
     """Print what `import_films` returned, and the next step."""
     print_splits(films)
-    if args.split and set(films["given_split"]) >= set(SPLITS):
-        print("note: the sources come with all three splits: --split has no effect")
+    for note in notes_on_names(films["given_split"], args):
+        print(f"note: {note}")
     if agreement:
         print(format_readers(agreement["reader_agreement"]))
     for note in years_note(films, "all films"):
@@ -96,6 +96,20 @@ def report_import(films, left_out, unknown, agreement, args):
         print(f"{len(unknown)} ids of --test_ids match no film, or several, such as {unknown[0]}")
     check = f"python check_nan_in_dfs.py --data_dir {quote(args.data_dir)}"
     print(f"\n{next_step(films['split'], check)}")
+
+
+def notes_on_names(given, args):
+    """Return notes on the splits that names gave to films, a column `given`, unless they gave all
+    three and --split was not typed."""
+    if args.split_of or set(given) >= set(SPLITS):
+        typed = "the sources come with all three splits: --split has no effect"
+        return [typed] if args.split else []
+    effect = ": its share of --split has no effect" if args.split else ""
+    return [
+        f"{(given == name).sum()} films are in {name} by the name of a table, source or folder{effect}"
+        for name in ("val", "test")
+        if name in set(given)
+    ]
 
 
 # ---------------------------------------------------------------------------------------- splits

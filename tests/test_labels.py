@@ -164,6 +164,13 @@ def test_patients_are_the_same_with_and_without_the_ending_of_a_float(read):
     assert labels["patient"].tolist() == ["12", "12", ""]
 
 
+def test_a_word_or_sign_for_nobody_is_no_patient(read):
+    names = ["unknown", "Not known", "n/a", "-", "?", "p1", "X", "0"]
+    rows = "".join(f"{i},{name},100,M\n" for i, name in enumerate(names))
+    labels = read("id,patient,boneage,sex\n" + rows)
+    assert labels["patient"].tolist() == ["", "", "", "", "", "p1", "X", "0"]
+
+
 def test_columns_that_may_both_name_the_films_are_an_error_if_they_differ(read):
     with pytest.raises(UserError, match="columns id and image_id may both name the films"):
         read("id,image_id,boneage,sex\n1,2,84,F\n2,1,132,M\n")

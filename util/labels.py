@@ -13,12 +13,14 @@ import pandas as pd
 from util.errors import UserError
 from util.identity import MONTH_DECIMALS, loose_name, without_float
 from util.image_kinds import IMAGE_ENDINGS, without_endings
-from util.sexes import read_sex
+from util.sexes import UNKNOWN, read_sex
 from util.tables import NoLabels, clean_text, plain_header, read_table
 
 MAX_MONTHS = 300  # no bone age is above 25 years: larger numbers are in another unit
 MONTHS_IN = {"months": 1, "years": 12}
 LARGEST_YEARS = 22  # ages that are all at most this are usually years
+
+NOBODY = {"", *(word for word in UNKNOWN if len(word) > 1)}  # a single letter may be an id
 
 # Headers as a user would write them; case, spaces and punctuation don't count. Ages under headers
 # that end in "years" become months. Other scales (z-scores, months / 240) are absent on purpose.
@@ -68,7 +70,7 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
     else:  # an id may be a path, or the name of a file
         names = clean_text(series["id"])
         names = names.where(are_files(names), "")
-    patients = clean_text(series["patient"]).map(without_float) if "patient" in series else ""
+    patients = clean_text(series["patient"]).map(patient_of) if "patient" in series else ""
     months = {
         name: read_months(series[name]) if name in series else np.nan for name in ("boneage", "age")
     }
@@ -178,6 +180,12 @@ def clean_id(value):
     name = PurePosixPath(value.strip().replace("\\", "/")).name  # a Posix path: A:12 has no drive
     plain = without_endings(name)
     return without_float(name) if plain == name else plain
+
+
+def patient_of(text):
+    """Return the id of a patient; "" for an empty cell, a sign such as ? or a word such as
+    unknown."""
+    return "" if plain_header(text) in NOBODY else without_float(text)
 
 
 def tidy_path(path):

@@ -8,7 +8,7 @@ from util.tables import plain_header
 
 WORDS = dict.fromkeys(("m", "male", "boy", "boys"), 1.0)  # of sexes
 WORDS |= dict.fromkeys(("f", "female", "girl", "girls"), 0.0)
-# words for an unknown sex, without spaces and punctuation
+# words for an unknown sex or patient, without spaces and punctuation
 UNKNOWN = {"u", "unk", "unknown", "notknown", "unspecified", "o", "other", "x", "na", "nan", "none"}
 FEW_ODD, MANY_ODD = 5, 0.1  # number and share of rows that may hold other words
 ZERO_ONE = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}

@@ -1,6 +1,7 @@
 """The one reader: every kind of file, and files that are broken."""
 
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -119,6 +120,34 @@ def test_a_big_tiff_of_several_pages_is_no_film(tmp_path):
     path.write_bytes(tiff([film(), film()], big=True))
     with pytest.raises(RadiographError, match="TIFF with 2 pages instead of one"):
         read_radiograph(path)
+
+
+def animated_png(path):
+    """A PNG that says that it has two frames."""
+    data = save(path, film()).read_bytes()
+    control = b"acTL" + struct.pack(">II", 2, 0)
+    chunk = struct.pack(">I", 8) + control + struct.pack(">I", zlib.crc32(control))
+    path.write_bytes(data[:33] + chunk + data[33:])  # after the signature and IHDR
+
+
+def animated_webp(path):
+    """A WebP of one film in two frames."""
+
+    def chunk(name, content):
+        return name + struct.pack("<I", len(content)) + content
+
+    size = b"".join((side - 1).to_bytes(3, "little") for side in (90, 120))
+    picture = save(path, film()).read_bytes()[12:]
+    frame = chunk(b"ANMF", bytes(6) + size + (100).to_bytes(3, "little") + b"\0" + picture)
+    header = chunk(b"VP8X", b"\2\0\0\0" + size) + chunk(b"ANIM", bytes(6))
+    path.write_bytes(chunk(b"RIFF", b"WEBP" + header + 2 * frame))
+
+
+@pytest.mark.parametrize(("kind", "write"), [("PNG", animated_png), ("WebP", animated_webp)])
+def test_an_animation_is_no_film(tmp_path, kind, write):
+    write(tmp_path / f"film.{kind.lower()}")
+    with pytest.raises(RadiographError, match=f"{kind} with several frames instead of one"):
+        read_radiograph(tmp_path / f"film.{kind.lower()}")
 
 
 @pytest.mark.parametrize(

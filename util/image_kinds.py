@@ -1,4 +1,4 @@
-"""The kind of an image file by its first bytes, whether it is complete, and the pages of a TIFF.
+"""The kind of an image file by its first bytes, whether it is complete, and its frames or pages.
 
 OpenCV decodes the images; this module finds what OpenCV doesn't report.
 """
@@ -50,6 +50,7 @@ BIG = b"+"  # version 43; TIFF 6.0 has 42
 SUBFILE, REDUCED_OR_MASK = 254, 0b101
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 TIFF_LONG = 4
+WEBP_ANIMATION = 2  # flag
 
 
 def without_endings(name):
@@ -67,6 +68,18 @@ def image_kind(data):
     if is_dicom(data):
         return "DICOM"
     return next((kind for start, kind in FIRST_BYTES.items() if data.startswith(start)), "unknown")
+
+
+def is_animated(data):
+    """Whether a file is an animated PNG (a chunk before the pixels says so) or an animated WebP (a
+    flag of the header): OpenCV would decode the first frame alone."""
+    match image_kind(data):
+        case "PNG":
+            return b"\0\0\0\x08acTL" in data[: data.find(b"IDAT")]
+        case "WebP":
+            flags = int.from_bytes(data[20:21], "little")
+            return data[12:16] == b"VP8X" and bool(flags & WEBP_ANIMATION)
+    return False
 
 
 def is_truncated(data):

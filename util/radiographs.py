@@ -15,9 +15,16 @@ from hand_crop.network import shrink
 from hand_crop.orientation import orientations
 from util.dicom import NotInstalled, decode_dicom, is_dicom
 from util.errors import UserError, first_line
-from util.image_kinds import PHOTOMETRIC, WHITE_IS_ZERO, image_kind, is_truncated, tiff_pages
+from util.image_kinds import (
+    PHOTOMETRIC,
+    WHITE_IS_ZERO,
+    image_kind,
+    is_animated,
+    is_truncated,
+    tiff_pages,
+)
 
-READER_VERSION = 13  # raise it when what `read_canvases` returns changes: caches are then rebuilt
+READER_VERSION = 14  # raise it when what `read_canvases` returns changes: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 STRETCHED = (0.005, 0.995)  # the greys at these shares of the pixels become 0 and 255
 # a film is pale if most greys of its middle (from the 2nd to the 98th percentile, with the share
@@ -169,6 +176,8 @@ def decode(data, path):
         raise RadiographError(path, EMPTY)
     if is_truncated(data):
         raise RadiographError(path, TRUNCATED)
+    if is_animated(data):
+        raise RadiographError(path, f"{image_kind(data)} with several frames instead of one")
     if is_dicom(data):
         try:
             return decode_dicom(data)

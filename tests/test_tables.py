@@ -22,6 +22,7 @@ def test_the_line_that_tells_excel_of_the_separator_is_skipped(read):
     labels = read("sep=;\nid;boneage;sex\n1;120;M\n")
     assert labels["boneage"].tolist() == [120]
     assert labels.index.tolist() == [3]  # as a spreadsheet counts
+    assert read("sep=;\rid;boneage;sex\r1;120;M\r")["boneage"].tolist() == [120]
 
 
 @pytest.mark.parametrize("end", ["\r", "\r\n"])
@@ -71,6 +72,16 @@ def test_a_quotation_mark_that_swallows_rows_is_told(read, line, rows):
 def test_a_text_may_have_several_lines(read):
     labels = read('id,sex,boneage,note\n1,M,11,"ring, as seen\non the left, thumb\n"\n2,F,9,\n')
     assert labels["boneage"].tolist() == [11, 9]
+
+
+def test_separators_at_the_end_of_some_rows_alone_may_be_decimals(read):
+    with pytest.raises(UserError, match="more fields than the header: 1,M,10,9,"):
+        read("id,sex,boneage_years,reader\n1,M,10,9,\n\n2,F,9,\n")
+
+
+def test_the_separator_is_told_by_the_header_without_quoted_text(read):
+    text = 'id;boneage;sex;"remarks, if any, of the reader, or none"\n1;100;M;x\n'
+    assert read(text)["boneage"].tolist() == [100]
 
 
 # ------------------------------------------------------------------------------ what is no table

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import sys
 import warnings
 import zipfile
@@ -43,7 +44,7 @@ def read_table(path):
     try:
         data = path.read_bytes()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # see check_widths
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # see check_rows
             warnings.simplefilter("ignore", UserWarning)  # of parts of a workbook that hold no data
             table = read_workbook(path) if data.startswith(XLSX) else read_csv(data, path)
     except pd.errors.EmptyDataError:
@@ -60,14 +61,15 @@ def read_table(path):
 
 def read_csv(data, path):
     """Read the bytes of a CSV, see `read_table`. Raises what pandas and `csv` raise."""
-    text = decode_text(data, path)
+    text = decode_text(data, path).replace("\r\n", "\n").replace("\r", "\n")
     if text.lower().startswith("sep="):
         # this line is for Excel alone; an empty line in its place keeps the line numbers
         text = "\n" + text.partition("\n")[2]
-    separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
+    header = re.sub('"[^"]*"', "", text.lstrip().partition("\n")[0])  # without quoted text
+    separator = max(",;\t", key=header.count)
     options = {"sep": separator, "skipinitialspace": True}
     table = pd.read_csv(io.StringIO(text), dtype=str, index_col=False, **options)
-    check_widths(text, separator, len(table.columns), path)
+    check_rows(text, separator, len(table.columns), path)
     table.index = line_numbers(text, len(table))
     return table
 
@@ -109,22 +111,24 @@ def decode_text(data, path):
         return text
 
 
-def check_widths(text, separator, n, path):
-    """NoTable when a row has text beyond its first `n` fields: pandas would leave it out, such as
-    the decimals of 11,5 in a table with commas between its columns; or when a field holds whole
-    rows, as an unclosed quotation mark swallows them."""
+def check_rows(text, separator, n, path):
+    """NoTable when a field holds whole rows, as an unclosed quotation mark swallows them; or when a
+    row has more than `n` fields: pandas would leave out what is beyond them, such as the decimals
+    of 11,5 in a table with commas between its columns. Separators that end all rows alike are no
+    fields."""
+    lines = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    rows = [row for row in lines if any(map(str.strip, row))][1:]
+    all_alike = len({len(row[n:]) for row in rows}) == 1
     whole = {n - 1, n} - {0}  # separators in a row, which may end in one
-    for row in csv.reader(
-        io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True
-    ):
+    for row in rows:
         words = separator.join(row).partition("\n")[0][:60]
-        lines = [line for field in row for line in field.split("\n")[1:]]
-        if any(line.count(separator) in whole for line in lines):
+        swallowed = [line for field in row for line in field.split("\n")[1:]]
+        if any(line.count(separator) in whole for line in swallowed):
             raise NoTable(
                 f"a quotation mark is not closed: {words} ({path}). Close it, or remove it; if the "
                 "text has several lines, join them."
             )
-        if any(field.strip() for field in row[n:]):
+        if row[n:] and (any(map(str.strip, row[n:])) or not all_alike):
             raise NoTable(
                 f"a row has more fields than the header: {words} ({path}). Write decimals with a "
                 "point, quote text that holds a separator, and begin with the header."

@@ -84,6 +84,12 @@ def test_the_separator_is_told_by_the_header_without_quoted_text(read):
     assert read(text)["boneage"].tolist() == [100]
 
 
+def test_whole_rows_in_quotation_marks_are_told(read):
+    with pytest.raises(UserError, match='whole rows are in quotation marks: "id,boneage,sex"'):
+        read('"id,boneage,sex"\n"1,100,M"\n')
+    assert read('"id"\n"13"\n', need=())["id"].tolist() == ["13"]
+
+
 # ------------------------------------------------------------------------------ what is no table
 
 

@@ -60,13 +60,16 @@ def read_table(path):
 
 
 def read_csv(data, path):
-    """Read the bytes of a CSV, see `read_table`. Raises what pandas and `csv` raise."""
+    """Read the bytes of a CSV, see `read_table`. Raises what pandas and `csv` raise, or NoTable."""
     text = decode_text(data, path).replace("\r\n", "\n").replace("\r", "\n")
     if text.lower().startswith("sep="):
         # this line is for Excel alone; an empty line in its place keeps the line numbers
         text = "\n" + text.partition("\n")[2]
-    header = re.sub('"[^"]*"', "", text.lstrip().partition("\n")[0])  # without quoted text
-    separator = max(",;\t", key=header.count)
+    header = text.lstrip().partition("\n")[0].rstrip()
+    unquoted = re.sub('"[^"]*"', "", header)
+    if not unquoted and re.search("[,;\t]", header):
+        raise NoTable(f"whole rows are in quotation marks: {header[:60]} ({path}). Remove them.")
+    separator = max(",;\t", key=unquoted.count)
     options = {"sep": separator, "skipinitialspace": True}
     table = pd.read_csv(io.StringIO(text), dtype=str, index_col=False, **options)
     check_rows(text, separator, len(table.columns), path)

@@ -294,3 +294,10 @@ def test_a_hand_of_little_contrast_is_told(tmp_path, fit):
     assert film_notes(pixels.oddities, right=True)[1].endswith("errors on such films may be larger")
     assert any("little contrast: 1;" in note for note in oddity_notes(pixels.oddities, right=True))
     assert "1 of little contrast" in format_counts(pixels.oddities.counts(), right=True)
+
+
+def test_a_film_of_more_pixels_than_films_have_is_called_that(tmp_path):
+    big = cv2.imencode(".png", np.zeros((10_001, 10_000), np.uint8))[1]
+    (tmp_path / "big.png").write_bytes(big.tobytes())
+    with pytest.raises(UserError, match="more than 100 million pixels, which no film has"):
+        read_radiograph(tmp_path / "big.png")

@@ -70,10 +70,10 @@ def image_kind(data):
     return next((kind for start, kind in FIRST_BYTES.items() if data.startswith(start)), "unknown")
 
 
-def is_animated(data):
-    """Whether a file is an animated PNG (a chunk before the pixels says so) or an animated WebP (a
+def is_animated(data, kind):
+    """Whether a file of a kind is an animated PNG (a chunk before the pixels says so) or WebP (a
     flag of the header): OpenCV would decode the first frame alone."""
-    match image_kind(data):
+    match kind:
         case "PNG":
             return b"\0\0\0\x08acTL" in data[: data.find(b"IDAT")]
         case "WebP":
@@ -82,9 +82,10 @@ def is_animated(data):
     return False
 
 
-def is_truncated(data):
-    """Whether a PNG, JPEG or WebP lacks its end; decoders may fill the gap with grey."""
-    match image_kind(data):
+def is_truncated(data, kind):
+    """Whether a file of a kind, PNG, JPEG or WebP, lacks its end; decoders may fill the gap with
+    grey."""
+    match kind:
         case "PNG":
             return data.rfind(b"IEND\xaeB`\x82") < 0
         case "JPEG":
@@ -106,13 +107,11 @@ def has_jpeg_end(data):
 
 
 def tiff_pages(data):
-    """Return the pages of a TIFF in order, without thumbnails and masks; [] for other files.
+    """Return the pages of a TIFF in order, without thumbnails and masks.
 
     Each is {tag: value}, and a value is valid only if it is a single number (TIFF 6.0, section 2,
     or BigTIFF).
     """
-    if image_kind(data) != "TIFF":
-        return []
     order = "<" if data.startswith(b"II") else ">"
     layout = BIG_TIFF if BIG in data[:4] else TIFF_6
     pages, starts = [], set()

@@ -13,7 +13,8 @@ import numpy as np
 from hand_crop.localiser import find_hands, look_closer
 from hand_crop.network import shrink
 from hand_crop.orientation import orientations
-from util.dicom import NotInstalled, decode_dicom, is_dicom
+from util import MOST_PIXELS
+from util.dicom import NotInstalled, decode_dicom
 from util.errors import UserError, first_line
 from util.image_kinds import (
     PHOTOMETRIC,
@@ -174,35 +175,42 @@ def decode(data, path):
     """
     if not data:
         raise RadiographError(path, EMPTY)
-    if is_truncated(data):
+    kind = image_kind(data)
+    if is_truncated(data, kind):
         raise RadiographError(path, TRUNCATED)
-    if is_animated(data):
-        raise RadiographError(path, f"{image_kind(data)} with several frames instead of one")
-    if is_dicom(data):
+    if is_animated(data, kind):
+        raise RadiographError(path, f"{kind} with several frames instead of one")
+    if kind == "DICOM":
         try:
             return decode_dicom(data)
         except ValueError as error:
             raise RadiographError(path, str(error), isinstance(error, NotInstalled)) from None
-    image = None
-    try:
-        if image_kind(data) != "unknown":  # OpenCV would decode others as well
-            image = cv2.imdecode(
-                np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-            )
-    except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
-            raise RadiographError(path, NO_MEMORY, temporary=True) from None
-        # otherwise the header names more pixels than OpenCV accepts
+    image = decode_picture(data, path) if kind != "unknown" else None  # OpenCV knows other kinds
     if image is None:
         raise RadiographError(path, f"{NO_IMAGE} (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
     if image.dtype not in (np.uint8, np.uint16):
         raise RadiographError(path, f"unsupported pixel type {image.dtype}")
-    pages = tiff_pages(data)
+    pages = tiff_pages(data) if kind == "TIFF" else []
     if len(pages) > 1:
         raise RadiographError(path, f"TIFF with {len(pages)} pages instead of one")
     if image.dtype == np.uint16 and pages and pages[0].get(PHOTOMETRIC) == WHITE_IS_ZERO:
         image = 65535 - image  # OpenCV itself inverts 8 bits alone
     return image
+
+
+def decode_picture(data, path):
+    """Return the pixels of a file, None if OpenCV can't decode it; RadiographError if they are more
+    than MOST_PIXELS, or than memory holds."""
+    pixels = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), pixels)
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise RadiographError(path, NO_MEMORY, temporary=True) from None
+        if "MAX_IMAGE_PIXELS" in str(error):
+            most = f"{MOST_PIXELS // 1_000_000} million"
+            raise RadiographError(path, f"more than {most} pixels, which no film has") from None
+        return None  # the header says what no image has, such as a height below 0
 
 
 def stretch_contrast(image):
@@ -225,15 +233,6 @@ def greys_at(image, shares):
     counts = cv2.calcHist([image], [0], None, [levels], [0, levels]).ravel()
     below = np.cumsum(counts, dtype=np.float64) / image.size
     return np.searchsorted(below, shares).tolist()
-
-
-def count_levels(image):
-    """Return how many grey levels a uint8 film `(H, W)` has between its 0.5th and 99.5th
-    percentile."""
-    shares = cv2.calcHist([image], [0], None, [256], [0, 256]).ravel() / image.size
-    below = np.cumsum(shares)
-    inside = (below >= STRETCHED[0]) & (below - shares <= STRETCHED[1])
-    return int(np.sum(inside & (shares > 0)))
 
 
 def is_pale(canvas):

@@ -39,12 +39,13 @@ from util.radiographs import (
     EMPTY,
     NO_CONTRAST,
     NO_IMAGE,
+    STRETCHED,
     TOO_SMALL,
     TRUNCATED,
     UNREADABLE,
     RadiographError,
-    count_levels,
     decode,
+    greys_at,
     prepare,
     read_bytes,
     set_right,
@@ -351,6 +352,13 @@ def read_film(path):
     film.bits, film.thumbnail = difference_hash(stretched), thumbnail(stretched)
     film.small = shrink(stretched)
     return film
+
+
+def count_levels(image):
+    """Return how many grey levels a uint8 film `(H, W)` has between its 0.5th and 99.5th
+    percentile."""
+    low, high = greys_at(image, STRETCHED)
+    return int(np.count_nonzero(np.bincount(image.ravel(), minlength=256)[low : high + 1]))
 
 
 def oddities_of_small(small):

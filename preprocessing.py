@@ -115,17 +115,22 @@ def keep_copies(copies, plain):
     return copies.leave_out(~known, "no plain film")
 
 
-def read_labelled_folder(table, folder, male_value=None, headers=False, **reading):
+def read_labelled_folder(
+    table, folder, male_value=None, headers=False, readers=None, match_by=None
+):
     """Join a table of labels with the films of a folder. Returns (usable, left_out).
 
-    With `headers`, the headers of DICOM films give the sexes that the table lacks; `reading` is
-    then passed on to `match_with_headers`. UserError when there is no folder or no usable film.
+    With `headers`, the headers of DICOM films give the sexes that the table lacks; only then
+    `readers` and `match_by` count, see `match_with_headers`. UserError when there is no folder or
+    no usable film.
     """
     if not Path(folder).is_dir():
         raise UserError(f"no image folder ({folder}). Check the path.")
     films = list_films(folder)
     if headers:
-        labels = match_with_headers(read_table(table), table, films, male_value, **reading)
+        labels = match_with_headers(
+            read_table(table), table, films, male_value, readers=readers, match_by=match_by
+        )
     else:
         labels = match_films(read_labels(table, male_value), films)
     usable, left_out = split_usable(labels)

@@ -26,9 +26,13 @@ def read_other_films(ensembles, args):
     """Read the films of --csv or --calibrate, once for all ensembles; see
     `read_films_to_evaluate`."""
     csv = args.csv or args.calibrate
-    reading = {"readers": args.readers, "match_by": args.match_by}
     usable, left_out = read_labelled_folder(
-        csv, args.images, args.male_value, headers=True, **reading
+        csv,
+        args.images,
+        args.male_value,
+        headers=True,
+        readers=args.readers,
+        match_by=args.match_by,
     )
     canvases = dict.fromkeys(canvas for each in ensembles for canvas in each.canvases)
     by_canvas = keep_read_on_all(

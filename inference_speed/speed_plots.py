@@ -10,8 +10,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from util.plots import BLUE, GREY, ORANGE, STYLE, save
 
 OKABE_ITO = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-COLOURS = (*OKABE_ITO, "#000000", "#8C564B", "#7F7F7F")
-COLUMNS = 5  # small panels in a row
+COLOURS = (*OKABE_ITO, "#000000", "#8C564B", "#7F7F7F", "#332288")  # as many as ROUTES
+COLUMNS = 5  # small panels in a row, or routes in a line of the legend
 
 
 @rc_context(STYLE)
@@ -60,11 +60,15 @@ def draw_bars(figure, timed, comparison, colours):
     left.set_yticks(range(len(names)), names, parse_math=False)
     left.invert_yaxis()
     middle.set(xlabel="images/s at the best batch size")
-    right.set(xlabel="peak memory (MB)", visible=len(known) > 0)
+    right.set(xlabel="peak memory of the\nbest route (MB)", visible=len(known) > 0)
     for axis in (left, middle, right):
         axis.margins(x=0.18, y=0.02)
         axis.grid(visible=False, axis="y")
-    middle.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(colours))
+    figure.legend(
+        *middle.get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=min(COLUMNS, len(colours)),
+    )
 
 
 def write_values(axis, places, ends, values):

@@ -17,7 +17,7 @@ from commands import ROOT, check_error_line, listen_to_signals, run_python
 
 from inference_speed import analyze_inference_results as analyze
 from inference_speed import compute_inference_speed as compute
-from inference_speed import convert, parity, routes, timing
+from inference_speed import convert, parity, routes, speed_plots, timing
 from inference_speed.comparison import compare_backbones, read_benchmark
 from util.backbones import BACKBONES
 from util.errors import UserError
@@ -67,6 +67,10 @@ def benchmark(tmp_path_factory):
         *("--routes", *TIMED, "--results_dir", folder),
     )
     return finish(process), csv_in(folder)
+
+
+def test_each_route_has_a_colour_of_its_own():
+    assert len(set(speed_plots.COLOURS)) >= len(routes.ROUTES)
 
 
 def test_every_case_is_a_row_and_numbers_agree(benchmark):

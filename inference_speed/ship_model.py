@@ -98,8 +98,8 @@ def check_shippable(run, args):
         raise UserError(
             f"the training is not finished: no {METRICS} ({args.run}). Continue it with --resume."
         )
-    lists = [run.folder / name for name in FILM_LISTS.values()]
-    if args.film_hashes and not all(path.exists() for path in lists):
+    listed = all((run.folder / name).exists() for name in FILM_LISTS.values())
+    if args.film_hashes and not (listed or run.path(FILM_HASHES).exists()):
         raise UserError(f"the run has no lists of its films ({args.run}). Leave out --film_hashes.")
     if Path(args.out).exists():
         raise UserError(f"the folder is there already ({args.out}). Choose another --out.")
@@ -139,12 +139,14 @@ def portable(config):
 
 def hash_splits(run):
     """Return the films of a run's splits as hashes: a frame of split and film, each split in the
-    order of its hashes."""
+    order of its hashes. A shipped run has them already."""
     import pandas as pd
 
     from util.identity import hash_films
     from util.metrics import read_predictions
 
+    if run.path(FILM_HASHES).exists():
+        return pd.read_csv(run.path(FILM_HASHES), dtype=str)
     parts = []
     for split, name in FILM_LISTS.items():
         films = hash_films(read_predictions(run.folder / name)).sort_values()

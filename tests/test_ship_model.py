@@ -65,9 +65,13 @@ def test_its_card_tells_its_errors_and_the_hash_of_its_file(shipped):
 def test_it_knows_its_films_by_hashes_where_these_are_asked_for(shipped, small_run, tmp_path):
     ship_model.main([str(small_run), "--out", str(tmp_path / "plain")])
     assert not (tmp_path / "plain" / "film_hashes.csv").exists()
+    unknown = [str(tmp_path / "plain"), "--out", str(tmp_path / "unknown"), "--film_hashes"]
     with pytest.raises(UserError, match="no lists of its films"):
-        ship_model.main([str(shipped), "--out", str(tmp_path / "again"), "--film_hashes"])
+        ship_model.main(unknown)
     hashes = pd.read_csv(shipped / "film_hashes.csv", dtype=str)
+    ship_model.main([str(shipped), "--out", str(tmp_path / "again"), "--film_hashes"])
+    again = pd.read_csv(tmp_path / "again" / "film_hashes.csv", dtype=str)
+    pd.testing.assert_frame_equal(again, hashes)
     assert hashes.columns.tolist() == ["split", "film"]
     films = pd.concat(
         read_predictions(small_run / name) for name in ("train_films.csv", "predictions_test.csv")

@@ -104,6 +104,12 @@ def test_no_film_lies_on_the_edge_of_predicted_against_true(drawn, ages):
     assert max(ages) + 0.02 * (high - low) < high
 
 
+@pytest.mark.parametrize(("oldest", "step"), [(20, 6), (100, 12), (228, 24)])
+def test_axes_of_ages_have_some_ticks(drawn, oldest, step):
+    axis = plots.plot_predicted_vs_true(predictions_of([0, oldest], 0), None, "test").axes[0]
+    assert np.diff(axis.get_xticks()) == pytest.approx(step)
+
+
 def test_history_says_that_rates_are_those_at_the_end_of_epochs(drawn):
     columns = {"epoch": [1, 2], "phase": "frozen", "kept": True, "lr": [5e-4, 1e-5]}
     history = pd.DataFrame(columns | {"train_mae": [30.0, 20], "val_mae": [31.0, 22]})

@@ -15,6 +15,7 @@ import check_nan_in_dfs
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.phantoms import write_phantoms
+from util.quality import plots as quality_plots
 from util.quality import same_pictures
 from util.quality.checks import check_data, name_others, read_tables
 from util.quality.plots import films_to_look_at
@@ -408,3 +409,25 @@ def test_the_age_of_another_film_may_be_missing():
     rows = pd.DataFrame({"split": "train", "row": [2, 3], "file": ["1.png", "2.png"]})
     said = name_others(rows.assign(boneage=[np.nan, 60.0]), rows["split"].to_numpy())
     assert said.tolist() == ["as train row 3 (2.png, 60 months)", "as train row 2 (1.png, no age)"]
+
+
+def test_long_ids_are_cut_where_they_stand_side_by_side(folder, monkeypatch):
+    """As those that are UIDs: only their ends tell them apart."""
+    uid = "1.2.840.113619.2.55.3.2831868886.123.1234567890.123"
+    copied = film(folder, "test", 0)
+    shutil.copy(film(folder, "train", 0), copied)
+    copied.rename(copied.with_name(f"{uid}.png"))
+    edit(folder, "test", id=[(0, uid)], filename=[(0, f"{uid}.png")])
+    shown = []
+    monkeypatch.setattr(quality_plots, "plot_contact_sheet", lambda _, labels, *__, **___: labels)
+    monkeypatch.setattr(quality_plots, "save", lambda figure, _: shown.append(figure))
+    audit = check_data(read_tables(folder))
+    labels = quality_plots.plot_same(audit.same, None)
+    assert [label.split("\n")[0] for label in labels] == [
+        "group 1: train 1",
+        "group 1: test …7890.123",
+    ]
+    quality_plots.plot_samples(audit.usable[audit.usable["id"] == uid], None)
+    title = shown[0].axes[0].get_title()
+    assert len(title) < 60
+    assert "67890.123, " in title

@@ -1,7 +1,7 @@
 """Charts of a run, saved as PNG: its history, its errors in months; and what all pictures share."""
 
-import math
 import warnings
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
 SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
 TITLE_LETTERS, NAME_LETTERS = 60, 50  # most in a title, and in a name within a file name
 FEW_FILMS = 10  # with fewer, an interval may be so long that the others can't be seen
-MOST_MONTHS = 312  # longest axis with a tick every two years
+MOST_TICKS = 13  # on an axis of ages
 STYLE = {
     "figure.dpi": 120,
     "font.size": 10,
@@ -141,8 +141,9 @@ def plot_predicted_vs_true(predictions, path, title):
         aspect="equal",
     )
     axis.set(xlim=ends, ylim=ends)
+    months = next(step for step in (6 * 2**i for i in count()) if high - low <= MOST_TICKS * step)
     for of_axis in (axis.xaxis, axis.yaxis):
-        of_axis.set_major_locator(MultipleLocator(24 * math.ceil((high - low) / MOST_MONTHS)))
+        of_axis.set_major_locator(MultipleLocator(months))
     axis.legend(loc="upper left")
     return save(figure, path)
 

@@ -15,7 +15,7 @@ from util.radiographs import prepare, read_image, read_radiograph, to_canvas
 SAMPLES = 4  # films shown of each split
 SHOWN_GROUPS = 6  # groups of the same picture that are shown
 SHOWN_FLAGGED = 6  # films shown of each check of severity LOOK
-LONGEST_NAME = 22  # letters of the name above a flagged film
+LONGEST_NAME, SHORT_NAME = 22, 9  # letters of the name above a film
 
 
 def draw_pictures(audit, folder, seed):
@@ -81,7 +81,7 @@ def plot_same(same, path):
     shown = same[same["group"] <= SHOWN_GROUPS].groupby("group").head(2)
     images = [to_canvas(read_radiograph(film), 256, "pad") for film in shown["path"]]
     labels = [
-        f"group {row.group}: {row.split} {row.id}\n{row.boneage:g} months"
+        f"group {row.group}: {row.split} {end_of(row.id, SHORT_NAME)}\n{row.boneage:g} months"
         for row in shown.itertuples()
     ]
     return plot_contact_sheet(
@@ -105,7 +105,8 @@ def plot_samples(films, path):
         both = np.hstack([to_canvas(shown, 256, "pad") for shown in (original, enhanced)])
         left.imshow(both, cmap="gray", vmin=0, vmax=255)
         sex = "boy" if film.sex == 1 else "girl"
-        left.set_title(f"{film.id}, {film.boneage:g} months, {sex}: original, CLAHE")
+        name = end_of(film.id, LONGEST_NAME)
+        left.set_title(f"{name}, {film.boneage:g} months, {sex}: original, CLAHE")
         plot_levels(right, original, enhanced)
     return save(figure, path)
 

@@ -38,7 +38,7 @@ def parse_args(argv=None):
         f"{' '.join(map(str, SHARES))})",
     )
     parser.add_argument(
-        "--test_ids", metavar="FILE", help="CSV with ids of films that must be in the test split"
+        "--test_ids", metavar="FILE", help="table with ids of films that must be in the test split"
     )
     parser.add_argument(
         "--split_of",

@@ -166,7 +166,13 @@ def backbone_of(model):
 
 
 def put_weights(model, weights):
-    """Give a model the weights, from `get_weights()`, of another model of its kind."""
+    """Give a model the weights, from `get_weights()`, of another model of its kind. UserError when
+    an earlier version built that one with other layers."""
+    if [weight.shape for weight in weights] != [weight.shape for weight in model.weights]:
+        raise UserError(
+            "the run to start from has a model of an earlier version of BoneAge (--weights). Train "
+            "that run again, or start from another."
+        )
     model.set_weights(weights)
     for layer in backbone_of(model).layers:
         if isinstance(layer, layers.Normalization):

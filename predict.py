@@ -118,7 +118,8 @@ def letter_of(sex):
     """Return M or F for the words that are allowed in tables as well, such as "girl"."""
     from util.sexes import WORDS  # loads pandas
 
-    return {1: "M", 0: "F"}.get(WORDS.get(sex.lower()), sex.upper())
+    known = WORDS.get(sex.lower())
+    return sex.upper() if known is None else "M" if known else "F"
 
 
 def main(argv=None):

@@ -126,7 +126,7 @@ def main(argv=None):
     if args.ray is not None:
         ended = ray_sweep.train_on_ray(mine, args.ray, args.gpus_per_run)
     else:
-        ended = map(sweep.train_in_process, mine)  # each when the loop asks for it
+        ended = (sweep.train_in_process(run) for run in mine)
     for _ in ended:
         sweep_table.write_summary(folder, runs)
     return sweep_table.report_results(folder, runs, mine)

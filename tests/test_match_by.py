@@ -102,6 +102,16 @@ def test_numbers_with_slashes_are_compared_whole(inside, tmp_path, header):
     }
 
 
+def test_a_number_may_be_the_name_of_a_file(inside, tmp_path):
+    films = write_archive(tmp_path / "films", AccessionNumber=list(map(str, range(710, 720))))
+    rows = {"filename": [f"png/{i}.png" for i in range(710, 720)], "boneage": range(60, 110, 5)}
+    pd.DataFrame(rows | {"sex": "M"}).to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--source", films, "--csv", tmp_path / "labels.csv", "--data_dir", tmp_path / "Data"]
+    process = inside("import_data.py", *words, "--match_by", "AccessionNumber")
+    assert process.returncode == 0, process.stderr
+    assert labels_by_id(tmp_path / "Data") == {str(i): 60 + 5 * (i - 710) for i in range(710, 720)}
+
+
 def test_an_evaluation_and_predictions_find_films_so_too(
     archive, table, small_run, inside, tmp_path
 ):

@@ -287,6 +287,13 @@ def test_put_weights_reaches_what_normalizes():
     assert np.abs(target(image) - image.reshape(1, 64)).max() > 1
 
 
+def test_weights_of_a_model_with_other_layers_are_refused():
+    """As of a run of an earlier version."""
+    weights = model_of(dense_units=10).get_weights()
+    with pytest.raises(UserError, match="has a model of an earlier version of BoneAge"):
+        put_weights(model_of(dense_units=11), weights)
+
+
 @pytest.mark.parametrize("model_type", ["attn_sex", "attn_sex_improved"])
 def test_attention_varies_over_the_picture(model_type):
     """A softmax over one token would be 1 everywhere (S9)."""

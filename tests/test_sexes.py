@@ -146,6 +146,11 @@ def test_words_of_every_column_of_sexes_are_checked(read):
         read("id,boneage,sex,gender\n" + rows)
 
 
+def test_numbers_of_another_column_of_sexes_are_no_words(read):
+    rows = "".join(f"{i},84,{'M' if i % 2 else ''},{1 + i % 2}\n" for i in range(20))
+    assert read("id,boneage,sex,gender\n" + rows)["sex"].sum() == 10
+
+
 def test_children_of_one_sex_among_unknown_ones_are_no_error(read):
     rows = "".join(f"{i},84,{('M', 'unknown', '', 'n.a.')[i % 4]}\n" for i in range(24))
     assert read("id,boneage,sex\n" + rows)["sex"].sum() == 6

@@ -60,10 +60,10 @@ def test_the_ending_of_a_table_may_be_in_capitals(tmp_path, name):
 
 
 @pytest.mark.parametrize("csv_too", [False, True])
-def test_a_workbook_is_a_table_unless_a_csv_was_made_from_it(tmp_path, csv_too):
+def test_a_workbook_is_a_table_unless_there_is_a_csv(tmp_path, csv_too):
     source = make_source(tmp_path / "films")
     labels = source / "labels.csv"
-    pd.read_csv(labels).to_excel(source / "labels.xlsx", index=False)
+    pd.read_csv(labels).to_excel(source / "original.xlsx", index=False)
     (source / "~$labels.xlsx").write_bytes(b"\x04user")  # while Excel has it open
     if not csv_too:
         labels.unlink()
@@ -243,10 +243,13 @@ def test_each_source_may_come_with_the_table_of_all(tmp_path, names):
         assert sorted(rows.index[rows["split"] == "val"].astype(int)) == list(IDS[30:-1])
 
 
-def test_a_row_without_film_is_listed_if_another_table_has_that_id_for_another_child(tmp_path):
+@pytest.mark.parametrize("label", ["211,True", f"{months_of(IDS[0])},True"])
+def test_a_row_without_film_is_listed_if_another_table_has_that_id_for_another_child(
+    tmp_path, label
+):
     sources = [make_source(tmp_path / "a", IDS[:30]), make_source(tmp_path / "b", IDS[30:])]
     with (sources[1] / "labels.csv").open("a") as table:
-        table.write(f"{IDS[0]},211,True\n")
+        table.write(f"{IDS[0]},{label}\n")
     data = run(tmp_path / "Data", "--source", *sources)
     assert left_out(data) == [(str(IDS[0]), "", "no file")]
 

@@ -1,9 +1,11 @@
 """Tables as programs write them: encodings, separators, lines, workbooks (util/tables.py)."""
 
 import shutil
+import sys
+import zipfile
 
 import pytest
-from openpyxl import Workbook
+from openpyxl import Workbook, load_workbook
 
 from util.errors import UserError
 from util.labels import read_labels
@@ -61,7 +63,7 @@ def test_fields_are_counted_by_the_separator_of_the_table(read):
 
 
 @pytest.mark.parametrize("rows", [2, 20])
-@pytest.mark.parametrize("line", ['{},M,60,"splint', '{},"splint,M,60'])
+@pytest.mark.parametrize("line", ['{},M,60,"splint', '{},"splint,M,60', '{},M,"splint,60'])
 def test_a_quotation_mark_that_swallows_rows_is_told(read, line, rows):
     lines = [f"{i},M,60,ok" for i in range(1, 31)]
     lines[2], lines[2 + rows] = line.format(3), f'{3 + rows},M,60,ring"'
@@ -72,6 +74,17 @@ def test_a_quotation_mark_that_swallows_rows_is_told(read, line, rows):
 def test_a_text_may_have_several_lines(read):
     labels = read('id,sex,boneage,note\n1,M,11,"ring, as seen\non the left, thumb\n"\n2,F,9,\n')
     assert labels["boneage"].tolist() == [11, 9]
+    listed = 'id,sex,boneage,note\n1,M,11,"seen:\nulna, radius, thumb, rest"\n2,F,9,\n'
+    assert read(listed)["boneage"].tolist() == [11, 9]
+
+
+def test_a_quotation_mark_that_another_row_closes_is_told(read):
+    with pytest.raises(UserError, match="a quotation mark is not closed: 1,a,132,M"):
+        read('id,note,boneage,sex\n1,"a,132,M\n2,"b",120,F\n3,x,1,M\n')
+
+
+def test_rows_may_end_in_more_or_fewer_separators(read):
+    assert read("id,boneage,sex\n1,132,M,\n2,120,F\n")["boneage"].tolist() == [132, 120]
 
 
 def test_separators_at_the_end_of_some_rows_alone_may_be_decimals(read):
@@ -166,13 +179,43 @@ def test_a_workbook_without_labels_is_told(workbook, rows, reason):
 def test_what_is_no_workbook_is_told(workbook, tmp_path):
     path = workbook([TRUTH, [4360, "M", 168.93]])
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(UserError, match="neither CSV nor an Excel workbook .*Save it as CSV"):
+    with pytest.raises(UserError, match="neither CSV nor a whole Excel workbook .*Save it as CSV"):
         read_labels(path)
     zipped = shutil.make_archive(tmp_path / "films", "zip", tmp_path, "labels.xlsx")
-    with pytest.raises(UserError, match="neither CSV nor an Excel workbook .*films.zip"):
+    with pytest.raises(UserError, match="neither CSV nor a whole Excel workbook .*films.zip"):
         read_labels(zipped)
     path.write_bytes(b"\xd0\xcf\x11\xe0" + bytes(range(256)))
     with pytest.raises(
         UserError, match="of the old kind, .xls, or has a password .*Save it as CSV"
     ):
+        read_labels(path)
+
+
+def test_a_sheet_that_is_cut_off_is_told(workbook, tmp_path):
+    path = workbook([TRUTH, [4360, "M", 168.93]])
+    damaged = tmp_path / "damaged.xlsx"
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(damaged, "w") as cut:
+        for name in whole.namelist():
+            content = whole.read(name)
+            cut.writestr(name, content[: 200 if "sheet1" in name else None])
+    with pytest.raises(UserError, match="neither CSV nor a whole Excel workbook .*damaged.xlsx"):
+        read_labels(damaged)
+
+
+def test_hidden_sheets_are_not_read(workbook, capsys):
+    path = workbook([["secret"]], "shown")
+    book = load_workbook(path)
+    book["Sheet"].sheet_state = "hidden"
+    for row in (TRUTH, [4360, "M", 168.93]):
+        book["shown"].append(row)
+    book.active = 1
+    book.save(path)
+    assert read_labels(path)["boneage"].tolist() == [168.93]
+    assert capsys.readouterr().err == ""
+
+
+def test_without_what_reads_workbooks_it_is_asked_for(workbook, monkeypatch):
+    path = workbook([TRUTH, [4360, "M", 168.93]])
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(UserError, match="pip install openpyxl"):
         read_labels(path)

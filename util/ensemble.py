@@ -26,7 +26,7 @@ from util.members import (
     stored_predictions,
 )
 from util.metrics import label_predictions
-from util.prediction import load_predictor, predict_months
+from util.prediction import check_months, load_predictor, predict_months
 from util.readings import add_counts, read_as
 from util.runs import changed_facts
 from util.runtimes import RUNTIMES
@@ -67,6 +67,7 @@ class Ensemble:
         rows = []
         for member, predict in zip(self.members, self.predictors, strict=True):
             months = predict_months(predict, pixels[member.canvas], sex, batch_size, progress)
+            check_months(months)
             rows.append(correct_months(months, sex, member.lines(self.views)))
         return np.stack(rows)
 
@@ -85,7 +86,7 @@ class Ensemble:
             mean = label_predictions(table, average(self.members, rows))
             comparison = compare_members(self.members, rows, mean)
         told = self.combine(rows, table["sex"]).set_axis(table.index)
-        known = told.drop(columns="months").dropna(axis="columns")
+        known = told.drop(columns="months").dropna(axis="columns", how="all")
         return label_predictions(table, told["months"]).join(known), comparison
 
     def combine(self, rows, sex):

@@ -16,6 +16,7 @@ from util.errors import UserError
 from util.film_files import find_films, match_films
 from util.growth import ADULT_MONTHS
 from util.identity import loose_name
+from util.image_kinds import IMAGE_ENDINGS
 from util.labels import MAX_MONTHS, check_alike, clean_id, find_columns, labels_of
 from util.parallel import map_films
 from util.readers import mean_of_readers, months_of_readers
@@ -96,9 +97,9 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
 
 def take_element_as_id(table, element, path):
     """Return a table whose id is its column of that name, such as AccessionNumber or accession
-    number, in place of any id or name of a file; without such a column, its id stays. Slashes in it
-    become SLASH_IN_ID. The table itself without an element; UserError when two such columns, of a
-    table read from `path`, differ."""
+    number, in place of any id or name of a file; without such a column, its id stays. Slashes in
+    it, unless it names a file, become SLASH_IN_ID. The table itself without an element; UserError
+    when two such columns, of a table read from `path`, differ."""
     if not element:
         return table
     ids = find_columns(table, "id")
@@ -108,8 +109,12 @@ def take_element_as_id(table, element, path):
         # a column of patients stays: it may be the same
         others = [c for c in ids if c not in find_columns(table, "patient")]
         table, ids = table.drop(columns=others).assign(id=table[own[0]]), ["id"]
-    whole = {c: table[c].str.replace(SLASH, SLASH_IN_ID, regex=True) for c in ids[:1]}
-    return table.assign(**whole)
+    if not ids:
+        return table
+    values = table[ids[0]]
+    is_file = values.fillna("").str.lower().str.endswith(IMAGE_ENDINGS)
+    whole = values.str.replace(SLASH, SLASH_IN_ID, regex=True)
+    return table.assign(**{ids[0]: values.where(is_file, whole)})
 
 
 def find_by_element(labels, films, element, path):

@@ -51,7 +51,8 @@ def read_calibration(folder, name, views, models):
     if views_key(views) not in stored:
         raise UserError(
             f"calibration {name} is for {describe_views(calibrated_views(folder, name))}, not for "
-            f"{describe_views(views)} ({folder}). Leave --tta_steps and --use_tta out, and name one run at a time."
+            f"{describe_views(views)} ({folder}). Leave --tta_steps and "
+            "--use_tta out, or evaluate this run alone."
         )
     calibration = stored[views_key(views)]
     if calibration.get("models", models) != models:  # earlier versions stored no hashes

@@ -71,14 +71,16 @@ def image_kind(data):
 
 
 def is_animated(data, kind):
-    """Whether a file of a kind is an animated PNG (a chunk before the pixels says so) or WebP (a
-    flag of the header): OpenCV would decode the first frame alone."""
+    """Whether a file of a kind is a PNG (by a chunk before the pixels) or WebP (by a flag of the
+    header) of several frames: OpenCV would decode the first alone."""
     match kind:
         case "PNG":
-            return b"\0\0\0\x08acTL" in data[: data.find(b"IDAT")]
+            at = data.find(b"\0\0\0\x08acTL", 0, data.find(b"IDAT"))
+            return at >= 0 and int.from_bytes(data[at + 8 : at + 12], "big") > 1
         case "WebP":
             flags = int.from_bytes(data[20:21], "little")
-            return data[12:16] == b"VP8X" and bool(flags & WEBP_ANIMATION)
+            animated = data[12:16] == b"VP8X" and flags & WEBP_ANIMATION
+            return bool(animated) and data.count(b"ANMF") > 1
     return False
 
 

@@ -99,14 +99,16 @@ def report_import(films, left_out, unknown, agreement, args):
 
 
 def notes_on_names(given, args):
-    """Return notes on the splits that names gave to films, a column `given`, unless they gave all
-    three and --split was not typed."""
-    if args.split_of or set(given) >= set(SPLITS):
+    """Return notes on the splits that names gave to films, a column `given`; none under --split_of,
+    which decides alone, or where they gave all three and --split was not typed."""
+    if args.split_of:
+        return []
+    if set(given) >= set(SPLITS):
         typed = "the sources come with all three splits: --split has no effect"
         return [typed] if args.split else []
     effect = ": its share of --split has no effect" if args.split else ""
     return [
-        f"{(given == name).sum()} films are in {name} by the name of a table, source or folder{effect}"
+        f"films in {name} by the name of a table, source or folder: {(given == name).sum()}{effect}"
         for name in ("val", "test")
         if name in set(given)
     ]

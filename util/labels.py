@@ -69,7 +69,8 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
         ids = ids.where(ids != "", ids_of(series["filename"]))
     else:  # an id may be a path, or the name of a file
         names = clean_text(series["id"])
-        names = names.where(are_files(names), "")
+        is_file = names.str.lower().str.endswith(IMAGE_ENDINGS)
+        names = names.where(is_file | names.str.contains(r"[/\\]"), "")
     patients = clean_text(series["patient"]).map(patient_of) if "patient" in series else ""
     months = {
         name: read_months(series[name]) if name in series else np.nan for name in ("boneage", "age")
@@ -113,21 +114,22 @@ def check_alike(table, columns, path):
     first = columns[0]
     for column in columns[1:]:
         alike = plain_header(column) == plain_header(first)
-        if alike and (clean_text(table[column]) != clean_text(table[first])).any():
+        one, other = (clean_text(table[each]).map(without_float) for each in (first, column))
+        if alike and (one != other).any():
             raise UserError(f"columns {first} and {column} differ ({path}). Remove one.")
 
 
 def film_name_columns(table, columns, path):
     """Return, in a list, the column that names the films beside the id: `filename`, or one of its
-    synonyms if all that it holds are image names or paths, or else the one with image names, if
-    several columns may be the id.
+    synonyms if it holds more than numbers, or else the one with image names, if several columns may
+    be the id.
 
     UserError if none has them, and two columns differ, leading zeros and gaps aside: one of them
     may be a running number, which is the name of another film as well.
     """
     for column in columns["filename"]:
-        names = clean_text(table[column])
-        if plain_header(column) == "filename" or (are_files(names) | (names == "")).all():
+        numbers = clean_text(table[column]).str.fullmatch(r"\d*(\.0)?")  # or blank
+        if plain_header(column) == "filename" or not numbers.all():
             return [column]
     ids = [c for c in columns["id"] if c not in columns["patient"]]
     for column in ids if len(ids) > 1 else []:
@@ -141,11 +143,6 @@ def film_name_columns(table, columns, path):
                 "Remove one, or rename the one that names them to filename."
             )
     return []
-
-
-def are_files(names):
-    """Return which of `names`, a column of text, are image names or paths."""
-    return names.str.lower().str.endswith(IMAGE_ENDINGS) | names.str.contains(r"[/\\]")
 
 
 def find_columns(table, name):

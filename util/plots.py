@@ -1,7 +1,6 @@
 """Charts of a run, saved as PNG: its history, its errors in months; and what all pictures share."""
 
 import warnings
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -141,7 +140,9 @@ def plot_predicted_vs_true(predictions, path, title):
         aspect="equal",
     )
     axis.set(xlim=ends, ylim=ends)
-    months = next(step for step in (6 * 2**i for i in count()) if high - low <= MOST_TICKS * step)
+    months = 6  # between ticks
+    while high - low > MOST_TICKS * months:
+        months *= 2
     for of_axis in (axis.xaxis, axis.yaxis):
         of_axis.set_major_locator(MultipleLocator(months))
     axis.legend(loc="upper left")

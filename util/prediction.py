@@ -81,19 +81,21 @@ def load_predictor(run, runtime, precision="f32", n_films=math.inf):
 
 
 def predict_months(predict, pixels, sex, batch_size, progress=False):
-    """Predict every film: months `(n,)` in the order of `pixels` `(n, S, S)` and `sex` `(n,)`.
-
-    UserError when a film gets no number.
-    """
+    """Predict every film: months `(n,)` in the order of `pixels` `(n, S, S)` and `sex` `(n,)`."""
     n, sex = len(pixels), np.asarray(sex, np.float32)[:, None]
     batches = full_batches(n, batch_size)
     bar = progress_bar(batches, desc="predicting", unit="batch", leave=False, show=progress)
     months = [predict(pixels[rows][..., None], sex[rows]) for rows in bar]
-    months = np.concatenate(months, dtype=np.float64)[:n]
+    return np.concatenate(months, dtype=np.float64)[:n]
+
+
+def check_months(months):
+    """UserError unless a model gave a number for each film."""
     failed = np.count_nonzero(~np.isfinite(months))
     if failed:
-        raise UserError(f"the model gives no number for {failed} of {n} films. Use another model.")
-    return months
+        raise UserError(
+            f"the model gives no number for {failed} of {len(months)} films. Use another model."
+        )
 
 
 def full_batches(n, batch_size):
@@ -107,4 +109,5 @@ def predict_films(predict, films, batch_size):
     """Predict labelled films: the frame of `label_predictions`, in file order; each prediction is
     joined with the label of its own row."""
     months = predict_months(predict, films.pixels, films.table["sex"], batch_size)
+    check_months(months)
     return label_predictions(films.table, months)

@@ -13,7 +13,6 @@ import numpy as np
 from hand_crop.localiser import find_hands, look_closer
 from hand_crop.network import shrink
 from hand_crop.orientation import orientations
-from util import MOST_PIXELS
 from util.dicom import NotInstalled, decode_dicom
 from util.errors import UserError, first_line
 from util.image_kinds import (
@@ -199,8 +198,8 @@ def decode(data, path):
 
 
 def decode_picture(data, path):
-    """Return the pixels of a file, None if OpenCV can't decode it; RadiographError if they are more
-    than MOST_PIXELS, or than memory holds."""
+    """Return the pixels of a file, None if OpenCV can't decode it; RadiographError if they are too
+    many, for OpenCV (see MOST_PIXELS) or for memory."""
     pixels = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), pixels)
@@ -208,8 +207,7 @@ def decode_picture(data, path):
         if error.code == cv2.Error.StsNoMem:
             raise RadiographError(path, NO_MEMORY, temporary=True) from None
         if "MAX_IMAGE_PIXELS" in str(error):
-            most = f"{MOST_PIXELS // 1_000_000} million"
-            raise RadiographError(path, f"more than {most} pixels, which no film has") from None
+            raise RadiographError(path, "more pixels than any film has") from None
         return None  # the header says what no image has, such as a height below 0
 
 

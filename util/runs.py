@@ -195,7 +195,8 @@ def read_run(folder):
     if not run.path(CALIBRATION).exists():
         if run.path(METRICS).exists():
             raise UserError(
-                f"calibration.json, which corrects the months, is missing ({folder}). Restore it."
+                f"calibration.json, which corrects the months, is missing ({folder}). Restore it, or "
+                "train the run again."
             )
         raise UserError(
             f"the training is not finished ({folder}). Continue it with --resume, or wait for it."

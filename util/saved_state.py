@@ -13,7 +13,7 @@ from util.errors import UserError
 from util.files import write_atomically
 from util.runs import STATE
 
-VERSION = 4  # raise it when a training can't resume from the state of the version before
+VERSION = 5  # raise it when a training can't resume from the state of the version before
 
 
 @dataclass

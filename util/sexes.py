@@ -119,7 +119,7 @@ def check_words_of_sex(column, sex, path):
     """
     words = column.fillna("").str.lower().str.replace(r"\W", "", regex=True)
     known, odd = words[sex.notna() & (words != "")], words[sex.isna() & (words != "")]
-    odd = odd[~odd.isin(UNKNOWN)]
+    odd = odd[~odd.isin(UNKNOWN) & pd.to_numeric(odd, errors="coerce").isna()]
     many = len(odd) > max(FEW_ODD, MANY_ODD * len(sex))
     spanish = set(known) == {"m"} and "h" in set(odd)
     if (many or spanish) and sex.nunique() < 2:

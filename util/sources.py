@@ -156,8 +156,8 @@ def tables_with_labels(sources, tables, images, reading):
 
 def find_tables(source):
     """Return the tables of a source: those of the native layout if it has all of them, otherwise
-    all tables in it and those beside it that have its name. A workbook beside a CSV of its name is
-    passed over: the CSV was made from it."""
+    all CSV files in it and those beside it that have its name; where there are none, all workbooks
+    (one beside a CSV is most often what that was made from)."""
     native = [source.folder / place.table for place in SPLITS.values()]
     if all(path.is_file() for path in native):
         return native
@@ -170,8 +170,7 @@ def find_tables(source):
     }
     inside = [path for path in list_files(source.folder) if is_table(path)]
     tables = [*inside, *beside.values()]
-    made_from = {path.with_suffix(".xlsx") for path in tables if path.suffix.lower() == ".csv"}
-    return [path for path in tables if path not in made_from]
+    return [path for path in tables if path.suffix.lower() == ".csv"] or tables
 
 
 def is_table(path):
@@ -227,7 +226,7 @@ def drop_repeated_rows(films):
     same id and label, as when each source comes with the table of all."""
     has_film = films["path"] != ""
     table = films["row"].str.rpartition(", ")[0]
-    label = films["id"] + " " + films["boneage"].astype(str)
+    label = film_keys(films).map(str)
     in_table = table + " " + label
     has_film_elsewhere = films["row"].isin(films.loc[has_film, "row"]) | (
         (films["id"] != "")

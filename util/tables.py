@@ -5,7 +5,6 @@ import io
 import re
 import sys
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +43,8 @@ def read_table(path):
     try:
         data = path.read_bytes()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # see check_rows
-            warnings.simplefilter("ignore", UserWarning)  # of parts of a workbook that hold no data
-            table = read_workbook(path) if data.startswith(XLSX) else read_csv(data, path)
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # see check_widths
+            table = (read_workbook if data.startswith(XLSX) else read_csv)(data, path)
     except pd.errors.EmptyDataError:
         raise NoRows(f"the table is empty ({path}). Check the file.") from None
     except (ValueError, csv.Error, OSError) as error:  # pandas' own errors are ValueErrors
@@ -72,20 +70,29 @@ def read_csv(data, path):
     separator = max(",;\t", key=unquoted.count)
     options = {"sep": separator, "skipinitialspace": True}
     table = pd.read_csv(io.StringIO(text), dtype=str, index_col=False, **options)
-    check_rows(text, separator, len(table.columns), path)
+    options = {"delimiter": separator, "skipinitialspace": True}
+    rows = [row for row in csv.reader(io.StringIO(text), **options) if any(map(str.strip, row))]
+    check_quotes(text, rows, len(table.columns), options, path)
+    check_widths(rows[1:], len(table.columns), separator, path)
     table.index = line_numbers(text, len(table))
     return table
 
 
-def read_workbook(path):
-    """Read the first sheet of an .xlsx workbook, see `read_table`; prints a note if there are
-    others. ValueError if it is no workbook."""
+def read_workbook(data, path):
+    """Read the first sheet, of those that are not hidden, of an .xlsx workbook, given its bytes,
+    see `read_table`; prints a note if there are others. ValueError if it is no workbook."""
     try:
-        with pd.ExcelFile(path, engine="openpyxl") as workbook:
-            sheets = workbook.sheet_names
-            table = workbook.parse(sheets[0], dtype=str)
-    except (zipfile.BadZipFile, KeyError, IndexError):  # a damaged zip, or one of something else
-        raise ValueError("neither CSV nor an Excel workbook") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of parts that hold no data
+            with pd.ExcelFile(io.BytesIO(data), engine="openpyxl") as workbook:
+                sheets = [s.title for s in workbook.book.worksheets if s.sheet_state == "visible"]
+                table = workbook.parse(sheets[0], dtype=str)
+    except ImportError:
+        raise ValueError(
+            "Excel workbooks need openpyxl, to be installed by: pip install openpyxl"
+        ) from None
+    except Exception:  # each kind of damage raises its own
+        raise ValueError("neither CSV nor a whole Excel workbook") from None
     if len(sheets) > 1:
         print(
             f"note: read its first sheet, {sheets[0]}, of {len(sheets)} ({path})", file=sys.stderr
@@ -114,28 +121,54 @@ def decode_text(data, path):
         return text
 
 
-def check_rows(text, separator, n, path):
-    """NoTable when a field holds whole rows, as an unclosed quotation mark swallows them; or when a
-    row has more than `n` fields: pandas would leave out what is beyond them, such as the decimals
-    of 11,5 in a table with commas between its columns. Separators that end all rows alike are no
-    fields."""
-    lines = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
-    rows = [row for row in lines if any(map(str.strip, row))][1:]
+def check_quotes(text, rows, n, options, path):
+    """NoTable when a quotation mark that is not closed swallows rows: behind a text of several
+    lines more follows than a separator, or one of its lines looks like a row of `n` fields, with as
+    many separators, which may end it, and a number. `options` are those of `csv.reader`."""
+    several = [row for row in rows if any("\n" in field for field in row)]
+    separator = options["delimiter"]
+
+    def looks_like_row(line):
+        numbers = (part.strip(' "').isdigit() for part in line.split(separator))
+        return n > 1 and line.count(separator) in (n - 1, n) and any(numbers)
+
+    try:
+        list(csv.reader(io.StringIO(text) if several else [], **options, strict=True))
+        swallowing = [
+            row
+            for row in several
+            for field in row
+            if any(map(looks_like_row, field.split("\n")[1:]))
+        ]
+    except csv.Error:
+        swallowing = several
+    if swallowing:
+        raise NoTable(
+            f"a quotation mark is not closed: {start_of(swallowing[0], separator)} ({path}). Close it, "
+            "or remove it; if the text has several lines, join them."
+        )
+
+
+def check_widths(rows, n, separator, path):
+    """NoTable when a row has more than `n` fields: pandas would leave out what is beyond them, such
+    as the decimals of 11,5 in a table with commas between its columns.
+
+    Empty fields at the end may be those of a spreadsheet. They are refused where they may be there
+    because of decimals: behind two whole numbers, in some rows only. (If all rows have such
+    decimals, this is not noticed.)
+    """
     all_alike = len({len(row[n:]) for row in rows}) == 1
-    whole = {n - 1, n} - {0}  # separators in a row, which may end in one
     for row in rows:
-        words = separator.join(row).partition("\n")[0][:60]
-        swallowed = [line for field in row for line in field.split("\n")[1:]]
-        if any(line.count(separator) in whole for line in swallowed):
+        decimals = not all_alike and all(field.strip().isdigit() for field in row[:n][-2:])
+        if row[n:] and (decimals or any(map(str.strip, row[n:]))):
             raise NoTable(
-                f"a quotation mark is not closed: {words} ({path}). Close it, or remove it; if the "
-                "text has several lines, join them."
+                f"a row has more fields than the header: {start_of(row, separator)} ({path}). Write "
+                "decimals with a point, quote text that holds a separator, and begin with the header."
             )
-        if row[n:] and (any(map(str.strip, row[n:])) or not all_alike):
-            raise NoTable(
-                f"a row has more fields than the header: {words} ({path}). Write decimals with a "
-                "point, quote text that holds a separator, and begin with the header."
-            )
+
+
+def start_of(row, separator):
+    return separator.join(row).partition("\n")[0][:60]
 
 
 def line_numbers(text, n):

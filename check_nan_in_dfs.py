@@ -5,10 +5,10 @@ occur twice.
     python check_nan_in_dfs.py --data_dir hospital/Data --out hospital_quality
 
 Finds missing, infinite and impossible values, duplicate ids, films that are missing, cut off,
-empty, nearly without contrast, inverted or turned, and the same picture twice, even if it was
-saved again. Writes a page (report.html), the flagged rows (flagged.csv), all findings
-(findings.json) and pictures. Nothing in the data folder is changed. The exit code is 1 when
-something is flagged.
+empty, nearly without contrast, inverted, turned or unlike a hand, and the same picture twice, even
+if it was saved again. Writes a page (report.html), the flagged rows (flagged.csv), groups of films
+with the same picture (same_pictures.csv), all findings (findings.json) and plots/. Tables and films
+are not changed. The exit code is 1 when something is flagged.
 """
 
 from pathlib import Path

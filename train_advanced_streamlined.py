@@ -1,4 +1,4 @@
-"""Train any model type on any backbone, with every enhancement of the toolkit on offer.
+"""Train any model type on any backbone, with all options of the toolkit.
 
 python train_advanced_streamlined.py --preset quick    # two cores, 10-15 minutes: 8.7 to 8.9 months
 python train_advanced_streamlined.py --preset cpu      # two cores, 60-107 minutes: 7.0 months

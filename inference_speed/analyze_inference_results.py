@@ -4,8 +4,8 @@
     python -m inference_speed.analyze_inference_results --csv_file old/inference_speed_1.csv
 
 Takes the newest CSV of --results_dir, and writes speed_comparison_TIME.csv and
-inference_analysis_plots_TIME.png beside it. All figures are medians: one disturbed run does not
-move them.
+inference_analysis_plots_TIME.png beside it. Times are medians: one disturbed run does not move
+them.
 """
 
 from pathlib import Path

@@ -27,7 +27,9 @@ def parse_args(argv=None):
         "--source", nargs="+", required=True, metavar="DIR_OR_ZIP", help="films and their table"
     )
     parser.add_argument(
-        "--csv", metavar="FILE", help="the table, if it is not in a source or beside it"
+        "--csv",
+        metavar="FILE",
+        help="the table (CSV or .xlsx), if it is not in a source or beside it",
     )
     parser.add_argument(
         "--split",

@@ -51,7 +51,11 @@ def add_data_options(parser):
     add_cache_dir(group)
     add_male_value(group)
     add_canvas_options(group)
-    add_clahe(group, "evaluate also on CLAHE copies of validation and test films (made if missing)")
+    add_clahe(
+        group,
+        "evaluate also on CLAHE copies of validation and test films (made if missing); not with "
+        "--folds",
+    )
     group.add_argument(
         "--folds",
         type=whole_number(2),

@@ -10,7 +10,7 @@ from util.metrics_text import format_interval
 from util.runs import read_run
 
 NEXT = """\
-Your own films (a folder or zip of images and a CSV with id, boneage in months, sex):
+Your own films (a folder or zip of images and a table with id, boneage in months, sex):
 
   .venv/bin/python import_data.py --source films/ --csv labels.csv
   .venv/bin/python train_advanced_streamlined.py --preset cpu"""

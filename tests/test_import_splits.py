@@ -54,7 +54,7 @@ def test_a_split_that_a_name_tells_is_noted(tmp_path, capsys, words):
     ]
     run(tmp_path / "Data", "--source", *sources, *words)
     out = capsys.readouterr().out
-    assert "note: 10 films are in val by the name of a table, source or folder" in out
+    assert "note: films in val by the name of a table, source or folder: 10" in out
     assert ("its share of --split has no effect" in out) == bool(words)
 
 

@@ -102,7 +102,7 @@ def test_columns_whose_headers_differ_in_case_or_punctuation_alone_must_not_diff
     with pytest.raises(UserError, match=re.escape(f"columns {first} and {second} differ")):
         read(f"id,sex,{columns}\n1,M,{values}\n")
     *others, value, _ = values.split(",")
-    same = ",".join([*others, value, f"{value}.0" if value == "100" else value])
+    same = ",".join([*others, value, f"{value}.00" if value == "100" else value])
     assert read(f"id,sex,{columns}\n1,M,{same}\n")["boneage"].tolist() == [100]
 
 
@@ -187,6 +187,8 @@ def test_numbers_under_another_header_than_filename_name_no_films_beside_ids(rea
     with pytest.raises(UserError, match=f"columns id and {header} may both name the films"):
         read(text.format(2, 1))
     assert read(text.format("001", ""))["filename"].tolist() == ["", ""]
+    with pytest.raises(UserError, match=f"columns id and {header} may both name the films"):
+        read(f"{text}3,-,90,F\n4,unknown,90,M\n".format(2, 1))
     for names in (["2.png", ""], ["p1/2", "p2/1"], ["hand_2", "1"]):
         assert read(text.format(*names))["filename"].tolist() == names
     text = f"id,File Name,boneage,sex\n{rows}"

@@ -146,9 +146,11 @@ def test_words_of_every_column_of_sexes_are_checked(read):
         read("id,boneage,sex,gender\n" + rows)
 
 
-def test_numbers_of_another_column_of_sexes_are_no_words(read):
-    rows = "".join(f"{i},84,{'M' if i % 2 else ''},{1 + i % 2}\n" for i in range(20))
-    assert read("id,boneage,sex,gender\n" + rows)["sex"].sum() == 10
+def test_numbers_of_another_column_are_asked_for_where_words_know_one_sex_alone(read):
+    rows = "".join(f"{i},84,{'M' if i % 2 else ''},{2 - i % 2}\n" for i in range(20))
+    with pytest.raises(UserError, match="column gender holds 1 and 2: which is male"):
+        read("id,boneage,sex,gender\n" + rows)
+    assert read("id,boneage,sex,gender\n" + rows, male_value=1)["sex"].sum() == 10
 
 
 def test_children_of_one_sex_among_unknown_ones_are_no_error(read):

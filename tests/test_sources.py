@@ -66,7 +66,7 @@ def test_a_workbook_is_a_table_unless_there_is_a_csv(tmp_path, csv_too):
     pd.read_csv(labels).to_excel(source / "original.xlsx", index=False)
     (source / "~$labels.xlsx").write_bytes(b"\x04user")  # while Excel has it open
     if not csv_too:
-        labels.unlink()
+        labels.write_text("id,remark\n101,x\n")  # no labels
     check_films(run(tmp_path / "Data", "--source", source), IDS)
 
 

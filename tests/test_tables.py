@@ -64,9 +64,10 @@ def test_fields_are_counted_by_the_separator_of_the_table(read):
 
 @pytest.mark.parametrize("rows", [2, 20])
 @pytest.mark.parametrize("line", ['{},M,60,"splint', '{},"splint,M,60', '{},M,"splint,60'])
-def test_a_quotation_mark_that_swallows_rows_is_told(read, line, rows):
-    lines = [f"{i},M,60,ok" for i in range(1, 31)]
-    lines[2], lines[2 + rows] = line.format(3), f'{3 + rows},M,60,ring"'
+@pytest.mark.parametrize("row", ["{},M,60", "a{}.png,M,60.5"])
+def test_a_quotation_mark_that_swallows_rows_is_told(read, row, line, rows):
+    lines = [f"{row.format(i)},ok" for i in range(1, 31)]
+    lines[2], lines[2 + rows] = line.format(3), f'{row.format(3 + rows)},ring"'
     with pytest.raises(UserError, match="a quotation mark is not closed: 3,.*splint"):
         read("\n".join(["id,sex,boneage,note", *lines]))
 
@@ -74,22 +75,41 @@ def test_a_quotation_mark_that_swallows_rows_is_told(read, line, rows):
 def test_a_text_may_have_several_lines(read):
     labels = read('id,sex,boneage,note\n1,M,11,"ring, as seen\non the left, thumb\n"\n2,F,9,\n')
     assert labels["boneage"].tolist() == [11, 9]
+    assert len(read("id,sex,boneage,note\n1,M,11,of\fform\u2028feeds\n2,F,9,\n")) == 2
     listed = 'id,sex,boneage,note\n1,M,11,"seen:\nulna, radius, thumb, rest"\n2,F,9,\n'
     assert read(listed)["boneage"].tolist() == [11, 9]
 
 
 def test_a_quotation_mark_that_another_row_closes_is_told(read):
-    with pytest.raises(UserError, match="a quotation mark is not closed: 1,a,132,M"):
+    with pytest.raises(UserError, match='a quotation mark is not closed: 1,"a,132,M'):
         read('id,note,boneage,sex\n1,"a,132,M\n2,"b",120,F\n3,x,1,M\n')
 
 
-def test_rows_may_end_in_more_or_fewer_separators(read):
-    assert read("id,boneage,sex\n1,132,M,\n2,120,F\n")["boneage"].tolist() == [132, 120]
+def test_an_odd_quotation_mark_elsewhere_is_not_taken_for_that(read):
+    text = 'id,sex,boneage,note\n1,M,11,"two\nlines"\n2,F,9,"old" film\n3,F,8,"x" \n'
+    assert read(text)["boneage"].tolist() == [11, 9, 8]
+
+
+@pytest.mark.parametrize("ends", [(",", ""), ("", ","), ("", "\n,,,"), (",,", ",")])
+def test_rows_may_end_in_more_or_fewer_separators(read, ends):
+    text = "id,boneage,sex\n1,132,M{}\n2,120,F{}\n".format(*ends)
+    assert read(text)["boneage"].dropna().tolist() == [132, 120]
+    assert read("id\n13,\n14\n", need=())["id"].tolist() == ["13", "14"]
+
+
+def test_headers_may_have_several_lines(read):
+    text = '"image\nid";sex;"bone age\n(months)"\n1;M;11\n'
+    assert read(text)["boneage"].tolist() == [11]
+    with pytest.raises(UserError, match="no column for boneage among image id, sex ") as error:
+        read('"image\nid";sex\n1;M\n')
+    assert "\n" not in str(error.value)
 
 
 def test_separators_at_the_end_of_some_rows_alone_may_be_decimals(read):
     with pytest.raises(UserError, match="more fields than the header: 1,M,10,9,"):
         read("id,sex,boneage_years,reader\n1,M,10,9,\n\n2,F,9,\n")
+    with pytest.raises(UserError, match="more fields than the header: 1,M,10,5,,"):
+        read("id,sex,boneage_years,note,reader\n1,M,10,5,,\n2,F,9,,\n")
 
 
 def test_the_separator_is_told_by_the_header_without_quoted_text(read):

@@ -21,7 +21,7 @@ from util.labels import MAX_MONTHS, check_alike, clean_id, find_columns, labels_
 from util.parallel import map_films
 from util.readers import mean_of_readers, months_of_readers
 from util.sexes import differ
-from util.tables import NoLabels, plain_header
+from util.tables import NoLabels, clean_text, plain_header
 
 ELEMENTS = [
     *("PatientSex", "PatientBirthDate", "PatientAge", "AcquisitionDate", "StudyDate"),
@@ -112,7 +112,7 @@ def take_element_as_id(table, element, path):
     if not ids:
         return table
     values = table[ids[0]]
-    is_file = values.fillna("").str.lower().str.endswith(IMAGE_ENDINGS)
+    is_file = clean_text(values).str.lower().str.endswith(IMAGE_ENDINGS)
     whole = values.str.replace(SLASH, SLASH_IN_ID, regex=True)
     return table.assign(**{ids[0]: values.where(is_file, whole)})
 

@@ -89,8 +89,9 @@ def find_label_columns(table, path, need):
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
         if not columns[name]:
+            headers = (" ".join(str(column).split()) for column in table)
             raise NoLabels(
-                f"no column for {name} among {', '.join(map(str, table.columns))} ({path}). "
+                f"no column for {name} among {', '.join(headers)} ({path}). "
                 f"Name it like one of: {', '.join(SYNONYMS[name])}."
             )
     for name in ("id", "filename", "patient", "age", *need):
@@ -114,7 +115,10 @@ def check_alike(table, columns, path):
     first = columns[0]
     for column in columns[1:]:
         alike = plain_header(column) == plain_header(first)
-        one, other = (clean_text(table[each]).map(without_float) for each in (first, column))
+        one, other = (
+            read_numbers(table[each]).astype(object).fillna(clean_text(table[each]))
+            for each in (first, column)
+        )
         if alike and (one != other).any():
             raise UserError(f"columns {first} and {column} differ ({path}). Remove one.")
 
@@ -128,7 +132,7 @@ def film_name_columns(table, columns, path):
     may be a running number, which is the name of another film as well.
     """
     for column in columns["filename"]:
-        numbers = clean_text(table[column]).str.fullmatch(r"\d*(\.0)?")  # or blank
+        numbers = clean_text(table[column]).map(patient_of).str.fullmatch(r"\d*")  # or blank
         if plain_header(column) == "filename" or not numbers.all():
             return [column]
     ids = [c for c in columns["id"] if c not in columns["patient"]]

@@ -43,7 +43,7 @@ def read_sex(table, columns, male_value, path):
             told = sex_of_numbers(numbers, male_value, column, path)
             check_agreement(sex, told, path)
             sex = sex.fillna(told)
-        elif sex.isna().all() or (mixed and sex[numbers.notna()].isna().any()):
+        elif (mixed or sex.nunique() < 2) and sex[numbers.notna()].isna().any():
             raise which_is_male(table[column], numbers, path)
     for column in columns:
         check_words_of_sex(table[column], sex, path)
@@ -119,7 +119,7 @@ def check_words_of_sex(column, sex, path):
     """
     words = column.fillna("").str.lower().str.replace(r"\W", "", regex=True)
     known, odd = words[sex.notna() & (words != "")], words[sex.isna() & (words != "")]
-    odd = odd[~odd.isin(UNKNOWN) & pd.to_numeric(odd, errors="coerce").isna()]
+    odd = odd[~odd.isin(UNKNOWN)]
     many = len(odd) > max(FEW_ODD, MANY_ODD * len(sex))
     spanish = set(known) == {"m"} and "h" in set(odd)
     if (many or spanish) and sex.nunique() < 2:

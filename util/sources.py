@@ -20,7 +20,7 @@ from util.film_files import (
     what_to_correct,
 )
 from util.headers import match_with_headers
-from util.identity import film_keys, patient_ids
+from util.identity import film_keys, loose_name, patient_ids
 from util.readers import check_several_readers
 from util.tables import TABLE_ENDINGS, NoLabels, NoTable, read_table
 
@@ -133,19 +133,22 @@ def read_labelled_films(sources, tables, reading, *, table_first=True):
 
 def tables_with_labels(sources, tables, images, reading):
     """Return {path: labels with their films among `images`} of the tables that hold labels, see
-    `match_with_headers`. NoLabels when no table does; UserError for a file that is no table."""
+    `match_with_headers`: workbooks only if no CSV does, as that may be made from one. NoLabels when
+    no table does; UserError for a file that is no table."""
     labelled, problems = {}, []
-    for table in tables:
-        try:
-            labelled[table] = match_with_headers(read_table(table), table, images, **reading)
-        except NoLabels as error:
-            problems.append(error)
-        except NoTable as error:
-            raise UserError(
-                f"{error} If it is no table of labels, name the one that is: --csv FILE."
-            ) from None
-    if labelled:
-        return labelled
+    workbooks = [table for table in tables if table.suffix.lower() == ".xlsx"]
+    for group in ([table for table in tables if table not in workbooks], workbooks):
+        for table in group:
+            try:
+                labelled[table] = match_with_headers(read_table(table), table, images, **reading)
+            except NoLabels as error:
+                problems.append(error)
+            except NoTable as error:
+                raise UserError(
+                    f"{error} If it is no table of labels, name the one that is: --csv FILE."
+                ) from None
+        if labelled:
+            return labelled
     if problems:
         raise problems[0]
     raise NoLabels(
@@ -156,8 +159,7 @@ def tables_with_labels(sources, tables, images, reading):
 
 def find_tables(source):
     """Return the tables of a source: those of the native layout if it has all of them, otherwise
-    all CSV files in it and those beside it that have its name; where there are none, all workbooks
-    (one beside a CSV is most often what that was made from)."""
+    all tables in it and those beside it that have its name."""
     native = [source.folder / place.table for place in SPLITS.values()]
     if all(path.is_file() for path in native):
         return native
@@ -169,8 +171,7 @@ def find_tables(source):
         if is_table(path) and path.stem in (place.stem, place.name)
     }
     inside = [path for path in list_files(source.folder) if is_table(path)]
-    tables = [*inside, *beside.values()]
-    return [path for path in tables if path.suffix.lower() == ".csv"] or tables
+    return [*inside, *beside.values()]
 
 
 def is_table(path):
@@ -223,10 +224,12 @@ def several_splits(splits):
 def drop_repeated_rows(films):
     """Drop rows that were read twice, as when a folder and its parent are both sources. A row
     without a film is dropped if it has one in another source, or if another table has one for the
-    same id and label, as when each source comes with the table of all."""
+    same id, sex and age, as when each source comes with the table of all."""
     has_film = films["path"] != ""
     table = films["row"].str.rpartition(", ")[0]
-    label = film_keys(films).map(str)
+    # a row without a film may lack the sex that the header of the film tells
+    told = films.groupby([films["id"].map(loose_name), "boneage"])["sex"].transform("first")
+    label = film_keys(films.assign(sex=films["sex"].fillna(told))).map(str)
     in_table = table + " " + label
     has_film_elsewhere = films["row"].isin(films.loc[has_film, "row"]) | (
         (films["id"] != "")

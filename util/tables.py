@@ -63,17 +63,20 @@ def read_csv(data, path):
     if text.lower().startswith("sep="):
         # this line is for Excel alone; an empty line in its place keeps the line numbers
         text = "\n" + text.partition("\n")[2]
-    header = text.lstrip().partition("\n")[0].rstrip()
+    header = re.match(r'("[^"]*"|[^"\n])*', text.lstrip())[0].rstrip()
     unquoted = re.sub('"[^"]*"', "", header)
     if not unquoted and re.search("[,;\t]", header):
         raise NoTable(f"whole rows are in quotation marks: {header[:60]} ({path}). Remove them.")
     separator = max(",;\t", key=unquoted.count)
-    options = {"sep": separator, "skipinitialspace": True}
-    table = pd.read_csv(io.StringIO(text), dtype=str, index_col=False, **options)
-    options = {"delimiter": separator, "skipinitialspace": True}
-    rows = [row for row in csv.reader(io.StringIO(text), **options) if any(map(str.strip, row))]
-    check_quotes(text, rows, len(table.columns), options, path)
-    check_widths(rows[1:], len(table.columns), separator, path)
+    table = pd.read_csv(
+        io.StringIO(text),
+        dtype=str,
+        index_col=False,
+        sep=separator,
+        skipinitialspace=True,
+        usecols=lambda _: True,  # else pandas refuses rows that are longer than the first
+    )
+    check_rows(text, separator, len(table.columns), path)
     table.index = line_numbers(text, len(table))
     return table
 
@@ -121,54 +124,57 @@ def decode_text(data, path):
         return text
 
 
-def check_quotes(text, rows, n, options, path):
-    """NoTable when a quotation mark that is not closed swallows rows: behind a text of several
-    lines more follows than a separator, or one of its lines looks like a row of `n` fields, with as
-    many separators, which may end it, and a number. `options` are those of `csv.reader`."""
-    several = [row for row in rows if any("\n" in field for field in row)]
-    separator = options["delimiter"]
-
-    def looks_like_row(line):
-        numbers = (part.strip(' "').isdigit() for part in line.split(separator))
-        return n > 1 and line.count(separator) in (n - 1, n) and any(numbers)
-
-    try:
-        list(csv.reader(io.StringIO(text) if several else [], **options, strict=True))
-        swallowing = [
-            row
-            for row in several
-            for field in row
-            if any(map(looks_like_row, field.split("\n")[1:]))
-        ]
-    except csv.Error:
-        swallowing = several
-    if swallowing:
-        raise NoTable(
-            f"a quotation mark is not closed: {start_of(swallowing[0], separator)} ({path}). Close it, "
-            "or remove it; if the text has several lines, join them."
-        )
-
-
-def check_widths(rows, n, separator, path):
-    """NoTable when a row has more than `n` fields: pandas would leave out what is beyond them, such
-    as the decimals of 11,5 in a table with commas between its columns.
-
-    Empty fields at the end may be those of a spreadsheet. They are refused where they may be there
-    because of decimals: behind two whole numbers, in some rows only. (If all rows have such
-    decimals, this is not noticed.)
-    """
-    all_alike = len({len(row[n:]) for row in rows}) == 1
-    for row in rows:
-        decimals = not all_alike and all(field.strip().isdigit() for field in row[:n][-2:])
-        if row[n:] and (decimals or any(map(str.strip, row[n:]))):
+def check_rows(text, separator, n, path):
+    """NoTable when a quotation mark that is not closed swallows rows, or when a row has more than
+    `n` fields, see `swallows_rows` and `too_long`."""
+    lines, start, rows = list(io.StringIO(text)), 0, []
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    for row in reader:
+        start, own = reader.line_num, lines[start : reader.line_num]
+        if len(own) > 1 and rows and swallows_rows(row, own, separator, n):
             raise NoTable(
-                f"a row has more fields than the header: {start_of(row, separator)} ({path}). Write "
+                f"a quotation mark is not closed: {own[0].strip()[:60]} ({path}). Close it, or remove "
+                "it; if the text has several lines, join them."
+            )
+        if any(map(str.strip, row)):
+            rows.append(row)
+    alike = len({len(row[n:]) for row in rows[1:]}) == 1
+    for row in rows[1:]:
+        if too_long(row, n, alike):
+            raise NoTable(
+                f"a row has more fields than the header: {separator.join(row)[:60]} ({path}). Write "
                 "decimals with a point, quote text that holds a separator, and begin with the header."
             )
 
 
-def start_of(row, separator):
-    return separator.join(row).partition("\n")[0][:60]
+def swallows_rows(row, lines, separator, n):
+    """Whether a row of several lines swallows others: more than a separator follows a closing
+    quotation mark, or a later line looks like a row of `n` fields, with as many separators, which
+    may end it, and a number."""
+    try:
+        lines = [*lines[:-1], lines[-1].rstrip()]  # blanks behind a closing mark do no harm
+        list(csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True))
+    except csv.Error:
+        return True
+    for line in (line for field in row for line in field.split("\n")[1:]):
+        numbers = (re.fullmatch(r'[ "]*\d+(\.\d+)?[ "]*', part) for part in line.split(separator))
+        if n > 1 and line.count(separator) in (n - 1, n) and any(numbers):
+            return True
+    return False
+
+
+def too_long(row, n, alike):
+    """Whether pandas would leave out text of a row: fields beyond the first `n`, such as the
+    decimals of 11,5 in a table with commas between its columns.
+
+    Empty fields at the end may be those of a spreadsheet. Behind two whole numbers they may also be
+    there because of decimals, unless the rows are `alike`. (Decimals in all rows aren't noticed.)
+    """
+    filled = [field.strip() for field in row]
+    while filled and not filled[-1]:
+        filled.pop()
+    decimals = not alike and len(filled) > 1 and all(map(str.isdigit, filled[-2:]))
+    return len(row) > n and (len(filled) > n or decimals)
 
 
 def line_numbers(text, n):

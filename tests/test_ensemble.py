@@ -162,6 +162,14 @@ def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):
         assert months.tolist() == expected
 
 
+def test_a_model_that_gives_no_numbers_is_told(tmp_path):
+    ensemble = Ensemble([member(tmp_path, "a", IDS, ERRORS)[0]], ["a"], views=1)
+    ensemble.predictors = [lambda image, sex: np.where(sex[:, 0] == 1, 100, np.nan)]  # of boys
+    pixels = {(32, "pad"): np.zeros((3, 32, 32), np.uint8)}
+    with pytest.raises(UserError, match="no number for 2 of 3 films"):
+        ensemble.predict(pixels, np.array([0, 1, 0]), batch_size=2)
+
+
 @pytest.mark.parametrize(
     ("trained", "typed", "views"),
     [

@@ -46,15 +46,11 @@ def by_hand(trained):
     return predict, films, alone
 
 
-def test_a_model_that_gives_no_numbers_is_told(by_hand):
+def test_a_validation_film_without_a_number_does_not_end_a_training(by_hand):
+    """In half precision a film may overflow in one epoch, and not in the next."""
     _, films, _ = by_hand
-
-    def of_boys(image, sex):
-        return np.where(sex[:, 0] == 1, 100, np.nan)
-
-    girls = (films.table["sex"] == 0).sum()
-    with pytest.raises(UserError, match=f"no number for {girls} of {len(films.table)} films"):
-        predict_films(of_boys, films, 8)
+    table = predict_films(lambda image, sex: np.where(sex[:, 0] == 1, 100, np.nan), films, 8)
+    assert table["predicted"].isna().tolist() == (films.table["sex"] == 0).tolist()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from util.members import (
     stored_predictions,
 )
 from util.metrics import label_predictions
-from util.prediction import check_months, load_predictor, predict_months
+from util.prediction import check_finite, load_predictor, predict_months
 from util.readings import add_counts, read_as
 from util.runs import changed_facts
 from util.runtimes import RUNTIMES
@@ -67,7 +67,7 @@ class Ensemble:
         rows = []
         for member, predict in zip(self.members, self.predictors, strict=True):
             months = predict_months(predict, pixels[member.canvas], sex, batch_size, progress)
-            check_months(months)
+            check_finite(months)
             rows.append(correct_months(months, sex, member.lines(self.views)))
         return np.stack(rows)
 
@@ -93,15 +93,13 @@ class Ensemble:
         """Return a frame of months, low, high and reading of each film, from the months of each
         member `(members, n)`. low and high are NaN if there are no intervals; reading, what a
         single reader would say, is NaN if it is unknown."""
-        mean = correct_months(average(self.members, rows), sex, self.calibration["lines"])
-        # rounded first, so that the others are those of the months that are told
-        months = np.round(np.asarray(mean), 2)
+        months = correct_months(average(self.members, rows), sex, self.calibration["lines"])
+        months = months.round(2)  # first, so that the others are those of the months that are told
         half_width = self.calibration["half_width"]
         low, high = interval_bounds(months, half_width) if half_width else (np.nan, np.nan)
         reading = read_as(months, sex, self.label_counts) if self.label_counts else np.nan
-        return pd.DataFrame({"months": months, "low": low, "high": high, "reading": reading}).round(
-            2
-        )
+        told = pd.DataFrame({"months": months, "low": low, "high": high, "reading": reading})
+        return told.round(2)
 
 
 def open_ensemble(folders, use_tta=False, tta_steps=None, calibration=None):

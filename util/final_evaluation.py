@@ -10,7 +10,7 @@ from util.calibration import correct_months, cross_fit, fit_calibration
 from util.files import write_csv
 from util.intervals import evaluate_with_intervals
 from util.metrics import label_predictions
-from util.prediction import check_months, compile_predictor, predict_months
+from util.prediction import check_finite, compile_predictor, predict_months
 from util.readings import fit_readings, with_readings
 from util.runs import CALIBRATION, READINGS, load_run_model, predictions_name
 from util.tta import (
@@ -65,7 +65,7 @@ def predict_splits(predict, splits, batch_size):
             started = time.perf_counter()
             months[split] = predict_months(predict, part.pixels, part.table["sex"], batch_size)
             speed[split] = len(part) / (time.perf_counter() - started)
-            check_months(months[split])
+            check_finite(months[split])
     return months, speed
 
 

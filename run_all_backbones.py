@@ -23,6 +23,7 @@ import argparse
 import re
 from pathlib import Path
 
+from train_advanced import parse_args as parse_training
 from util.errors import UserError, run_command
 from util.option_rules import typed_options
 from util.options import add_backbones
@@ -101,7 +102,7 @@ def main(argv=None):
     args, passed_on = parse_args(argv)
     from util import ray_sweep, sweep, sweep_table
 
-    training = sweep.parse_training(sweep.options_of(args.backbones[0], passed_on))
+    training = parse_training(sweep.options_of(args.backbones[0], passed_on))
     folder = Path(args.results_dir) / (args.sweep or training.model_type)
     if holds_run(folder):
         raise UserError(

@@ -8,17 +8,16 @@ from argparse import Namespace
 from functools import partial
 
 from preprocessing import read_labelled_folder
+from train_advanced import parse_args as parse_training
 from util.backbones import BACKBONES, POOLED
 from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
 from util.files import quote, write_atomically
-from util.option_rules import TRAINING_RULES, parse_effective
 from util.parallel import progress_bar
 from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
 from util.run_options import changed_options, lasting_options
 from util.runs import CONFIG, Run
 from util.sweep_table import FAILURE, read_summary
-from util.training_options import training_parser
 
 FEATURE_VIEWS = 3  # of each film, when only the head is trained
 TIME_TO_NOTICE, TIME_TO_STOP = 5, 30  # seconds
@@ -79,11 +78,6 @@ def plan_run(folder, backbone, options):
     where = ["--backbone", backbone, "--results_dir", str(folder), "--run_name", backbone]
     typed = [*options_of(backbone, options), *where]
     return SweepRun(folder, backbone, typed, parse_training(typed))
-
-
-def parse_training(options):
-    """Parse options of train_advanced.py; wrong ones end the command."""
-    return parse_effective(training_parser(None), TRAINING_RULES, options)
 
 
 def known_runs(folder, training):

@@ -14,7 +14,7 @@ from util.errors import UserError
 from util.identity import MONTH_DECIMALS, loose_name, without_float
 from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.sexes import UNKNOWN, read_sex
-from util.tables import NoLabels, clean_text, plain_header, read_table
+from util.tables import NoLabels, clean_text, headers_of, plain_header, read_table
 
 MAX_MONTHS = 300  # no bone age is above 25 years: larger numbers are in another unit
 MONTHS_IN = {"months": 1, "years": 12}
@@ -71,7 +71,7 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
         names = clean_text(series["id"])
         is_file = names.str.lower().str.endswith(IMAGE_ENDINGS)
         names = names.where(is_file | names.str.contains(r"[/\\]"), "")
-    patients = clean_text(series["patient"]).map(patient_of) if "patient" in series else ""
+    patients = clean_text(series["patient"]).map(known_id) if "patient" in series else ""
     months = {
         name: read_months(series[name]) if name in series else np.nan for name in ("boneage", "age")
     }
@@ -89,9 +89,8 @@ def find_label_columns(table, path, need):
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
         if not columns[name]:
-            headers = (" ".join(str(column).split()) for column in table)
             raise NoLabels(
-                f"no column for {name} among {', '.join(headers)} ({path}). "
+                f"no column for {name} among {headers_of(table)} ({path}). "
                 f"Name it like one of: {', '.join(SYNONYMS[name])}."
             )
     for name in ("id", "filename", "patient", "age", *need):
@@ -132,7 +131,7 @@ def film_name_columns(table, columns, path):
     may be a running number, which is the name of another film as well.
     """
     for column in columns["filename"]:
-        numbers = clean_text(table[column]).map(patient_of).str.fullmatch(r"\d*")  # or blank
+        numbers = clean_text(table[column]).map(known_id).str.fullmatch(r"\d*")  # or unknown
         if plain_header(column) == "filename" or not numbers.all():
             return [column]
     ids = [c for c in columns["id"] if c not in columns["patient"]]
@@ -183,9 +182,9 @@ def clean_id(value):
     return without_float(name) if plain == name else plain
 
 
-def patient_of(text):
-    """Return the id of a patient; "" for an empty cell, a sign such as ? or a word such as
-    unknown."""
+def known_id(text):
+    """Return an id, such as that of a patient; "" for an empty cell, a sign such as ?, or a word
+    such as unknown."""
     return "" if plain_header(text) in NOBODY else without_float(text)
 
 

@@ -11,7 +11,7 @@ from util.identity import MONTH_DECIMALS, count_patients
 from util.labels import LARGEST_YEARS, check_single, read_months
 from util.metrics import FEWEST_TO_COMPARE, mean_interval
 from util.metrics_text import format_interval
-from util.tables import NoLabels, clean_text
+from util.tables import NoLabels, clean_text, headers_of
 
 TIMES_YEARS = 6  # ages of which another reader's are so many times as large are years, not months
 
@@ -27,7 +27,7 @@ def months_of_readers(table, columns, path):
     for name in columns:
         if name not in table:
             raise NoLabels(
-                f"no column {name} among {', '.join(map(str, table.columns))} ({path}). Correct --readers."
+                f"no column {name} among {headers_of(table)} ({path}). Correct --readers."
             )
         check_single(table, name, path)
     months = table[columns].apply(read_months)

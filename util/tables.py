@@ -194,6 +194,11 @@ def count_gaps(table):
     return gaps.rename_axis("column").reset_index()
 
 
+def headers_of(table):
+    """Return the headers of a table in one line, for a message."""
+    return ", ".join(" ".join(str(column).split()) for column in table)
+
+
 def plain_header(column):
     """Return a header in lower case, without spaces and punctuation."""
     return "".join(c for c in str(column).lower() if c.isalnum())

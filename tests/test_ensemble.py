@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from commands import check_error_line
 
+from preprocessing import Films
 from util.ensemble import Ensemble, choose_views
 from util.errors import UserError
 from util.intervals import fit_half_widths
@@ -160,6 +161,20 @@ def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):
         ensemble.predictors = [lambda image, sex: [30.0] * 2, lambda image, sex: [35.0] * 2]
         months = ensemble.predict(pixels, np.array([1, 0]), batch_size=2)["months"]
         assert months.tolist() == expected
+
+
+def test_members_are_compared_with_the_mean_that_is_told(tmp_path):
+    """That is the mean after the calibration of the ensemble."""
+    members = [member(tmp_path, name, IDS, ERRORS)[0] for name in ("a", "b")]
+    ensemble = Ensemble(members, ["a", "b"], views=1)
+    ensemble.predictors = [lambda image, sex: [90.0] * 4, lambda image, sex: [100.0] * 4]
+    line = {"slope": 1, "intercept": 20, "low": 0, "high": 240}
+    ensemble.calibration["lines"] = {"male": line, "female": line}
+    table = pd.DataFrame({"id": list("wxyz"), "patient": "", "sex": 1, "boneage": 100.0})
+    films = Films(table, np.zeros((4, 32, 32), np.uint8), None)
+    predictions, comparison = ensemble.predict_labelled({(32, "pad"): films}, batch_size=4)
+    assert predictions["predicted"].tolist() == [115] * 4
+    assert [(row["mae"], row["difference"]) for row in comparison] == [(10, 5), (0, 15)]
 
 
 def test_a_model_that_gives_no_numbers_is_told(tmp_path):

@@ -195,6 +195,10 @@ def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, inside, tmp_path):
     np.testing.assert_allclose(
         read(tmp_path / "out" / "predictions.csv")["predicted"], expected["predicted"], atol=0.011
     )
+    at_the_end, later = (
+        json.loads((place / "metrics.json").read_text()) for place in (folder, tmp_path / "out")
+    )
+    assert later["baseline"] == at_the_end["test"]["baseline"]
     turned_round = [folder / "fold_2", folder / "fold_1"]
     other = inside("evaluate.py", "--ensemble", *turned_round, "--out", tmp_path / "other")
     baselines = [

@@ -81,13 +81,11 @@ class Ensemble:
         Predictions have the columns low, high and reading of `combine` where these are known."""
         table = by_canvas[self.canvases[0]].table
         rows = self.predict_members(pixels_of(by_canvas), table["sex"], batch_size, progress=True)
-        comparison = None
-        if len(self.members) > 1:
-            mean = label_predictions(table, average(self.members, rows))
-            comparison = compare_members(self.members, rows, mean)
         told = self.combine(rows, table["sex"]).set_axis(table.index)
-        known = told.drop(columns="months").dropna(axis="columns", how="all")
-        return label_predictions(table, told["months"]).join(known), comparison
+        predictions = label_predictions(table, told.pop("months"))
+        several = len(self.members) > 1
+        comparison = compare_members(self.members, rows, predictions) if several else None
+        return predictions.join(told.dropna(axis="columns", how="all")), comparison
 
     def combine(self, rows, sex):
         """Return a frame of months, low, high and reading of each film, from the months of each

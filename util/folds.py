@@ -14,6 +14,7 @@ The epoch that is kept, however, is the one with the smallest error on the held-
 from argparse import Namespace
 from contextlib import suppress
 
+import numpy as np
 import pandas as pd
 
 from util.backbones import sees_sex
@@ -144,7 +145,8 @@ def judge_folds(run, members, views):
     tested = with_readings(tested, add_counts([member.label_counts for member in members]))
     write_csv(run.path(predictions_name(f"out_of_fold{ending}")), out_of_fold)
     write_csv(run.path(predictions_name(f"test{ending}")), tested)
-    half_width, median = fit_half_widths(out_of_fold), float(out_of_fold["boneage"].median())
+    medians = [member.config["data"]["train"]["median"] for member in members]
+    half_width, median = fit_half_widths(out_of_fold), float(np.median(medians))
     return {
         f"out_of_fold{ending}": evaluate_with_intervals(out_of_fold, None),
         f"test{ending}": evaluate_with_intervals(tested, half_width, median),

@@ -85,9 +85,8 @@ def input_scaling(backbone, weights):
     Only for weights="imagenet", Keras puts a division of the input by the square root of ImageNet's
     SDs into the network (see keras.applications.efficientnet, and tensorflow#49930).
     """
-    if BACKBONES[backbone].module == "efficientnet" and weights != "imagenet":
-        return "efficientnet"
-    return BACKBONES[backbone].scaling
+    scaling = BACKBONES[backbone].scaling
+    return "none" if scaling == "efficientnet" and weights == "imagenet" else scaling
 
 
 def scale_input(image, scaling):

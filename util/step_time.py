@@ -25,29 +25,29 @@ def estimate(**options):
     args = Namespace(**options)
     import_tensorflow()
     from util.accelerators import make_strategy
+    from util.build import build_from
     from util.training import batchnorm_mode
 
     # before the weights are replaced: it depends on them
     args.bn = batchnorm_mode(args, make_strategy(args).num_replicas_in_sync)
     if not starts_from_run(args.weights):
         args.weights = "none"  # otherwise they don't change the time
+    films = load_split(args, "train")
+    model = build_from(films, args)
     if args.feature_views:
-        seconds = feature_seconds(args)
+        seconds = feature_seconds(model, films, args)
     else:
-        seconds = sum(phase_seconds(phase, args) for phase in plan_phases(args))
+        seconds = sum(phase_seconds(model, films, phase, args) for phase in plan_phases(args))
     return {"seconds": round(seconds, 1)}
 
 
-def phase_seconds(phase, args):
+def phase_seconds(model, films, phase, args):
     """Return the seconds that all epochs of a phase take, without validation."""
     from keras.callbacks import LambdaCallback
 
-    from util.build import build_from
     from util.optimizer import compile_model
     from util.training import choose_trainable, step_memory_errors, training_batches
 
-    films = load_split(args, "train")
-    model = build_from(films, args)
     steps = steps_per_epoch(films, args.batch_size) * (phase.end - phase.start)
     choose_trainable(model, phase, args)
     batches = training_batches(model, films, args, 0, 1).repeat()
@@ -60,15 +60,12 @@ def phase_seconds(phase, args):
     return (ends[-1] - ends[UNTIMED_STEPS - 1]) / TIMED_STEPS * steps
 
 
-def feature_seconds(args):
+def feature_seconds(model, films, args):
     """Return the seconds that the features of all views of the training films take; the epochs of a
     head are short in comparison."""
-    from util.build import build_from
     from util.features import compute_features, feature_reader, training_views
 
-    films = load_split(args, "train")
-    read = feature_reader(build_from(films, args))
-    n = len(films)
+    read, n = feature_reader(model), len(films)
     few = films.pixels.keep(range(min(n, TIMED_STEPS * args.batch_size_eval)))
     views = training_views(few, args)
     compute_features(read, views[0], args.batch_size_eval)  # compiles

@@ -9,6 +9,7 @@ from hand_crop.localiser import SMALL_HANDS, localiser_version
 from hand_crop.orientation import orientation_version
 from util.errors import UserError
 from util.pixel_cache import read_pixels
+from util.runs import changed_facts
 
 
 class Canvas(NamedTuple):
@@ -25,6 +26,12 @@ def hand_crop_versions():
         "orientation": orientation_version(),
         "small_hands": SMALL_HANDS,
     }
+
+
+def hand_crop_changed(config):
+    """Whether films are set right and cut otherwise than in the run with a config. What an older
+    run did not record counts as unchanged."""
+    return bool(changed_facts(hand_crop_versions(), config.get("hand_crop", {})))
 
 
 def read_on_canvases(canvases, paths):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from util.calibration import correct_months
-from util.canvases import hand_crop_versions, pixels_of
+from util.canvases import hand_crop_changed, hand_crop_versions, pixels_of
 from util.environment import PACKAGES, environment
 from util.errors import UserError
 from util.hospital import VERDICTS, calibrated_views, read_calibration, readings_help, verdict
@@ -28,7 +28,6 @@ from util.members import (
 from util.metrics import label_predictions
 from util.prediction import check_finite, load_predictor, predict_months
 from util.readings import add_counts, read_as
-from util.runs import changed_facts
 from util.runtimes import RUNTIMES
 from util.splits import one_sex_note
 from util.tta import TTA_STEPS, chosen_views, describe_views, test_time_augmentation, views_key
@@ -144,12 +143,11 @@ def choose_views(members, folders, use_tta=False, tta_steps=None, calibration=No
 
 def hand_crop_notes(members):
     """Return a warning for each member whose films were set right or cut by networks that have
-    changed since its training. Networks that an older run did not record count as unchanged."""
-    networks = hand_crop_versions()
+    changed since its training."""
     return [
         f"hand_crop/ changed since the run was trained: its predictions may be off ({m.run.folder})"
         for m in members
-        if changed_facts(networks, m.config.get("hand_crop", {}))
+        if hand_crop_changed(m.config)
     ]
 
 

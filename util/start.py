@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from util.backbones import sees_sex
-from util.canvases import hand_crop_versions
+from util.canvases import hand_crop_changed
 from util.errors import UserError
 from util.files import hash_file
 from util.held_out import chosen_by, learned_from, started_from_unknown_films
@@ -93,9 +93,7 @@ def other_films_notes(start, args):
     notes = []
     if before != now:
         notes.append(f"the run to start from saw films of {before}; this one has {now}")
-    if args.fit == "hand" and changed_facts(
-        hand_crop_versions(), start.config.get("hand_crop", {})
-    ):
+    if args.fit == "hand" and hand_crop_changed(start.config):
         notes.append("hand_crop/ changed since the run to start from was trained")
     return notes
 

@@ -20,7 +20,6 @@ On several machines or GPUs, by Ray or as an array of SLURM jobs (docs/SCALE.md)
 """
 
 import argparse
-import re
 from pathlib import Path
 
 from train_advanced import parse_args as parse_training
@@ -90,12 +89,10 @@ def add_machines(parser):
 
 def shard(text):
     """Return the numbers of a share: "2/4" becomes (2, 4)."""
-    if not re.fullmatch(r"\d+/\d+", text):
-        raise argparse.ArgumentTypeError(f"{text} is not a share like 1/4")
-    part, parts = map(int, text.split("/"))
-    if not 1 <= part <= parts:
-        raise argparse.ArgumentTypeError(f"{text} is not a share: 1/{parts} to {parts}/{parts}")
-    return part, parts
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"{text} is not a share like 1/4, the first of four")
+    return int(part), int(parts)
 
 
 def main(argv=None):

@@ -170,8 +170,8 @@ def test_the_canvas_shows_the_hand_stretched_by_its_own_greys(tmp_path):
         cv2.imwrite(str(tmp_path / f"{name}.png"), film)
     paths = [tmp_path / "plain.png", tmp_path / "marked.png"]
     plain, marked = read_canvases(paths, 96, "hand")
-    assert not plain.whole
-    assert not marked.whole
+    assert not plain.oddities.whole
+    assert not marked.oddities.whole
     assert np.abs(plain.image.astype(float) - marked.image).mean() < 8
     (whole,) = read_canvases(paths[:1], 96, "stretch")
     assert np.mean(plain.image > 100) > 1.5 * np.mean(whole.image > 100)
@@ -262,7 +262,7 @@ def test_what_is_found_but_is_no_hand_leaves_the_film_whole(tmp_path):
     film[5:9, 5:9] = 255
     cv2.imwrite(str(tmp_path / "film.png"), film)
     (canvas,) = read_canvases([tmp_path / "film.png"], 96, "hand")
-    assert canvas.whole
+    assert canvas.oddities.whole
     assert canvas.image.max() > 150
 
 

@@ -171,7 +171,7 @@ def test_another_file_size_time_or_reader_has_another_shard(tmp_path, monkeypatc
         if written:
             film.write_bytes(written["data"])
             os.utime(film, ns=(written["time"], written["time"]))
-        return pixel_cache.shard_path([film], 64, "hand", tmp_path)
+        return pixel_cache.pixels_key([film], 64, "hand")
 
     first = key(data=b"12", time=0)
     assert key() == first

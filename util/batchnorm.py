@@ -6,7 +6,6 @@ weights that have changed since. Here the statistics are measured on plain train
 weights that are saved ("precise BatchNorm", Wu & Johnson 2021, 'Rethinking "Batch" in BatchNorm').
 """
 
-from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -14,12 +13,16 @@ import tensorflow as tf
 
 
 def use_statistics(layers, mode):
-    """Set how BatchNorm layers normalise in training: by their moving statistics (`mode` "frozen")
-    or by the statistics of the batch ("train").
+    """Set how BatchNorm layers normalise: always by their moving statistics (`mode` "frozen"), in
+    training by the statistics of the batch ("train"), or always by these ("measure").
 
     Only the `call` of these objects is replaced, so a saved model is not affected.
     """
-    call = {"frozen": call_with_moving_statistics, "train": call_with_batch_statistics}[mode]
+    call = {
+        "frozen": call_with_moving_statistics,
+        "train": call_by_phase,
+        "measure": call_with_batch_statistics,
+    }[mode]
     for layer in layers:
         layer.call = partial(call, layer)
 
@@ -33,15 +36,19 @@ def call_with_moving_statistics(layer, inputs, training=None, mask=None):
     return type(layer).call(layer, inputs, False, mask)
 
 
-def call_with_batch_statistics(layer, inputs, training=None, mask=None):
-    """Return what a BatchNorm layer computes; in training, use TensorFlow's fused operation.
+def call_by_phase(layer, inputs, training=None, mask=None):
+    of_batch = training and layer.trainable
+    call = call_with_batch_statistics if of_batch else call_with_moving_statistics
+    return call(layer, inputs, mask=mask)
 
-    In training it also stores the batch's mean and variance as the moving statistics, for
-    `measure_statistics`. Keras uses reductions in place of the fused operation: they take longer
-    and, on films of 192 pixels, added up differently from run to run.
+
+def call_with_batch_statistics(layer, inputs, training=None, mask=None):
+    """Return what a BatchNorm layer computes in training, by TensorFlow's fused operation, and
+    store the batch's mean and variance as the moving statistics, for `measure_statistics`.
+
+    Keras uses reductions in place of the fused operation: they take longer and, on films of 192
+    pixels, added up differently from run to run.
     """
-    if not (training and layer.trainable):
-        return call_with_moving_statistics(layer, inputs, mask=mask)
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=inputs,
         scale=layer.gamma if layer.scale else tf.ones_like(layer.beta),
@@ -58,7 +65,8 @@ def call_with_batch_statistics(layer, inputs, training=None, mask=None):
 
 
 def compile_forward(model, layers):
-    """Return `forward(inputs)`, a compiled call of the model, BatchNorm `layers` as in training.
+    """Return `forward(inputs)`, a compiled call of the model, BatchNorm `layers` (in mode "train")
+    as in training.
 
     Everything else works as outside training: dropout, including stochastic depth, would add a
     variance that the saved model doesn't have.
@@ -66,27 +74,13 @@ def compile_forward(model, layers):
 
     @tf.function
     def forward(inputs):
-        with in_training(layers):  # takes effect while the call is traced
+        use_statistics(layers, "measure")  # takes effect while the call is traced
+        try:
             return model(inputs, training=False)
+        finally:
+            use_statistics(layers, "train")
 
     return forward
-
-
-@contextmanager
-def in_training(layers):
-    """Within the block, call BatchNorm layers as in training, however the model is called."""
-    calls = [layer.call for layer in layers]
-    for layer, call in zip(layers, calls, strict=True):
-        layer.call = partial(call_in_training, call)
-    try:
-        yield
-    finally:
-        for layer, call in zip(layers, calls, strict=True):
-            layer.call = call
-
-
-def call_in_training(call, inputs, training=None, mask=None):
-    return call(inputs, True, mask)
 
 
 def measure_statistics(forward, layers, batches):

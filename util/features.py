@@ -23,7 +23,7 @@ from util.environment import VARIABLES
 from util.errors import memory_errors
 from util.files import write_atomically
 from util.parallel import progress_bar
-from util.pixel_cache import cache_folder, shard_path
+from util.pixel_cache import cache_folder, pixels_key
 from util.prediction import SMALLER_BATCHES, full_batches, with_constant_weights
 from util.runs import add_to_config
 from util.training import Stage
@@ -160,7 +160,7 @@ def network_key(model, args):
 
 def view_key(network, films, view, args):
     """Return a hash of all that decides the features of a view, to name their file in the cache."""
-    files = shard_path(films.table["path"], args.img_size, args.fit, "").stem
+    files = pixels_key(films.table["path"], args.img_size, args.fit)
     key = hashlib.sha256(f"{network} {files} {view.changes}".encode())
     key.update(view[[0]].tobytes())  # differs if the code that augments films has changed
     return key.hexdigest()[:32]

@@ -27,7 +27,6 @@ from util.metrics_text import format_interval
 from util.readings import add_counts, with_readings
 from util.run_folder import (
     check_free,
-    check_resume,
     check_run_to_resume,
     chosen_folder,
     how_to_resume,
@@ -78,7 +77,6 @@ def plan_folds(args, folder):
     nothing to resume, if any fold in the folder was started with other options, or if the folder is
     itself a run.
     """
-    check_resume(args)
     if (folder / CONFIG).exists():
         raise UserError(
             f"that is a run, not a folder of folds ({folder}). Choose another --run_name."

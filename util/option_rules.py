@@ -95,7 +95,7 @@ TRAINING_RULES = (
         "without --folds of that number or more",
         lambda args: args.fold > (args.folds or 0),
     ),
-    Rule(("fold",), "without --run_name, the folder of all folds", lambda args: not args.run_name),
+    Rule(("fold", "resume"), "without --run_name", lambda args: not args.run_name),
     Rule(("patience",), "with --keep_epoch last", lambda args: args.keep_epoch == "last"),
     Rule(
         ("use_clahe_val_test",),

@@ -74,7 +74,10 @@ def read_pixels(paths, img_size, fit, cache_dir=None, desc="films"):
     killed build resumes where it was, and two builds at once do no harm.
     """
     parts = [paths[i : i + SHARD_FILMS] for i in range(0, len(paths), SHARD_FILMS)]
-    names = [shard_path(part, img_size, fit, cache_dir) if cache_dir else None for part in parts]
+    names = [None] * len(parts)
+    if cache_dir:
+        folder = Path(cache_dir) / f"{img_size}-{fit}"
+        names = [folder / f"{pixels_key(part, img_size, fit)}.npy" for part in parts]
     kept = [load_shard(name) for name in names]
     todo = sum(len(part) for part, known in zip(parts, kept, strict=True) if not known)
     shards, all_facts = [], []
@@ -131,16 +134,16 @@ def read_shard(paths, img_size, fit, pool, bar):
             cacheable = cacheable and not result.temporary
         else:
             shard[i] = result.image
-            for name in Oddities._fields:
-                if value := getattr(result, name):
+            for name, value in result.oddities._asdict().items():
+                if value:
                     facts[name][str(i)] = value
         bar.update()
     return shard, facts, cacheable
 
 
-def shard_path(paths, img_size, fit, cache_dir):
-    """Return the path of a shard, named by a hash of all that decides its pixels: files (path, size
-    and times), reader, networks, OpenCV and canvas.
+def pixels_key(paths, img_size, fit):
+    """Return a hash of all that decides the pixels of films: files (path, size and times), reader,
+    networks, OpenCV and canvas.
 
     Films of an archive may all have one modification time, and uncompressed ones one size: only the
     time of the last change (ctime) then shows that names were swapped, or a film replaced.
@@ -156,7 +159,7 @@ def shard_path(paths, img_size, fit, cache_dir):
             key.update(os.fsencode(f"\n{os.path.realpath(path)} {facts}"))
         except OSError:
             key.update(os.fsencode(f"\n{path} missing"))
-    return Path(cache_dir) / f"{img_size}-{fit}" / f"{key.hexdigest()[:32]}.npy"
+    return key.hexdigest()[:32]
 
 
 def load_shard(path):

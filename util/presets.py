@@ -26,15 +26,13 @@ CPU = {
     "use_tta": True,
 }
 DEMO = {
-    "backbone": "mobilenet",
+    **MOBILENET,
     "weights": "none",
     "img_size": 64,
     "batch_size": 16,
     "epochs_frozen": 0,
-    "fine_tune": True,
     "epochs_finetune": 4,
     "lr_finetune": 2e-3,
-    "augment": "light",
 }
 PRESETS = {
     "demo": Preset(DEMO, "two minutes on two cores, for synthetic hands (make_phantoms.py)"),

@@ -23,6 +23,7 @@ from util.image_kinds import (
     is_truncated,
     tiff_pages,
 )
+from util.oddities import Oddities
 
 READER_VERSION = 14  # raise it when what `read_canvases` returns changes: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
@@ -69,15 +70,10 @@ def prepare(image, path="bytes"):
 
 
 class PreparedFilm(NamedTuple):
-    """A film as the models see it: uint8 `(size, size)`, 0-255, and what is odd about it, see
-    `util.oddities.Oddities`."""
+    """A film as the models see it: uint8 `(size, size)`, 0-255, and what is odd about it."""
 
     image: np.ndarray
-    whole: bool
-    turned: int
-    inverted: bool
-    unlike: bool
-    pale: bool
+    oddities: Oddities
 
 
 def read_canvases(paths, size, fit):
@@ -102,7 +98,8 @@ def read_canvases(paths, size, fit):
         films = [(film, False, False) for _, film in pairs]
     for i, (film, whole, unlike), degrees, dark in zip(good, films, turned, inverted, strict=True):
         canvas = to_canvas(film, size, fit)
-        results[i] = PreparedFilm(canvas, whole, degrees, dark, unlike, is_pale(canvas))
+        odd = Oddities(whole, degrees, dark, unlike, is_pale(canvas))
+        results[i] = PreparedFilm(canvas, odd)
     return results
 
 

@@ -21,7 +21,6 @@ def open_run(args, name):
     Never overwrites another run: UserError when the folder exists already, or when the run to
     resume is missing or was started with other options.
     """
-    check_resume(args)
     run = Run(chosen_folder(args, name), args.verbose)
     options = lasting_options(args)
     started = run.config
@@ -96,11 +95,6 @@ def record_move(run, args):
     now = lasting_options(args)
     options = after_move(run.config["options"], now) | {"data_dir": now["data_dir"]}
     add_to_config(run, {"options": options})
-
-
-def check_resume(args):
-    if args.resume and not args.run_name:
-        raise UserError("--resume needs the name of the run. Add --run_name NAME.")
 
 
 def check_run_to_resume(folder, started):

@@ -39,9 +39,7 @@ from util.runs import Run
 
 SIZE = 64
 # one of each family, the smallest; `make test-full` builds them all
-MODULES = {
-    name: getattr(keras.applications, b.builder).__module__ for name, b in BACKBONES.items()
-}
+MODULES = {name: getattr(keras.applications, b.builder).__module__ for name, b in BACKBONES.items()}
 FAMILIES = {module: name for name, module in reversed(MODULES.items())}
 SLOW = {
     *("convnext", "inception_resnet_v2", "nasnet", "vgg16", "vgg19", "densenet", "efficientnet"),
@@ -255,7 +253,9 @@ for name in {[*(f"{kind}.keras" for kind in MODEL_TYPES), str(small_run / "model
     [
         pytest.param(
             name,
-            marks=() if name == FAMILIES[module] and module.rpartition(".")[2] not in SLOW else pytest.mark.full,
+            marks=()
+            if name == FAMILIES[module] and module.rpartition(".")[2] not in SLOW
+            else pytest.mark.full,
         )
         for name, module in MODULES.items()
         if not name.startswith(("convnext_large", "convnext_xlarge"))  # gigabytes of weights

@@ -11,11 +11,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from preprocessing import steps_per_epoch
 from util.files import write_csv
-from util.optimizer import compile_model
 from util.phases import plan_phases
-from util.training import EndWhenInterrupted, choose_trainable, step_memory_errors, training_batches
+from util.training import fit_steps
 
 LOWEST, HIGHEST = 1e-5, 1.0  # learning rates of the first and the last step
 STEPS = 200
@@ -38,24 +36,13 @@ def range_test(model, films, args, run):
     first, phase = phases[0], phases[-1]
     if phase is not first:
         run.log(f"range test: {STEPS} steps of the frozen phase first")
-        fit_steps(model, first, first.lr, films, args)
+        fit_steps(STEPS, model, first, first.lr, films, args)
     run.log(f"range test: {phase.name} phase, up to {STEPS} steps")
     losses = LossOfSteps()
-    fit_steps(model, phase, exponential_rise(), films, args, losses)
+    fit_steps(STEPS, model, phase, exponential_rise(), films, args, losses)
     table = smooth(losses.values, losses.rates)
     write_csv(run.path("lr_range.csv"), table)
     return table
-
-
-def fit_steps(model, phase, schedule, films, args, *callbacks):
-    """Train STEPS steps as in a phase, at the learning rate or rates of `schedule`."""
-    choose_trainable(model, phase, args)
-    epochs = math.ceil(STEPS / steps_per_epoch(films, args.batch_size))
-    batches = training_batches(model, films, args, 0, epochs).take(STEPS)
-    callbacks = [EndWhenInterrupted(), *callbacks]
-    with step_memory_errors(args):
-        compile_model(model, schedule, STEPS, films.label_sd, args)
-        model.fit(batches, steps_per_epoch=STEPS, callbacks=callbacks, shuffle=False, verbose=0)
 
 
 def exponential_rise():

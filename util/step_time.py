@@ -45,18 +45,13 @@ def phase_seconds(model, films, phase, args):
     """Return the seconds that all epochs of a phase take, without validation."""
     from keras.callbacks import LambdaCallback
 
-    from util.optimizer import compile_model
-    from util.training import choose_trainable, step_memory_errors, training_batches
+    from util.training import fit_steps
 
     steps = steps_per_epoch(films, args.batch_size) * (phase.end - phase.start)
-    choose_trainable(model, phase, args)
-    batches = training_batches(model, films, args, 0, 1).repeat()
     ends = []
     clock = LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter()))
-    with step_memory_errors(args):
-        compile_model(model, phase.lr, steps, films.label_sd, args)
-        timed = UNTIMED_STEPS + TIMED_STEPS
-        model.fit(batches, steps_per_epoch=timed, callbacks=[clock], shuffle=False, verbose=0)
+    timed = UNTIMED_STEPS + TIMED_STEPS
+    fit_steps(timed, model, phase, phase.lr, films, args, clock, phase_steps=steps)
     return (ends[-1] - ends[UNTIMED_STEPS - 1]) / TIMED_STEPS * steps
 
 

@@ -6,6 +6,7 @@ epoch, step) alone, dropout is seeded again at every epoch, and the state holds 
 and history.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -108,6 +109,18 @@ def train(stage, args, run):
                 verbose=0,
             )
     return pd.DataFrame(progress.history)
+
+
+def fit_steps(steps, model, phase, schedule, films, args, *callbacks, phase_steps=None):
+    """Train some steps as in a phase (of `phase_steps`, by default as many), without validation, at
+    the learning rate or rates of `schedule`."""
+    choose_trainable(model, phase, args)
+    epochs = math.ceil(steps / steps_per_epoch(films, args.batch_size))
+    batches = training_batches(model, films, args, 0, epochs).take(steps)
+    callbacks = [EndWhenInterrupted(), *callbacks]
+    with step_memory_errors(args):
+        compile_model(model, schedule, phase_steps or steps, films.label_sd, args)
+        model.fit(batches, steps_per_epoch=steps, callbacks=callbacks, shuffle=False, verbose=0)
 
 
 def step_memory_errors(args):

@@ -26,12 +26,11 @@ TORCH_MEANS = np.array([0.485, 0.456, 0.406])
 TORCH_SDS = np.array([0.229, 0.224, 0.225])
 
 
-def baseline_model(backbone, img_size, head, *, weights, **_):
-    """Bone age from the film alone: backbone, mean over positions, dense head.
+def baseline_model(image, feature_map, head, *_):
+    """Bone age from the film alone: mean over positions, dense head.
 
-    Takes image `(N, S, S, 1)` 0-255, gives months `(N, 1)`; `head` is a `months_head`.
+    `image` and `feature_map` are those of `image_features`, `head` is a `months_head`.
     """
-    image, feature_map = image_features(backbone, img_size, weights)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
     return keras.Model(image, head(pooled), name="baseline")
 

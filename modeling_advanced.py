@@ -40,21 +40,14 @@ def build_model(
         raise UserError(
             f"unknown model type (--model_type {model_type}). Known: {', '.join(MODEL_TYPES)}."
         )
+    image, feature_map = image_features(backbone, img_size, weights)
     head = months_head(label_mean, label_sd, activation, dropout_rate, dense_units, seed)
-    return BUILDERS[model_type](
-        backbone,
-        img_size,
-        head,
-        weights=weights,
-        activation=activation,
-        gender_units=gender_units,
-    )
+    return BUILDERS[model_type](image, feature_map, head, activation, gender_units)
 
 
-def sex_model(backbone, img_size, head, *, weights, activation, gender_units):
+def sex_model(image, feature_map, head, activation, gender_units):
     """Build a model that puts pooled features of the film beside a dense layer of the sex, as the
     winner of the RSNA challenge 2017 did (Halabi et al. 2019)."""
-    image, feature_map = image_features(backbone, img_size, weights)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(feature_map)
     sex, sex_units = sex_features(gender_units, activation)
     features = layers.Concatenate(name="fused")([pooled, sex_units])
@@ -79,14 +72,13 @@ def pooled_head(model):
     return head
 
 
-def attn_sex_model(backbone, img_size, head, *, weights, activation, gender_units):
+def attn_sex_model(image, feature_map, head, activation, gender_units):
     """The project's first attention: a mask over positions weighs the features before pooling.
 
     Three 1 x 1 convolutions give a score for each position; its softmax over all positions is
     the mask, so that the pooled vector is a weighted mean. (Earlier versions divided by the sum of
     a tanh mask, which can be nearly zero.)
     """
-    image, feature_map = image_features(backbone, img_size, weights)
     tokens = flatten_positions(feature_map)
     scores = layers.Dense(64, activation, name="mask_64")(tokens)  # a 1 x 1 convolution
     scores = layers.Dense(16, activation, name="mask_16")(scores)
@@ -99,7 +91,7 @@ def attn_sex_model(backbone, img_size, head, *, weights, activation, gender_unit
     return keras.Model([image, sex], head(features), name="attn_sex_model")
 
 
-def attn_sex_model_improved(backbone, img_size, head, *, weights, activation, gender_units):
+def attn_sex_model_improved(image, feature_map, head, activation, gender_units):
     """`sex_model` with cross-attention to the positions of the film.
 
     The query is made of the sex and the pooled film. Keys and values are the h x w image tokens
@@ -108,7 +100,6 @@ def attn_sex_model_improved(backbone, img_size, head, *, weights, activation, ge
     layer that starts at zero (as in Goyal et al. 2017) adds the result to the pooled features. So
     training starts from `sex_model`, and leaves it only for what makes the error smaller.
     """
-    image, feature_map = image_features(backbone, img_size, weights)
     sex, sex_units = sex_features(gender_units, activation)
     tokens = layers.Conv2D(TOKEN_UNITS, 1, name="tokens")(feature_map)
     # without bias: `tokens` has one, and TensorFlow prints errors where it fuses bias and addition

@@ -210,15 +210,14 @@ def random_stream(seed, purpose, outer, inner):
 
 def training_dataset(films, batch_size, seed, start_epoch, end_epoch, ranges=None):
     """Return the batches of the epochs `range(start_epoch, end_epoch)` as a tf.data.Dataset of
-    ({"image", "sex"}, boneage), in the same order every time."""
+    (image, sex, boneage), in the same order every time."""
     steps = steps_per_epoch(films, batch_size)
 
     def load(films, number):
         epoch, step = divmod(number, steps)
         return make_batch(films, batch_size, seed, epoch, step, ranges)[1:]  # without ids
 
-    batches = load_ahead(load, films, range(start_epoch * steps, end_epoch * steps))
-    return batches.map(lambda image, sex, boneage: ({"image": image, "sex": sex}, boneage))
+    return load_ahead(load, films, range(start_epoch * steps, end_epoch * steps))
 
 
 def load_ahead(load, films, numbers):

@@ -100,10 +100,10 @@ def test_the_dataset_gives_the_batches_of_the_pure_function_in_order(coded_data)
     steps = steps_per_epoch(films, 8)
     got = list(training_dataset(films, 8, 7, 0, 2, Augmentation()).as_numpy_iterator())
     assert len(got) == 2 * steps
-    for number, (inputs, boneage) in enumerate(got):
+    for number, (image, sex, boneage) in enumerate(got):
         expected = make_batch(films, 8, 7, *divmod(number, steps), Augmentation())
-        assert np.array_equal(inputs["image"], expected.image)
-        assert np.array_equal(inputs["sex"], expected.sex)
+        assert np.array_equal(image, expected.image)
+        assert np.array_equal(sex, expected.sex)
         assert np.array_equal(boneage, expected.boneage)
 
 

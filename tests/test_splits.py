@@ -10,9 +10,10 @@ from files import copy_data
 
 import train_advanced
 from util import accelerators
+from util.accelerators import batch_size_for
 from util.errors import UserError
 from util.runs import Run
-from util.splits import batch_size_for, check_splits_apart
+from util.splits import check_splits_apart
 
 # ---------------------------------------------------------------------------------- splits apart
 

@@ -64,6 +64,25 @@ def make_strategy(args):
     return strategy
 
 
+def batch_size_for(films, args, run):
+    """Return the number of films in a training step: --batch_size, or, if there are fewer training
+    films, as many of them as the devices can share evenly. UserError when there
+    are fewer films than devices."""
+    if len(films) >= args.batch_size:
+        return args.batch_size
+    devices = make_strategy(args).num_replicas_in_sync
+    fewer = len(films) // devices * devices
+    if fewer == 0:
+        raise UserError(
+            f"{devices} devices can't share {len(films)} training films (--strategy). Leave it out."
+        )
+    run.log(
+        f"note: {len(films)} training films are fewer than --batch_size {args.batch_size}: a "
+        f"step takes {fewer}"
+    )
+    return fewer
+
+
 @lru_cache
 def mirrored():
     """Return the one MirroredStrategy for all models of a process. With two strategies, the

@@ -14,7 +14,7 @@ from util.quiet import import_tensorflow
 from util.readings import format_readings_gain
 from util.run_folder import how_to_resume, open_run, record_environment, record_move
 from util.runs import METRICS, READINGS, how_to_predict
-from util.splits import batch_size_for, load_splits
+from util.splits import load_splits
 from util.start import check_start_films, check_weights_run
 from util.tta import (
     describe_views,
@@ -97,6 +97,8 @@ def prepare_films(run, args):
     """Check the options, and read the films of all splits, {split: Films}. --batch_size becomes the
     number of films that a step can have. Imports TensorFlow."""
     check_trainable(args)
+    from util.accelerators import batch_size_for
+
     record_environment(run)
     splits = load_splits(args, run)
     args.batch_size = batch_size_for(splits["train"], args, run)

@@ -252,24 +252,3 @@ def record_hand_crop(run, splits):
     counts = {split: part.pixels.oddities.counts() for split, part in splits.items()}
     odd = {name: {split: n[name] for split, n in counts.items()} for name in Oddities._fields}
     add_to_config(run, {"hand_crop": hand_crop_versions() | odd})
-
-
-def batch_size_for(films, args, run):
-    """Return the number of films in a training step: --batch_size, or, if there are fewer training
-    films, as many of them as the devices can share evenly. Imports TensorFlow. UserError when there
-    are fewer films than devices."""
-    from util.accelerators import make_strategy
-
-    if len(films) >= args.batch_size:
-        return args.batch_size
-    devices = make_strategy(args).num_replicas_in_sync
-    fewer = len(films) // devices * devices
-    if fewer == 0:
-        raise UserError(
-            f"{devices} devices can't share {len(films)} training films (--strategy). Leave it out."
-        )
-    run.log(
-        f"note: {len(films)} training films are fewer than --batch_size {args.batch_size}: a "
-        f"step takes {fewer}"
-    )
-    return fewer

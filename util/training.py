@@ -191,4 +191,4 @@ def training_batches(model, films, args, start_epoch, end_epoch):
     `range(start_epoch, end_epoch)`."""
     ranges = chosen_ranges(args)
     batches = training_dataset(films, args.batch_size, args.seed, start_epoch, end_epoch, ranges)
-    return batches.map(lambda inputs, boneage: (inputs_of(model, **inputs), boneage))
+    return batches.map(lambda image, sex, boneage: (inputs_of(model, image, sex), boneage))

@@ -1,5 +1,8 @@
 """Small data and runs shared by the tests: phantoms drawn once a session."""
 
+import util  # noqa: F401 - sets what OpenCV and TensorFlow read when they are imported
+
+# isort: split
 import importlib
 import os
 import shutil
@@ -12,8 +15,6 @@ import numpy as np
 import pytest
 from small_backbone import three_convolutions
 from trainings import TINY
-
-import util  # noqa: F401 - sets TensorFlow's environment, before a test imports keras
 
 # Tests compare to the digit: on the processor, in float32 (CUDA_VISIBLE_DEVICES=0 tests a GPU)
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")

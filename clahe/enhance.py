@@ -15,7 +15,7 @@ import numpy as np
 
 from util.data_folder import split_folder
 from util.errors import UserError
-from util.files import quote, write_atomically, write_json
+from util.files import write_atomically, write_json
 from util.film_files import is_image, list_films
 from util.parallel import map_films
 from util.radiographs import RadiographError, read_image, stretch_contrast
@@ -33,7 +33,6 @@ PNG = [
 if hasattr(cv2, "IMWRITE_PNG_FILTER"):
     PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 SETTINGS = "clahe.json"  # in a folder of enhanced films: what they were made with
-UNFINISHED = {"unfinished": True}  # its content while all copies are made again with other settings
 
 
 def apply_clahe(image, clip_limit=CLIP_LIMIT, tile_grid=TILE_GRID):
@@ -75,9 +74,6 @@ def enhance_folder(
         failures[str(film)] = f"its copy would share the name {copy.name} with another"
         copy.unlink(missing_ok=True)  # from when only one film had this name
     todo = [pair for pair in pairs if overwrite or not is_up_to_date(*pair)]
-    if overwrite:
-        for copy in set(list_films(target)) - {copy for _, copy in pairs}:
-            copy.touch()  # maybe of other settings: not up to date if its film comes back
 
     def enhance(pair):
         try:
@@ -89,7 +85,6 @@ def enhance_folder(
 
     reasons = map_films(enhance, todo, f"CLAHE of {source.name}" if progress else None, workers)
     failures |= {str(film): why for (film, _), why in zip(todo, reasons, strict=True) if why}
-    write_json(target / SETTINGS, settings)
     skipped = len(pairs) - len(todo)
     return len(films) - skipped - len(failures), skipped, failures
 
@@ -98,17 +93,10 @@ def complete_clahe(data_dir, split, progress=False):
     """Make the missing CLAHE copies of a split with the settings of the existing copies. Returns a
     description of the folder.
 
-    A folder that another program made is left as it is. UserError when making all copies again was
-    interrupted.
+    A folder that another program made is left as it is.
     """
     source, target = split_folder(data_dir, split), split_folder(data_dir, split, clahe=True)
     settings, failures = made_with(target), {}
-    if settings == UNFINISHED:
-        raise UserError(
-            f"the folder holds films {describe_settings(settings)} ({target}). "
-            f"Remake all: python -m clahe.apply_{source.name} --data_dir {quote(data_dir)} "
-            "--overwrite"
-        )
     if settings is not None or not list_films(target):
         *_, failures = enhance_folder(source, target, progress=progress, **(settings or {}))
         settings = made_with(target)
@@ -124,7 +112,7 @@ def made_with(target):
         return None
     with suppress(ValueError, AttributeError):
         settings = json.loads(noted.read_text())
-        if settings == UNFINISHED or settings.keys() == {"clip_limit", "tile_grid"}:
+        if settings.keys() == {"clip_limit", "tile_grid"}:
             return settings
     raise UserError(
         f"not the settings of CLAHE copies ({noted}). Move the folder away and make it again."
@@ -132,24 +120,21 @@ def made_with(target):
 
 
 def claim_folder(target, settings, overwrite, copies):
-    """Make the target folder ready. UserError when its films were made with other settings and
-    `overwrite` is not set, or by another program and some are none of `copies`, paths that will be
-    written: they would stay, and be taken for copies.
-
-    The settings are recorded in the folder only while every film in it was made with them. In a new
-    folder they are written before the first film. While all films are made again, UNFINISHED is
-    recorded instead.
+    """Make the target folder ready, and record the settings, which are those of every film in it:
+    with `overwrite`, films of other settings are removed. UserError without it, or when films are
+    of another program and some are none of `copies`, paths that will be written.
     """
     known, held = made_with(target), set(list_films(target))
-    if known != settings and held:
-        would_stay = known is None and not held <= copies
-        if would_stay or not overwrite:
+    if held and known != settings:
+        foreign = known is None and not held <= copies
+        if foreign or not overwrite:
             same = "Use the same settings, move it" if known else "Move it"
-            remake = "" if would_stay else ", or remake all with --overwrite"
+            remake = "" if foreign else ", or remake all with --overwrite"
             raise UserError(
                 f"the folder holds films {describe_settings(known)} ({target}). {same} away{remake}."
             )
-        settings = UNFINISHED
+        for copy in held:
+            copy.unlink()
     target.mkdir(parents=True, exist_ok=True)
     write_json(target / SETTINGS, settings)
 
@@ -159,8 +144,6 @@ def describe_settings(settings):
     films."""
     if settings is None:
         return "made by another program"
-    if settings == UNFINISHED:
-        return "only some of which were remade"
     return "made with " + " ".join(f"--{name} {value}" for name, value in settings.items())
 
 

@@ -31,8 +31,8 @@ class NoTable(UserError):
 
 
 def read_table(path):
-    """Read a CSV or an .xlsx workbook, all as text, indexed by the number of each line, see
-    `line_numbers`.
+    """Read a CSV or an .xlsx workbook, all as text, without blank rows, indexed by the number of
+    each row as a spreadsheet counts: the header is row 1, and blank rows count.
 
     A CSV may be in UTF-8, UTF-16 or Windows' Western letters, with commas, semicolons or tabs.
     UserError if there is no such file, NoRows if it has no rows, NoTable if it is no table.
@@ -42,9 +42,7 @@ def read_table(path):
         raise UserError(f"no such table ({path}). Check the path.")
     try:
         data = path.read_bytes()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # see check_widths
-            table = (read_workbook if data.startswith(XLSX) else read_csv)(data, path)
+        table = (read_workbook if data.startswith(XLSX) else read_csv)(data, path)
     except pd.errors.EmptyDataError:
         raise NoRows(f"the table is empty ({path}). Check the file.") from None
     except (ValueError, csv.Error, OSError) as error:  # pandas' own errors are ValueErrors
@@ -68,16 +66,13 @@ def read_csv(data, path):
     if not unquoted and re.search("[,;\t]", header):
         raise NoTable(f"whole rows are in quotation marks: {header[:60]} ({path}). Remove them.")
     separator = max(",;\t", key=unquoted.count)
-    table = pd.read_csv(
-        io.StringIO(text),
-        dtype=str,
-        index_col=False,
-        sep=separator,
-        skipinitialspace=True,
-        usecols=lambda _: True,  # else pandas refuses rows that are longer than the first
-    )
-    check_rows(text, separator, len(table.columns), path)
-    table.index = line_numbers(text, len(table))
+    rows = split_rows(text, separator, path)
+    n = len(next(iter(rows.values()), []))
+    plain = io.StringIO()
+    csv.writer(plain).writerows(row[:n] for row in rows.values())
+    plain.seek(0)
+    table = pd.read_csv(plain, dtype=str, index_col=False)
+    table.index = list(rows)[1:]
     return table
 
 
@@ -124,12 +119,13 @@ def decode_text(data, path):
         return text
 
 
-def check_rows(text, separator, n, path):
-    """NoTable when a quotation mark that is not closed swallows rows, or when a row has more than
-    `n` fields, see `swallows_rows` and `too_long`."""
-    lines, start, rows = list(io.StringIO(text)), 0, []
+def split_rows(text, separator, path):
+    """Return {number: fields} of the rows that aren't blank, see `read_table`. NoTable when a
+    quotation mark that is not closed swallows rows, or when a row has more fields than the header,
+    see `swallows_rows` and `too_long`."""
+    lines, start, rows, n = list(io.StringIO(text)), 0, {}, 0
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-    for row in reader:
+    for number, row in enumerate(reader, 1):
         start, own = reader.line_num, lines[start : reader.line_num]
         if len(own) > 1 and rows and swallows_rows(row, own, separator, n):
             raise NoTable(
@@ -137,14 +133,17 @@ def check_rows(text, separator, n, path):
                 "it; if the text has several lines, join them."
             )
         if any(map(str.strip, row)):
-            rows.append(row)
-    alike = len({len(row[n:]) for row in rows[1:]}) == 1
-    for row in rows[1:]:
+            rows[number] = row
+            n = n or len(row)
+    others = list(rows.values())[1:]
+    alike = len({len(row[n:]) for row in others}) == 1
+    for row in others:
         if too_long(row, n, alike):
             raise NoTable(
                 f"a row has more fields than the header: {separator.join(row)[:60]} ({path}). Write "
                 "decimals with a point, quote text that holds a separator, and begin with the header."
             )
+    return rows
 
 
 def swallows_rows(row, lines, separator, n):
@@ -164,8 +163,8 @@ def swallows_rows(row, lines, separator, n):
 
 
 def too_long(row, n, alike):
-    """Whether pandas would leave out text of a row: fields beyond the first `n`, such as the
-    decimals of 11,5 in a table with commas between its columns.
+    """Whether a row has text beyond the first `n` fields, such as the decimals of 11,5 in a table
+    with commas between its columns.
 
     Empty fields at the end may be those of a spreadsheet. Behind two whole numbers they may also be
     there because of decimals, unless the rows are `alike`. (Decimals in all rows aren't noticed.)
@@ -175,14 +174,6 @@ def too_long(row, n, alike):
         filled.pop()
     decimals = not alike and len(filled) > 1 and all(map(str.isdigit, filled[-2:]))
     return len(row) > n and (len(filled) > n or decimals)
-
-
-def line_numbers(text, n):
-    """Return the lines in which the `n` rows of a table stand, as a spreadsheet counts them: the
-    header is line 1, and blank lines count. If a row has several lines, rows are counted instead,
-    from 2."""
-    filled = [number for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    return filled[1:] if len(filled) == n + 1 else range(2, n + 2)
 
 
 def count_gaps(table):

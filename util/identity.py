@@ -25,11 +25,12 @@ def loose_name(stem):
     return name.lstrip("0") or name[-1:]  # 000 is 0
 
 
-def film_keys(table):
-    """Return (id, sex, label) of each film, the id without leading zeros: 00123 in one table is 123
-    in another if sex and label agree."""
-    films = zip(table["id"].map(loose_name), table["sex"], table["boneage"], strict=True)
-    return pd.Series(list(films), table.index, object)
+def film_keys(table, label=True):
+    """Return (id, sex, label) of each film, or (id, sex) without `label`; the id has no leading
+    zeros: 00123 in one table is 123 in another if sex and label agree."""
+    keys = [table["id"].map(loose_name), table["sex"]]
+    keys += [table["boneage"].round(MONTH_DECIMALS)] * label
+    return pd.Series(list(zip(*keys, strict=True)), table.index, object)
 
 
 def patient_ids(table):
@@ -54,15 +55,9 @@ def hash_films(table):
 
 
 def are_among(table, films, label=True):
-    """Return the mask `(n,)` of the rows of a table that are also among `films`: same id apart from
-    leading zeros, same sex and, unless `label` is False, same bone age."""
-    keys = LABELS if label else ["id", "sex"]
-    one, other = (
-        part[keys].assign(id=part["id"].map(loose_name)).round(MONTH_DECIMALS)
-        for part in (table, films)
-    )
-    both = one.merge(other.drop_duplicates(), how="left", indicator=True)
-    return (both["_merge"] == "both").to_numpy()
+    """Return the mask `(n,)` of the rows of a table whose `film_keys` are also among those of
+    `films`."""
+    return film_keys(table, label).isin(film_keys(films, label)).to_numpy()
 
 
 def label_columns(films):

@@ -96,6 +96,11 @@ def mean_interval(values, films, least=-np.inf):
     return bootstrap_interval(values, repeated_patients(films), least)
 
 
+def mean_with_interval(name, values, films, least=-np.inf):
+    """Return {name: the mean of `values`, name_ci95: its `mean_interval`}, ready for JSON."""
+    return {name: float(np.mean(values)), f"{name}_ci95": mean_interval(values, films, least)}
+
+
 def evaluate_predictions(predictions, train_median=None):
     """Return all metrics of a set of predictions, ready for JSON: months, shares 0-1, n.
 
@@ -187,8 +192,7 @@ def baseline_error(predictions, train_median):
     return {
         "months": median,
         "source": "these films" if train_median is None else "training films",
-        "mae": float(off.mean()),
-        "mae_ci95": mean_interval(off, predictions, least=0),
+        **mean_with_interval("mae", off, predictions, least=0),
     }
 
 
@@ -200,10 +204,8 @@ def error_summary(predictions):
     error = predictions["error"].to_numpy(float)
     return {
         "n": len(error),
-        "mae": float(np.abs(error).mean()),
-        "mae_ci95": mean_interval(np.abs(error), predictions, least=0),
-        "bias": float(error.mean()),
-        "bias_ci95": mean_interval(error, predictions),
+        **mean_with_interval("mae", np.abs(error), predictions, least=0),
+        **mean_with_interval("bias", error, predictions),
     }
 
 
@@ -212,10 +214,7 @@ def judge_readings(predictions):
     minus that of the months, with its 95 % interval by paired bootstrap."""
     said = predictions.assign(error=predictions["reading"] - predictions["boneage"])
     difference = said["error"].abs() - predictions["error"].abs()
-    return error_summary(said) | {
-        "difference": float(difference.mean()),
-        "difference_ci95": mean_interval(difference, predictions),
-    }
+    return error_summary(said) | mean_with_interval("difference", difference, predictions)
 
 
 def compare_predictions(a, b):
@@ -238,8 +237,7 @@ def compare_predictions(a, b):
         "children": count_patients(both),
         "mae_a": float(errors_a.mean()),
         "mae_b": float(errors_b.mean()),
-        "difference": float((errors_a - errors_b).mean()),
-        "difference_ci95": mean_interval(errors_a - errors_b, both),
+        **mean_with_interval("difference", errors_a - errors_b, both),
     }
 
 

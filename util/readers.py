@@ -9,7 +9,7 @@ from util.errors import UserError
 from util.film_files import ANOTHER_AGE
 from util.identity import MONTH_DECIMALS, count_patients
 from util.labels import LARGEST_YEARS, check_single, read_months
-from util.metrics import FEWEST_TO_COMPARE, mean_interval
+from util.metrics import FEWEST_TO_COMPARE, mean_with_interval
 from util.metrics_text import format_interval
 from util.tables import NoLabels, clean_text, headers_of
 
@@ -128,10 +128,6 @@ def agreement_of(films, readers, predicted=None):
     if readers is None:
         return {}
     return {"reader_agreement": {"columns": readers} | compare_readers(films, predicted)}
-
-
-def mean_with_interval(name, values, films, least=-np.inf):
-    return {name: float(np.mean(values)), f"{name}_ci95": mean_interval(values, films, least)}
 
 
 def format_readers(found):

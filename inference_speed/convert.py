@@ -20,11 +20,11 @@ from util.runtimes import (
     require_runtime,
 )
 
-# what a conversion needs beside the runtime itself: (name for pip, name to import)
+# packages that a conversion needs beside the runtime itself
 NEEDED = {
-    ("openvino", "int8"): [("nncf", "nncf")],
-    ("onnx", "f32"): [("tf2onnx", "tf2onnx"), ("onnx", "onnx")],
-    ("onnx", "int8"): [("tf2onnx", "tf2onnx"), ("onnx", "onnx")],
+    ("openvino", "int8"): ["nncf"],
+    ("onnx", "f32"): ["tf2onnx", "onnx"],
+    ("onnx", "int8"): ["tf2onnx", "onnx"],
 }
 
 
@@ -32,8 +32,8 @@ def require_converter(runtime, precision):
     """UserError when the runtime or its converter is not installed, or when the processor can't
     compute in this precision: the export could not be checked then."""
     require_runtime(runtime, precision)
-    for package, module in NEEDED.get((runtime, precision), []):
-        require_package(package, module)
+    for package in NEEDED.get((runtime, precision), []):
+        require_package(package)
     if precision == "bf16" and not has_bf16():
         raise UserError(
             "this processor does not compute in bf16 (--precision bf16). Export where the model will "

@@ -257,7 +257,7 @@ needs_runtime = pytest.mark.skipif(not TIMED[2:], reason="no runtime is installe
 
 def test_a_runtime_without_its_converter_is_no_default_route(monkeypatch):
     monkeypatch.setattr(convert, "require_runtime", lambda *_: None)  # all are installed
-    monkeypatch.setattr(convert, "NEEDED", {("onnx", "f32"): [("a-package", "no_such_module")]})
+    monkeypatch.setattr(convert, "NEEDED", {("onnx", "f32"): ["no-such-package"]})
     assert [name for name in RUNTIMES if not convert.has_converter(name)] == ["onnx"]
 
 

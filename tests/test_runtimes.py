@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -27,13 +26,12 @@ from util.splits import split_facts
 from util.tta import views_key
 
 SIZE = 32
-INSTALLED = [name for name, kind in RUNTIMES.items() if find_spec(kind.module)]
+INSTALLED = [name for name, kind in RUNTIMES.items() if runtimes.is_installed(kind.package)]
 
 
 def skip_without(name, precision="f32"):
-    needed = [(RUNTIMES[name].package, RUNTIMES[name].module), *NEEDED.get((name, precision), [])]
-    for package, module in needed:
-        if not find_spec(module):
+    for package in (RUNTIMES[name].package, *NEEDED.get((name, precision), [])):
+        if not runtimes.is_installed(package):
             pytest.skip(f"{package} is not installed")
     if precision == "bf16" and not runtimes.has_bf16():
         pytest.skip("the processor does not compute in bf16")
@@ -342,7 +340,7 @@ def name_of_quickest(*args, **options):
 
 def test_auto_takes_the_quickest_that_stands(run_copy, monkeypatch, capsys):
     """One that is not installed, not exported or can't be loaded is passed over."""
-    missing = RUNTIMES["openvino"].module
+    missing = RUNTIMES["openvino"].package
     monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name == missing else True)
     loaded = {"onnx": "onnx", "litert": "litert"}
 

@@ -79,15 +79,12 @@ def fit_lines(predictions, per_sex=True):
     the mean), and removing this would raise the error. If the SD of the predictions is below
     NARROW, only a shift is fitted (slope 1).
     """
-    from sklearn.linear_model import LinearRegression
-
     lines = {}
     for name, films in by_sex(predictions, per_sex).items():
         months = films["predicted"]
         slope, intercept = 1.0, -float(films["error"].mean())
         if months.std() >= NARROW:
-            line = LinearRegression().fit(films[["predicted"]], films["boneage"])
-            slope, intercept = float(line.coef_[0]), float(line.intercept_)
+            slope, intercept = map(float, np.polyfit(months, films["boneage"], 1))
         ends = {"low": float(months.min()), "high": float(months.max())}
         lines[name] = {"slope": slope, "intercept": intercept, **ends}
     return lines

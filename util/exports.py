@@ -70,7 +70,7 @@ def load_quickest(folder, n_films=math.inf):
     """
     ms = {}
     for name, kind in RUNTIMES.items():
-        if (record := read_record(export_path(folder, name))) and is_installed(kind.module):
+        if (record := read_record(export_path(folder, name))) and is_installed(kind.package):
             by_export = record.get("ms_a_film", math.inf)
             lost = by_export - record.get("ms_a_film_keras", 0)  # above 0 if Keras was quicker
             if lost <= 1000 * TENSORFLOW_STARTS / n_films:

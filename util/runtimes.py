@@ -20,7 +20,8 @@ from util.quiet import quiet_stderr
 
 
 class Runtime(NamedTuple):
-    """A runtime: pip installs its `package`, and Python imports it as `module`.
+    """A runtime: pip installs its `package`, and Python imports it under the same name, with "_" in
+    place of "-".
 
     An export has one file for each of the `endings`. `load` takes the path of the first file and
     returns `predict(image, sex) -> months (N,)`, with image `(N, S, S, 1)` 0-255 and sex `(N, 1)`,
@@ -28,7 +29,6 @@ class Runtime(NamedTuple):
     """
 
     package: str
-    module: str
     endings: tuple
     precisions: tuple
     load: Callable
@@ -115,12 +115,10 @@ def inputs_by_name(names, image, sex):
 
 RUNTIMES = {
     "openvino": Runtime(
-        "openvino", "openvino", (".xml", ".bin"), ("f32", "f16", "bf16", "int8"), load_openvino
+        "openvino", (".xml", ".bin"), ("f32", "f16", "bf16", "int8"), load_openvino
     ),
-    "onnx": Runtime("onnxruntime", "onnxruntime", (".onnx",), ("f32", "int8"), load_onnx),
-    "litert": Runtime(
-        "ai-edge-litert", "ai_edge_litert", (".tflite",), ("f32", "f16", "int8"), load_litert
-    ),
+    "onnx": Runtime("onnxruntime", (".onnx",), ("f32", "int8"), load_onnx),
+    "litert": Runtime("ai-edge-litert", (".tflite",), ("f32", "f16", "int8"), load_litert),
 }
 PRECISIONS = tuple(dict.fromkeys(p for runtime in RUNTIMES.values() for p in runtime.precisions))
 
@@ -132,15 +130,15 @@ def require_runtime(name, precision):
         raise UserError(
             f"no {precision} for {name} (--precision). Use {' or '.join(runtime.precisions)}."
         )
-    require_package(runtime.package, runtime.module)
+    require_package(runtime.package)
 
 
-def is_installed(module):
-    return find_spec(module) is not None
+def is_installed(package):
+    return find_spec(package.replace("-", "_")) is not None
 
 
-def require_package(package, module):
-    if not is_installed(module):
+def require_package(package):
+    if not is_installed(package):
         raise UserError(f"the package {package} is not installed. Do: pip install {package}")
 
 

@@ -34,8 +34,10 @@ def film_keys(table, label=True):
 
 
 def patient_ids(table):
-    """Return the patient of each film, without leading zeros; "" where unknown."""
-    return table["patient"].fillna("").map(loose_name)
+    """Return the patient of each film, without leading zeros; "" where unknown, as in a table
+    without that column."""
+    patient = table.get("patient", pd.Series("", table.index))
+    return patient.fillna("").map(loose_name)
 
 
 def fingerprint(table):
@@ -62,8 +64,7 @@ def are_among(table, films, label=True):
 
 def label_columns(films):
     """Return the columns that identify the films of a table: LABELS, and patient if any has one."""
-    told = "patient" in films and (films["patient"].fillna("") != "").any()
-    return [*LABELS, "patient"] if told else LABELS
+    return [*LABELS, "patient"] if (patient_ids(films) != "").any() else LABELS
 
 
 def patients_or_films(films):
@@ -95,8 +96,6 @@ def groups_of(pairs, n):
 
 def repeated_patients(predictions):
     """Return the patient of each film `(n,)`; None if no child is known to have two films."""
-    if "patient" not in predictions:
-        return None
     patients = patients_or_films(predictions)
     return patients if patients.duplicated().any() else None
 
@@ -113,11 +112,8 @@ def of_same_patients(table, films):
     All False if either has no patients. Ids of two hospitals may be the same by chance: they count
     only if the sexes of nearly all shared patients agree (SAME_PATIENTS).
     """
-    none = np.zeros(len(table), bool)
-    if "patient" not in table or "patient" not in films:
-        return none
     one, other = (patient_ids(part) for part in (table, films))
-    sex = films["sex"][other != ""].groupby(other).first()
+    sex = films["sex"].groupby(other.where(other != "")).first()  # known patients alone
     shared = one.isin(sex.index)
     agree = table["sex"][shared] == one[shared].map(sex)
-    return shared.to_numpy() if agree.mean() >= SAME_PATIENTS else none
+    return (shared & (agree.mean() >= SAME_PATIENTS)).to_numpy()

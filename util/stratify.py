@@ -22,10 +22,10 @@ def spread_out(films, seed):
 
 def divide(films, folds, seed):
     """Divide films into `folds` parts of about equal size; returns the number of each film's part,
-    from 0, in the order of the frame. If there is a column `patient`, all films of a patient are in
-    one part, see `patients_for_splits`."""
+    from 0, in the order of the frame. All films of a patient, where known, are in one part, see
+    `patients_for_splits`."""
     films = films.reset_index(drop=True)
-    patient = patients_for_splits(films) if "patient" in films else films.index.to_series()
+    patient = patients_for_splits(films)
     parts = np.array_split(spread_out(films[~patient.duplicated()], seed), folds)
     part_of = {patient[row]: number for number, rows in enumerate(parts) for row in rows}
     return patient.map(part_of).to_numpy()

@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from util.errors import run_command
-from util.files import check_new_file, check_new_folder
+from util.files import check_new_file, check_new_folder, record_path
 from util.growth import KNOWN_AGES, LAST_AGE, MONTHS
 from util.option_rules import PREDICTION_RULES, parse_effective
 from util.options import (
@@ -127,13 +127,12 @@ def main(argv=None):
     from util.age_report import list_named, report_ages
     from util.children import add_children
     from util.ensemble import open_ensemble
-    from util.exports import record_path
     from util.occlusion import check_same_part, explain_films
 
     ensemble = open_ensemble(args.model, args.use_tta, args.tta_steps, args.calibration)
     if args.out:
         check_new_file(args.out)
-        check_new_file(record_path(Path(args.out)))
+        check_new_file(record_path(args.out))
     if args.explain:
         check_same_part(ensemble.canvases)
         check_new_folder(args.explain, "--explain")

@@ -352,6 +352,8 @@ def test_films_of_children_that_were_trained_on_are_told():
     namesake = later.assign(sex=0)  # a patient of that name in another hospital
     assert of_same_patients(namesake, trained).tolist() == [False, False]
     assert of_same_patients(later.drop(columns="patient"), trained).tolist() == [False, False]
+    by_readers = pd.concat([trained, trained.assign(patient="")])  # a row for each of two readers
+    assert of_same_patients(later, by_readers).tolist() == [True, False]
     assert of_same_patients(later.assign(patient=["00A", ""]), trained).tolist() == [True, False]
     calibrated = Namespace(calibration={"films": trained.to_dict("list")}, members=[])
     assert fitted_to(calibrated, later).tolist() == [True, False]

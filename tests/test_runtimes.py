@@ -18,7 +18,7 @@ from util.calibration import fit_calibration
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.exports import check_export, export_path, load_quickest
-from util.files import hash_file
+from util.files import hash_file, record_path
 from util.prediction import compile_predictor, predict_films
 from util.runs import CALIBRATION, RESEARCH_ONLY
 from util.runtimes import RUNTIMES, load_runtime
@@ -94,7 +94,7 @@ def export(folder, name, *words):
 
 def take_for_quick(folder, name):
     """So small a model may be as quick in Keras, on a busy machine."""
-    with edit_json(exports.record_path(export_path(folder, name))) as record:
+    with edit_json(record_path(export_path(folder, name))) as record:
         record["ms_a_film_keras"] = 999
 
 
@@ -140,7 +140,7 @@ def test_an_export_says_the_months_of_keras_whatever_the_batch(exported):
 
 def test_the_record_says_what_was_made_and_how_well_it_agrees(exported):
     name, folder = exported
-    record = json.loads(exports.record_path(export_path(folder, name)).read_text())
+    record = json.loads(record_path(export_path(folder, name)).read_text())
     assert (record["format"], record["precision"]) == (name, "f32")
     assert record["model_sha256"] == hash_file(folder / "model.keras")
     assert record["checked_on"] == "13 films of df_test.csv"
@@ -373,7 +373,7 @@ def test_an_export_slower_than_keras_is_not_taken(run_copy, monkeypatch):
     forget_exports(run_copy)
     write_export(run_copy, "onnx", 5, ms_keras=4)
     assert load_quickest(run_copy) is None
-    exports.record_path(export_path(run_copy, "onnx")).write_text("{}")  # never timed
+    record_path(export_path(run_copy, "onnx")).write_text("{}")  # never timed
     assert load_quickest(run_copy) is None
     write_export(run_copy, "litert", 6, ms_keras=7)
     assert name_of_quickest(run_copy) == "litert"
@@ -401,7 +401,7 @@ def write_export(folder, name, ms, ms_keras=1000):
         "ms_a_film": ms,
         "ms_a_film_keras": ms_keras,
     }
-    exports.record_path(path).write_text(json.dumps(record))
+    record_path(path).write_text(json.dumps(record))
 
 
 def test_mistakes_are_one_line_each(run_copy, tmp_path, inside, monkeypatch):

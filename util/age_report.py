@@ -8,8 +8,7 @@ import pandas as pd
 
 from util.ensemble import how_predicted
 from util.errors import UserError, printable
-from util.exports import record_path
-from util.files import claim, move, write_csv, write_json
+from util.files import claim, move, record_path, write_csv, write_json
 from util.film_ages import COLUMNS, LARGEST_SCORE, predict_in_chunks
 from util.film_files import films_or_error, list_files
 from util.image_kinds import OTHER_PICTURES
@@ -64,7 +63,7 @@ def report_ages(ensemble, films, args):
                 write_csv(args.out, pd.concat(results)[COLUMNS], claim if first else move)
                 written += len(ages)
                 if first:
-                    write_json(record_path(Path(args.out)), how_predicted(ensemble, args))
+                    write_json(record_path(args.out), how_predicted(ensemble, args))
             print_films(ages, width)
     finally:
         if 0 < written < len(films):

@@ -12,7 +12,7 @@ from util.film_files import SEVERAL
 from util.headers import find_by_element, needs_sex_column, read_children, take_element_as_id
 from util.labels import find_columns, labels_of, unit_of
 from util.metrics_text import format_years
-from util.sexes import differ
+from util.sexes import differ, sex_of
 from util.tables import clean_text, plain_header, read_table
 
 AGE_HEADER = re.compile(r"(chronological)?age$")  # of the child's age in an unknown unit
@@ -28,7 +28,7 @@ def add_children(films, args, needs_sex):
     """
     if args.csv:
         return add_from_table(films, args.csv, args.male_value, args.match_by)
-    sex = float(args.sex == "M") if args.sex else np.nan
+    sex = sex_of(args.sex)
     age = np.nan if args.age_months is None else args.age_months
     no_sex = "no sex: add --sex or --csv"
     films = add_from_headers(films.assign(sex=sex, age_months=age, no_sex=no_sex))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from util.errors import UserError
-from util.files import hash_file, quote
+from util.files import hash_file, quote, record_path
 from util.runs import MODEL
 from util.runtimes import RUNTIMES, is_installed, load_runtime, require_runtime
 
@@ -18,12 +18,6 @@ def export_path(folder, name, precision="f32"):
     """The file of an export in a run folder: model.onnx, model_int8.onnx, ..."""
     stem = "model" if precision == "f32" else f"model_{precision}"
     return Path(folder) / f"{stem}{RUNTIMES[name].endings[0]}"
-
-
-def record_path(path):
-    """The path of the record beside a file, FILE.json. For an export this is what it was made from,
-    and how well it agrees with Keras."""
-    return path.with_name(f"{path.name}.json")
 
 
 def read_record(path):

@@ -102,6 +102,11 @@ def check_folder_of(path):
     check_writable(folder)
 
 
+def record_path(path):
+    """The path of the record beside a file, FILE.json: how the file was made."""
+    return Path(f"{path}.json")
+
+
 def write_json(path, content, give_name=move):
     text = json.dumps(content, indent=2) + "\n"
     write_atomically(path, lambda file: file.write_text(text), give_name)

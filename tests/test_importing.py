@@ -163,6 +163,17 @@ def test_ages_in_years_are_told_of(tmp_path, capsys):
     assert "header of their column end in _years" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("pack", [lambda folder: folder, zipped])
+def test_ages_in_years_in_one_of_several_tables_are_told_of(tmp_path, capsys, pack):
+    sources = [make_source(tmp_path / "lyon", IDS[:20]), make_source(tmp_path / "bern", IDS[20:])]
+    table = pd.read_csv(sources[1] / "labels.csv")
+    table.assign(boneage=table["boneage"] / 12).to_csv(sources[1] / "labels.csv", index=False)
+    names = [pack(source) for source in sources]
+    run(tmp_path / "Data", "--source", *names)
+    [note] = [line for line in capsys.readouterr().out.splitlines() if "end in _years" in line]
+    assert f"months or less ({names[1]}/labels.csv): if they are years" in note
+
+
 # ------------------------------------------------------------------------------ what is left out
 
 

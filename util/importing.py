@@ -88,7 +88,7 @@ def report_import(films, left_out, unknown, agreement, args):
         print(f"note: {note}")
     if agreement:
         print(format_readers(agreement["reader_agreement"]))
-    for note in years_note(films, "all films"):
+    for note in years_notes(films):
         print(f"note: {note}")
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
     note_several_ages(left_out, args.readers)
@@ -96,6 +96,13 @@ def report_import(films, left_out, unknown, agreement, args):
         print(f"{len(unknown)} ids of --test_ids match no film, or several, such as {unknown[0]}")
     check = f"python check_nan_in_dfs.py --data_dir {quote(args.data_dir)}"
     print(f"\n{next_step(films['split'], check)}")
+
+
+def years_notes(films):
+    """Return notes, a list, if the ages of all films, or else those of a table, look like years."""
+    tables = films.groupby(films["row"].str.rpartition(", ")[0], sort=False)
+    of_tables = [note for table, part in tables for note in years_note(part, table)]
+    return years_note(films, "all films") or of_tables
 
 
 def notes_on_names(given, args):

@@ -54,6 +54,7 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
     except NoLabels:  # no table has the sexes: DICOM headers may
         films = read(need_sex=False)
     films = drop_repeated_rows(films)
+    films["row"] = [name_as_given(row, sources) for row in films["row"]]
     if films["given_split"].nunique() == 1:  # one name for all films is no split
         films["given_split"] = ""
     check_given_splits(films)
@@ -185,10 +186,14 @@ def named_as_given(sources):
     try:
         yield
     except UserError as error:
-        words = str(error)
-        for zipped in (source for source in sources if source.is_zip):
-            words = words.replace(str(zipped.folder), zipped.name)
-        raise UserError(words) from None
+        raise UserError(name_as_given(str(error), sources)) from None
+
+
+def name_as_given(text, sources):
+    """Return a text that names zips in place of the folders they were unpacked into."""
+    for zipped in (source for source in sources if source.is_zip):
+        text = text.replace(str(zipped.folder), zipped.name)
+    return text
 
 
 def given_split(table, source, *, table_first):

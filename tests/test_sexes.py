@@ -121,9 +121,8 @@ def test_an_option_that_contradicts_words_is_an_error(read):
 # ---------------------------------------------------------------------- words of other languages
 
 
-@pytest.mark.parametrize("words", [("m", "w"), ("h", "m"), ("w", "x")])
+@pytest.mark.parametrize("words", [("m", "w"), ("w", "x")])
 def test_words_that_would_leave_one_sex_out_are_an_error(read, words):
-    """M is mujer beside H."""
     rows = "".join(f"{i},84,{words[i % 2]}\n" for i in range(20))
     with pytest.raises(UserError, match="which sex is that"):
         read("id,boneage,sex\n" + rows)
@@ -135,9 +134,18 @@ def test_words_that_would_leave_one_sex_out_are_an_error(read, words):
 def test_m_is_no_boy_beside_any_h(read, girls, boys):
     """M is mujer, a woman; H is hombre."""
     rows = "".join(f"{i},84,{'M' if i < girls else 'H'}\n" for i in range(girls + boys))
-    with pytest.raises(UserError, match=f"column sex holds 'h' in {boys} of .*Write M and F"):
+    for more in ("", "x,90,F\n"):  # of another hospital, it may be
+        with pytest.raises(UserError, match=f"column sex holds 'h' in {boys} of .*Write M and F"):
+            read(f"id,boneage,sex\n{rows}{more}")
+
+
+@pytest.mark.parametrize("boy", ["V", "J", "k"])
+def test_m_is_no_boy_beside_letters_that_may_be_boys(read, boy):
+    """Varón and mujer; Junge or Knabe and Mädchen. Beside girls who are F, M is a boy."""
+    rows = f"1,84,M\n2,84,M\n3,84,M\n4,84,{boy}\n"
+    with pytest.raises(UserError, match=f"'{boy.lower()}' in 1 of 4 rows: .* which is M.*Write M"):
         read("id,boneage,sex\n" + rows)
-    assert read(f"id,boneage,sex\n{rows}x,90,F\n")["sex"].sum() == girls
+    assert read(f"id,boneage,sex\n{rows}5,84,F\n")["sex"].sum() == 3
 
 
 def test_words_of_every_column_of_sexes_are_checked(read):

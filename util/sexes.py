@@ -113,21 +113,33 @@ def check_agreement(sex, other, path):
 
 def check_words_of_sex(column, sex, path):
     """UserError when the known words of a column are of at most one sex, and many rows hold unknown
-    words, or any holds H beside M: it is hombre (man), and M is mujer (woman).
+    words, or when M may mean a girl, see `boys_beside_m`.
 
     Otherwise all films of the other sex would be left out, or M be read as male.
     """
     words = column.fillna("").str.lower().str.replace(r"\W", "", regex=True)
     known, odd = words[sex.notna() & (words != "")], words[sex.isna() & (words != "")]
     odd = odd[~odd.isin(UNKNOWN)]
+    boys = odd[odd.isin(boys_beside_m(set(known)))]
     many = len(odd) > max(FEW_ODD, MANY_ODD * len(sex))
-    spanish = set(known) == {"m"} and "h" in set(odd)
-    if (many or spanish) and sex.nunique() < 2:
+    if len(boys) or (many and sex.nunique() < 2):
+        odd = boys if len(boys) else odd
         told = ", ".join(f"{word!r}" for word in odd.value_counts().index[:3])
         raise UserError(
-            f"column {column.name} holds {told} in {len(odd)} of {len(sex)} rows: which sex is that? "
-            f"({path}) Write M and F."
+            f"column {column.name} holds {told} in {len(odd)} of {len(sex)} rows: which sex is that"
+            f"{', and which is M' if len(boys) else ''}? ({path}) Write M and F."
         )
+
+
+def boys_beside_m(known):
+    """Return the letters that may mean a boy where M is a girl, given the known words of a column:
+    hombre and mujer; varón and mujer, Junge or Knabe and Mädchen if no other word is known.
+
+    The last three may be girls too, as in Dutch (V) or Polish (K), where M is a boy.
+    """
+    if "m" not in known:
+        return set()
+    return {"h"} if known > {"m"} else {"h", "j", "k", "v"}
 
 
 def sex_of(word):

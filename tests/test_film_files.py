@@ -304,6 +304,19 @@ def test_a_row_that_is_left_out_makes_no_other_one_a_repetition(films):
     assert left_out["reason"].tolist() == ["same file as another row"]
 
 
+def test_of_films_with_one_id_those_of_another_child_are_told_by_their_paths(films):
+    names = ["x.png", "y.png", "y.png", "z.png"]
+    labels = labels_of(*"1111", filename=names).assign(boneage=[100, 90, 90, 100])
+    folder = films(*names)
+    usable, left_out = split_usable(match_films(labels, list_films(folder)))
+    assert usable["filename"].tolist() == ["x.png"]
+    assert left_out.values.tolist() == [
+        ["1", str(folder / "y.png"), "same id as another film: give ids of their own"],
+        ["1", "y.png", "duplicate id"],
+        ["1", "z.png", "duplicate id"],  # a copy of the first, it may be
+    ]
+
+
 def test_one_film_never_belongs_to_two_rows(films):
     usable, left_out = split_usable(
         match_films(labels_of("7", "007"), list_films(films("007.png")))

@@ -184,6 +184,21 @@ def test_films_of_one_name_in_two_sources_are_left_out(tmp_path):
     assert left_out["reason"].tolist() == ["several files of that name"]
 
 
+@pytest.mark.parametrize("pack", [lambda folder: folder, zipped])
+def test_films_of_other_children_with_the_ids_of_another_source_are_told_apart(
+    tmp_path, capsys, pack
+):
+    """As two hospitals number theirs; they are no readings of one film."""
+    lyon, bern = (make_source(tmp_path / name) for name in ("lyon", "bern"))
+    table = pd.read_csv(bern / "labels.csv")
+    table.assign(boneage=table["boneage"] + 1).to_csv(bern / "labels.csv", index=False)
+    sources = [pack(lyon), pack(bern)]
+    data = run(tmp_path / "Data", "--source", *sources)
+    reason = "same id as another film: give ids of their own"
+    assert left_out(data) == [(str(id_), f"{sources[1]}/{id_}.png", reason) for id_ in IDS]
+    assert "--readers" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("table", ["labels.csv", "train_labels.csv"])
 def test_one_table_for_sources_that_are_given_splits(tmp_path, table):
     make_films(tmp_path / "training", IDS[:30])

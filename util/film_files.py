@@ -17,6 +17,7 @@ OF_SYSTEMS = {"lost+found", "$recycle.bin", "system volume information"}  # a di
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
 NO_SEX, NO_AGE, NO_ID = "no usable sex", "no usable age", "no id"
 ANOTHER_AGE = "duplicate id, another age"
+SAME_ID = "same id as another film: give ids of their own"
 
 
 def match_films(labels, films, found=None):
@@ -241,7 +242,8 @@ def is_hidden(name):
 
 def split_usable(labels):
     """Split rows of `match_films` into (usable, left_out); left_out has id, filename and reason.
-    Of several usable rows with the same id, the first is kept."""
+    Of several usable rows with the same id, the first is kept; if the others are of other files and
+    children, their filename is the whole path."""
     reasons = labels["missing"]
     for column, reason in (("sex", NO_SEX), ("boneage", NO_AGE)):
         reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
@@ -249,16 +251,18 @@ def split_usable(labels):
     for columns, reason in (
         (["id", "path"], "duplicate id"),
         (["path"], "same file as another row"),
-        (["id"], "duplicate id"),
+        (["id", "sex", "boneage"], "duplicate id"),  # a copy, it may be
+        (["id"], SAME_ID),
     ):
         usable = labels[reasons == ""]  # a row that is left out is nobody's duplicate
         reasons[usable.index[usable.duplicated(columns)]] = reason
     repeats = labels[reasons == "duplicate id"]
-    kept = repeats["id"].map(labels[reasons == ""].set_index("id")["boneage"])
+    kept = repeats["path"].map(labels[reasons == ""].set_index("path")["boneage"])
     differs = (repeats["boneage"] - kept).abs() > 0
     reasons[repeats.index[differs]] = ANOTHER_AGE
     bad = reasons != ""
-    left_out = labels.loc[bad, ["id", "filename"]].assign(reason=reasons[bad])
+    names = labels["filename"].mask(reasons == SAME_ID, labels["path"])
+    left_out = labels.loc[bad, ["id"]].assign(filename=names[bad], reason=reasons[bad])
     usable = labels[~bad].drop(columns="missing")
     return usable.reset_index(drop=True), left_out.reset_index(drop=True)
 

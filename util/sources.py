@@ -59,6 +59,7 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
         films["given_split"] = ""
     check_given_splits(films)
     usable, left_out = split_usable(films)
+    left_out["filename"] = [name_as_given(name, sources) for name in left_out["filename"]]
     paths = [path for s in sources for path in s.films]
     if usable.empty:
         raise UserError(

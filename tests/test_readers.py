@@ -21,7 +21,8 @@ from util.tables import read_table
 def rows(tmp_path):
     """A table with a row for each reader, whose films are all here: its labels, and the films."""
     (tmp_path / "rows.csv").write_text(
-        "id,boneage,sex\n1,100,M\n2,50,F\n1,106,\n,70,F\n2,,F\n,90,F\n1,109,M\n3,80,M\n3,90,F\n"
+        "id,boneage,sex,patient\n1,100,M,\n2,50,F,p2\n1,106,,p1\n,70,F,\n2,,F,\n,90,F,p9\n1,109,M,\n"
+        "3,80,M,p3\n3,90,F,p4\n"
     )
     labels = labels_of(read_table(tmp_path / "rows.csv"), tmp_path / "rows.csv")
     films = [tmp_path / f"{number}.png" for number in (1, 2, 3)]
@@ -29,13 +30,14 @@ def rows(tmp_path):
 
 
 def test_rows_of_a_film_become_one_with_their_mean(rows):
-    """In the order of the table. The sex may be told in one of them alone; those of other sexes and
-    rows without id stay rows of their own."""
+    """In the order of the table. The sex or the patient may be told in one of them alone; those of
+    other sexes and rows without id stay rows of their own."""
     films = mean_of_readers(rows, rows[["boneage"]])
     assert films["id"].tolist() == ["1", "2", "", "", "3", "3"]
     assert films["boneage"].tolist() == [105, 50, 70, 90, 80, 90]
     assert films["by_reader"].tolist() == [[100, 106, 109], [50], [70], [90], [80], [90]]
     assert films["sex"].tolist() == [1, 0, 0, 0, 1, 0]
+    assert films["patient"].tolist() == ["p1", "p2", "", "p9", "p3", "p4"]
 
 
 def test_a_reader_and_the_model_are_compared_with_the_same_other_readers():

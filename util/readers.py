@@ -58,13 +58,14 @@ def mean_of_readers(labels, months):
 
     `months` `(n, readers)` are the ages in the rows of `labels`, the frame of `match_films`; NaN
     where a reader gave none. Rows with the same id, film and sex are those of one film, and the
-    first of them is kept; a sex may be told in one of them alone. The new column `by_reader` lists
-    the ages, in months.
+    first of them is kept; a sex or patient may be told in one of them alone. The new column
+    `by_reader` lists the ages, in months.
     """
     own = np.where(labels["id"] == "", np.arange(len(labels)), -1)  # without id: a film of its own
-    sexes = labels.groupby(["id", "path", own])["sex"]
-    told = sexes.transform("first").where(sexes.transform("nunique") == 1)
-    labels = labels.assign(sex=labels["sex"].fillna(told))
+    rows = labels.groupby(["id", "path", own])
+    told = rows["sex"].transform("first").where(rows["sex"].transform("nunique") == 1)
+    patient = labels["patient"].mask(labels["patient"] == "", rows["patient"].transform("max"))
+    labels = labels.assign(sex=labels["sex"].fillna(told), patient=patient)
     film = labels.groupby(["id", "path", "sex", own], dropna=False, sort=False).ngroup()
     ages = defaultdict(list)
     for number, given in zip(film, months.to_numpy(), strict=True):

@@ -5,11 +5,11 @@
     python import_data.py --source "Bone Age Training Set.zip" \\
         "Bone Age Training Set Annotations.zip" "Bone Age Validation Set.zip"
 
-A source is a folder or a zip; its table is found inside it, beside it, or in a source that holds
-tables alone. Where the names of several sources, of their tables, or of the folders in them say
-training, validation or test, these splits are kept, and one that is missing is drawn from the
-remaining films; otherwise films are split at random, stratified by sex and age, all films of a
-patient together. With `--split_of RUN` they are split as for a run, also the model that ships.
+A source is a folder or a zip; its table is found inside it, beside it, or in a source that is a
+table or holds tables alone. Where the names of several sources, of their tables, or of the folders
+in them say training, validation or test, these splits are kept, and one that is missing is drawn
+from the remaining films; otherwise films are split at random, stratified by sex and age, all films
+of a patient together. With `--split_of RUN` they are split as for a run, also the model that ships.
 Nothing is overwritten, and files are linked where possible. More: Data/README.md.
 """
 

@@ -227,6 +227,28 @@ def test_a_source_of_tables_alone_lends_them_to_the_films(tmp_path, annotations)
     assert sorted(rows.index[rows["split"] == "val"].astype(int)) == list(IDS[30:])
 
 
+@pytest.mark.parametrize("ending", [".csv", ".xlsx"])
+def test_a_table_may_be_a_source_of_its_own(tmp_path, capsys, ending):
+    """As the RSNA offers the ages of its test set. If all films have tables, there is a note."""
+    train = make_source(tmp_path / "training", IDS[:30])
+    make_films(tmp_path / "test", IDS[30:])
+    truth = tmp_path / f"ground truth{ending}"
+    make_table(tmp_path / "truth.csv", IDS[30:])
+    table = pd.read_csv(tmp_path / "truth.csv")
+    getattr(table, "to_csv" if ending == ".csv" else "to_excel")(truth, index=False)
+    data = run(tmp_path / "Data", "--source", train, tmp_path / "test", truth)
+    check_films(data, IDS)
+    rows = read(data)
+    assert sorted(rows.index[rows["split"] == "test"].astype(int)) == list(IDS[30:])
+    assert "not used" not in capsys.readouterr().err
+    run(tmp_path / "Other", "--source", train, truth)
+    assert f"note: not used, as the sources of films have labels of their own: {truth.name}." in (
+        capsys.readouterr().err
+    )
+    run(tmp_path / "Again", "--source", train, train / "labels.csv")
+    assert "not used" not in capsys.readouterr().err
+
+
 def test_a_table_of_something_else_beside_films_does_not_keep_a_lent_one_out(tmp_path):
     make_films(tmp_path / "films", IDS)
     (tmp_path / "films" / "scanner.csv").write_text("id,kv,mas\n1,50,4\n")

@@ -1,4 +1,4 @@
-"""Open what --source names: folders and zips of films."""
+"""Open what --source names: folders and zips of films, and tables."""
 
 import lzma
 import tempfile
@@ -12,11 +12,12 @@ from pathlib import Path
 from util.errors import UserError
 from util.film_files import is_hidden, list_files, list_films
 from util.parallel import progress_bar
+from util.tables import TABLE_ENDINGS
 
 
 @dataclass
 class Source:
-    """A folder of films. `name` is the --source as given, which may be a zip."""
+    """A folder of films. `name` is the --source as given, which may be a zip or a table."""
 
     name: str
     folder: Path
@@ -31,9 +32,10 @@ class Source:
 
 
 def open_source(name, work):
-    """Return the Source of a folder, or of a zip, which is unpacked into a new folder in `work`.
+    """Return the Source of a folder, of a zip, which is unpacked into a new folder in `work`, or of
+    a table, whose folder is empty.
 
-    Raises UserError if `name` is neither, or if the zip can't be unpacked.
+    Raises UserError if `name` is none of these, or if the zip can't be unpacked.
     """
     path = Path(name)
     if path.is_dir():
@@ -41,6 +43,8 @@ def open_source(name, work):
     if not path.is_file():
         raise UserError(f"no such folder or zip (--source {name}). Check the path.")
     folder = Path(tempfile.mkdtemp(dir=work)).resolve()  # as `list_films` does
+    if path.suffix.lower() in TABLE_ENDINGS:
+        return Source(name, folder)
     try:
         unpack(path, folder, folds_case(folder))
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError):

@@ -2,6 +2,7 @@
 which splits the names indicate."""
 
 import re
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,10 +35,10 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
     """Read all sources. Returns (usable films, left_out): every row, and every image without a row,
     is in one of them.
 
-    A source with tables but no films, such as the annotations of the RSNA challenge, lends its
-    tables to the sources without a table. With `readers`, the columns of --readers, labels are the
-    means of several readers; for `match_by` see `find_by_element`. Raises UserError when there is
-    no usable film, or when an id or a patient is in two given splits.
+    A source with tables but no films, such as the annotations of the RSNA challenge, or that is a
+    table itself, lends its tables to the sources without a table. With `readers`, the columns of
+    --readers, labels are the means of several readers; for `match_by` see `find_by_element`. Raises
+    UserError when there is no usable film, or when an id or a patient is in two given splits.
     """
     with_films = [s for s in sources if s.films] or sources
     lent = [table for s in sources if s not in with_films for table in find_tables(s)]
@@ -75,11 +76,13 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
 
 def read_with_tables(sources, lent, reading):
     """Read each source with the tables found in it. Sources without a table of labels are read with
-    `lent`, the tables of sources that hold no films. For `reading` see `read_labelled_films`."""
+    `lent`, the tables of sources that hold no films; prints if none needs these. For `reading` see
+    `read_labelled_films`."""
     parts, borrowers, problem = [], [], None
+    tables = {source.name: find_tables(source) for source in sources}
     for source in sources:
         try:
-            parts.append(read_labelled_films([source], find_tables(source), reading))
+            parts.append(read_labelled_films([source], tables[source.name], reading))
         except NoLabels as error:
             borrowers.append(source)
             problem = problem or error
@@ -89,6 +92,14 @@ def read_with_tables(sources, lent, reading):
             parts.append(read_labelled_films(borrowers, lent, reading, table_first=several))
         except NoLabels:
             raise problem from None
+    own = {table.resolve() for found in tables.values() for table in found}
+    idle = [table.name for table in lent if table.resolve() not in own]
+    if idle and not borrowers:
+        print(
+            f"note: not used, as the sources of films have labels of their own: {', '.join(idle)}. If "
+            "some films need it, name their folder as another source",
+            file=sys.stderr,
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -160,8 +171,10 @@ def tables_with_labels(sources, tables, images, reading):
 
 
 def find_tables(source):
-    """Return the tables of a source: those of the native layout if it has all of them, otherwise
-    all tables in it and those beside it that have its name."""
+    """Return the tables of a source: itself if it is one, those of the native layout if it has all
+    of them, otherwise all tables in it and those beside it that have its name."""
+    if is_table(Path(source.name)):
+        return [Path(source.name)]
     native = [source.folder / place.table for place in SPLITS.values()]
     if all(path.is_file() for path in native):
         return native

@@ -249,6 +249,19 @@ def test_a_table_may_be_a_source_of_its_own(tmp_path, capsys, ending):
     assert "not used" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["in", "labels.csv"])
+def test_where_no_source_has_films_it_is_told_that_zips_in_folders_are_not_opened(tmp_path, name):
+    """As in a folder of downloads."""
+    make_table(tmp_path / "labels.csv", IDS)
+    make_films(tmp_path / "in" / "films", IDS)
+    zipped(tmp_path / "in" / "films")
+    shutil.rmtree(tmp_path / "in" / "films")
+    with pytest.raises(
+        UserError, match=f"no films .--source .*{name}.*zips in a folder one by one"
+    ):
+        run(tmp_path / "Data", "--source", tmp_path / name)
+
+
 def test_a_table_of_something_else_beside_films_does_not_keep_a_lent_one_out(tmp_path):
     make_films(tmp_path / "films", IDS)
     (tmp_path / "films" / "scanner.csv").write_text("id,kv,mas\n1,50,4\n")

@@ -40,7 +40,12 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
     --readers, labels are the means of several readers; for `match_by` see `find_by_element`. Raises
     UserError when there is no usable film, or when an id or a patient is in two given splits.
     """
-    with_films = [s for s in sources if s.films] or sources
+    with_films = [s for s in sources if s.films]
+    if not with_films:
+        raise UserError(
+            f"no films (--source {' '.join(s.name for s in sources)}). Name their folder or zip, and "
+            "zips in a folder one by one: they are not opened."
+        )
     lent = [table for s in sources if s not in with_films for table in find_tables(s)]
 
     def read(need_sex):

@@ -174,6 +174,19 @@ def test_ages_in_years_in_one_of_several_tables_are_told_of(tmp_path, capsys, pa
     assert f"months or less ({names[1]}/labels.csv): if they are years" in note
 
 
+@pytest.mark.parametrize("words", [[], ["--readers", "boneage_years", "second_years"]])
+def test_ages_as_years_and_months_are_told_of(tmp_path, capsys, words):
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv")
+    ages = [f"{months // 12}.{months % 12}" for months in table["boneage"]]
+    table = table.drop(columns="boneage").assign(boneage_years=ages, second_years=8.5)
+    table.to_csv(source / "labels.csv", index=False)
+    run(tmp_path / "Data", "--source", source, *words)
+    err = capsys.readouterr().err
+    assert "note: ages of boneage_years look like years.months" in err
+    assert "second_years" not in err
+
+
 # ------------------------------------------------------------------------------ what is left out
 
 

@@ -2,9 +2,11 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 from util.errors import UserError
+from util.labels import look_like_years_months
 
 # --------------------------------------------------------------------------------------- headers
 
@@ -59,6 +61,23 @@ def test_ages_under_a_header_that_says_years_become_months(read, header):
 
 def test_ages_of_children_may_be_in_years(read):
     assert read("id,boneage,sex,Age (years)\n1,100,M,8.5\n")["age"].tolist() == [102]
+
+
+@pytest.mark.parametrize(
+    ("ages", "seem"),
+    [
+        ("15.1 9.9 10.10 8 ?", True),
+        ("15,1 9,9 10,11", True),
+        ("15.01 9.09 10.11", True),
+        ("15.1 9.9 10", False),
+        ("15.50 9.25 10.10", False),
+        ("15.5 9.25 10.11", False),
+        ("15.083 9.5 10.10", False),
+        ("3.00 4.00 5.00", False),
+    ],
+)
+def test_years_with_months_behind_the_point_are_seen(ages, seem):
+    assert look_like_years_months(pd.Series([*ages.split(), None], dtype=str)) == seem
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,14 @@ def test_ages_in_years_under_a_header_that_says_so_are_no_flaw(folder):
     assert flags["detail"].iloc[0].startswith("26.0 years")
 
 
+def test_ages_as_years_and_months_are_flagged(folder):
+    table = pd.read_csv(folder / "df_train.csv")
+    months = table.pop("boneage").astype(int)
+    table["boneage_years"] = [f"{age // 12}.{age % 12}" for age in months]
+    table.to_csv(folder / "df_train.csv", index=False)
+    assert found(folder) == {"ages look like years.months": ["train"]}
+
+
 def test_a_missing_table_or_folder_is_flagged_and_the_rest_is_checked(folder):
     (folder / "df_test.csv").unlink()
     shutil.rmtree(folder / "validation")

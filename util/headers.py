@@ -17,7 +17,14 @@ from util.film_files import find_films, match_films
 from util.growth import ADULT_MONTHS
 from util.identity import loose_name
 from util.image_kinds import IMAGE_ENDINGS
-from util.labels import MAX_MONTHS, check_alike, clean_id, find_columns, labels_of
+from util.labels import (
+    MAX_MONTHS,
+    check_alike,
+    clean_id,
+    find_columns,
+    labels_of,
+    note_years_months,
+)
 from util.parallel import map_films
 from util.readers import mean_of_readers, months_of_readers
 from util.sexes import differ
@@ -67,7 +74,7 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     ages, or [] if a film has a row for each reader; None for labels of one reader. For `match_by`
     see `find_by_element`. NoLabels when neither the table nor a header gives sexes. Prints how many
     headers give another sex than the table, whose sex is kept, or another body part or an adult, or
-    report burnt-in text.
+    report burnt-in text; and if ages look like years.months.
     """
     table = take_element_as_id(table, match_by, path)
     need_sex = need_sex or needs_sex_column(table, films)
@@ -77,6 +84,8 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     if readers is not None:
         months = months_of_readers(table, readers, path) if readers else labels[["boneage"]]
         labels = mean_of_readers(labels, months)
+    for column in readers or find_columns(table, "boneage")[:1]:
+        note_years_months(table[column], path)
     children = read_children(labels["path"])
     told = children["sex"]
     if not need_sex and told.isna().all():

@@ -5,6 +5,7 @@ Inside the project sex is 1 = male, 0 = female, NaN = unknown, and boneage is in
 
 import posixpath
 import re
+import sys
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -216,6 +217,25 @@ def look_like_years(boneage):
     """Whether ages `(n,)` read as months look like years: 20 or more ages, none above
     LARGEST_YEARS."""
     return boneage.count() >= 20 and boneage.max() <= LARGEST_YEARS
+
+
+def look_like_years_months(column):
+    """Whether ages in years, a column of text, look like years.months: none has more than 11 behind
+    the point, and one has 10 or 11. (Decimals have .5 and .50 and .25.)"""
+    ages = column[read_numbers(column).notna()].str.strip()
+    months = ages.str.fullmatch(r"\d+([.,](\d|0\d|1[01]))?")
+    return months.all() and ages.str.contains(r"[.,]1[01]$").any()
+
+
+def note_years_months(column, path):
+    """Print if the ages in a column of a table, which was read from `path`, look like
+    years.months."""
+    if unit_of(column.name) == "years" and look_like_years_months(column):
+        print(
+            f"note: ages of {column.name} look like years.months ({path}): if 10.11 is 10 years and 11 "
+            "months, write months",
+            file=sys.stderr,
+        )
 
 
 def years_note(films, where):

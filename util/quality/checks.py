@@ -30,6 +30,7 @@ from util.labels import (
     find_columns,
     labels_of,
     look_like_years,
+    look_like_years_months,
     read_numbers,
     unit_of,
 )
@@ -83,6 +84,7 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
     "unusable film": (SERIOUS, FILE_ADVICE),
     "same picture in two splits": (SERIOUS, "Keep it in one split: this flatters the test error."),
     "unlikely age": (LOOK, "Check it: bone age is above 0 and ends at about 19 years."),
+    "ages look like years.months": (LOOK, "If 10.11 is 10 years and 11 months, write months."),
     "infinite values": (LOOK, "Correct the column if you use it; training doesn't."),
     "film looks inverted": (
         LOOK,
@@ -309,6 +311,9 @@ def check_ages(rows):
         if ages.count() and (everywhere or look_like_years(ages)):
             detail = f"all {ages.count()} ages are {ages.max():g} or less"
             yield flag("ages look like years", pd.DataFrame({"split": [split]}), detail)
+    for split, ages in text[rows["age_unit"] == "years"].groupby(rows["split"], sort=False):
+        if look_like_years_months(ages):
+            yield flag("ages look like years.months", pd.DataFrame({"split": [split]}))
 
 
 def format_age(months):

@@ -116,6 +116,18 @@ def test_a_patient_in_two_splits_is_flagged(folder):
     assert found(folder) == {"same patient in two splits": places}
 
 
+def test_a_patient_of_two_sexes_is_flagged(folder):
+    """As a word for unknown patients that is not known as one; none at all is no patient."""
+    table = pd.read_csv(folder / "df_train.csv", dtype=str)
+    rows = {sex: table.index[table["sex"] == sex][0] for sex in "01"}
+    edit(folder, "train", patient=[(row, "inconnu") for row in rows.values()])
+    assert found(folder) == {
+        "patient of two sexes": [("train", row) for row in sorted(rows.values())]
+    }
+    edit(folder, "train", patient=[(rows["0"], "p0"), (rows["1"], "p1")])
+    assert not found(folder)
+
+
 def test_a_film_in_two_splits_is_flagged_with_leading_zeros_too(folder):
     """As training refuses it: where sex and label agree."""
     row = pd.read_csv(folder / "df_train.csv", dtype=str).iloc[2]

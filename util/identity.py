@@ -40,6 +40,12 @@ def patient_ids(table):
     return patient.fillna("").map(loose_name)
 
 
+def of_two_sexes(table):
+    """Return the mask `(n,)` of the films whose patient has films of both sexes."""
+    patient = patient_ids(table)
+    return (table.groupby(patient)["sex"].transform("nunique") > 1) & (patient != "")
+
+
 def fingerprint(table):
     """A hash of the ids, sexes and labels of a split, in order: the same data, the same hash."""
     columns = pd.util.hash_pandas_object(table[LABELS], index=False)

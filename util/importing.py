@@ -17,7 +17,7 @@ from util.errors import UserError
 from util.files import quote, write_csv, write_json
 from util.film_files import count_reasons, is_hidden, report_left_out
 from util.held_out import are_films_of, lists_films
-from util.identity import loose_name, patients_for_splits
+from util.identity import loose_name, of_two_sexes, patients_for_splits
 from util.image_kinds import ENDINGS
 from util.labels import read_labels, years_note
 from util.parallel import map_films
@@ -90,6 +90,12 @@ def report_import(films, left_out, unknown, agreement, args):
         print(format_readers(agreement["reader_agreement"]))
     for note in years_notes(films):
         print(f"note: {note}")
+    patients = films["patient"][of_two_sexes(films)].value_counts()
+    if len(patients):
+        print(
+            f"note: patients of two sexes: {len(patients)}, such as {patients.index[0]} in "
+            f"{patients.iloc[0]} films: correct them, and leave unknown patients empty"
+        )
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
     note_several_ages(left_out, args.readers)
     if unknown:

@@ -23,7 +23,7 @@ from util.errors import UserError
 from util.files import as_unicode
 from util.film_files import NO_FILE, SEVERAL, list_films, match_films, split_usable
 from util.growth import ADULT_MONTHS
-from util.identity import film_keys, loose_name, patient_ids
+from util.identity import film_keys, loose_name, of_two_sexes, patient_ids
 from util.image_kinds import image_kind
 from util.labels import (
     MAX_MONTHS,
@@ -83,6 +83,7 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
     TOO_SMALL: (SERIOUS, FILE_ADVICE),
     "unusable film": (SERIOUS, FILE_ADVICE),
     "same picture in two splits": (SERIOUS, "Keep it in one split: this flatters the test error."),
+    "patient of two sexes": (LOOK, "Correct the sex, or the patient; leave unknown ones empty."),
     "unlikely age": (LOOK, "Check it: bone age is above 0 and ends at about 19 years."),
     "ages look like years.months": (LOOK, "If 10.11 is 10 years and 11 months, write months."),
     "infinite values": (LOOK, "Correct the column if you use it; training doesn't."),
@@ -285,6 +286,8 @@ def check_ids(rows):
     told = told.assign(name=patient_ids(told))
     spread = told[in_two_splits(told, told["name"])]
     yield flag("same patient in two splits", spread, name_others(spread, ["name"]))
+    both = rows[of_two_sexes(rows)]
+    yield flag("patient of two sexes", both, "patient " + both["patient"])
     filed = rows[rows["path"] != ""]
     shared = filed[filed.groupby("path")["id"].transform("nunique") > 1]
     yield flag("same file for two rows", shared, name_others(shared, ["path"]))

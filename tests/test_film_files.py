@@ -334,11 +334,13 @@ def test_one_film_is_given_to_one_id_only(films, ids, filename):
 
 
 def test_a_folder_without_the_films_of_the_table_says_why(tmp_path, films):
-    table, folder = tmp_path / "labels.csv", films("3.png")
+    table, folder = tmp_path / "labels.csv", films("3.png", "4.png", "4.jpg")
     for text, reason in (
         ("1,100,True\n2,,True\n", "2 rows: 2 no file .*names 1, the first film is 3.png"),
         (",100,True\n", "1 rows: 1 no id .*Write the name of each film"),
         ("3,8 y 2 m,True\n", "1 rows: 1 no usable age .*as numbers of months"),
+        ("3,,True\n", "1 rows: 1 no usable age .*formulas, save the workbook in Excel"),
+        ("4,100,True\n", "1 rows: 1 several files of that name .*the folders and endings"),
         ("3,100,perhaps\n", "1 rows: 1 no usable sex .*Write sexes as M and F"),
     ):
         table.write_text(f"id,boneage,male\n{text}")

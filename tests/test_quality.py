@@ -237,7 +237,9 @@ def test_a_table_that_can_not_be_understood_is_an_error(folder, text, reason):
 def test_no_folder_and_no_table_are_errors(tmp_path):
     with pytest.raises(UserError, match="no data folder.*--data_dir"):
         read_tables(tmp_path / "none")
-    with pytest.raises(UserError, match="none of df_train.csv.*import_data.py"):
+    with pytest.raises(
+        UserError, match="none of df_train.csv.*Save workbooks as CSV.*import_data.py"
+    ):
         read_tables(tmp_path)
 
 

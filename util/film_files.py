@@ -283,8 +283,9 @@ def what_to_correct(left_out, films):
     advice = {
         NO_FILE: "There are no films here.",
         NO_ID: "Write the name of each film into the column for the id.",
-        SEVERAL: "Name the folders of films too, as in p1/film.png.",
-        NO_AGE: "Write bone ages as numbers of months, or of years under boneage_years.",
+        SEVERAL: "Name the folders and endings of films too, as in p1/film.png.",
+        NO_AGE: "Write bone ages as numbers of months, or of years under boneage_years; if they are "
+        "formulas, save the workbook in Excel.",
         NO_SEX: "Write sexes as M and F.",
     }
     return advice.get(reason, "Correct the table.")

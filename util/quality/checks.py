@@ -211,8 +211,8 @@ def read_tables(data_dir, male_value=None):
     if not parts:
         names = ", ".join(place.table for place in SPLITS.values())
         raise UserError(
-            f"none of {names} has any rows ({data_dir}). Name the data folder with "
-            "--data_dir, or make one with import_data.py (own films) or make_phantoms.py."
+            f"none of {names} has any rows ({data_dir}). Save workbooks as CSV, name the data folder "
+            "with --data_dir, or make one with import_data.py (own films) or make_phantoms.py."
         )
     rows, columns, unlabelled = (pd.concat(p, ignore_index=True) for p in zip(*parts, strict=True))
     flags = [

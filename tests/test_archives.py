@@ -9,12 +9,15 @@ import pytest
 from source_folders import (
     IDS,
     check_films,
+    draw,
     left_out,
     make_films,
     make_source,
     make_table,
+    months_of,
     read,
     run,
+    save,
     zipped,
 )
 
@@ -68,6 +71,28 @@ def test_a_zip_of_a_windows_tool_is_unpacked_into_folders(tmp_path):
             member.filename = f"films\\{path.name}"  # ZipInfo itself would mend it
             archive.writestr(member, path.read_bytes())
     assert len(read(run(tmp_path / "Data", "--source", tmp_path / "w.zip"))) == 20
+
+
+class NameOfMacOS(zipfile.ZipInfo):
+    """Writes its name in UTF-8 without saying so."""
+
+    def _encodeFilenameFlags(self):
+        return self.filename.encode(), self.flag_bits
+
+
+def test_names_with_accents_in_a_zip_of_macos_are_read(tmp_path):
+    names = {number: f"Mu\u0308ller {number}.png" for number in range(1, 11)}
+    rows = "".join(f"M\u00fcller {number},{months_of(number)},F\n" for number in names)
+    with zipfile.ZipFile(tmp_path / "films.zip", "w") as archive:
+        for number, name in names.items():
+            save(tmp_path / f"{number}.png", draw(number))
+            archive.writestr(NameOfMacOS(name), (tmp_path / f"{number}.png").read_bytes())
+        archive.writestr("labels.csv", "id,boneage,sex\n" + rows)
+    with zipfile.ZipFile(tmp_path / "films.zip") as archive:
+        assert archive.namelist()[0] != names[1]
+    assert len(read(run(tmp_path / "Data", "--source", tmp_path / "films.zip"))) == 10
+    odd = zipfile.ZipInfo("M\u00fcller.png")  # in letters of DOS
+    assert archives.name_in_utf8(odd) == "M\u00fcller.png"
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

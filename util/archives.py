@@ -66,7 +66,8 @@ def unpack(path, folder, folded):
     For `folded` see `check_names`."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            member.filename = member.filename.replace("\\", "/")  # some tools on Windows write it
+            name = name_in_utf8(member)
+            member.filename = name.replace("\\", "/")  # some tools on Windows write it
         members = [m for m in archive.infolist() if not is_litter(m.filename)]
         check_names(members, path, folded)
         for member in progress_bar(members, desc=f"unpacking {path.name}", unit="file"):
@@ -77,6 +78,16 @@ def unpack(path, folder, folded):
             target = Path(tempfile.mkdtemp(prefix=inner.stem, dir=inner.parent))
         unpack(inner, target, folded)
         inner.unlink()
+
+
+def name_in_utf8(member):
+    """Return the name of a member of a zip; in UTF-8 where it is, as macOS doesn't say so."""
+    if member.flag_bits & 0x800:  # it is said
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode()
+    except UnicodeError:
+        return member.filename
 
 
 def folds_case(folder):

@@ -196,6 +196,19 @@ def test_a_patient_of_two_sexes_is_told_of(tmp_path, capsys):
     assert "note: patients of two sexes: 1, such as inconnu in 10 films" in capsys.readouterr().out
 
 
+def test_films_without_a_patient_beside_others_are_noted(tmp_path, capsys):
+    """As a table made from merged cells has them."""
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv")
+    run(tmp_path / "None", "--source", source)
+    table["patient_id"] = ["p1", "", "", "p2"] + 36 * ["p3"]
+    table.to_csv(source / "labels.csv", index=False)
+    run(tmp_path / "Some", "--source", source)
+    out = capsys.readouterr().out
+    assert out.count("have no patient") == 1
+    assert "2 of 40 films have no patient: each counts as a child of its own" in out
+
+
 # ------------------------------------------------------------------------------ what is left out
 
 

@@ -9,6 +9,7 @@ from openpyxl import Workbook, load_workbook
 
 from util.errors import UserError
 from util.labels import read_labels
+from util.tables import read_table
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
@@ -232,6 +233,31 @@ def test_hidden_sheets_are_not_read(workbook, capsys):
     book.save(path)
     assert read_labels(path)["boneage"].tolist() == [168.93]
     assert capsys.readouterr().err == ""
+
+
+def test_merged_cells_hold_in_each_row_what_they_show(workbook):
+    header = ["Case ID", "Patient", "Sex", "Bone age (months)", "Remarks"]
+    path = workbook(
+        [
+            header,
+            [1, "p1", "F", 90, "a"],
+            [2, None, None, 96],
+            [3, "p2", "M", 99],
+            [4, None, "M", 98],
+        ]
+    )
+    book = load_workbook(path)
+    for cells in ("B2:B3", "C2:C3", "B4:B5", "D4:E5", "E1:F1"):
+        book.active.merge_cells(cells)
+    book.save(path)
+    labels = read_labels(path)
+    assert labels["patient"].tolist() == ["p1", "p1", "p2", "p2"]
+    assert labels["sex"].tolist() == [0, 0, 1, 1]
+    assert labels["boneage"].tolist() == [90, 96, 99, 99]
+    assert read_table(path)["Remarks"].isna().tolist() == [False, True, True, True]
+    book.active.merge_cells("A1:A2")  # a header of two rows is no id
+    book.save(path)
+    assert read_labels(path)["id"].tolist() == ["", "2", "3", "4"]
 
 
 def test_without_what_reads_workbooks_it_is_asked_for(workbook, monkeypatch):

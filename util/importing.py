@@ -96,6 +96,11 @@ def report_import(films, left_out, unknown, agreement, args):
             f"note: patients of two sexes: {len(patients)}, such as {patients.index[0]} in "
             f"{patients.iloc[0]} films: correct them, and leave unknown patients empty"
         )
+    alone = (films["patient"] == "").sum()
+    if 0 < alone < len(films):
+        print(
+            f"note: {alone} of {len(films)} films have no patient: each counts as a child of its own"
+        )
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
     note_several_ages(left_out, args.readers)
     if unknown:

@@ -78,12 +78,15 @@ def read_csv(data, path):
 
 def read_workbook(data, path):
     """Read the first sheet, of those that are not hidden, of an .xlsx workbook, given its bytes,
-    see `read_table`; prints a note if there are others. ValueError if it is no workbook."""
+    see `read_table` and `fill_merged`; prints a note if there are others. ValueError if it is no
+    workbook."""
+    options = {"engine": "openpyxl", "engine_kwargs": {"read_only": False}}  # to know merged cells
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of parts that hold no data
-            with pd.ExcelFile(io.BytesIO(data), engine="openpyxl") as workbook:
+            with pd.ExcelFile(io.BytesIO(data), **options) as workbook:
                 sheets = [s.title for s in workbook.book.worksheets if s.sheet_state == "visible"]
+                fill_merged(workbook.book[sheets[0]])
                 table = workbook.parse(sheets[0], dtype=str)
     except ImportError:
         raise ValueError(
@@ -97,6 +100,17 @@ def read_workbook(data, path):
         )
     table.index = range(2, len(table) + 2)
     return table.dropna(how="all")
+
+
+def fill_merged(sheet):
+    """Write into each row of merged cells, below the header, what they show: only the first of the
+    cells holds it. Its column alone is filled."""
+    for cells in list(sheet.merged_cells.ranges):
+        top, column = cells.min_row, cells.min_col
+        if top > 1:
+            sheet.unmerge_cells(cells.coord)
+            for row in range(top + 1, cells.max_row + 1):
+                sheet.cell(row, column).value = sheet.cell(top, column).value
 
 
 def decode_text(data, path):

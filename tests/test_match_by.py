@@ -7,7 +7,7 @@ from commands import check_error_line
 
 from util.phantoms import draw_phantom
 
-pytest.importorskip("pydicom")
+pydicom = pytest.importorskip("pydicom")
 
 ACCESSIONS = [f"00{number}" for number in range(710, 730)]
 
@@ -77,6 +77,22 @@ def test_the_column_of_the_element_may_be_that_of_the_patients(inside, tmp_path)
     process = inside("import_data.py", *words, "--match_by", "PatientID")
     assert process.returncode == 0, process.stderr
     assert labels_by_id(tmp_path / "Data") == {str(11 - i): 10 * i for i in range(1, 11)}
+
+
+def test_a_file_without_a_picture_has_no_number(inside, tmp_path):
+    """Such as the report on the dose, beside each film of a study."""
+    films = write_archive(tmp_path / "films", AccessionNumber=ACCESSIONS)
+    for path in list(films.iterdir()):
+        report = pydicom.dcmread(path)
+        del report.Rows, report.Columns, report.PixelData
+        report.save_as(films / f"SR{path.name}")
+    rows = {"id": ACCESSIONS, "boneage": range(60, 160, 5), "sex": "M"}
+    pd.DataFrame(rows).to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--source", films, "--csv", tmp_path / "labels.csv", "--data_dir", tmp_path / "Data"]
+    process = inside("import_data.py", *words, "--match_by", "AccessionNumber")
+    assert process.returncode == 0, process.stderr
+    assert labels_by_id(tmp_path / "Data") == dict(zip(ACCESSIONS, range(60, 160, 5), strict=True))
+    assert "left out: 20 no label" in process.stdout
 
 
 def test_two_columns_of_the_element_must_not_differ(archive, inside, tmp_path):

@@ -168,12 +168,13 @@ def check_element(element):
 
 
 def read_element(path, element):
-    """Return the text of an element in the header of a film; "" if there is none."""
+    """Return the text of an element in the header of a film; "" if there is none, or no picture, as
+    in the report on the dose of a study."""
     if not is_dicom_file(path):
         return ""
     try:
-        header = read_dicom(path, stop_before_pixels=True, specific_tags=[element])
-        return str(header.get(element) or "").strip()
+        header = read_dicom(path, stop_before_pixels=True, specific_tags=[element, "Rows"])
+        return str(header.get(element) or "").strip() if "Rows" in header else ""
     except Exception:  # damaged: reported when the film itself is read
         return ""
 

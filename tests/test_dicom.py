@@ -515,6 +515,12 @@ def test_films_without_any_sex_are_one_line(tmp_path):
         read_labelled_folder(tmp_path / "labels.csv", tmp_path, headers=True)
     with pytest.raises(UserError, match="no column for sex among id, boneage"):
         read_labelled_folder(tmp_path / "labels.csv", tmp_path)
+    (tmp_path / "labels.csv").write_text("id,boneage\n2,60\n")
+    reason = "1 no file .* The table names 2, the first film is 1.dcm"
+    with pytest.raises(UserError, match=reason):
+        read_labelled_folder(tmp_path / "labels.csv", tmp_path, headers=True)
+    with pytest.raises(UserError, match=reason):
+        import_data.main(["--source", str(tmp_path), "--data_dir", str(tmp_path / "Data")])
 
 
 def test_a_header_that_tells_another_sex_than_the_table_is_noted(tmp_path, capsys):

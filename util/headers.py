@@ -13,7 +13,13 @@ import pandas as pd
 
 from util.dicom import INSTALL, is_dicom_file, read_dicom
 from util.errors import UserError
-from util.film_files import find_films, match_films
+from util.film_files import (
+    count_reasons,
+    find_films,
+    match_films,
+    split_usable,
+    what_to_correct,
+)
 from util.growth import ADULT_MONTHS
 from util.identity import loose_name
 from util.image_kinds import IMAGE_ENDINGS
@@ -72,9 +78,9 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     table needs no column for sex if a header gives one, unless `need_sex`. With `readers`, a film
     has one row with the mean of its readers, see `mean_of_readers`: they are the columns with their
     ages, or [] if a film has a row for each reader; None for labels of one reader. For `match_by`
-    see `find_by_element`. NoLabels when neither the table nor a header gives sexes. Prints how many
-    headers give another sex than the table, whose sex is kept, or another body part or an adult, or
-    report burnt-in text; and if ages look like years.months.
+    see `find_by_element`. NoLabels when neither the table nor a header gives sexes, as when no row
+    has a film. Prints how many headers give another sex than the table, whose sex is kept, or
+    another body part or an adult, or report burnt-in text; and if ages look like years.months.
     """
     table = take_element_as_id(table, match_by, path)
     need_sex = need_sex or needs_sex_column(table, films)
@@ -89,6 +95,12 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     children = read_children(labels["path"])
     told = children["sex"]
     if not need_sex and told.isna().all():
+        if not any(labels["path"]):
+            _, left_out = split_usable(labels)
+            raise NoLabels(
+                f"none of {len(labels)} rows has a film: {count_reasons(left_out)} ({path}). "
+                + what_to_correct(left_out, films)
+            )
         missing = "" if find_spec("pydicom") else f", or {INSTALL} to read them"
         raise NoLabels(
             f"no column for sex, and no DICOM header gives one ({path}). Add the column{missing}."

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from commands import check_error_line
 
 from preprocessing import read_labelled_folder
 from util.errors import UserError
@@ -147,6 +148,42 @@ def test_of_several_columns_for_the_id_the_one_with_file_names_names_the_films(r
     labels = read("id,image,boneage,sex\n1,2.png,84,F\n2,1.png,132,M\n")
     assert labels["id"].tolist() == ["1", "2"]
     assert found(labels, folder) == ["2.png", "1.png"]
+
+
+@pytest.fixture
+def children(tmp_path, films):
+    """Films of these patients, and a table with a running number for each of more patients."""
+    folder = films(*(f"{patient}.png" for patient in range(3, 33)))
+    rows = {"id": range(1, 31), "patient_id": range(3, 33), "boneage": 100, "sex": "F"}
+    pd.DataFrame(rows).to_csv(tmp_path / "labels.csv", index=False)
+    return folder
+
+
+def test_running_numbers_beside_patients_who_name_the_films_are_no_ids(
+    children, small_run, inside, tmp_path
+):
+    table, reason = tmp_path / "labels.csv", "patients name 30 of these films, ids 28"
+    words = ["--source", children, "--csv", table, "--data_dir", tmp_path / "Data"]
+    check_error_line(inside("import_data.py", *words), reason, "to filename")
+    words = ["--csv", table, "--images", children, "--out", tmp_path / "out"]
+    check_error_line(inside("evaluate.py", small_run, *words), reason)
+    words = ["--csv", table, "--model", small_run]
+    check_error_line(inside("predict.py", children, *words), reason)
+    with pytest.raises(UserError, match=reason):
+        read_labelled_folder(table, children)
+    pd.read_csv(table).rename(columns={"patient_id": "filename"}).to_csv(table, index=False)
+    assert len(read_labelled_folder(table, children)[0]) == 30
+
+
+@pytest.mark.parametrize("films_of_each", [1, 2])
+def test_patients_may_have_the_numbers_of_films(children, tmp_path, films_of_each):
+    """Rows without a film do no harm; with two films of a child, nor do films without a row."""
+    ids = [i for i in range(films_of_each + 2, 90) if not 40 < i < 60]
+    patients = [1 + i // films_of_each for i in range(len(ids))]
+    rows = {"id": ids, "patient_id": patients, "boneage": 100, "sex": "F"}
+    pd.DataFrame(rows).to_csv(tmp_path / "labels.csv", index=False)
+    usable, _ = read_labelled_folder(tmp_path / "labels.csv", children)
+    assert usable["id"].tolist() == [str(i) for i in ids if i < 33]
 
 
 # ------------------------------------------------------------------------------ films in folders

@@ -40,7 +40,8 @@ def find_films(labels, films):
     leading zeros (`loose_name`). Each rule is tried only on rows and films that no earlier rule has
     matched, but rows with the same id may share a film. If several films have the name, all are
     found. If a row names a folder, other folders are searched only if none of the table's folders
-    is here, and no other path in the table has the same file name.
+    is here, and no other path in the table has the same file name. UserError if the column of
+    patients is more likely to name the films, see `check_patients`.
     """
     names = labels["filename"].str.replace("\\", "/", regex=False).map(trim_path)
     index = FilmIndex(films)
@@ -65,7 +66,23 @@ def find_films(labels, films):
         if id_ in of_ids and not (found[row] or settled[row]):  # a row with the same id has films
             may_be = {film for key in keys[row] for film in index.by_key.get(key, [])}
             found[row] = [film for film in of_ids[id_] if film in may_be]
+    if "patient" in labels and not any(names):
+        check_patients(labels, films, found)
     return found
+
+
+def check_patients(labels, films, found):
+    """UserError when the patients of a table without names of files name more films than its ids,
+    which have `found` some: these may be running numbers, which are names of other films as well.
+    Patients with several rows have several films, so they name none."""
+    ids = labels["patient"].mask(labels["patient"].duplicated(keep=False), "")
+    of_patients = find_films(labels.drop(columns="patient").assign(id=ids), films)
+    by_patient, by_id = (len({f for films in each for f in films}) for each in (of_patients, found))
+    if by_patient > by_id:
+        raise UserError(
+            f"patients name {by_patient} of these films, ids {by_id}: the ids may be running numbers "
+            f"({films[0].parent}). Rename the column that names the films to filename."
+        )
 
 
 def keys_of(name, id_):

@@ -40,7 +40,9 @@ def parse_args(argv=None):
         f"{' '.join(map(str, SHARES))})",
     )
     parser.add_argument(
-        "--test_ids", metavar="FILE", help="table with ids of films that must be in the test split"
+        "--test_ids",
+        metavar="FILE",
+        help="table with ids, names or patients of films that must be in the test split",
     )
     parser.add_argument(
         "--split_of",

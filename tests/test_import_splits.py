@@ -9,6 +9,7 @@ import pytest
 from source_folders import (
     IDS,
     check_films,
+    draw,
     film_path,
     left_out,
     make_films,
@@ -16,6 +17,7 @@ from source_folders import (
     make_table,
     read,
     run,
+    save,
     zipped,
 )
 
@@ -183,12 +185,53 @@ def test_named_films_go_to_the_test_split(tmp_path):
         assert (rows["split"] == "val").sum() == 4
 
 
-def test_films_are_named_with_zeros_or_without(tmp_path, capsys):
+def test_films_are_named_with_zeros_or_without(tmp_path):
     source = make_source(tmp_path / "films")
-    (tmp_path / "test.csv").write_text("id,note\n000103,x\n9999,x\n")
+    (tmp_path / "test.csv").write_text("id,note\n000103,x\n")
     rows = read(run(tmp_path / "Data", "--source", source, "--test_ids", tmp_path / "test.csv"))
     assert rows.loc["103", "split"] == "test"
-    assert "1 ids of --test_ids match no film, or several, such as 9999" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("header", ["id", "filename", "patient"])
+def test_a_row_for_the_test_split_that_names_no_film_stops_the_import(tmp_path, header):
+    """Its film might be trained on. One that was left out is not."""
+    source = make_source(tmp_path / "films")
+    (source / "103.png").unlink()
+    words = ["--source", source, "--test_ids", tmp_path / "test.csv"]
+    (tmp_path / "test.csv").write_text(f"{header}\n103\n9999\n")
+    with pytest.raises(UserError, match="1 of 2 rows name no film, or several, such as 9999"):
+        run(tmp_path / "Data", *words)
+    assert not (tmp_path / "Data").exists()
+    (tmp_path / "test.csv").write_text(f"{header}\n103\n104\n")
+    assert read(run(tmp_path / "Data", *words)).loc["104", "split"] == "test"
+
+
+def test_patients_for_the_test_split_are_no_ids(tmp_path):
+    """Nor are they the name of a film of another patient."""
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv")
+    table.assign(patient_id=table["id"] - 13).to_csv(source / "labels.csv", index=False)
+    (tmp_path / "test.csv").write_text("patient_id\n107\n108\n109\n110\n")
+    words = ["--source", source, "--test_ids", tmp_path / "test.csv"]
+    rows = read(run(tmp_path / "Data", *words))
+    assert rows.index[rows["split"] == "test"].tolist() == ["120", "121", "122", "123"]
+    (tmp_path / "test.csv").write_text("patient_id\n107\n135\n")  # a film, but no patient
+    with pytest.raises(UserError, match="1 of 2 rows name no film, or several, such as 135"):
+        run(tmp_path / "Again", *words)
+
+
+def test_films_for_the_test_split_are_named_by_their_paths(tmp_path):
+    """IM0 alone is another film; names beside ids don't count."""
+    source, names = tmp_path / "films", [f"P{i}/IM{j}.png" for i in range(20) for j in range(2)]
+    for number, name in enumerate([*names, "IM0.png"]):
+        save(source / name, draw(number))
+    rows = pd.DataFrame({"filename": [*names, "IM0.png"], "boneage": range(50, 91), "sex": "F"})
+    rows.to_csv(source / "labels.csv", index=False)
+    words = ["--source", source, "--test_ids", tmp_path / "test.csv"]
+    for text in ("filename\nP3/IM0.png\nP4\\IM1.png\n", "id,filename\nP3_IM0,IM0.png\nP4_IM1,\n"):
+        (tmp_path / "test.csv").write_text(text)
+        data = run(tmp_path / str(len(text)), *words, "--split", 0.9, 0.05, 0.05)
+        assert read(data).query("split == 'test'").index.tolist() == ["P3_IM0", "P4_IM1"]
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def find_films(labels, films):
     is here, and no other path in the table has the same file name. UserError if the column of
     patients is more likely to name the films, see `check_patients`.
     """
-    names = labels["filename"].str.replace("\\", "/", regex=False).map(trim_path)
+    names = labels["filename"].map(trim_path)
     index = FilmIndex(films)
     found = match_paths(names, index)
     ours, times = any(found), Counter(PurePosixPath(name).name for name in set(names))
@@ -171,7 +171,7 @@ def match_places(names, places, index):
 
 
 def trim_path(filename):
-    return composed(tidy_path(filename).strip("/"))
+    return composed(tidy_path(filename.replace("\\", "/")).strip("/"))
 
 
 def composed(name):

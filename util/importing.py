@@ -15,11 +15,12 @@ from util.dicom import is_dicom_file
 from util.environment import environment
 from util.errors import UserError
 from util.files import quote, write_csv, write_json
-from util.film_files import count_reasons, is_hidden, report_left_out
+from util.film_files import count_reasons, is_hidden, report_left_out, trim_path
+from util.headers import take_element_as_id
 from util.held_out import are_films_of, lists_films
-from util.identity import loose_name, of_two_sexes, patients_for_splits
+from util.identity import loose_name, of_two_sexes, patient_ids, patients_for_splits
 from util.image_kinds import ENDINGS
-from util.labels import read_labels, years_note
+from util.labels import find_label_columns, labels_of, years_note
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
 from util.readers import agreement_of, format_readers, note_several_ages
@@ -27,6 +28,7 @@ from util.runs import read_run
 from util.sources import check_given_splits, named_as_given, read_sources
 from util.split_table import next_step, print_splits
 from util.stratify import spread_out
+from util.tables import read_table
 
 # on a file system that ignores the case of names
 ALIKE = "its name differs from another film's only in capital letters"
@@ -44,15 +46,16 @@ LONGEST_FILE_NAME = 255  # bytes; what file systems can hold
 def import_films(args):
     """Make the folder --data_dir from the films of --source.
 
-    Returns (films, left_out, unknown, agreement): the films with their splits, those that were left
-    out with the reasons, the ids of --test_ids that name no film of the test split, and what
-    `agreement_of` says of the readers. UserError, and no folder, when nothing can be imported.
+    Returns (films, left_out, agreement): the films with their splits, those that were left out with
+    the reasons, and what `agreement_of` says of the readers. UserError, and no folder, when nothing
+    can be imported.
     """
     run = args.split_of and read_run(args.split_of)
-    test_ids = read_ids(args.test_ids)
+    named = read_named(args.test_ids, args.match_by) if args.test_ids else None
     with new_data_folder(args.data_dir) as (work, ready):
         films, left_out = read_labelled_sources(args, run, work)
-        films["split"] = assign_splits(films, args.split or SHARES, args.seed, test_ids)
+        tested = () if named is None else find_named(films, left_out, named, args.test_ids)
+        films["split"] = assign_splits(films, args.split or SHARES, args.seed, tested)
         films, failed = place_films(films, args.max_side, ready)
         left_out = pd.concat([left_out, failed])
         if films.empty:
@@ -63,7 +66,7 @@ def import_films(args):
         write_csv(ready / LEFT_OUT, left_out)
         agreement = agreement_of(films, args.readers)
         write_json(ready / IMPORT, describe_import(args) | agreement)
-    return films, left_out, ids_not_in_test(films, test_ids), agreement
+    return films, left_out, agreement
 
 
 def read_labelled_sources(args, run, work):
@@ -81,7 +84,7 @@ def read_labelled_sources(args, run, work):
     return films, left_out
 
 
-def report_import(films, left_out, unknown, agreement, args):
+def report_import(films, left_out, agreement, args):
     """Print what `import_films` returned, and the next step."""
     print_splits(films)
     for note in notes_on_names(films["given_split"], args):
@@ -103,8 +106,6 @@ def report_import(films, left_out, unknown, agreement, args):
         )
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
     note_several_ages(left_out, args.readers)
-    if unknown:
-        print(f"{len(unknown)} ids of --test_ids match no film, or several, such as {unknown[0]}")
     check = f"python check_nan_in_dfs.py --data_dir {quote(args.data_dir)}"
     print(f"\n{next_step(films['split'], check)}")
 
@@ -135,15 +136,15 @@ def notes_on_names(given, args):
 # ---------------------------------------------------------------------------------------- splits
 
 
-def assign_splits(films, shares, seed, test_ids=()):
+def assign_splits(films, shares, seed, tested=()):
     """Return the split of each film; given splits are kept, the others drawn.
 
     The drawn ones are stratified by sex and age. `shares` (train, val, test) are of all patients.
-    All films of a patient go into one split, and those of `test_ids` always into test. UserError
-    when no film is left to train on.
+    All films of a patient go into one split, and those of the films `tested`, of which it is the
+    index, always into test. UserError when no film is left to train on.
     """
     patients, given = patients_for_splits(films), set(films["given_split"]) - {""}
-    split_of = fixed_splits(films, patients, test_ids)
+    split_of = fixed_splits(films, patients, tested)
     undecided = films[~patients.isin(split_of) & ~patients.duplicated()]  # one film of each patient
     waiting = list(patients[spread_out(undecided, seed)])
     shares = dict(zip(SPLITS, shares, strict=True))
@@ -163,7 +164,7 @@ def assign_splits(films, shares, seed, test_ids=()):
         raise UserError(
             f"none of {len(films)} films is for training: all are given to validation or test. "
             "Add the training films to --source, or rename a source that is not such a split"
-            + (", or name fewer in --test_ids." if len(test_ids) else ".")
+            + (", or name fewer in --test_ids." if len(tested) else ".")
         )
     rest = "train" if "train" in given else next(name for name in SPLITS if shares[name])
     return patients.map(split_of | dict.fromkeys(waiting, rest))
@@ -194,14 +195,14 @@ def split_as_run(films, run):
     return films.assign(given_split=split)[known], others
 
 
-def fixed_splits(films, patients, test_ids):
+def fixed_splits(films, patients, tested):
     """Return {patient: split} of the patients whose split isn't drawn.
 
-    Their films are given for validation or test, or are among `test_ids`, which go to test. Films
+    Their films are given for validation or test, or are among the `tested`, which go to test. Films
     given for training don't count, as splits that aren't given are drawn from them.
     """
     split = films["given_split"].replace("train", "")
-    split[patients.isin(patients[are_named(films["id"], test_ids)])] = "test"
+    split[patients.isin(patients[list(tested)])] = "test"
     return dict(split[split != ""].groupby(patients).first())
 
 
@@ -213,15 +214,42 @@ def are_named(ids, named):
     return exact | (loose.isin(others) & ~loose.duplicated(keep=False))
 
 
-def read_ids(path):
-    """Read the ids of a table; [] without a `path`."""
-    return [id_ for id_ in read_labels(path, need=())["id"] if id_] if path else []
+def read_named(path, match_by):
+    """Read what --test_ids names: the frame of `labels_of`, with patients only if the table has no
+    other ids, and with names of files only if it has no ids beside them. For `match_by` see
+    `take_element_as_id`."""
+    table = take_element_as_id(read_table(path), match_by, path)
+    columns, named = find_label_columns(table, path, need=()), labels_of(table, path, need=())
+    first = columns["id"][0]
+    if first not in columns["patient"]:  # the last of its synonyms: a table without other ids
+        named["patient"] = ""
+    if first not in columns["filename"] and columns["filename"]:
+        named["filename"] = ""
+    return named[named["id"] != ""]
 
 
-def ids_not_in_test(films, test_ids):
-    """Return those of `test_ids` that name no film of the test split, leading zeros ignored."""
-    tested = set(films["id"][films["split"] == "test"].map(loose_name))
-    return [id_ for id_ in test_ids if loose_name(id_) not in tested]
+def find_named(films, left_out, named, path):
+    """Return the index of the films that `read_named` read from `path`: by their names in the
+    tables, by patient, or by id.
+
+    UserError when something names no film, or several, unless it was left out: it might come into
+    another split.
+    """
+    names, patients = films["filename"].map(trim_path), patient_ids(films)
+    told, of_patients = named["filename"].map(trim_path), patient_ids(named)
+    by_name = (told != "") & told.isin([*names, *left_out["filename"].map(trim_path)])
+    by_patient = (of_patients != "") & any(patients)  # else patients are the ids
+    found = names.isin(told[by_name]) | patients.isin(of_patients[by_patient])
+    found |= are_named(films["id"], named["id"][~by_name & ~by_patient])
+    known = pd.concat([films["id"][found], left_out["id"]]).map(loose_name)
+    is_known = by_name | named["id"].map(loose_name).isin(known)
+    unknown = named["id"][~is_known.mask(by_patient, of_patients.isin(patients))]
+    if len(unknown):
+        raise UserError(
+            f"{len(unknown)} of {len(named)} rows name no film, or several, such as "
+            f"{unknown.iloc[0]} (--test_ids {path}). Correct or remove them."
+        )
+    return films.index[found]
 
 
 # ----------------------------------------------------------------------------------------- files

@@ -508,6 +508,50 @@ def test_a_table_without_sexes_is_enough_where_headers_tell_them(tmp_path, insid
     assert (placed["sex"] == 0).all()
 
 
+def test_films_of_one_child_by_their_headers_are_in_one_split(tmp_path):
+    for number in range(24):
+        one = {"PatientID": f"HIDDEN{number // 3}", "PatientSex": "MF"[number // 3 % 2]}
+        if number < 4:  # of no one child
+            one = {
+                "PatientID": ["ANONYMOUS", "", "ANONYMOUS", "?"][number],
+                "PatientSex": "MMFF"[number],
+            }
+        write_dicom(tmp_path / f"{number}.dcm", values_of_12_bits(), **one)
+    table = pd.DataFrame({"id": range(24), "boneage": range(60, 84), "patient_id": ""})
+    table.loc[23, "patient_id"] = "p1"
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--source", str(tmp_path), "--split", "0.4", "0.3", "0.3"]
+    import_data.main([*words, "--data_dir", str(tmp_path / "Data")])
+    paths = (tmp_path / "Data").glob("df_*.csv")
+    placed = pd.concat(pd.read_csv(path).assign(split=path.name) for path in paths)
+    placed = placed.set_index("id").sort_index()
+    children = [f"child of {max(4, i // 3 * 3)}" for i in range(4, 23)]
+    assert placed["patient"].fillna("").tolist() == ["", "", "", "", *children, "p1"]
+    assert (placed.groupby("patient")["split"].nunique() == 1).all()
+    assert not any("HIDDEN" in path.read_text() for path in (tmp_path / "Data").glob("*.csv"))
+
+
+def test_a_patient_of_all_films_or_of_two_given_splits_is_no_child(tmp_path):
+    for number in range(12):
+        source = tmp_path / ("training" if number < 8 else "validation")
+        source.mkdir(exist_ok=True)
+        write_dicom(source / f"{number}.dcm", values_of_12_bits(), PatientID="7", PatientSex="F")
+    pd.DataFrame({"id": range(12), "boneage": 90}).to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--csv", str(tmp_path / "labels.csv"), "--split", "0.5", "0.25", "0.25"]
+
+    def imported(name, *sources):
+        data = tmp_path / name
+        import_data.main(["--source", *map(str, sources), *words, "--data_dir", str(data)])
+        return {path.name: pd.read_csv(path) for path in data.glob("df_*.csv")}
+
+    tables = imported("all", tmp_path / "training")
+    assert [len(tables[f"df_{split}.csv"]) for split in ("train", "val", "test")] == [4, 2, 2]
+    write_dicom(tmp_path / "training" / "0.dcm", values_of_12_bits(), PatientID="8", PatientSex="F")
+    tables = imported("given", tmp_path / "training", tmp_path / "validation")
+    assert tables["df_val.csv"]["id"].tolist() == [8, 9, 10, 11]
+    assert pd.concat(tables)["patient"].dropna().tolist() == ["child of 0"]
+
+
 def test_films_without_any_sex_are_one_line(tmp_path):
     write_dicom(tmp_path / "1.dcm", values_of_12_bits())
     (tmp_path / "labels.csv").write_text("id,boneage\n1,60\n")

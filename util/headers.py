@@ -28,6 +28,7 @@ from util.labels import (
     check_alike,
     clean_id,
     find_columns,
+    known_id,
     labels_of,
     note_years_months,
 )
@@ -189,6 +190,23 @@ def read_element(path, element):
         return str(header.get(element) or "").strip() if "Rows" in header else ""
     except Exception:  # damaged: reported when the film itself is read
         return ""
+
+
+def fill_patients(films):
+    """Return the patient of each labelled film. Where the table names none, films with the same
+    PatientID in their DICOM headers are of one, who is called "child of" and the id of the first,
+    so that no PatientID is stored.
+
+    A PatientID of all films, or of both sexes, is that of no child, but a word such as ANONYMOUS.
+    One of films that were given to two splits doesn't count either, as nothing can join these.
+    """
+    told = map_films(partial(read_element, element="PatientID"), films["path"])
+    ids = pd.Series(told, films.index, str).map(known_id)
+    given = films["given_split"].replace("", np.nan)
+    sexes, splits = (part.groupby(ids).transform("nunique") for part in (films["sex"], given))
+    is_child = (ids != "") & (sexes == 1) & (splits <= 1) & (len({*ids} - {""}) > 1)
+    children = "child of " + films["id"].groupby(ids).transform("first")
+    return films["patient"].mask(is_child & (films["patient"] == ""), children)
 
 
 def needs_sex_column(table, films):

@@ -16,7 +16,7 @@ from util.environment import environment
 from util.errors import UserError
 from util.files import quote, write_csv, write_json
 from util.film_files import count_reasons, is_hidden, report_left_out, trim_path
-from util.headers import take_element_as_id
+from util.headers import fill_patients, take_element_as_id
 from util.held_out import are_films_of, lists_films
 from util.identity import loose_name, of_two_sexes, patient_ids, patients_for_splits
 from util.image_kinds import ENDINGS
@@ -55,6 +55,7 @@ def import_films(args):
     with new_data_folder(args.data_dir) as (work, ready):
         films, left_out = read_labelled_sources(args, run, work)
         tested = () if named is None else find_named(films, left_out, named, args.test_ids)
+        films["patient"] = fill_patients(films)
         films["split"] = assign_splits(films, args.split or SHARES, args.seed, tested)
         films, failed = place_films(films, args.max_side, ready)
         left_out = pd.concat([left_out, failed])

@@ -1,6 +1,7 @@
 """Every command starts quickly, its help without the libraries that take seconds to load, and ends
 in a line that is understood (util/errors.py, util/quiet.py)."""
 
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from commands import ROOT, check_error_line, run_python
 
 from util.errors import UserError
 from util.quiet import import_tensorflow
+from util.runs import SHIPPED
 
 SCRIPTS = sorted(path.stem for path in ROOT.glob("*.py") if "__main__" in path.read_text())
 MODULES = [
@@ -89,6 +91,12 @@ def test_the_line_of_usage_holds_only_what_must_be_given():
     process = run_python("import_data.py", "--help")
     usage = process.stdout.splitlines()[0]
     assert usage == "usage: import_data.py --source DIR_OR_ZIP [DIR_OR_ZIP ...] [options]"
+
+
+def test_the_model_that_predicts_by_default_is_named_as_it_can_be_typed():
+    words = " ".join(run_python("predict.py", "--help").stdout.split())
+    default = re.search(r"--model RUN .*?\(default: (.*?)\)", words)[1]
+    assert (ROOT / default).samefile(SHIPPED)
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, *MODULES])

@@ -97,7 +97,7 @@ def add_models(parser):
         "--model",
         nargs="+",
         metavar="RUN",
-        help=f"folder of a trained run, or several (default: {SHIPPED.name}, shipped in models/)",
+        help=f"folder of a trained run, or several (default: {SHIPPED.parent.name}/{SHIPPED.name})",
     )
 
 

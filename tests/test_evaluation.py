@@ -115,10 +115,12 @@ def test_mistakes_of_evaluate_are_one_line_each(trained, inside, tmp_path):
     run, data = trained
     (tmp_path / "columns.csv").write_text("id,sex\n1,M\n")
     (tmp_path / "empty.csv").write_text("")
-    films = ["--images", data / "test"]
+    films, own = ["--images", data / "test"], "films of your own: --csv labels.csv --images films/."
     cases = [
         ([tmp_path / "nowhere"], ["no trained run", "nowhere"]),
-        ([run, "--data_dir", tmp_path / "nowhere"], ["no data folder", "nowhere"]),
+        ([run, "--data_dir", tmp_path / "nowhere"], ["no data folder", "nowhere", own]),
+        ([run, "--data_dir", tmp_path], ["df_test.csv is missing", own]),
+        (["--ensemble", run], ["an ensemble of one run", "leave out --ensemble"]),
         ([run, "--csv", tmp_path / "none.csv", *films], ["no such table"]),
         ([run, "--csv", tmp_path / "columns.csv", *films], ["no column for boneage"]),
         ([run, "--csv", tmp_path / "empty.csv", *films], ["empty.csv"]),

@@ -5,6 +5,7 @@ import numpy as np
 from clahe.enhance import complete_clahe
 from preprocessing import keep_copies, read_films, read_labelled_folder
 from util.canvases import keep_read_on_all
+from util.data_folder import split_paths
 from util.errors import UserError
 from util.files import quote
 from util.held_out import held_out
@@ -55,6 +56,7 @@ def read_split_to_evaluate(ensemble, args):
     if male_value is None and not args.data_dir:  # other tables may code sex differently
         male_value = trained["male_value"]
     reading = {"male_value": male_value, "cache_dir": args.cache_dir}
+    check_split(data_dir, split)
 
     def read(clahe):
         return {
@@ -71,6 +73,17 @@ def read_split_to_evaluate(ensemble, args):
         copies = read(clahe=True)
         by_canvas = {canvas: keep_copies(copies[canvas], by_canvas[canvas]) for canvas in by_canvas}
     return by_canvas
+
+
+def check_split(data_dir, split):
+    """Raise UserError if a split's table or folder is missing, as where the data of a model that
+    was shipped are elsewhere."""
+    try:
+        split_paths(data_dir, split)
+    except UserError as error:
+        raise UserError(
+            f"{error} To evaluate on films of your own: --csv labels.csv --images films/."
+        ) from None
 
 
 def check_films_of_run(films, member, data_dir, split, of_fold):

@@ -35,11 +35,16 @@ def make_ensembles(args):
     """Return the ensembles that the options name: one of all runs, or one for each run.
 
     All average over the same number of views, so that only the models are compared. Raises
-    UserError if the films of a split are not the same for all runs.
+    UserError for an ensemble of one run, or if the films of a split are not the same for all runs.
     """
     groups = [args.runs] if args.ensemble else [[folder] for folder in args.runs]
     members = [read_members(folders) for folders in groups]
     together = sum(members, [])
+    if args.ensemble and len(args.runs) == len(together) == 1:
+        raise UserError(
+            f"an ensemble of one run (--ensemble {args.runs[0]}). Name two or more, or a folder of "
+            "folds; for one run leave out --ensemble."
+        )
     views = choose_views(together, groups[0], args.use_tta, args.tta_steps, args.calibration)
     if not (args.csv or args.calibrate):
         of_folds = args.split != "test" and any(member.options.get("folds") for member in together)

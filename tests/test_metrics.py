@@ -263,6 +263,15 @@ def test_what_a_reader_would_say_is_judged_beside_the_months(five):
     assert low < readings["difference"] < high
 
 
+def test_the_bias_of_readings_is_in_the_column_of_the_bias(five):
+    metrics = evaluate_predictions(five.assign(reading=five["boneage"] + [0, 2, 3, 3, 0]))
+    text, readings = format_metrics(metrics, "these"), metrics["readings"]
+    row = format_metrics(metrics | readings, "these").splitlines()[2]
+    assert row.replace("all films       ", "as a reader says") in text
+    low, high = readings["difference_ci95"]
+    assert f"minus that of the months -6.00 [{low:+.2f}, {high:+.2f}]" in text
+
+
 def test_the_same_errors_have_the_same_interval():
     values = np.random.default_rng(0).gamma(2, 5, 50)
     assert bootstrap_interval(values) == bootstrap_interval(values)

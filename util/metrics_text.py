@@ -5,13 +5,13 @@ from util.metrics import FEWEST_TO_COMPARE, WITHIN
 
 def format_metrics(metrics, title):
     """The metrics as a table for the terminal, the error first, beside the median baseline."""
-    baseline = metrics["baseline"]
+    baseline, readings = metrics["baseline"], metrics.get("readings")
     source = baseline["source"].replace("training", "the training")
     lines = [
         f"{title}: {metrics['n']} films, errors in months",
         f"  {'':16s}{'n':>6s}{'MAE':>8s}   {'95 % interval':17s}{'bias':>7s}   95 % interval; ages by label",
         format_row("all films", metrics),
-        *format_readings(metrics),
+        *([format_row("as a reader says", readings)] if readings else []),
         f"  {'median baseline':16s}{metrics['n']:6d}{baseline['mae']:8.2f}   "
         f"{format_interval(baseline['mae_ci95']):13s}   "
         f"always {baseline['months']:.0f}, the median of {source}",
@@ -20,6 +20,7 @@ def format_metrics(metrics, title):
         *format_by_predicted_age(metrics),
         f"  {format_within(metrics)}",
         f"  {format_spread(metrics)}",
+        *([format_gain_of_readings(readings)] if readings else []),
     ]
     if metrics["mae"] >= baseline["mae"]:
         lines.append("  note: on these films no better than the median baseline")
@@ -83,16 +84,11 @@ def format_row(name, row):
     )
 
 
-def format_readings(metrics):
-    """Return the row of readings, a list, [] if there are none; it has the change against the
-    months in place of the bias."""
-    if not (row := metrics.get("readings")):
-        return []
-    interval = format_interval(row["difference_ci95"], sign="+")
-    return [
-        f"  {'as a reader says':16s}{row['n']:6d}{row['mae']:8.2f}   "
-        f"{format_interval(row['mae_ci95']):13s}   {row['difference']:+.2f} {interval} against months"
-    ]
+def format_gain_of_readings(readings):
+    interval = format_interval(readings["difference_ci95"], sign="+")
+    return (
+        f"  MAE as a reader says minus that of the months {readings['difference']:+.2f} {interval}"
+    )
 
 
 def format_interval(bounds, sign="", form=".2f"):

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm, t
+from scipy.stats import linregress, norm, t
 
 from util.errors import UserError
 from util.identity import repeated_patients
@@ -118,6 +118,58 @@ def test_limits_of_agreement_of_a_few_children_have_no_interval():
     assert np.allclose(*(np.diff(part) for part in found), rtol=0.05)
 
 
+def icc_by_analysis_of_variance(ratings):
+    """ICC(2,1) of ratings `(films, raters)`, as Shrout & Fleiss 1979 write it."""
+    n, k = ratings.shape
+    of_films, of_raters, mean = ratings.mean(axis=1), ratings.mean(axis=0), ratings.mean()
+    rest = ratings - of_films[:, None] - of_raters + mean
+    films = k * np.sum((of_films - mean) ** 2) / (n - 1)
+    raters = n * np.sum((of_raters - mean) ** 2) / (k - 1)
+    error = np.sum(rest**2) / ((n - 1) * (k - 1))
+    return (films - error) / (films + (k - 1) * error + k * (raters - error) / n)
+
+
+def test_the_intraclass_correlation_is_that_of_shrout_and_fleiss(five, many):
+    judges = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
+    published = icc_by_analysis_of_variance(np.array(judges))
+    assert published == pytest.approx(0.29, abs=0.005)  # their table 4
+    for films in (five, many, predictions_of(np.arange(6.0), [9, -9, 30, 0, 4, 4])):
+        expected = icc_by_analysis_of_variance(films[["boneage", "predicted"]].to_numpy())
+        assert evaluate_predictions(films)["icc_2_1"] == pytest.approx(expected)
+
+
+def test_the_slope_of_the_difference_is_that_of_a_regression(many):
+    """Bland & Altman 1999: above 0 where differences grow with age; its interval as well."""
+    grown = predictions_of(many["boneage"], many["error"] + 0.1 * many["boneage"])
+    metrics = evaluate_predictions(grown)
+    line = linregress((grown["boneage"] + grown["predicted"]) / 2, grown["error"])
+    assert metrics["difference_slope"] == pytest.approx(line.slope)
+    expected = line.slope + 1.96 * line.stderr * np.array([-1, 1])
+    assert metrics["difference_slope_ci95"] == pytest.approx(expected, abs=0.25 * line.stderr)
+    assert "slope of the difference against the mean +0.0" in format_metrics(metrics, "these")
+
+
+def test_rmse_and_correlation_have_intervals_of_ten_children_or_more(many):
+    metrics = evaluate_predictions(many)
+    low, high = np.square(metrics["rmse_ci95"])  # errors are squared after all
+    assert [low, high] == pytest.approx(bootstrap_interval(many["error"] ** 2), rel=0.01)
+    low, high = metrics["icc_2_1_ci95"]
+    assert low < metrics["icc_2_1"] < high < 1
+    assert metrics["by_sex"]["male"]["icc_2_1_ci95"][0] < low  # of half of the films
+    few = evaluate_predictions(many[:9])
+    assert few["icc_2_1_ci95"] is few["rmse_ci95"] is few["difference_slope_ci95"] is None
+    assert f"RMSE {few['rmse']:.2f}, R2" in format_metrics(few, "nine films")
+
+
+def test_ages_that_are_all_the_same_have_neither_correlation_nor_slope():
+    metrics = evaluate_predictions(predictions_of([100.1] * 12, [1.1] * 12))
+    assert metrics["icc_2_1"] is metrics["difference_slope"] is None
+    assert "ICC" not in format_metrics(metrics, "these")
+    # a third of the resamples are without the one film of another age
+    almost = evaluate_predictions(predictions_of([100.1] * 11 + [130], [1.1] * 12))
+    assert json.loads(json.dumps(almost, allow_nan=False)) == almost
+
+
 def test_every_film_is_in_one_age_band_also_on_its_edge():
     ages = [0, 59.9, 60, 119.9, 120, 179.9, 180, 228]
     by_age = evaluate_predictions(predictions_of(ages, np.ones(8)))["by_age"]
@@ -214,7 +266,7 @@ def test_two_films_of_a_patient_count_as_one_in_intervals(many):
     once = evaluate_predictions(many)
     twice = pd.concat([many, many.assign(id="again " + many["id"])], ignore_index=True)
     told = label_predictions(twice.assign(patient=[*many["id"]] * 2), twice["predicted"])
-    for name in ("mae_ci95", "bias_ci95"):
+    for name in ("mae_ci95", "bias_ci95", "rmse_ci95", "icc_2_1_ci95", "difference_slope_ci95"):
         assert evaluate_predictions(told)[name] == pytest.approx(once[name], abs=0.01)
     assert evaluate_predictions(told)["by_sex"]["male"]["mae_ci95"] == pytest.approx(
         once["by_sex"]["male"]["mae_ci95"], abs=0.01
@@ -240,7 +292,7 @@ def test_patients_stay_with_predictions_where_any_is_told(five):
 def test_a_child_of_many_films_is_drawn_with_all_of_them():
     """A resample without that child has ten films of error 10; one with it a smaller mean."""
     errors, patients = np.repeat([0.0, 10.0], [9, 10]), np.maximum(0, np.arange(19) - 8)
-    means = bootstrap_means(errors, patients=patients)
+    [means] = bootstrap_means([errors], patients=patients)
     assert means.max() == 10
     assert means.min() < 4
 

@@ -19,6 +19,9 @@ WITHIN = (6, 12, 24)  # months: the share of films with errors up to these is re
 RESAMPLES = 2000
 FEWEST_TO_COMPARE = 10  # children: with fewer, a bootstrap has too few different draws
 SEED = 42  # of resamples, not --seed: the same errors always have the same interval
+NO_VARIANCE = 1e-6  # months squared: below it is the rounding of equal ages
+# the least and the largest value of what `measure_agreement` returns
+BOUNDS = {"rmse": (0, np.inf), "icc_2_1": (-1, 1), "difference_slope": (-np.inf, np.inf)}
 CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
 
 
@@ -49,45 +52,52 @@ def by_band(months):
 
 
 def bootstrap_means(values, patients):
-    """Return the means of RESAMPLES resamples with replacement of `values` `(n,)` (Efron 1979).
+    """Return the means `(k, RESAMPLES)` of `values` `(k, n)`, k of each of n films, over resamples
+    of the films with replacement (Efron 1979).
 
-    With `patients` `(n,)`, the patient of each value, patients are drawn, each with all values: two
+    With `patients` `(n,)`, the patient of each film, patients are drawn, each with all films: two
     films of a child err alike (cluster bootstrap, Field & Welsh 2007).
     """
-    values = np.asarray(values, float)
-    sums, counts = values, None
+    sums, counts = np.asarray(values, float), None
     if patients is not None:
         person = pd.factorize(patients)[0]
-        sums, counts = np.bincount(person, values), np.bincount(person)
+        sums, counts = np.array([np.bincount(person, row) for row in sums]), np.bincount(person)
+    n = sums.shape[1]
     rng = np.random.default_rng(SEED)
-    means = np.empty(RESAMPLES)
-    rows = max(1, CHUNK // len(sums))
+    means = np.empty((len(sums), RESAMPLES))
+    rows = max(1, CHUNK // n)
     for start in range(0, RESAMPLES, rows):
         stop = min(start + rows, RESAMPLES)
-        draws = rng.integers(0, len(sums), (stop - start, len(sums)))
-        drawn = len(values) if counts is None else counts[draws].sum(axis=1)
-        means[start:stop] = sums[draws].sum(axis=1) / drawn
+        draws = rng.integers(0, n, (stop - start, n))
+        drawn = n if counts is None else counts[draws].sum(axis=1)
+        for mean, row in zip(means, sums, strict=True):
+            mean[start:stop] = row[draws].sum(axis=1) / drawn
     return means
 
 
 def bootstrap_interval(values, patients=None, least=-np.inf):
-    """Return the 95 % percentile interval of the mean of `values`: [low, high]; None for one child.
-
-    `low` is at least `least`, for values whose mean can't be lower. The percentile interval of few
-    values is too narrow. It is widened by the ratio of Student's quantile to the normal one, and by
-    that of the SD with n - 1 to that with n (Hesterberg 2015, American Statistician 69:371): by 2 %
-    for 100 values.
-    """
-    from scipy.stats import norm, t
-
+    """Return the 95 % `percentile_interval` of the mean of `values`; None for one child. `least` is
+    for values whose mean can't be lower."""
     n = len(values) if patients is None else len(set(patients))
     if n < 2:
         return None
-    low, high = np.percentile(bootstrap_means(values, patients), [2.5, 97.5])
-    mean = np.mean(values)
+    return percentile_interval(np.mean(values), bootstrap_means([values], patients)[0], n, least)
+
+
+def percentile_interval(value, drawn, n, least=-np.inf, most=np.inf):
+    """Return the 95 % percentile interval [low, high] of a value, cut at `least` and `most`, given
+    what it is in resamples of `n` children, `drawn`; NaN where it is undefined.
+
+    The percentile interval of few children is too narrow. It is widened by the ratio of Student's
+    quantile to the normal one, and by that of the SD with n - 1 to that with n (Hesterberg 2015,
+    American Statistician 69:371): by 2 % for 100 children.
+    """
+    from scipy.stats import norm, t
+
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
     wider = t.ppf(0.975, n - 1) / norm.ppf(0.975) * np.sqrt(n / (n - 1))
-    low, high = mean - wider * (mean - low), mean + wider * (high - mean)
-    return [float(max(low, least)), float(high)]
+    low, high = value - wider * (value - low), value + wider * (high - value)
+    return [float(max(low, least)), float(min(high, most))]
 
 
 def mean_interval(values, films, least=-np.inf):
@@ -117,16 +127,17 @@ def evaluate_predictions(predictions, train_median=None):
     return {
         **error_summary(predictions),
         **readings,
-        "rmse": float(np.sqrt(np.mean(error**2))),
+        **agreement(predictions),
         "median_abs_error": float(np.median(np.abs(error))),
         "r2": float(1 - np.sum(error**2) / spread) if spread > 0 else None,
         "correlation": float(np.corrcoef(boneage, predictions["predicted"])[0, 1])
         if varies
         else None,
         **{f"within_{m}": float(np.mean(np.abs(error) <= m)) for m in WITHIN},
-        "by_sex": {sex: error_summary(films) for sex, films in by_sex(predictions).items()},
-        "limits_of_agreement": limits_of_agreement(error),
-        "limits_of_agreement_ci95": limits_intervals(predictions),
+        "by_sex": {
+            sex: error_summary(films) | agreement(films)
+            for sex, films in by_sex(predictions).items()
+        },
         "by_age": by_age(predictions),
         "by_predicted_age": by_age(predictions, "predicted"),
         "by_sex_and_age": {sex: by_age(films) for sex, films in by_sex(predictions).items()},
@@ -142,6 +153,56 @@ def by_age(predictions, age="boneage"):
     """
     bands = by_band(predictions[age])
     return {name: error_summary(predictions[inside]) for name, inside in bands.items()}
+
+
+def agreement(predictions):
+    """Return how predictions agree with labels, ready for JSON: `measure_agreement` and the limits
+    of agreement, with 95 % intervals, of FEWEST_TO_COMPARE children or more. None is unknown; {}
+    without films."""
+    if predictions.empty:
+        return {}
+    error, n = predictions["error"].to_numpy(float), count_patients(predictions)
+    mean = predictions["boneage"].to_numpy(float) + error / 2
+    values = np.stack([error, mean, error**2, error * mean, mean**2])
+    found, drawn = measure_agreement(values.mean(axis=1), len(error)), None
+    if n >= FEWEST_TO_COMPARE:
+        drawn = measure_agreement(
+            bootstrap_means(values, repeated_patients(predictions)), len(error)
+        )
+    metrics = {}
+    for name, value in found.items():
+        known = np.isfinite(value)
+        metrics[name] = float(value) if known else None
+        metrics[f"{name}_ci95"] = (
+            percentile_interval(value, drawn[name], n, *BOUNDS[name]) if known and drawn else None
+        )
+    return metrics | {
+        "limits_of_agreement": limits_of_agreement(error),
+        "limits_of_agreement_ci95": limits_intervals(predictions),
+    }
+
+
+def measure_agreement(means, n):
+    """Return RMSE (months), the intraclass correlation ICC(2,1) and the slope of the difference,
+    of `n` films or of many resamples, one number or an array each.
+
+    `means` `(5, ...)` are those of error, mean of prediction and label, their squares and product,
+    in this order: error, mean, error**2, error * mean, mean**2. ICC(2,1): two-way random effects,
+    absolute agreement, single measurement (Shrout & Fleiss 1979, Psychol Bull 86:420). The slope is
+    that of the regression of error on mean (Bland & Altman 1999, Stat Methods Med Res 8:135). Both
+    are NaN where all films have one mean.
+    """
+    error, mean, errors, products, squares = means
+    variance = squares - mean**2
+    variance = np.where(variance > NO_VARIANCE, variance, np.nan)
+    between, within = (n / max(1, n - 1) * part for part in (2 * variance, (errors - error**2) / 2))
+    # mean squares of films, and of residuals; that of the two raters is n * error**2 / 2
+    raters = error**2 - 2 * within / n
+    return {
+        "rmse": np.sqrt(errors),
+        "icc_2_1": (between - within) / (between + within + raters),
+        "difference_slope": (products - error * mean) / variance,
+    }
 
 
 def limits_of_agreement(error):
@@ -167,7 +228,7 @@ def limits_intervals(predictions):
     if n < FEWEST_TO_COMPARE:
         return None
     error, patients = predictions["error"].to_numpy(float), repeated_patients(predictions)
-    means, squares = (bootstrap_means(each, patients) for each in (error, error**2))  # same draws
+    means, squares = bootstrap_means([error, error**2], patients)
     sd = np.std(error, ddof=1)
     # resamples of a few equal errors have none; the floor is above 0 for errors that are all equal
     sds = np.maximum(np.sqrt(np.maximum(0, squares - means**2)), max(sd / 10, 1e-9))

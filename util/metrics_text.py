@@ -20,6 +20,7 @@ def format_metrics(metrics, title):
         *format_by_predicted_age(metrics),
         f"  {format_within(metrics)}",
         f"  {format_spread(metrics)}",
+        *format_agreement(metrics),
         *([format_gain_of_readings(readings)] if readings else []),
     ]
     if metrics["mae"] >= baseline["mae"]:
@@ -44,9 +45,10 @@ def format_by_predicted_age(metrics):
 
 
 def format_spread(metrics):
-    """How errors spread: "RMSE 9.21, R2 0.952, 95 % limits of agreement -16.6 [-18.0, -15.2] to
-    +19.2 [+17.8, +20.7]"."""
-    parts = [f"RMSE {metrics['rmse']:.2f}"]
+    """How errors spread: "RMSE 9.21 [8.49, 9.94], R2 0.952, 95 % limits of agreement -16.6 [-18.0,
+    -15.2] to +19.2 [+17.8, +20.7]"."""
+    interval = metrics.get("rmse_ci95")  # not in those of earlier versions
+    parts = [f"RMSE {metrics['rmse']:.2f}" + (f" {format_interval(interval)}" if interval else "")]
     if metrics["r2"] is not None:
         parts.append(f"R2 {metrics['r2']:.3f}")
     if limits := metrics.get("limits_of_agreement"):  # not in those of earlier versions
@@ -55,6 +57,19 @@ def format_spread(metrics):
         texts = [f"{limit:+.1f}{end}" for limit, end in zip(limits, ends, strict=True)]
         parts.append(f"95 % limits of agreement {' to '.join(texts)}")
     return ", ".join(parts)
+
+
+def format_agreement(metrics):
+    """Return a row with the intraclass correlation and the slope of the difference, a list; [] if
+    they are unknown, as in metrics of earlier versions."""
+    if metrics.get("difference_slope") is None:
+        return []
+    icc = format_interval(metrics["icc_2_1_ci95"], form=".3f")
+    slope = format_interval(metrics["difference_slope_ci95"], "+", ".3f")
+    return [
+        f"  ICC(2,1) {metrics['icc_2_1']:.3f} {icc}, slope of the difference against the mean "
+        f"{metrics['difference_slope']:+.3f} {slope}"
+    ]
 
 
 def format_comparison(comparison, names):

@@ -19,11 +19,20 @@ import pandas as pd
 from util.augmentation import add_noise_and_mixup
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
-from util.film_files import count_reasons, list_films, match_films, split_usable, what_to_correct
+from util.film_files import (
+    NO_ROW,
+    as_left_out,
+    count_reasons,
+    list_films,
+    match_films,
+    split_usable,
+    what_to_correct,
+)
 from util.headers import match_with_headers
 from util.labels import read_labels
 from util.pixel_cache import Pixels, read_pixels
 from util.readers import check_several_readers
+from util.sources import unlabelled_films
 from util.tables import read_table
 
 ORDER, AUGMENT, FEATURES = 0, 1, 2  # purposes of random streams
@@ -66,7 +75,7 @@ class Films:
         reason: one for all, or a column of one for each film."""
         if not np.any(rows):
             return self
-        others = self.table.loc[rows, ["id", "filename"]].assign(reason=reason)
+        others = as_left_out(self.table[rows], reason)
         left_out = pd.concat([self.left_out, others], ignore_index=True)
         return replace(self.keep(~rows), left_out=left_out)
 
@@ -120,9 +129,9 @@ def read_labelled_folder(
 ):
     """Join a table of labels with the films of a folder. Returns (usable, left_out).
 
-    With `headers`, the headers of DICOM films give the sexes that the table lacks; only then
-    `readers` and `match_by` count, see `match_with_headers`. UserError when there is no folder or
-    no usable film.
+    With `headers`, the headers of DICOM films give the sexes that the table lacks, and films
+    without a row are among left_out; only then `readers` and `match_by` count, see
+    `match_with_headers`. UserError when there is no folder or no usable film.
     """
     if not Path(folder).is_dir():
         raise UserError(f"no image folder ({folder}). Check the path.")
@@ -141,6 +150,9 @@ def read_labelled_folder(
         )
     if "by_reader" in usable:
         check_several_readers(usable)
+    if headers:
+        unlabelled = unlabelled_films(films, labels).assign(reason=NO_ROW)
+        left_out = pd.concat([left_out, unlabelled], ignore_index=True)
     return usable, left_out
 
 
@@ -158,7 +170,7 @@ def read_films(usable, left_out, img_size, fit, cache_dir=None, desc="films"):
             f"none of {len(usable)} films is readable; the first: {reason} ({path}). "
             "Open it in another program, or name the right films."
         )
-    bad = usable.loc[~good, ["id", "filename"]].assign(reason=list(failures.values()))
+    bad = as_left_out(usable[~good], list(failures.values()))
     return Films(
         table=usable[good].reset_index(drop=True),
         pixels=pixels.keep(good),

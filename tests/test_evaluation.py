@@ -96,8 +96,15 @@ def test_labels_in_another_order_give_the_same_prediction_for_each_film(
     both = got.merge(read_predictions(evaluated[1] / "predictions.csv"), on="id")
     np.testing.assert_allclose(both["predicted_x"], both["predicted_y"], atol=0.011)
     left_out = pd.read_csv(tmp_path / "out" / "left_out.csv", dtype=str)
-    assert sorted(left_out["reason"]) == ["no file", "no usable sex"]
-    assert "1 no file" in process.stdout
+    films = len(list((trained[1] / "test").iterdir()))
+    reasons = {"no row in the table": films - 40, "no file": 1, "no usable sex": 1}
+    assert left_out["reason"].value_counts().to_dict() == reasons
+    flow = json.loads((tmp_path / "out" / "metrics.json").read_text())["flow"]
+    assert flow == {"rows": 41, "evaluated": 39, "films": films, "without_row": films - 40} | {
+        "left_out": {"no file": 1, "no usable sex": 1}
+    }
+    told = f"41 rows, {films} films: 39 evaluated; left out: 1 no usable sex, 1 no file; "
+    assert f"{told}{films - 40} films without a row" in " ".join(process.stdout.split())
 
 
 def test_evaluation_never_writes_over_another(trained, small_run, inside, evaluated, tmp_path):
@@ -242,7 +249,8 @@ def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
     assert process.stdout.startswith("note: one view per film, as the runs")
     out = tmp_path / "one" / "evaluation_labels_held_out"
     assert json.loads((out / "metrics.json").read_text())["films"]["held_out"]
-    assert len(pd.read_csv(out / "left_out.csv")) == 8
+    reasons = pd.read_csv(out / "left_out.csv")["reason"]
+    assert (reasons == "a model has learned from it").sum() == 8
 
 
 def test_other_files_of_the_same_names_are_told(small_run, inside, tmp_path):

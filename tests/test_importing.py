@@ -222,9 +222,9 @@ def test_files_without_label_and_rows_without_file_are_listed(tmp_path, capsys):
     data = run(tmp_path / "Data", "--source", source)
     assert sorted(left_out(data)) == [
         ("3", "", "no file"),
-        ("5", "", "duplicate id, another age"),
+        ("5", "5.png", "duplicate id, another age"),
         ("77", "77.png", "no label"),
-        ("88", "", "no usable age"),
+        ("88", "88.png", "no usable age"),
     ]
     check_films(data, [n for n in range(1, 21) if n != 3])
     printed = capsys.readouterr().out

@@ -134,6 +134,7 @@ def test_left_out_rows_are_named_with_their_reason(coded_data):
     table = pd.read_csv(coded_data / "df_train.csv").astype({"boneage": "float"})
     table.loc[0, "boneage"] = np.nan
     table.loc[1, ["sex", "gender"]] = [np.nan, None]
+    table = table.drop(columns="filename")
     table.to_csv(coded_data / "df_train.csv", index=False)
     (coded_data / "train" / "3.png").unlink()
     truncated = coded_data / "train" / "34.png"
@@ -146,6 +147,8 @@ def test_left_out_rows_are_named_with_their_reason(coded_data):
         "3": "no file",
         "34": "truncated file",
     }
+    # where there is a film it is named, though the table doesn't
+    assert films.left_out["filename"].tolist() == ["1.png", "2.png", "", "34.png"]
     kept = [number for number in range(4, N + 1) if number != 34]
     assert films.table["id"].astype(int).tolist() == kept
     assert [decode_film(image) for image in films.pixels[range(len(films))]] == kept

@@ -147,7 +147,9 @@ def test_without_the_option_the_first_reader_counts_and_the_option_is_named(
     where = ["--csv", read_twice[1], "--images", read_twice[2], "--out", tmp_path / "out"]
     process = inside("evaluate.py", trained[0], *where)
     assert "duplicate id, another age" in process.stdout
-    assert "note: films with several ages: the first counts; --readers takes" in process.stdout
+    note = "films with several ages: the first counts; --readers takes their mean"
+    assert f"note: {note}" in process.stdout
+    assert note in json.loads((tmp_path / "out" / "metrics.json").read_text())["notes"]
 
 
 def test_a_calibration_is_fitted_to_the_mean_of_readers(trained, read_twice, inside, tmp_path):

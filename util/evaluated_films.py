@@ -8,6 +8,7 @@ from util.canvases import keep_read_on_all
 from util.data_folder import split_paths
 from util.errors import UserError
 from util.files import quote
+from util.film_files import NO_ROW, list_films
 from util.held_out import held_out
 from util.runs import changed_facts
 from util.splits import load_trained_split, split_facts
@@ -112,3 +113,32 @@ def keep_held_out(by_canvas, compared):
         )
     reason = "a model has learned from it"
     return {canvas: part.leave_out(~new, reason) for canvas, part in by_canvas.items()}
+
+
+def flow_of(films, folder=None):
+    """Return how rows became the evaluated Films, ready for JSON: how many rows there were, how
+    many films are evaluated, and how many rows were left out for each reason. With the `folder`
+    that was searched for films, also how many it holds, and how many of these have no row."""
+    reasons = films.left_out["reason"].value_counts()
+    left_out = {reason: int(n) for reason, n in reasons.items() if reason != NO_ROW}
+    flow = {"rows": len(films) + sum(left_out.values()), "evaluated": len(films)}
+    flow["left_out"] = left_out
+    if folder:
+        flow |= {"films": len(list_films(folder)), "without_row": int(reasons.get(NO_ROW, 0))}
+    return flow
+
+
+def format_flow(flow):
+    """A flow in a line: "42 rows, 38 films: 33 evaluated; left out: 7 no file, 2 no usable age; 3
+    films without a row"."""
+    films = f", {counted(flow['films'], 'film')}" if "films" in flow else ""
+    line = f"{counted(flow['rows'], 'row')}{films}: {flow['evaluated']} evaluated"
+    if flow["left_out"]:
+        line += "; left out: " + ", ".join(f"{n} {why}" for why, n in flow["left_out"].items())
+    if flow.get("without_row"):
+        line += f"; {counted(flow['without_row'], 'film')} without a row"
+    return line
+
+
+def counted(n, word):
+    return f"{n} {word}{'s' * (n != 1)}"

@@ -9,7 +9,7 @@ from util.calibration import fit_calibration
 from util.canvases import all_set_right, oddities_of, pixels_of
 from util.ensemble import Ensemble, choose_views, how_predicted
 from util.errors import UserError
-from util.evaluated_films import read_films_to_evaluate
+from util.evaluated_films import flow_of, format_flow, read_films_to_evaluate
 from util.files import check_place, choose_folder, new_folder, write_csv, write_json
 from util.film_files import report_left_out
 from util.held_out import held_out
@@ -21,7 +21,7 @@ from util.metrics import compare_predictions, judge_readings
 from util.metrics_text import format_comparison
 from util.oddities import NO_HAND, film_notes, oddity_notes
 from util.plots import plot_errors, show_plots
-from util.readers import agreement_of, format_readers, note_several_ages
+from util.readers import agreement_of, format_readers, several_ages_notes
 from util.readings import with_readings
 from util.run_pictures import draw_largest_errors
 from util.runs import METRICS, how_to_predict
@@ -95,10 +95,7 @@ def evaluate(ensemble, by_canvas, out, args):
         title += f", calibration {args.calibration}"
     plots = write_evaluation(out, predictions, metrics, films, name, title)
     print_evaluation(metrics, title)
-    report_left_out(films.left_out, f"named in {out / 'left_out.csv'}")
-    if args.csv:
-        note_several_ages(films.left_out, args.readers)
-    print(f"\npredictions, metrics and plots: {out}")
+    print(f"\npredictions, metrics, left_out.csv and plots: {out}")
     if args.show:
         show_plots(plots)
     return predictions, out
@@ -122,9 +119,8 @@ def calibrate(ensemble, args):
     [by_canvas] = read_films_to_evaluate([ensemble], args)
     films = by_canvas[ensemble.canvases[0]]
     report_left_out(films.left_out)
-    note_several_ages(films.left_out, args.readers)
     hospital.check_enough_films(films.table, ensemble.sees_sex, args.calibrate)
-    new = check_new_films(ensemble, by_canvas, args.calibrate)
+    new = check_new_films(ensemble, by_canvas, args)
     ensemble.load(args.runtime, args.precision)
     predictions, _ = ensemble.predict_labelled(by_canvas, args.batch_size_eval)
     check_labels(predictions, args.calibrate)
@@ -146,18 +142,19 @@ def calibrate(ensemble, args):
         print("next: predict without it, or calibrate on more films: no gain is clear")
 
 
-def check_new_films(ensemble, by_canvas, csv):
+def check_new_films(ensemble, by_canvas, args):
     """Print notes on films to calibrate on, and return which of them, a mask `(n,)`, the ensemble
     has not learned from. UserError when these are less than half."""
-    table, pixels = by_canvas[ensemble.canvases[0]].table, pixels_of(by_canvas)
-    new, notes = held_out(ensemble, table)
+    films, pixels = by_canvas[ensemble.canvases[0]], pixels_of(by_canvas)
+    new, notes = held_out(ensemble, films.table)
     if new.mean() < 0.5:
         raise UserError(
             f"the model has learned from {(~new).sum()} of these {len(new)} films: a calibration would "
-            f"promise too much ({csv}). "
+            f"promise too much ({args.calibrate}). "
             + ("Leave them out by --held_out, or name others." if new.any() else "Name others.")
         )
     notes += oddity_notes(oddities_of(pixels), all_set_right(pixels))
+    notes += several_ages_notes(films.left_out, args.readers)
     for note in ensemble.notes + notes:
         print(f"note: {note}")
     return new
@@ -169,18 +166,22 @@ def check_new_films(ensemble, by_canvas, csv):
 def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
     """Return the content of metrics.json for an evaluation. The coverage of intervals is measured
     only on films that are new to the model."""
-    table = by_canvas[ensemble.canvases[0]].table
+    films = by_canvas[ensemble.canvases[0]]
+    table = films.table
     new, doubts = held_out(ensemble, table)
     medians = [member.config["data"]["train"]["median"] for member in ensemble.members]
     median = float(np.median(medians))  # members such as folds have different training films
     half_width = ensemble.calibration["half_width"]
     notes = [*ensemble.notes, *doubts, *oddity_notes(oddities, all_set_right(by_canvas))]
     notes += label_notes(predictions)
+    if args.csv:
+        notes += several_ages_notes(films.left_out, args.readers)
     return evaluate_with_intervals(predictions, half_width, median, held_out=new) | {
         **how_predicted(ensemble, args),
         **oddities.counts(),
         "films": source_of_films(ensemble, args)
         | {"held_out": args.held_out, "fingerprint": fingerprint(table)},
+        "flow": flow_of(films, args.images),
         "notes": notes,
         **agreement_of(table, args.readers, predictions["predicted"]),
     }
@@ -214,6 +215,7 @@ def print_evaluation(metrics, title):
     print(format_with_intervals(metrics, title))
     where = metrics["films"]
     print(f"  films of {where.get('images') or where['data_dir']}")
+    print(f"  {format_flow(metrics['flow'])}")
     if "members" in metrics:
         print(format_members(metrics["members"]))
     if "reader_agreement" in metrics:

@@ -18,6 +18,7 @@ NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no f
 NO_SEX, NO_AGE, NO_ID = "no usable sex", "no usable age", "no id"
 ANOTHER_AGE = "duplicate id, another age"
 SAME_ID = "same id as another film: give ids of their own"
+NO_ROW = "no row in the table"  # of a film
 
 
 def match_films(labels, films, found=None):
@@ -279,9 +280,17 @@ def split_usable(labels):
     reasons[repeats.index[differs]] = ANOTHER_AGE
     bad = reasons != ""
     names = labels["filename"].mask(reasons == SAME_ID, labels["path"])
-    left_out = labels.loc[bad, ["id"]].assign(filename=names[bad], reason=reasons[bad])
+    left_out = as_left_out(labels[bad].assign(filename=names[bad]), reasons[bad])
     usable = labels[~bad].drop(columns="missing")
     return usable.reset_index(drop=True), left_out.reset_index(drop=True)
+
+
+def as_left_out(rows, reason):
+    """Return rows of `match_films` as they are listed where they are left out: id, filename, that
+    of the film if the table has none, and reason, one for all or a column."""
+    found = rows["path"].map(lambda path: Path(path).name)
+    names = rows["filename"].where(rows["filename"] != "", found)
+    return rows[["id"]].assign(filename=names, reason=reason)
 
 
 def count_reasons(left_out):

@@ -23,7 +23,7 @@ from util.image_kinds import ENDINGS
 from util.labels import find_label_columns, labels_of, years_note
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
-from util.readers import agreement_of, format_readers, note_several_ages
+from util.readers import agreement_of, format_readers, several_ages_notes
 from util.runs import read_run
 from util.sources import check_given_splits, named_as_given, read_sources
 from util.split_table import next_step, print_splits
@@ -106,7 +106,8 @@ def report_import(films, left_out, agreement, args):
             f"note: {alone} of {len(films)} films have no patient: each counts as a child of its own"
         )
     report_left_out(left_out, f"named in {Path(args.data_dir) / LEFT_OUT}")
-    note_several_ages(left_out, args.readers)
+    for note in several_ages_notes(left_out, args.readers):
+        print(f"note: {note}")
     check = f"python check_nan_in_dfs.py --data_dir {quote(args.data_dir)}"
     print(f"\n{next_step(films['split'], check)}")
 

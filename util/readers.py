@@ -117,10 +117,12 @@ def compare_readers(films, predicted=None):
     return found | mean_with_interval("difference", np.subtract(model, readers), films)
 
 
-def note_several_ages(left_out, readers):
-    """Print that a film has several ages in a table that was read without --readers."""
+def several_ages_notes(left_out, readers):
+    """Return a note, a list, if a film has several ages in a table that was read without --readers;
+    else []."""
     if readers is None and (left_out["reason"] == ANOTHER_AGE).any():
-        print("note: films with several ages: the first counts; --readers takes their mean")
+        return ["films with several ages: the first counts; --readers takes their mean"]
+    return []
 
 
 def agreement_of(films, readers, predicted=None):

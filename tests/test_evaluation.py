@@ -13,7 +13,7 @@ from commands import check_error_line
 from files import copy_data, edit_json
 
 from util.files import hash_file
-from util.held_out import fitted_to, learned_from, training_notes
+from util.held_out import count_learned, fitted_to, learned_from, training_notes
 from util.identity import of_same_patients
 from util.members import Member
 from util.metrics import read_predictions
@@ -178,6 +178,7 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     process = inside("evaluate.py", small_run, *words, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     assert f"note: {small_run} was trained on 2 of these films" in process.stdout
+    assert "  the model has learned from 2 of these 8 films\n" in process.stdout
     assert (
         "note: 2 of these films share id and sex with films that the model has learned from"
         in process.stdout
@@ -186,6 +187,9 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     assert process.returncode == 0, process.stderr
     assert "left out: 2 a model has learned from it" in process.stdout
     assert "was trained on" not in process.stdout
+    assert "  the model has learned from 0 of these 6 films\n" in process.stdout
+    metrics = json.loads((tmp_path / "new" / "metrics.json").read_text())
+    assert metrics["films"]["learned_from"] == 0
     evaluated = read_predictions(tmp_path / "new" / "predictions.csv")["id"]
     assert set(evaluated) == {*other_ages["id"].astype(str), *others["id"][:4].astype(str)}
 
@@ -336,20 +340,26 @@ def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
     def notes(member, table):
         return training_notes(member, table, learned_from(member.run, member.config, table))
 
+    def learned(member, table):
+        return count_learned(Namespace(members=[member]), table, np.ones(len(table), bool))
+
     run = read_run(small_run)
     config = run.config
     films = pd.read_csv(small_run / "train_films.csv", dtype={"id": str})
     other = films.assign(id="other " + films["id"])
     assert list(notes(Member(run, config), other)) == []
+    assert learned(Member(run, config), other) == 0
     assert learned_from(run, config, films.assign(id="00" + films["id"])).all()
     start = {"data": {"train": {"fingerprint": "of another hospital"}}}
     (note,) = notes(Member(run, config | {"start": start}), other)
+    assert learned(Member(run, config | {"start": start}), other) is None
     assert "started from a run that was trained on other films" in note
     shipped = Member(Run(tmp_path), config)  # without a list
     (note,) = notes(shipped, films[1:])
     assert "comes without a list of its training or validation films" in note
     shutil.copy(small_run / "train_films.csv", tmp_path)  # validation films remain unknown
     assert list(notes(shipped, other)) == [note]
+    assert learned(shipped, other) is None
     (tmp_path / "train_films.csv").unlink()
     (note,) = notes(shipped, films)
     assert f"was trained on {len(films)} of these films" in note

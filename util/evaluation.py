@@ -12,7 +12,7 @@ from util.errors import UserError
 from util.evaluated_films import flow_of, format_flow, read_films_to_evaluate
 from util.files import check_place, choose_folder, new_folder, write_csv, write_json
 from util.film_files import report_left_out
-from util.held_out import held_out
+from util.held_out import count_learned, held_out
 from util.identity import fingerprint
 from util.intervals import evaluate_with_intervals, format_with_intervals
 from util.label_checks import check_labels, label_notes
@@ -180,7 +180,8 @@ def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
         **how_predicted(ensemble, args),
         **oddities.counts(),
         "films": source_of_films(ensemble, args)
-        | {"held_out": args.held_out, "fingerprint": fingerprint(table)},
+        | {"held_out": args.held_out, "learned_from": count_learned(ensemble, table, new)}
+        | {"fingerprint": fingerprint(table)},
         "flow": flow_of(films, args.images),
         "notes": notes,
         **agreement_of(table, args.readers, predictions["predicted"]),
@@ -216,6 +217,8 @@ def print_evaluation(metrics, title):
     where = metrics["films"]
     print(f"  films of {where.get('images') or where['data_dir']}")
     print(f"  {format_flow(metrics['flow'])}")
+    if where["learned_from"] is not None:
+        print(f"  the model has learned from {where['learned_from']} of these {metrics['n']} films")
     if "members" in metrics:
         print(format_members(metrics["members"]))
     if "reader_agreement" in metrics:

@@ -50,24 +50,21 @@ def held_out(ensemble, table):
 def training_notes(member, table, trained):
     """Yield warnings that the errors of a member on the films of a table may be too small.
     `trained` is the mask that `learned_from` returns for it."""
-    folder, data = member.run.folder, member.config["data"]
-    its_own = fingerprint(table) in (data["val"]["fingerprint"], data["test"]["fingerprint"])
-    listed = all((folder / FILM_LISTS[split]).exists() for split in LEARNED)
-    hashed = (folder / FILM_HASHES).exists()
+    folder = member.run.folder
     if trained.any():
-        told = "patient" in label_columns(table) and listed
+        told = "patient" in label_columns(table) and has_lists(member.run)
         same = ", or on others of the same children" if told else ""
         start = ", or the run that it started from," if "start" in member.config else ""
         yield (
             f"{folder}{start} was trained on {trained.sum()} of these films{same}: its errors come "
             "out too small"
         )
-    elif not (its_own or listed or hashed):
+    elif not are_films_known(member, table):
         yield (
             f"{folder} comes without a list of its training or validation films: if some of these are "
             "among them, its errors come out too small"
         )
-    if hashed and not its_own:
+    if (folder / FILM_HASHES).exists() and not are_its_own(member, table):
         yield (
             f"{folder} knows its training films by a hash of id, sex and label: other films of the "
             "same children, or relabelled films, pass as new"
@@ -77,6 +74,33 @@ def training_notes(member, table, trained):
             f"{folder} started from a run that was trained on other films, of which there is no list: "
             "if some of these are among them, its errors come out too small"
         )
+
+
+def count_learned(ensemble, table, new):
+    """Return how many films of a table an ensemble has learned from, given the mask of `held_out`;
+    None where that is not known of all its members, and of the runs that these started from."""
+    for member in ensemble.members:
+        unknown = started_from_unknown_films(member.run, member.config)
+        if unknown or not are_films_known(member, table):
+            return None
+    return int((~new).sum())
+
+
+def are_films_known(member, table):
+    """Whether it is known which films of a table a member was trained or selected on."""
+    hashed = (member.run.folder / FILM_HASHES).exists()
+    return hashed or has_lists(member.run) or are_its_own(member, table)
+
+
+def are_its_own(member, table):
+    """Whether a table is the validation or the test split of a member."""
+    data = member.config["data"]
+    return fingerprint(table) in (data["val"]["fingerprint"], data["test"]["fingerprint"])
+
+
+def has_lists(run):
+    """Whether the folder of a run has lists of its training and of its validation films."""
+    return all((run.folder / FILM_LISTS[split]).exists() for split in LEARNED)
 
 
 def started_from_unknown_films(run, config):

@@ -8,8 +8,9 @@ trained with, or on any labelled folder.
     python evaluate.py results/my_run --calibrate hospital/some.csv --images hospital/films
 
 Two runs are compared on the same films, by a paired bootstrap of the difference of their errors;
-an ensemble is the mean of its runs. Writes predictions.csv, metrics.json, left_out.csv and plots
-into a new folder in that of the run (of an ensemble: beside its first run), or into --out.
+an ensemble is the mean of its runs. Writes report.md, predictions.csv, metrics.json, left_out.csv
+and plots into a new folder in that of the run (of an ensemble: beside its first run), or into
+--out.
 --calibrate writes a linear correction into the folder of the run, which --calibration NAME uses.
 """
 

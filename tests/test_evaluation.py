@@ -44,6 +44,29 @@ def test_an_evaluation_says_what_it_was_made_with(trained, evaluated):
     assert metrics["environment"]["versions"].items() >= config["versions"].items()
 
 
+def test_an_evaluation_leaves_a_report_of_its_figures(trained, evaluated):
+    metrics = json.loads((evaluated[1] / "metrics.json").read_text())
+    report = (evaluated[1] / "report.md").read_text()
+    rows = [line[2:-2].split(" | ") for line in report.splitlines() if line.startswith("| ")]
+    errors = {name: cells for name, *cells in rows if len(cells) == 5}
+    boys = metrics["by_sex_and_age"]["male"]["5-9 years"]
+    for name, row in {"**all**": metrics, "boys, 5-9 years": boys}.items():
+        assert errors[name][:2] == [str(row["n"]), f"{row['mae']:.2f}"]
+    baseline = metrics["baseline"]
+    assert errors[f"median baseline (always {baseline['months']:.0f})"][-1] == "-"
+    for words in (
+        *("# run on test\n", "- 90 rows: 90 evaluated\n", "from 0 of these 90 films\n"),
+        *(
+            "95 % limits of agreement",
+            "ICC(2,1)",
+            "90 % intervals",
+            hash_file(trained[0] / "model.keras"),
+        ),
+        f"keras {metrics['environment']['versions']['keras']}, ",
+    ):
+        assert words in report
+
+
 def test_evaluation_prints_months_and_leaves_pictures(evaluated):
     process, out = evaluated
     assert process.returncode == 0, process.stderr

@@ -140,5 +140,13 @@ def format_flow(flow):
     return line
 
 
+def flow_lines(metrics):
+    """Return what the metrics of an evaluation tell of its films, a list of lines."""
+    lines, learned = [format_flow(metrics["flow"])], metrics["films"]["learned_from"]
+    if learned is not None:
+        lines.append(f"the model has learned from {learned} of these {metrics['n']} films")
+    return lines
+
+
 def counted(n, word):
     return f"{n} {word}{'s' * (n != 1)}"

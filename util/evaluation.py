@@ -9,8 +9,9 @@ from util.calibration import fit_calibration
 from util.canvases import all_set_right, oddities_of, pixels_of
 from util.ensemble import Ensemble, choose_views, how_predicted
 from util.errors import UserError
-from util.evaluated_films import flow_of, format_flow, read_films_to_evaluate
-from util.files import check_place, choose_folder, new_folder, write_csv, write_json
+from util.evaluated_films import flow_lines, flow_of, read_films_to_evaluate
+from util.evaluation_report import evaluation_report
+from util.files import check_place, choose_folder, new_folder, write_csv, write_json, write_text
 from util.film_files import report_left_out
 from util.held_out import count_learned, held_out
 from util.identity import fingerprint
@@ -28,6 +29,7 @@ from util.runs import METRICS, how_to_predict
 from util.selection import choose_greedily
 from util.tta import chosen_views, views_title
 
+REPORT = "report.md"
 A_COPY = "RUN, such as a copy (cp -r)"  # to name if a run's own folder can't be written to
 
 
@@ -95,7 +97,7 @@ def evaluate(ensemble, by_canvas, out, args):
         title += f", calibration {args.calibration}"
     plots = write_evaluation(out, predictions, metrics, films, name, title)
     print_evaluation(metrics, title)
-    print(f"\npredictions, metrics, left_out.csv and plots: {out}")
+    print(f"\n{REPORT}, predictions, metrics, left_out.csv and plots: {out}")
     if args.show:
         show_plots(plots)
     return predictions, out
@@ -205,6 +207,7 @@ def write_evaluation(out, predictions, metrics, films, name, title):
     write_csv(out / "predictions.csv", predictions)
     write_csv(out / "left_out.csv", films.left_out)
     write_json(out / METRICS, metrics)
+    write_text(out / REPORT, evaluation_report(metrics, title))
     return [
         *plot_errors(out / "plots", predictions, name, title),
         draw_largest_errors(out / "plots", predictions, films.pixels, name, title),
@@ -216,9 +219,8 @@ def print_evaluation(metrics, title):
     print(format_with_intervals(metrics, title))
     where = metrics["films"]
     print(f"  films of {where.get('images') or where['data_dir']}")
-    print(f"  {format_flow(metrics['flow'])}")
-    if where["learned_from"] is not None:
-        print(f"  the model has learned from {where['learned_from']} of these {metrics['n']} films")
+    for line in flow_lines(metrics):
+        print(f"  {line}")
     if "members" in metrics:
         print(format_members(metrics["members"]))
     if "reader_agreement" in metrics:

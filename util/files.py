@@ -108,8 +108,16 @@ def record_path(path):
 
 
 def write_json(path, content, give_name=move):
-    text = json.dumps(content, indent=2) + "\n"
-    write_atomically(path, lambda file: file.write_text(text), give_name)
+    write_text(path, json.dumps(content, indent=2) + "\n", give_name)
+
+
+def write_text(path, text, give_name=move):
+    """Write a text in UTF-8; file names in it need not be Unicode."""
+
+    def write(file):
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+    write_atomically(path, write, give_name)
 
 
 def claim(temporary, path):

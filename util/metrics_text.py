@@ -20,8 +20,8 @@ def format_metrics(metrics, title):
         *format_by_predicted_age(metrics),
         f"  {format_within(metrics)}",
         f"  {format_spread(metrics)}",
-        *format_agreement(metrics),
-        *([format_gain_of_readings(readings)] if readings else []),
+        *(f"  {line}" for line in format_agreement(metrics)),
+        *([f"  {format_gain_of_readings(readings)}"] if readings else []),
     ]
     if metrics["mae"] >= baseline["mae"]:
         lines.append("  note: on these films no better than the median baseline")
@@ -60,14 +60,14 @@ def format_spread(metrics):
 
 
 def format_agreement(metrics):
-    """Return a row with the intraclass correlation and the slope of the difference, a list; [] if
+    """Return a line with the intraclass correlation and the slope of the difference, a list; [] if
     they are unknown, as in metrics of earlier versions."""
     if metrics.get("difference_slope") is None:
         return []
     icc = format_interval(metrics["icc_2_1_ci95"], form=".3f")
     slope = format_interval(metrics["difference_slope_ci95"], "+", ".3f")
     return [
-        f"  ICC(2,1) {metrics['icc_2_1']:.3f} {icc}, slope of the difference against the mean "
+        f"ICC(2,1) {metrics['icc_2_1']:.3f} {icc}, slope of the difference against the mean "
         f"{metrics['difference_slope']:+.3f} {slope}"
     ]
 
@@ -101,9 +101,7 @@ def format_row(name, row):
 
 def format_gain_of_readings(readings):
     interval = format_interval(readings["difference_ci95"], sign="+")
-    return (
-        f"  MAE as a reader says minus that of the months {readings['difference']:+.2f} {interval}"
-    )
+    return f"MAE as a reader says minus that of the months {readings['difference']:+.2f} {interval}"
 
 
 def format_interval(bounds, sign="", form=".2f"):

@@ -57,8 +57,6 @@ def describe_model(path, config, metrics, views):
     options, mb = config["options"], path.stat().st_size / 1e6
     size, fit = options["img_size"], options["fit"]
     sex = ", and sex `(N, 1)`, 1 = male" if sees_sex(options["model_type"]) else ""
-    made_with = [f"{name} {version}" for name, version in config.get("versions", {}).items()]
-    commit = f"commit `{config['git_commit']}`" if config.get("git_commit") else "commit unknown"
     facts = {
         "network": f"{options['backbone']}, `--model_type {options['model_type']}`, "
         f"{metrics['model']['parameters']:,} parameters",
@@ -66,9 +64,16 @@ def describe_model(path, config, metrics, views):
         f'`util.pixel_cache.read_pixels(paths, {size}, "{fit}")` prepares them{sex}',
         "gives": f"months `(N, 1)`; `predict.py` gives {describe_views(views)} of a film",
         "file": f"`{MODEL}`, {mb:.2f} MB, SHA-256 `{hash_file(path)}`",
-        "made with": f"{', '.join(made_with)}; {commit}",
+        "made with": made_with(config),
     }
     return markdown_table(["", ""], facts.items())
+
+
+def made_with(environment):
+    """Describe the versions and the commit in what `util.environment.environment` returns."""
+    versions = [f"{name} {version}" for name, version in environment.get("versions", {}).items()]
+    commit = environment.get("git_commit")
+    return f"{', '.join(versions)}; " + (f"commit `{commit}`" if commit else "commit unknown")
 
 
 def describe_films(steps):
@@ -136,27 +141,40 @@ def describe_errors(metrics, views):
     rows = {f"**all**, {describe_views(views)}": test}
     if views > 1:
         rows["all, the film alone"] = metrics["test"]
-    if "readings" in test:
-        rows["all, as a reader would say"] = test["readings"]
-    rows |= {CHILDREN[sex]: row for sex, row in test["by_sex"].items()} | test["by_age"]
-    for sex, bands in test["by_sex_and_age"].items():
-        rows |= {f"{CHILDREN[sex]}, {band}": row for band, row in bands.items()}
-    predicted = test.get("by_predicted_age", {})  # not in those of earlier versions
-    rows |= {f"{band}, as predicted": row for band, row in predicted.items()}
+    rows |= group_rows(test)
     rows[f"validation films, {describe_views(views)}"] = val
-    baseline = test["baseline"]
-    rows[f"median baseline (always {baseline['months']:.0f})"] = baseline | {"n": test["n"]}
-    head = ["test films", "n", "MAE", "95 % interval", "bias", "95 % interval"]
+    return f"## Errors\n\n{table_of_errors('test films', rows, test)}"
+
+
+def group_rows(metrics):
+    """Return {name: errors} of what a reader would say, if known, and by sex and age."""
+    rows = {}
+    if "readings" in metrics:
+        rows["all, as a reader would say"] = metrics["readings"]
+    rows |= {CHILDREN[sex]: row for sex, row in metrics["by_sex"].items()} | metrics["by_age"]
+    for sex, bands in metrics["by_sex_and_age"].items():
+        rows |= {f"{CHILDREN[sex]}, {band}": row for band, row in bands.items()}
+    predicted = metrics.get("by_predicted_age", {})  # not in those of earlier versions
+    return rows | {f"{band}, as predicted": row for band, row in predicted.items()}
+
+
+def table_of_errors(films, rows, metrics):
+    """Return a table of errors: `rows` {name: errors}, which are of `films` (such as "test films"),
+    and the median baseline in `metrics`; and how errors spread in these."""
+    baseline = metrics["baseline"]
+    rows = rows | {
+        f"median baseline (always {baseline['months']:.0f})": baseline | {"n": metrics["n"]}
+    }
+    head = [films, "n", "MAE", "95 % interval", "bias", "95 % interval"]
     return "\n\n".join(
         [
-            "## Errors",
             "In months, against the labels of the films. Ages in the table are labels, but for the rows "
             '"as predicted": by label the youngest come out too old and the oldest too young with any '
             "prediction that is not certain, so correct no predicted age by them.",
             markdown_table(
                 head, [error_cells(name, row) for name, row in rows.items() if row["n"]]
             ),
-            f"{format_spread(test)}; {format_within(test)}.",
+            f"{format_spread(metrics)}; {format_within(metrics)}.",
         ]
     )
 
@@ -187,15 +205,15 @@ def describe_lines(calibration, per_sex):
     )
 
 
-def describe_intervals(coverage):
-    """Describe the half widths of intervals, and how many test labels they hold; for `coverage` see
-    `measure_coverage`."""
+def describe_intervals(coverage, films="test films"):
+    """Describe the half widths of intervals, and how many labels of `films` they hold; for
+    `coverage` see `measure_coverage`."""
     if not coverage:
         return "No intervals: there were too few validation films."
     head = [
         "films, by the age that is predicted",
         "mean half width (months)",
-        "test films",
+        films,
         "labels inside",
         "95 % interval",
     ]

@@ -15,7 +15,7 @@ from util.metrics import label_predictions
 def drawn(monkeypatch):
     """Pictures are returned as figures, laid out, instead of being saved."""
 
-    def keep(figure, path):
+    def keep(figure, path, for_print=False):
         figure.draw_without_rendering()
         return figure
 
@@ -39,6 +39,8 @@ def test_pictures_take_any_name(tmp_path):
     film = np.full((1, 8, 8), 128, np.uint8)
     paths.append(film_plots.plot_contact_sheet(film, [name[:9]], tmp_path / "sheet.png", name[:9]))
     assert all(cv2.imread(str(path)) is not None for path in paths)
+    prints = [path.with_suffix(".pdf").read_bytes() for path in paths[:3]]  # of the errors
+    assert all(b"/Font" in print and b"/Subtype /Image" not in print for print in prints)
 
 
 @pytest.mark.filterwarnings("error")

@@ -1,4 +1,5 @@
-"""Charts of a run, saved as PNG: its history, its errors in months; and what all pictures share."""
+"""Charts of a run, saved as PNG: its history, its errors in months (also as PDF); and what all
+pictures share."""
 
 import warnings
 from pathlib import Path
@@ -22,6 +23,7 @@ SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
 TITLE_LETTERS, NAME_LETTERS = 60, 50  # most in a title, and in a name within a file name
 FEW_FILMS = 10  # with fewer, an interval may be so long that the others can't be seen
 MOST_TICKS = 13  # on an axis of ages
+PRINT_DPI = 200  # dots per inch
 STYLE = {
     "figure.dpi": 120,
     "font.size": 10,
@@ -39,16 +41,21 @@ def subplots(*grid, figsize, **options):
     return figure, figure.subplots(*grid, **options)
 
 
-def save(figure, path):
+def save(figure, path, for_print=False):
+    """Save a figure as PNG and, `for_print`, with finer pixels and also as PDF beside it. Returns
+    the path of the PNG."""
     of_axes = {text for axis in figure.findobj(Axis) for text in axis.findobj(Text)}
     for text in set(figure.findobj(Text)) - of_axes:
         text.set_parse_math(False)  # two $ in the name of a film or folder aren't a formula
         text.set_text(as_unicode(text.get_text()))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = {"dpi": PRINT_DPI if for_print else "figure", "bbox_inches": "tight"}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a box replaces the letter
-        write_atomically(path, lambda file: figure.savefig(file, format="png", bbox_inches="tight"))
-    return Path(path)
+        for of_kind in [path, path.with_suffix(".pdf")] if for_print else [path]:
+            write_atomically(of_kind, lambda file: figure.savefig(file, **options))
+    return path
 
 
 @rc_context(STYLE)
@@ -146,7 +153,7 @@ def plot_predicted_vs_true(predictions, path, title):
     for of_axis in (axis.xaxis, axis.yaxis):
         of_axis.set_major_locator(MultipleLocator(months))
     axis.legend(loc="upper left")
-    return save(figure, path)
+    return save(figure, path, for_print=True)
 
 
 @rc_context(STYLE)
@@ -178,7 +185,7 @@ def plot_bland_altman(predictions, path, title):
         title=f"{title}\nagreement, n = {len(error)}",
     )
     figure.legend(ncols=2, loc="outside lower center")  # off the films
-    return save(figure, path)
+    return save(figure, path, for_print=True)
 
 
 @rc_context(STYLE)
@@ -207,7 +214,7 @@ def plot_error_by_group(predictions, path, title):
     axis.set(ylabel="MAE (months)", title=f"{title}\nerror by age and sex, 95 % intervals")
     axis.set(xlim=(-0.6, len(AGE_BANDS) - 0.4), ylim=(0, top))
     figure.legend(ncols=3, loc="outside lower center")
-    return save(figure, path)
+    return save(figure, path, for_print=True)
 
 
 def errors_by_group(predictions):
@@ -228,8 +235,8 @@ def top_of_errors(groups):
 
 
 def plot_errors(folder, predictions, name, title):
-    """Plot a split's errors in months; returns the paths of the pictures, which end in `name`. A
-    long name or title is cut."""
+    """Plot a split's errors in months, as PNG and as PDF; returns the paths of the PNGs, which end
+    in `name`. A long name or title is cut."""
     kinds = {
         "predicted_vs_true": plot_predicted_vs_true,
         "bland_altman": plot_bland_altman,

@@ -112,6 +112,34 @@ def test_axes_of_ages_have_some_ticks(drawn, oldest, step):
     assert np.diff(axis.get_xticks()) == pytest.approx(step)
 
 
+@pytest.mark.parametrize(("ages", "step"), [([100], 6), ([24, 150], 12), ([0, 228], 24)])
+def test_agreement_has_ticks_at_years_of_age_or_at_halves(drawn, ages, step):
+    axis = plots.plot_bland_altman(predictions_of(ages, 0), None, "test").axes[0]
+    ticks = axis.get_xticks()
+    assert (ticks % step == 0).all()
+    assert np.diff(ticks) == pytest.approx(step)
+    assert any(ages[0] - 6 <= tick <= ages[0] + 6 for tick in ticks)
+
+
+def test_agreement_shows_the_intervals_of_the_bias_and_of_both_limits(drawn):
+    predictions = predictions_of(np.linspace(60, 180, 30), 2 + np.tile([-3.0, 3], 15))
+    axis = plots.plot_bland_altman(predictions, None, "test").axes[0]
+    lower, bias, upper = sorted((band.get_y(), band.get_height()) for band in axis.patches)
+    assert bias[0] < 2 < sum(bias) < upper[0]
+    assert sum(lower) < bias[0]
+    texts = [text.get_text() for text in axis.texts]
+    assert texts == ["bias\n+2.0", "\N{MINUS SIGN}1.96 SD\n\N{MINUS SIGN}4.0", "+1.96 SD\n+8.0"]
+    few = plots.plot_bland_altman(predictions[:1], None, "test").axes[0]
+    assert not few.patches
+
+
+def test_sexes_differ_in_black_and_white(drawn):
+    predictions = predictions_of([60, 90, 120], 1).assign(sex=[1, 0, 1])
+    axis = plots.plot_bland_altman(predictions, None, "test").axes[0]
+    boys, girls = (len(dots.get_paths()[0].vertices) for dots in axis.collections)
+    assert boys > girls == 4  # a triangle and the way back
+
+
 def test_history_says_that_rates_are_those_at_the_end_of_epochs(drawn):
     columns = {"epoch": [1, 2], "phase": "frozen", "kept": True, "lr": [5e-4, 1e-5]}
     history = pd.DataFrame(columns | {"train_mae": [30.0, 20], "val_mae": [31.0, 22]})
@@ -125,7 +153,11 @@ def test_intervals_of_few_films_leave_room_for_the_others(drawn):
     predictions = predictions_of([*np.linspace(130, 170, 30), 20, 30], [*many, 1, 40])
     axis = plots.plot_error_by_group(predictions, None, "test").axes[0]
     assert 20.5 < axis.get_ylim()[1] < 40  # the mean of the two is seen
-    assert "fewer than 10 films are cut off" in axis.get_xlabel()
+    assert axis.get_xlabel() == "grey: intervals of fewer than 10 films, some cut off"
+    few, others = [kind for kind in axis.collections if kind.get_segments()]  # their intervals
+    assert (few.get_color()[0][:3] > 0.4).all()  # grey
+    assert (others.get_color()[0][:3] == 0).all()
+    assert few.get_segments()[0][0, 0] < 0 < others.get_segments()[0][0, 0]  # places of the bands
     axis = plots.plot_error_by_group(predictions[:30], None, "test").axes[0]
     assert not axis.get_xlabel()
 

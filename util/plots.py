@@ -20,10 +20,12 @@ from util.runs import best_row
 # Okabe & Ito's palette: colour-blind readers can tell its colours apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
 SEX_COLOURS = {"boys": (1, BLUE), "girls": (0, ORANGE)}
+MARKERS = {"boys": "o", "girls": "^"}  # so that sexes differ in black and white as well
 TITLE_LETTERS, NAME_LETTERS = 60, 50  # most in a title, and in a name within a file name
 FEW_FILMS = 10  # with fewer, an interval may be so long that the others can't be seen
 MOST_TICKS = 13  # on an axis of ages
 PRINT_DPI = 200  # dots per inch
+MINUS = "\N{MINUS SIGN}"  # as at the ticks of axes
 STYLE = {
     "figure.dpi": 120,
     "font.size": 10,
@@ -147,32 +149,39 @@ def plot_predicted_vs_true(predictions, path, title):
         aspect="equal",
     )
     axis.set(xlim=ends, ylim=ends)
-    months = 6  # between ticks
-    while high - low > MOST_TICKS * months:
-        months *= 2
     for of_axis in (axis.xaxis, axis.yaxis):
-        of_axis.set_major_locator(MultipleLocator(months))
+        of_axis.set_major_locator(ticks_of_ages(low, high))
     axis.legend(loc="upper left")
     return save(figure, path, for_print=True)
+
+
+def ticks_of_ages(low, high):
+    """Return ticks for an axis of months, where years or halves of a year begin."""
+    months = 6
+    while high - low > MOST_TICKS * months:
+        months *= 2
+    return MultipleLocator(months)
 
 
 @rc_context(STYLE)
 def plot_bland_altman(predictions, path, title):
     """Plot the difference of prediction and label against their mean, with the bias and, for three
-    films or more, the 95 % limits of agreement (Bland & Altman 1986) and their 95 % intervals."""
+    films or more, the 95 % limits of agreement (Bland & Altman 1986); grey bands are their 95 %
+    intervals."""
     error = predictions["error"]
     figure, axis = subplots(figsize=(7, 4.6))
     middle = (predictions["predicted"] + predictions["boneage"]) / 2
     scatter_by_sex(axis, predictions, middle, error)
     lines = {"bias": error.mean()}
     if limits := limits_of_agreement(error):
-        lines |= dict(zip(("-1.96 SD", "+1.96 SD"), limits, strict=True))
-    for low, high in limits_intervals(predictions) or []:
+        lines |= dict(zip((f"{MINUS}1.96 SD", "+1.96 SD"), limits, strict=True))
+    intervals = [mean_interval(error, predictions), *(limits_intervals(predictions) or [])]
+    for low, high in filter(None, intervals):
         axis.axhspan(low, high, color=GREY, alpha=0.15, lw=0)
     for name, level in lines.items():
         axis.axhline(level, color=GREY, lw=1, ls="-" if name == "bias" else "--")
         axis.annotate(
-            f"{name}\n{level:+.1f}",
+            f"{name}\n{level:+.1f}".replace("-", MINUS),
             (1.01, level),
             xycoords=("axes fraction", "data"),
             va="center",
@@ -181,16 +190,20 @@ def plot_bland_altman(predictions, path, title):
         )
     axis.set(
         xlabel="mean of predicted bone age and label (months)",
-        ylabel="predicted - label (months)",
-        title=f"{title}\nagreement, n = {len(error)}",
+        ylabel=f"predicted {MINUS} label (months)",
+        title=f"{title}\nagreement with 95 % intervals, n = {len(error)}",
     )
+    low, high = middle.min() - 6, middle.max() + 6  # of a single film, too, this holds ticks
+    axis.set_xlim(low, high)
+    axis.xaxis.set_major_locator(ticks_of_ages(low, high))
     figure.legend(ncols=2, loc="outside lower center")  # off the films
     return save(figure, path, for_print=True)
 
 
 @rc_context(STYLE)
 def plot_error_by_group(predictions, path, title):
-    """Plot MAE with its 95 % interval by age band and sex, with the number of films below."""
+    """Plot MAE with its 95 % interval, grey if of few films, by age band and sex, with the number
+    of films below."""
     figure, axis = subplots(figsize=(7, 4.4))
     groups = errors_by_group(predictions)
     for shift, (name, (sex, colour)) in zip((-0.17, 0.17), SEX_COLOURS.items(), strict=True):
@@ -199,8 +212,11 @@ def plot_error_by_group(predictions, path, title):
             continue
         places, mean = of_sex["band"] + shift, of_sex["mean"]
         reach = np.maximum(0, [mean - of_sex["low"], of_sex["high"] - mean])
-        style = {"color": colour, "alpha": 0.75, "error_kw": {"lw": 1, "capsize": 3}}
-        axis.bar(places, mean, 0.3, yerr=reach, label=name, **style)
+        axis.bar(places, mean, 0.3, color=colour, alpha=0.75, label=name)
+        few = (of_sex["n"] < FEW_FILMS).to_numpy()
+        for rows, shade, width in ((few, "0.45", 0.8), (~few, "black", 1.2)):
+            style = {"fmt": "none", "ecolor": shade, "elinewidth": width, "capsize": 3}
+            axis.errorbar(places[rows], mean[rows], reach[:, rows], **style)
         for place, n in zip(places, of_sex["n"], strict=True):  # below the axis, off the intervals
             at = {"xy": (place, -0.02), "xycoords": axis.get_xaxis_transform()}
             axis.annotate(f"n={n}", **at, ha="center", va="top", fontsize=8)
@@ -209,8 +225,9 @@ def plot_error_by_group(predictions, path, title):
     axis.set_xticks(range(len(AGE_BANDS)), AGE_BANDS)
     axis.tick_params("x", length=0, pad=18)
     top = top_of_errors(groups)
-    if (groups["high"] > top).any():
-        axis.set_xlabel(f"some intervals of fewer than {FEW_FILMS} films are cut off", fontsize=9)
+    if groups.loc[groups["n"] < FEW_FILMS, "high"].notna().any():
+        cut = ", some cut off" if (groups["high"] > top).any() else ""
+        axis.set_xlabel(f"grey: intervals of fewer than {FEW_FILMS} films{cut}", fontsize=9)
     axis.set(ylabel="MAE (months)", title=f"{title}\nerror by age and sex, 95 % intervals")
     axis.set(xlim=(-0.6, len(AGE_BANDS) - 0.4), ylim=(0, top))
     figure.legend(ncols=3, loc="outside lower center")
@@ -283,7 +300,8 @@ def scatter_by_sex(axis, predictions, x, y):
     for name, (sex, colour) in SEX_COLOURS.items():
         rows = predictions["sex"] == sex
         if rows.any():
-            axis.scatter(x[rows], y[rows], s=size, color=colour, alpha=0.55, lw=0, label=name)
+            style = {"s": size, "color": colour, "marker": MARKERS[name], "label": name}
+            axis.scatter(x[rows], y[rows], alpha=0.55, lw=0, **style)
 
 
 def show_plots(paths):

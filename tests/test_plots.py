@@ -1,6 +1,8 @@
 """Pictures are drawn, whatever the names of films and folders."""
 
+from argparse import Namespace
 from itertools import pairwise
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from util import film_plots, plots, run_pictures
 from util.metrics import label_predictions
+from util.runs import Run
 
 
 @pytest.fixture
@@ -87,6 +90,23 @@ def test_the_films_of_the_largest_errors_are_shown_under_their_own_labels(monkey
     ((films, labels, *_),) = shown
     assert films[:, 0, 0].tolist() == [2, 0]  # where these stand in the table
     assert labels == ["1 M 90 mo\n-30.0", "3 M 150 mo\n+20.0"]
+
+
+def test_the_pictures_of_errors_name_their_run(monkeypatch, tmp_path):
+    titles = []
+    for name in ("plot_errors", "draw_largest_errors"):
+        monkeypatch.setattr(run_pictures, name, lambda *words: titles.append(words[-1]))
+    for name in (
+        "make_batch",
+        "chosen_ranges",
+        "film_labels",
+        "plot_history",
+        "plot_contact_sheet",
+    ):
+        monkeypatch.setattr(run_pictures, name, MagicMock())
+    args = Namespace(seed=0, model_type="sex", use_tta=True, tta_steps=5)
+    run_pictures.draw_run(Run(tmp_path / "hand"), None, {"test_tta": None}, MagicMock(), args)
+    assert titles == 2 * ["hand on test, mean of 5 views"]
 
 
 def test_powers_of_ten_at_an_axis_stay_formulas(tmp_path):

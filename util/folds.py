@@ -121,7 +121,8 @@ def report_folds(run, folds, args):
     views = chosen_views(vars(args))
     for name, title in titles.items():
         table = read_predictions(run.path(predictions_name(name + views_suffix(views))))
-        plot_errors(run.path("plots"), table, name, title + views_title(views))
+        title = f"{run.folder.resolve().name}: {title}{views_title(views)}"
+        plot_errors(run.path("plots"), table, name, title)
     if args.keep_epoch == "best":
         run.log(
             "note: each fold chose its best epoch on the films that it held out, so errors out of "

@@ -27,7 +27,7 @@ def draw_run(run, history, predictions, splits, args):
     )
     views = chosen_views(vars(args))  # those that the run reports
     errors = predictions["test" + views_suffix(views)]
-    title = f"test{views_title(views)}"
+    title = f"{run.folder.resolve().name} on test{views_title(views)}"
     plot_errors(run.path("plots"), errors, "test", title)
     draw_largest_errors(run.path("plots"), errors, splits["test"].pixels, "test", title)
     if args.model_type in ATTENTION:

@@ -1,13 +1,18 @@
 """Where months come from: parts of a film are hidden, and what then changes is drawn where it
 lay."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 from commands import check_error_line
 
-from util.occlusion import PARTS, hide_parts, new_name, occlusion_map
+from util.occlusion import PARTS, explain_film, hide_parts, new_name, occlusion_map
 
 SIZE = 48
+PHANTOM = str(Path(__file__).with_name("phantom.png"))
 
 
 @pytest.fixture
@@ -82,6 +87,17 @@ def test_pictures_of_films_of_one_name_tell_whose_they_are(small_run, phantoms, 
     assert process.returncode == 0, process.stderr
     names = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert names == ["p1_hand.png", "p2_hand.png"]
+
+
+@pytest.mark.parametrize(("sex", "title"), [(0, "a.png, F: 99.5"), (None, "a.png: 99.5")])
+def test_the_picture_names_the_sex_with_which_was_predicted(monkeypatch, tmp_path, sex, title):
+    titles = []
+    monkeypatch.setattr("util.film_plots.plot_occlusion", lambda *words: titles.append(words[-1]))
+    months = pd.DataFrame({"months": np.zeros(1 + PARTS**2)})
+    ensemble = SimpleNamespace(canvases=[(48, "pad")], predict=lambda *_: months)
+    film = SimpleNamespace(shown="a.png", sex=sex, months=99.5, path=PHANTOM)
+    explain_film(ensemble, film, tmp_path / "a.png", 8)
+    assert titles == [f"{title} months"]
 
 
 def test_the_name_of_a_picture_is_no_longer_than_files_may_be(tmp_path):

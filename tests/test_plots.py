@@ -92,6 +92,24 @@ def test_the_films_of_the_largest_errors_are_shown_under_their_own_labels(monkey
     assert labels == ["1 M 90 mo\n-30.0", "3 M 150 mo\n+20.0"]
 
 
+def test_attention_is_drawn_in_blocks(drawn):
+    """Drawn smoothly, four weights seem to point to a place within the hand."""
+    films, weights = np.zeros((1, 64, 64), np.uint8), np.float32([[[1, 2], [3, 4]]])
+    below = film_plots.plot_attention(films, weights, ["a"], None).axes[1]
+    assert np.unique(below.images[1].get_array()).tolist() == [1, 2, 3, 4]
+
+
+def test_it_is_said_what_blue_and_red_mean_where_months_come_from(drawn):
+    film = np.full((8, 8), 128, np.uint8)
+    change = np.linspace(-9, 9, 64).reshape(8, 8)  # months; falls where the film is hidden above
+    figure = film_plots.plot_occlusion(film, change, None, "1.png, F: 90.0 months")
+    assert "blue: hiding this part makes the hand look younger" in figure.get_supxlabel()
+    shown = figure.axes[1].images[1]
+    (red, _, blue), *_, (above, _, below) = shown.cmap(shown.norm([-9, 9]))[:, :3]
+    assert blue > red
+    assert above > below
+
+
 def test_the_pictures_of_errors_name_their_run(monkeypatch, tmp_path):
     titles = []
     for name in ("plot_errors", "draw_largest_errors"):

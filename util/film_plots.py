@@ -43,14 +43,15 @@ def end_of(text, letters):
 @rc_context(STYLE | {"axes.grid": False})
 def plot_attention(images, maps, labels, path):
     """Plot films, uint8 `(N, S, S)`, and below each the same film, overlaid with the weights
-    `(N, h, w)` of an attention model: the brighter, the more weight."""
+    `(N, h, w)` of an attention model, each drawn as a block: the brighter, the more weight."""
     size = images.shape[1:]
     figure, axes = subplots(2, len(images), figsize=(2 * len(images), 4.4), squeeze=False)
     for (above, below), image, weights, label in zip(axes.T, images, maps, labels, strict=True):
         above.imshow(image, cmap="gray", vmin=0, vmax=255)
         above.set_title(label, fontsize=9)
         below.imshow(image, cmap="gray", vmin=0, vmax=255)
-        below.imshow(cv2.resize(weights, size[::-1]), cmap="inferno", alpha=0.6, vmin=0)
+        blocks = cv2.resize(weights, size[::-1], interpolation=cv2.INTER_NEAREST)
+        below.imshow(blocks, cmap="inferno", alpha=0.6, vmin=0)
         above.axis("off")
         below.axis("off")
     figure.suptitle("attention: brighter means more weight; each film has its own scale")
@@ -73,4 +74,7 @@ def plot_occlusion(image, change, path, title):
         shown, ax=right, shrink=0.85, label="change in months when hidden (own scale per film)"
     )
     figure.suptitle(title)
+    figure.supxlabel(
+        "blue: hiding this part makes the hand look younger; red: older", fontsize="medium"
+    )
     return save(figure, path)

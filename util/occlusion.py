@@ -91,7 +91,8 @@ def explain_film(ensemble, film, picture, batch_size):
         images,
         len(image),
     )
-    plot_occlusion(image, change, picture, f"{film.shown}: {film.months:.1f} months")
+    letter = "" if pd.isna(film.sex) else f", {'FM'[film.sex]}"
+    plot_occlusion(image, change, picture, f"{film.shown}{letter}: {film.months:.1f} months")
 
 
 def new_name(folder, shown):

@@ -18,6 +18,7 @@ from util.phantoms import write_phantoms
 from util.quality import plots as quality_plots
 from util.quality import same_pictures
 from util.quality.checks import check_data, name_others, read_tables
+from util.quality.page import html_columns
 from util.quality.plots import films_to_look_at
 from util.quality.report import write_report
 from util.tables import count_gaps, read_table
@@ -372,6 +373,7 @@ def test_the_command_tells_what_is_wrong_and_writes_it_down(folder, tmp_path, co
     assert "<script>" not in page
     assert page.count("data:image/jpeg;base64,") == 5
     assert len(page) < 5_000_000
+    assert page.count('<div class="table"><table>') == page.count("<table>") > 2  # they scroll
 
 
 def test_films_to_look_at_are_shown_on_the_page(folder, tmp_path):
@@ -387,8 +389,44 @@ def test_films_to_look_at_are_shown_on_the_page(folder, tmp_path):
     assert shown["check"].tolist() == ["film looks inverted", "film looks turned"]
     assert shown["path"].tolist() == [str(inverted), str(turned)]
     _, pictures = write_report(audit, tmp_path, seed=0)
-    assert cv2.imread(str(pictures["Films to look at"])).shape[1] > 500
+    width = cv2.imread(str(pictures["Films to look at"])).shape[1]
+    assert 2 * 180 < width < 3 * 180  # the two fill it
     assert "Films to look at" in (tmp_path / "report.html").read_text()
+
+
+def test_boys_and_girls_of_an_age_stand_side_by_side(monkeypatch):
+    """Where there are as many, one would hide the other."""
+    monkeypatch.setattr(quality_plots, "save", lambda figure, _: figure)
+    films = pd.DataFrame({"split": "train", "sex": [0, 1, 1], "boneage": [100.0, 101, 230]})
+    bars = quality_plots.plot_ages(films, None).axes[0].patches
+    boy, old_boy, girl = sorted(
+        (b for b in bars if b.get_height()), key=lambda b: b.get_facecolor()
+    )
+    assert 96 < boy.get_x() < boy.get_x() + boy.get_width() <= girl.get_x()
+    assert girl.get_x() + girl.get_width() < 108
+    assert 228 < old_boy.get_x() < 240
+
+
+def test_grey_levels_are_not_hidden_by_their_legend(large_films, monkeypatch):
+    monkeypatch.setattr(quality_plots, "save", lambda figure, _: figure)
+    films = check_data(read_tables(large_films)).usable[:1]
+    figure = quality_plots.plot_samples(films, None)
+    figure.draw_without_rendering()
+    levels = figure.axes[1]
+    legend = levels.get_legend().get_window_extent()
+    assert levels.get_window_extent().y1 < legend.y0
+    assert legend.y1 < figure.bbox.y1
+    assert "training uses the originals" in figure.get_supxlabel()
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"), [(0, "None in the 2 columns of train."), (1, "<td>1<")]
+)
+def test_columns_are_listed_only_if_a_value_is_missing(missing, said):
+    columns = {"split": "train", "column": ["id", "sex"], "missing": [0, missing]}
+    page = html_columns(pd.DataFrame(columns | {"infinite": 0, "rows": 9}))
+    assert said in page
+    assert ("<table>" in page) == bool(missing)
 
 
 @names_of_bytes

@@ -9,14 +9,13 @@ from matplotlib import rc_context
 from util.plots import STYLE, save, subplots
 
 SHEET_SIDE = 192  # pixels of a film in a contact sheet, at most
-FEWEST_COLUMNS = 4  # of a contact sheet, so that its title has room
 
 
 @rc_context(STYLE | {"axes.grid": False})
 def plot_contact_sheet(images, labels, path, title, columns=8):
     """Plot films, uint8 `(N, S, S)`, side by side, each under its label. They are joined into one
     picture first, as a panel for each film would take matplotlib seconds."""
-    columns = min(columns, max(FEWEST_COLUMNS, len(images)))
+    columns = min(columns, len(images))  # the title may be wider than the films
     rows, side = math.ceil(len(images) / columns), min(SHEET_SIDE, len(images[0]))
     head = side * max(label.count("\n") + 1 for label in labels) // 6  # for each label
     down, right = side + head, side + side // 16

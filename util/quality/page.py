@@ -10,9 +10,11 @@ import pandas as pd
 SHOWN_ROWS = 20  # rows of each check on the page; the CSV has all
 
 PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Data quality</title><style>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>Data quality</title><style>
 body {{ font: 15px/1.5 sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }}
-table {{ border-collapse: collapse; margin: .5em 0 1.5em }}
+table {{ border-collapse: collapse }}
+.table {{ overflow-x: auto; margin: .5em 0 1.5em }}
 th, td {{ text-align: left; padding: .25em .8em .25em 0; border-bottom: 1px solid #ddd }}
 td {{ vertical-align: top }} img {{ max-width: 100% }} summary {{ cursor: pointer }}
 .verdict {{ font-size: 1.2em; padding: .6em 1em; border-left: 6px solid {colour}; background: #f5f5f5 }}
@@ -52,7 +54,7 @@ def html_page(summary, flags, pictures):
         ("What is wrong, and what to do", html_table(wrong) + html_flags(flags)),
         ("Rows, sex and age", html_table(pd.DataFrame(summary["splits"]))),
         ("Films", html_table(pd.DataFrame(summary["films"]))),
-        ("Missing (NaN) and infinite values", html_table(pd.DataFrame(summary["columns"]))),
+        ("Missing (NaN) and infinite values", html_columns(pd.DataFrame(summary["columns"]))),
         ("Notes", "".join(f"<p>{escape(note)}</p>" for note in summary["notes"])),
         *((title, html_picture(path, title)) for title, path in pictures.items()),
     ]
@@ -69,7 +71,17 @@ def html_table(frame):
         "<tr>" + "".join(f"<td>{'' if pd.isna(v) else escape(str(v))}</td>" for v in row) + "</tr>"
         for row in frame.itertuples(index=False)
     )
-    return f"<table><tr>{head}</tr>\n" + "\n".join(rows) + "\n</table>"
+    table = f"<table><tr>{head}</tr>\n" + "\n".join(rows) + "\n</table>"
+    return f'<div class="table">{table}</div>'
+
+
+def html_columns(columns):
+    """Return the columns of all tables with their missing and infinite values, or only that there
+    are none; "" when there is no table."""
+    if columns.empty or columns[["missing", "infinite"]].any(axis=None):
+        return html_table(columns)
+    splits = ", ".join(columns["split"].unique())
+    return f"<p>None in the {len(columns)} columns of {splits}.</p>"
 
 
 def html_flags(flags):

@@ -15,6 +15,9 @@ from util.radiographs import prepare, read_image, read_radiograph, to_canvas
 SAMPLES = 4  # films shown of each split
 SHOWN_GROUPS = 6  # groups of the same picture that are shown
 SHOWN_FLAGGED = 6  # films shown of each check of severity LOOK
+CLAHE_IS_FOR = (
+    "CLAHE copies are for evaluations with --use_clahe_val_test; training uses the originals"
+)
 LONGEST_NAME, SHORT_NAME = 22, 9  # letters of the name above a film
 
 
@@ -42,11 +45,10 @@ def plot_ages(usable, path):
     figure, axes = subplots(ncols=len(splits), figsize=(4 * len(splits), 3.2), squeeze=False)
     for axis, split in zip(axes.flat, splits, strict=True):
         part = usable[usable["split"] == split]
-        for name, (sex, colour) in SEX_COLOURS.items():
+        for shift, (name, (sex, colour)) in zip((3.5, 8.5), SEX_COLOURS.items(), strict=True):
             ages = part.loc[part["sex"] == sex, "boneage"]
             counts = np.histogram(ages, bins)[0]
-            axis.stairs(counts, bins, fill=True, color=colour, alpha=0.2)
-            axis.stairs(counts, bins, color=colour, lw=1.5, label=f"{len(ages)} {name}")
+            axis.bar(bins[:-1] + shift, counts, 5, color=colour, label=f"{len(ages)} {name}")
         axis.set(xlabel="bone age (months)", ylabel="films", title=f"{split}, n = {len(part)}")
         axis.set_xticks(np.arange(0, bins[-1] + 1, 48))
         axis.yaxis.get_major_locator().set_params(integer=True)
@@ -92,7 +94,7 @@ def plot_same(same, path):
 @rc_context(STYLE)
 def plot_samples(films, path):
     """Show films with stretched contrast, original beside CLAHE, and the histograms of their
-    pixels."""
+    pixels; below, what CLAHE copies are for."""
     high = math.ceil(len(films) / 2)
     figure, axes = subplots(
         high, 4, figsize=(15, 2.9 * high), width_ratios=[2, 1, 2, 1], squeeze=False
@@ -108,6 +110,7 @@ def plot_samples(films, path):
         name = end_of(film.id, LONGEST_NAME)
         left.set_title(f"{name}, {film.boneage:g} months, {sex}: original, CLAHE")
         plot_levels(right, original, enhanced)
+    figure.supxlabel(CLAHE_IS_FOR)
     return save(figure, path)
 
 
@@ -120,4 +123,5 @@ def plot_levels(axis, original, enhanced):
     axis.stairs(after, edges, color=BLUE, lw=1.2, label="CLAHE")
     axis.set(yscale="log", xlabel="grey level", ylabel="pixels", xticks=[0, 64, 128, 192, 255])
     axis.minorticks_off()  # ten for each decade take longer to lay out than all the rest
-    axis.legend(fontsize=8, loc="upper center")
+    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
+    axis.legend(fontsize=8, ncols=2, **above)

@@ -70,10 +70,14 @@ def test_a_film_gets_the_age_that_predict_says(port, small_run, sex):
     (film,) = predict_ages(FILM, sex, 120, small_run).assign(shown="").itertuples()
     assert answer["months"] == film.months
     said = format_film(film)
-    for part in ("years", "interval", "score"):
-        assert answer[part] in said
-    assert "SD" in answer["score"]
-    assert answer["child"] == {"F": "girl", "M": "boy"}[sex] + ", 10 y 0 mo old"
+    assert answer["years"] in said
+    assert answer["interval"].startswith("90 % interval: ")
+    assert answer["interval"].replace(" interval", "") in said
+    child = {"F": "girl", "M": "boy"}[sex]
+    score, mean = answer["score"].split(" from ")
+    assert f", {score} at 10 y 0 mo" in said
+    assert mean == f"the mean for a {child} of 10 y 0 mo"
+    assert answer["child"] == f"{child}, 10 y 0 mo old"
     assert answer["note"] == film.note
     image = picture_in(answer["image"])
     assert image.shape == (48, 48)

@@ -43,7 +43,7 @@ def answer(_, path, child):
     words = path.read_text()
     if words == "no film":
         raise UserError("not a readable image")
-    said = {"years": "8 y 4 mo", "interval": "90 %: 7 y 0 mo - 9 y 0 mo", "score": ""}
+    said = {"years": "8 y 4 mo", "interval": "90 % interval: 7 y 0 mo - 9 y 0 mo", "score": ""}
     return {"child": " ".join(child.values()), "months": 100.26, "note": words, **said} | {
         "image": PIXEL
     }
@@ -99,7 +99,7 @@ def test_films_of_a_child_are_shown_in_their_order_and_the_next_child_is_another
         "name": "a.png",
         "child": "F 123",
         "years": "8 y 4 mo",
-        "interval": "90 %: 7 y 0 mo - 9 y 0 mo",
+        "interval": "90 % interval: 7 y 0 mo - 9 y 0 mo",
         "months": "100.3 months",
         "explain": "Where do the months come from?",
         "again": "Again, with the sex and age above",
@@ -151,3 +151,13 @@ def test_where_the_months_come_from_is_shown_on_request(browse):
     assert odd[0]["explain"] == question
     assert "picture" not in odd[0]
     assert "problem" not in odd_again[0]
+
+
+def test_on_a_narrow_screen_that_picture_stays_large_enough_to_read_and_is_scrolled(browse):
+    ((picture, card, body),) = browse("""
+        document.body.style.width = "400px";
+        choose("F", "", ""); add([film("a.png", "even")]); await queue; press("explain"); await queue;
+        seen.push([".picture", ".film", "body"].map((name) => one(name).scrollWidth))
+    """)
+    assert picture == card == 640
+    assert body == 400 + 2 * 16  # its padding

@@ -27,7 +27,7 @@ from util.canvases import read_on_canvases
 from util.children import add_from_headers
 from util.errors import UserError, first_line
 from util.film_ages import predict_chunk
-from util.intervals import format_range
+from util.intervals import LEVEL, format_range
 from util.labels import MAX_MONTHS
 from util.metrics_text import format_years
 from util.occlusion import check_same_part, explain_film
@@ -206,14 +206,20 @@ def predict_film(ensemble, path, child):
     pixels, _ = read_on_canvases(ensemble.canvases[:1], [film.path])
     image = pixels[ensemble.canvases[0]][0]
     known = [] if pd.isna(film.sex) else [("girl", "boy")[film.sex]]
+    interval = score = ""
     if not pd.isna(film.age_months):
         known.append(f"{format_years(film.age_months)} old")
+    if not pd.isna(film.low):
+        interval = format_range(film.low, film.high).replace(LEVEL, f"{LEVEL} interval")
+    if has_score(film):  # the sex is known as well
+        child = f"{known[0]} of {format_years(film.age_months)}"
+        score = f"{format_score(film)} from the mean for a {child}"
     return {
         "child": ", ".join(known),
         "months": film.months,
         "years": format_years(film.months),
-        "interval": "" if pd.isna(film.low) else format_range(film.low, film.high),
-        "score": format_score(film) if has_score(film) else "",
+        "interval": interval,
+        "score": score,
         "note": film.note,
         "image": as_address(cv2.imencode(".png", image)[1]),
     }

@@ -1,8 +1,8 @@
 """Train any model type on any backbone: bone age from the film and the sex.
 
-python train_advanced.py --backbone xception --epochs_frozen 20 --fine_tune    # for a GPU
-python train_advanced.py --backbone mobilenet --img_size 128 --epochs_frozen 1 --fine_tune \\
-    --epochs_finetune 8 --lr_finetune 1e-3    # 3,000 films, one core, 13 minutes: 8.8 months
+    python train_advanced.py --backbone xception --epochs_frozen 20 --fine_tune    # for a GPU
+    python train_advanced.py --backbone mobilenet --img_size 128 --epochs_frozen 1 --fine_tune \\
+        --epochs_finetune 8 --lr_finetune 1e-3    # 3,000 films, one core, 13 minutes: 8.8 months
 """
 
 from util.errors import run_command

@@ -1,11 +1,11 @@
 """Train any model type on any backbone, with all options of the toolkit.
 
-python train_advanced_streamlined.py --preset quick    # two cores, 10-15 minutes: 8.7 to 8.9 months
-python train_advanced_streamlined.py --preset cpu      # two cores, 60-107 minutes: 7.0 months
-python train_advanced_streamlined.py --preset best     # two cores, 100-180 minutes: 6.8 months
-python train_advanced_streamlined.py --preset gpu      # for a GPU, not measured
-python train_advanced_streamlined.py --preset demo --data_dir demo/Data    # synthetic hands
-python train_advanced_streamlined.py --backbone xception --fine_tune --loss_type huber
+    python train_advanced_streamlined.py --preset quick  # two cores, 10-15 minutes: 8.7-8.9 months
+    python train_advanced_streamlined.py --preset cpu    # two cores, 60-107 minutes: 7.0 months
+    python train_advanced_streamlined.py --preset best   # two cores, 100-180 minutes: 6.8 months
+    python train_advanced_streamlined.py --preset gpu    # for a GPU, not measured
+    python train_advanced_streamlined.py --preset demo --data_dir demo/Data    # synthetic hands
+    python train_advanced_streamlined.py --backbone xception --fine_tune --loss_type huber
 
 (Errors are those of 600 films, trained on 10,800 of the RSNA challenge: docs/RESULTS.md.)
 """

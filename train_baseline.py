@@ -1,8 +1,8 @@
 """Train the baseline: bone age from the film alone, without sex.
 
-python train_baseline.py    # for a GPU
-python train_baseline.py --backbone mobilenet --img_size 128 --epochs_frozen 1 --fine_tune \\
-    --epochs_finetune 8 --lr_finetune 1e-3    # 3,000 films, one core, 12 minutes: 11.7 months
+    python train_baseline.py    # for a GPU
+    python train_baseline.py --backbone mobilenet --img_size 128 --epochs_frozen 1 --fine_tune \\
+        --epochs_finetune 8 --lr_finetune 1e-3    # 3,000 films, one core, 12 minutes: 11.7 months
 """
 
 from util.errors import run_command

@@ -24,7 +24,13 @@ SHARES = {"val": 0.1, "test": 0.1}  # of the number of training films
 
 def main(argv=None):
     parser = new_parser(__doc__)
-    parser.add_argument("--backbone", choices=sorted(BACKBONES), default="mobilenet")
+    parser.add_argument(
+        "--backbone",
+        choices=sorted(BACKBONES),
+        default="mobilenet",
+        metavar="NAME",
+        help="network of keras.applications, one of those in train_advanced.py --help",
+    )
     parser.add_argument("--img_size", type=whole_number(32), default=128, help="side of a canvas")
     parser.add_argument(
         "--films", type=whole_number(32), default=400, help="how many training phantoms"

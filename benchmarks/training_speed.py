@@ -27,7 +27,13 @@ def main(argv=None):
     parser = new_parser(__doc__)
     add_film_options(parser, img_size=256)
     add_turns(parser)
-    parser.add_argument("--backbone", choices=sorted(BACKBONES), default="mobilenet")
+    parser.add_argument(
+        "--backbone",
+        choices=sorted(BACKBONES),
+        default="mobilenet",
+        metavar="NAME",
+        help="network of keras.applications, one of those in train_advanced.py --help",
+    )
     parser.add_argument(
         "--batch_size", type=whole_number(1), default=16, help="films in a training step"
     )

@@ -59,7 +59,8 @@ def parse_args(argv=None):
         nargs="+",
         choices=ROUTES,
         default=DEFAULT_ROUTES,
-        help="ways to call the model, in turn",
+        metavar="ROUTE",
+        help="ways to call the model, in turn, of: " + ", ".join(ROUTES),
     )
     parser.add_argument(
         "--batch_sizes",

@@ -30,6 +30,14 @@ def test_all_commands_are_here():
     assert len(SCRIPTS) + len(MODULES) > 18
 
 
+@pytest.mark.parametrize("name", [*SCRIPTS, *MODULES])
+def test_readme_names_each_command(name):
+    """Other modules have no help."""
+    folder, _, last = name.rpartition(".")
+    first = rf"\| `python -m {folder}\.[^|]*\b{last}`" if folder else rf"\| `{name}\.py`"
+    assert re.search(first, (ROOT / "README.md").read_text())
+
+
 @pytest.mark.parametrize("words", [["predict.py", "film.png"], ["-m", "benchmarks.stress"]])
 def test_a_python_without_the_packages_is_told_of_the_environment(words):
     process = run_python("-S", *words)
@@ -113,3 +121,6 @@ def test_help_loads_nothing_heavy(name):
     process = run_python("-c", code)
     assert process.returncode == 0, process.stderr
     assert "--help" in process.stdout
+    lines = process.stdout.splitlines()
+    assert max(map(len, lines)) <= 100  # no list of 40 names in one line
+    assert not any(line.startswith("python ") for line in lines)  # examples are indented

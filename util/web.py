@@ -212,8 +212,8 @@ def predict_film(ensemble, path, child):
     if not pd.isna(film.low):
         interval = format_range(film.low, film.high).replace(LEVEL, f"{LEVEL} interval")
     if has_score(film):  # the sex is known as well
-        child = f"{known[0]} of {format_years(film.age_months)}"
-        score = f"{format_score(film)} from the mean for a {child}"
+        whose = f"{known[0]} of {format_years(film.age_months)}"
+        score = f"{format_score(film)} from the mean for a {whose}"
     return {
         "child": ", ".join(known),
         "months": film.months,

@@ -29,6 +29,7 @@ TINY = (
 def test_parts_hold_each_film_once_and_each_sex_and_age_in_proportion(folds):
     rng = np.random.default_rng(folds)
     films = pd.DataFrame({"sex": rng.random(700) < 0.6, "boneage": rng.uniform(0, 228, 700)})
+    films["id"] = [*map(str, range(700))]
     films.index = rng.permutation(700)  # parts go by position, whatever the index
     part = divide(films, folds, seed=3)
     sizes = np.bincount(part)

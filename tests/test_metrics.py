@@ -168,6 +168,13 @@ def test_ages_that_are_all_the_same_have_neither_correlation_nor_slope():
     # a third of the resamples are without the one film of another age
     almost = evaluate_predictions(predictions_of([100.1] * 11 + [130], [1.1] * 12))
     assert json.loads(json.dumps(almost, allow_nan=False)) == almost
+def test_limits_of_agreement_and_their_intervals_move_with_the_bias():
+    error = np.random.default_rng(0).normal(0, 6, 40)
+    there, moved = (
+        evaluate_predictions(predictions_of(np.full(40, 120), error + bias)) for bias in (0, 30)
+    )
+    for name in ("limits_of_agreement", "limits_of_agreement_ci95"):
+        assert np.allclose(np.subtract(moved[name], 30), there[name])
 
 
 def test_every_film_is_in_one_age_band_also_on_its_edge():

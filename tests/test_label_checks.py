@@ -28,6 +28,7 @@ def with_errors(films, errors):
         ([9, 11, 120], [110, 130, 115], True),  # one in months
         ([3, 9, 14], [25, 30, 34], False),  # infants
         ([100, 120, 90], [110, 130, 115], False),
+        ([24, 30, 28], [180, 190, 200], False),  # no child is so old: a poor model
     ],
 )
 def test_years_are_seen_beside_months(labels, predicted, seem):
@@ -45,6 +46,8 @@ def test_swapped_sexes_are_noted_and_no_calibration_is_fitted_to_them(prediction
     with pytest.raises(UserError, match=r"swapped.*clinic\.csv.*--male_value"):
         check_labels(swapped, "clinic.csv")
     assert label_notes(with_errors(predictions, predictions["error"] - shift)) == []
+    unsure = np.where(predictions["sex"] == 1, 14, -14) + np.resize([-60, 60], 40)
+    assert label_notes(with_errors(predictions, unsure)) == []  # by chance, maybe
     few = swapped[16:40]  # four girls
     assert label_notes(few) == []
 
@@ -54,6 +57,12 @@ def test_a_mistyped_label_is_named(predictions):
     wrong = with_errors(predictions, predictions["predicted"] - predictions["boneage"])
     [note] = label_notes(wrong)
     assert note.startswith("films whose label is far from the prediction: 1, such as 7 (label 10,")
+    predictions.loc[11, "boneage"] = 290  # further off than film 7
+    wrong = with_errors(predictions, predictions["predicted"] - predictions["boneage"])
+    [note] = label_notes(wrong)
+    assert note.startswith(
+        "films whose label is far from the prediction: 2, such as 11 (label 290,"
+    )
     usual = np.random.default_rng(1).normal(0, 40, 40)
     poor = with_errors(predictions, usual)
     assert label_notes(poor) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from util.metrics import label_predictions, read_predictions
+from util.metrics import judge_readings, label_predictions, read_predictions
 from util.readings import (
     FEWEST_CHILDREN,
     add_counts,
@@ -15,6 +15,7 @@ from util.readings import (
     fit_readings,
     read_as,
     share_of_plates,
+    with_readings,
 )
 
 PLATES = {1: np.arange(12, 229, 12.0), 0: np.arange(10, 229, 12.0)}
@@ -63,6 +64,14 @@ def test_labels_of_few_films_that_are_far_apart_are_no_plates(n):
     assert min(share_of_plates(count_labels(films)) for films in named) > 0.5
 
 
+def test_a_model_that_is_not_told_the_sex_reads_films_by_the_labels_of_both():
+    labels = read(5000, 0)
+    counts, gain = fit_readings(labels, read(600, 1), per_sex=False)
+    assert counts["male"] == counts["female"]
+    both = with_readings(read(600, 1), count_labels(labels, per_sex=False))
+    assert gain == judge_readings(both)
+
+
 def test_there_are_none_where_they_are_no_nearer():
     exact = read(600, 1).assign(error=0.0)
     exact["predicted"] = exact["boneage"]
@@ -90,6 +99,18 @@ def test_months_are_read_as_the_plate_that_is_named_most_nearby():
     assert counts["male"] == counts["female"] == {"120": 100, "126": 1, "132": 100}
     months = [-50, 119, 125.5, 126.5, 131, 400]
     assert read_as(months, np.ones(6), counts).tolist() == [120, 120, 120, 132, 132, 132]
+
+
+def test_a_reading_is_the_median_of_labels_by_age_and_not_by_their_number():
+    """Of three plates that a film may resemble, the middle one, which has the fewest films."""
+    films = pd.DataFrame({"sex": 1, "boneage": np.repeat([114.0, 120, 126], [110, 100, 120])})
+    assert read_as([120.0], [1], count_labels(films)).tolist() == [120]
+
+
+def test_a_plate_of_many_films_does_not_attract_those_of_a_rare_one():
+    """Plates count by how much more frequent they are than the months around them."""
+    films = pd.DataFrame({"sex": 1, "boneage": np.repeat([96.0, 132], [10, 1000])})
+    assert read_as([113.0, 115.0], [1, 1], count_labels(films)).tolist() == [96, 132]
 
 
 def test_each_sex_has_the_plates_of_its_own_atlas():

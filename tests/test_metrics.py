@@ -177,6 +177,15 @@ def test_limits_of_agreement_and_their_intervals_move_with_the_bias():
         assert np.allclose(np.subtract(moved[name], 30), there[name])
 
 
+@pytest.mark.parametrize("error", [[0.03] * 12, [-7.0] * 12, [0.0] * 11 + [6.0]])
+def test_limits_of_agreement_of_equal_errors_have_an_interval_near_them(error):
+    """Most of their resamples have an SD of 0, whose logarithm there isn't."""
+    bounds = np.array(
+        evaluate_predictions(predictions_of(np.full(12, 120), error))["limits_of_agreement_ci95"]
+    )
+    assert np.abs(bounds - np.mean(error)).max() < 50 * np.std(error) + 1e-6
+
+
 def test_every_film_is_in_one_age_band_also_on_its_edge():
     ages = [0, 59.9, 60, 119.9, 120, 179.9, 180, 228]
     by_age = evaluate_predictions(predictions_of(ages, np.ones(8)))["by_age"]
@@ -229,8 +238,8 @@ def test_intervals_of_errors_that_have_a_sign_are_not_cut_at_zero():
     assert bootstrap_interval([-1.0, -2.0]) == pytest.approx([-high, -low])
     assert bootstrap_interval([1.0, 2.0], least=0) == [0, high]
     films = pd.DataFrame({"id": ["1", "2"], "sex": [1, 0], "boneage": [60.0, 90.0]})
-    metrics = evaluate_predictions(label_predictions(films, [60.5, 100.0]))
-    assert metrics["mae_ci95"][0] == 0
+    metrics = evaluate_predictions(label_predictions(films, [60.5, 100.0]), train_median=61)
+    assert metrics["mae_ci95"][0] == metrics["baseline"]["mae_ci95"][0] == 0
     assert metrics["bias_ci95"][0] < 0
 
 
@@ -284,6 +293,12 @@ def test_two_films_of_a_patient_count_as_one_in_intervals(many):
     paired, unpaired = (
         np.ptp(compare_predictions(t, other)["difference_ci95"])
         for t in (told, told.drop(columns="patient"))
+    )
+    assert unpaired < 0.8 * paired
+    said = told.assign(reading=told["boneage"] + 5)
+    paired, unpaired = (
+        np.ptp(evaluate_predictions(t)["readings"]["difference_ci95"])
+        for t in (said, said.drop(columns="patient"))
     )
     assert unpaired < 0.8 * paired
 
@@ -378,8 +393,9 @@ def test_the_interval_of_a_difference_covers_zero_only_without_one(many):
 def test_runs_on_other_films_or_labels_can_not_be_compared(five):
     renamed = five.assign(id=["0000", "0001", "0002", "0003", "x"])
     for other in (five[:4], renamed, pd.concat([five, five[:1]])):
-        with pytest.raises(UserError, match="not evaluated on the same films"):
-            compare_predictions(five, other)
+        for pair in ((five, other), (other, five)):
+            with pytest.raises(UserError, match="not evaluated on the same films"):
+                compare_predictions(*pair)
     with pytest.raises(UserError, match="different labels"):
         compare_predictions(five, five.assign(boneage=five["boneage"] + 1))
 

@@ -86,6 +86,14 @@ def test_the_gain_is_what_new_films_gain():
     assert calibration["gain"]["mae_with"] == pytest.approx(judged["error"].abs().mean())
 
 
+def test_lines_that_help_are_kept_also_where_the_gain_is_not_certain():
+    """A stricter rule would leave most corrections of small validation splits out."""
+    calibration, _ = fit_calibration(predict(films(200), noise=9, shift=(2, -2)))
+    low, high = calibration["gain"]["difference_ci95"]
+    assert low < calibration["gain"]["difference"] < 0 < high
+    assert calibration["lines"] is not None
+
+
 def test_lines_that_do_not_help_are_left_out():
     table = films(300)
     months = table["boneage"]
@@ -300,7 +308,9 @@ def test_coverage_counts_the_films_and_says_how_sure_it_is():
     half_width = fit_half_widths(with_errors(np.arange(9)))  # 8 months
     part = measure_coverage(with_errors([8, -8, 8.01, 0, 1, 2, 3, 4, 5, 6]), half_width)["all"]
     assert (part["n"], part["covered"], part["half_width"]) == (10, 0.9, 8)
-    assert part["covered_ci95"] == pytest.approx([0.555, 0.9975], abs=1e-3)  # Clopper & Pearson
+    assert part["covered_ci95"] == pytest.approx([0.555, 0.9975], abs=1e-4)  # Clopper & Pearson
+    none = measure_coverage(with_errors([9, -9, 9]), half_width)["all"]
+    assert none["covered_ci95"] == pytest.approx([0, 0.7076], abs=1e-4)
 
 
 def test_coverage_is_told_for_each_sex():
@@ -309,6 +319,21 @@ def test_coverage_is_told_for_each_sex():
     coverage = measure_coverage(table, half_width)
     shares = [coverage[name]["covered"] for name in ("all", "male", "female")]
     assert shares == pytest.approx([4 / 6, 1 / 3, 1])
+
+
+def test_coverage_is_told_for_each_band_of_the_prediction():
+    """Of a new film only the prediction is known; the width is that of its band."""
+    half_width = fit_half_widths(with_errors(np.arange(9)))  # 8 months
+    half_width["0-4 years"] = half_width["all"] | {"months": 3}
+    coverage = measure_coverage(with_errors([-2, -4, 5], [60.0, 62, 60]), half_width)
+    young, older = coverage["0-4 years"], coverage["5-9 years"]
+    assert (young["n"], young["covered"], young["half_width"]) == (2, 0.5, 3)
+    assert (older["n"], older["covered"], older["half_width"]) == (1, 1, 8)
+    assert "10-14 years" not in coverage
+    films = with_errors([-2, -4, 5], [60.0, 62, 60]).assign(patient=["a", "a", "b"])
+    assert (
+        measure_coverage(films, half_width)["all"]["half_width"] == (3 + 8) / 2
+    )  # of two children
 
 
 def test_coverage_is_no_surer_of_ten_children_than_of_ten_films():

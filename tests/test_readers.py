@@ -40,6 +40,19 @@ def test_rows_of_a_film_become_one_with_their_mean(rows):
     assert films["patient"].tolist() == ["p1", "p2", "", "p9", "p3", "p4"]
 
 
+def test_rows_that_may_be_of_other_films_are_not_taken_together():
+    """Rows without id, of other files, of both sexes, or of no sex."""
+    rows = [
+        *(("", "", 1, 60), ("", "", np.nan, 62)),
+        *(("5", "a.png", 1, 64), ("5", "b.png", 1, 66)),
+        *(("6", "c.png", 1, 68), ("6", "c.png", 0, 70), ("6", "c.png", np.nan, 72)),
+        *(("7", "d.png", np.nan, 74), ("8", "e.png", np.nan, 76)),
+    ]
+    labels = pd.DataFrame(rows, columns=["id", "path", "sex", "boneage"])
+    films = mean_of_readers(labels, labels[["boneage"]])
+    pd.testing.assert_frame_equal(films[labels.columns], labels, check_dtype=False)
+
+
 def test_a_reader_and_the_model_are_compared_with_the_same_other_readers():
     films = pd.DataFrame({"id": ["a", "b", "c"], "patient": ""})
     films["by_reader"] = [[100, 106, 109], [60, 64], [50]]
@@ -77,6 +90,14 @@ def test_readers_are_read_from_columns_with_gaps_in_months_or_years(tmp_path, ca
         "note: cells of ann that hold no age: 1, such as n/a? (labels.csv)"
         in capsys.readouterr().err
     )
+
+
+def test_a_reader_of_the_youngest_alone_gave_no_years():
+    """Bob read two infants and a child, of whom others read many."""
+    table = pd.DataFrame({"ann": ["9", "14", *["120"] * 5], "bob": ["9", "12", "96", *[""] * 4]})
+    months = months_of_readers(table, ["ann", "bob", "ann"], "labels.csv")
+    assert months["bob"].dropna().tolist() == [9, 12, 96]
+    assert months.columns.tolist() == ["ann", "bob"]  # named twice, ann is one reader
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from files import copy_data, edit_json
 
 from util.files import hash_file
 from util.held_out import count_learned, fitted_to, learned_from, training_notes
-from util.identity import of_same_patients
+from util.identity import are_among, of_same_patients
 from util.members import Member
 from util.metrics import read_predictions
 from util.runs import Run, read_run
@@ -400,6 +400,23 @@ def test_films_of_children_that_were_trained_on_are_told():
     assert of_same_patients(later.assign(patient=["00A", ""]), trained).tolist() == [True, False]
     calibrated = Namespace(calibration={"films": trained.to_dict("list")}, members=[])
     assert fitted_to(calibrated, later).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("agree", "same"), [(0, False), (8, False), (9, True), (10, True)])
+def test_patients_are_the_same_only_if_nearly_all_their_sexes_agree(agree, same):
+    """Two hospitals may number their patients alike."""
+    later = pd.DataFrame({"patient": [*"abcdefghij", "new"], "sex": 1})
+    trained = later[:10].assign(sex=np.where(np.arange(10) < agree, 1, 0))
+    assert of_same_patients(later, trained).tolist() == [same] * 10 + [False]
+
+
+def test_films_are_known_whatever_the_digits_of_their_labels():
+    """By lists of earlier versions, whose labels were not rounded, and that name a film twice."""
+    ids, months = ["1", "01", "2"], [66.33333333, 66.333333, 90]
+    films = pd.DataFrame({"id": ids, "sex": [1, 1, 0], "boneage": months})
+    table = pd.DataFrame({"id": ["001", "2", "3"], "sex": [1, 0, 1], "boneage": [66.3333, 91, 90]})
+    assert are_among(table, films).tolist() == [True, False, False]
+    assert are_among(table, films, label=False).tolist() == [True, True, False]
 
 
 def test_a_training_keeps_whose_its_films_are(phantoms, inside, tiny, tmp_path):

@@ -242,6 +242,20 @@ def test_a_table_written_elsewhere_names_films_by_their_last_folders(films):
     assert found(labels_of(*"123", filename=names), folder) == ["P1/scan.png", "P2/scan.png", ""]
     names = ["h1/P1/scan.png", "h2/P1/scan.png"]  # it may be of either
     assert found(labels_of(*"12", filename=names), folder) == ["", ""]
+    folder, names = films("P4/one.png"), ["h1/one.png", "h2/one.png"]
+    assert found(labels_of(*"12", filename=names), folder) == ["", ""]
+    assert found(labels_of(*"11", filename=names[0]), folder) == ["P4/one.png"] * 2
+
+
+def test_rows_of_two_readers_share_the_film_of_their_path(films):
+    labels = labels_of(*"112", filename=["P1/scan.png", "P1/scan.png", "P2/scan.png"])
+    folder = films("P1/scan.png", "P2/scan.png")
+    assert found(labels, folder) == ["P1/scan.png", "P1/scan.png", "P2/scan.png"]
+
+
+@pytest.mark.parametrize("names", [["a.png", "b.png"], ["P1/a.png", "P2/a.png"]])
+def test_a_row_takes_no_film_of_another_row_with_its_id(films, names):
+    assert found(labels_of(*"11", filename=names), films(names[0])) == [names[0], ""]
 
 
 def test_films_beside_the_folders_of_others_are_found_where_the_table_names_one_more(films):
@@ -327,6 +341,13 @@ def test_of_rows_with_one_id_the_first_is_kept_however_they_are_written(read, fi
     assert left_out["reason"].tolist() == reasons
 
 
+def test_of_two_films_with_one_id_the_first_is_kept(films):
+    labels = labels_of(*"11", filename=["a.png", "b.png"])
+    usable, left_out = split_usable(match_films(labels, list_films(films("a.png", "b.png"))))
+    assert usable["filename"].tolist() == ["a.png"]
+    assert left_out[["filename", "reason"]].values.tolist() == [["b.png", "duplicate id"]]
+
+
 def test_a_usable_row_is_no_duplicate_of_one_left_out(read, films):
     labels = read("id,boneage,male\n1,,True\n1,100,True\n")
     usable, left_out = split_usable(match_films(labels, list_films(films("1.png"))))
@@ -407,6 +428,7 @@ def test_links_to_folders_are_followed_and_no_film_comes_twice(films, tmp_path, 
     for name, place in zip(names, ("away", "away/deep"), strict=True):
         (folder / name).symlink_to(tmp_path / place)
     (folder / "inside").symlink_to(folder / "2019")
+    (tmp_path / "beside.png").touch()
     (tmp_path / "away" / "round").symlink_to(folder)
     (tmp_path / "away" / "up").symlink_to(tmp_path)
     assert sorted(path.name for path in list_films(folder)) == ["1.png", "2.png", "3.png"]

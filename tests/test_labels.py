@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from util.errors import UserError
-from util.labels import look_like_years_months
+from util.labels import look_like_years_months, years_note
 
 # --------------------------------------------------------------------------------------- headers
 
@@ -193,10 +193,28 @@ def test_a_word_or_sign_for_nobody_is_no_patient(read):
 def test_columns_that_may_both_name_the_films_are_an_error_if_they_differ(read):
     with pytest.raises(UserError, match="columns id and image_id may both name the films"):
         read("id,image_id,boneage,sex\n1,2,84,F\n2,1,132,M\n")
+    with pytest.raises(UserError, match="columns id and case may both name the films"):
+        read("id,image_id,case,boneage,sex\n1,001,2,84,F\n2,2,1,132,M\n")
     same = read("id,image_id,case,boneage,sex\n1,001,,84,F\n2,,,96,M\n")
     assert same["id"].tolist() == ["1", "2"]
     labels = read("id,case,filename,boneage,sex\n1,7,2.png,84,F\n")
     assert labels["filename"].tolist() == ["2.png"]
+
+
+def test_of_columns_that_may_name_the_films_the_one_with_mostly_names_of_images_does(read):
+    text = "id,image,boneage,sex\n1,{},84,F\n2,{},132,M\n3,{},99,M\n"
+    assert read(text.format("2.png", "1.png", "4"))["filename"].tolist() == ["2.png", "1.png", "4"]
+    with pytest.raises(UserError, match="columns id and image may both name the films"):
+        read(text.format("2.png", "1", "4"))
+
+
+@pytest.mark.parametrize(("ages", "gaps", "told"), [(20, 0, True), (20, 9, True), (19, 9, False)])
+def test_twenty_ages_of_no_more_than_22_look_like_years(read, ages, gaps, told):
+    rows = "".join(f"{i},{3 + i if i < ages else ''},F\n" for i in range(ages + gaps))
+    labels = read("id,boneage,sex\n" + rows)
+    assert bool(years_note(labels, "labels.csv")) == told
+    labels.loc[0, "boneage"] = 23
+    assert years_note(labels, "labels.csv") == []
 
 
 @pytest.mark.parametrize("header", ["file", "path", "Image File"])

@@ -165,6 +165,8 @@ def test_a_calibration_is_of_films_that_the_model_has_not_learned_from(
     process = inside(*words, "--name", "most")
     assert process.returncode == 0, process.stderr
     assert "was trained on 20 of these films" in process.stdout
+    assert "calibration on 80 films" in process.stdout
+    assert " of 60 labels" in process.stdout  # held by the intervals of the run: of new films
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,9 @@ def test_a_calibration_keeps_readings_where_its_readers_name_plates(
     process = inside("evaluate.py", run, "--calibrate", tmp_path / "clinic.csv", *images)
     assert process.returncode == 0, process.stderr
     assert f"what a reader would say {'kept' if kept else 'left out'}" in process.stdout
+    calibration = json.loads((run / "calibration_clinic.json").read_text())["views_4"]
+    errors = calibration["readings"]  # beside months that are corrected without their own labels
+    assert errors["mae"] - errors["difference"] == pytest.approx(calibration["gain"]["mae_with"])
     film = data / "test" / f"{table['id'][0]}.png"
     words = ["--model", run, "--sex", sex[0], "--calibration", "clinic"]
     process = inside("predict.py", film, *words, "--out", tmp_path / "ages.csv")

@@ -94,6 +94,19 @@ def test_runs_with_the_same_validation_films_have_the_intervals_of_their_mean(tm
     assert ensemble.calibration["half_width"]["all"]["months"] == 19 / 2
 
 
+def test_intervals_around_a_mean_over_views_come_from_errors_of_such_means(tmp_path):
+    members = []
+    for name in "ab":
+        run, predictions = member(tmp_path, name, IDS, ERRORS)
+        run.options.update(use_tta=True, tta_steps=4)
+        views = label_predictions(predictions, 100 + ERRORS / 2)
+        views.to_csv(tmp_path / name / "predictions_val_tta.csv", index=False)
+        members.append(run)
+    for views, months in ((1, 19), (4, 19 / 2)):
+        ensemble = Ensemble(members, ["a", "b"], views)
+        assert ensemble.calibration["half_width"]["all"]["months"] == months
+
+
 def test_folds_have_the_intervals_of_their_errors_out_of_fold(tmp_path):
     members, tables = zip(
         member(tmp_path, "a", IDS[:10], ERRORS[:10]),
@@ -175,6 +188,17 @@ def test_members_are_compared_with_the_mean_that_is_told(tmp_path):
     predictions, comparison = ensemble.predict_labelled({(32, "pad"): films}, batch_size=4)
     assert predictions["predicted"].tolist() == [115] * 4
     assert [(row["mae"], row["difference"]) for row in comparison] == [(10, 5), (0, 15)]
+
+
+def test_each_run_is_compared_with_the_mean_in_which_it_counts_as_often_as_named(tmp_path):
+    members = [member(tmp_path, n, IDS, ERRORS, weight=w)[0] for n, w in (("a", 1), ("b", 3))]
+    ensemble = Ensemble(members, ["a", "b"], views=1)
+    ensemble.predictors = [lambda image, sex: [110.0] * 2, lambda image, sex: [98.0] * 2]
+    table = pd.DataFrame({"id": ["1", "2"], "sex": [1, 0], "boneage": 100.0})
+    films = Namespace(table=table, pixels=np.zeros((2, 32, 32), np.uint8))
+    predictions, rows = ensemble.predict_labelled({(32, "pad"): films}, batch_size=2)
+    assert predictions["predicted"].tolist() == [101, 101]  # (110 + 3 * 98) / 4
+    assert [(row["mae"], row["difference"]) for row in rows] == [(10, 1 - 10), (2, 1 - 2)]
 
 
 def test_a_model_that_gives_no_numbers_is_told(tmp_path):

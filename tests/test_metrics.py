@@ -168,6 +168,8 @@ def test_ages_that_are_all_the_same_have_neither_correlation_nor_slope():
     # a third of the resamples are without the one film of another age
     almost = evaluate_predictions(predictions_of([100.1] * 11 + [130], [1.1] * 12))
     assert json.loads(json.dumps(almost, allow_nan=False)) == almost
+
+
 def test_limits_of_agreement_and_their_intervals_move_with_the_bias():
     error = np.random.default_rng(0).normal(0, 6, 40)
     there, moved = (

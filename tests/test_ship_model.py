@@ -74,7 +74,8 @@ def test_it_knows_its_films_by_hashes_where_these_are_asked_for(shipped, small_r
     pd.testing.assert_frame_equal(again, hashes)
     assert hashes.columns.tolist() == ["split", "film"]
     films = pd.concat(
-        read_predictions(small_run / name) for name in ("train_films.csv", "predictions_test.csv")
+        read_predictions(small_run / f"{name}.csv")
+        for name in ("train_films", "predictions_val", "predictions_test")
     ).reset_index(drop=True)
 
     def known_to(folder, films):

@@ -48,7 +48,7 @@ def test_rows_that_may_be_of_other_films_are_not_taken_together():
         *(("6", "c.png", 1, 68), ("6", "c.png", 0, 70), ("6", "c.png", np.nan, 72)),
         *(("7", "d.png", np.nan, 74), ("8", "e.png", np.nan, 76)),
     ]
-    labels = pd.DataFrame(rows, columns=["id", "path", "sex", "boneage"])
+    labels = pd.DataFrame(rows, columns=["id", "path", "sex", "boneage"]).assign(patient="")
     films = mean_of_readers(labels, labels[["boneage"]])
     pd.testing.assert_frame_equal(films[labels.columns], labels, check_dtype=False)
 

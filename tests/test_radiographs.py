@@ -97,18 +97,18 @@ def test_a_tiff_whose_zero_is_white_is_turned(depth, order, big, tmp_path):
     assert image_kind(dark.read_bytes()) == "TIFF"
 
 
-def tiff(images, order="<", photometric=1, big=False):
+def tiff(images, order="<", photometric=1, big=False, kinds=(0, 0)):
     """An uncompressed TIFF, or BigTIFF, of grey `(H, W)` pages of one strip each; `order` is that
-    of its bytes."""
+    of its bytes, `kinds` are the NewSubfileTypes of the pages."""
     start = {"<": b"II", ">": b"MM"}[order]
     data = start + (struct.pack(f"{order}3H", 43, 8, 0) if big else struct.pack(f"{order}H", 42))
     offset, number, entry = (f"{order}{form}" for form in (("Q", "Q", "HHQHHI") if big else "IHH"))
     entry = entry if big else f"{order}HHIHH"
-    for image in images:
+    for image, kind in zip(images, kinds, strict=False):
         pixels = image.astype(image.dtype.newbyteorder(order)).tobytes()
         at, (height, width) = len(data) + struct.calcsize(offset), image.shape
-        tags = {256: width, 257: height, 258: 8 * image.dtype.itemsize, 259: 1, 262: photometric}
-        tags |= {273: at, 277: 1, 278: height, 279: len(pixels)}
+        tags = {254: kind, 256: width, 257: height, 258: 8 * image.dtype.itemsize, 259: 1}
+        tags |= {262: photometric, 273: at, 277: 1, 278: height, 279: len(pixels)}
         entries = [struct.pack(entry, tag, 3, 1, v, *(0, 0)[: 1 + big]) for tag, v in tags.items()]
         data += struct.pack(offset, at + len(pixels)) + pixels
         data += struct.pack(number, len(tags)) + b"".join(entries)
@@ -120,6 +120,18 @@ def test_a_big_tiff_of_several_pages_is_no_film(tmp_path):
     path.write_bytes(tiff([film(), film()], big=True))
     with pytest.raises(RadiographError, match="TIFF with 2 pages instead of one"):
         read_radiograph(path)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", [1, 4], ids=["thumbnail", "mask"])
+@pytest.mark.parametrize("big", [False, True], ids=["classic", "big"])
+def test_a_thumbnail_before_the_film_is_not_taken_for_it(tmp_path, depth, kind, big):
+    image, path = film(depth=depth), tmp_path / "film.tif"
+    dark = np.iinfo(depth).max - image
+    path.write_bytes(tiff([dark[::4, ::4], dark], photometric=0, big=big, kinds=(kind, 0)))
+    assert np.array_equal(read_radiograph(path), prepare(image))
+    path.write_bytes(tiff([dark], photometric=0, big=big, kinds=(kind,)))  # said of the film itself
+    assert read_radiograph(path).shape == image.shape
 
 
 def animated_png(path, frames=2):

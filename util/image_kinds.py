@@ -109,10 +109,10 @@ def has_jpeg_end(data):
 
 
 def tiff_pages(data):
-    """Return the pages of a TIFF in order, without thumbnails and masks.
+    """Return {position: page} of the pages of a TIFF in order, without thumbnails and masks.
 
-    Each is {tag: value}, and a value is valid only if it is a single number (TIFF 6.0, section 2,
-    or BigTIFF).
+    Each page is {tag: value}, and a value is valid only if it is a single number (TIFF 6.0, section
+    2, or BigTIFF).
     """
     order = "<" if data.startswith(b"II") else ">"
     layout = BIG_TIFF if BIG in data[:4] else TIFF_6
@@ -129,7 +129,7 @@ def tiff_pages(data):
             (start,) = struct.unpack_from(order + layout.offset, data, end)
     except (struct.error, OverflowError):  # the list of pages is damaged: keep those read so far
         pass
-    return [page for page in pages if not page.get(SUBFILE, 0) & REDUCED_OR_MASK]
+    return {k: page for k, page in enumerate(pages) if not page.get(SUBFILE, 0) & REDUCED_OR_MASK}
 
 
 def tiff_tag(data, at, value_at, order):

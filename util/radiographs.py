@@ -181,25 +181,31 @@ def decode(data, path):
             return decode_dicom(data)
         except ValueError as error:
             raise RadiographError(path, str(error), isinstance(error, NotInstalled)) from None
-    image = decode_picture(data, path) if kind != "unknown" else None  # OpenCV knows other kinds
+    pages = tiff_pages(data) if kind == "TIFF" else {}
+    if len(pages) > 1:
+        raise RadiographError(path, f"TIFF with {len(pages)} pages instead of one")
+    position, page = next(iter(pages.items()), (0, {}))
+    # OpenCV knows other kinds
+    image = decode_picture(data, path, position) if kind != "unknown" else None
     if image is None:
         raise RadiographError(path, f"{NO_IMAGE} (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
     if image.dtype not in (np.uint8, np.uint16):
         raise RadiographError(path, f"unsupported pixel type {image.dtype}")
-    pages = tiff_pages(data) if kind == "TIFF" else []
-    if len(pages) > 1:
-        raise RadiographError(path, f"TIFF with {len(pages)} pages instead of one")
-    if image.dtype == np.uint16 and pages and pages[0].get(PHOTOMETRIC) == WHITE_IS_ZERO:
+    if image.dtype == np.uint16 and page.get(PHOTOMETRIC) == WHITE_IS_ZERO:
         image = 65535 - image  # OpenCV itself inverts 8 bits alone
     return image
 
 
-def decode_picture(data, path):
-    """Return the pixels of a file, None if OpenCV can't decode it; RadiographError if they are too
-    many, for OpenCV (see MOST_PIXELS) or for memory."""
+def decode_picture(data, path, page=0):
+    """Return the pixels of a file, or of a page of it, None if OpenCV can't decode it;
+    RadiographError if they are too many, for OpenCV (see MOST_PIXELS) or for memory."""
     pixels = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+    data = np.frombuffer(data, np.uint8)
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), pixels)
+        if page == 0:
+            return cv2.imdecode(data, pixels)
+        decoded, images = cv2.imdecodemulti(data, pixels, range=(page, page + 1))
+        return images[0] if decoded else None
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise RadiographError(path, NO_MEMORY, temporary=True) from None

@@ -19,7 +19,7 @@ from util.ensemble import open_ensemble
 from util.errors import UserError
 from util.files import write_json
 from util.phantoms import phantom
-from util.radiographs import read_canvases
+from util.radiographs import cut_to, read_canvases
 from util.runs import Run
 from util.splits import record_hand_crop
 
@@ -259,11 +259,20 @@ def test_an_ensemble_says_where_its_films_were_cut_or_turned_by_other_rules(
 def test_what_is_found_but_is_no_hand_leaves_the_film_whole(tmp_path):
     """A film is usable or not whatever the canvas; an empty cut is no reason to refuse it."""
     film = np.full((300, 300), 40, np.uint8)
-    film[5:9, 5:9] = 255
+    film[5:9, 5:9] = np.arange(240, 256).reshape(4, 4)
     cv2.imwrite(str(tmp_path / "film.png"), film)
     (canvas,) = read_canvases([tmp_path / "film.png"], 96, "hand")
     assert canvas.oddities.whole
     assert canvas.image.max() > 150
+
+
+def test_a_cut_may_have_fewer_greys_than_a_film():
+    """As in films of 4 bits: the others are in markers, outside the cut."""
+    film = (np.arange(300)[None].repeat(300, axis=0) % 16).astype(np.uint8)
+    film[100:200, 100:200] %= 4
+    cut, whole = cut_to((100, 100, 200, 200), film, film)
+    assert not whole
+    assert len(np.unique(cut)) == 4
 
 
 @pytest.mark.parametrize(

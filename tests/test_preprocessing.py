@@ -44,8 +44,9 @@ def coded_data(tmp_path, monkeypatch):
 
 
 def coded_film(number):
-    """A film with a frame of grey and six vertical bars: bright where the bit of `number` is 1."""
+    """A film with a frame of greys and six vertical bars: bright where the bit of `number` is 1."""
     film = np.full((64, 64), 60, np.uint8)
+    film[0, :8] += np.arange(8, dtype=np.uint8)
     film[4:60, 4:60] = 0
     for bit in range(6):
         if number >> bit & 1:

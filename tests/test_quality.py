@@ -255,7 +255,7 @@ def test_every_bad_film_is_flagged_with_its_reason(folder):
     paths[3].write_bytes(b"no film at all" * 20)
     cv2.imwrite(str(paths[4]), np.full((96, 80), 9, np.uint8))
     cv2.imwrite(str(paths[5]), cv2.imread(str(paths[5]), 0)[:9])
-    cv2.imwrite(str(paths[6]), cv2.imread(str(paths[6]), 0) // 32)
+    cv2.imwrite(str(paths[6]), cv2.imread(str(paths[6]), 0) // 20)
     shutil.copytree(paths[7].parent, paths[7].parent / "again", ignore=lambda _, names: set(names))
     shutil.copy(paths[7], paths[7].parent / "again")
     edit(folder, "train", filename=[(7, "")])

@@ -243,6 +243,20 @@ def test_unusable_file_says_why(tmp_path, content, reason):
         read_radiograph(path)
 
 
+@pytest.mark.parametrize(("greys", "usable"), [(2, False), (7, False), (8, True), (16, True)])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_film_of_few_greys_is_no_radiograph(tmp_path, depth, greys, usable):
+    """A picture in black and white would get an age all the same; 4 bits have 16 levels."""
+    image = prepare(film(depth=depth)) // np.uint16(np.ceil(256 / greys))
+    assert len(np.unique(image)) == greys
+    path = save(tmp_path / "film.png", (image * (np.iinfo(depth).max // 16)).astype(depth))
+    if usable:
+        assert len(np.unique(read_radiograph(path))) == greys
+    else:
+        with pytest.raises(RadiographError, match=f"only {greys} levels of grey"):
+            read_radiograph(path)
+
+
 def test_missing_file_and_folder_are_errors_of_ours(tmp_path):
     for path in (tmp_path / "none.png", tmp_path):
         with pytest.raises(RadiographError, match="can't be read"):

@@ -36,6 +36,7 @@ UNREADABLE, EMPTY, TRUNCATED = "can't be read", "empty file", "truncated file"
 NO_IMAGE, TOO_SMALL, NO_CONTRAST = "not a readable image", "too small", "no contrast"
 NO_MEMORY = f"{UNREADABLE}: out of memory"
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
+FEWEST_GREYS = 8  # black and white would get an age too; the poorest of 12,000 real films has 19
 # For a bad file we print one line that names it: OpenCV's own complaints are switched off.
 (cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # OpenCV 5 moved it
 
@@ -59,13 +60,16 @@ def read_radiograph(path):
     return prepare(read_image(path), path)
 
 
-def prepare(image, path="bytes"):
+def prepare(image, path="bytes", fewest=FEWEST_GREYS):
     """Stretch a decoded image `(H, W)` to uint8, 0-255; RadiographError when it is too small for a
-    radiograph or without contrast."""
+    radiograph, without contrast, or has fewer than `fewest` levels of grey."""
     if min(image.shape) < MIN_SIDE:
         raise RadiographError(path, f"{TOO_SMALL}: {image.shape[1]} x {image.shape[0]} pixels")
     if image.min() == image.max():
         raise RadiographError(path, f"{NO_CONTRAST}: every pixel is {image.min()}")
+    greys = np.count_nonzero(count_greys(image))
+    if greys < fewest:
+        raise RadiographError(path, f"only {greys} levels of grey: no radiograph")
     return stretch_contrast(image)
 
 
@@ -140,7 +144,7 @@ def cut_to(box, image, film):
         return film, True
     left, top, right, bottom = box
     try:
-        return prepare(image[top:bottom, left:right]), False
+        return prepare(image[top:bottom, left:right], fewest=2), False
     except RadiographError:  # what was found is no hand
         return film, True
 
@@ -230,10 +234,14 @@ def stretch_contrast(image):
 def greys_at(image, shares):
     """Return, as a list, the quantiles `shares` (0-1) of the greys of a uint8 or uint16 image
     `(H, W)`."""
-    levels = np.iinfo(image.dtype).max + 1
-    counts = cv2.calcHist([image], [0], None, [levels], [0, levels]).ravel()
-    below = np.cumsum(counts, dtype=np.float64) / image.size
+    below = np.cumsum(count_greys(image), dtype=np.float64) / image.size
     return np.searchsorted(below, shares).tolist()
+
+
+def count_greys(image):
+    """Return how many pixels of a uint8 or uint16 image `(H, W)` have each level of grey."""
+    levels = np.iinfo(image.dtype).max + 1
+    return cv2.calcHist([image], [0], None, [levels], [0, levels]).ravel()
 
 
 def is_pale(canvas):

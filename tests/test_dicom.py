@@ -175,9 +175,26 @@ def test_the_first_of_several_windows_counts(tmp_path):
 
 
 def test_an_exact_window_may_be_narrower_than_a_value(tmp_path):
-    window = {"WindowCenter": 1500.25, "WindowWidth": 0.5, "VOILUTFunction": "LINEAR_EXACT"}
-    film = read_radiograph(write_dicom(tmp_path / "film.dcm", values_of_12_bits(), **window))
-    assert np.array_equal(film, np.where(values_of_12_bits() > 1500, 255, 0))
+    values = values_of_12_bits()
+    window = {"WindowCenter": 0.375, "WindowWidth": 0.25, "VOILUTFunction": "LINEAR_EXACT"}
+    scale = {"RescaleSlope": 1 / (MAX12 + 1), "RescaleIntercept": 0}
+    dicom = write_dicom(tmp_path / "film.dcm", values, **window, **scale)
+    expected = write_png(tmp_path / "film.png", np.clip(values, 1024, 2048))
+    assert shows_the_same(dicom, expected)
+
+
+@pytest.mark.parametrize(
+    "window", [(1500, 1), (127, 255), (128, 256), (9000, 400)], ids=["narrow", "8", "8 bits", "off"]
+)
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_window_that_hides_the_film_is_ignored(tmp_path, window, photometric):
+    """As one for 8 bits, on a film of 12."""
+    values = film(400, 300, np.uint16) >> 4
+    values[:20] = np.arange(300)  # dark ground, which such a window shows
+    light = values if photometric == "MONOCHROME2" else MAX12 - values
+    window = dict(zip(("WindowCenter", "WindowWidth"), window, strict=True))
+    dicom = write_dicom(tmp_path / "film.dcm", values, photometric, **window)
+    assert shows_the_same(dicom, write_png(tmp_path / "film.png", light))
 
 
 def test_a_compressed_film_is_read(tmp_path, png):

@@ -29,6 +29,9 @@ BLANK = [
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom converts them to RGB
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # kinds of window (DICOM PS3.3, C.11.2.1.3)
+# a window that leaves at most this many levels of grey, and this share of them, is no film's: it is
+# meant for 8 bits where the film has 12, or has a width of 1
+FEW_LEVELS, SMALL_SHARE = 256, 1 / 8
 
 # what a file without the preamble begins with: the number of an element of group 0008, by its type
 FIRST_ELEMENTS = {
@@ -78,9 +81,10 @@ def decode_dicom(data):
     """Return the only frame of a DICOM file as uint16 `(H, W)`, with light bones on a dark ground.
 
     Values go through the modality table, then the display's table or window, and are inverted if
-    small values are white (MONOCHROME1), in this order (DICOM PS3.4, N.2). Then they are stretched
-    to 0-65535. Padding becomes dark and does not affect the stretching. A frame in colour, such as
-    a screenshot (secondary capture), becomes grey as any picture does, in most files as uint8.
+    small values are white (MONOCHROME1), in this order (DICOM PS3.4, N.2); a window that hides the
+    film is ignored. Then they are stretched to 0-65535. Padding becomes dark and does not affect
+    the stretching. A frame in colour, such as a screenshot (secondary capture), becomes grey as any
+    picture does, in most files as uint8.
     Raises ValueError with the reason if the file is damaged or not a single frame, or if a package
     needed to decode it is not installed.
     """
@@ -95,7 +99,10 @@ def decode_dicom(data):
         drop_blanks(film)
         levels, places = levels_of(film.pixel_array)  # far fewer values than pixels
         padded = find_padding(film, levels)
-        values = apply_voi_lut(apply_modality_lut(levels, film), film)
+        values = apply_modality_lut(levels, film)
+        shown = apply_voi_lut(values, film)
+        if film.get("VOILUTSequence") or not hides_film(values[~padded], shown[~padded]):
+            values = shown
     except Unusable:
         raise
     except Exception as error:  # pydicom raises many kinds for damaged files
@@ -192,6 +199,13 @@ def drop_blanks(film):
     width = np.atleast_1d(film.get("WindowWidth", 1))[0]
     if width < 1 if function == "LINEAR" else width <= 0:  # PS3.3, C.11.2.1.2
         film.pop("WindowWidth")
+
+
+def hides_film(values, shown):
+    """Whether a window, which shows `values` `(n,)` as `shown`, leaves hardly any of their levels.
+    (A table may leave few for a film of 16 bits, and be right.)"""
+    left = len(np.unique(shown))
+    return left <= min(FEW_LEVELS, SMALL_SHARE * len(np.unique(values)))
 
 
 def needs_gdcm(data):

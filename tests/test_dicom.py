@@ -197,6 +197,16 @@ def test_a_window_that_hides_the_film_is_ignored(tmp_path, window, photometric):
     assert shows_the_same(dicom, write_png(tmp_path / "film.png", light))
 
 
+def test_a_table_to_8_bits_is_believed(tmp_path):
+    values, table = values_of_12_bits(), Dataset()
+    table.LUTDescriptor = [MAX12 + 1, 0, 8]
+    table.LUTData = (np.sqrt(np.arange(MAX12 + 1)) * 3).astype("<u2").tobytes()
+    dicom = write_dicom(tmp_path / "film.dcm", values, VOILUTSequence=[table])
+    expected = (np.sqrt(values) * 3).astype(np.uint8)
+    assert len(np.unique(expected)) < len(np.unique(values)) / 10
+    assert shows_the_same(dicom, write_png(tmp_path / "film.png", expected))
+
+
 def test_a_compressed_film_is_read(tmp_path, png):
     dicom = write_dicom(tmp_path / "film.dcm", values_of_12_bits())
     dataset = pydicom.dcmread(dicom)

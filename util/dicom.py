@@ -97,6 +97,7 @@ def decode_dicom(data):
         if film.PhotometricInterpretation in COLOURS:
             return cv2.cvtColor(film.pixel_array, cv2.COLOR_RGB2GRAY)
         drop_blanks(film)
+        widen_tables(film)
         levels, places = levels_of(film.pixel_array)  # far fewer values than pixels
         padded = find_padding(film, levels)
         values = apply_modality_lut(levels, film)
@@ -199,6 +200,15 @@ def drop_blanks(film):
     width = np.atleast_1d(film.get("WindowWidth", 1))[0]
     if width < 1 if function == "LINEAR" else width <= 0:  # PS3.3, C.11.2.1.2
         film.pop("WindowWidth")
+
+
+def widen_tables(film):
+    """Give the display's tables 16 bits: in one of 8, pydicom 3.0 looks up the last 8 bits alone of
+    values that have more."""
+    for table in film.get("VOILUTSequence") or []:
+        descriptor = table.get("LUTDescriptor")  # number of entries, first value, bits
+        if descriptor and descriptor[2] == 8:
+            descriptor[2] = 16
 
 
 def hides_film(values, shown):

@@ -122,6 +122,11 @@ def test_pixels_of_any_size_and_sign_show_the_same(tmp_path, kind, shift):
     assert shows_the_same(dicom, write_png(tmp_path / "film.png", values))
 
 
+@pytest.mark.parametrize("bit", [None, 7, 16])
+def test_a_high_bit_that_can_not_be_says_nothing(tmp_path, png, bit):
+    assert shows_the_same(write_dicom(tmp_path / "1.dcm", values_of_12_bits(), HighBit=bit), png)
+
+
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
 def test_a_frame_in_colour_is_grey_as_a_png_in_colour_is(tmp_path, photometric):
     """As a secondary capture, the picture of a screen."""
@@ -232,6 +237,7 @@ def test_what_is_no_film_is_one_line_that_says_why(tmp_path):
         dicom = write_dicom(path, values, photometric)
         assert reason(dicom) == f"DICOM file in unsupported colours ({photometric})"
     assert "no contrast" in reason(write_dicom(path, np.full_like(values, 7)))
+    assert "HighBit 15 with BitsStored 12" in reason(write_dicom(path, values << 4, HighBit=15))
     whole = write_dicom(path, values).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert "damaged DICOM file" in reason(path)

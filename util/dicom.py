@@ -185,6 +185,12 @@ def check_frame(film):
         raise Unusable(f"DICOM file in unsupported colours ({kind})")
     if film.file_meta.TransferSyntaxUID.is_compressed:
         check_decoder(film.file_meta.TransferSyntaxUID)
+    # as files of before DICOM have it; a number that can't be is a slip, and the pixels are usual
+    elif film.BitsStored <= (film.get("HighBit") or 0) < film.BitsAllocated:
+        raise Unusable(
+            f"DICOM file with pixels in other bits than usual (HighBit {film.HighBit} with "
+            f"BitsStored {film.BitsStored}): convert it"
+        )
 
 
 def drop_blanks(film):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from commands import check_error_line
 
+from util import prediction
 from util.occlusion import PARTS, explain_film, hide_parts, new_name, occlusion_map
 
 SIZE = 48
@@ -60,13 +61,16 @@ def test_the_map_has_no_seams(size):
 
 
 def test_predict_draws_a_picture_for_each_film_and_never_into_a_full_folder(
-    small_run, phantoms, inside, tmp_path
+    small_run, phantoms, inside, tmp_path, monkeypatch
 ):
+    asked, usual = [], prediction.full_batches
+    monkeypatch.setattr(prediction, "full_batches", lambda *n: asked.append(n) or usual(*n))
     films = sorted((phantoms / "test").glob("*.png"))[:2]
     (tmp_path / "bad.png").write_text("no film")
     words = [*films, tmp_path / "bad.png", "--model", small_run, "--sex", "F"]
     process = inside("predict.py", *words, "--explain", tmp_path / "maps")
     assert process.returncode == 1  # one film can't be read
+    assert asked[1:] == [(1 + PARTS**2, 31)] * 2  # four batches, hardly filled up
     names = [film.name for film in films]
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == names
     check_error_line(

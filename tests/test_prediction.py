@@ -259,6 +259,18 @@ def test_what_predict_writes_comes_in_one_call_too(trained, odd_films, inside, t
         film_ages.predict_ages(films, "M", model=trained[0], calibration="nowhere")
 
 
+def test_films_are_shared_out_evenly_among_batches(small_run, odd_films, monkeypatch):
+    """Batches have one shape: the last of 33 films in batches of 32 would be filled up with 31."""
+    asked, usual = [], prediction.full_batches
+    monkeypatch.setattr(prediction, "full_batches", lambda *n: asked.append(n) or usual(*n))
+    monkeypatch.setattr(film_ages, "CHUNK", 10)
+    for n in (1, 8, 9, 19):
+        films = [odd_films / "8bit.png"] * n
+        ages = film_ages.predict_ages(films, "F", model=small_run, batch_size=8)
+        assert ages["months"].notna().all()
+    assert asked == [(1, 1), (8, 8), (9, 5), (10, 5), (9, 5)]
+
+
 @pytest.fixture
 def run_of_boys(small_run, tmp_path):
     """A run that says that all its training films are of boys."""

@@ -13,6 +13,7 @@ from util.ensemble import open_ensemble
 from util.errors import UserError
 from util.growth import ADULT_MONTHS, KNOWN_AGES, sd_score
 from util.oddities import film_notes
+from util.prediction import even_batch
 from util.runs import SHIPPED
 from util.sexes import sex_of
 
@@ -65,7 +66,9 @@ def predict_ages(
 def predict_in_chunks(ensemble, films, batch_size):
     """Yield the rows of `predict_chunk`, chunk by chunk."""
     # chunks of equal size: a small last one would need a compilation of its own
-    for rows in np.array_split(np.arange(len(films)), math.ceil(len(films) / CHUNK)):
+    chunks = np.array_split(np.arange(len(films)), math.ceil(len(films) / CHUNK))
+    batch_size = even_batch(len(chunks[0]), batch_size)  # the first is the largest
+    for rows in chunks:
         yield predict_chunk(ensemble, films.iloc[rows], batch_size)
 
 

@@ -17,6 +17,7 @@ from util.errors import UserError
 from util.files import numbered
 from util.film_files import stem_of
 from util.parallel import progress_bar
+from util.prediction import even_batch
 
 PARTS = 11  # positions of the hidden part, a sixth of the film wide, in each direction
 LONGEST_STEM = 100  # bytes of the name of a picture; Windows allows 260 for a whole path
@@ -83,6 +84,7 @@ def explain_film(ensemble, film, picture, batch_size):
     from util.film_plots import plot_occlusion
 
     sex = np.full(1 + PARTS**2, 0.0 if pd.isna(film.sex) else film.sex)
+    batch_size = even_batch(len(sex), batch_size)
     pixels, _ = read_on_canvases(ensemble.canvases, [film.path])
     images = {canvas: part[0] for canvas, part in pixels.items()}
     image = images[ensemble.canvases[0]]

@@ -105,6 +105,12 @@ def full_batches(n, batch_size):
     return [np.minimum(np.arange(start, start + size), n - 1) for start in range(0, n, size)]
 
 
+def even_batch(n, batch_size):
+    """Return the size of equal batches for `n` films, as few as with `batch_size`: of 33 films in
+    batches of 32 the second would be filled up with 31 copies, in batches of 17 with one."""
+    return math.ceil(n / math.ceil(n / batch_size))
+
+
 def predict_films(predict, films, batch_size):
     """Predict labelled films: the frame of `label_predictions`, in file order; each prediction is
     joined with the label of its own row."""

@@ -244,6 +244,13 @@ def test_what_predict_writes_comes_in_one_call_too(trained, odd_films, inside, t
     columns = film_ages.predict_ages(table["film"], table["sex"], table["age"], trained[0])
     assert columns["sex"].tolist() == [0, 1]  # in order, whatever their index
     assert columns["age_months"].tolist() == [90, 100]
+    gaps = pd.DataFrame({"sex": ["F", pd.NA], "age": pd.array([90, pd.NA], "Int64")})
+    for told in (gaps, gaps.to_dict("list")):  # as columns, as lists
+        ages = film_ages.predict_ages(films, iter(told["sex"]), told["age"], trained[0])
+        assert ages["problem"].tolist() == ["", "no sex: F or M"]
+        assert ages["age_months"].fillna(-1).tolist() == [90, -1]
+    one = film_ages.predict_ages(films, "F", pd.NA, trained[0])["age_months"]
+    assert one.isna().all()
     odd = film_ages.predict_ages([films[0], "none.png"], ["w", "girl"], model=trained[0])
     assert odd["problem"].tolist() == ["no sex: F or M", "can't be read: No such file or directory"]
     assert odd["months"].isna().all()
@@ -253,6 +260,9 @@ def test_what_predict_writes_comes_in_one_call_too(trained, odd_films, inside, t
         film_ages.predict_ages([])
     with pytest.raises(UserError, match="sex and age_months need one value or 2, one per path"):
         film_ages.predict_ages(films, ["F", "M", "F"])
+    for age in ("ten", [90, object()]):
+        with pytest.raises(UserError, match="ages are numbers"):
+            film_ages.predict_ages(films, "F", age)
     with pytest.raises(UserError, match="that is a folder"):
         film_ages.predict_ages([films[0], odd_films])
     with pytest.raises(UserError, match="no calibration"):

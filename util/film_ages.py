@@ -46,9 +46,9 @@ def predict_ages(
     if folders := [path for path in paths if Path(path).is_dir()]:
         raise UserError(f"that is a folder ({folders[0]}). Name the films in it.")
     try:  # as arrays: columns of a table would be joined by their index, not in order
-        sex = np.broadcast_to(np.array(sex, object), len(paths))
-        age = np.broadcast_to(np.array(age_months, float), len(paths))
-    except ValueError:
+        sex, age = (for_each(values, len(paths)) for values in (sex, age_months))
+        age = pd.to_numeric(pd.Series(age)).astype(float)
+    except (TypeError, ValueError):
         raise UserError(
             f"sex and age_months need one value or {len(paths)}, one per path; ages are numbers."
         ) from None
@@ -61,6 +61,13 @@ def predict_ages(
         warnings.warn(note, stacklevel=2)
     ages = pd.concat(predict_in_chunks(ensemble, films, batch_size), ignore_index=True)[COLUMNS]
     return ages.fillna({"problem": ""})
+
+
+def for_each(values, n):
+    """Return one value, or the `n` values of a sequence or generator, as an array of n objects."""
+    if np.iterable(values) and not isinstance(values, str):
+        values = list(values)
+    return np.broadcast_to(np.array(values, object), n)
 
 
 def predict_in_chunks(ensemble, films, batch_size):

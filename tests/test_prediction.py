@@ -387,6 +387,16 @@ def test_two_ages_of_a_film_are_told_of_and_not_used(tmp_path, capsys):
     assert note in capsys.readouterr().err
 
 
+def test_ages_in_years_fill_gaps_among_those_in_months(tmp_path, capsys):
+    table = tmp_path / "sexes.csv"
+    table.write_text("id,sex,age_years,age_months\na,F,9,100\nb,F,9.5,\nc,F,,\nd,F,9y,\n")
+    told = look_up_children([Path(f"{name}.png") for name in "abcd"], table, None)
+    np.testing.assert_equal([age for _, age, _ in told], [100, 114, np.nan, np.nan])
+    assert (
+        capsys.readouterr().err == f"note: ages of children not in years: 1, such as 9y ({table})\n"
+    )
+
+
 @pytest.mark.parametrize("failing", ["write_csv", "write_json"])
 def test_films_of_a_chunk_that_could_not_be_written_count_as_missing(
     failing, monkeypatch, tmp_path, capsys

@@ -127,12 +127,12 @@ def unread_ages(table, ages, csv):
             f"column {c} is not used: ages are read from age_months or age_years ({csv})"
             for c in others
         ]
-    text = clean_text(table[columns[0]])
-    bad = text[ages.isna() & (text != "")]
-    if bad.empty:
-        return []
+    texts = {column: clean_text(table[column]) for column in columns}
+    bad = {column: text[ages.isna() & (text != "")] for column, text in texts.items()}
     return [
-        f"ages of children not in {unit_of(columns[0])}: {len(bad)}, such as {bad.iloc[0]} ({csv})"
+        f"ages of children not in {unit_of(column)}: {len(text)}, such as {text.iloc[0]} ({csv})"
+        for column, text in bad.items()
+        if len(text)
     ]
 
 

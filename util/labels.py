@@ -73,9 +73,10 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
         is_file = names.str.lower().str.endswith(IMAGE_ENDINGS)
         names = names.where(is_file | names.str.contains(r"[/\\]"), "")
     patients = clean_text(series["patient"]).map(known_id) if "patient" in series else ""
-    months = {
-        name: read_months(series[name]) if name in series else np.nan for name in ("boneage", "age")
-    }
+    months = {"boneage": read_months(series["boneage"]) if "boneage" in series else np.nan}
+    months["age"] = np.nan
+    for column in reversed(columns["age"]):  # the first counts most; the others fill its gaps
+        months["age"] = read_months(table[column]).fillna(months["age"])
     sex = read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan
     return pd.DataFrame({"id": ids, "patient": patients, "filename": names, "sex": sex} | months)
 

@@ -74,7 +74,8 @@ def test_evaluation_prints_months_and_leaves_pictures(evaluated):
         assert words in process.stdout
     names = {path.name for path in (out / "plots").iterdir()}
     kinds = ("predicted_vs_true", "bland_altman", "error_by_group", "largest_errors")
-    assert names == {f"{kind}_test.png" for kind in kinds}
+    prints = {f"{kind}_test.pdf" for kind in kinds[:3]}
+    assert names == {f"{kind}_test.png" for kind in kinds} | prints
 
 
 def test_views_are_averaged_film_by_film(trained, inside, tmp_path):

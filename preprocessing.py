@@ -29,7 +29,7 @@ from util.film_files import (
     what_to_correct,
 )
 from util.headers import match_with_headers
-from util.labels import read_labels
+from util.labels import check_male_value, read_labels
 from util.pixel_cache import Pixels, read_pixels
 from util.readers import check_several_readers
 from util.sources import unlabelled_films
@@ -137,8 +137,10 @@ def read_labelled_folder(
         raise UserError(f"no image folder ({folder}). Check the path.")
     films = list_films(folder)
     if headers:
+        rows = read_table(table)
+        check_male_value(male_value, [rows], table)
         labels = match_with_headers(
-            read_table(table), table, films, male_value, readers=readers, match_by=match_by
+            rows, table, films, male_value, readers=readers, match_by=match_by
         )
     else:
         labels = match_films(read_labels(table, male_value), films)

@@ -144,6 +144,7 @@ def test_evaluation_never_writes_over_another(trained, small_run, inside, evalua
 
 def test_mistakes_of_evaluate_are_one_line_each(trained, inside, tmp_path):
     run, data = trained
+    (tmp_path / "words.csv").write_text("id,boneage,sex\n1,100,F\n")
     (tmp_path / "columns.csv").write_text("id,sex\n1,M\n")
     (tmp_path / "empty.csv").write_text("")
     films, own = ["--images", data / "test"], "films of your own: --csv labels.csv --images films/."
@@ -155,6 +156,10 @@ def test_mistakes_of_evaluate_are_one_line_each(trained, inside, tmp_path):
         ([run, "--csv", tmp_path / "none.csv", *films], ["no such table"]),
         ([run, "--csv", tmp_path / "columns.csv", *films], ["no column for boneage"]),
         ([run, "--csv", tmp_path / "empty.csv", *films], ["empty.csv"]),
+        (
+            [run, "--csv", tmp_path / "words.csv", *films, "--male_value", "1"],
+            ["--male_value 1 has no effect", "words.csv"],
+        ),
         ([run, "--csv", data / "df_test.csv", "--images", tmp_path / "no"], ["no image folder"]),
         ([run, "--csv", data / "df_test.csv", "--images", data / "train"], ["no usable film"]),
     ]

@@ -606,6 +606,10 @@ def test_a_sex_of_numbers_is_what_the_option_says(trained, inside, tmp_path):
     films = [trained[1] / "test" / name for name in table["filename"]]
     words = ["--model", trained[0], "--csv", tmp_path / "t.csv"]
     check_error_line(inside("predict.py", *films, *words), "--male_value 1 or --male_value 0")
+    table.rename(columns={"sex": "male"})[["id", "male"]].to_csv(tmp_path / "m.csv", index=False)
+    other = [*words[:3], tmp_path / "m.csv", "--male_value", "0"]
+    process = inside("predict.py", *films, *other)
+    check_error_line(process, "--male_value 0 has no effect", "in a column male, 1 is male")
     for male, expected in ((1, table["sex"]), (0, 1 - table["sex"])):
         out = tmp_path / f"{male}.csv"
         inside("predict.py", *films, *words, "--male_value", male, "--out", out)

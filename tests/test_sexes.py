@@ -3,6 +3,8 @@
 import pytest
 
 from util.errors import UserError
+from util.labels import check_male_value
+from util.tables import read_table
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,28 @@ def test_numbers_beside_words_of_both_sexes_are_not_asked_for(read):
 def test_the_option_turns_no_column_whose_meaning_is_known(read):
     for text in ("id,boneage,male\n1,100,0\n2,100,1\n", "id,boneage,Sex\n1,100,F\n2,100,M\n"):
         assert read(text, male_value=0)["sex"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("header", "sexes", "male_value", "used"),
+    [
+        ("sex", "FM", 2, False),
+        ("male", "01", 0, False),
+        ("male", "01", 1, True),  # which it says too
+        ("sex", "01", 0, True),
+        ("age", "12", 1, False),
+    ],
+)
+def test_an_option_without_effect_is_an_error(tmp_path, header, sexes, male_value, used):
+    path = tmp_path / "labels.csv"
+    path.write_text(f"id,{header}\n1,{sexes[0]}\n2,{sexes[1]}\n")
+    tables = [read_table(path)]
+    check_male_value(None, tables, path)
+    if used:
+        check_male_value(male_value, tables, path)
+    else:
+        with pytest.raises(UserError, match=f"--male_value {male_value} has no effect"):
+            check_male_value(male_value, tables, path)
 
 
 @pytest.mark.parametrize(

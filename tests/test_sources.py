@@ -120,6 +120,17 @@ def test_options_name_the_table_and_which_number_is_male(tmp_path):
     check_films(run(tmp_path / "Data", *words, "--male_value", "0"), IDS)
 
 
+def test_which_number_is_male_is_told_for_one_table_of_several_but_never_for_none(tmp_path):
+    sources = [make_source(tmp_path / "Training Set", IDS[:30])]
+    sources.append(make_source(tmp_path / "Test Set", IDS[30:]))
+    table = pd.read_csv(sources[1] / "labels.csv")
+    words = ["--source", *sources, "--male_value", "2"]
+    with pytest.raises(UserError, match=r"--male_value 2 has no effect.*Training Set/labels\.csv"):
+        run(tmp_path / "Data", *words)
+    table.assign(sex=1 + table.pop("male")).to_csv(sources[1] / "labels.csv", index=False)
+    check_films(run(tmp_path / "Data", *words), IDS)
+
+
 def test_a_patient_is_no_id_where_names_of_films_are_told(tmp_path):
     source = make_source(tmp_path / "films")
     table = pd.read_csv(source / "labels.csv")

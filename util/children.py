@@ -10,7 +10,7 @@ import numpy as np
 from util.errors import UserError
 from util.film_files import SEVERAL
 from util.headers import find_by_element, needs_sex_column, read_children, take_element_as_id
-from util.labels import find_columns, labels_of, unit_of
+from util.labels import check_male_value, find_columns, labels_of, unit_of
 from util.metrics_text import format_years
 from util.sexes import differ, sex_of
 from util.tables import clean_text, plain_header, read_table
@@ -91,6 +91,7 @@ def look_up_children(paths, csv, male_value, match_by=None):
     age (months, NaN unknown), and why there is no sex ("" if there is one). For `match_by` see
     `find_by_element`. Prints notes on rows and ages that are not used."""
     table = take_element_as_id(read_table(csv), match_by, csv)
+    check_male_value(male_value, [table], csv)
     labels = labels_of(table, csv, male_value, ("sex",) if needs_sex_column(table, paths) else ())
     columns = find_columns(table, "sex")
     labels["sex_text"] = clean_text(table[columns[0]]) if columns else None

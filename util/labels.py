@@ -14,7 +14,7 @@ import pandas as pd
 from util.errors import UserError
 from util.identity import MONTH_DECIMALS, loose_name, without_float
 from util.image_kinds import IMAGE_ENDINGS, without_endings
-from util.sexes import UNKNOWN, read_sex
+from util.sexes import UNKNOWN, is_coded, is_male, read_sex
 from util.tables import NoLabels, clean_text, headers_of, plain_header, read_table
 
 MAX_MONTHS = 300  # no bone age is above 25 years: larger numbers are in another unit
@@ -79,6 +79,19 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
         months["age"] = read_months(table[column]).fillna(months["age"])
     sex = read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan
     return pd.DataFrame({"id": ids, "patient": patients, "filename": names, "sex": sex} | months)
+
+
+def check_male_value(male_value, tables, path):
+    """UserError when --male_value is given and has no effect on any of the `tables`, read from
+    `path`. It may repeat what a column male says, that 1 is male."""
+    columns = [table[column] for table in tables for column in find_columns(table, "sex")]
+    if male_value is None or any(map(is_coded, columns)):
+        return
+    if male_value != 1 or not any(is_male(column.name) for column in columns):
+        raise UserError(
+            f"--male_value {male_value} has no effect: no column of sex needs it ({path}). Leave it "
+            "out; in a column male, 1 is male."
+        )
 
 
 def find_label_columns(table, path, need):

@@ -34,7 +34,7 @@ def read_sex(table, columns, male_value, path):
         words = text.map(WORDS)
         if is_male(column):
             words = words.fillna(numbers)
-        elif numbers.notna().any():
+        elif is_coded(table[column]):
             coded.append((column, numbers, words.notna().any()))
         check_agreement(sex, words, path)
         sex = sex.fillna(words)
@@ -53,6 +53,12 @@ def read_sex(table, columns, male_value, path):
 def is_male(column):
     """Whether a header says by itself that 1 means male."""
     return plain_header(column) in ("male", "ismale")
+
+
+def is_coded(column):
+    """Whether a column of sexes holds numbers, or true and false, which need --male_value unless
+    words tell the same."""
+    return not is_male(column.name) and column.str.strip().str.lower().isin(NUMBERS).any()
 
 
 def check_numbers_of_sex(held, column, path):

@@ -22,6 +22,7 @@ from util.film_files import (
 )
 from util.headers import match_with_headers
 from util.identity import film_keys, loose_name, patient_ids
+from util.labels import check_male_value
 from util.readers import check_several_readers
 from util.tables import TABLE_ENDINGS, NoLabels, NoTable, read_table
 
@@ -59,6 +60,9 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
         films = read(need_sex=True)
     except NoLabels:  # no table has the sexes: DICOM headers may
         films = read(need_sex=False)
+    if male_value is not None:  # one of several tables may need it
+        tables = sorted(set(films["row"].str.rpartition(", ")[0]))
+        check_male_value(male_value, map(read_table, tables), ", ".join(tables))
     films = drop_repeated_rows(films)
     films["row"] = [name_as_given(row, sources) for row in films["row"]]
     if films["given_split"].nunique() == 1:  # one name for all films is no split

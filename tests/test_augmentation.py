@@ -125,6 +125,7 @@ def test_only_a_shift_moves_the_middle():
     }
     assert np.abs(moved[0]).max() < 0.6
     assert 4 < np.abs(moved[0.08]).max() < 0.08 * 65 + 0.6
+    assert abs(np.corrcoef(np.transpose(moved[0.08]))[0, 1]) < 0.3  # to a side, and up or down
 
 
 def test_changes_of_size_and_angle_are_within_their_ranges():

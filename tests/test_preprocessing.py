@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preprocessing import epoch_order, load_films, make_batch, steps_per_epoch, training_dataset
+from preprocessing import (
+    Films,
+    epoch_order,
+    load_films,
+    make_batch,
+    random_stream,
+    steps_per_epoch,
+    training_dataset,
+)
 from util import pixel_cache
 from util.augmentation import Augmentation
 from util.errors import UserError
@@ -117,6 +125,21 @@ def test_batches_depend_on_seed_epoch_and_step_alone(coded_data):
     assert np.array_equal(images(1, 0, 2), images(1, 0, 2))
     for other in ((2, 0, 2), (1, 1, 2), (1, 0, 3)):
         assert not np.array_equal(images(1, 0, 2), images(*other))
+
+
+def test_a_film_is_changed_anew_in_each_epoch_and_step(coded_data):
+    """Also where it is the only one, and so always in the same place."""
+    films = load(coded_data)
+    one = films.keep(np.arange(N) == 0)
+    twice = Films(pd.concat([one.table] * 2), one.pixels.join(one.pixels), one.left_out)
+    seen = [make_batch(twice, 1, 3, *where, Augmentation()).image for where in ((0, 0), (0, 1))]
+    seen += [make_batch(one, 1, 3, epoch, 0, Augmentation()).image for epoch in (1, 2)]
+    assert len(np.unique(seen, axis=0)) == 4
+
+
+def test_streams_differ_in_each_of_their_keys():
+    streams = [(1, 0, 2, 3), (9, 0, 2, 3), (1, 9, 2, 3), (1, 0, 9, 3), (1, 0, 2, 9), (1, 0, 3, 2)]
+    assert len({random_stream(*keys).random() for keys in streams}) == len(streams)
 
 
 def test_an_epoch_holds_every_film_once():

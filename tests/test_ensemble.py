@@ -65,6 +65,14 @@ def test_the_errors_of_a_choice_have_intervals_of_children(tmp_path):
     assert f"of the best single run 5.25 [{low:.2f}, {high:.2f}]" in words
 
 
+def test_the_error_of_a_choice_is_that_of_the_runs_in_it(tmp_path):
+    errors = {"poor": 9 * ERRORS, "a": -ERRORS, "b": ERRORS / 2}
+    members = [member(tmp_path, name, IDS, error)[0] for name, error in errors.items()]
+    chosen, words = choose_greedily(members, views=1)
+    assert [(m.run.folder.name, m.weight) for m in chosen] == [("a", 1), ("b", 2)]
+    assert "MAE 0.00 [0.00, 0.00] months" in words
+
+
 # ------------------------------------------------------------------------------------- intervals
 
 

@@ -41,6 +41,8 @@ def test_an_evaluation_says_what_it_was_made_with(trained, evaluated):
     config = json.loads((trained[0] / "config.json").read_text())
     assert metrics["films"]["fingerprint"] == config["data"]["test"]["fingerprint"]
     assert metrics["models"] == [hash_file(trained[0] / "model.keras")]
+    assert metrics["baseline"]["source"] == "training films"
+    assert metrics["baseline"]["months"] == config["data"]["train"]["median"]
     assert metrics["environment"]["versions"].items() >= config["versions"].items()
 
 

@@ -20,7 +20,6 @@ from util.augmentation import add_noise_and_mixup
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
 from util.film_files import (
-    NO_ROW,
     as_left_out,
     count_reasons,
     list_films,
@@ -121,7 +120,10 @@ def keep_copies(copies, plain):
             f"none of {len(copies)} CLAHE copies has a plain film ({folder}). "
             "Move the folder away and make it again."
         )
-    return copies.leave_out(~known, "no plain film")
+    why = plain.left_out.drop_duplicates("id").set_index("id")["reason"]  # so there is no copy
+    left_out = copies.left_out
+    left_out = left_out.assign(reason=left_out["id"].map(why).fillna(left_out["reason"]))
+    return replace(copies, left_out=left_out).leave_out(~known, "no plain film")
 
 
 def read_labelled_folder(
@@ -153,8 +155,7 @@ def read_labelled_folder(
     if "by_reader" in usable:
         check_several_readers(usable)
     if headers:
-        unlabelled = unlabelled_films(films, labels).assign(reason=NO_ROW)
-        left_out = pd.concat([left_out, unlabelled], ignore_index=True)
+        left_out = pd.concat([left_out, unlabelled_films(films, labels)], ignore_index=True)
     return usable, left_out
 
 

@@ -347,6 +347,14 @@ def test_a_copy_without_its_film_is_not_evaluated(data, spoil):
     assert enhanced.left_out.set_index("id")["reason"][second.stem] == "no file"
 
 
+def test_a_film_that_cannot_be_read_has_one_reason_with_and_without_clahe(data):
+    first = min((data / "test").iterdir())
+    first.write_bytes(first.read_bytes()[:200])
+    complete_clahe(data, "test")
+    plain, enhanced = load_both(data)
+    assert enhanced.left_out["reason"].tolist() == plain.left_out["reason"].tolist() != []
+
+
 def test_copies_that_are_none_of_the_films_are_an_error(data):
     films = sorted((data / "test").iterdir())
     (data / "test_CLAHE").mkdir()

@@ -123,7 +123,7 @@ def test_labels_in_another_order_give_the_same_prediction_for_each_film(
     np.testing.assert_allclose(both["predicted_x"], both["predicted_y"], atol=0.011)
     left_out = pd.read_csv(tmp_path / "out" / "left_out.csv", dtype=str)
     films = len(list((trained[1] / "test").iterdir()))
-    reasons = {"no row in the table": films - 40, "no file": 1, "no usable sex": 1}
+    reasons = {"no label": films - 40, "no file": 1, "no usable sex": 1}
     assert left_out["reason"].value_counts().to_dict() == reasons
     flow = json.loads((tmp_path / "out" / "metrics.json").read_text())["flow"]
     assert flow == {"rows": 41, "evaluated": 39, "films": films, "without_row": films - 40} | {
@@ -209,7 +209,7 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     process = inside("evaluate.py", small_run, *words, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     assert f"note: {small_run} was trained on 2 of these films" in process.stdout
-    assert "  the model has learned from 2 of these 8 films\n" in process.stdout
+    assert "  the model is known to have learned from 2 of these 8 films\n" in process.stdout
     assert (
         "note: 2 of these films share id and sex with films that the model has learned from"
         in process.stdout
@@ -218,7 +218,7 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     assert process.returncode == 0, process.stderr
     assert "left out: 2 a model has learned from it" in process.stdout
     assert "was trained on" not in process.stdout
-    assert "  the model has learned from 0 of these 6 films\n" in process.stdout
+    assert "  the model is known to have learned from 0 of these 6 films\n" in process.stdout
     metrics = json.loads((tmp_path / "new" / "metrics.json").read_text())
     assert metrics["films"]["learned_from"] == 0
     evaluated = read_predictions(tmp_path / "new" / "predictions.csv")["id"]

@@ -220,6 +220,7 @@ def test_a_fold_is_evaluated_on_the_films_that_it_held_out(folds, inside, tmp_pa
     assert process.returncode == 0, process.stderr
     held_out, found = read(run / "predictions_val.csv"), read(tmp_path / "out" / "predictions.csv")
     assert found["id"].tolist() == held_out["id"].tolist()
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["flow"] is None
     process = inside("evaluate.py", folds[2], "--split", "val")
     check_error_line(process, "one run may have been trained on the other's")
     assert "predictions_out_of_fold.csv" in process.stderr

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import check_error_line
-from files import copy_data
+from files import copy_data, edit_json
 
 from hand_crop import localiser, train_localiser
 from hand_crop.command import save_layers
@@ -242,6 +242,12 @@ def test_a_run_does_not_go_on_with_films_turned_by_other_rules(tmp_path, monkeyp
     write_json(run.path("config.json"), {"options": {}})
     record_hand_crop(run, {})
     record_hand_crop(run, {})
+    with edit_json(run.path("config.json")) as config:
+        recorded = config["hand_crop"].pop("orientation")
+    with pytest.raises(UserError, match="changed since the run was started"):
+        record_hand_crop(run, {})
+    with edit_json(run.path("config.json")) as config:
+        config["hand_crop"]["orientation"] = recorded
     monkeypatch.setattr("util.canvases.orientation_version", lambda: "another")
     with pytest.raises(UserError, match="changed since the run was started"):
         record_hand_crop(run, {})

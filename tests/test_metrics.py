@@ -156,6 +156,8 @@ def test_rmse_and_correlation_have_intervals_of_ten_children_or_more(many):
     low, high = metrics["icc_2_1_ci95"]
     assert low < metrics["icc_2_1"] < high < 1
     assert metrics["by_sex"]["male"]["icc_2_1_ci95"][0] < low  # of half of the films
+    two = evaluate_predictions(many[:2])
+    assert two["icc_2_1"] is two["difference_slope"] is None  # any two films have a line
     few = evaluate_predictions(many[:9])
     assert few["icc_2_1_ci95"] is few["rmse_ci95"] is few["difference_slope_ci95"] is None
     assert f"RMSE {few['rmse']:.2f}, R2" in format_metrics(few, "nine films")

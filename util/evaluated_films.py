@@ -142,9 +142,12 @@ def format_flow(flow):
 
 def flow_lines(metrics):
     """Return what the metrics of an evaluation tell of its films, a list of lines."""
-    lines, learned = [format_flow(metrics["flow"])], metrics["films"]["learned_from"]
+    flow, learned = metrics["flow"], metrics["films"]["learned_from"]
+    lines = [format_flow(flow)] if flow else []
     if learned is not None:
-        lines.append(f"the model has learned from {learned} of these {metrics['n']} films")
+        lines.append(
+            f"the model is known to have learned from {learned} of these {metrics['n']} films"
+        )
     return lines
 
 

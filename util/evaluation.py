@@ -174,6 +174,8 @@ def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
     medians = [member.config["data"]["train"]["median"] for member in ensemble.members]
     median = float(np.median(medians))  # members such as folds have different training films
     half_width = ensemble.calibration["half_width"]
+    options = ensemble.members[0].options
+    of_fold = bool(not args.csv and args.split != "test" and options.get("folds"))
     notes = [*ensemble.notes, *doubts, *oddity_notes(oddities, all_set_right(by_canvas))]
     notes += label_notes(predictions)
     if args.csv:
@@ -184,7 +186,7 @@ def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
         "films": source_of_films(ensemble, args)
         | {"held_out": args.held_out, "learned_from": count_learned(ensemble, table, new)}
         | {"fingerprint": fingerprint(table)},
-        "flow": flow_of(films, args.images),
+        "flow": None if of_fold else flow_of(films, args.images),  # a fold is of two tables
         "notes": notes,
         **agreement_of(table, args.readers, predictions["predicted"]),
     }

@@ -18,7 +18,7 @@ NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no f
 NO_SEX, NO_AGE, NO_ID = "no usable sex", "no usable age", "no id"
 ANOTHER_AGE = "duplicate id, another age"
 SAME_ID = "same id as another film: give ids of their own"
-NO_ROW = "no row in the table"  # of a film
+NO_ROW = "no label"  # of a film without a row
 
 
 def match_films(labels, films, found=None):

@@ -21,7 +21,7 @@ FEWEST_TO_COMPARE = 10  # children: with fewer, a bootstrap has too few differen
 SEED = 42  # of resamples, not --seed: the same errors always have the same interval
 NO_VARIANCE = 1e-6  # months squared: below it is the rounding of equal ages
 # the least and the largest value of what `measure_agreement` returns
-BOUNDS = {"rmse": (0, np.inf), "icc_2_1": (-1, 1), "difference_slope": (-np.inf, np.inf)}
+BOUNDS = {"rmse": (0, np.inf), "icc_2_1": (-np.inf, 1), "difference_slope": (-np.inf, np.inf)}
 CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
 
 
@@ -171,7 +171,7 @@ def agreement(predictions):
         )
     metrics = {}
     for name, value in found.items():
-        known = np.isfinite(value)
+        known = np.isfinite(value) and (name == "rmse" or len(error) > 2)
         metrics[name] = float(value) if known else None
         metrics[f"{name}_ci95"] = (
             percentile_interval(value, drawn[name], n, *BOUNDS[name]) if known and drawn else None

@@ -176,6 +176,7 @@ def plot_bland_altman(predictions, path, title):
     if limits := limits_of_agreement(error):
         lines |= dict(zip((f"{MINUS}1.96 SD", "+1.96 SD"), limits, strict=True))
     intervals = [mean_interval(error, predictions), *(limits_intervals(predictions) or [])]
+    known = " with 95 % intervals" if len(intervals) > 1 else ""
     for low, high in filter(None, intervals):
         axis.axhspan(low, high, color=GREY, alpha=0.15, lw=0)
     for name, level in lines.items():
@@ -191,7 +192,7 @@ def plot_bland_altman(predictions, path, title):
     axis.set(
         xlabel="mean of predicted bone age and label (months)",
         ylabel=f"predicted {MINUS} label (months)",
-        title=f"{title}\nagreement with 95 % intervals, n = {len(error)}",
+        title=f"{title}\nagreement{known}, n = {len(error)}",
     )
     low, high = middle.min() - 6, middle.max() + 6  # of a single film, too, this holds ticks
     axis.set_xlim(low, high)

@@ -11,6 +11,7 @@ import pandas as pd
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.film_files import (
+    NO_ROW,
     SEVERAL,
     composed,
     count_reasons,
@@ -279,7 +280,7 @@ def unlabelled_films(images, films):
         {
             "id": [stem_of(path) for path in loose],
             "filename": [path.name for path in loose],
-            "reason": "no label",
+            "reason": NO_ROW,
         }
     )
 

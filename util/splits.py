@@ -8,7 +8,7 @@ import pandas as pd
 
 from clahe.enhance import complete_clahe, made_with
 from preprocessing import Films, keep_copies, load_films
-from util.canvases import hand_crop_changed, hand_crop_versions
+from util.canvases import hand_crop_versions
 from util.data_folder import SPLITS, split_folder
 from util.errors import UserError
 from util.files import write_csv
@@ -244,11 +244,12 @@ def record_hand_crop(run, splits):
     """Record the versions of the networks that cut films to the hand, and how many films of each
     split show each of Oddities; UserError when the networks have changed since a resumed run was
     started."""
-    if hand_crop_changed(run.config):
+    networks, known = hand_crop_versions(), run.config.get("hand_crop")
+    if known and {name: known.get(name) for name in networks} != networks:
         raise UserError(
             f"hand_crop/ changed since the run was started ({run.folder}). "
             "Restore it, or start a new run."
         )
     counts = {split: part.pixels.oddities.counts() for split, part in splits.items()}
     odd = {name: {split: n[name] for split, n in counts.items()} for name in Oddities._fields}
-    add_to_config(run, {"hand_crop": hand_crop_versions() | odd})
+    add_to_config(run, {"hand_crop": networks | odd})

@@ -66,6 +66,8 @@ def enhance_folder(
     films = list_films(source)
     if not films:
         raise UserError(f"no films to enhance ({source}). Check --data_dir.")
+    if target == source:
+        raise UserError(f"copies would replace their films ({target}). Remove the link.")
     settings = {"clip_limit": clip_limit, "tile_grid": tile_grid}
     pairs, unclear = pair_names(films, source, target)
     claim_folder(target, settings, overwrite, {copy for _, copy in pairs})
@@ -126,7 +128,8 @@ def claim_folder(target, settings, overwrite, copies):
     """
     known, held = made_with(target), set(list_films(target))
     if held and known != settings:
-        foreign = known is None and not held <= copies
+        linked = any(not copy.parent.resolve().is_relative_to(target) for copy in held)
+        foreign = linked or (known is None and not held <= copies)
         if foreign or not overwrite:
             same = "Use the same settings, move it" if known else "Move it"
             remake = "" if foreign else ", or remake all with --overwrite"

@@ -173,6 +173,23 @@ def test_other_settings_need_overwrite(data):
     assert enhance_folder(source, target, clip_limit=40.0)[0] == 0
 
 
+def test_films_behind_links_are_never_removed(data, tmp_path):
+    source, target = data / "test", data / "test_CLAHE"
+    films = {path.name: path.read_bytes() for path in source.iterdir()}
+    target.symlink_to(source)
+    with pytest.raises(UserError, match="copies would replace their films"):
+        enhance_folder(source, target, overwrite=True)
+    assert films == {path.name: path.read_bytes() for path in source.iterdir()}
+    target.unlink()
+    enhance_folder(source, target)
+    (tmp_path / "other").mkdir()
+    shutil.copy(source / min(films), tmp_path / "other")
+    (target / "more").symlink_to(tmp_path / "other")
+    with pytest.raises(UserError, match="Use the same settings, move it away."):
+        enhance_folder(source, target, clip_limit=40.0, overwrite=True)
+    assert len(list((tmp_path / "other").iterdir())) == 1
+
+
 def test_copies_of_another_program_that_would_stay_are_not_overwritten(data, inside):
     """They would be found as the copies of the films, in place of the new ones."""
     films, copies = sorted((data / "test").iterdir()), data / "test_CLAHE"

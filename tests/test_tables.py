@@ -118,6 +118,11 @@ def test_the_separator_is_told_by_the_header_without_quoted_text(read):
     assert read(text)["boneage"].tolist() == [100]
 
 
+def test_a_quotation_mark_left_open_in_the_last_row_is_told(read):
+    with pytest.raises(UserError, match='a quotation mark is not closed: 2,"110,F'):
+        read('id,boneage,sex\n1,100,M\n2,"110,F\n')
+
+
 def test_whole_rows_in_quotation_marks_are_told(read):
     with pytest.raises(UserError, match='whole rows are in quotation marks: "id,boneage,sex"'):
         read('"id,boneage,sex"\n"1,100,M"\n')
@@ -255,9 +260,28 @@ def test_merged_cells_hold_in_each_row_what_they_show(workbook):
     assert labels["sex"].tolist() == [0, 0, 1, 1]
     assert labels["boneage"].tolist() == [90, 96, 99, 99]
     assert read_table(path)["Remarks"].isna().tolist() == [False, True, True, True]
+    book.active.merge_cells("F2:F60")  # a remark that reaches below the rows
+    book.active["F2"] = "all well"
+    book.save(path)
+    assert len(read_table(path)) == 4
     book.active.merge_cells("A1:A2")  # a header of two rows is no id
     book.save(path)
     assert read_labels(path)["id"].tolist() == ["", "2", "3", "4"]
+
+
+def test_a_workbook_with_a_damaged_part_that_holds_no_labels_is_read(workbook):
+    """Another program has written a list of tables that aren't there."""
+    path = workbook([["id", "boneage", "sex"], [1, 90, "F"]])
+    names = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    table = f'<tableParts xmlns:r="{names}" count="1"><tablePart r:id="rId9"/></tableParts>'
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    parts[sheet] = parts[sheet].replace(b"</worksheet>", f"{table}</worksheet>".encode())
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, content)
+    assert read_labels(path)["boneage"].tolist() == [90]
 
 
 def test_without_what_reads_workbooks_it_is_asked_for(workbook, monkeypatch):

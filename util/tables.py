@@ -80,14 +80,13 @@ def read_workbook(data, path):
     """Read the first sheet, of those that are not hidden, of an .xlsx workbook, given its bytes,
     see `read_table` and `fill_merged`; prints a note if there are others. ValueError if it is no
     workbook."""
-    options = {"engine": "openpyxl", "engine_kwargs": {"read_only": False}}  # to know merged cells
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of parts that hold no data
-            with pd.ExcelFile(io.BytesIO(data), **options) as workbook:
-                sheets = [s.title for s in workbook.book.worksheets if s.sheet_state == "visible"]
-                fill_merged(workbook.book[sheets[0]])
-                table = workbook.parse(sheets[0], dtype=str)
+        try:
+            sheets, table = parse_workbook(data, read_only=False)  # knows merged cells
+        except ImportError:
+            raise
+        except Exception:  # maybe of parts that hold no data
+            sheets, table = parse_workbook(data, read_only=True)
     except ImportError:
         raise ValueError(
             "Excel workbooks need openpyxl, to be installed by: pip install openpyxl"
@@ -102,15 +101,29 @@ def read_workbook(data, path):
     return table.dropna(how="all")
 
 
+def parse_workbook(data, read_only):
+    """Return the names of the visible sheets of a workbook, and the first of them as a frame."""
+    options = {"engine": "openpyxl", "engine_kwargs": {"read_only": read_only}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of parts that hold no data
+        with pd.ExcelFile(io.BytesIO(data), **options) as workbook:
+            sheets = [s.title for s in workbook.book.worksheets if s.sheet_state == "visible"]
+            if not read_only:
+                fill_merged(workbook.book[sheets[0]])
+            return sheets, workbook.parse(sheets[0], dtype=str)
+
+
 def fill_merged(sheet):
     """Write into each row of merged cells, below the header, what they show: only the first of the
     cells holds it. Its column alone is filled."""
+    filled = {c.row for row in sheet.iter_rows() for c in row if c.value is not None}
     for cells in list(sheet.merged_cells.ranges):
         top, column = cells.min_row, cells.min_col
         if top > 1:
             sheet.unmerge_cells(cells.coord)
             for row in range(top + 1, cells.max_row + 1):
-                sheet.cell(row, column).value = sheet.cell(top, column).value
+                if row in filled:
+                    sheet.cell(row, column).value = sheet.cell(top, column).value
 
 
 def decode_text(data, path):
@@ -137,7 +150,7 @@ def split_rows(text, separator, path):
     """Return {number: fields} of the rows that aren't blank, see `read_table`. NoTable when a
     quotation mark that is not closed swallows rows, or when a row has more fields than the header,
     see `swallows_rows` and `too_long`."""
-    lines, start, rows, n = list(io.StringIO(text)), 0, {}, 0
+    lines, start, rows, n = [*io.StringIO(text), "\n"], 0, {}, 0  # to see an open mark in the last
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     for number, row in enumerate(reader, 1):
         start, own = reader.line_num, lines[start : reader.line_num]

@@ -558,10 +558,26 @@ def test_films_of_one_child_by_their_headers_are_in_one_split(tmp_path):
     paths = (tmp_path / "Data").glob("df_*.csv")
     placed = pd.concat(pd.read_csv(path).assign(split=path.name) for path in paths)
     placed = placed.set_index("id").sort_index()
-    children = [f"child of {max(4, i // 3 * 3)}" for i in range(4, 23)]
-    assert placed["patient"].fillna("").tolist() == ["", "", "", "", *children, "p1"]
+    children = [f"child of {max(4, i // 3 * 3)}" for i in range(4, 21)]
+    assert placed["patient"].fillna("").tolist() == ["", "", "", "", *children, *["p1"] * 3]
     assert (placed.groupby("patient")["split"].nunique() == 1).all()
     assert not any("HIDDEN" in path.read_text() for path in (tmp_path / "Data").glob("*.csv"))
+
+
+def test_a_child_that_one_row_names_is_named_in_the_others(tmp_path):
+    """By the PatientID in the headers, unless that is one of most films."""
+    for number in range(24):
+        one = str(number // 3) if number < 9 else "ANON"
+        path = tmp_path / f"{number}.dcm"
+        write_dicom(path, values_of_12_bits(), PatientID=one, PatientSex="F")
+    table = pd.DataFrame({"id": range(24), "boneage": range(60, 84), "patient_id": ""})
+    table.loc[[1, 23], "patient_id"] = "p1", "p2"
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--source", str(tmp_path), "--split", "0.4", "0.3", "0.3"]
+    import_data.main([*words, "--data_dir", str(tmp_path / "Data")])
+    placed = pd.concat(map(pd.read_csv, (tmp_path / "Data").glob("df_*.csv"))).set_index("id")
+    expected = ["p1"] * 3 + ["child of 3"] * 3 + ["child of 6"] * 3 + [""] * 14 + ["p2"]
+    assert placed.sort_index()["patient"].fillna("").tolist() == expected
 
 
 def test_a_patient_of_all_films_or_of_two_given_splits_is_no_child(tmp_path):

@@ -197,15 +197,19 @@ def fill_patients(films):
     PatientID in their DICOM headers are of one, who is called "child of" and the id of the first,
     so that no PatientID is stored.
 
-    A PatientID of all films, or of both sexes, is that of no child, but a word such as ANONYMOUS.
+    A PatientID of most films, or of both sexes, is that of no child, but a word such as ANONYMOUS.
     One of films that were given to two splits doesn't count either, as nothing can join these.
     """
+    if (films["patient"] != "").all():
+        return films["patient"]
     told = map_films(partial(read_element, element="PatientID"), films["path"])
     ids = pd.Series(told, films.index, str).map(known_id)
     given = films["given_split"].replace("", np.nan)
     sexes, splits = (part.groupby(ids).transform("nunique") for part in (films["sex"], given))
-    is_child = (ids != "") & (sexes == 1) & (splits <= 1) & (len({*ids} - {""}) > 1)
-    children = "child of " + films["id"].groupby(ids).transform("first")
+    common = ids.map(ids[ids != ""].value_counts(normalize=True)) > 0.5
+    is_child = (ids != "") & (sexes == 1) & (splits <= 1) & ~common
+    named = films["patient"].replace("", np.nan).groupby(ids).transform("first")
+    children = named.fillna("child of " + films["id"].groupby(ids).transform("first"))
     return films["patient"].mask(is_child & (films["patient"] == ""), children)
 
 

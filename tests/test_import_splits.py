@@ -234,6 +234,18 @@ def test_films_for_the_test_split_are_named_by_their_paths(tmp_path):
         assert read(data).query("split == 'test'").index.tolist() == ["P3_IM0", "P4_IM1"]
 
 
+def test_a_film_for_the_test_split_may_be_named_without_its_folder(tmp_path):
+    source, names = tmp_path / "films", [f"P{i}/film{i}.png" for i in range(20)]
+    for number, name in enumerate(names):
+        save(source / name, draw(number))
+    rows = pd.DataFrame({"id": range(20), "filename": names, "boneage": range(50, 70), "sex": "F"})
+    rows.to_csv(source / "labels.csv", index=False)
+    (tmp_path / "test.csv").write_text("filename\nfilm7.png\n")
+    words = ["--source", source, "--test_ids", tmp_path / "test.csv"]
+    data = run(tmp_path / "Data", *words, "--split", 0.9, 0.05, 0.05)
+    assert read(data).query("split == 'test'").index.tolist() == ["7"]
+
+
 @pytest.fixture
 def many_films():
     """A table as of 1,000 films: more boys than girls, ages as in RSNA 2017."""

@@ -178,6 +178,11 @@ def test_m_is_no_boy_beside_any_h(read, girls, boys):
             read(f"id,boneage,sex\n{rows}{more}")
 
 
+def test_a_letter_that_is_a_slip_leaves_its_row_out_alone(read):
+    rows = "".join(f"{i},84,{'MF'[i % 2]}\n" for i in range(40))
+    assert read(f"id,boneage,sex\n{rows}40,84,H\n")["sex"].tolist()[:-1] == [1, 0] * 20
+
+
 @pytest.mark.parametrize("boy", ["V", "J", "k"])
 def test_m_is_no_boy_beside_letters_that_may_be_boys(read, boy):
     """Varón and mujer; Junge or Knabe and Mädchen. Beside girls who are F, M is a boy."""

@@ -29,7 +29,8 @@ def film_keys(table, label=True):
     """Return (id, sex, label) of each film, or (id, sex) without `label`; the id has no leading
     zeros: 00123 in one table is 123 in another if sex and label agree."""
     keys = [table["id"].map(loose_name), table["sex"]]
-    keys += [table["boneage"].round(MONTH_DECIMALS)] * label
+    if label:
+        keys.append(table["boneage"].round(MONTH_DECIMALS))
     return pd.Series(list(zip(*keys, strict=True)), table.index, object)
 
 

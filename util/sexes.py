@@ -11,6 +11,9 @@ WORDS |= dict.fromkeys(("f", "female", "girl", "girls"), 0.0)
 # words for an unknown sex or patient, without spaces and punctuation
 UNKNOWN = {"u", "unk", "unknown", "notknown", "unspecified", "o", "other", "x", "na", "nan", "none"}
 FEW_ODD, MANY_ODD = 5, 0.1  # number and share of rows that may hold other words
+# beside these M may be a girl: hombre or varón and mujer, Junge or Knabe and Mädchen. But V and K
+# may be girls themselves, as in Dutch and Polish, where M is a boy.
+BOYS_BESIDE_M = {"h", "j", "k", "v"}
 ZERO_ONE = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
 NUMBERS = ZERO_ONE | {"2": 2.0, "2.0": 2.0}
 CODINGS = ({0, 1}, {1, 2})  # the second one is usual in statistics packages
@@ -119,33 +122,25 @@ def check_agreement(sex, other, path):
 
 def check_words_of_sex(column, sex, path):
     """UserError when the known words of a column are of at most one sex, and many rows hold unknown
-    words, or when M may mean a girl, see `boys_beside_m`.
+    words, or when M may mean a girl: beside any of BOYS_BESIDE_M, or, if words of both sexes are
+    known, beside more H than a few slips.
 
     Otherwise all films of the other sex would be left out, or M be read as male.
     """
     words = column.fillna("").str.lower().str.replace(r"\W", "", regex=True)
     known, odd = words[sex.notna() & (words != "")], words[sex.isna() & (words != "")]
     odd = odd[~odd.isin(UNKNOWN)]
-    boys = odd[odd.isin(boys_beside_m(set(known)))]
-    many = len(odd) > max(FEW_ODD, MANY_ODD * len(sex))
-    if len(boys) or (many and sex.nunique() < 2):
+    few, both = max(FEW_ODD, MANY_ODD * len(sex)), sex.nunique() == 2
+    letters = {"h"} if both else BOYS_BESIDE_M
+    boys = odd[odd.isin(letters)] if (known == "m").any() else odd[:0]
+    slips = both and len(boys) <= few and len(boys) < (sex == 0).sum()
+    if (len(boys) and not slips) or (len(odd) > few and not both):
         odd = boys if len(boys) else odd
         told = ", ".join(f"{word!r}" for word in odd.value_counts().index[:3])
         raise UserError(
             f"column {column.name} holds {told} in {len(odd)} of {len(sex)} rows: which sex is that"
             f"{', and which is M' if len(boys) else ''}? ({path}) Write M and F."
         )
-
-
-def boys_beside_m(known):
-    """Return the letters that may mean a boy where M is a girl, given the known words of a column:
-    hombre and mujer; varón and mujer, Junge or Knabe and Mädchen if no other word is known.
-
-    The last three may be girls too, as in Dutch (V) or Polish (K), where M is a boy.
-    """
-    if "m" not in known:
-        return set()
-    return {"h"} if known > {"m"} else {"h", "j", "k", "v"}
 
 
 def sex_of(word):

@@ -32,7 +32,7 @@ def bone_age_sd(age, sex):
     Linear between the ages of the table. NaN outside of them (3 to 204 months, girls 192) and for
     an unknown sex.
     """
-    if np.isnan(age) or sex not in SDS:
+    if sex not in SDS:
         return np.nan
     sds = SDS[sex]
     return float(np.interp(age, MONTHS[: len(sds)], sds, left=np.nan, right=np.nan))

@@ -240,9 +240,8 @@ def find_named(films, left_out, named, path):
     names, patients = films["filename"].map(trim_path), patient_ids(films)
     told, of_patients = named["filename"].map(trim_path), patient_ids(named)
     ends = names.str.rpartition("/")[2]
-    name_of = dict(zip(ends, names, strict=True))  # of files whose folder need not be told
-    for end in ends[ends.duplicated()]:
-        name_of.pop(end, None)
+    alone = ~ends.duplicated(keep=False)  # files whose folder need not be told
+    name_of = dict(zip(ends[alone], names[alone], strict=True))
     told = told.map(lambda name: name_of.get(name, name))
     by_name = (told != "") & told.isin([*names, *left_out["filename"].map(trim_path)])
     by_patient = (of_patients != "") & any(patients)  # else patients are the ids

@@ -57,7 +57,7 @@ def test_an_evaluation_leaves_a_report_of_its_figures(trained, evaluated):
     baseline = metrics["baseline"]
     assert errors[f"median baseline (always {baseline['months']:.0f})"][-1] == "-"
     for words in (
-        *("# run on test\n", "- 90 rows: 90 evaluated\n", "from 0 of these 90 films\n"),
+        *("# run on test\n", "- 90 rows: 90 evaluated\n", "from 0 of 90 films\n"),
         *(
             "95 % limits of agreement",
             "ICC(2,1)",
@@ -209,7 +209,7 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     process = inside("evaluate.py", small_run, *words, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stderr
     assert f"note: {small_run} was trained on 2 of these films" in process.stdout
-    assert "  the model is known to have learned from 2 of these 8 films\n" in process.stdout
+    assert "  the model is known to have learned from 2 of 8 films\n" in process.stdout
     assert (
         "note: 2 of these films share id and sex with films that the model has learned from"
         in process.stdout
@@ -218,7 +218,7 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     assert process.returncode == 0, process.stderr
     assert "left out: 2 a model has learned from it" in process.stdout
     assert "was trained on" not in process.stdout
-    assert "  the model is known to have learned from 0 of these 6 films\n" in process.stdout
+    assert "  the model is known to have learned from 0 of 6 films\n" in process.stdout
     metrics = json.loads((tmp_path / "new" / "metrics.json").read_text())
     assert metrics["films"]["learned_from"] == 0
     evaluated = read_predictions(tmp_path / "new" / "predictions.csv")["id"]

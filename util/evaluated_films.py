@@ -145,9 +145,8 @@ def flow_lines(metrics):
     flow, learned = metrics["flow"], metrics["films"]["learned_from"]
     lines = [format_flow(flow)] if flow else []
     if learned is not None:
-        lines.append(
-            f"the model is known to have learned from {learned} of these {metrics['n']} films"
-        )
+        films = counted(metrics["n"], "film")
+        lines.append(f"the model is known to have learned from {learned} of {films}")
     return lines
 
 

@@ -11,9 +11,8 @@ import tempfile
 from itertools import count
 from pathlib import Path
 
-from benchmarks.films import add_turns
+from benchmarks.films import add_backbone, add_turns
 from inference_speed.turns import format_turns, take_turns
-from util.backbones import BACKBONES
 from util.data_folder import cache_path
 from util.errors import run_command
 from util.parser import new_parser, whole_number
@@ -24,13 +23,7 @@ SHARES = {"val": 0.1, "test": 0.1}  # of the number of training films
 
 def main(argv=None):
     parser = new_parser(__doc__)
-    parser.add_argument(
-        "--backbone",
-        choices=sorted(BACKBONES),
-        default="mobilenet",
-        metavar="NAME",
-        help="network of keras.applications, one of those in train_advanced.py --help",
-    )
+    add_backbone(parser)
     parser.add_argument("--img_size", type=whole_number(32), default=128, help="side of a canvas")
     parser.add_argument(
         "--films", type=whole_number(32), default=400, help="how many training phantoms"

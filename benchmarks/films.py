@@ -6,6 +6,7 @@ import pandas as pd
 
 from preprocessing import read_films, training_dataset
 from util.augmentation import STRENGTHS
+from util.backbones import BACKBONES
 from util.errors import UserError
 from util.film_files import films_or_error
 from util.parser import whole_number
@@ -23,6 +24,16 @@ def add_film_options(parser, img_size=None):
         parser.add_argument(
             "--img_size", type=whole_number(32), default=img_size, help="side of a canvas"
         )
+
+
+def add_backbone(parser):
+    parser.add_argument(
+        "--backbone",
+        choices=sorted(BACKBONES),
+        default="mobilenet",
+        metavar="NAME",
+        help="network of keras.applications, one of those in train_advanced.py --help",
+    )
 
 
 def add_turns(parser):

@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import textbook
-from benchmarks.films import add_film_options, add_turns, films_for_keras, read_aged
+from benchmarks.films import (
+    add_backbone,
+    add_film_options,
+    add_turns,
+    films_for_keras,
+    read_aged,
+)
 from inference_speed.turns import format_turns, take_turns
 from util import AS_STARTED
 from util.backbones import BACKBONES
@@ -27,13 +33,7 @@ def main(argv=None):
     parser = new_parser(__doc__)
     add_film_options(parser, img_size=256)
     add_turns(parser)
-    parser.add_argument(
-        "--backbone",
-        choices=sorted(BACKBONES),
-        default="mobilenet",
-        metavar="NAME",
-        help="network of keras.applications, one of those in train_advanced.py --help",
-    )
+    add_backbone(parser)
     parser.add_argument(
         "--batch_size", type=whole_number(1), default=16, help="films in a training step"
     )

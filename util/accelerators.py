@@ -66,8 +66,8 @@ def make_strategy(args):
 
 def batch_size_for(films, args, run):
     """Return the number of films in a training step: --batch_size, or, if there are fewer training
-    films, as many of them as the devices can share evenly. UserError when there
-    are fewer films than devices."""
+    films, as many of them as the devices can share evenly. UserError when there are fewer films
+    than devices."""
     if len(films) >= args.batch_size:
         return args.batch_size
     devices = make_strategy(args).num_replicas_in_sync

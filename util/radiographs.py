@@ -65,12 +65,13 @@ def prepare(image, path="bytes", fewest=FEWEST_GREYS):
     radiograph, without contrast, or has fewer than `fewest` levels of grey."""
     if min(image.shape) < MIN_SIDE:
         raise RadiographError(path, f"{TOO_SMALL}: {image.shape[1]} x {image.shape[0]} pixels")
-    if image.min() == image.max():
-        raise RadiographError(path, f"{NO_CONTRAST}: every pixel is {image.min()}")
-    greys = np.count_nonzero(count_greys(image))
+    counts = count_greys(image)
+    greys = np.count_nonzero(counts)
+    if greys == 1:
+        raise RadiographError(path, f"{NO_CONTRAST}: every pixel is {image[0, 0]}")
     if greys < fewest:
         raise RadiographError(path, f"only {greys} levels of grey: no radiograph")
-    return stretch_contrast(image)
+    return stretch_contrast(image, counts)
 
 
 class PreparedFilm(NamedTuple):
@@ -218,11 +219,12 @@ def decode_picture(data, path, page=0):
         return None  # the header says what no image has, such as a height below 0
 
 
-def stretch_contrast(image):
+def stretch_contrast(image, counts=None):
     """Stretch a uint8 or uint16 image `(H, W)` so that the 0.5th and 99.5th percentiles of its
-    greys become 0 and 255: films of any depth and exposure get the same range. Returns uint8."""
+    greys become 0 and 255: films of any depth and exposure get the same range. Returns uint8.
+    `counts` are those of `count_greys`, if they are known."""
     levels = np.iinfo(image.dtype).max + 1
-    low, high = greys_at(image, STRETCHED)
+    low, high = greys_at(count_greys(image) if counts is None else counts, STRETCHED)
     if high <= low:  # nearly every pixel is alike: what differs is in the tails
         low, high = int(image.min()), int(image.max())
     span = max(high - low, 1)  # a film of one grey level becomes black
@@ -231,11 +233,10 @@ def stretch_contrast(image):
     return cv2.LUT(image, table) if levels == 256 else table[image]
 
 
-def greys_at(image, shares):
-    """Return, as a list, the quantiles `shares` (0-1) of the greys of a uint8 or uint16 image
-    `(H, W)`."""
-    below = np.cumsum(count_greys(image), dtype=np.float64) / image.size
-    return np.searchsorted(below, shares).tolist()
+def greys_at(counts, shares):
+    """Return, as a list, the quantiles `shares` (0-1) of greys, given their `count_greys`."""
+    below = np.cumsum(counts, dtype=np.float64)
+    return np.searchsorted(below / below[-1], shares).tolist()
 
 
 def count_greys(image):
@@ -248,7 +249,7 @@ def is_pale(canvas):
     """Whether the middle of a canvas, uint8 `(S, S)`, where the hand is, has little contrast, for
     example because a light background or a marker takes up most of the greys."""
     edge = round(MIDDLE * len(canvas))
-    low, high = greys_at(canvas[edge:-edge, edge:-edge], MOST_GREYS)
+    low, high = greys_at(count_greys(canvas[edge:-edge, edge:-edge]), MOST_GREYS)
     return high - low < PALE
 
 

@@ -45,6 +45,7 @@ from util.radiographs import (
     TRUNCATED,
     UNREADABLE,
     RadiographError,
+    count_greys,
     decode,
     greys_at,
     prepare,
@@ -365,8 +366,9 @@ def read_film(path):
 def count_levels(image):
     """Return how many grey levels a uint8 film `(H, W)` has between its 0.5th and 99.5th
     percentile."""
-    low, high = greys_at(image, STRETCHED)
-    return int(np.count_nonzero(np.bincount(image.ravel(), minlength=256)[low : high + 1]))
+    counts = count_greys(image)
+    low, high = greys_at(counts, STRETCHED)
+    return int(np.count_nonzero(counts[low : high + 1]))
 
 
 def oddities_of_small(small):

@@ -44,6 +44,7 @@ def test_pictures_take_any_name(tmp_path):
     assert all(cv2.imread(str(path)) is not None for path in paths)
     prints = [path.with_suffix(".pdf").read_bytes() for path in paths[:3]]  # of the errors
     assert all(b"/Font" in print and b"/Subtype /Image" not in print for print in prints)
+    assert not any(b"/Type3" in print for print in prints)  # journals refuse such fonts
 
 
 @pytest.mark.filterwarnings("error")

@@ -34,6 +34,7 @@ STYLE = {
     "axes.grid": True,
     "grid.alpha": 0.25,
     "legend.frameon": False,
+    "pdf.fonttype": 42,  # TrueType: many journals refuse fonts of Type 3
 }
 
 

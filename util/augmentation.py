@@ -37,17 +37,7 @@ class Augmentation:
 # fields that no strength of --augment turns on; each has an option of its own name
 BY_OPTION = [field.name for field in fields(Augmentation) if not field.default]
 STRENGTHS = {  # the values of --augment
-    "none": Augmentation(
-        rotation=0,
-        zoom=0,
-        aspect=0,
-        shift=0,
-        shear=0,
-        flip=0,
-        gamma=0,
-        contrast=0,
-        brightness=0,
-    ),
+    "none": Augmentation(**{field.name: 0 for field in fields(Augmentation) if field.default}),
     "light": Augmentation(
         rotation=10,
         zoom=0.08,

@@ -58,13 +58,9 @@ def read_benchmark(path):
     seconds = table["median_inference_time_s"]
     fine = (table["status"] == "ok") & (seconds > 0) & (table["batch_size"] > 0)
     fine &= table[list(REQUIRED_VALUES)].notna().all(axis=1)
-    failed = table[~fine].assign(
-        status=lambda rows: (
-            rows["status"].fillna("no status").where(rows["status"] != "ok", "values are missing")
-        ),
-        backbone=lambda rows: rows["backbone"].fillna("no backbone"),
-        route=lambda rows: rows["route"].fillna("no route"),
-    )
+    lost = (table["status"] == "ok") & ~fine
+    failed = table.assign(status=table["status"].mask(lost, "values are missing"))[~fine]
+    failed = failed.fillna({name: f"no {name}" for name in NAMES})
     if not fine.any():
         reason = f": {failed['status'].iloc[0]}" if len(failed) else ""
         raise UserError(f"no timed case in the file{reason} ({path}). Run the benchmark again.")

@@ -12,7 +12,7 @@ from train_advanced import parse_args as parse_training
 from util.backbones import BACKBONES, POOLED
 from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
-from util.files import quote, write_atomically
+from util.files import quote, write_text
 from util.parallel import progress_bar
 from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
 from util.run_options import changed_options, lasting_options
@@ -42,7 +42,7 @@ class SweepRun(Run):
     def failure(self):
         """The first line of `failure_file`; "" where there is none."""
         try:
-            return self.failure_file.read_text().partition("\n")[0]
+            return self.failure_file.read_text(encoding="utf-8").partition("\n")[0]
         except FileNotFoundError:  # a job that tries again may remove it at any moment
             return ""
 
@@ -51,10 +51,7 @@ class SweepRun(Run):
         `failure_file`."""
         print(reason, file=sys.stderr, flush=True)
         self.failure_file.parent.mkdir(parents=True, exist_ok=True)
-        text = f"{reason}\n\n{errors}"
-        write_atomically(
-            self.failure_file, lambda file: file.write_text(text, errors="backslashreplace")
-        )
+        write_text(self.failure_file, f"{reason}\n\n{errors}")
 
 
 def plan_runs(folder, backbones, options):

@@ -7,7 +7,7 @@ from datetime import date
 import pandas as pd
 
 from util.data_folder import SPLITS
-from util.files import as_unicode, write_atomically, write_csv, write_json
+from util.files import as_unicode, write_csv, write_json, write_text
 from util.image_kinds import ENDINGS
 from util.quality.checks import CHECKS, LOOK, SERIOUS
 from util.quality.page import html_page
@@ -34,8 +34,7 @@ def write_report(audit, out, seed):
     }
     write_json(out / "findings.json", summary | {k: records(v) for k, v in details.items()})
     pictures = draw_pictures(audit, out / "plots", seed)
-    page = html_page(summary, audit.flags, pictures)
-    write_atomically(out / "report.html", lambda file: file.write_text(page, encoding="utf-8"))
+    write_text(out / "report.html", html_page(summary, audit.flags, pictures))
     return summary, pictures
 
 

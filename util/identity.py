@@ -109,8 +109,7 @@ def repeated_patients(predictions):
 
 def count_patients(predictions):
     """Return how many children the films show, as far as is known."""
-    patients = repeated_patients(predictions)
-    return len(predictions) if patients is None else patients.nunique()
+    return patients_or_films(predictions).nunique()
 
 
 def of_same_patients(table, films):

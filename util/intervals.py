@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from util.identity import count_patients, repeated_patients
+from util.identity import count_patients, patients_or_films
 from util.metrics import AGE_BANDS, SEXES, band_of, by_band, evaluate_predictions
 from util.metrics_text import format_interval, format_metrics, format_years
 
@@ -56,9 +56,7 @@ def conformal_quantile(predictions):
 
 def shares_of_children(predictions):
     """Return for how much of a child each film `(n,)` counts: 1 / m where the child has m films."""
-    patients = repeated_patients(predictions)
-    if patients is None:
-        return np.ones(len(predictions))
+    patients = patients_or_films(predictions)
     return 1 / patients.groupby(patients).transform("size").to_numpy()
 
 

@@ -223,7 +223,7 @@ def run_case(case):
     If the process ends without a result, all routes have failed; another size may fit into memory.
     """
     try:
-        return run_alone("inference_speed.timing", **case)
+        return run_alone("inference_speed/timing.py", **case)
     except ProcessFailed as error:
         failed = {route: {"status": str(error)} for route in case["routes"]}
         return {"try_other_sizes": True, "routes": failed}

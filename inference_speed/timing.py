@@ -110,7 +110,7 @@ def prepare_route(name, model, folder, films, checks):
     path = route.save(model, folder, checks.calibration)
     batch_size, img_size = films.pixels.shape[:2]
     cold = run_alone(
-        "inference_speed.cold_start",
+        "inference_speed/cold_start.py",
         route=name,
         path=str(path),
         batch_size=batch_size,

@@ -352,7 +352,7 @@ def first_child(process):
     while process.poll() is None:
         with suppress(OSError):  # a process may end between two looks
             for child in children.read_text().split():
-                if b"inference_speed.timing" in Path(f"/proc/{child}/cmdline").read_bytes():
+                if b"inference_speed/timing.py" in Path(f"/proc/{child}/cmdline").read_bytes():
                     return int(child)
         time.sleep(0.02)
     return pytest.fail(f"ended before a case began: {finish(process)}")

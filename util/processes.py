@@ -2,9 +2,9 @@
 
 Without this, the training of a sweep or of a cluster's worker that was killed would keep running,
 and the next attempt at the same run would collide with it.
-`python util/processes.py PID SCRIPT ...` runs a script that ends when PID, the process that started
-it, is gone. `run_alone` and `answer` exchange JSON with a process that has its own memory and can
-be killed without harm to this one.
+`python util/processes.py PID SCRIPT ...` runs a script of the project and ends when PID, which
+started it, is gone. `run_alone` and `answer` exchange JSON with such a process, which has its own
+memory and can be killed without harm to this one.
 """
 
 import json
@@ -19,12 +19,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.5
-# `python -m` would look for the module, and what it imports, in the current folder first
-RUN_MODULE = (
-    "import runpy, sys; "
-    f"sys.path[0] = {str(ROOT)!r}; "
-    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
-)
 STARTED_BY_A_SWEEP = "BONEAGE_SWEEP"  # an environment variable
 
 
@@ -71,12 +65,16 @@ def why_it_failed(process):
     return lines[-1]
 
 
-def run_alone(module, **arguments):
-    """Run a module of the project with the arguments as JSON; returns what `answer` printed there.
+def command_for(script, *words):
+    """Return the command that runs a script of the project in a process that ends with this one."""
+    return [sys.executable, __file__, str(os.getpid()), str(ROOT / script), *words]
+
+
+def run_alone(script, **arguments):
+    """Run a script of the project with the arguments as JSON; returns what `answer` printed there.
     Raises ProcessFailed with the reason when it fails."""
     process = subprocess.run(
-        [sys.executable, "-c", RUN_MODULE, module, str(os.getpid()), json.dumps(arguments)],
-        env={**os.environ, "PYTHONPATH": python_path()},
+        command_for(script, json.dumps(arguments)),
         capture_output=True,
         text=True,
         errors="replace",
@@ -87,18 +85,15 @@ def run_alone(module, **arguments):
 
 
 def answer(function):
-    """Be the process that `run_alone` starts: call the function with its arguments, and print the
-    result as the last line. Ends with the process that asked, which may be interrupted or
-    killed."""
-    parent, arguments = sys.argv[1:]
-    end_with(int(parent))
-    print("\n" + json.dumps(function(**json.loads(arguments))))
+    """Be the script that `run_alone` runs: call the function with its arguments, and print the
+    result as the last line."""
+    print("\n" + json.dumps(function(**json.loads(sys.argv[1]))))
 
 
 def run_script():
     parent, sys.argv = int(sys.argv[1]), sys.argv[2:]
     os.environ[STARTED_BY_A_SWEEP] = "1"
-    sys.path[0] = str(Path(sys.argv[0]).parent)
+    sys.path[0] = str(ROOT)  # it was the folder of this file
     end_with(parent)
     runpy.run_path(sys.argv[0], run_name="__main__")
 

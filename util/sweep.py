@@ -14,7 +14,7 @@ from util.data_folder import SPLITS, split_paths
 from util.errors import UserError
 from util.files import quote, write_text
 from util.parallel import progress_bar
-from util.processes import ROOT, ProcessFailed, run_alone, why_it_failed
+from util.processes import ProcessFailed, command_for, run_alone, why_it_failed
 from util.run_options import changed_options, lasting_options
 from util.runs import CONFIG, Run
 from util.sweep_table import FAILURE, read_summary
@@ -151,7 +151,7 @@ def report_estimate(runs):
         print("\ntiming some steps of each, which takes minutes (skip it by --no_estimate)")
     for run in progress_bar(todo, desc="estimating", unit="backbone", leave=False):
         try:
-            of_run = run_alone("util.step_time", **vars(run.args))["seconds"]
+            of_run = run_alone("util/step_time.py", **vars(run.args))["seconds"]
             print(f"{run.backbone:20s} about {format_time(of_run)}")
             seconds += of_run
         except ProcessFailed as reason:
@@ -172,8 +172,7 @@ def train_in_process(run):
     print(f"\n--- {run.backbone}", flush=True)
     run.failure_file.unlink(missing_ok=True)
     going_on = ["--resume"] if run.path(CONFIG).exists() else []
-    child = [sys.executable, str(ROOT / "util" / "processes.py"), str(os.getpid())]
-    result = run_to_its_end([*child, str(ROOT / "train_advanced.py"), *run.typed, *going_on])
+    result = run_to_its_end(command_for("train_advanced.py", *run.typed, *going_on))
     if result.returncode != 0:
         run.fail(why_it_failed(result), result.stderr)
     else:

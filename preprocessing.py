@@ -28,7 +28,7 @@ from util.film_files import (
     what_to_correct,
 )
 from util.headers import match_with_headers
-from util.labels import check_male_value, read_labels
+from util.labels import check_male_value, labels_of
 from util.pixel_cache import Pixels, read_pixels
 from util.readers import check_several_readers
 from util.sources import unlabelled_films
@@ -137,15 +137,14 @@ def read_labelled_folder(
     """
     if not Path(folder).is_dir():
         raise UserError(f"no image folder ({folder}). Check the path.")
-    films = list_films(folder)
+    films, rows = list_films(folder), read_table(table)
     if headers:
-        rows = read_table(table)
         check_male_value(male_value, [rows], table)
         labels = match_with_headers(
             rows, table, films, male_value, readers=readers, match_by=match_by
         )
     else:
-        labels = match_films(read_labels(table, male_value), films)
+        labels = match_films(labels_of(rows, table, male_value), films)
     usable, left_out = split_usable(labels)
     if usable.empty:
         raise UserError(

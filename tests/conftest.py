@@ -177,12 +177,13 @@ def unbroken(train_small):
 @pytest.fixture
 def read(tmp_path):
     """Write a table of labels and read it; `text` may be bytes."""
-    from util.labels import read_labels
+    from util.labels import labels_of
+    from util.tables import read_table
 
     def run(text, encoding="utf-8", **options):
         path = tmp_path / "labels.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode(encoding))
-        return read_labels(path, **options)
+        return labels_of(read_table(path), path, **options)
 
     return run
 

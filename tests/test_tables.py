@@ -8,7 +8,7 @@ import pytest
 from openpyxl import Workbook, load_workbook
 
 from util.errors import UserError
-from util.labels import read_labels
+from util.labels import labels_of
 from util.tables import read_table
 
 
@@ -151,7 +151,7 @@ def test_what_is_no_table_is_one_line_that_names_the_path(read, content, reason)
 
 def test_a_missing_table_is_named(tmp_path):
     with pytest.raises(UserError, match="no such table.*labels.csv"):
-        read_labels(tmp_path / "labels.csv")
+        read_table(tmp_path / "labels.csv")
 
 
 # ------------------------------------------------------------------------------------- workbooks
@@ -178,7 +178,7 @@ TRUTH = ["Case ID", "Sex", "Ground truth bone age (months)"]  # headers of the c
 
 def test_a_workbook_is_read_as_a_csv_is(workbook, capsys):
     path = workbook([TRUTH, [4360, "M", 168.93], [], ["00123", "F", 12], [4362.0, "F", "11,5"]])
-    labels = read_labels(path)
+    labels = labels_of(read_table(path), path)
     assert labels[["id", "sex", "boneage"]].values.tolist() == [
         ["4360", 1, 168.93],
         ["00123", 0, 12],
@@ -189,7 +189,7 @@ def test_a_workbook_is_read_as_a_csv_is(workbook, capsys):
 
 
 def test_of_several_sheets_the_first_is_read_with_a_note(workbook, capsys):
-    assert len(read_labels(workbook([TRUTH, [4360, "M", 168.93]], "remarks"))) == 1
+    assert len(read_table(workbook([TRUTH, [4360, "M", 168.93]], "remarks"))) == 1
     assert "read its first sheet, Sheet, of 2" in capsys.readouterr().err
 
 
@@ -197,8 +197,9 @@ def test_of_several_sheets_the_first_is_read_with_a_note(workbook, capsys):
     ("rows", "reason"), [([], "has no rows"), ([TRUTH], "has no rows"), ([["id"], [1]], "column")]
 )
 def test_a_workbook_without_labels_is_told(workbook, rows, reason):
+    path = workbook(rows)
     with pytest.raises(UserError, match=reason) as error:
-        read_labels(workbook(rows))
+        labels_of(read_table(path), path)
     assert "labels.xlsx" in str(error.value)
 
 
@@ -206,15 +207,15 @@ def test_what_is_no_workbook_is_told(workbook, tmp_path):
     path = workbook([TRUTH, [4360, "M", 168.93]])
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(UserError, match="neither CSV nor a whole Excel workbook .*Save it as CSV"):
-        read_labels(path)
+        read_table(path)
     zipped = shutil.make_archive(tmp_path / "films", "zip", tmp_path, "labels.xlsx")
     with pytest.raises(UserError, match="neither CSV nor a whole Excel workbook .*films.zip"):
-        read_labels(zipped)
+        read_table(zipped)
     path.write_bytes(b"\xd0\xcf\x11\xe0" + bytes(range(256)))
     with pytest.raises(
         UserError, match="of the old kind, .xls, or has a password .*Save it as CSV"
     ):
-        read_labels(path)
+        read_table(path)
 
 
 def test_a_sheet_that_is_cut_off_is_told(workbook, tmp_path):
@@ -225,7 +226,7 @@ def test_a_sheet_that_is_cut_off_is_told(workbook, tmp_path):
             content = whole.read(name)
             cut.writestr(name, content[: 200 if "sheet1" in name else None])
     with pytest.raises(UserError, match="neither CSV nor a whole Excel workbook .*damaged.xlsx"):
-        read_labels(damaged)
+        read_table(damaged)
 
 
 def test_hidden_sheets_are_not_read(workbook, capsys):
@@ -236,7 +237,7 @@ def test_hidden_sheets_are_not_read(workbook, capsys):
         book["shown"].append(row)
     book.active = 1
     book.save(path)
-    assert read_labels(path)["boneage"].tolist() == [168.93]
+    assert labels_of(read_table(path), path)["boneage"].tolist() == [168.93]
     assert capsys.readouterr().err == ""
 
 
@@ -255,7 +256,7 @@ def test_merged_cells_hold_in_each_row_what_they_show(workbook):
     for cells in ("B2:B3", "C2:C3", "B4:B5", "D4:E5", "E1:F1"):
         book.active.merge_cells(cells)
     book.save(path)
-    labels = read_labels(path)
+    labels = labels_of(read_table(path), path)
     assert labels["patient"].tolist() == ["p1", "p1", "p2", "p2"]
     assert labels["sex"].tolist() == [0, 0, 1, 1]
     assert labels["boneage"].tolist() == [90, 96, 99, 99]
@@ -266,7 +267,7 @@ def test_merged_cells_hold_in_each_row_what_they_show(workbook):
     assert len(read_table(path)) == 4
     book.active.merge_cells("A1:A2")  # a header of two rows is no id
     book.save(path)
-    assert read_labels(path)["id"].tolist() == ["", "2", "3", "4"]
+    assert labels_of(read_table(path), path)["id"].tolist() == ["", "2", "3", "4"]
 
 
 def test_a_workbook_with_a_damaged_part_that_holds_no_labels_is_read(workbook):
@@ -281,11 +282,11 @@ def test_a_workbook_with_a_damaged_part_that_holds_no_labels_is_read(workbook):
     with zipfile.ZipFile(path, "w") as book:
         for name, content in parts.items():
             book.writestr(name, content)
-    assert read_labels(path)["boneage"].tolist() == [90]
+    assert labels_of(read_table(path), path)["boneage"].tolist() == [90]
 
 
 def test_without_what_reads_workbooks_it_is_asked_for(workbook, monkeypatch):
     path = workbook([TRUTH, [4360, "M", 168.93]])
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(UserError, match="pip install openpyxl"):
-        read_labels(path)
+        read_table(path)

@@ -15,7 +15,7 @@ from util.errors import UserError
 from util.identity import MONTH_DECIMALS, loose_name, without_float
 from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.sexes import UNKNOWN, is_coded, is_male, read_sex
-from util.tables import NoLabels, clean_text, headers_of, plain_header, read_table
+from util.tables import NoLabels, clean_text, headers_of, plain_header
 
 MAX_MONTHS = 300  # no bone age is above 25 years: larger numbers are in another unit
 MONTHS_IN = {"months": 1, "years": 12}
@@ -48,20 +48,14 @@ SYNONYMS = {
 }
 
 
-def read_labels(path, male_value=None, need=("sex", "boneage")):
-    """Read a table of labels: a frame with a row for each row of the file, in its order.
+def labels_of(table, path, male_value=None, need=("sex", "boneage")):
+    """Return the labels of a table that `read_table` read from `path`: a frame with the same rows.
 
     The columns are id (str), patient and filename (str, "" if none), sex, and boneage and age of
     the child (both months). What can't be understood becomes NaN; `split_usable` counts it.
     `male_value` (0, 1 or 2) says which number is male where a column of sex or gender holds
-    numbers. Raises UserError when the file is no table, a column of `need` is missing, or its
-    coding is ambiguous.
+    numbers. Raises UserError when a column of `need` is missing, or its coding is ambiguous.
     """
-    return labels_of(read_table(path), path, male_value, need)
-
-
-def labels_of(table, path, male_value=None, need=("sex", "boneage")):
-    """The labels of a table that `read_table` read from `path`, see `read_labels`."""
     columns = find_label_columns(table, path, need)
     series = {name: table[found[0]] for name, found in columns.items() if found}
     ids = ids_of(series["id"])

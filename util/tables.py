@@ -81,18 +81,16 @@ def read_workbook(data, path):
     see `read_table` and `fill_merged`; prints a note if there are others. ValueError if it is no
     workbook."""
     try:
-        try:
-            sheets, table = parse_workbook(data, read_only=False)  # knows merged cells
-        except ImportError:
-            raise
-        except Exception:  # maybe of parts that hold no data
-            sheets, table = parse_workbook(data, read_only=True)
+        sheets, table = parse_workbook(data, read_only=False)  # knows merged cells
     except ImportError:
         raise ValueError(
             "Excel workbooks need openpyxl, to be installed by: pip install openpyxl"
         ) from None
-    except Exception:  # each kind of damage raises its own
-        raise ValueError("neither CSV nor a whole Excel workbook") from None
+    except Exception:  # each kind of damage raises its own, maybe in parts that hold no data
+        try:
+            sheets, table = parse_workbook(data, read_only=True)
+        except Exception:
+            raise ValueError("neither CSV nor a whole Excel workbook") from None
     if len(sheets) > 1:
         print(
             f"note: read its first sheet, {sheets[0]}, of {len(sheets)} ({path})", file=sys.stderr

@@ -26,11 +26,6 @@ class ProcessFailed(Exception):
     """A process that ended without a result; the message is the reason."""
 
 
-def python_path():
-    """Return PYTHONPATH for processes that import the project: its folder, then the user's own."""
-    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-
-
 def end_with(parent):
     """From now on, end this process as soon as `parent` is no longer its parent. Not on Windows:
     there a process keeps the number of a dead parent, and in a venv its parent is the launcher."""

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from util.errors import UserError, first_line
-from util.processes import python_path
+from util.processes import ROOT
 from util.sweep import train_in_process
 
 RETRIES = 3  # of a run whose worker was lost; it resumes after its last epoch
@@ -67,7 +67,8 @@ def connect(address):
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray sends no usage statistics
     import ray
 
-    environment = {"env_vars": {"PYTHONPATH": python_path()}}
+    folders = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {"env_vars": {"PYTHONPATH": folders}}
     try:
         ray.init(address or None, runtime_env=environment)
     except (ConnectionError, RuntimeError, ValueError) as error:

@@ -51,7 +51,8 @@ def write_atomically(path, write, give_name=move, flush=False):
     try:
         write(temporary)
         if flush:
-            flush_to_disk(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         give_name(temporary, path)
     except OSError as error:
         if error.errno and error.filename in (None, str(temporary)):  # a full disk gives no name
@@ -60,12 +61,6 @@ def write_atomically(path, write, give_name=move, flush=False):
     finally:
         with suppress(PermissionError):  # Windows, if another program has it open: it stays
             temporary.unlink(missing_ok=True)
-
-
-def flush_to_disk(path):
-    """Wait until a file is on the disk."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def remove_temporaries(folder, older=0):

@@ -15,7 +15,7 @@ from util.files import check_place, choose_folder, new_folder, write_csv, write_
 from util.film_files import report_left_out
 from util.held_out import count_learned, held_out
 from util.identity import fingerprint
-from util.intervals import evaluate_with_intervals, format_with_intervals
+from util.intervals import coverage_of, evaluate_with_intervals, format_with_intervals
 from util.label_checks import check_labels, label_notes
 from util.members import check_same_files, check_same_split, format_members, hashes_of, read_members
 from util.metrics import compare_predictions, judge_readings
@@ -135,7 +135,8 @@ def calibrate(ensemble, args):
     print(hospital.format_named(calibration, path))
     if args.readers is not None:
         print(format_readers(calibration["reader_agreement"]))
-    held = hospital.held_by_own_intervals(predictions[new], ensemble.calibration["half_width"])
+    half_width = ensemble.calibration["half_width"]
+    held = coverage_of(predictions[new], half_width) if half_width else None
     if held:
         print(hospital.format_held(held))
     if hospital.worth_using(calibration, held):

@@ -6,7 +6,7 @@ from util.calibration import FEWEST_OF_A_SEX, count_missing, format_gain
 from util.errors import UserError
 from util.files import claim, write_json
 from util.identity import count_patients, label_columns
-from util.intervals import COVERAGE, LEVEL, measure_coverage
+from util.intervals import COVERAGE, LEVEL
 from util.metrics import CHILDREN, by_sex
 from util.metrics_text import format_interval
 from util.readings import format_readings_gain
@@ -110,22 +110,16 @@ def verdict(gain):
     return "helps" if high < 0 else "harms" if low > 0 else "unclear"
 
 
-def held_by_own_intervals(predictions, half_width):
-    """Return how many labels the intervals of the run itself hold, see `measure_coverage`, on
-    films of another hospital; None without intervals."""
-    return measure_coverage(predictions, half_width)["all"] if half_width else None
-
-
 def worth_using(calibration, held):
     """Whether a calibration clearly helps, or its intervals do: those of the run clearly hold too
-    few labels. `held` is what `held_by_own_intervals` returned."""
+    few labels. `held` is what `coverage_of` returned for these; None without intervals."""
     return verdict(calibration["gain"]) == "helps" or (
         held is not None and held["covered_ci95"][1] < COVERAGE
     )
 
 
 def format_held(held):
-    """Format what `held_by_own_intervals` returned in one line."""
+    """Format the coverage of the run's own intervals, see `coverage_of`, in one line."""
     interval = format_interval(held["covered_ci95"], form=".0%")
     return (
         f"the run's own {LEVEL} intervals (+-{held['half_width']:.1f} months) hold "

@@ -86,6 +86,7 @@ def measure_coverage(predictions, half_width):
 
 
 def coverage_of(films, half_width):
+    """Return one part of `measure_coverage`, that of some films."""
     half = half_widths_of(films["predicted"], half_width)
     inside = (films["error"].abs() <= half + 1e-9).to_numpy()
     weights = shares_of_children(films)

@@ -9,12 +9,13 @@ clock stops. Libraries are imported inside the functions, so that `--help` is qu
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from inference_speed.convert import convert, has_converter
 from util.exports import export_path
 from util.quiet import import_tensorflow
-from util.runs import MODEL
+from util.runs import MODEL, Run, load_run_model
 from util.runtimes import RUNTIMES, load_runtime
 
 
@@ -35,7 +36,8 @@ def save_keras(model, folder, sample):
 
 def load_predict(path):
     """`model.predict`, the call that Keras users know."""
-    model = load_keras(path)
+    import_tensorflow()
+    model = load_run_model(Run(Path(path).parent))
     from util.prediction import inputs_of
 
     def predict(image, sex):
@@ -47,17 +49,9 @@ def load_predict(path):
 
 def load_compiled(path):
     """One compiled call, as predict.py and evaluate.py use it."""
-    model = load_keras(path)
-    from util.prediction import compile_predictor
+    from util.prediction import load_predictor
 
-    return compile_predictor(model)
-
-
-def load_keras(path):
-    import_tensorflow()
-    import keras
-
-    return keras.models.load_model(path)
+    return load_predictor(Run(Path(path).parent), "keras")[0]
 
 
 def save_export(runtime, precision, model, folder, sample):

@@ -101,12 +101,6 @@ def groups_of(pairs, n):
     return connected_components(graph, directed=False)[1]
 
 
-def repeated_patients(predictions):
-    """Return the patient of each film `(n,)`; None if no child is known to have two films."""
-    patients = patients_or_films(predictions)
-    return patients if patients.duplicated().any() else None
-
-
 def count_patients(predictions):
     """Return how many children the films show, as far as is known."""
     return patients_or_films(predictions).nunique()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError, first_line
-from util.identity import LABELS, count_patients, label_columns, repeated_patients
+from util.identity import LABELS, count_patients, label_columns, patients_or_films
 
 SEXES = {"male": 1, "female": 0}
 CHILDREN = {"male": "boys", "female": "girls"}
@@ -53,23 +53,22 @@ def by_band(months):
 
 def bootstrap_means(values, patients):
     """Return the means `(k, RESAMPLES)` of `values` `(k, n)`, k of each of n films, over resamples
-    of the films with replacement (Efron 1979).
+    with replacement (Efron 1979).
 
-    With `patients` `(n,)`, the patient of each film, patients are drawn, each with all films: two
-    films of a child err alike (cluster bootstrap, Field & Welsh 2007).
+    `patients` `(n,)`, the patient of each film, are drawn, each with all films: two films of a
+    child err alike (cluster bootstrap, Field & Welsh 2007).
     """
-    sums, counts = np.asarray(values, float), None
-    if patients is not None:
-        person = pd.factorize(patients)[0]
-        sums, counts = np.array([np.bincount(person, row) for row in sums]), np.bincount(person)
-    n = sums.shape[1]
+    person = pd.factorize(patients)[0]
+    sums = np.array([np.bincount(person, row) for row in np.asarray(values, float)])
+    counts = np.bincount(person)
+    n = len(counts)
     rng = np.random.default_rng(SEED)
     means = np.empty((len(sums), RESAMPLES))
     rows = max(1, CHUNK // n)
     for start in range(0, RESAMPLES, rows):
         stop = min(start + rows, RESAMPLES)
         draws = rng.integers(0, n, (stop - start, n))
-        drawn = n if counts is None else counts[draws].sum(axis=1)
+        drawn = counts[draws].sum(axis=1) if counts.max() > 1 else n
         for mean, row in zip(means, sums, strict=True):
             mean[start:stop] = row[draws].sum(axis=1) / drawn
     return means
@@ -78,7 +77,8 @@ def bootstrap_means(values, patients):
 def bootstrap_interval(values, patients=None, least=-np.inf):
     """Return the 95 % `percentile_interval` of the mean of `values`; None for one child. `least` is
     for values whose mean can't be lower."""
-    n = len(values) if patients is None else len(set(patients))
+    patients = np.arange(len(values)) if patients is None else patients
+    n = len(set(patients))
     if n < 2:
         return None
     return percentile_interval(np.mean(values), bootstrap_means([values], patients)[0], n, least)
@@ -103,7 +103,7 @@ def percentile_interval(value, drawn, n, least=-np.inf, most=np.inf):
 def mean_interval(values, films, least=-np.inf):
     """Return the 95 % interval of the mean of `values`, one for each row of `films`; children are
     drawn with all their films. For `least` see `bootstrap_interval`: 0 for absolute errors."""
-    return bootstrap_interval(values, repeated_patients(films), least)
+    return bootstrap_interval(values, patients_or_films(films), least)
 
 
 def mean_with_interval(name, values, films, least=-np.inf):
@@ -167,7 +167,7 @@ def agreement(predictions):
     found, drawn = measure_agreement(values.mean(axis=1), len(error)), None
     if n >= FEWEST_TO_COMPARE:
         drawn = measure_agreement(
-            bootstrap_means(values, repeated_patients(predictions)), len(error)
+            bootstrap_means(values, patients_or_films(predictions)), len(error)
         )
     metrics = {}
     for name, value in found.items():
@@ -227,7 +227,7 @@ def limits_intervals(predictions):
     n = count_patients(predictions)
     if n < FEWEST_TO_COMPARE:
         return None
-    error, patients = predictions["error"].to_numpy(float), repeated_patients(predictions)
+    error, patients = predictions["error"].to_numpy(float), patients_or_films(predictions)
     means, squares = bootstrap_means([error, error**2], patients)
     sd = np.std(error, ddof=1)
     # resamples of a few equal errors have none; the floor is above 0 for errors that are all equal

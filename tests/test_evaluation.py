@@ -293,7 +293,7 @@ def test_other_files_of_the_same_names_are_told(small_run, inside, tmp_path):
     process = inside("evaluate.py", run)
     assert "not the same files" not in process.stdout
     with edit_json(run / "config.json") as config:
-        config["data"]["test"]["bytes"] -= 1
+        config["data"]["test"]["files"] = 16 * "0"
     process = inside("evaluate.py", run)
     assert process.returncode == 0, process.stderr
     assert "note: the test films are not the same files as in the run" in process.stdout

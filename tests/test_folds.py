@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import check_error_line
-from files import copy_data, edit_json
+from files import copy_data, edit_json, exchange
 
 from preprocessing import load_films
 from util import pixel_cache
@@ -268,31 +268,39 @@ def test_what_a_reader_would_say_is_told_where_all_folds_know_it(folds, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("split", "fact"), [("train", "bytes"), ("test", "bytes"), ("train", "mean"), ("val", "male")]
+    ("split", "fact"), [("train", "files"), ("test", "files"), ("test", "fingerprint")]
 )
 def test_folds_of_other_films_are_not_judged_together(split, fact, folds, inside, tmp_path):
     folder = shutil.copytree(folds[2], tmp_path / "cv")
     with edit_json(folder / "fold_2" / "config.json") as config:
-        config["data"][split][fact] += 1
+        config["data"][split][fact] = 16 * "0"
     members = read_members([folder / f"fold_{fold}" for fold in (1, 2)])
     with pytest.raises(UserError, match="films or labels changed between the folds"):
         judge_folds(Run(folder), members, views=1)
     process = inside("evaluate.py", folder, "--out", tmp_path / "out")
     if split == "test":
-        check_error_line(process, "have the same ids and labels, but are different files")
+        told = "are different files" if fact == "files" else "are not the same"
+        check_error_line(process, told)
     else:
         assert process.returncode == 0, process.stderr
 
 
-def test_no_fold_is_trained_on_other_films_than_those_before(folds, train, phantoms, tmp_path):
-    process, folder = train("changed", "--fold", "1")
+@pytest.mark.parametrize("other", ["labels", "films"])
+def test_no_fold_is_trained_on_other_films_than_those_before(train, phantoms, tmp_path, other):
+    """Also where two have changed places, so that no sum tells of it."""
+    process, folder = train(f"changed_{other}", "--fold", "1")
     assert process.returncode == 0, process.stderr
     data = copy_data(phantoms, tmp_path / "Data")
-    film = next((data / "train").iterdir())
-    film.write_bytes(film.read_bytes() + b"0")
+    table = pd.read_csv(data / "df_train.csv", dtype=str)
+    one, two = table.index[:2]
+    if other == "labels":
+        table.loc[[one, two], "boneage"] = table.loc[[two, one], "boneage"].to_numpy()
+        table.to_csv(data / "df_train.csv", index=False)
+    else:
+        exchange(*(data / "train" / f"{table['id'][row]}.png" for row in (one, two)))
     with edit_json(folder / "fold_1" / "config.json") as config:
         config["options"]["data_dir"] = str(data)
-    process, _ = train("changed", "--resume", "--data_dir", data)
+    process, _ = train(f"changed_{other}", "--resume", "--data_dir", data)
     check_error_line(process, "films or labels changed between the folds", "Restore them")
     assert [path.name for path in folder.iterdir()] == ["fold_1"]
 

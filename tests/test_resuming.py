@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import SMALL_BACKBONE, check_error_line
-from files import copy_data
+from files import copy_data, exchange
 from trainings import TINY, epochs_trained, kill_training, predictions, read_history, stopped_after
 
 from modeling_advanced import build_model
@@ -75,7 +75,7 @@ def test_resume_with_other_options_names_them(train, unbroken):
     check_error_line(process, "--lr 0.001 -> 0.5")
 
 
-@pytest.mark.parametrize("other", ["labels", "films"])
+@pytest.mark.parametrize("other", ["labels", "films", "exchanged films"])
 def test_other_data_can_not_be_resumed(train, phantoms, unbroken, results, tmp_path, other):
     """A finished run shows its figures, an unfinished one must not go on with other data."""
     name = f"begun_with_other_{other}"
@@ -86,6 +86,8 @@ def test_other_data_can_not_be_resumed(train, phantoms, unbroken, results, tmp_p
     if other == "labels":
         table = pd.read_csv(data / "df_train.csv")
         table.assign(boneage=table["boneage"] / 2).to_csv(data / "df_train.csv", index=False)
+    elif other == "exchanged films":
+        exchange(*sorted((data / "train").iterdir())[:2])
     else:
         film = next((data / "train").iterdir())
         cv2.imwrite(str(film), cv2.imread(str(film))[5:])

@@ -313,15 +313,17 @@ def test_a_start_that_was_trained_anew_is_refused(tmp_path):
 
 
 def test_runs_of_earlier_versions_are_compared_by_what_they_kept():
-    def config(male, **kept):
-        facts = {"n": 9, "mean": 100.0, "fingerprint": "a", "male": male} | kept
-        old = {key: value for key, value in facts.items() if value is not None}
-        return {"data": {"train": old, "val": old, "test": old}}
+    """They kept no hash of the files."""
 
-    check_same_folds([config(4, bytes=5), config(None), config(4)], "cv")
-    with pytest.raises(UserError, match="changed between the folds"):
-        check_same_folds([config(None), config(4), config(5)], "cv")
-    members = [Namespace(config=config(4, bytes=5)), Namespace(config=config(4))]
+    def config(test="a", **kept):
+        facts = {"n": 9, "fingerprint": "a"} | kept
+        return {"data": {"train": facts, "val": facts, "test": facts | {"fingerprint": test}}}
+
+    check_same_folds([config(files="5"), config(), config(files="5")], "cv")
+    for other in (config(files="6"), config(test="b")):
+        with pytest.raises(UserError, match="changed between the folds"):
+            check_same_folds([config(), config(files="5"), other], "cv")
+    members = [Namespace(config=config(files="5")), Namespace(config=config())]
     check_same_files(members, "test")
 
 

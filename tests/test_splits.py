@@ -3,15 +3,18 @@
 from argparse import Namespace
 from contextlib import nullcontext
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 from commands import check_error_line
-from files import copy_data
+from files import copy_data, exchange
 
 import train_advanced
 from util import accelerators
 from util.accelerators import batch_size_for
 from util.errors import UserError
+from util.identity import hash_files
 from util.runs import Run
 from util.splits import check_splits_apart
 
@@ -114,3 +117,34 @@ def test_training_films_of_one_sex_are_told(train, phantoms, tmp_path):
         "note: all training films are of girls: predictions for boys are meaningless"
         in process.stdout
     )
+
+
+# ------------------------------------------------------------------------ the same films and files
+
+
+def films_in(folder, values):
+    """A table of films, each of one grey value, as uncompressed files: all of one size."""
+    paths = [folder / f"{number}.bmp" for number in range(len(values))]
+    for path, value in zip(paths, values, strict=True):
+        cv2.imwrite(str(path), np.full((90, 90), value, np.uint8))
+    ids = [path.stem for path in paths]
+    return pd.DataFrame({"id": ids, "sex": 1, "boneage": 90.0, "path": paths})
+
+
+def test_films_of_equal_size_that_changed_or_changed_places_have_another_hash(tmp_path):
+    films = films_in(tmp_path, [10, 20, 30])
+    known = hash_files(films)
+    assert hash_files(films[::-1]) == known  # the order is of no account
+    assert hash_files(films.assign(boneage=[90.0, 90, 91])) != known
+    exchange(*films["path"][:2])
+    assert hash_files(films) != known
+    exchange(*films["path"][:2])
+    assert hash_files(films) == known
+    films_in(tmp_path, [10, 20, 225])  # the last film is its negative
+    assert hash_files(films) != known
+
+
+def test_hashes_of_parts_add_up_to_that_of_the_whole(tmp_path):
+    films = films_in(tmp_path, range(0, 200, 20))
+    parts = [int(hash_files(part), 16) for part in (films[:3], films[3:])]
+    assert f"{sum(parts) % 2**64:016x}" == hash_files(films)

@@ -98,7 +98,7 @@ def check_films_of_run(films, member, data_dir, split, of_fold):
             f"these {len(films)} films are not the {split} films of the run, which had {known['n']} "
             f"({data_dir}). To evaluate on them as they are, name them: {name}."
         )
-    if changed_facts({"bytes": now["bytes"]}, known):
+    if changed_facts({"files": now["files"]}, known):
         print(f"note: the {split} films are not the same files as in the run ({data_dir})")
 
 

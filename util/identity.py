@@ -2,13 +2,17 @@
 and label."""
 
 import hashlib
+import os
 import unicodedata
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 LABELS = ["id", "sex", "boneage"]  # identify a labelled film
 MONTH_DECIMALS = 4  # of labels: versions of pandas differ in the last digits that they read
+SAMPLE = 4096  # bytes
 SAME_PATIENTS = 0.9  # least share of films whose sexes agree; by chance half do
 
 
@@ -51,6 +55,26 @@ def fingerprint(table):
     """A hash of the ids, sexes and labels of a split, in order: the same data, the same hash."""
     columns = pd.util.hash_pandas_object(table[LABELS], index=False)
     return hashlib.sha256(columns.to_numpy().tobytes()).hexdigest()[:16]
+
+
+def hash_files(table):
+    """A hash of the films of a table with column path: the sum, modulo 2**64, of a hash of each
+    film's id, sex, label and file. So the order is of no account, and the hashes of two parts of a
+    split add up to that of the whole.
+
+    Of a file, its size and its middle count: they differ between two films, and change when films
+    are made again. Reading all of each would take minutes where films are large.
+    """
+    films = table[LABELS].assign(file=table["path"].map(sample_file))
+    return f"{pd.util.hash_pandas_object(films, index=False).sum():016x}"
+
+
+def sample_file(path):
+    """Return the size of a file and the CRC of its middle, SAMPLE bytes, as text."""
+    with Path(path).open("rb", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - SAMPLE) // 2)
+        return f"{size} {zlib.crc32(file.read(SAMPLE))}"
 
 
 def hash_films(table):

@@ -85,8 +85,8 @@ def check_same_files(members, split):
     """UserError when the runs had different files under the same ids, such as smaller ones: each
     run is to be judged on the files it knows."""
     for member in members[1:]:
-        one, other = (m.config["data"][split].get("bytes") for m in (members[0], member))
-        if None not in (one, other) and one != other:  # earlier versions didn't store the size
+        one, other = (m.config["data"][split].get("files") for m in (members[0], member))
+        if None not in (one, other) and one != other:  # earlier versions recorded none
             raise UserError(
                 f"the {split} films of {members[0].run.folder} and {member.run.folder} have the same "
                 "ids and labels, but are different files. Choose them by --data_dir."

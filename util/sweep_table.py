@@ -10,7 +10,9 @@ from util.files import write_csv, write_json
 from util.metrics_text import format_interval
 from util.run_options import lasting_options
 from util.runs import HISTORY, METRICS, best_row
+from util.splits import SAME_DATA
 
+DATA_COLUMNS = {f"{split}_{fact}": (split, fact) for split in SPLITS for fact in SAME_DATA}
 FAILURE = "{}_failure.txt"  # of a backbone: why its last run failed
 
 
@@ -51,7 +53,8 @@ def read_summary(folder):
     if not path.exists():
         return pd.DataFrame(columns=["backbone", "status"])
     try:
-        rows = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"backbone": str})
+        kinds = dict.fromkeys(["backbone", *DATA_COLUMNS], str)  # a hash may be digits alone
+        rows = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=kinds)
     except ValueError:  # empty, not text, or no table
         rows = pd.DataFrame()
     if not {"backbone", "status"} <= set(rows):
@@ -70,11 +73,11 @@ def row_of_run(run, metrics):
     test, history = metrics["test"], pd.read_csv(run.path(HISTORY))
     low, high = test["mae_ci95"] or (math.nan, math.nan)
     config = run.config
-    seconds = config.get("feature_seconds", 0)
+    data, seconds = config["data"], config.get("feature_seconds", 0)
     return row | {
         "status": "done",
         "n": test["n"],
-        **{f"{split}_films": config["data"][split]["fingerprint"] for split in SPLITS},
+        **{column: data[split].get(fact) for column, (split, fact) in DATA_COLUMNS.items()},
         "test_mae": test["mae"],
         "ci95_low": low,
         "ci95_high": high,
@@ -113,7 +116,8 @@ def report_results(folder, runs, mine):
 
 def changed_splits(done):
     """Return the splits whose films or labels are not the same in all finished runs."""
-    return [split for split in SPLITS if done[f"{split}_films"].nunique() > 1]
+    changed = {split for column, (split, _) in DATA_COLUMNS.items() if done[column].nunique() > 1}
+    return [split for split in SPLITS if split in changed]
 
 
 def format_table(done):

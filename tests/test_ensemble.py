@@ -184,8 +184,8 @@ def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):
         assert months.tolist() == expected
 
 
-def test_members_are_compared_with_the_mean_that_is_told(tmp_path):
-    """That is the mean after the calibration of the ensemble."""
+def test_a_calibration_corrects_the_mean_and_the_members_that_it_is_compared_with(tmp_path):
+    """Else the gain of the correction would pass as that of the mean."""
     members = [member(tmp_path, name, IDS, ERRORS)[0] for name in ("a", "b")]
     ensemble = Ensemble(members, ["a", "b"], views=1)
     ensemble.predictors = [lambda image, sex: [90.0] * 4, lambda image, sex: [100.0] * 4]
@@ -381,7 +381,7 @@ def test_weights_are_how_often_a_run_is_named(runs):
     ("fact", "message"),
     [
         ("fingerprint", "one run may have been trained on the other's"),
-        ("bytes", "have the same ids and labels, but are different files"),
+        ("files", "have the same ids and labels, but are different files"),
     ],
 )
 def test_runs_of_different_films_are_no_ensemble_on_a_split(runs, inside, tmp_path, fact, message):

@@ -76,14 +76,17 @@ class Ensemble:
 
     def predict_labelled(self, by_canvas, batch_size):
         """Predict labelled films, {canvas: Films}. Returns (predictions, comparison of their mean
-        with each member, see `compare_members`); the comparison is None for a single member.
-        Predictions have the columns low, high and reading of `combine` where these are known."""
+        with each member, see `compare_members`); the comparison is None for a single member, and
+        under a calibration all of them are corrected by it. Predictions have the columns low, high
+        and reading of `combine` where these are known."""
         table = by_canvas[self.canvases[0]].table
         rows = self.predict_members(pixels_of(by_canvas), table["sex"], batch_size, progress=True)
         told = self.combine(rows, table["sex"]).set_axis(table.index)
         predictions = label_predictions(table, told.pop("months"))
-        several = len(self.members) > 1
-        comparison = compare_members(self.members, rows, predictions) if several else None
+        comparison = None
+        if len(self.members) > 1:
+            alone = [correct_months(row, table["sex"], self.calibration["lines"]) for row in rows]
+            comparison = compare_members(self.members, alone, predictions)
         return predictions.join(told.dropna(axis="columns", how="all")), comparison
 
     def combine(self, rows, sex):

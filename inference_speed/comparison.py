@@ -146,9 +146,7 @@ def describe_benchmark(timed):
 def describe_failures(failed):
     """Return one line for all failed cases of a backbone with the same reason, a list."""
     lines = []
-    for (backbone, reason), rows in failed.groupby(
-        ["backbone", "status"], sort=False, dropna=False
-    ):
+    for (backbone, reason), rows in failed.groupby(["backbone", "status"], sort=False):
         sizes = " ".join(f"{size:g}" for size in rows["batch_size"].unique())
         routes = " ".join(rows["route"].unique())
         lines.append(f"{backbone}, batch {sizes}, {routes}: {reason}")

@@ -10,13 +10,15 @@ import pytest
 from commands import check_error_line
 from files import copy_data, edit_json, exchange
 
+import train_advanced
 from preprocessing import load_films
 from util import pixel_cache
+from util.canvases import Canvas
 from util.errors import UserError
 from util.folds import judge_folds
 from util.members import read_members
 from util.runs import RESEARCH_ONLY, Run
-from util.splits import fold_films
+from util.splits import fold_films, load_trained_split, read_splits
 from util.stratify import divide
 
 TINY = (
@@ -53,6 +55,16 @@ def test_the_films_of_a_patient_are_in_one_part():
     assert (pd.Series(part).groupby(films["patient"]).nunique() == 1).all()
 
 
+def test_films_alike_are_parted_at_random_wherever_they_stand_in_the_table():
+    """Also one that is alone of its sex, which comes first where films are sorted."""
+    films = pd.DataFrame({"id": [*map(str, range(100))], "sex": 1, "boneage": 90.0, "patient": ""})
+    films.loc[50, "sex"] = 0
+    parts = np.array([divide(films, 5, seed) for seed in range(30)])
+    of_the_first_half = (parts[:, :50] == 0).sum(axis=1)
+    assert np.ptp(of_the_first_half) > 4
+    assert set(parts[:, 50]) == set(range(5))
+
+
 def test_folds_keep_the_films_of_a_patient_together(phantoms):
     films = {split: load_films(phantoms, split, 32, "pad") for split in ("train", "val")}
     for part in films.values():
@@ -60,6 +72,38 @@ def test_folds_keep_the_films_of_a_patient_together(phantoms):
     parts = fold_films(films["train"], films["val"], folds=5, fold=2, seed=1)
     of_train, of_val = (set(parts[split].table["patient"]) for split in ("train", "val"))
     assert not of_train & of_val
+
+
+def test_there_are_no_more_folds_than_patients(phantoms):
+    films = {split: load_films(phantoms, split, 32, "pad") for split in ("train", "val")}
+    for part in films.values():
+        part.table["patient"] = "p" + (part.table["id"].astype(int) % 3).astype(str)
+    parts = fold_films(films["train"], films["val"], folds=3, fold=3, seed=1)
+    assert parts["val"].table["patient"].nunique() == 1
+    with pytest.raises(UserError, match="60 films of 3 patients are too few for 4 folds"):
+        fold_films(films["train"], films["val"], folds=4, fold=1, seed=1)
+
+
+def test_rows_that_were_left_out_stay_with_the_split_whose_table_names_them(phantoms, tmp_path):
+    data = copy_data(phantoms, tmp_path / "Data")
+    (data / "validation" / f"{read(data / 'df_val.csv')['id'][0]}.png").unlink()
+    films = {split: load_films(data, split, 32, "pad") for split in ("train", "val")}
+    parts = fold_films(films["train"], films["val"], folds=2, fold=1, seed=1)
+    assert {split: len(part.left_out) for split, part in parts.items()} == {"train": 0, "val": 1}
+
+
+def test_the_seed_of_a_run_decides_on_its_folds_and_finds_them_again(phantoms):
+    words = ["--data_dir", phantoms, "--img_size", 32, "--folds", 2, "--fold", 1]
+    held_out = []
+    for seed in (7, 8):
+        typed = [*words, "--run_name", "cv", "--seed", seed]
+        args = train_advanced.parse_args([*map(str, typed)])
+        films = read_splits(args)["val"].table
+        canvas = Canvas(args.img_size, args.fit)
+        again = load_trained_split(vars(args), phantoms, "val", canvas)
+        pd.testing.assert_frame_equal(again.table, films)
+        held_out.append(films["id"].tolist())
+    assert held_out[0] != held_out[1]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -146,19 +190,22 @@ def test_folds_tell_their_errors_together(folds, phantoms):
     out_of_fold = read(folder / "predictions_out_of_fold.csv")
     labels = pd.concat([read(phantoms / f"df_{split}.csv") for split in ("train", "val")])
     assert sorted(out_of_fold["id"]) == sorted(labels["id"])
+    metrics = json.loads((folder / "metrics.json").read_text())
     for fold in (1, 2):
         single = read(folder / f"fold_{fold}" / "predictions_val.csv")
         assert set(single["id"]) == set(out_of_fold["id"][out_of_fold["fold"] == fold])
+        told, mae = metrics["folds"][fold - 1], single["error"].abs().mean()
+        assert (told["fold"], told["val_n"], told["val_mae"]) == (fold, 30, pytest.approx(mae))
     singles = [read(folder / f"fold_{fold}" / "predictions_test.csv") for fold in (1, 2)]
     together = read(folder / "predictions_test.csv")
     assert together["id"].tolist() == read(phantoms / "df_test.csv")["id"].tolist()
     mean = (singles[0]["predicted"] + singles[1]["predicted"]) / 2
     np.testing.assert_allclose(together["predicted"], mean, atol=0.006)
-    metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["out_of_fold"]["n"] == 60
     assert metrics["out_of_fold"]["mae"] == pytest.approx(out_of_fold["error"].abs().mean())
     assert metrics["test"]["mae"] == pytest.approx(together["error"].abs().mean())
     assert metrics["test"]["intervals"]["all"]["n"] == 13
+    assert metrics["out_of_fold"]["intervals"] is None  # they were fitted to these films
     assert "out of fold: 60 films" in second.stdout
 
 

@@ -16,7 +16,7 @@ from util.accelerators import batch_size_for
 from util.errors import UserError
 from util.identity import hash_files
 from util.runs import Run
-from util.splits import check_splits_apart
+from util.splits import check_splits_apart, notes_on_labels
 
 # ---------------------------------------------------------------------------------- splits apart
 
@@ -102,6 +102,13 @@ def test_labels_that_are_all_alike_and_a_batch_of_all_films_are_noted(train, pha
     assert "note: all training films are labelled 0 months: there is nothing" in process.stdout
     assert "note: 48 training films are fewer than --batch_size 100" in process.stdout
     assert "Warning" not in process.stderr
+
+
+@pytest.mark.parametrize(("noise_sd", "told"), [(0, False), (0.1, True), (0.5, False)])
+def test_noise_of_less_than_half_a_month_is_told_to_have_no_effect(noise_sd, told):
+    """It may have been meant in years."""
+    notes = notes_on_labels(pd.Series([60.0, 90]), noise_sd)
+    assert ["less than 0.5 has next to no effect" in note for note in notes] == [True] * told
 
 
 def test_training_films_of_one_sex_are_told(train, phantoms, tmp_path):

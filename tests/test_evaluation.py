@@ -13,8 +13,8 @@ from commands import check_error_line
 from files import copy_data, edit_json
 
 from util.files import hash_file
-from util.held_out import count_learned, fitted_to, learned_from, training_notes
-from util.identity import are_among, of_same_patients
+from util.held_out import count_learned, fitted_to, held_out, learned_from, training_notes
+from util.identity import are_among, fingerprint, hash_films, of_same_patients
 from util.members import Member
 from util.metrics import read_predictions
 from util.runs import Run, read_run
@@ -262,6 +262,88 @@ def test_a_film_is_known_by_the_id_of_another_table(
     assert learned_from(run, config, table).tolist() == [True]
     assert learned_from(run, config, table.assign(boneage=99.0)).tolist() == [False]
     assert learned_from(run, config, table.assign(id="H7")).tolist() == [False]  # not of its name
+    run.path("train_films.csv").unlink()
+    hashes = pd.DataFrame({"split": "train", "film": hash_films(film)})
+    hashes.to_csv(run.path("film_hashes.csv"), index=False)
+    assert learned_from(run, config, table).tolist() == [True]
+
+
+def girls(*ids, boneage=90.0):
+    return pd.DataFrame({"id": ids, "sex": 0, "boneage": boneage})
+
+
+def member_of(folder, trained, chosen):
+    """A member whose run lists these training and validation films; None for no lists."""
+    folder.mkdir()
+    for name, films in (("train_films.csv", trained), ("predictions_val.csv", chosen)):
+        if films is not None:
+            films.to_csv(folder / name, index=False)
+    data = {split: {"fingerprint": f"{folder} {split}"} for split in ("train", "val", "test")}
+    return Member(Run(folder), {"options": {}, "data": data})
+
+
+def ensemble_of(*members, views=1, films=None, half_width=None):
+    calibration = {"films": films, "half_width": half_width}
+    return Namespace(members=members, views=views, calibration=calibration)
+
+
+def test_films_that_any_part_of_an_ensemble_has_learned_from_are_not_held_out(tmp_path):
+    a = member_of(tmp_path / "a", girls("1"), girls("2"))
+    b = member_of(tmp_path / "b", girls("3"), girls("4"))
+    table = pd.concat([girls("1", "2", "3", "4", "5", "6"), girls("03", "04", boneage=91.0)])
+    new, notes = held_out(ensemble_of(a, b), table)
+    assert new.tolist() == [False] * 4 + [True] * 4
+    told = [note.partition(":")[0] for note in notes]
+    assert told == [
+        f"{tmp_path / 'a'} was trained on 1 of these films",
+        f"{tmp_path / 'b'} was trained on 1 of these films",
+        "2 of these films were validation films, to choose an epoch",
+        "2 of these films share id and sex with films that the model has learned from, but not the "
+        "age",
+    ]
+    of_a_calibration = girls("1", "2", "5", "6").to_dict("list") | {"boneage": [90.0, 90, 80, 90]}
+    new, notes = held_out(ensemble_of(a, b, films=of_a_calibration), table)
+    assert new.tolist() == [False] * 4 + [True, False, True, True]
+    told = [note.partition(" of these films")[0] for note in notes[2:]]
+    assert told == ["corrections and intervals of the model come from 3", "1", "3"]
+
+
+def test_validation_films_are_fitted_to_where_their_lines_or_intervals_are_used(tmp_path):
+    member = member_of(tmp_path / "run", girls("1"), girls("2"))
+    table = girls("1", "2", "3")
+
+    def fitted(**options):
+        return fitted_to(ensemble_of(member, **options), table).tolist()
+
+    assert fitted() == [False, False, False]
+    assert fitted(half_width={"all": {}}) == [False, True, False]
+    (tmp_path / "run" / "calibration.json").write_text(
+        '{"views_1": {"lines": null}, "views_4": {"lines": {"male": {}, "female": {}}}}'
+    )
+    assert fitted(views=1) == [False, False, False]
+    assert fitted(views=4) == [False, True, False]
+    assert fitted(views=4, films=girls("3").to_dict("list")) == [False, True, True]
+    assert fitted(views=1, films=girls("3").to_dict("list"), half_width={"all": {}}) == [
+        *(False, False, True)
+    ]
+
+
+def test_a_run_without_lists_knows_its_own_splits(tmp_path):
+    """And the films of its hashes."""
+    table, others = girls("1", "2"), girls("3")
+    for split in ("val", "test"):
+        member = member_of(tmp_path / split, None, None)
+        member.config["data"][split]["fingerprint"] = fingerprint(table)
+        none = np.zeros(2, bool)
+        assert not list(training_notes(member, table, none))
+        assert "without a list" in list(training_notes(member, others, none[:1]))[0]
+        hashes = pd.DataFrame({"split": "train", "film": hash_films(girls("9"))})
+        hashes.to_csv(tmp_path / split / "film_hashes.csv", index=False)
+        assert not list(training_notes(member, table, none))
+        (note,) = training_notes(member, others, none[:1])
+        assert "knows its training films by a hash" in note
+        ensemble = ensemble_of(member)
+        assert count_learned(ensemble, others, np.array([True])) == 0
 
 
 def test_two_runs_are_compared_on_films_that_are_held_out_of_both(

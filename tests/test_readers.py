@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from argparse import Namespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from commands import check_error_line
 
 from util.errors import UserError
 from util.film_files import match_films
-from util.held_out import match_any_id
+from util.held_out import fitted_to, match_any_id
 from util.identity import are_among
 from util.labels import labels_of
 from util.readers import compare_readers, format_readers, mean_of_readers, months_of_readers
@@ -115,10 +116,14 @@ def test_columns_that_can_be_no_months_of_readers_are_refused(columns, reason):
 
 
 def test_a_film_that_was_learned_by_the_label_of_one_reader_is_not_held_out():
-    films = pd.DataFrame({"id": ["a", "b", "c"], "sex": 1, "boneage": [104.0, 60, 50]})
-    films["by_reader"] = [[100.0, 108], [60], []]
-    learned = pd.DataFrame({"id": ["a", "b"], "sex": 1, "boneage": [108.0, 61]})
-    assert match_any_id(are_among, films, learned).tolist() == [True, False, False]
+    """Nor by that of their mean."""
+    films = pd.DataFrame({"id": [*"abcd"], "sex": 1, "boneage": [104.0, 60, 50, 90]})
+    films["by_reader"] = [[100.0, 108], [60], [], [80.0, 100]]
+    films.index = [7, 5, 0, 2]  # as where films were left out or sorted
+    learned = pd.DataFrame({"id": ["a", "b", "d"], "sex": 1, "boneage": [108.0, 61, 90]})
+    assert match_any_id(are_among, films, learned).tolist() == [True, False, False, True]
+    calibrated = Namespace(members=[], calibration={"films": films.to_dict("list")})
+    assert fitted_to(calibrated, learned).tolist() == [True, False, True]
 
 
 @pytest.fixture

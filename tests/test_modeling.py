@@ -1,6 +1,7 @@
 """Backbones and model types: scaling, freezing, attention, saving, and errors that help."""
 
 import importlib
+import inspect
 
 import cv2
 import keras
@@ -9,6 +10,7 @@ import pytest
 from commands import run_python
 
 import modeling
+import train_advanced
 from modeling import (
     backbone_of,
     batchnorm_layers,
@@ -205,6 +207,44 @@ def test_first_prediction_is_near_the_mean_age(model_type):
 
 def predict(model, image, sex):
     return np.asarray(model(inputs_of(model, image, sex), training=False))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_z_score_becomes_months_by_the_mean_and_sd_of_labels():
+    model = model_of()
+    kernel, bias = model.get_layer("z").weights
+    kernel.assign(kernel * 0)
+    bias.assign([-1.5])
+    np.testing.assert_allclose(predict(model, *films()), 120 - 1.5 * 40)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_months_and_attention_are_in_float32_whatever_the_precision():
+    """In bfloat16 ages from 128 months on would be whole numbers."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = model_of("attn_sex")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.get_layer("dense").compute_dtype == "bfloat16"
+    for name in ("attention", "z", "months"):
+        assert model.get_layer(name).compute_dtype == "float32"
+
+
+def test_a_model_built_in_python_has_the_defaults_of_a_training():
+    options = train_advanced.parse_args([])
+    for name, parameter in inspect.signature(build_model).parameters.items():
+        if parameter.default is not parameter.empty:
+            assert parameter.default == getattr(options, name)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_activation_goes_into_all_dense_layers_but_the_last_ones():
+    chosen = model_of("attn_sex", activation="tanh")
+    for name in ("mask_64", "mask_16", "sex_dense", "dense"):
+        assert chosen.get_layer(name).activation is keras.activations.tanh
+    for name in ("mask_score", "z"):
+        assert chosen.get_layer(name).activation is keras.activations.linear
 
 
 @pytest.mark.usefixtures("tiny")

@@ -19,6 +19,7 @@ from modeling import (
     freeze_backbone,
     image_features,
     input_scaling,
+    months_head,
     put_weights,
     scale_input,
     unfreeze_backbone,
@@ -355,6 +356,59 @@ def test_attention_follows_a_bright_patch():
     image[0, :32, :32] = image[1, -32:, -32:] = 255
     maps = attention_map(model, image, np.zeros((2, 1), np.float32))
     assert np.abs(maps[0] - maps[1]).max() > 1e-4
+
+
+@pytest.mark.usefixtures("tiny")
+def test_rows_of_an_attention_map_are_rows_of_the_film():
+    model = model_of("attn_sex")
+    enliven(model)
+    image, sex = films()
+    features = keras.Model(model.inputs, model.get_layer("positions").input)
+    scores = features([image, sex])
+    for name in ("mask_64", "mask_16", "mask_score"):
+        scores = model.get_layer(name)(scores)
+    shares = np.exp(scores)[..., 0]
+    expected = shares / shares.sum(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(attention_map(model, image, sex), expected, rtol=1e-3)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_improved_attention_and_its_gate_depend_on_the_sex():
+    """The query is made of the sex and the film."""
+    model = model_of("attn_sex_improved")
+    enliven(model)
+    image, sex = films()
+    for read_out in (attention_map, fusion_gate):
+        values, others = read_out(model, image, sex), read_out(model, image, 1 - sex)
+        assert np.all(np.abs(values - others).reshape(4, -1).max(axis=1) > 1e-5)
+
+
+def test_improved_attention_knows_positions_and_no_scale_of_features():
+    """Tokens of a feature map without contrast differ at its edge, and are normalized."""
+    image = keras.Input((5, 5, 3), name="image")
+    head = months_head(120, 40, "relu", 0.3, 8, seed=1)
+    keras.utils.set_random_seed(1)
+    model = attn_sex_model_improved(image, image, head, "relu", 4)
+    tokens = keras.Model(model.inputs, model.get_layer("tokens_norm").output)
+    even = np.full((1, 5, 5, 3), 30.0)
+    values = np.asarray(tokens([even, np.ones((1, 1))])).reshape(5, 5, -1)
+    assert np.abs(values[0, 0] - values[2, 2]).max() > 0.01
+    np.testing.assert_allclose(values.mean(axis=-1), 0, atol=1e-4)
+    np.testing.assert_allclose(values.std(axis=-1), 1, atol=1e-2)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_gate_sees_the_query_and_the_values_of_four_heads():
+    model = model_of("attn_sex_improved")
+    enliven(model)
+    names = ("attended", "query_input", "gate_input", "gate", "gated", "attention")
+    reader = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
+    attended, query, seen, gate, gated, (_, scores) = reader([*films()])
+    np.testing.assert_array_equal(seen, np.concatenate([attended, query], axis=1))
+    np.testing.assert_allclose(gated, np.multiply(gate, attended), rtol=1e-5)
+    assert scores.shape == (4, 4, 1, 64)
+    mean = np.mean(scores, axis=1).reshape(4, 8, 8)
+    np.testing.assert_allclose(attention_map(model, *films()), mean, rtol=1e-5)
 
 
 def test_the_attention_of_a_run_is_drawn(phantoms, tmp_path):

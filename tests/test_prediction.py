@@ -29,7 +29,13 @@ from util.intervals import interval_bounds
 from util.metrics import read_predictions
 from util.metrics_text import format_years
 from util.pixel_cache import read_pixels
-from util.prediction import compile_predictor, predict_films
+from util.prediction import (
+    compile_predictor,
+    even_batch,
+    full_batches,
+    predict_films,
+    predict_months,
+)
 from util.runs import RESEARCH_ONLY, load_run_model, read_run
 
 
@@ -91,11 +97,27 @@ def test_a_predictor_keeps_the_weights_it_was_made_with_unless_it_follows_them(
     monkeypatch.setattr(prediction, "MOST_CONSTANTS", 0)
     large = compile_predictor(model)
     before = follows(image, sex)
+    np.testing.assert_allclose(large(image, sex), before, atol=1e-3)
     bias = model.get_layer("z").bias
     bias.assign(bias + 1)
     np.testing.assert_allclose(kept(image, sex), before, atol=1e-3)
     for predict in (follows, large):
         assert np.all(np.abs(predict(image, sex) - before) > 1)
+
+
+def test_batches_hold_each_film_and_few_copies():
+    assert [rows.tolist() for rows in full_batches(5, 2)] == [[0, 1], [2, 3], [4, 4]]
+    assert [rows.tolist() for rows in full_batches(3, 32)] == [[0, 1, 2]]
+    assert [even_batch(n, 32) for n in (3, 32, 33, 64, 65)] == [3, 32, 17, 32, 22]
+
+
+def test_months_are_rounded_as_decimal_numbers_and_not_as_those_of_float32():
+    months = predict_months(
+        lambda image, sex: np.full(len(image), 100.01, np.float32),
+        *(np.zeros((3, 8, 8), np.uint8), [1, 0, 1]),
+        batch_size=2,
+    )
+    assert months.round(2).tolist() == [100.01] * 3
 
 
 def test_out_of_memory_in_a_prediction_is_a_user_error():

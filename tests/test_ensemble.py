@@ -184,6 +184,26 @@ def test_each_member_is_corrected_by_its_own_lines_before_the_mean(tmp_path):
         assert months.tolist() == expected
 
 
+def test_a_reading_is_that_of_the_sex_and_of_the_corrected_months(tmp_path, monkeypatch):
+    """Under a calibration it is told where it was nearer there, and never to several readers."""
+    one, _ = member(tmp_path, "a", IDS, ERRORS)
+    labels = {"male": {"96": 1, "120": 1}, "female": {"94": 1, "118": 1}}
+    (tmp_path / "a" / "readings.json").write_text(json.dumps({"labels": labels}))
+    (tmp_path / "a" / "model.keras").touch()
+    ensemble = Ensemble([one], ["a"], views=1)
+    line = {"slope": 1, "intercept": 20, "low": 0, "high": 240}
+    ensemble.calibration["lines"] = {"male": line, "female": line}
+    told = ensemble.combine(np.array([[95.0, 95.0]]), np.array([1, 0]))
+    assert told["reading"].tolist() == [120, 118]
+    assert Ensemble([one], ["a"], views=1, readings=False).label_counts is None
+    for interval, known in (([-2.0, -1.0], True), ([-2.0, 1.0], False)):
+        gain = {"difference": -1.5, "difference_ci95": interval}
+        calibration = {"n": 30, "gain": gain, "readings": gain}
+        monkeypatch.setattr("util.ensemble.read_calibration", lambda *_, c=calibration: c)
+        named = Ensemble([one], ["a"], views=1, calibration="clinic")
+        assert (named.label_counts is not None) == known
+
+
 def test_a_calibration_corrects_the_mean_and_the_members_that_it_is_compared_with(tmp_path):
     """Else the gain of the correction would pass as that of the mean."""
     members = [member(tmp_path, name, IDS, ERRORS)[0] for name in ("a", "b")]
@@ -209,9 +229,30 @@ def test_each_run_is_compared_with_the_mean_in_which_it_counts_as_often_as_named
     assert [(row["mae"], row["difference"]) for row in rows] == [(10, 1 - 10), (2, 1 - 2)]
 
 
-def test_a_model_that_gives_no_numbers_is_told(tmp_path):
+def test_the_sex_is_needed_as_soon_as_one_run_sees_it(tmp_path):
+    members = [member(tmp_path, name, IDS, ERRORS)[0] for name in ("a", "b")]
+    members[1].options["model_type"] = "baseline"
+    assert Ensemble(members, ["a", "b"], views=1).sees_sex
+    assert not Ensemble(members[1:], ["b"], views=1).sees_sex
+
+
+def test_the_runtime_is_the_quickest_for_all_views_of_all_films(tmp_path, monkeypatch):
+    """The start of TensorFlow counts for less the more is predicted."""
+    asked = []
+    quickest = (lambda image, sex: np.zeros(len(image))), "onnx"
+    monkeypatch.setattr(
+        "util.prediction.load_quickest", lambda folder, n: asked.append(n) or quickest
+    )
+    ensemble = Ensemble([member(tmp_path, "a", IDS, ERRORS)[0]], ["a"], views=5)
+    ensemble.load("auto", n_films=10)
+    assert asked == [5 * 10]
+    assert ensemble.runtimes == ["onnx"]
+
+
+@pytest.mark.parametrize("no_number", [np.nan, np.inf])
+def test_a_model_that_gives_no_numbers_is_told(no_number, tmp_path):
     ensemble = Ensemble([member(tmp_path, "a", IDS, ERRORS)[0]], ["a"], views=1)
-    ensemble.predictors = [lambda image, sex: np.where(sex[:, 0] == 1, 100, np.nan)]  # of boys
+    ensemble.predictors = [lambda image, sex: np.where(sex[:, 0] == 1, 100, no_number)]  # of boys
     pixels = {(32, "pad"): np.zeros((3, 32, 32), np.uint8)}
     with pytest.raises(UserError, match="no number for 2 of 3 films"):
         ensemble.predict(pixels, np.array([0, 1, 0]), batch_size=2)
@@ -231,6 +272,22 @@ def test_a_model_that_gives_no_numbers_is_told(tmp_path):
 def test_views_are_those_of_the_training_unless_typed(trained, typed, views):
     members = [Namespace(options={"use_tta": n > 1, "tta_steps": n}) for n in trained]
     assert choose_views(members, ["run"], **typed) == views
+
+
+def test_a_calibration_of_a_run_or_of_a_folder_of_folds_sets_the_views(monkeypatch):
+    monkeypatch.setattr("util.ensemble.calibrated_views", lambda folder, name: 4)
+    folds = [Namespace(options={}), Namespace(options={})]
+    assert choose_views(folds, ["cv"], calibration="clinic") == 4
+    assert choose_views(folds, ["cv"], tta_steps=2, calibration="clinic") == 2
+    with pytest.raises(UserError, match="a calibration belongs to one run"):
+        choose_views(folds, ["a", "b"], calibration="clinic")
+
+
+def test_each_run_that_knows_one_sex_alone_is_named(tmp_path):
+    members = [member(tmp_path, name, IDS, ERRORS)[0] for name in ("a", "b")]
+    members[1].config["data"] = {"train": {"n": 3, "male": 3}}
+    (note,) = Ensemble(members, ["a", "b"], views=1).notes
+    assert note.endswith(f"predictions for girls are meaningless ({tmp_path / 'b'})")
 
 
 def test_runs_are_chosen_on_as_many_views_as_are_told(tmp_path):

@@ -23,6 +23,7 @@ from util.processes import ProcessFailed, why_it_failed
 from util.ray_sweep import check_ray
 from util.sweep import (
     add_feature_views,
+    check_films_exist,
     format_time,
     plan_runs,
     report_estimate,
@@ -137,6 +138,31 @@ def test_without_an_estimate_there_is_no_total(monkeypatch, capsys, tmp_path):
     assert last == "vgg16                error: no"
 
 
+def test_an_estimate_is_the_sum_of_what_is_left(monkeypatch, capsys, tmp_path):
+    """And a backbone that is named twice is trained once."""
+    monkeypatch.setattr(util.sweep, "run_alone", lambda *_, **options: {"seconds": 3000})
+    runs = plan_runs(tmp_path, ["vgg16", "mobilenet", "vgg16", "vgg19"], [])
+    assert [run.backbone for run in runs] == ["vgg16", "mobilenet", "vgg19"]
+    runs[1].folder.mkdir()
+    runs[1].write_json("metrics.json", {"test": {}})
+    report_estimate(runs)
+    lines = capsys.readouterr().out.split("\n")
+    assert [line for line in lines if "about" in line] == [
+        "vgg16                about 50 min",
+        "vgg19                about 50 min",
+        "in all about 1 h 40 min, one by one here",
+    ]
+
+
+def test_films_are_needed_by_unfinished_runs_alone(tmp_path):
+    [run] = plan_runs(tmp_path, ["vgg16"], ["--data_dir", str(tmp_path / "away")])
+    with pytest.raises(UserError, match="no data folder"):
+        check_films_exist([run])
+    run.folder.mkdir()
+    run.write_json("metrics.json", {"test": {}})
+    check_films_exist([run])
+
+
 def test_a_failure_that_another_job_removes_is_none(monkeypatch, tmp_path):
     [run] = plan_runs(tmp_path, ["vgg16"], [])
     with monkeypatch.context() as patch:
@@ -180,6 +206,7 @@ def test_the_name_of_the_backbone_goes_into_options(sweep, inside):
         ("", ["--feature_views", "3"]),
         ("--model_type baseline", ["--feature_views", "3"]),
         ("--feature_views 0", []),
+        ("--feature_views=0", []),
         ("--augment none", ["--feature_views", "1"]),
         ("--fine_tune", []),
         ("--epochs_frozen 0", []),
@@ -424,6 +451,7 @@ def test_an_estimate_comes_first(command, phantoms, tmp_path):
 
 def test_times_and_reasons_are_short():
     assert format_time(7500) == "2 h 5 min"
+    assert format_time(3600) == "1 h 0 min"
     assert format_time(3) == "1 min"
     errors = "Traceback\n  ...\nValueError: x\n\n"
     assert why_it_failed(CompletedProcess([], 1, "", errors)) == "ValueError: x"

@@ -21,7 +21,7 @@ from util.files import write_json
 from util.phantoms import phantom
 from util.radiographs import cut_to, read_canvases
 from util.runs import Run
-from util.splits import record_hand_crop
+from util.split_records import record_hand_crop
 
 
 def test_numpy_computes_what_keras_trained():

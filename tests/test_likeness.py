@@ -13,7 +13,7 @@ from hand_crop.network import shrink
 from preprocessing import load_films
 from util.pixel_cache import read_pixels
 from util.runs import Run
-from util.splits import describe_split, record_hand_crop
+from util.split_records import describe_split, record_hand_crop
 
 
 def no_hand():

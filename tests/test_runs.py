@@ -28,7 +28,7 @@ from util.members import check_same_files
 from util.run_folder import open_run, record_environment, record_move
 from util.run_options import changed_options, with_absolute_paths
 from util.runs import Run, find_folds, read_run
-from util.splits import check_same_folds
+from util.split_records import check_same_folds
 from util.start import record_start
 
 

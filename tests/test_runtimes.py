@@ -22,7 +22,7 @@ from util.files import hash_file, record_path
 from util.prediction import compile_predictor, predict_films
 from util.runs import CALIBRATION, RESEARCH_ONLY
 from util.runtimes import RUNTIMES, load_runtime
-from util.splits import split_facts
+from util.split_records import split_facts
 from util.tta import views_key
 
 SIZE = 32

@@ -1,4 +1,4 @@
-"""The films of a training: splits that share none, and notes on them (util/splits.py)."""
+"""The films of a training: splits that share none, what a run records of them, and its notes."""
 
 from argparse import Namespace
 from contextlib import nullcontext
@@ -16,7 +16,8 @@ from util.accelerators import batch_size_for
 from util.errors import UserError
 from util.identity import hash_files
 from util.runs import Run
-from util.splits import check_splits_apart, notes_on_labels
+from util.split_records import notes_on_labels
+from util.splits import check_splits_apart
 
 # ---------------------------------------------------------------------------------- splits apart
 

@@ -29,7 +29,7 @@ from util.metrics import label_predictions
 from util.prediction import check_finite, load_predictor, predict_months
 from util.readings import add_counts, read_as
 from util.runtimes import RUNTIMES
-from util.splits import one_sex_note
+from util.split_records import one_sex_note
 from util.tta import TTA_STEPS, chosen_views, describe_views, test_time_augmentation, views_key
 
 

@@ -11,7 +11,8 @@ from util.files import quote
 from util.film_files import NO_ROW, list_films
 from util.held_out import held_out
 from util.runs import changed_facts
-from util.splits import load_trained_split, split_facts
+from util.split_records import split_facts
+from util.splits import load_trained_split
 
 
 def read_films_to_evaluate(ensembles, args):

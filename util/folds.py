@@ -42,7 +42,7 @@ from util.runs import (
     how_to_predict,
     predictions_name,
 )
-from util.splits import check_same_folds
+from util.split_records import check_same_folds
 from util.tta import chosen_views, views_suffix, views_title, views_to_evaluate
 
 

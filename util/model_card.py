@@ -15,7 +15,7 @@ from util.metrics import CHILDREN
 from util.metrics_text import format_interval, format_spread, format_within
 from util.run_options import FREE_TO_CHANGE
 from util.runs import MODEL, configs_of
-from util.splits import one_sex_note
+from util.split_records import one_sex_note
 from util.training_options import training_defaults
 from util.tta import chosen_views, describe_views, views_key, views_suffix
 

@@ -10,7 +10,7 @@ from util.files import write_csv, write_json
 from util.metrics_text import format_interval
 from util.run_options import lasting_options
 from util.runs import HISTORY, METRICS, best_row
-from util.splits import SAME_DATA
+from util.split_records import SAME_DATA
 
 DATA_COLUMNS = {f"{split}_{fact}": (split, fact) for split in SPLITS for fact in SAME_DATA}
 FAILURE = "{}_failure.txt"  # of a backbone: why its last run failed

@@ -55,8 +55,8 @@ def test_a_table_of_ids_alone_is_read(read):
 def test_ages_under_a_header_that_says_years_become_months(read, header):
     assert read(f"id,{header},male\n1,10.5,True\n2,26,True\n")["boneage"].tolist()[0] == 126
     assert read(f"id,{header},male\n1,26,True\n")["boneage"].isna().all()  # above 300 months
-    months = read(f"id,{header},boneage,male\n1,10.5,120,True\n")
-    assert months["boneage"].tolist() == [120]
+    months = read(f"id,{header},boneage,male\n1,10.5,126,True\n")
+    assert months["boneage"].tolist() == [126]
 
 
 def test_ages_of_children_may_be_in_years(read):
@@ -131,6 +131,39 @@ def test_columns_whose_headers_differ_in_case_or_punctuation_alone_must_not_diff
 def test_ages_are_taken_from_the_column_that_names_months(read):
     labels = read("id,months,boneage,boneage_months,sex\n1,99,10,120,M\n")
     assert labels["boneage"].tolist() == [120]
+
+
+@pytest.mark.parametrize(
+    ("headers", "rows"),
+    [
+        ("boneage_years,boneage_months", "10,6 12,0 0,6"),  # the months beyond the years
+        ("boneage_years,boneage_months", "0,30 0,9"),
+        ("boneage_years,boneage_months", "1,3"),
+        ("boneage_years,boneage_months", "10.5,128 9.5,114"),
+        ("Boneage,Bone Age (months)", "127,120 90,90"),
+        ("Skeletal age (years),boneage", "10.5,10.5"),  # which is read as months
+    ],
+)
+def test_two_columns_of_bone_ages_must_not_contradict_each_other(read, headers, rows):
+    text = f"id,sex,{headers}\n" + "".join(f"{i},M,{ages}\n" for i, ages in enumerate(rows.split()))
+    with pytest.raises(UserError, match=r"columns .* and .* differ in \d rows, such as .* months"):
+        read(text)
+    assert read(text, need=("sex",))["boneage"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("headers", "rows"),
+    [
+        ("boneage_years,boneage_months", "10.5,126 12.5,151 ,30 9,"),  # 12.5833 cut off
+        ("boneage_years,boneage_months", "10,131 10,115"),  # completed, or rounded
+        ("boneage,boneage_months", "10.6,127 4,48.3"),
+        ("boneage,boneage_months", "10,131"),
+        ("Ground truth bone age,boneage,Bone age (months)", "127,10.6,127"),
+    ],
+)
+def test_bone_ages_of_two_columns_may_differ_by_rounding(read, headers, rows):
+    text = f"id,sex,{headers}\n" + "".join(f"{i},M,{ages}\n" for i, ages in enumerate(rows.split()))
+    assert read(text)["boneage"].notna().any()
 
 
 @pytest.mark.parametrize("age", ["age_months", "months"])

@@ -411,12 +411,23 @@ def test_two_ages_of_a_film_are_told_of_and_not_used(tmp_path, capsys):
 
 def test_ages_in_years_fill_gaps_among_those_in_months(tmp_path, capsys):
     table = tmp_path / "sexes.csv"
-    table.write_text("id,sex,age_years,age_months\na,F,9,100\nb,F,9.5,\nc,F,,\nd,F,9y,\n")
+    table.write_text("id,sex,age_years,age_months\na,F,8.3,100\nb,F,9.5,\nc,F,,\nd,F,9y,\n")
     told = look_up_children([Path(f"{name}.png") for name in "abcd"], table, None)
     np.testing.assert_equal([age for _, age, _ in told], [100, 114, np.nan, np.nan])
     assert (
         capsys.readouterr().err == f"note: ages of children not in years: 1, such as 9y ({table})\n"
     )
+
+
+def test_months_beyond_the_years_are_no_age_of_their_own(tmp_path):
+    table = tmp_path / "sexes.csv"
+    table.write_text("id,sex,age_years,age_months\na,F,10,7\nb,F,0,5\n")
+    with pytest.raises(
+        UserError, match="columns age_months and age_years differ in 1 rows, such as 7 and 120"
+    ):
+        look_up_children([Path("a.png")], table, None)
+    table.write_text("id,sex,age_years,age_months\na,F,10,127\nb,F,0,5\n")
+    assert look_up_children([Path("a.png")], table, None) == [(0.0, 127.0, "")]
 
 
 @pytest.mark.parametrize("failing", ["write_csv", "write_json"])

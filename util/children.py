@@ -10,7 +10,7 @@ import numpy as np
 from util.errors import UserError
 from util.film_files import SEVERAL
 from util.headers import find_by_element, needs_sex_column, read_children, take_element_as_id
-from util.labels import check_male_value, find_columns, labels_of, unit_of
+from util.labels import check_ages, check_male_value, find_columns, labels_of, unit_of
 from util.metrics_text import format_years
 from util.sexes import differ, sex_of
 from util.tables import clean_text, plain_header, read_table
@@ -93,6 +93,8 @@ def look_up_children(paths, csv, male_value, match_by=None):
     table = take_element_as_id(read_table(csv), match_by, csv)
     check_male_value(male_value, [table], csv)
     labels = labels_of(table, csv, male_value, ("sex",) if needs_sex_column(table, paths) else ())
+    if ages := find_columns(table, "age"):
+        check_ages(table, ages, csv)
     columns = find_columns(table, "sex")
     labels["sex_text"] = clean_text(table[columns[0]]) if columns else None
     notes = unread_ages(table, labels["age"], csv)

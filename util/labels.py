@@ -20,6 +20,9 @@ from util.tables import NoLabels, clean_text, headers_of, plain_header
 MAX_MONTHS = 300  # no bone age is above 25 years: larger numbers are in another unit
 MONTHS_IN = {"months": 1, "years": 12}
 LARGEST_YEARS = 22  # ages that are all at most this are usually years
+# months that two columns of one age may differ by: years may be cut off behind one decimal; whole
+# years may be completed ones, or rounded
+ROUNDING, ROUNDING_OF_YEARS = (-1.2, 1.2), (-6, 11.99)
 
 NOBODY = {"", *(word for word in UNKNOWN if len(word) > 1)}  # a single letter may be an id
 
@@ -92,8 +95,8 @@ def find_label_columns(table, path, need):
     """Return {name: list, maybe empty, of the columns that mean it} for the names of SYNONYMS.
 
     NoLabels when there is no column for the id or a name of `need`; UserError when two columns have
-    the same header, or one but for case, spaces and punctuation and other values, or may both name
-    the films.
+    the same header, or one but for case, spaces and punctuation and other values, or other bone
+    ages (`check_ages`), or may both name the films.
     """
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
@@ -107,6 +110,8 @@ def find_label_columns(table, path, need):
             check_single(table, columns[name][0], path)
             if name != "sex":  # `read_sex` compares those
                 check_alike(table, columns[name], path)
+    if "boneage" in need:
+        check_ages(table, columns["boneage"], path)
     columns["filename"] = film_name_columns(table, columns, path)
     return columns
 
@@ -129,6 +134,36 @@ def check_alike(table, columns, path):
         )
         if alike and (one != other).any():
             raise UserError(f"columns {first} and {column} differ ({path}). Remove one.")
+
+
+def check_ages(table, columns, path):
+    """UserError when another of the `columns`, which mean the same age, differs from the first by
+    more than rounding: it may hold only the months beyond the years.
+
+    A header without a unit means months where it is the first; otherwise it may mean years.
+    """
+    first, *others = columns
+    months = read_months(table[first])
+    for column in others:
+        other = read_months(table[column])
+        apart = differ_beyond_rounding(months, other, unit_of(column) == "years")
+        if apart.any() and not plain_header(column).endswith(("months", "years")):
+            apart &= differ_beyond_rounding(months, other * MONTHS_IN["years"], years=True)
+        if apart.any():
+            one, another = (f"{ages[apart].iloc[0]:g}" for ages in (months, other))
+            raise UserError(
+                f"columns {first} and {column} differ in {apart.sum()} rows, such as {one} and "
+                f"{another} months ({path}). Remove the wrong one; if one holds the months beyond the "
+                "years, write one column of months."
+            )
+
+
+def differ_beyond_rounding(months, other, years):
+    """Return the mask of the rows in which two columns of months are known and differ by more than
+    ROUNDING, or, if `years` and the other ages are whole years, ROUNDING_OF_YEARS."""
+    whole = years and (other.dropna() % MONTHS_IN["years"] == 0).all()
+    difference = months - other
+    return ~difference.between(*(ROUNDING_OF_YEARS if whole else ROUNDING)) & difference.notna()
 
 
 def film_name_columns(table, columns, path):

@@ -209,6 +209,26 @@ def test_films_without_a_patient_beside_others_are_noted(tmp_path, capsys):
     assert "2 of 40 films have no patient: each counts as a child of its own" in out
 
 
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        (["Patients"], True),
+        (["Pseudonym of the subject"], True),
+        (["Patients", "MRN"], False),
+        (["Patient's age", "Patient name", "patient_sex", "kV"], False),
+    ],
+)
+def test_a_column_that_may_hold_the_patients_and_is_not_used_is_told(
+    tmp_path, capsys, columns, told
+):
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv").assign(**dict.fromkeys(columns, ""))
+    table.to_csv(source / "labels.csv", index=False)
+    run(tmp_path / "Data", "--source", source)
+    note = f"note: column {columns[0]} is not used: patients are read from a column patient_id"
+    assert capsys.readouterr().err.count(note) == told
+
+
 # ------------------------------------------------------------------------------ what is left out
 
 

@@ -216,6 +216,18 @@ def test_patients_are_the_same_with_and_without_the_ending_of_a_float(read):
     assert labels["patient"].tolist() == ["12", "12", ""]
 
 
+@pytest.mark.parametrize("header", ["Subject", "Patient No.", "Patient Nr", "MRN", "child id"])
+def test_patients_are_read_under_usual_headers(read, header):
+    labels = read(f"id,{header},boneage,sex\n1,7,100,M\n2,7,100,M\n")
+    assert labels[["id", "patient"]].values.tolist() == [["1", "7"], ["2", "7"]]
+
+
+def test_numbers_of_patients_are_no_ids(read):
+    with pytest.raises(UserError, match="no column for id among film, Patient Number"):
+        read("film,Patient Number,boneage,sex\na.png,1,100,M\n")
+    assert read("MRN,boneage,sex\n00123,100,M\n")["id"].tolist() == ["00123"]
+
+
 def test_a_word_or_sign_for_nobody_is_no_patient(read):
     names = ["unknown", "Not known", "n/a", "-", "?", "p1", "X", "0"]
     rows = "".join(f"{i},{name},100,M\n" for i, name in enumerate(names))

@@ -30,6 +30,7 @@ from util.labels import (
     find_columns,
     known_id,
     labels_of,
+    note_patients,
     note_years_months,
 )
 from util.parallel import map_films
@@ -81,7 +82,8 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     ages, or [] if a film has a row for each reader; None for labels of one reader. For `match_by`
     see `find_by_element`. NoLabels when neither the table nor a header gives sexes, as when no row
     has a film. Prints how many headers give another sex than the table, whose sex is kept, or
-    another body part or an adult, or report burnt-in text; and if ages look like years.months.
+    another body part or an adult, or report burnt-in text; if ages look like years.months; and if a
+    column that may hold the patients is not used.
     """
     table = take_element_as_id(table, match_by, path)
     need_sex = need_sex or needs_sex_column(table, films)
@@ -93,6 +95,7 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
         labels = mean_of_readers(labels, months)
     for column in readers or find_columns(table, "boneage")[:1]:
         note_years_months(table[column], path)
+    note_patients(table, path)
     children = read_children(labels["path"])
     told = children["sex"]
     if not need_sex and told.isna().all():

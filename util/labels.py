@@ -28,11 +28,20 @@ NOBODY = {"", *(word for word in UNKNOWN if len(word) > 1)}  # a single letter m
 
 # Headers as a user would write them; case, spaces and punctuation don't count. Ages under headers
 # that end in "years" become months. Other scales (z-scores, months / 240) are absent on purpose.
-PATIENT = ("patient_id", "patient", "subject_id", "subject")
+PATIENT = ("patient_id", "patient", "subject_id", "subject", "child_id", "MRN")
+# maybe running numbers, which never serve as ids: they may be names of other films
+PATIENT_NUMBERS = (
+    *("patient no", "patient nr", "patient number"),
+    *("subject no", "subject nr", "subject number"),
+)
+# what a column may tell of a patient other than who it is
+OF_PATIENT = re.compile(
+    "sex|gender|age|name|birth|dob|weight|height|position|orient|race|ethnic|comment|note|status"
+)
 FILENAME = ("filename", "file", "path", "image_file", "image_name", "image_path")
 SYNONYMS = {
     "id": ("id", "image_id", "case_id", "case", "image", *FILENAME, *PATIENT),
-    "patient": PATIENT,
+    "patient": (*PATIENT, *PATIENT_NUMBERS),
     "filename": FILENAME,
     "boneage": (
         # headers with the unit first: beside them, a plain boneage may be in years
@@ -279,6 +288,19 @@ def note_years_months(column, path):
             "months, write months",
             file=sys.stderr,
         )
+
+
+def note_patients(table, path):
+    """Print if no column of a table, which was read from `path`, holds its patients, but the header
+    of another one may mean them."""
+    for column in table if not find_columns(table, "patient") else []:
+        plain = plain_header(column)
+        if re.search("patient|subject", plain) and not OF_PATIENT.search(plain):
+            print(
+                f"note: column {column} is not used: patients are read from a column patient_id "
+                f"({path})",
+                file=sys.stderr,
+            )
 
 
 def years_note(films, where):

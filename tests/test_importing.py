@@ -229,6 +229,23 @@ def test_a_column_that_may_hold_the_patients_and_is_not_used_is_told(
     assert capsys.readouterr().err.count(note) == told
 
 
+def test_numbers_that_a_spreadsheet_has_shortened_are_told(tmp_path, capsys):
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv", dtype=str)
+    (source / "103.png").rename(source / "1E+05.png")
+    table.loc[:2, "id"] = ["1.01E+02", "1,02E+02", "1E+05"]  # the last is the name of a film
+    table["patient"] = ["p1", *36 * ["1.2E+11"], "p2", "1.3E+11", ""]
+    table.to_csv(source / "labels.csv", index=False)
+    data = run(tmp_path / "Data", "--source", source)
+    err = capsys.readouterr().err
+    assert (
+        "note: patients such as 1.2E+11 were shortened by a spreadsheet, and are unknown: 37" in err
+    )
+    assert "note: ids such as 1.01E+02 were shortened by a spreadsheet, and are unknown: 2" in err
+    assert set(read(data)["patient"].dropna()) == {"p2"}
+    assert ("1.01E+02", "", "no file") in left_out(data)
+
+
 # ------------------------------------------------------------------------------ what is left out
 
 

@@ -229,10 +229,10 @@ def test_numbers_of_patients_are_no_ids(read):
 
 
 def test_a_word_or_sign_for_nobody_is_no_patient(read):
-    names = ["unknown", "Not known", "n/a", "-", "?", "p1", "X", "0"]
+    names = ["unknown", "Not known", "n/a", "-", "?", "1.2E+11", "5e+12", "p1", "X", "0"]
     rows = "".join(f"{i},{name},100,M\n" for i, name in enumerate(names))
     labels = read("id,patient,boneage,sex\n" + rows)
-    assert labels["patient"].tolist() == ["", "", "", "", "", "p1", "X", "0"]
+    assert labels["patient"].tolist() == [""] * 7 + ["p1", "X", "0"]
 
 
 def test_columns_that_may_both_name_the_films_are_an_error_if_they_differ(read):

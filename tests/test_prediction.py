@@ -349,6 +349,7 @@ def test_what_a_table_tells_of_children_and_is_not_used_is_told(
     assert "ages of children not in months: 1, such as 8y4m" in told
     told = predict("id,sex\n8bitt,F\n")
     assert "that name no film here: 1, such as 8bitt" in told
+    assert "ids such as 8.1E+03 were shortened" in predict("id,sex\n8.1E+03,F\n")
     assert "weiblich in place of M or F" in predict("id,sex\n8bit,weiblich\n")
 
 

@@ -10,7 +10,14 @@ import numpy as np
 from util.errors import UserError
 from util.film_files import SEVERAL
 from util.headers import find_by_element, needs_sex_column, read_children, take_element_as_id
-from util.labels import check_ages, check_male_value, find_columns, labels_of, unit_of
+from util.labels import (
+    check_ages,
+    check_male_value,
+    find_columns,
+    labels_of,
+    note_shortened,
+    unit_of,
+)
 from util.metrics_text import format_years
 from util.sexes import differ, sex_of
 from util.tables import clean_text, plain_header, read_table
@@ -111,6 +118,7 @@ def look_up_children(paths, csv, male_value, match_by=None):
     if unmatched and not all(path in rows_of for path in paths):
         id_ = labels.loc[unmatched[0], "id"]
         notes.append(f"rows of {csv} that name no film here: {len(unmatched)}, such as {id_}")
+        note_shortened("ids", labels.loc[unmatched, "id"], csv)
     if of_two_ages := [p for p, rows in rows_of.items() if labels.loc[rows, "age"].nunique() > 1]:
         notes.append(
             f"films with two ages in {csv}, neither used: {len(of_two_ages)}, such as "

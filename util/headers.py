@@ -14,6 +14,7 @@ import pandas as pd
 from util.dicom import INSTALL, is_dicom_file, read_dicom
 from util.errors import UserError
 from util.film_files import (
+    NO_FILE,
     count_reasons,
     find_films,
     match_films,
@@ -31,6 +32,7 @@ from util.labels import (
     known_id,
     labels_of,
     note_patients,
+    note_shortened,
     note_years_months,
 )
 from util.parallel import map_films
@@ -82,8 +84,8 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     ages, or [] if a film has a row for each reader; None for labels of one reader. For `match_by`
     see `find_by_element`. NoLabels when neither the table nor a header gives sexes, as when no row
     has a film. Prints how many headers give another sex than the table, whose sex is kept, or
-    another body part or an adult, or report burnt-in text; if ages look like years.months; and if a
-    column that may hold the patients is not used.
+    another body part or an adult, or report burnt-in text; if ages look like years.months; if a
+    column that may hold the patients is not used; and if a spreadsheet has shortened numbers.
     """
     table = take_element_as_id(table, match_by, path)
     need_sex = need_sex or needs_sex_column(table, films)
@@ -96,6 +98,8 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     for column in readers or find_columns(table, "boneage")[:1]:
         note_years_months(table[column], path)
     note_patients(table, path)
+    named = labels["filename"].where(labels["filename"] != "", labels["id"])
+    note_shortened("ids", named[labels["missing"] == NO_FILE], path)
     children = read_children(labels["path"])
     told = children["sex"]
     if not need_sex and told.isna().all():

@@ -25,6 +25,7 @@ LARGEST_YEARS = 22  # ages that are all at most this are usually years
 ROUNDING, ROUNDING_OF_YEARS = (-1.2, 1.2), (-6, 11.99)
 
 NOBODY = {"", *(word for word in UNKNOWN if len(word) > 1)}  # a single letter may be an id
+SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)  # a long number in a spreadsheet
 
 # Headers as a user would write them; case, spaces and punctuation don't count. Ages under headers
 # that end in "years" become months. Other scales (z-scores, months / 240) are absent on purpose.
@@ -236,9 +237,10 @@ def clean_id(value):
 
 
 def known_id(text):
-    """Return an id, such as that of a patient; "" for an empty cell, a sign such as ?, or a word
-    such as unknown."""
-    return "" if plain_header(text) in NOBODY else without_float(text)
+    """Return an id, such as that of a patient; "" for an empty cell, a sign such as ?, a word such
+    as unknown, or a number that lost its last digits, as in 1.2E+11."""
+    unknown = plain_header(text) in NOBODY or SHORTENED.fullmatch(text)
+    return "" if unknown else without_float(text)
 
 
 def tidy_path(path):
@@ -291,9 +293,13 @@ def note_years_months(column, path):
 
 
 def note_patients(table, path):
-    """Print if no column of a table, which was read from `path`, holds its patients, but the header
-    of another one may mean them."""
-    for column in table if not find_columns(table, "patient") else []:
+    """Print if patients of a table, which was read from `path`, are shortened numbers, or if no
+    column holds them, but the header of another one may mean them."""
+    columns = find_columns(table, "patient")
+    if columns:
+        note_shortened("patients", clean_text(table[columns[0]]), path)
+        return
+    for column in table:
         plain = plain_header(column)
         if re.search("patient|subject", plain) and not OF_PATIENT.search(plain):
             print(
@@ -301,6 +307,18 @@ def note_patients(table, path):
                 f"({path})",
                 file=sys.stderr,
             )
+
+
+def note_shortened(what, values, path):
+    """Print if some of the `values`, a column of text from a table read from `path`, are numbers
+    that a spreadsheet has shortened; `what` they are."""
+    shortened = values[values.str.fullmatch(SHORTENED)]
+    if len(shortened):
+        print(
+            f"note: {what} such as {shortened.iloc[0]} were shortened by a spreadsheet, and are "
+            f"unknown: {len(shortened)} ({path}): format their column as text",
+            file=sys.stderr,
+        )
 
 
 def years_note(films, where):

@@ -76,10 +76,19 @@ def test_true_and_false_and_numbers_among_words_need_the_option(read, rows, held
 
 
 def test_numbers_beside_words_of_both_sexes_are_not_asked_for(read):
-    """A row without a word has no sex, unless the option says what its number means."""
+    """A few rows without a word have no sex, unless the option says what their numbers mean."""
     text = "id,boneage,sex,gender\n1,100,M,1\n2,100,F,2\n3,100,,1\n"
     assert read(text)["sex"].fillna(-1).tolist() == [1, 0, -1]
     assert read(text, male_value=1)["sex"].tolist() == [1, 0, 1]
+
+
+def test_numbers_are_asked_for_where_words_beside_them_leave_many_rows_open(read):
+    words = [("girl", "boy")[i % 2] if i % 9 == 0 else "" for i in range(54)]
+    rows = "".join(f"{i},100,{i % 2},{word}\n" for i, word in enumerate(words))
+    text = f"id,boneage,sex,gender\n{rows}"
+    with pytest.raises(UserError, match="column sex holds 0 and 1: which is male.*--male_value 1"):
+        read(text)
+    assert read(text, male_value=1)["sex"].tolist() == [0, 1] * 27
 
 
 def test_the_option_turns_no_column_whose_meaning_is_known(read):

@@ -10,7 +10,7 @@ WORDS = dict.fromkeys(("m", "male", "boy", "boys"), 1.0)  # of sexes
 WORDS |= dict.fromkeys(("f", "female", "girl", "girls"), 0.0)
 # words for an unknown sex or patient, without spaces and punctuation
 UNKNOWN = {"u", "unk", "unknown", "notknown", "unspecified", "o", "other", "x", "na", "nan", "none"}
-FEW_ODD, MANY_ODD = 5, 0.1  # number and share of rows that may hold other words
+FEW_ODD, MANY_ODD = 5, 0.1  # number and share of rows that may hold what isn't understood
 # beside these M may be a girl: hombre or varón and mujer, Junge or Knabe and Mädchen. But V and K
 # may be girls themselves, as in Dutch and Polish, where M is a boy.
 BOYS_BESIDE_M = {"h", "j", "k", "v"}
@@ -46,8 +46,10 @@ def read_sex(table, columns, male_value, path):
             told = sex_of_numbers(numbers, male_value, column, path)
             check_agreement(sex, told, path)
             sex = sex.fillna(told)
-        elif (mixed or sex.nunique() < 2) and sex[numbers.notna()].isna().any():
-            raise which_is_male(table[column], numbers, path)
+        else:
+            few = 0 if mixed or sex.nunique() < 2 else few_rows(sex)
+            if sex[numbers.notna()].isna().sum() > few:
+                raise which_is_male(table[column], numbers, path)
     for column in columns:
         check_words_of_sex(table[column], sex, path)
     return sex
@@ -130,7 +132,7 @@ def check_words_of_sex(column, sex, path):
     words = column.fillna("").str.lower().str.replace(r"\W", "", regex=True)
     known, odd = words[sex.notna() & (words != "")], words[sex.isna() & (words != "")]
     odd = odd[~odd.isin(UNKNOWN)]
-    few, both = max(FEW_ODD, MANY_ODD * len(sex)), sex.nunique() == 2
+    few, both = few_rows(sex), sex.nunique() == 2
     letters = {"h"} if both else BOYS_BESIDE_M
     boys = odd[odd.isin(letters)] if (known == "m").any() else odd[:0]
     slips = both and len(boys) <= few and len(boys) < (sex == 0).sum()
@@ -141,6 +143,11 @@ def check_words_of_sex(column, sex, path):
             f"column {column.name} holds {told} in {len(odd)} of {len(sex)} rows: which sex is that"
             f"{', and which is M' if len(boys) else ''}? ({path}) Write M and F."
         )
+
+
+def few_rows(sex):
+    """Return how many of the rows may stay without a sex, though a column holds something there."""
+    return max(FEW_ODD, MANY_ODD * len(sex))
 
 
 def sex_of(word):

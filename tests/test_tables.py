@@ -3,6 +3,7 @@
 import shutil
 import sys
 import zipfile
+from datetime import datetime
 
 import pytest
 from openpyxl import Workbook, load_workbook
@@ -186,6 +187,14 @@ def test_a_workbook_is_read_as_a_csv_is(workbook, capsys):
     ]
     assert labels.index.tolist() == [2, 4, 5]  # the rows of the sheet
     assert capsys.readouterr().err == ""
+
+
+def test_a_date_in_a_workbook_is_read_without_midnight(workbook):
+    """It may name a film."""
+    film, noon = datetime(2015, 1, 31), datetime(2015, 1, 31, 12)
+    path = workbook([[*TRUTH, "Taken"], [film, "M", 168.93, noon], ["x", "F", 12, None]])
+    assert labels_of(read_table(path), path)["id"].tolist() == ["2015-01-31", "x"]
+    assert read_table(path)["Taken"].dropna().tolist() == ["2015-01-31 12:00:00"]
 
 
 def test_of_several_sheets_the_first_is_read_with_a_note(workbook, capsys):

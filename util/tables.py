@@ -16,6 +16,7 @@ TABLE_ENDINGS = (".csv", ".xlsx")
 # first bytes of files
 XLSX = b"PK\x03\x04"
 XLS = b"\xd0\xcf\x11\xe0"
+MIDNIGHT = re.compile(r"(?<=^\d{4}-\d\d-\d\d) 00:00:00$")  # of a cell with a date alone
 
 
 class NoLabels(UserError):
@@ -96,7 +97,7 @@ def read_workbook(data, path):
             f"note: read its first sheet, {sheets[0]}, of {len(sheets)} ({path})", file=sys.stderr
         )
     table.index = range(2, len(table) + 2)
-    return table.dropna(how="all")
+    return table.dropna(how="all").replace(MIDNIGHT, "", regex=True)
 
 
 def parse_workbook(data, read_only):

@@ -97,6 +97,21 @@ def test_a_missing_column_is_named_with_what_to_do(read, text, name, advice):
     assert advice in message.split("Name it like")[1]
 
 
+@pytest.mark.parametrize(
+    "title",
+    ["Bone age study,,", "Bone age study,2019,Lyon", "a,b,c\nd,e,f", "Bone age study,,\n,,\nx,,"],
+)
+def test_a_title_above_the_header_is_told(read, title):
+    with pytest.raises(UserError, match="no column for id among .* remove what is above it"):
+        read(f"{title}\nImage ID,Sex,Bone age (months)\n1,M,100\n")
+
+
+@pytest.mark.parametrize("text", ["kind,image,sex\nimage,1,male\n", "id,sex,,,,\n1,M,,,,\n"])
+def test_the_header_of_a_table_that_lacks_a_column_is_no_title(read, text):
+    with pytest.raises(UserError, match="no column for boneage .* Name it like one of"):
+        read(text)
+
+
 @pytest.mark.parametrize("name", ["id", "filename", "patient", "boneage", "sex", "age_months"])
 def test_two_columns_of_one_name_are_an_error(read, name):
     columns = "id,filename,patient,boneage,sex,age_months"

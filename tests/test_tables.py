@@ -202,6 +202,13 @@ def test_of_several_sheets_the_first_is_read_with_a_note(workbook, capsys):
     assert "read its first sheet, Sheet, of 2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("rows", [[], [["read me"]], [["read me"], ["by a reader"]]])
+def test_a_first_sheet_without_labels_is_told(workbook, rows):
+    path = workbook(rows, "labels")
+    with pytest.raises(UserError, match="another sheet holds the labels, move it to the front"):
+        labels_of(read_table(path), path)
+
+
 @pytest.mark.parametrize(
     ("rows", "reason"), [([], "has no rows"), ([TRUTH], "has no rows"), ([["id"], [1]], "column")]
 )

@@ -59,6 +59,9 @@ SYNONYMS = {
         *("chronological age (years)", "chronological age in years", "age_years", "age in years"),
     ),
 }
+# which no row of labels holds, as it may hold image or male
+HEADERS_ALONE = ("id", "image_id", "case_id", "filename", *SYNONYMS["boneage"], *SYNONYMS["age"])
+FIRST_ROWS = 10  # in which a header may be, below a title
 
 
 def labels_of(table, path, male_value=None, need=("sex", "boneage")):
@@ -111,9 +114,12 @@ def find_label_columns(table, path, need):
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
         if not columns[name]:
+            advice = f"Name it like one of: {', '.join(SYNONYMS[name])}."
+            if begins_above_header(table):
+                advice = "The first row must be the header: remove what is above it."
             raise NoLabels(
                 f"no column for {name} among {headers_of(table)} ({path}). "
-                f"Name it like one of: {', '.join(SYNONYMS[name])}."
+                + " ".join(filter(None, [advice, table.attrs.get("advice")]))
             )
     for name in ("id", "filename", "patient", "age", *need):
         if columns[name]:
@@ -124,6 +130,17 @@ def find_label_columns(table, path, need):
         check_ages(table, columns["boneage"], path)
     columns["filename"] = film_name_columns(table, columns, path)
     return columns
+
+
+def begins_above_header(table):
+    """Whether the first row of a table is a title, or the like: it holds no header of labels, and
+    most of its cells are empty, or one of the next rows holds such a header."""
+    known = set(map(plain_header, HEADERS_ALONE))
+    empty = [str(column).startswith("Unnamed: ") for column in table]
+    below = {plain_header(cell) for row in table.head(FIRST_ROWS).to_numpy() for cell in row}
+    return known.isdisjoint(map(plain_header, table)) and (
+        np.mean(empty) > 0.5 or bool(known & below)
+    )
 
 
 def check_single(table, column, path):

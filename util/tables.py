@@ -36,7 +36,8 @@ def read_table(path):
     each row as a spreadsheet counts: the header is row 1, and blank rows count.
 
     A CSV may be in UTF-8, UTF-16 or Windows' Western letters, with commas, semicolons or tabs.
-    UserError if there is no such file, NoRows if it has no rows, NoTable if it is no table.
+    UserError if there is no such file, NoRows if it has no rows, NoTable if it is no table. Its
+    `attrs["advice"]`, if any, says what to do if it holds no labels.
     """
     path = Path(path)
     if not path.is_file():
@@ -52,7 +53,8 @@ def read_table(path):
             f"not a readable table: {reason} ({path}). Save it as CSV in UTF-8."
         ) from None
     if table.empty:
-        raise NoRows(f"the table has no rows ({path}). Check the file.")
+        advice = table.attrs.get("advice") or "Check the file."
+        raise NoRows(f"the table has no rows ({path}). {advice}")
     return table
 
 
@@ -92,12 +94,14 @@ def read_workbook(data, path):
             sheets, table = parse_workbook(data, read_only=True)
         except Exception:
             raise ValueError("neither CSV nor a whole Excel workbook") from None
+    table.index = range(2, len(table) + 2)
+    table = table.dropna(how="all").replace(MIDNIGHT, "", regex=True)
     if len(sheets) > 1:
+        table.attrs["advice"] = "If another sheet holds the labels, move it to the front."
         print(
             f"note: read its first sheet, {sheets[0]}, of {len(sheets)} ({path})", file=sys.stderr
         )
-    table.index = range(2, len(table) + 2)
-    return table.dropna(how="all").replace(MIDNIGHT, "", regex=True)
+    return table
 
 
 def parse_workbook(data, read_only):

@@ -315,6 +315,27 @@ def test_a_row_without_film_is_listed_if_another_table_has_that_id_for_another_c
     assert left_out(data) == [(str(IDS[0]), "", "no file")]
 
 
+@pytest.mark.parametrize("csv", [False, True])
+def test_notes_on_a_table_are_printed_once(tmp_path, capsys, csv):
+    """Though it is searched again for rows without a sex."""
+    source = make_source(tmp_path / "films")
+    (source / "labels.csv").unlink()
+    labels = source / "labels.xlsx"
+    table = pd.DataFrame({"id": IDS, "boneage": 100})
+    with pd.ExcelWriter(labels) as book:
+        for name in ("labels", "remarks"):
+            table.to_excel(book, sheet_name=name, index=False)
+    words = ["--csv", labels] if csv else []
+    with pytest.raises(UserError, match="no column for sex"):
+        run(tmp_path / "Data", "--source", source, *words)
+    assert capsys.readouterr().err.count("first sheet") == 1
+    with pd.ExcelWriter(labels) as book:
+        for name in ("labels", "remarks"):
+            table.assign(sex=table["id"] % 2).to_excel(book, sheet_name=name, index=False)
+    run(tmp_path / "Data", "--source", source, "--male_value", "1", *words)
+    assert capsys.readouterr().err.count("first sheet") == 1
+
+
 # ------------------------------------------------------------------ what is no table and no film
 
 

@@ -22,6 +22,11 @@ def test_files_of_spreadsheets_are_read(read, encoding, separator, capsys):
     assert ("read as Windows-1252" in capsys.readouterr().err) == (encoding == "cp1252")
 
 
+def test_where_letters_may_have_been_read_wrong_it_is_told(read):
+    with pytest.raises(UserError, match="no column for sex .*look wrong, save it as CSV in UTF-8"):
+        read("id,boneage,Пол\n1,100,M\n", "cp1251")
+
+
 def test_the_line_that_tells_excel_of_the_separator_is_skipped(read):
     labels = read("sep=;\nid;boneage;sex\n1;120;M\n")
     assert labels["boneage"].tolist() == [120]
@@ -203,10 +208,11 @@ def test_of_several_sheets_the_first_is_read_with_a_note(workbook, capsys):
 
 
 @pytest.mark.parametrize("rows", [[], [["read me"]], [["read me"], ["by a reader"]]])
-def test_a_first_sheet_without_labels_is_told(workbook, rows):
+def test_a_first_sheet_without_labels_is_told(workbook, capsys, rows):
     path = workbook(rows, "labels")
     with pytest.raises(UserError, match="another sheet holds the labels, move it to the front"):
         labels_of(read_table(path), path)
+    assert bool(capsys.readouterr().err) == (len(rows) > 1)  # more than a header
 
 
 @pytest.mark.parametrize(

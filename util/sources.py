@@ -4,6 +4,7 @@ which splits the names indicate."""
 import re
 import sys
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -49,13 +50,16 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
             "zips in a folder one by one: they are not opened."
         )
     lent = [table for s in sources if s not in with_films for table in find_tables(s)]
+    open_table = cache(read_table)  # which prints notes: read each table once
 
     def read(need_sex):
-        reading = {"male_value": male_value, "need_sex": need_sex}
-        reading |= {"readers": readers, "match_by": match_by}
+        def read_labels(table, images):
+            rows = open_table(table)
+            return match_with_headers(rows, table, images, male_value, need_sex, readers, match_by)
+
         if csv:
-            return read_labelled_films(with_films, [Path(csv)], reading, table_first=False)
-        return read_with_tables(with_films, lent, reading)
+            return read_labelled_films(with_films, [Path(csv)], read_labels, table_first=False)
+        return read_with_tables(with_films, lent, read_labels)
 
     try:
         films = read(need_sex=True)
@@ -63,7 +67,8 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
         films = read(need_sex=False)
     if male_value is not None:  # one of several tables may need it
         tables = sorted(set(films["row"].str.rpartition(", ")[0]))
-        check_male_value(male_value, map(read_table, tables), ", ".join(tables))
+        of_films = [open_table(Path(table)) for table in tables]
+        check_male_value(male_value, of_films, ", ".join(tables))
     films = drop_repeated_rows(films)
     films["row"] = [name_as_given(row, sources) for row in films["row"]]
     if films["given_split"].nunique() == 1:  # one name for all films is no split
@@ -84,22 +89,22 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
     return usable, pd.concat([left_out, unlabelled], ignore_index=True)
 
 
-def read_with_tables(sources, lent, reading):
+def read_with_tables(sources, lent, read_labels):
     """Read each source with the tables found in it. Sources without a table of labels are read with
-    `lent`, the tables of sources that hold no films; prints if none needs these. For `reading` see
-    `read_labelled_films`."""
+    `lent`, the tables of sources that hold no films; prints if none needs these. For `read_labels`
+    see `read_labelled_films`."""
     parts, borrowers, problem = [], [], None
     tables = {source.name: find_tables(source) for source in sources}
     for source in sources:
         try:
-            parts.append(read_labelled_films([source], tables[source.name], reading))
+            parts.append(read_labelled_films([source], tables[source.name], read_labels))
         except NoLabels as error:
             borrowers.append(source)
             problem = problem or error
     if borrowers:
         try:
             several = len(lent) > 1
-            parts.append(read_labelled_films(borrowers, lent, reading, table_first=several))
+            parts.append(read_labelled_films(borrowers, lent, read_labels, table_first=several))
         except NoLabels:
             raise problem from None
     own = {table.resolve() for found in tables.values() for table in found}
@@ -113,9 +118,9 @@ def read_with_tables(sources, lent, reading):
     return pd.concat(parts, ignore_index=True)
 
 
-def read_labelled_films(sources, tables, reading, *, table_first=True):
-    """Read the labelled films of sources that share these tables; `reading` holds keyword arguments
-    of `match_with_headers`.
+def read_labelled_films(sources, tables, read_labels, *, table_first=True):
+    """Read the labelled films of sources that share these tables: `read_labels` returns what
+    `match_with_headers` does, given the path of a table and those of the images.
 
     Returns the frame of `match_films` with two more columns: `given_split`, the split that names
     indicate ("train", "val", "test", or ""), and `row`, the table and the line in it.
@@ -129,7 +134,7 @@ def read_labelled_films(sources, tables, reading, *, table_first=True):
     """
     source_of = {str(path): source for source in sources for path in source.films}
     images = [Path(path) for path in source_of]
-    labelled = tables_with_labels(sources, tables, images, reading)
+    labelled = tables_with_labels(sources, tables, images, read_labels)
     splits = [given_split(table, sources[0], table_first=table_first) for table in labelled]
     if len(set(splits)) < len(splits):
         names = ", ".join(map(str, labelled))
@@ -154,16 +159,16 @@ def read_labelled_films(sources, tables, reading, *, table_first=True):
     return films
 
 
-def tables_with_labels(sources, tables, images, reading):
-    """Return {path: labels with their films among `images`} of the tables that hold labels, see
-    `match_with_headers`: workbooks only if no CSV does, as that may be made from one. NoLabels when
-    no table does; UserError for a file that is no table."""
+def tables_with_labels(sources, tables, images, read_labels):
+    """Return {path: labels with their films among `images`} of the tables that hold labels:
+    workbooks only if no CSV does, as that may be made from one. For `read_labels` see
+    `read_labelled_films`. NoLabels when no table does; UserError for a file that is no table."""
     labelled, problems = {}, []
     workbooks = [table for table in tables if table.suffix.lower() == ".xlsx"]
     for group in ([table for table in tables if table not in workbooks], workbooks):
         for table in group:
             try:
-                labelled[table] = match_with_headers(read_table(table), table, images, **reading)
+                labelled[table] = read_labels(table, images)
             except NoLabels as error:
                 problems.append(error)
             except NoTable as error:

@@ -60,7 +60,8 @@ def read_table(path):
 
 def read_csv(data, path):
     """Read the bytes of a CSV, see `read_table`. Raises what pandas and `csv` raise, or NoTable."""
-    text = decode_text(data, path).replace("\r\n", "\n").replace("\r", "\n")
+    text, is_guess = decode_text(data, path)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.lower().startswith("sep="):
         # this line is for Excel alone; an empty line in its place keeps the line numbers
         text = "\n" + text.partition("\n")[2]
@@ -76,6 +77,8 @@ def read_csv(data, path):
     plain.seek(0)
     table = pd.read_csv(plain, dtype=str, index_col=False)
     table.index = list(rows)[1:]
+    if is_guess:
+        table.attrs["advice"] = "If its letters look wrong, save it as CSV in UTF-8."
     return table
 
 
@@ -98,6 +101,7 @@ def read_workbook(data, path):
     table = table.dropna(how="all").replace(MIDNIGHT, "", regex=True)
     if len(sheets) > 1:
         table.attrs["advice"] = "If another sheet holds the labels, move it to the front."
+    if len(sheets) > 1 and len(table):  # else this advice is in the error
         print(
             f"note: read its first sheet, {sheets[0]}, of {len(sheets)} ({path})", file=sys.stderr
         )
@@ -130,23 +134,23 @@ def fill_merged(sheet):
 
 
 def decode_text(data, path):
-    """Return the text of a file as spreadsheets save it; prints a note if its encoding is a guess.
-    ValueError when it is no text."""
+    """Return the text of a file as spreadsheets save it, and whether its encoding is a guess, which
+    is noted. ValueError when it is no text."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = data.decode("utf-16")
         if "\0" in text:
             raise ValueError("it holds binary data")
-        return text
+        return text, False
     if data.startswith(XLS):
         raise ValueError("it is an Excel workbook of the old kind, .xls, or has a password")
     if b"\0" in data:
         raise ValueError("it holds binary data")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig"), False
     except UnicodeDecodeError:  # as Excel writes "CSV" in Western Europe and America
         text = data.decode("cp1252")
         print(f"note: not in UTF-8, read as Windows-1252 ({path})", file=sys.stderr)
-        return text
+        return text, True
 
 
 def split_rows(text, separator, path):

@@ -355,6 +355,25 @@ def test_a_usable_row_is_no_duplicate_of_one_left_out(read, films):
     assert left_out["reason"].tolist() == ["no usable age"]
 
 
+def test_no_row_of_a_film_of_two_sexes_is_used(read, films):
+    """Even if one of them has no age, or an id of its own."""
+    labels = read(
+        "id,boneage,sex\n1,100,M\n1,100,F\n2,80,F\n2,80,\n3,,M\n3,90,F\n4,70,M\n04,70,F\n"
+    )
+    folder = films("1.png", "2.png", "3.png", "004.png")
+    usable, left_out = split_usable(match_films(labels, list_films(folder)))
+    assert usable["id"].tolist() == ["2"]
+    assert left_out[["id", "reason"]].values.tolist() == [
+        ["1", "two sexes for this film"],
+        ["1", "two sexes for this film"],
+        ["2", "no usable sex"],
+        ["3", "no usable age"],
+        ["3", "two sexes for this film"],
+        ["4", "two sexes for this film"],
+        ["04", "two sexes for this film"],
+    ]
+
+
 def test_a_row_that_is_left_out_makes_no_other_one_a_repetition(films):
     labels = labels_of("1", "2", "2", filename=["x.png", "x.png", "y.png"])
     usable, left_out = split_usable(match_films(labels, list_films(films("x.png", "y.png"))))
@@ -397,6 +416,7 @@ def test_a_folder_without_the_films_of_the_table_says_why(tmp_path, films):
         ("1,100,True\n2,,True\n", "2 rows: 2 no file .*names 1, the first film is 3.png"),
         (",100,True\n", "1 rows: 1 no id .*Write the name of each film"),
         ("3,8 y 2 m,True\n", "1 rows: 1 no usable age .*as numbers of months"),
+        ("3,84,True\n3,84,False\n", "2 rows: 2 two sexes for this film .*the same sex in all rows"),
         ("3,,True\n", "1 rows: 1 no usable age .*formulas, save the workbook in Excel"),
         ("4,100,True\n", "1 rows: 1 several files of that name .*the folders and endings"),
         ("3,100,perhaps\n", "1 rows: 1 no usable sex .*Write sexes as M and F"),

@@ -254,7 +254,7 @@ def test_files_without_label_and_rows_without_file_are_listed(tmp_path, capsys):
     (source / "3.png").unlink()
     make_films(source / "more", [77])
     with (source / "labels.csv").open("a") as table:
-        table.write("5,50,True\n88,,True\n")
+        table.write("5,50,False\n88,,True\n")
     make_films(source, [88])
     data = run(tmp_path / "Data", "--source", source)
     assert sorted(left_out(data)) == [

@@ -16,6 +16,7 @@ from util.labels import clean_id, tidy_path
 OF_SYSTEMS = {"lost+found", "$recycle.bin", "system volume information"}  # a disk's own folders
 NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no film
 NO_SEX, NO_AGE, NO_ID = "no usable sex", "no usable age", "no id"
+TWO_SEXES = "two sexes for this film"
 ANOTHER_AGE = "duplicate id, another age"
 SAME_ID = "same id as another film: give ids of their own"
 NO_ROW = "no label"  # of a film without a row
@@ -261,10 +262,13 @@ def is_hidden(name):
 def split_usable(labels):
     """Split rows of `match_films` into (usable, left_out); left_out has id, filename and reason.
     Of several usable rows with the same id, the first is kept; if the others are of other files and
-    children, their filename is the whole path."""
+    children, their filename is the whole path. A film whose rows give two sexes has no usable row:
+    which of them is right can't be known."""
     reasons = labels["missing"]
     for column, reason in (("sex", NO_SEX), ("boneage", NO_AGE)):
         reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
+    two_sexes = labels.groupby("path")["sex"].transform("nunique") > 1
+    reasons = reasons.mask((reasons == "") & two_sexes, TWO_SEXES)
     reasons = reasons.mask(labels["id"] == "", NO_ID)
     for columns, reason in (
         (["id", "path"], "duplicate id"),
@@ -313,6 +317,7 @@ def what_to_correct(left_out, films):
         NO_AGE: "Write bone ages as numbers of months, or of years under boneage_years; if they are "
         "formulas, save the workbook in Excel.",
         NO_SEX: "Write sexes as M and F.",
+        TWO_SEXES: "Write the same sex in all rows of a film.",
     }
     return advice.get(reason, "Correct the table.")
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from commands import check_error_line
 
+from preprocessing import read_labelled_folder
 from util.errors import UserError
 from util.film_files import match_films
 from util.held_out import fitted_to, match_any_id
@@ -218,6 +219,27 @@ def test_an_import_takes_the_mean_and_records_how_far_readers_are_apart(
     given = pd.read_csv(columns, dtype={"id": str}).set_index("id")
     train = pd.read_csv(data_dir / "df_train.csv", dtype={"id": str})
     assert np.allclose(train["boneage"], given.loc[train["id"], ["ann", "bob"]].mean(axis=1))
+
+
+def test_a_film_on_whose_sex_readers_disagree_is_left_out(read_twice, inside, tmp_path):
+    """Even if its first row alone has the other sex."""
+    _, rows, images = read_twice
+    table = pd.read_csv(rows, dtype=str)
+    wrong, others = table["id"][0], set(table["id"][1:]) - {table["id"][0]}
+    table.loc[0, "sex"] = "MF".replace(table["sex"][0], "")
+    pd.concat([table, table[table["id"] == wrong][-1:]]).to_csv(rows, index=False)
+    usable, left_out = read_labelled_folder(rows, images, headers=True, readers=[])
+    assert set(usable["id"]) == others
+    reasons = left_out.loc[left_out["id"] == wrong, "reason"]
+    assert reasons.tolist() == 2 * ["two sexes for this film"]
+    where = ["--source", images, "--csv", rows, "--data_dir", tmp_path / "data"]
+    process = inside("import_data.py", *where, "--readers")
+    assert process.returncode == 0, process.stderr
+    assert "2 two sexes for this film" in process.stdout
+    placed = pd.concat(
+        pd.read_csv(path, dtype={"id": str}) for path in (tmp_path / "data").glob("df_*.csv")
+    )
+    assert set(placed["id"]) == others
 
 
 @pytest.mark.parametrize(

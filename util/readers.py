@@ -58,7 +58,8 @@ def mean_of_readers(labels, months):
 
     `months` `(n, readers)` are the ages in the rows of `labels`, the frame of `match_films`; NaN
     where a reader gave none. Rows with the same id, film and sex are those of one film, and the
-    first of them is kept; a sex or patient may be told in one of them alone. The new column
+    first of them is kept; a sex or patient may be told in one of them alone. Where they tell two
+    sexes, there is a row for each, so that `split_usable` leaves the film out. The new column
     `by_reader` lists the ages, in months.
     """
     own = np.where(labels["id"] == "", np.arange(len(labels)), -1)  # without id: a film of its own

@@ -91,7 +91,8 @@ def test_every_bad_cell_is_flagged_where_it_is(folder):
 def test_ids_that_occur_twice_are_flagged_with_the_other_row(folder):
     names = [film(folder, "train", row).stem for row in range(4)]
     edit(folder, "train", id=[(1, names[0])], filename=[(3, f"{names[2]}.png")])
-    edit(folder, "val", id=[(5, names[0])])
+    other = "MF"[pd.read_csv(folder / "df_train.csv")["sex"][0]]
+    edit(folder, "val", id=[(5, names[0])], sex=[(5, "")], gender=[(5, other)])
     assert found(folder) == {
         "duplicate id": [("train", 0), ("train", 1)],
         "same id in two splits": [("train", 0), ("train", 1), ("val", 5)],
@@ -100,7 +101,7 @@ def test_ids_that_occur_twice_are_flagged_with_the_other_row(folder):
     flags = check_data(read_tables(folder)).flags
     details = flags.loc[flags["check"] == "same id in two splits", "detail"]
     assert "val row 7" in details.iloc[0]
-    assert "ages differ" in details.iloc[0]
+    assert details.str.startswith("ages differ; sexes differ; as ").all()
 
 
 def test_a_patient_in_two_splits_is_flagged(folder):
@@ -322,7 +323,11 @@ def test_a_copy_in_another_split_is_found(large_films, tmp_path, kind):
 
 def test_a_copy_in_the_same_split_is_found_and_less_serious(folder):
     shutil.copy(film(folder, "train", 2), film(folder, "train", 40))
+    for row, sex in ((2, "F"), (40, "M")):
+        edit(folder, "train", sex=[(row, "")], gender=[(row, sex)], boneage=[(row, "120")])
     flags = check_data(read_tables(folder)).flags
+    details = "exact copy; sexes differ; as train row " + pd.Series(["42", "4"])
+    assert [flag.split(" (")[0] for flag in flags["detail"]] == details.tolist()
     assert flags[["severity", "check", "row"]].values.tolist() == [
         ["look", "same picture twice in a split", 4],
         ["look", "same picture twice in a split", 42],
@@ -466,7 +471,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, command):
 
 
 def test_the_age_of_another_film_may_be_missing():
-    rows = pd.DataFrame({"split": "train", "row": [2, 3], "file": ["1.png", "2.png"]})
+    rows = pd.DataFrame({"split": "train", "row": [2, 3], "file": ["1.png", "2.png"], "sex": 1})
     said = name_others(rows.assign(boneage=[np.nan, 60.0]), rows["split"].to_numpy())
     assert said.tolist() == ["as train row 3 (2.png, 60 months)", "as train row 2 (1.png, no age)"]
 

@@ -325,15 +325,16 @@ def format_age(months):
 
 
 def name_others(rows, by):
-    """Return a text for each row that names the other rows of its group, and says if their ages
-    differ."""
+    """Return a text for each row that names the other rows of its group, and says if their ages or
+    sexes differ."""
     said = pd.Series("", index=rows.index)
     for _, group in rows.groupby(by, sort=False):
         names = [
             f"{row.split} row {row.row} ({row.file or row.id}, {format_age(row.boneage)})"
             for row in group.head(4).itertuples()
         ]
-        differ = "ages differ; " if group["boneage"].nunique() > 1 else ""
+        labels = {"ages": group["boneage"], "sexes": group["sex"]}
+        differ = "".join(f"{name} differ; " for name in labels if labels[name].nunique() > 1)
         for place, index in enumerate(group.index):
             others = [name for k, name in enumerate(names) if k != place][:3]
             rest = len(group) - 1 - len(others)

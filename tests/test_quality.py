@@ -471,8 +471,9 @@ def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, command):
 
 
 def test_the_age_of_another_film_may_be_missing():
+    """Ages are rounded: those in years have many decimals in months."""
     rows = pd.DataFrame({"split": "train", "row": [2, 3], "file": ["1.png", "2.png"], "sex": 1})
-    said = name_others(rows.assign(boneage=[np.nan, 60.0]), rows["split"].to_numpy())
+    said = name_others(rows.assign(boneage=[np.nan, 59.9996]), rows["split"].to_numpy())
     assert said.tolist() == ["as train row 3 (2.png, 60 months)", "as train row 2 (1.png, no age)"]
 
 
@@ -482,7 +483,7 @@ def test_long_ids_are_cut_where_they_stand_side_by_side(folder, monkeypatch):
     copied = film(folder, "test", 0)
     shutil.copy(film(folder, "train", 0), copied)
     copied.rename(copied.with_name(f"{uid}.png"))
-    edit(folder, "test", id=[(0, uid)], filename=[(0, f"{uid}.png")])
+    edit(folder, "test", id=[(0, uid)], filename=[(0, f"{uid}.png")], boneage=[(0, "81.9996")])
     shown = []
     monkeypatch.setattr(quality_plots, "plot_contact_sheet", lambda _, labels, *__, **___: labels)
     monkeypatch.setattr(quality_plots, "save", lambda figure, _: shown.append(figure))
@@ -492,7 +493,8 @@ def test_long_ids_are_cut_where_they_stand_side_by_side(folder, monkeypatch):
         "group 1: train 1",
         "group 1: test …7890.123",
     ]
+    assert labels[1].endswith("\n82 months")
     quality_plots.plot_samples(audit.usable[audit.usable["id"] == uid], None)
     title = shown[0].axes[0].get_title()
     assert len(title) < 60
-    assert "67890.123, " in title
+    assert "67890.123, 82 months, " in title

@@ -96,11 +96,11 @@ def test_a_step_takes_no_more_films_than_there_are(tmp_path, capsys, monkeypatch
 def test_labels_that_are_all_alike_and_a_batch_of_all_films_are_noted(train, phantoms, tmp_path):
     data = copy_data(phantoms, tmp_path / "Data")
     for path in data.glob("df_*.csv"):
-        pd.read_csv(path).assign(boneage=0).to_csv(path, index=False)
+        pd.read_csv(path).assign(boneage=81.9996).to_csv(path, index=False)
     words = ["--epochs_finetune", "1", "--batch_size", "100"]
     process, _ = train("all_alike", *words, data_dir=data)
     assert process.returncode == 0
-    assert "note: all training films are labelled 0 months: there is nothing" in process.stdout
+    assert "note: all training films are labelled 82 months: there is nothing" in process.stdout
     assert "note: 48 training films are fewer than --batch_size 100" in process.stdout
     assert "Warning" not in process.stderr
 

@@ -23,7 +23,7 @@ def label_notes(predictions):
     notes = [f"{swapped}: check them"] if (swapped := swapped_sexes(predictions)) else []
     far = far_labels(predictions)
     if len(far):
-        film = far.iloc[0]
+        film = far.round(1).iloc[0]
         notes.append(
             f"films whose label is far from the prediction: {len(far)}, such as {film['id']} (label "
             f"{film['boneage']:g}, predicted {film['predicted']:g} months): look at film and label"

@@ -105,7 +105,7 @@ def notes_on_labels(boneage, noise_sd):
     to them, both in months."""
     notes = []
     if boneage.nunique() == 1:
-        ages = f"all training films are labelled {boneage.iloc[0]:g} months"
+        ages = f"all training films are labelled {round(boneage.iloc[0], 1):g} months"
         notes.append(f"{ages}: there is nothing to learn from them")
     if 0 < noise_sd < LEAST_NOISE:
         notes.append(

@@ -321,7 +321,7 @@ def check_ages(rows):
 
 
 def format_age(months):
-    return "no age" if math.isnan(months) else f"{months:g} months"
+    return "no age" if math.isnan(months) else f"{round(months, 1):g} months"
 
 
 def name_others(rows, by):

@@ -83,7 +83,7 @@ def plot_same(same, path):
     shown = same[same["group"] <= SHOWN_GROUPS].groupby("group").head(2)
     images = [to_canvas(read_radiograph(film), 256, "pad") for film in shown["path"]]
     labels = [
-        f"group {row.group}: {row.split} {end_of(row.id, SHORT_NAME)}\n{row.boneage:g} months"
+        f"group {row.group}: {row.split} {end_of(row.id, SHORT_NAME)}\n{format_age(row.boneage)}"
         for row in shown.itertuples()
     ]
     return plot_contact_sheet(
@@ -108,7 +108,7 @@ def plot_samples(films, path):
         left.imshow(both, cmap="gray", vmin=0, vmax=255)
         sex = "boy" if film.sex == 1 else "girl"
         name = end_of(film.id, LONGEST_NAME)
-        left.set_title(f"{name}, {film.boneage:g} months, {sex}: original, CLAHE")
+        left.set_title(f"{name}, {format_age(film.boneage)}, {sex}: original, CLAHE")
         plot_levels(right, original, enhanced)
     figure.supxlabel(CLAHE_IS_FOR)
     return save(figure, path)

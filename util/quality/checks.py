@@ -64,7 +64,7 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
     "no rows": (SERIOUS, "Fill the table, unless this split is meant to be missing."),
     "no image folder": (SERIOUS, "Add the folder, or name the right place with --data_dir."),
     "no id": (SERIOUS, "Fill it in. Training leaves the row out."),
-    "duplicate id": (SERIOUS, "Keep the right row; training takes the first, of two sexes none."),
+    "duplicate id": (SERIOUS, "Keep the right row: training takes the first if all give one sex."),
     "same id in two splits": (SERIOUS, "Keep it in one split: never test on training films."),
     "same patient in two splits": (SERIOUS, "Keep all films of a patient in one split."),
     "no age": (SERIOUS, AGE_ADVICE),

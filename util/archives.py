@@ -23,7 +23,7 @@ class Source:
     folder: Path
 
     @property
-    def is_zip(self):
+    def is_file(self):
         return Path(self.name).is_file()
 
     @cached_property

@@ -25,7 +25,7 @@ from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
 from util.readers import agreement_of, format_readers, several_ages_notes
 from util.runs import read_run
-from util.sources import check_given_splits, named_as_given, read_sources
+from util.sources import check_given_splits, errors_as_given, read_sources
 from util.split_table import next_step, print_splits
 from util.stratify import spread_out
 from util.tables import read_table
@@ -74,7 +74,7 @@ def read_labelled_sources(args, run, work):
     """Read the films of --source, unpacked in the folder `work`; with a `run`, of --split_of, in
     the splits in which it had them. Returns (films, left_out)."""
     opened = [open_source(name, work) for name in args.source]
-    with named_as_given(opened):
+    with errors_as_given(opened):
         films, left_out = read_sources(
             opened, args.csv, args.male_value, args.readers, args.match_by
         )

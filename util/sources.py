@@ -70,12 +70,12 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
         of_films = [open_table(Path(table)) for table in tables]
         check_male_value(male_value, of_films, ", ".join(tables))
     films = drop_repeated_rows(films)
-    films["row"] = [name_as_given(row, sources) for row in films["row"]]
+    films["row"] = [as_given(row, sources) for row in films["row"]]
     if films["given_split"].nunique() == 1:  # one name for all films is no split
         films["given_split"] = ""
     check_given_splits(films)
     usable, left_out = split_usable(films)
-    left_out["filename"] = [name_as_given(name, sources) for name in left_out["filename"]]
+    left_out["filename"] = [as_given(name, sources) for name in left_out["filename"]]
     paths = [path for s in sources for path in s.films]
     if usable.empty:
         raise UserError(
@@ -140,7 +140,7 @@ def read_labelled_films(sources, tables, read_labels, *, table_first=True):
         names = ", ".join(map(str, labelled))
         raise UserError(
             f"several tables with labels: {names}. Choose one with --csv FILE"
-            + (", from the unpacked zip." if sources[0].is_zip else ".")
+            + (", from the unpacked zip." if sources[0].is_file else ".")
         )
     parts, folders = [], []
     for table, films in labelled.items():
@@ -209,19 +209,19 @@ def is_table(path):
 
 
 @contextmanager
-def named_as_given(sources):
+def errors_as_given(sources):
     """Within the block, errors name the zip that a file is from, not the folder it was unpacked
     into, which will be gone."""
     try:
         yield
     except UserError as error:
-        raise UserError(name_as_given(str(error), sources)) from None
+        raise UserError(as_given(str(error), sources)) from None
 
 
-def name_as_given(text, sources):
+def as_given(text, sources):
     """Return a text that names zips in place of the folders they were unpacked into."""
-    for zipped in (source for source in sources if source.is_zip):
-        text = text.replace(str(zipped.folder), zipped.name)
+    for packed in (source for source in sources if source.is_file):
+        text = text.replace(str(packed.folder), packed.name)
     return text
 
 

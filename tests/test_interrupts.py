@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from util import epoch_end, errors, training
-from util.processes import STARTED_BY_A_SWEEP
+from util.run_folder import STARTED_BY_A_SWEEP
 from util.saved_state import write_state
 
 

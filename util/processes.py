@@ -19,7 +19,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.5
-STARTED_BY_A_SWEEP = "BONEAGE_SWEEP"  # an environment variable
 
 
 class ProcessFailed(Exception):
@@ -87,7 +86,6 @@ def answer(function):
 
 def run_script():
     parent, sys.argv = int(sys.argv[1]), sys.argv[2:]
-    os.environ[STARTED_BY_A_SWEEP] = "1"
     sys.path[0] = str(ROOT)  # it was the folder of this file
     end_with(parent)
     runpy.run_path(sys.argv[0], run_name="__main__")

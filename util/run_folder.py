@@ -9,9 +9,10 @@ from pathlib import Path
 from util.environment import device_names, environment, git_changes
 from util.errors import UserError, first_line
 from util.files import TEMPORARY, claim, numbered, quote, remove_temporaries, write_json
-from util.processes import STARTED_BY_A_SWEEP
 from util.run_options import after_move, check_same_options, lasting_options
 from util.runs import CONFIG, Run, add_to_config, changed_facts, holds_run
+
+STARTED_BY_A_SWEEP = "BONEAGE_SWEEP"  # an environment variable
 
 
 def open_run(args, name):

@@ -15,6 +15,7 @@ from util.errors import UserError
 from util.files import quote, write_text
 from util.parallel import progress_bar
 from util.processes import ProcessFailed, command_for, run_alone, why_it_failed
+from util.run_folder import STARTED_BY_A_SWEEP
 from util.run_options import changed_options, lasting_options
 from util.runs import CONFIG, Run
 from util.sweep_table import FAILURE, read_summary
@@ -187,7 +188,9 @@ def run_to_its_end(command):
     TIME_TO_NOTICE, because only this process was interrupted, it is interrupted too, and killed
     after TIME_TO_STOP.
     """
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+    options = {"stderr": subprocess.PIPE, "text": True, "errors": "replace"}
+    options["env"] = os.environ | {STARTED_BY_A_SWEEP: "1"}
+    with subprocess.Popen(command, **options) as process:
         try:
             _, errors = process.communicate()
         except KeyboardInterrupt:

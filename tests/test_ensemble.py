@@ -210,7 +210,7 @@ def test_a_calibration_corrects_the_mean_and_the_members_that_it_is_compared_wit
     ensemble = Ensemble(members, ["a", "b"], views=1)
     ensemble.predictors = [lambda image, sex: [90.0] * 4, lambda image, sex: [100.0] * 4]
     line = {"slope": 1, "intercept": 20, "low": 0, "high": 240}
-    ensemble.calibration["lines"] = {"male": line, "female": line}
+    ensemble.calibration["lines"] = {"male": line, "female": line | {"intercept": 90}}
     table = pd.DataFrame({"id": list("wxyz"), "patient": "", "sex": 1, "boneage": 100.0})
     films = Films(table, np.zeros((4, 32, 32), np.uint8), None)
     predictions, comparison = ensemble.predict_labelled({(32, "pad"): films}, batch_size=4)

@@ -313,18 +313,18 @@ def test_a_start_that_was_trained_anew_is_refused(tmp_path):
 
 
 def test_runs_of_earlier_versions_are_compared_by_what_they_kept():
-    """They kept no hash of the files."""
-
     def config(test="a", **kept):
-        facts = {"n": 9, "fingerprint": "a"} | kept
+        facts = {"n": 9, "mean": 100.0, "fingerprint": "a"} | kept
         return {"data": {"train": facts, "val": facts, "test": facts | {"fingerprint": test}}}
 
-    check_same_folds([config(files="5"), config(), config(files="5")], "cv")
-    for other in (config(files="6"), config(test="b")):
+    known = [config(), config(male=4), config(bytes=5, male=4), config(files="5", bytes=5, male=4)]
+    check_same_folds(known, "cv")
+    others = ({"test": "b"}, {"mean": 100.1}, {"male": 5}, {"bytes": 6}, {"files": "6"})
+    for other in others:
         with pytest.raises(UserError, match="changed between the folds"):
-            check_same_folds([config(), config(files="5"), other], "cv")
-    members = [Namespace(config=config(files="5")), Namespace(config=config())]
-    check_same_files(members, "test")
+            check_same_folds([*known, config(**other)], "cv")
+    for other in known:
+        check_same_files([Namespace(config=known[-1]), Namespace(config=other)], "test")
 
 
 def test_the_code_of_a_run_is_told_where_this_project_is_the_checkout(tmp_path, monkeypatch):

@@ -152,6 +152,20 @@ def test_films_of_equal_size_that_changed_or_changed_places_have_another_hash(tm
     assert hash_files(films) != known
 
 
+def test_a_file_of_another_size_or_middle_has_another_hash(tmp_path):
+    film = pd.DataFrame({"id": ["1"], "sex": 1, "boneage": 90.0, "path": tmp_path / "1.dcm"})
+
+    def hash_of(content):
+        film["path"][0].write_bytes(content)
+        return hash_files(film)
+
+    header, middle = bytes(6000), b"film" * 2000
+    known = hash_of(header + middle + header)
+    assert hash_of(header + middle + header) == known
+    assert hash_of(b"0" + header + middle + header + b"0") != known
+    assert hash_of(header + middle[::-1] + header) != known
+
+
 def test_hashes_of_parts_add_up_to_that_of_the_whole(tmp_path):
     films = films_in(tmp_path, range(0, 200, 20))
     parts = [int(hash_files(part), 16) for part in (films[:3], films[3:])]

@@ -29,7 +29,7 @@ from util.sweep import (
     report_estimate,
     share_of,
 )
-from util.sweep_table import row_of_run
+from util.sweep_table import changed_splits, row_of_run
 
 OPTIONS = ("--weights", "none", "--img_size", "64", "--epochs_frozen", "1", "--batch_size", "8")
 
@@ -267,8 +267,9 @@ def test_a_backbone_more_keeps_the_rows_of_the_others(first, sweep, inside):
         shutil.copytree(first[1] / "mobilenet", folder)
         with edit_json(folder / "config.json") as config:
             config["options"]["backbone"] = backbone
-            for split in ("val", "test"):
-                config["data"][split]["fingerprint"] = backbone
+            config["data"]["train"]["fingerprint"] = 15 * "0" + "1"  # digits, but no number
+            for split, fact in (("val", "fingerprint"), ("test", "files")):
+                config["data"][split][fact] = backbone
     one, folder = sweep(name="more", backbones=["mobilenet"], by=inside)
     two, _ = sweep(name="more", backbones=["mobilenet_v2"], by=inside)
     table = pd.read_csv(folder / "summary.csv")
@@ -278,6 +279,11 @@ def test_a_backbone_more_keeps_the_rows_of_the_others(first, sweep, inside):
     shutil.rmtree(folder / "mobilenet")  # a row of a run that is gone can't be compared
     sweep("--summarise", name="more", by=inside)
     assert pd.read_csv(folder / "summary.csv")["backbone"].tolist() == ["mobilenet_v2"]
+
+
+def test_runs_in_the_table_of_an_earlier_version_are_compared_by_what_it_holds():
+    done = pd.DataFrame({"train_films": ["a", "a"], "val_films": ["a", "b"]})
+    assert changed_splits(done) == ["val"]
 
 
 def test_a_failure_stays_in_the_table_until_it_is_mended(first, sweep, inside):

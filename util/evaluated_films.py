@@ -11,7 +11,7 @@ from util.files import quote
 from util.film_files import NO_ROW, list_films
 from util.held_out import held_out
 from util.runs import changed_facts
-from util.split_records import split_facts
+from util.split_records import FILE_FACTS, split_facts
 from util.splits import load_trained_split
 
 
@@ -99,7 +99,7 @@ def check_films_of_run(films, member, data_dir, split, of_fold):
             f"these {len(films)} films are not the {split} films of the run, which had {known['n']} "
             f"({data_dir}). To evaluate on them as they are, name them: {name}."
         )
-    if changed_facts({"files": now["files"]}, known):
+    if changed_facts(now, known).keys() & FILE_FACTS:
         print(f"note: the {split} films are not the same files as in the run ({data_dir})")
 
 

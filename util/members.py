@@ -14,7 +14,16 @@ from util.files import hash_file
 from util.identity import LABELS
 from util.metrics import compare_predictions, label_predictions, read_predictions
 from util.metrics_text import format_interval
-from util.runs import MODEL, READINGS, Run, find_folds, predictions_name, read_run
+from util.runs import (
+    MODEL,
+    READINGS,
+    Run,
+    changed_facts,
+    find_folds,
+    predictions_name,
+    read_run,
+)
+from util.split_records import FILE_FACTS
 from util.tta import chosen_views, describe_views, views_key, views_suffix
 
 
@@ -85,8 +94,8 @@ def check_same_files(members, split):
     """UserError when the runs had different files under the same ids, such as smaller ones: each
     run is to be judged on the files it knows."""
     for member in members[1:]:
-        one, other = (m.config["data"][split].get("files") for m in (members[0], member))
-        if None not in (one, other) and one != other:  # earlier versions recorded none
+        one, other = (m.config["data"][split] for m in (members[0], member))
+        if changed_facts(other, one).keys() & FILE_FACTS:
             raise UserError(
                 f"the {split} films of {members[0].run.folder} and {member.run.folder} have the same "
                 "ids and labels, but are different files. Choose them by --data_dir."

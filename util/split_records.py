@@ -1,6 +1,7 @@
 """What a run records of the films of its splits, and what it says of them."""
 
 from itertools import combinations
+from pathlib import Path
 
 import pandas as pd
 
@@ -8,13 +9,14 @@ from util.canvases import hand_crop_versions
 from util.errors import UserError
 from util.files import write_csv
 from util.film_files import count_reasons
-from util.identity import fingerprint, hash_files, label_columns
+from util.identity import MONTH_DECIMALS, fingerprint, hash_files, label_columns
 from util.labels import years_note
 from util.oddities import Oddities, format_counts
 from util.runs import FILM_LISTS, add_to_config, changed_facts, configs_of_folds
 
 # of `split_facts`: the same values mean the same data, whatever machine computed them
-SAME_DATA = ("fingerprint", "files")
+FILE_FACTS = ("files", "bytes")  # earlier versions recorded the size alone
+SAME_DATA = ("fingerprint", *FILE_FACTS)
 LEAST_NOISE = 0.5  # months; less noise on labels changes next to nothing
 
 
@@ -59,8 +61,11 @@ def record_films(splits, args, run):
 def record_data(run, data):
     """Record what the run is trained on; UserError when the data of a resumed run has changed."""
     known = run.config.get("data", {})
-    facts = {split: {name: part[name] for name in SAME_DATA} for split, part in data.items()}
-    changed = [split for split in data if changed_facts(facts[split], known.get(split, {}))]
+    changed = [
+        split
+        for split, facts in data.items()
+        if changed_facts(facts, known.get(split, {})).keys() & SAME_DATA
+    ]
     if changed:
         raise UserError(
             f"films or labels of {', '.join(changed)} changed since the run was started "
@@ -71,7 +76,8 @@ def record_data(run, data):
 
 def split_facts(films):
     """Return what config.json records of a split: n, how many are male, statistics of labels
-    (months), a hash of ids and labels in their order, and one of the files, see `hash_files`."""
+    (months), a hash of ids and labels in their order, one of the files, see `hash_files`, and the
+    size of all files in bytes."""
     boneage = films.table["boneage"]
     return {
         "n": len(films),
@@ -81,6 +87,7 @@ def split_facts(films):
         "median": float(boneage.median()),
         "fingerprint": fingerprint(films.table),
         "files": hash_files(films.table),
+        "bytes": sum(Path(path).stat().st_size for path in films.table["path"]),
     }
 
 
@@ -88,10 +95,14 @@ def check_same_folds(configs, folder):
     """UserError when the folds of these configs don't come from the same films and files."""
     known = []
     for data in (config["data"] for config in configs):
-        facts = {f"test {key}": data["test"][key] for key in SAME_DATA if key in data["test"]}
-        divided = [data[split].get("files") for split in ("train", "val")]
-        if all(divided):  # earlier versions recorded none
-            facts["divided"] = sum(int(files, 16) for files in divided) % 2**64
+        parts, test = (data["train"], data["val"]), data["test"]
+        facts = {f"test {key}": test[key] for key in SAME_DATA if key in test}
+        facts["months"] = round(sum(part["n"] * part["mean"] for part in parts), MONTH_DECIMALS)
+        for key in ("n", "male", "bytes"):
+            if all(key in part for part in parts):  # earlier versions recorded less
+                facts[key] = sum(part[key] for part in parts)
+        if all("files" in part for part in parts):
+            facts["files"] = sum(int(part["files"], 16) for part in parts) % 2**64
         known.append(facts)
     if any(changed_facts(*pair) for pair in combinations(known, 2)):
         raise UserError(

@@ -10,9 +10,8 @@ from util.files import write_csv, write_json
 from util.metrics_text import format_interval
 from util.run_options import lasting_options
 from util.runs import HISTORY, METRICS, best_row
-from util.split_records import SAME_DATA
 
-DATA_COLUMNS = {f"{split}_{fact}": (split, fact) for split in SPLITS for fact in SAME_DATA}
+HASHES = [f"{split}_{what}" for split in SPLITS for what in ("films", "files")]  # columns
 FAILURE = "{}_failure.txt"  # of a backbone: why its last run failed
 
 
@@ -53,7 +52,7 @@ def read_summary(folder):
     if not path.exists():
         return pd.DataFrame(columns=["backbone", "status"])
     try:
-        kinds = dict.fromkeys(["backbone", *DATA_COLUMNS], str)  # a hash may be digits alone
+        kinds = dict.fromkeys(["backbone", *HASHES], str)  # a hash may be digits alone
         rows = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=kinds)
     except ValueError:  # empty, not text, or no table
         rows = pd.DataFrame()
@@ -77,7 +76,8 @@ def row_of_run(run, metrics):
     return row | {
         "status": "done",
         "n": test["n"],
-        **{column: data[split].get(fact) for column, (split, fact) in DATA_COLUMNS.items()},
+        **{f"{split}_films": data[split]["fingerprint"] for split in SPLITS},
+        **{f"{split}_files": data[split].get("files") for split in SPLITS},
         "test_mae": test["mae"],
         "ci95_low": low,
         "ci95_high": high,
@@ -116,8 +116,8 @@ def report_results(folder, runs, mine):
 
 def changed_splits(done):
     """Return the splits whose films or labels are not the same in all finished runs."""
-    changed = {split for column, (split, _) in DATA_COLUMNS.items() if done[column].nunique() > 1}
-    return [split for split in SPLITS if split in changed]
+    hashes = done.reindex(columns=HASHES)  # tables of earlier versions have fewer
+    return [split for split in SPLITS if (hashes.filter(like=f"{split}_").nunique() > 1).any()]
 
 
 def format_table(done):

@@ -241,6 +241,7 @@ def test_numbers_that_a_spreadsheet_has_shortened_are_told(tmp_path, capsys):
     assert (
         "note: patients such as 1.2E+11 were shortened by a spreadsheet, and are unknown: 37" in err
     )
+    assert "format the column as a number without decimals, and save it again" in err
     assert "note: ids such as 1.01E+02 were shortened by a spreadsheet, and are unknown: 2" in err
     assert set(read(data)["patient"].dropna()) == {"p2"}
     assert ("1.01E+02", "", "no file") in left_out(data)

@@ -244,10 +244,22 @@ def test_numbers_of_patients_are_no_ids(read):
 
 
 def test_a_word_or_sign_for_nobody_is_no_patient(read):
-    names = ["unknown", "Not known", "n/a", "-", "?", "1.2E+11", "5e+12", "p1", "X", "0"]
+    names = ["unknown", "Not known", "n/a", "-", "?", "1.2E+11", "5e+12", "p1", "X", "0", "7E12"]
     rows = "".join(f"{i},{name},100,M\n" for i, name in enumerate(names))
     labels = read("id,patient,boneage,sex\n" + rows)
-    assert labels["patient"].tolist() == [""] * 7 + ["p1", "X", "0"]
+    assert labels["patient"].tolist() == [""] * 7 + ["p1", "X", "0", "7E12"]
+
+
+def test_ids_that_a_spreadsheet_shortened_give_way_to_names_of_files(read):
+    """Many rows may have the same one; without such names it is kept, as a film may be named so."""
+    labels = read("case,file,sex,boneage\n1.2E+11,1.png,F,90\n1.2E+11,2.png,F,90\n7,3.png,F,90\n")
+    assert labels["id"].tolist() == ["1", "2", "7"]
+    assert read("case,sex,boneage\n1.2E+11,F,90\n")["id"].tolist() == ["1.2E+11"]
+
+
+def test_names_of_files_that_a_spreadsheet_shortened_do_no_harm_beside_ids(read):
+    labels = read("id,file,sex,boneage\n1,1.2E+11,F,90\n2,1.2E+11,F,90\n")
+    assert labels["id"].tolist() == ["1", "2"]
 
 
 def test_columns_that_may_both_name_the_films_are_an_error_if_they_differ(read):

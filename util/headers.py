@@ -98,8 +98,7 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     for column in readers or find_columns(table, "boneage")[:1]:
         note_years_months(table[column], path)
     note_patients(table, path)
-    named = labels["filename"].where(labels["filename"] != "", labels["id"])
-    note_shortened("ids", named[labels["missing"] == NO_FILE], path)
+    note_shortened("ids", labels["id"][labels["missing"] == NO_FILE], path)
     children = read_children(labels["path"])
     told = children["sex"]
     if not need_sex and told.isna().all():

@@ -25,7 +25,7 @@ LARGEST_YEARS = 22  # ages that are all at most this are usually years
 ROUNDING, ROUNDING_OF_YEARS = (-1.2, 1.2), (-6, 11.99)
 
 NOBODY = {"", *(word for word in UNKNOWN if len(word) > 1)}  # a single letter may be an id
-SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)  # a long number in a spreadsheet
+SHORTENED = r"(?i)^\d([.,]\d+)?E\+\d+$"  # a long number in a spreadsheet, without its last digits
 
 # Headers as a user would write them; case, spaces and punctuation don't count. Ages under headers
 # that end in "years" become months. Other scales (z-scores, months / 240) are absent on purpose.
@@ -77,12 +77,15 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
     ids = ids_of(series["id"])
     if "filename" in series:  # pandas reads an id such as NA as a gap
         names = clean_text(series["filename"])
+        ids = ids.replace(SHORTENED, "", regex=True)  # which many films may share
         ids = ids.where(ids != "", ids_of(series["filename"]))
     else:  # an id may be a path, or the name of a file
         names = clean_text(series["id"])
         is_file = names.str.lower().str.endswith(IMAGE_ENDINGS)
         names = names.where(is_file | names.str.contains(r"[/\\]"), "")
-    patients = clean_text(series["patient"]).map(known_id) if "patient" in series else ""
+    patients = ""
+    if "patient" in series:
+        patients = clean_text(series["patient"]).replace(SHORTENED, "", regex=True).map(known_id)
     months = {"boneage": read_months(series["boneage"]) if "boneage" in series else np.nan}
     months["age"] = np.nan
     for column in reversed(columns["age"]):  # the first counts most; the others fill its gaps
@@ -254,10 +257,9 @@ def clean_id(value):
 
 
 def known_id(text):
-    """Return an id, such as that of a patient; "" for an empty cell, a sign such as ?, a word such
-    as unknown, or a number that lost its last digits, as in 1.2E+11."""
-    unknown = plain_header(text) in NOBODY or SHORTENED.fullmatch(text)
-    return "" if unknown else without_float(text)
+    """Return an id, such as that of a patient; "" for an empty cell, a sign such as ?, or a word
+    such as unknown."""
+    return "" if plain_header(text) in NOBODY else without_float(text)
 
 
 def tidy_path(path):
@@ -333,7 +335,8 @@ def note_shortened(what, values, path):
     if len(shortened):
         print(
             f"note: {what} such as {shortened.iloc[0]} were shortened by a spreadsheet, and are "
-            f"unknown: {len(shortened)} ({path}): format their column as text",
+            f"unknown: {len(shortened)} ({path}): in the original, format the column as a number "
+            "without decimals, and save it again",
             file=sys.stderr,
         )
 

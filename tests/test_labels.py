@@ -1,5 +1,6 @@
 """Columns of labels: their headers, bone ages in months, ids (util/labels.py)."""
 
+import math
 import re
 
 import pandas as pd
@@ -154,31 +155,56 @@ def test_ages_are_taken_from_the_column_that_names_months(read):
         ("boneage_years,boneage_months", "10,6 12,0 0,6"),  # the months beyond the years
         ("boneage_years,boneage_months", "0,30 0,9"),
         ("boneage_years,boneage_months", "1,3"),
-        ("boneage_years,boneage_months", "10.5,128 9.5,114"),
+        ("boneage_years,boneage_months", "10.5,6 12.25,3"),
+        ("boneage_years,boneage_months", "10.4,127 9.5,114"),
         ("Boneage,Bone Age (months)", "127,120 90,90"),
+        ("Bone Age (months),Boneage", "127,120 90,84"),  # those are no whole years
+        ("Bone Age (months),Bone age in months", "126,10.5 90,7.5"),  # nor are these years
         ("Skeletal age (years),boneage", "10.5,10.5"),  # which is read as months
     ],
 )
 def test_two_columns_of_bone_ages_must_not_contradict_each_other(read, headers, rows):
     text = f"id,sex,{headers}\n" + "".join(f"{i},M,{ages}\n" for i, ages in enumerate(rows.split()))
-    with pytest.raises(UserError, match=r"columns .* and .* differ in \d rows, such as .* months"):
+    with pytest.raises(UserError, match=r"columns .* and .* differ in \d rows?, such as row \d: "):
         read(text)
     assert read(text, need=("sex",))["boneage"].notna().all()
 
 
-@pytest.mark.parametrize(
-    ("headers", "rows"),
-    [
-        ("boneage_years,boneage_months", "10.5,126 12.5,151 ,30 9,"),  # 12.5833 cut off
-        ("boneage_years,boneage_months", "10,131 10,115"),  # completed, or rounded
-        ("boneage,boneage_months", "10.6,127 4,48.3"),
-        ("boneage,boneage_months", "10,131"),
-        ("Ground truth bone age,boneage,Bone age (months)", "127,10.6,127"),
-    ],
-)
-def test_bone_ages_of_two_columns_may_differ_by_rounding(read, headers, rows):
-    text = f"id,sex,{headers}\n" + "".join(f"{i},M,{ages}\n" for i, ages in enumerate(rows.split()))
-    assert read(text)["boneage"].notna().any()
+def test_the_row_is_named_in_which_two_bone_ages_contradict_each_other(read):
+    with pytest.raises(UserError, match="differ in 1 row, such as row 4: 7 and 120 months"):
+        read("id,sex,boneage_years,boneage_months\n\n1,M,10,127\n2,M,10,7\n")
+
+
+MONTHS = {"completed": math.floor, "rounded": round, "with a decimal": lambda age: round(age, 1)}
+YEARS = {
+    "completed": math.floor,
+    "rounded": round,
+    "in halves": lambda age: round(2 * age) / 2,
+    "in quarters": lambda age: round(4 * age) / 4,
+    "with a decimal": lambda age: round(age, 1),
+    "cut to a decimal": lambda age: math.floor(10 * age) / 10,
+    "with two decimals": lambda age: round(age, 2),
+}
+
+
+@pytest.mark.parametrize("months", MONTHS)
+@pytest.mark.parametrize("years", YEARS)
+@pytest.mark.parametrize("header", ["boneage_years", "boneage"])
+def test_bone_ages_of_two_columns_may_differ_by_rounding(read, months, years, header):
+    """In whatever way each is written: for days from 2 to 18 years."""
+    days = range(730, 18 * 365, 23)
+    rows = [
+        f"{day},M,{MONTHS[months](day / 30.4375)},{YEARS[years](day / 365.25)}\n" for day in days
+    ]
+    text = f"id,sex,boneage_months,{header}\n" + "".join(rows)
+    assert read(text)["boneage"].tolist() == [MONTHS[months](day / 30.4375) for day in days]
+
+
+def test_a_bone_age_may_be_told_in_one_of_two_columns_alone(read):
+    text = "id,sex,boneage_years,boneage_months\n1,M,10.5,126\n2,M,,30\n3,M,9,\n"
+    assert read(text)["boneage"].tolist()[:2] == [126, 30]
+    columns = "Ground truth bone age,boneage,Bone age (months)"
+    assert read(f"id,sex,{columns}\n1,M,127,10.6,127\n")["boneage"].tolist() == [127]
 
 
 @pytest.mark.parametrize("age", ["age_months", "months"])

@@ -420,14 +420,17 @@ def test_ages_in_years_fill_gaps_among_those_in_months(tmp_path, capsys):
     )
 
 
-def test_months_beyond_the_years_are_no_age_of_their_own(tmp_path):
+def test_months_beyond_the_years_are_no_age_of_their_own(tmp_path, capsys):
+    """The age is optional: it is told of, and no reason to stop."""
     table = tmp_path / "sexes.csv"
-    table.write_text("id,sex,age_years,age_months\na,F,10,7\nb,F,0,5\n")
-    with pytest.raises(
-        UserError, match="columns age_months and age_years differ in 1 rows, such as 7 and 120"
-    ):
-        look_up_children([Path("a.png")], table, None)
-    table.write_text("id,sex,age_years,age_months\na,F,10,127\nb,F,0,5\n")
+    table.write_text("id,sex,age_years,age_months\nb,F,0,5\na,F,10,7\n")
+    told = look_up_children([Path("a.png"), Path("b.png")], table, None)
+    np.testing.assert_equal(told, [(0.0, np.nan, ""), (0.0, 5.0, "")])
+    assert capsys.readouterr().err == (
+        "note: rows in which age_months and age_years contradict each other, neither used: 1, such "
+        f"as row 3 ({table})\n"
+    )
+    table.write_text("id,sex,age_years,age_months\nb,F,0,5\na,F,10,127\n")
     assert look_up_children([Path("a.png")], table, None) == [(0.0, 127.0, "")]
 
 

@@ -11,8 +11,8 @@ from util.errors import UserError
 from util.film_files import SEVERAL
 from util.headers import find_by_element, needs_sex_column, read_children, take_element_as_id
 from util.labels import (
-    check_ages,
     check_male_value,
+    contradict,
     find_columns,
     labels_of,
     note_shortened,
@@ -100,11 +100,9 @@ def look_up_children(paths, csv, male_value, match_by=None):
     table = take_element_as_id(read_table(csv), match_by, csv)
     check_male_value(male_value, [table], csv)
     labels = labels_of(table, csv, male_value, ("sex",) if needs_sex_column(table, paths) else ())
-    if ages := find_columns(table, "age"):
-        check_ages(table, ages, csv)
     columns = find_columns(table, "sex")
     labels["sex_text"] = clean_text(table[columns[0]]) if columns else None
-    notes = unread_ages(table, labels["age"], csv)
+    labels["age"], notes = usable_ages(table, labels["age"], csv)
     rows_of, unclear, unmatched = defaultdict(list), set(), []
     found = find_by_element(labels, sorted(set(paths)), match_by, csv)
     for row, films in zip(labels.index, found, strict=True):
@@ -129,22 +127,33 @@ def look_up_children(paths, csv, male_value, match_by=None):
     return [child_of(labels.loc[rows_of[path]], path in unclear, csv) for path in paths]
 
 
-def unread_ages(table, ages, csv):
-    """Return a list of notes on ages of children in a table that are not used."""
+def usable_ages(table, ages, csv):
+    """Return the ages of children in a table, NaN where two columns of them contradict each other,
+    and a list of notes on what is not used."""
     columns = find_columns(table, "age")
     if not columns:
         others = [c for c in table if AGE_HEADER.match(plain_header(c))]
-        return [
+        return ages, [
             f"column {c} is not used: ages are read from age_months or age_years ({csv})"
             for c in others
         ]
     texts = {column: clean_text(table[column]) for column in columns}
     bad = {column: text[ages.isna() & (text != "")] for column, text in texts.items()}
-    return [
+    notes = [
         f"ages of children not in {unit_of(column)}: {len(text)}, such as {text.iloc[0]} ({csv})"
         for column, text in bad.items()
         if len(text)
     ]
+    first, *others = columns
+    for column in others:
+        rows = table.index[contradict(table[first], table[column])]
+        if len(rows):
+            notes.append(
+                f"rows in which {first} and {column} contradict each other, neither used: "
+                f"{len(rows)}, such as row {rows[0]} ({csv})"
+            )
+        ages = ages.mask(ages.index.isin(rows))
+    return ages, notes
 
 
 def child_of(rows, unclear, csv):

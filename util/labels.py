@@ -20,9 +20,8 @@ from util.tables import NoLabels, clean_text, headers_of, plain_header
 MAX_MONTHS = 300  # no bone age is above 25 years: larger numbers are in another unit
 MONTHS_IN = {"months": 1, "years": 12}
 LARGEST_YEARS = 22  # ages that are all at most this are usually years
-# months that two columns of one age may differ by: years may be cut off behind one decimal; whole
-# years may be completed ones, or rounded
-ROUNDING, ROUNDING_OF_YEARS = (-1.2, 1.2), (-6, 11.99)
+STEPS_OF_YEARS = (12, 6, 3)  # months from one age to the next: in whole years, halves or quarters
+STEP = 1.2  # of other ages: years with one decimal
 
 NOBODY = {"", *(word for word in UNKNOWN if len(word) > 1)}  # a single letter may be an id
 SHORTENED = r"(?i)^\d([.,]\d+)?E\+\d+$"  # a long number in a spreadsheet, without its last digits
@@ -112,7 +111,7 @@ def find_label_columns(table, path, need):
 
     NoLabels when there is no column for the id or a name of `need`; UserError when two columns have
     the same header, or one but for case, spaces and punctuation and other values, or other bone
-    ages (`check_ages`), or may both name the films.
+    ages (`check_two_ages`), or may both name the films.
     """
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
@@ -130,7 +129,7 @@ def find_label_columns(table, path, need):
             if name != "sex":  # `read_sex` compares those
                 check_alike(table, columns[name], path)
     if "boneage" in need:
-        check_ages(table, columns["boneage"], path)
+        check_two_ages(table, columns["boneage"], path)
     columns["filename"] = film_name_columns(table, columns, path)
     return columns
 
@@ -166,34 +165,40 @@ def check_alike(table, columns, path):
             raise UserError(f"columns {first} and {column} differ ({path}). Remove one.")
 
 
-def check_ages(table, columns, path):
-    """UserError when another of the `columns`, which mean the same age, differs from the first by
-    more than rounding: it may hold only the months beyond the years.
-
-    A header without a unit means months where it is the first; otherwise it may mean years.
-    """
+def check_two_ages(table, columns, path):
+    """UserError when another of the `columns`, which mean the same age, contradicts the first: it
+    may hold only the months beyond the years."""
     first, *others = columns
-    months = read_months(table[first])
     for column in others:
-        other = read_months(table[column])
-        apart = differ_beyond_rounding(months, other, unit_of(column) == "years")
-        if apart.any() and not plain_header(column).endswith(("months", "years")):
-            apart &= differ_beyond_rounding(months, other * MONTHS_IN["years"], years=True)
-        if apart.any():
-            one, another = (f"{ages[apart].iloc[0]:g}" for ages in (months, other))
+        rows = table.index[contradict(table[first], table[column])]
+        if n := len(rows):
+            one, another = (f"{read_months(table[c])[rows[0]]:g}" for c in (first, column))
             raise UserError(
-                f"columns {first} and {column} differ in {apart.sum()} rows, such as {one} and "
-                f"{another} months ({path}). Remove the wrong one; if one holds the months beyond the "
-                "years, write one column of months."
+                f"columns {first} and {column} differ in {n} row{'s' * (n > 1)}, such as row "
+                f"{rows[0]}: {one} and {another} months ({path}). Remove the wrong one; if one holds "
+                "the months beyond the years, write one column of months."
             )
 
 
+def contradict(column, other):
+    """Return the mask of the rows in which two columns of one age differ by more than rounding.
+
+    A header without a unit means months where it is the first; otherwise it may mean years.
+    """
+    months, others = read_months(column), read_months(other)
+    apart = differ_beyond_rounding(months, others, unit_of(other.name) == "years")
+    if apart.any() and not plain_header(other.name).endswith(("months", "years")):
+        apart &= differ_beyond_rounding(months, others * MONTHS_IN["years"], years=True)
+    return apart
+
+
 def differ_beyond_rounding(months, other, years):
-    """Return the mask of the rows in which two columns of months are known and differ by more than
-    ROUNDING, or, if `years` and the other ages are whole years, ROUNDING_OF_YEARS."""
-    whole = years and (other.dropna() % MONTHS_IN["years"] == 0).all()
+    """Return the mask of the rows in which two ages are known and differ by more than rounding:
+    `months` and the `other` ages, if those are `years`, may be rounded or completed ones."""
+    steps = STEPS_OF_YEARS if years else ()
+    step = next((s for s in steps if (other.dropna() % s == 0).all()), STEP)
     difference = months - other
-    return ~difference.between(*(ROUNDING_OF_YEARS if whole else ROUNDING)) & difference.notna()
+    return difference.notna() & ~difference.between(-1 - step / 2, step + 0.5)
 
 
 def film_name_columns(table, columns, path):

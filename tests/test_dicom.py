@@ -627,6 +627,15 @@ def test_a_header_that_tells_another_sex_than_the_table_is_noted(tmp_path, capsy
     assert "1 film, such as 1:" in note
 
 
+@pytest.mark.parametrize("rows", ["0,60,M\n0,60,\n", "0,60,\n0,60,M\n"])
+def test_a_header_tells_no_second_sex_where_one_row_of_a_film_has_none(tmp_path, rows):
+    write_dicom(tmp_path / "0.dcm", values_of_12_bits(), PatientSex="F")
+    (tmp_path / "labels.csv").write_text(f"id,boneage,sex\n{rows}")
+    usable, left_out = read_labelled_folder(tmp_path / "labels.csv", tmp_path, headers=True)
+    assert usable["sex"].tolist() == [1]
+    assert len(left_out) == 1
+
+
 def test_what_headers_say_against_films_is_noted_when_they_are_read_with_a_table(tmp_path, capsys):
     for number, (burnt, part) in enumerate((("YES", "HAND"), ("NO", "KNEE"), ("YES", "HAND"))):
         elements = {"BurnedInAnnotation": burnt, "BodyPartExamined": part}

@@ -636,6 +636,23 @@ def test_a_header_tells_no_second_sex_where_one_row_of_a_film_has_none(tmp_path,
     assert len(left_out) == 1
 
 
+def test_notes_on_a_table_with_sexes_are_printed_once_beside_one_without(tmp_path, capsys):
+    sources = [tmp_path / "a", tmp_path / "b"]
+    for source in sources:
+        source.mkdir()
+        ids = [f"{source.name}{number}" for number in range(10)]
+        for id_ in ids:
+            write_dicom(source / f"{id_}.dcm", values_of_12_bits(), PatientSex="M")
+        table = pd.DataFrame({"id": ids, "boneage": 100, "sex": "F", "Patients": ids})
+        table = table[["id", "boneage"]] if source.name == "b" else table
+        table.to_csv(source / "labels.csv", index=False)
+    words = ["--source", *map(str, sources)]
+    import_data.main([*words, "--data_dir", str(tmp_path / "Data")])
+    err = capsys.readouterr().err
+    assert err.count("column Patients is not used") == 1
+    assert err.count("contradict the sex in") == 1
+
+
 def test_what_headers_say_against_films_is_noted_when_they_are_read_with_a_table(tmp_path, capsys):
     for number, (burnt, part) in enumerate((("YES", "HAND"), ("NO", "KNEE"), ("YES", "HAND"))):
         elements = {"BurnedInAnnotation": burnt, "BodyPartExamined": part}

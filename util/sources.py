@@ -50,12 +50,15 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
             "zips in a folder one by one: they are not opened."
         )
     lent = [table for s in sources if s not in with_films for table in find_tables(s)]
-    open_table = cache(read_table)  # which prints notes: read each table once
+    open_table, labelled = cache(read_table), {}  # to print notes on a table once
 
     def read(need_sex):
         def read_labels(table, images):
-            rows = open_table(table)
-            return match_with_headers(rows, table, images, male_value, need_sex, readers, match_by)
+            key = table, *images
+            if key not in labelled:
+                rows, options = open_table(table), (need_sex, readers, match_by)
+                labelled[key] = match_with_headers(rows, table, images, male_value, *options)
+            return labelled[key]
 
         if csv:
             return read_labelled_films(with_films, [Path(csv)], read_labels, table_first=False)

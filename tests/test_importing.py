@@ -212,20 +212,28 @@ def test_films_without_a_patient_beside_others_are_noted(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("columns", "told"),
     [
-        (["Patients"], True),
-        (["Pseudonym of the subject"], True),
-        (["Patients", "MRN"], False),
-        (["Patient's age", "Patient name", "patient_sex", "kV"], False),
+        ({"Patients": range(40)}, True),
+        ({"Pseudonym of the subject": [*range(20)] * 2}, True),
+        ({"Patient No.": range(40)}, True),  # it may count the rows
+        ({"Patient No.": [1, *range(39)]}, False),
+        ({"Patients": range(40), "MRN": range(40)}, False),
+        ({"Patients": ""}, False),
+        ({"Patient group": [*"abcd"] * 10}, False),
+        ({"Patient's age": range(40)}, False),
+        ({"Patient name": range(40)}, False),
+        ({"inpatient since": range(40)}, False),
+        ({"subjective quality": range(40)}, False),
+        ({"kV": range(40)}, False),
     ],
 )
 def test_a_column_that_may_hold_the_patients_and_is_not_used_is_told(
     tmp_path, capsys, columns, told
 ):
     source = make_source(tmp_path / "films")
-    table = pd.read_csv(source / "labels.csv").assign(**dict.fromkeys(columns, ""))
+    table = pd.read_csv(source / "labels.csv").assign(**columns)
     table.to_csv(source / "labels.csv", index=False)
     run(tmp_path / "Data", "--source", source)
-    note = f"note: column {columns[0]} is not used: patients are read from a column patient_id"
+    note = f"note: column {next(iter(columns))} is not used: patients are read from a column patient_id"
     assert capsys.readouterr().err.count(note) == told
 
 

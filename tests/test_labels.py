@@ -263,6 +263,12 @@ def test_patients_are_read_under_usual_headers(read, header):
     assert labels[["id", "patient"]].values.tolist() == [["1", "7"], ["2", "7"]]
 
 
+def test_numbers_of_patients_that_may_count_the_rows_are_not_used(read):
+    """They may begin anew in each table, so that children in two splits would seem the same."""
+    labels = read("id,Patient No.,boneage,sex\n7,1,100,M\n8,2,100,M\n9,,90,F\n10,,90,F\n")
+    assert labels["patient"].tolist() == [""] * 4
+
+
 def test_numbers_of_patients_are_no_ids(read):
     with pytest.raises(UserError, match="no column for id among film, Patient Number"):
         read("film,Patient Number,boneage,sex\na.png,1,100,M\n")

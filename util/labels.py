@@ -29,15 +29,11 @@ SHORTENED = r"(?i)^\d([.,]\d+)?E\+\d+$"  # a long number in a spreadsheet, witho
 # Headers as a user would write them; case, spaces and punctuation don't count. Ages under headers
 # that end in "years" become months. Other scales (z-scores, months / 240) are absent on purpose.
 PATIENT = ("patient_id", "patient", "subject_id", "subject", "child_id", "MRN")
-# maybe running numbers, which never serve as ids: they may be names of other films
-PATIENT_NUMBERS = (
-    *("patient no", "patient nr", "patient number"),
-    *("subject no", "subject nr", "subject number"),
-)
-# what a column may tell of a patient other than who it is
-OF_PATIENT = re.compile(
-    "sex|gender|age|name|birth|dob|weight|height|position|orient|race|ethnic|comment|note|status"
-)
+# plain headers, maybe of running numbers, which never serve as ids: they may name other films
+PATIENT_NUMBERS = [f"{who}{no}" for who in ("patient", "subject") for no in ("no", "nr", "number")]
+MAYBE_PATIENT = re.compile("(?<!in)patient|subject(?!iv)")
+# what a column may tell of a patient, in many values, other than who it is
+OF_PATIENT = re.compile("age|alter|name|birth|dob|weight|height|comment|note|diagnos")
 FILENAME = ("filename", "file", "path", "image_file", "image_name", "image_path")
 SYNONYMS = {
     "id": ("id", "image_id", "case_id", "case", "image", *FILENAME, *PATIENT),
@@ -228,9 +224,11 @@ def film_name_columns(table, columns, path):
 
 
 def find_columns(table, name):
-    """The columns whose header is a synonym of `name`, the best one first."""
+    """The columns whose header is a synonym of `name`, the best one first; without numbers of
+    patients of which none comes twice, as they may count the rows of each table anew."""
     plain = {column: plain_header(column) for column in table}
-    return [c for known in map(plain_header, SYNONYMS[name]) for c in table if plain[c] == known]
+    found = [c for known in map(plain_header, SYNONYMS[name]) for c in table if plain[c] == known]
+    return [c for c in found if plain[c] not in PATIENT_NUMBERS or not table[c].dropna().is_unique]
 
 
 def ids_of(column):
@@ -318,14 +316,15 @@ def note_years_months(column, path):
 
 def note_patients(table, path):
     """Print if patients of a table, which was read from `path`, are shortened numbers, or if no
-    column holds them, but the header of another one may mean them."""
+    column holds them, but another one may, with many different values."""
     columns = find_columns(table, "patient")
     if columns:
         note_shortened("patients", clean_text(table[columns[0]]), path)
         return
     for column in table:
         plain = plain_header(column)
-        if re.search("patient|subject", plain) and not OF_PATIENT.search(plain):
+        many = table[column].nunique() > len(table) / 10
+        if many and MAYBE_PATIENT.search(plain) and not OF_PATIENT.search(plain):
             print(
                 f"note: column {column} is not used: patients are read from a column patient_id "
                 f"({path})",

@@ -107,7 +107,15 @@ def test_a_title_above_the_header_is_told(read, title):
         read(f"{title}\nImage ID,Sex,Bone age (months)\n1,M,100\n")
 
 
-@pytest.mark.parametrize("text", ["kind,image,sex\nimage,1,male\n", "id,sex,,,,\n1,M,,,,\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kind,image,sex\nimage,1,male\n",
+        "id,sex,,,,\n1,M,,,,\n",
+        "image,sex,age,,,,\n1,M,90,,,,\n",
+        "id,sex,kind\n1,M,filename\n",
+    ],
+)
 def test_the_header_of_a_table_that_lacks_a_column_is_no_title(read, text):
     with pytest.raises(UserError, match="no column for boneage .* Name it like one of"):
         read(text)

@@ -25,6 +25,8 @@ def test_files_of_spreadsheets_are_read(read, encoding, separator, capsys):
 def test_where_letters_may_have_been_read_wrong_it_is_told(read):
     with pytest.raises(UserError, match="no column for sex .*look wrong, save it as CSV in UTF-8"):
         read("id,boneage,Пол\n1,100,M\n", "cp1251")
+    with pytest.raises(UserError, match="the table has no rows .* Check the file"):
+        read("id,boneage,Пол\n", "cp1251")
 
 
 def test_the_line_that_tells_excel_of_the_separator_is_skipped(read):

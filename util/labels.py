@@ -131,14 +131,11 @@ def find_label_columns(table, path, need):
 
 
 def begins_above_header(table):
-    """Whether the first row of a table is a title, or the like: it holds no header of labels, and
-    most of its cells are empty, or one of the next rows holds such a header."""
+    """Whether the first row of a table is a title, or the like: one of the next rows holds a header
+    of labels, and it does not."""
     known = set(map(plain_header, HEADERS_ALONE))
-    empty = [str(column).startswith("Unnamed: ") for column in table]
     below = {plain_header(cell) for row in table.head(FIRST_ROWS).to_numpy() for cell in row}
-    return known.isdisjoint(map(plain_header, table)) and (
-        np.mean(empty) > 0.5 or bool(known & below)
-    )
+    return known.isdisjoint(map(plain_header, table)) and not known.isdisjoint(below)
 
 
 def check_single(table, column, path):

@@ -16,7 +16,6 @@ TABLE_ENDINGS = (".csv", ".xlsx")
 # first bytes of files
 XLSX = b"PK\x03\x04"
 XLS = b"\xd0\xcf\x11\xe0"
-MIDNIGHT = re.compile(r"(?<=^\d{4}-\d\d-\d\d) 00:00:00$")  # of a cell with a date alone
 
 
 class NoLabels(UserError):
@@ -77,7 +76,7 @@ def read_csv(data, path):
     plain.seek(0)
     table = pd.read_csv(plain, dtype=str, index_col=False)
     table.index = list(rows)[1:]
-    if is_guess:
+    if is_guess and len(table):
         table.attrs["advice"] = "If its letters look wrong, save it as CSV in UTF-8."
     return table
 
@@ -98,13 +97,12 @@ def read_workbook(data, path):
         except Exception:
             raise ValueError("neither CSV nor a whole Excel workbook") from None
     table.index = range(2, len(table) + 2)
-    table = table.dropna(how="all").replace(MIDNIGHT, "", regex=True)
+    table = table.dropna(how="all").replace(" 00:00:00$", "", regex=True)  # of dates
     if len(sheets) > 1:
         table.attrs["advice"] = "If another sheet holds the labels, move it to the front."
-    if len(sheets) > 1 and len(table):  # else this advice is in the error
-        print(
-            f"note: read its first sheet, {sheets[0]}, of {len(sheets)} ({path})", file=sys.stderr
-        )
+        if len(table):  # else this advice is in the error
+            note = f"read its first sheet, {sheets[0]}, of {len(sheets)} ({path})"
+            print(f"note: {note}", file=sys.stderr)
     return table
 
 

@@ -636,6 +636,14 @@ def test_a_header_tells_no_second_sex_where_one_row_of_a_film_has_none(tmp_path,
     assert len(left_out) == 1
 
 
+def test_a_header_tells_the_sex_that_a_row_lacks_where_another_row_tells_the_same(tmp_path):
+    write_dicom(tmp_path / "0.dcm", values_of_12_bits(), PatientSex="M")
+    (tmp_path / "labels.csv").write_text("id,boneage,sex\n0,,M\n0,60,\n")
+    usable, left_out = read_labelled_folder(tmp_path / "labels.csv", tmp_path, headers=True)
+    assert usable[["sex", "boneage"]].values.tolist() == [[1, 60]]
+    assert left_out["reason"].tolist() == ["no usable age"]
+
+
 def test_notes_on_a_table_with_sexes_are_printed_once_beside_one_without(tmp_path, capsys):
     sources = [tmp_path / "a", tmp_path / "b"]
     for source in sources:

@@ -120,8 +120,8 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
         if n := len(ids := labels["id"][odd]):
             which = f"{n} film{'s' * (n > 1)}, such as {ids.iloc[0]}"
             print(f"note: DICOM headers {what} for {which}: {then}", file=sys.stderr)
-    untold = labels.groupby("path")["sex"].transform("count") == 0  # by all rows of the film
-    return labels.assign(sex=labels["sex"].fillna(told.where(untold)))
+    by_film = labels.groupby("path")["sex"].transform("first")  # maybe in another row
+    return labels.assign(sex=labels["sex"].fillna(told.mask(differ(by_film, told))))
 
 
 def take_element_as_id(table, element, path):

@@ -430,6 +430,10 @@ def test_months_beyond_the_years_are_no_age_of_their_own(tmp_path, capsys):
         "note: rows in which age_months and age_years contradict each other, neither used: 1, such "
         f"as row 3 ({table})\n"
     )
+    # 1 year and 6 months is known by the other row: alone, 6 months might be one year, rounded
+    table.write_text("id,sex,age_years,age_months\na,F,10,7\nb,F,1,6\n")
+    told = look_up_children([Path("a.png"), Path("b.png")], table, None)
+    np.testing.assert_equal([age for _, age, _ in told], [np.nan, np.nan])
     table.write_text("id,sex,age_years,age_months\nb,F,0,5\na,F,10,127\n")
     assert look_up_children([Path("a.png")], table, None) == [(0.0, 127.0, "")]
 

@@ -11,11 +11,13 @@ from util.errors import UserError
 from util.film_files import SEVERAL
 from util.headers import find_by_element, needs_sex_column, read_children, take_element_as_id
 from util.labels import (
+    MONTHS_IN,
     check_male_value,
     contradict,
     find_columns,
     labels_of,
     note_shortened,
+    read_months,
     unit_of,
 )
 from util.metrics_text import format_years
@@ -146,13 +148,16 @@ def usable_ages(table, ages, csv):
     ]
     first, *others = columns
     for column in others:
-        rows = table.index[contradict(table[first], table[column])]
-        if len(rows):
+        apart = contradict(table[first], table[column])
+        months, years = read_months(table[first]), read_months(table[column])
+        if apart.any() and months.max() < MONTHS_IN["years"]:  # maybe those beyond the years
+            apart = months.notna() & (years > 0)
+        if apart.any():
             notes.append(
                 f"rows in which {first} and {column} contradict each other, neither used: "
-                f"{len(rows)}, such as row {rows[0]} ({csv})"
+                f"{apart.sum()}, such as row {apart.idxmax()} ({csv})"
             )
-        ages = ages.mask(ages.index.isin(rows))
+        ages = ages.mask(apart)
     return ages, notes
 
 

@@ -178,6 +178,11 @@ def test_two_columns_of_bone_ages_must_not_contradict_each_other(read, headers, 
     assert read(text, need=("sex",))["boneage"].notna().all()
 
 
+def test_years_may_have_decimals_for_infants_alone(read):
+    text = "id,sex,boneage_months,boneage_years\n1,M,7,0.6\n2,F,131,10\n3,F,95,7\n"
+    assert read(text)["boneage"].tolist() == [7, 131, 95]
+
+
 def test_the_row_is_named_in_which_two_bone_ages_contradict_each_other(read):
     with pytest.raises(UserError, match="differ in 1 row, such as row 4: 7 and 120 months"):
         read("id,sex,boneage_years,boneage_months\n\n1,M,10,127\n2,M,10,7\n")
@@ -273,8 +278,9 @@ def test_patients_are_read_under_usual_headers(read, header):
 
 def test_numbers_of_patients_that_may_count_the_rows_are_not_used(read):
     """They may begin anew in each table, so that children in two splits would seem the same."""
-    labels = read("id,Patient No.,boneage,sex\n7,1,100,M\n8,2,100,M\n9,,90,F\n10,,90,F\n")
-    assert labels["patient"].tolist() == [""] * 4
+    rows = "7,1,100,M\n8,2,100,M\n9,,90,F\n10,unknown,90,F\n11,unknown,90,F\n"
+    labels = read(f"id,Patient No.,boneage,sex\n{rows}")
+    assert labels["patient"].tolist() == [""] * 5
 
 
 def test_numbers_of_patients_are_no_ids(read):

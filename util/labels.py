@@ -188,10 +188,11 @@ def contradict(column, other):
 def differ_beyond_rounding(months, other, years):
     """Return the mask of the rows in which two ages are known and differ by more than rounding:
     `months` and the `other` ages, if those are `years`, may be rounded or completed ones."""
-    steps = STEPS_OF_YEARS if years else ()
-    step = next((s for s in steps if (other.dropna() % s == 0).all()), STEP)
+    step = STEP
+    if years:  # some may have decimals, such as those of infants
+        step = np.select([other % step == 0 for step in STEPS_OF_YEARS], STEPS_OF_YEARS, STEP)
     difference = months - other
-    return difference.notna() & ~difference.between(-1 - step / 2, step + 0.5)
+    return (difference < -1 - step / 2) | (difference > step + 0.5)
 
 
 def film_name_columns(table, columns, path):
@@ -225,7 +226,13 @@ def find_columns(table, name):
     patients of which none comes twice, as they may count the rows of each table anew."""
     plain = {column: plain_header(column) for column in table}
     found = [c for known in map(plain_header, SYNONYMS[name]) for c in table if plain[c] == known]
-    return [c for c in found if plain[c] not in PATIENT_NUMBERS or not table[c].dropna().is_unique]
+    return [c for c in found if plain[c] not in PATIENT_NUMBERS or comes_twice(table[c])]
+
+
+def comes_twice(column):
+    """Whether two rows of a column have the same number."""
+    known = clean_text(column).map(known_id)
+    return known[known != ""].duplicated().any()
 
 
 def ids_of(column):

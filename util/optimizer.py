@@ -4,6 +4,7 @@ schedules of its learning rate."""
 import math
 
 import keras
+import tensorflow as tf
 
 from util.accelerators import devices_of, scale_loss
 from util.cyclical_lr import CyclicalLearningRate
@@ -33,7 +34,7 @@ def compile_model(model, schedule, steps, label_sd, args):
             loss=loss,
             loss_weights=[1 / label_sd],
             metrics=[keras.metrics.MeanAbsoluteError("mae")],
-            jit_compile=args.jit_compile,
+            jit_compile=args.jit_compile and bool(tf.config.list_physical_devices("GPU")),
         )
         model.optimizer.build(model.trainable_variables)
 

@@ -9,8 +9,8 @@ import pytest
 
 from util.calibration import (
     correct_months,
-    count_missing,
     cross_fit,
+    enough_children,
     fit_calibration,
     fit_lines,
     format_calibration,
@@ -156,9 +156,10 @@ def test_what_validation_films_gave_is_told(n, biased, correction, intervals):
 def test_few_films_of_one_sex_are_no_line():
     predictions = predict(films(200), noise=0, **BIASED)
     girls, boys = (predictions[predictions["sex"] == sex] for sex in (0, 1))
-    assert count_missing(pd.concat([boys, girls[:19]])) == 1
-    assert count_missing(pd.concat([boys, girls[:20]])) == 0
-    assert count_missing(girls[:19], per_sex=False) == 1
+    assert not enough_children(pd.concat([boys, girls[:19]]))
+    assert enough_children(pd.concat([boys, girls[:20]]))
+    assert enough_children(girls[:20], per_sex=False)
+    assert not enough_children(girls[:19], per_sex=False)
     for n, always, lines in ((19, True, 0), (20, True, 2), (49, False, 0), (50, False, 2)):
         calibration, _ = fit_calibration(pd.concat([boys, girls[:n]]), always=always)
         assert len(calibration["lines"] or {}) == lines
@@ -169,7 +170,7 @@ def test_films_of_one_child_count_as_one():
     predictions = predict(films(200), noise=0, **BIASED)
     girl = predictions["sex"] == 0
     predictions["patient"] = np.where(girl, "she", predictions["id"])
-    assert count_missing(predictions) == 19
+    assert not enough_children(predictions)
     assert fit_calibration(predictions, always=True)[0]["lines"] is None
     name = ("girl " + pd.Series(predictions.index // 2 % 25).astype(str)).to_numpy()
     predictions["patient"] = np.where(girl, name, predictions["id"])

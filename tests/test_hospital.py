@@ -237,7 +237,7 @@ def test_mistakes_of_calibrating_are_one_line_each(
     cases = [
         (
             ["evaluate.py", run, "--calibrate", tmp_path / "few.csv", *images],
-            ["7 female", "add 13"],
+            ["7 female", "20 of each sex are needed"],
         ),
         (
             ["evaluate.py", run, "--calibrate", hospital[0], *images, "--name", "far"],

@@ -47,7 +47,7 @@ def fit_calibration(predictions, per_sex=True, always=False):
     """
     lines, gain = None, None
     fewest = FEWEST_OF_A_SEX if always else FEWEST_UNASKED
-    if count_missing(predictions, per_sex, fewest) == 0:
+    if enough_children(predictions, per_sex, fewest):
         corrected = cross_fit(predictions, per_sex)
         gain = measure_gain(corrected, predictions)
         if always or gain["difference"] < 0:
@@ -60,13 +60,13 @@ def fit_calibration(predictions, per_sex=True, always=False):
 # ------------------------------------------------------------------------------ linear correction
 
 
-def count_missing(films, per_sex=True, fewest=FEWEST_OF_A_SEX):
-    """Return how many more children the sex with fewer children needs for a line; 0 if none.
+def enough_children(films, per_sex=True, fewest=FEWEST_OF_A_SEX):
+    """Whether films show enough children for a line: in all or, if `per_sex`, of each sex.
 
     Children are counted, not films: films of one child have similar errors, and stay together in
     `cross_fit`.
     """
-    return max(0, fewest - min(map(count_patients, by_sex(films, per_sex).values())))
+    return min(map(count_patients, by_sex(films, per_sex).values())) >= fewest
 
 
 def fit_lines(predictions, per_sex=True):

@@ -2,7 +2,7 @@
 
 import re
 
-from util.calibration import FEWEST_OF_A_SEX, count_missing, format_gain
+from util.calibration import FEWEST_OF_A_SEX, enough_children, format_gain
 from util.errors import UserError
 from util.files import claim, write_json
 from util.identity import count_patients, label_columns
@@ -93,14 +93,13 @@ def store_calibration(path, calibration, models, table, views):
 def check_enough_films(films, per_sex, csv):
     """UserError when labelled films show too few children to fit a line: in all or, if `per_sex`,
     of each sex."""
-    missing = count_missing(films, per_sex)
-    if missing:
+    if not enough_children(films, per_sex):
         counts = {name: count_patients(part) for name, part in by_sex(films).items()}
         found = ", ".join(f"{n} {name}" for name, n in counts.items())
         raise UserError(
             f"too few children to calibrate on: {found} ({csv}). {FEWEST_OF_A_SEX} "
             f"{'of each sex' if per_sex else 'in all'} are needed, as the errors of fewer hide a "
-            f"bias: add {missing}."
+            "bias. Add films of more children."
         )
 
 

@@ -25,6 +25,11 @@ def first_line(error):
     return line if len(line) <= 300 else f"{line[:296]} ..."
 
 
+def counted(n, word):
+    """Return a number of things with their word: "1 film", "2 films"."""
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
 def printable(text):
     """Return a text as one line without terminal codes, which file names may contain."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -6,7 +6,7 @@ from clahe.enhance import complete_clahe
 from preprocessing import keep_copies, read_films, read_labelled_folder
 from util.canvases import keep_read_on_all
 from util.data_folder import split_paths
-from util.errors import UserError
+from util.errors import UserError, counted
 from util.files import quote
 from util.film_files import NO_ROW, list_films
 from util.held_out import held_out
@@ -149,7 +149,3 @@ def flow_lines(metrics):
         films = counted(metrics["n"], "film")
         lines.append(f"the model is known to have learned from {learned} of {films}")
     return lines
-
-
-def counted(n, word):
-    return f"{n} {word}{'s' * (n != 1)}"

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from util.dicom import INSTALL, is_dicom_file, read_dicom
-from util.errors import UserError
+from util.errors import UserError, counted
 from util.film_files import (
     NO_FILE,
     count_reasons,
@@ -118,7 +118,7 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
         (children["burnt"], "report burnt-in text", "it may be a name, and is not removed"),
     ):
         if n := len(ids := labels["id"][odd]):
-            which = f"{n} film{'s' * (n > 1)}, such as {ids.iloc[0]}"
+            which = f"{counted(n, 'film')}, such as {ids.iloc[0]}"
             print(f"note: DICOM headers {what} for {which}: {then}", file=sys.stderr)
     by_film = labels.groupby("path")["sex"].transform("first")  # maybe in another row
     return labels.assign(sex=labels["sex"].fillna(told.mask(differ(by_film, told))))

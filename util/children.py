@@ -146,15 +146,14 @@ def usable_ages(table, ages, csv):
         for column, text in bad.items()
         if len(text)
     ]
-    first, *others = columns
-    for column in others:
-        apart = contradict(table[first], table[column])
-        months, years = read_months(table[first]), read_months(table[column])
-        if apart.any() and months.max() < MONTHS_IN["years"]:  # maybe those beyond the years
-            apart = months.notna() & (years > 0)
+    first, *others = (read_months(table[column]) for column in columns)
+    for other in others:
+        apart = contradict(first, other)
+        if apart.any() and first.max() < MONTHS_IN["years"]:  # maybe those beyond the years
+            apart = first.notna() & (other > 0)
         if apart.any():
             notes.append(
-                f"rows in which {first} and {column} contradict each other, neither used: "
+                f"rows in which {first.name} and {other.name} contradict each other, neither used: "
                 f"{apart.sum()}, such as row {apart.idxmax()} ({csv})"
             )
         ages = ages.mask(apart)

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from util.errors import UserError
+from util.errors import UserError, counted
 from util.identity import MONTH_DECIMALS, loose_name, without_float
 from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.sexes import UNKNOWN, is_coded, is_male, read_sex
@@ -161,27 +161,27 @@ def check_alike(table, columns, path):
 def check_two_ages(table, columns, path):
     """UserError when another of the `columns`, which mean the same age, contradicts the first: it
     may hold only the months beyond the years."""
-    first, *others = columns
-    for column in others:
-        rows = table.index[contradict(table[first], table[column])]
-        if n := len(rows):
-            one, another = (f"{read_months(table[c])[rows[0]]:g}" for c in (first, column))
+    first, *others = (read_months(table[column]) for column in columns)
+    for other in others:
+        apart = contradict(first, other)
+        if n := apart.sum():
+            row = apart.idxmax()
             raise UserError(
-                f"columns {first} and {column} differ in {n} row{'s' * (n > 1)}, such as row "
-                f"{rows[0]}: {one} and {another} months ({path}). Remove the wrong one; if one holds "
-                "the months beyond the years, write one column of months."
+                f"columns {first.name} and {other.name} differ in {counted(n, 'row')}, such as row "
+                f"{row}: {first[row]:g} and {other[row]:g} months ({path}). Remove the wrong one; if "
+                "one holds the months beyond the years, write one column of months."
             )
 
 
-def contradict(column, other):
-    """Return the mask of the rows in which two columns of one age differ by more than rounding.
+def contradict(months, other):
+    """Return the mask of the rows in which two columns of one age, as `read_months` reads them,
+    differ by more than rounding.
 
     A header without a unit means months where it is the first; otherwise it may mean years.
     """
-    months, others = read_months(column), read_months(other)
-    apart = differ_beyond_rounding(months, others, unit_of(other.name) == "years")
+    apart = differ_beyond_rounding(months, other, unit_of(other.name) == "years")
     if not plain_header(other.name).endswith(("months", "years")):
-        apart &= differ_beyond_rounding(months, others * MONTHS_IN["years"], years=True)
+        apart &= differ_beyond_rounding(months, other * MONTHS_IN["years"], years=True)
     return apart
 
 

@@ -308,6 +308,14 @@ def test_films_that_any_part_of_an_ensemble_has_learned_from_are_not_held_out(tm
     assert told == ["corrections and intervals of the model come from 3", "1", "3"]
 
 
+def test_a_film_whose_id_got_its_folder_is_no_new_film_by_its_number(tmp_path):
+    """As of films that each split numbers anew; a table of one split calls val/002.png 2."""
+    member = member_of(tmp_path / "run", girls("train_001"), girls("val_002"))
+    paths = ["val/002.png", "val/002.png", "train/001.png", "train/002.png"]
+    table = girls("2", "002", "1", "2").assign(path=paths)
+    assert held_out(ensemble_of(member), table)[0].tolist() == [False, False, False, True]
+
+
 def test_validation_films_are_fitted_to_where_their_lines_or_intervals_are_used(tmp_path):
     member = member_of(tmp_path / "run", girls("1"), girls("2"))
     table = girls("1", "2", "3")

@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from source_folders import (
     make_films,
     make_source,
     make_table,
+    months_of,
     read,
     run,
     save,
@@ -123,6 +125,54 @@ def test_an_id_in_two_given_splits_is_an_error(tmp_path):
     called_test = make_source(tmp_path / "test", range(19, 30))
     with pytest.raises(UserError, match="1 ids are in more than one given split, such as 19"):
         run(tmp_path / "Data", "--source", training, called_test)
+
+
+def number_anew(folder, where):
+    """Films 1 to 20 in a folder of training and 1 to 10 in one of validation, each with a table in
+    the place `where`, beside or in the folders, that calls them so."""
+    for split, numbers in {"train": range(101, 121), "val": range(201, 211)}.items():
+        make_table(folder / where.format(split), numbers)
+        table = pd.read_csv(folder / where.format(split))
+        table.assign(id=range(1, len(table) + 1)).to_csv(folder / where.format(split), index=False)
+        for place, number in enumerate(numbers, 1):
+            save(folder / split / f"{place:03d}.png", draw(number))
+
+
+@pytest.mark.parametrize(
+    ("where", "sources"),
+    [("{}.csv", [""]), ("tables/labels_{}.csv", [""]), ("{}/labels.csv", ["train", "val"])],
+)
+def test_ids_that_begin_anew_in_each_split_get_its_folder(tmp_path, capsys, where, sources):
+    number_anew(tmp_path / "all", where)
+    data = run(tmp_path / "Data", "--source", *[tmp_path / "all" / name for name in sources])
+    rows = read(data)
+    assert rows.index[rows["split"] == "val"].tolist() == [f"val_{n:03d}" for n in range(1, 11)]
+    for split, first in (("train", 101), ("val", 201)):
+        film = rows.loc[f"{split}_001"]
+        assert film["boneage"] == months_of(first)
+        image = cv2.imread(str(film_path(data, film)), cv2.IMREAD_UNCHANGED)
+        assert (image == draw(first)).all()
+    note = "note: ids begin anew in each split: 30 films are called after their folders, such as "
+    assert note in capsys.readouterr().err
+
+
+def test_names_in_two_splits_with_one_label_are_one_film(tmp_path):
+    """A film that is in the folders of two splits, and in both of their tables."""
+    for split, numbers in {"train": range(1, 21), "val": [1, *range(31, 40)]}.items():
+        make_films(tmp_path / "all" / split, numbers)
+        make_table(tmp_path / "all" / f"{split}.csv", numbers)
+    with pytest.raises(UserError, match="1 ids are in more than one given split, such as 1 "):
+        run(tmp_path / "Data", "--source", tmp_path / "all")
+
+
+def test_a_given_split_without_films_is_told_before_another_is_drawn(tmp_path, capsys):
+    source = tmp_path / "films"
+    make_films(source, IDS)
+    make_table(source / "train.csv", IDS)
+    make_table(source / "val.csv", range(301, 311))
+    run(tmp_path / "Data", "--source", source)
+    note = "note: none of the 10 rows given for val can be used: 10 no file\n"
+    assert note in capsys.readouterr().err
 
 
 def test_rows_without_id_in_two_given_splits_are_no_common_film(tmp_path):

@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 
 from util.errors import UserError
-from util.identity import are_among, fingerprint, hash_films, label_columns, of_same_patients
+from util.identity import (
+    are_among,
+    fingerprint,
+    hash_films,
+    label_columns,
+    loose_name,
+    of_same_patients,
+)
 from util.labels import clean_id, tidy_path
 from util.metrics import read_predictions
 from util.runs import FILM_HASHES, FILM_LISTS, Run, configs_of
@@ -229,7 +236,7 @@ def match_any_id(matches, table, films):
     for column in {"path", "filename"} & set(table):
         for row, (id_, path) in enumerate(zip(table["id"], table[column], strict=True)):
             ids = ids_of_path(path)
-            if id_ in ids:
+            if loose_name(id_) in map(loose_name, ids):
                 rows += [(row, other) for other in ids]
     named = pd.DataFrame(rows, columns=["row", "id"]).drop_duplicates()
     same = table.iloc[named["row"]].assign(id=named["id"].to_numpy())

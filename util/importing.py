@@ -16,6 +16,7 @@ from util.environment import environment
 from util.errors import UserError
 from util.files import quote, write_csv, write_json
 from util.film_files import count_reasons, is_hidden, report_left_out, trim_path
+from util.given_splits import check_given_splits
 from util.headers import fill_patients, take_element_as_id
 from util.held_out import are_films_of, lists_films
 from util.identity import loose_name, of_two_sexes, patient_ids, patients_for_splits
@@ -25,7 +26,7 @@ from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
 from util.readers import agreement_of, format_readers, several_ages_notes
 from util.runs import read_run
-from util.sources import check_given_splits, errors_as_given, read_sources
+from util.sources import errors_as_given, read_sources
 from util.split_table import next_step, print_splits
 from util.stratify import spread_out
 from util.tables import read_table

@@ -1,7 +1,5 @@
-"""Labelled films from downloads of any shape: which tables belong to the films of a source, and
-which splits the names indicate."""
+"""Labelled films from downloads of any shape: which tables belong to the films of a source."""
 
-import re
 import sys
 from contextlib import contextmanager
 from functools import cache
@@ -22,16 +20,21 @@ from util.film_files import (
     stem_of,
     what_to_correct,
 )
+from util.given_splits import (
+    check_given_splits,
+    films_it_may_mean,
+    given_split,
+    name_apart,
+    note_lost_splits,
+    several_splits,
+    splits_of_folders,
+    splits_of_places,
+)
 from util.headers import match_with_headers
-from util.identity import film_keys, loose_name, patient_ids
+from util.identity import film_keys, loose_name
 from util.labels import check_male_value
 from util.readers import check_several_readers
 from util.tables import TABLE_ENDINGS, NoLabels, NoTable, read_table
-
-# the split in a name: "Training Set", "df_val", "boneage-test-dataset", not "latest"
-SPLIT_WORD = re.compile(
-    r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?:(?:data)?set|data)?(?![a-z])"
-)
 
 
 def read_sources(sources, csv, male_value, readers=None, match_by=None):
@@ -76,6 +79,7 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
     films["row"] = [as_given(row, sources) for row in films["row"]]
     if films["given_split"].nunique() == 1:  # one name for all films is no split
         films["given_split"] = ""
+    films = name_apart(films, films["path"].map(lambda path: as_given(path, sources)))
     check_given_splits(films)
     usable, left_out = split_usable(films)
     left_out["filename"] = [as_given(name, sources) for name in left_out["filename"]]
@@ -86,6 +90,7 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
             f"({', '.join(s.name for s in sources)}). {what_to_correct(left_out, paths)} "
             "--csv names another table."
         )
+    note_lost_splits(films, usable)
     if readers is not None:
         check_several_readers(usable)
     unlabelled = unlabelled_films(paths, films)
@@ -137,7 +142,12 @@ def read_labelled_films(sources, tables, read_labels, *, table_first=True):
     """
     source_of = {str(path): source for source in sources for path in source.films}
     images = [Path(path) for path in source_of]
-    labelled = tables_with_labels(sources, tables, images, read_labels)
+    split_of = dict(zip(images, splits_of_places(images, source_of.values()), strict=True))
+
+    def read_own(table, images):
+        return read_labels(table, films_it_may_mean(table, images, split_of))
+
+    labelled = tables_with_labels(sources, tables, images, read_own)
     splits = [given_split(table, sources[0], table_first=table_first) for table in labelled]
     if len(set(splits)) < len(splits):
         names = ", ".join(map(str, labelled))
@@ -228,36 +238,6 @@ def as_given(text, sources):
     return text
 
 
-def given_split(table, source, *, table_first):
-    """Return the split that the name of a table or of its source indicates, or "". With
-    `table_first` the name of the table counts first, otherwise that of the source."""
-    given = Path(source.name)  # a link counts by its own name
-    name = given.resolve().name if given.name in ("", "..") else given.name
-    by_table, by_source = split_in_name(table.stem), split_in_name(name)
-    return by_table or by_source if table_first else by_source or by_table
-
-
-def split_in_name(name):
-    """Return the split that a name indicates: "train", "val", "test", or "" for none."""
-    found = set(SPLIT_WORD.findall(Path(name).name.lower()))
-    return found.pop() if len(found) == 1 else ""
-
-
-def splits_of_folders(paths, folders):
-    """Return the split that the folders of each film indicate, "" for none. Only folders below the
-    film's source (in `folders`) count, and the nearest to the film comes first."""
-    splits = []
-    for path, folder in zip(map(Path, paths), folders, strict=True):
-        inside = path.relative_to(folder).parts[:-1] if path.is_relative_to(folder) else ()
-        splits.append(next(filter(None, map(split_in_name, reversed(inside))), ""))
-    return splits
-
-
-def several_splits(splits):
-    """Whether films were given two splits or more; "" is no split."""
-    return len(set(splits) - {""}) > 1
-
-
 def drop_repeated_rows(films):
     """Drop rows that were read twice, as when a folder and its parent are both sources. A row
     without a film is dropped if it has one in another source, or if another table has one for the
@@ -291,27 +271,3 @@ def unlabelled_films(images, films):
             "reason": NO_ROW,
         }
     )
-
-
-def check_given_splits(films):
-    """UserError when a film, or a patient, is in more than one given split."""
-    films = films[films["path"] != ""]
-    ids = films[films["id"] != ""]
-    patients = films[(films["given_split"] != "") & (films["patient"] != "")]
-    apart = (
-        "name each film once, in --source too; leave out a download that is not what its name "
-        "says. Ids that are the same by chance, leading zeros aside, need other names."
-    )
-    together = "keep all films of a patient in one of them, or leave out the column of patients."
-    for rows, column, keys, advice in (
-        (ids, "id", ids["id"], apart),
-        (ids, "id", film_keys(ids), apart),
-        (patients, "patient", patient_ids(patients), together),
-    ):
-        shared = rows[rows.groupby(keys)["given_split"].transform("nunique") > 1]
-        if len(shared):
-            one = rows[keys == keys[shared[column].idxmin()]]
-            raise UserError(
-                f"{shared.groupby(keys).ngroups} {column}s are in more than one given split, such as "
-                f"{one[column].min()} ({'; '.join(sorted(set(one['row'])))}): {advice}"
-            )

@@ -1,9 +1,8 @@
 """What `clahe.apply_validation` and `clahe.apply_test` share: options and report."""
 
-import sys
-
 from clahe.enhance import CLIP_LIMIT, FINEST_GRID, TILE_GRID, enhance_folder
 from util.data_folder import split_folder
+from util.errors import print_error
 from util.options import add_workers
 from util.parser import new_parser, real_number, whole_number
 
@@ -40,6 +39,6 @@ def run_clahe(split, description, argv=None):
         progress=True,
     )
     for path, reason in failures.items():
-        print(f"error: {reason} ({path}). Replace the file or leave it out.", file=sys.stderr)
+        print_error(f"{reason} ({path}). Replace the file or leave it out.")
     print(f"{target}: {written} written, {skipped} up to date, {len(failures)} failed")
     return 1 if failures else 0

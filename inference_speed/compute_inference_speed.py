@@ -10,7 +10,6 @@ is 1. The defaults take hours without a GPU.
 """
 
 import platform
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from inference_speed.routes import DEFAULT_ROUTES, ROUTES
 from util.backbones import MODEL_TYPES
 from util.environment import processor_name
-from util.errors import UserError, first_line, run_command
+from util.errors import UserError, first_line, print_error, run_command
 from util.files import quote, write_csv
 from util.option_rules import BENCHMARK_RULES, parse_effective
 from util.options import SIDES, add_backbones
@@ -269,7 +268,7 @@ def print_rows(rows):
             flush=True,
         )
     for line in describe_failures(pd.DataFrame(rows).query("status != 'ok'")):
-        print(f"error: {line}", file=sys.stderr, flush=True)
+        print_error(line)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ the data is not there, its months must be those of the Keras model. One that is 
 kept, and the exit code is 1. predict.py then finds it in the run folder, see its --runtime.
 """
 
-import sys
 from datetime import datetime
 from pathlib import Path
 
 from util.backbones import sees_sex
 from util.environment import installed_version
-from util.errors import UserError, run_command
+from util.errors import UserError, print_error, run_command
 from util.exports import export_path, hash_export
 from util.files import (
     check_folder_of,
@@ -111,7 +110,7 @@ def export(run, runtime, precision, path):
     off = differences(predict_sample(predict, films), expected)
     print(f"{films.title}, months off Keras: {format_differences(off)}")
     if reason := too_far(off, precision):
-        print(f"error: not kept: {reason}", file=sys.stderr)
+        print_error(f"not kept: {reason}")
         return None
     # compiled again: the predictor of the comparison computes in whole float32, see `parity`
     ms, ms_keras = ms_a_film([predict, compile_predictor(model)], films, BATCH)

@@ -171,7 +171,7 @@ def test_a_given_split_without_films_is_told_before_another_is_drawn(tmp_path, c
     make_table(source / "train.csv", IDS)
     make_table(source / "val.csv", range(301, 311))
     run(tmp_path / "Data", "--source", source)
-    note = "note: none of the 10 rows given for val can be used: 10 no file\n"
+    note = "note: none of 10 rows given for val can be used: 10 no file\n"
     assert note in capsys.readouterr().err
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from util.ensemble import how_predicted
-from util.errors import UserError, printable
+from util.errors import UserError, print_error, print_note, printable
 from util.files import claim, move, record_path, write_csv, write_json
 from util.film_ages import COLUMNS, LARGEST_SCORE, predict_in_chunks
 from util.film_files import films_or_error, list_files
@@ -36,10 +36,7 @@ def list_named(images):
                 )
             rows += [(str(path), str(path.relative_to(name))) for path in films_or_error(name)]
             if others := [p for p in list_files(name) if p.suffix.lower() in OTHER_PICTURES]:
-                print(
-                    f"note: pictures of unsupported kinds: {len(others)}, such as {others[0]}",
-                    file=sys.stderr,
-                )
+                print_note(f"pictures of unsupported kinds: {len(others)}, such as {others[0]}")
         else:
             rows.append((str(name), name.name))
     return pd.DataFrame(rows, columns=["path", "shown"])
@@ -76,11 +73,11 @@ def print_films(ages, width):
     Problems and notes go to the standard error."""
     for film in ages.itertuples():
         if not pd.isna(film.problem):
-            print(printable(f"error: {film.problem} ({film.path})"), file=sys.stderr)
+            print_error(f"{film.problem} ({film.path})")
             continue
         print(printable(f"{film.shown:{width}s}  {format_film(film)}"))
         if film.note:
-            print(printable(f"note: {film.note} ({film.path})"), file=sys.stderr)
+            print_note(f"{film.note} ({film.path})")
 
 
 def format_film(film):

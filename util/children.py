@@ -1,13 +1,12 @@
 """The sex and age of the child on each film, from options, a table or DICOM headers."""
 
 import re
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from util.errors import UserError
+from util.errors import UserError, print_note
 from util.film_files import SEVERAL
 from util.headers import find_by_element, needs_sex_column, read_children, take_element_as_id
 from util.labels import (
@@ -125,7 +124,7 @@ def look_up_children(paths, csv, male_value, match_by=None):
             f"{of_two_ages[0].name}"
         )
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        print_note(note)
     return [child_of(labels.loc[rows_of[path]], path in unclear, csv) for path in paths]
 
 

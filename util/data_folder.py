@@ -4,12 +4,11 @@ A new folder is made completely or not at all. Nothing in a data folder is ever 
 """
 
 import os
-import sys
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from util.errors import UserError, first_line
+from util.errors import UserError, first_line, print_note
 from util.files import LITTER, is_empty, move, working_folder, write_csv
 
 
@@ -81,10 +80,9 @@ def new_data_folder(data_dir):
     is_new = not data_dir.exists()
     check_empty(data_dir)
     for left in sorted(data_dir.glob(f"{WORK}*")):
-        print(
-            f"note: an import that was killed left films behind ({left}). Remove it, unless another "
-            "import is running.",
-            file=sys.stderr,
+        print_note(
+            f"an import that was killed left films behind ({left}). Remove it, unless another "
+            "import is running."
         )
     with ExitStack() as stack:
         try:

@@ -101,3 +101,8 @@ def run_command(main):
 
 def print_error(text):
     print(f"error: {printable(text)}", file=sys.stderr)
+
+
+def print_note(text):
+    """Print what a user should know, to the standard error: tables and ages go to the other one."""
+    print(f"note: {printable(text)}", file=sys.stderr)

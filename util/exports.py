@@ -3,10 +3,9 @@
 
 import json
 import math
-import sys
 from pathlib import Path
 
-from util.errors import UserError
+from util.errors import UserError, print_note
 from util.files import hash_file, quote, record_path
 from util.runs import MODEL
 from util.runtimes import RUNTIMES, is_installed, load_runtime, require_runtime
@@ -73,5 +72,5 @@ def load_quickest(folder, n_films=math.inf):
         try:
             return load_runtime(name, check_export(folder, name)), name
         except UserError as error:
-            print(f"note: {error}", file=sys.stderr)
+            print_note(str(error))
     return None

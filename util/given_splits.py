@@ -1,7 +1,6 @@
 """Splits that the names of tables, sources and folders give to films."""
 
 import re
-import sys
 from collections import defaultdict
 from itertools import count
 from pathlib import Path, PurePath
@@ -9,7 +8,7 @@ from pathlib import Path, PurePath
 import pandas as pd
 
 from util.data_folder import SPLITS
-from util.errors import UserError
+from util.errors import UserError, counted, print_note
 from util.film_files import count_reasons, split_usable, stem_of
 from util.identity import film_keys, loose_name, patient_ids
 
@@ -97,10 +96,9 @@ def name_apart(films, places):
     ]
     depth = next(n for n in count(1) if len({p[-n:] for p in parts}) == len(set(parts)))
     ids = pd.Series(["_".join(p[-depth:]) for p in parts], placed.index)
-    print(
-        f"note: ids begin anew in each split: {len(ids)} films are called after their folders, such "
-        f"as {ids.iloc[0]}",
-        file=sys.stderr,
+    print_note(
+        f"ids begin anew in each split: {len(ids)} films are called after their folders, such as "
+        f"{ids.iloc[0]}"
     )
     return films.assign(id=films["id"].mask(films.index.isin(ids.index), ids))
 
@@ -111,9 +109,8 @@ def note_lost_splits(films, usable):
         rows = films[films["given_split"] == split]
         if len(rows) and split not in set(usable["given_split"]):
             reasons = count_reasons(split_usable(rows)[1])
-            print(
-                f"note: none of the {len(rows)} rows given for {split} can be used: {reasons}",
-                file=sys.stderr,
+            print_note(
+                f"none of {counted(len(rows), 'row')} given for {split} can be used: {reasons}"
             )
 
 

@@ -2,7 +2,6 @@
 its own."""
 
 import re
-import sys
 from collections import defaultdict
 from functools import partial
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from util.dicom import INSTALL, is_dicom_file, read_dicom
-from util.errors import UserError, counted
+from util.errors import UserError, counted, print_note
 from util.film_files import (
     NO_FILE,
     count_reasons,
@@ -119,7 +118,7 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     ):
         if n := len(ids := labels["id"][odd]):
             which = f"{counted(n, 'film')}, such as {ids.iloc[0]}"
-            print(f"note: DICOM headers {what} for {which}: {then}", file=sys.stderr)
+            print_note(f"DICOM headers {what} for {which}: {then}")
     by_film = labels.groupby("path")["sex"].transform("first")  # maybe in another row
     return labels.assign(sex=labels["sex"].fillna(told.mask(differ(by_film, told))))
 

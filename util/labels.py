@@ -5,13 +5,12 @@ Inside the project sex is 1 = male, 0 = female, NaN = unknown, and boneage is in
 
 import posixpath
 import re
-import sys
 from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
-from util.errors import UserError, counted
+from util.errors import UserError, counted, print_note
 from util.identity import MONTH_DECIMALS, loose_name, without_float
 from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.sexes import UNKNOWN, is_coded, is_male, read_sex
@@ -311,10 +310,9 @@ def note_years_months(column, path):
     """Print if the ages in a column of a table, which was read from `path`, look like
     years.months."""
     if unit_of(column.name) == "years" and look_like_years_months(column):
-        print(
-            f"note: ages of {column.name} look like years.months ({path}): if 10.11 is 10 years and 11 "
-            "months, write months",
-            file=sys.stderr,
+        print_note(
+            f"ages of {column.name} look like years.months ({path}): if 10.11 is 10 years and 11 "
+            "months, write months"
         )
 
 
@@ -329,10 +327,8 @@ def note_patients(table, path):
         plain = plain_header(column)
         many = table[column].nunique() > len(table) / 10
         if many and MAYBE_PATIENT.search(plain) and not OF_PATIENT.search(plain):
-            print(
-                f"note: column {column} is not used: patients are read from a column patient_id "
-                f"({path})",
-                file=sys.stderr,
+            print_note(
+                f"column {column} is not used: patients are read from a column patient_id ({path})"
             )
 
 
@@ -341,11 +337,10 @@ def note_shortened(what, values, path):
     that a spreadsheet has shortened; `what` they are."""
     shortened = values[values.str.fullmatch(SHORTENED)]
     if len(shortened):
-        print(
-            f"note: {what} such as {shortened.iloc[0]} were shortened by a spreadsheet, and are "
-            f"unknown: {len(shortened)} ({path}): in the original, format the column as a number "
-            "without decimals, and save it again",
-            file=sys.stderr,
+        print_note(
+            f"{what} such as {shortened.iloc[0]} were shortened by a spreadsheet, and are unknown: "
+            f"{len(shortened)} ({path}): in the original, format the column as a number without "
+            "decimals, and save it again"
         )
 
 

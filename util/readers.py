@@ -1,11 +1,10 @@
 """Labels of several readers: their mean for each film, and how far apart the readers are."""
 
-import sys
 from collections import defaultdict
 
 import numpy as np
 
-from util.errors import UserError
+from util.errors import UserError, print_note
 from util.film_files import ANOTHER_AGE
 from util.identity import MONTH_DECIMALS, count_patients
 from util.labels import LARGEST_YEARS, check_single, read_months
@@ -49,8 +48,8 @@ def check_ages(months, column, largest_median, path):
         )
     unread = column[months.isna() & (clean_text(column) != "")]
     if len(unread):
-        text = f"cells of {name} that hold no age: {len(unread)}, such as {unread.iloc[0]}"
-        print(f"note: {text} ({path})", file=sys.stderr)
+        first = unread.iloc[0]
+        print_note(f"cells of {name} that hold no age: {len(unread)}, such as {first} ({path})")
 
 
 def mean_of_readers(labels, months):

@@ -15,7 +15,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-from util.errors import UserError, first_line
+from util.errors import UserError, first_line, print_note
 from util.files import quote, write_json
 
 CONFIG, MODEL, METRICS = "config.json", "model.keras", "metrics.json"
@@ -217,8 +217,9 @@ def model_warning(folders):
 def print_model_notes(folders, notes):
     """Print `model_warning` of the runs in `folders`, and the `notes` on their ensemble, to
     standard error."""
-    for line in (model_warning(folders), *(f"note: {note}" for note in notes)):
-        print(line, file=sys.stderr)
+    print(model_warning(folders), file=sys.stderr)
+    for note in notes:
+        print_note(note)
 
 
 def holds_run(folder):

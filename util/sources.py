@@ -1,6 +1,5 @@
 """Labelled films from downloads of any shape: which tables belong to the films of a source."""
 
-import sys
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from util.data_folder import SPLITS
-from util.errors import UserError
+from util.errors import UserError, print_note
 from util.film_files import (
     NO_ROW,
     SEVERAL,
@@ -118,10 +117,9 @@ def read_with_tables(sources, lent, read_labels):
     own = {table.resolve() for found in tables.values() for table in found}
     idle = [table.name for table in lent if table.resolve() not in own]
     if idle and not borrowers:
-        print(
-            f"note: not used, as the sources of films have labels of their own: {', '.join(idle)}. If "
-            "some films need it, name their folder as another source",
-            file=sys.stderr,
+        print_note(
+            f"not used, as the sources of films have labels of their own: {', '.join(idle)}. If some "
+            "films need it, name their folder as another source"
         )
     return pd.concat(parts, ignore_index=True)
 

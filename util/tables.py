@@ -3,14 +3,13 @@
 import csv
 import io
 import re
-import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from util.errors import UserError, first_line
+from util.errors import UserError, first_line, print_note
 
 TABLE_ENDINGS = (".csv", ".xlsx")
 # first bytes of files
@@ -101,8 +100,7 @@ def read_workbook(data, path):
     if len(sheets) > 1:
         table.attrs["advice"] = "If another sheet holds the labels, move it to the front."
         if len(table):  # else this advice is in the error
-            note = f"read its first sheet, {sheets[0]}, of {len(sheets)} ({path})"
-            print(f"note: {note}", file=sys.stderr)
+            print_note(f"read its first sheet, {sheets[0]}, of {len(sheets)} ({path})")
     return table
 
 
@@ -147,7 +145,7 @@ def decode_text(data, path):
         return data.decode("utf-8-sig"), False
     except UnicodeDecodeError:  # as Excel writes "CSV" in Western Europe and America
         text = data.decode("cp1252")
-        print(f"note: not in UTF-8, read as Windows-1252 ({path})", file=sys.stderr)
+        print_note(f"not in UTF-8, read as Windows-1252 ({path})")
         return text, True
 
 

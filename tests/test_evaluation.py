@@ -235,9 +235,9 @@ def test_films_that_share_a_name_are_known_by_their_folders(small_run, tmp_path)
         named = films.assign(id=[trained.format(i) for i in range(2)])
         named.to_csv(run.path("train_films.csv"), index=False)
         table = films.assign(id=[now.format(i) for i in range(2)], path=places)
-        assert learned_from(run, config, table).all()
+        assert learned_from(run, config, "train", table).all()
         others = films.assign(id="IM0", path=places[::-1])
-        assert not learned_from(run, config, others).any()
+        assert not learned_from(run, config, "train", others).any()
 
 
 @pytest.mark.parametrize(
@@ -259,13 +259,14 @@ def test_a_film_is_known_by_the_id_of_another_table(
     film = pd.DataFrame({"id": [trained], "sex": [1], "boneage": [100.0]})
     film.to_csv(run.path("train_films.csv"), index=False)
     table = film.assign(id=now, filename=filename, path=path)
-    assert learned_from(run, config, table).tolist() == [True]
-    assert learned_from(run, config, table.assign(boneage=99.0)).tolist() == [False]
-    assert learned_from(run, config, table.assign(id="H7")).tolist() == [False]  # not of its name
+    assert learned_from(run, config, "train", table).tolist() == [True]
+    assert learned_from(run, config, "train", table.assign(boneage=99.0)).tolist() == [False]
+    of_another_name = table.assign(id="H7")
+    assert learned_from(run, config, "train", of_another_name).tolist() == [False]
     run.path("train_films.csv").unlink()
     hashes = pd.DataFrame({"split": "train", "film": hash_films(film)})
     hashes.to_csv(run.path("film_hashes.csv"), index=False)
-    assert learned_from(run, config, table).tolist() == [True]
+    assert learned_from(run, config, "train", table).tolist() == [True]
 
 
 def girls(*ids, boneage=90.0):
@@ -459,7 +460,8 @@ def test_so_it_says_of_some_of_them_in_another_order(trained, inside, tmp_path):
 
 def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
     def notes(member, table):
-        return training_notes(member, table, learned_from(member.run, member.config, table))
+        trained = learned_from(member.run, member.config, "train", table)
+        return training_notes(member, table, trained)
 
     def learned(member, table):
         return count_learned(Namespace(members=[member]), table, np.ones(len(table), bool))
@@ -470,7 +472,7 @@ def test_films_that_may_have_been_trained_on_are_told(small_run, tmp_path):
     other = films.assign(id="other " + films["id"])
     assert list(notes(Member(run, config), other)) == []
     assert learned(Member(run, config), other) == 0
-    assert learned_from(run, config, films.assign(id="00" + films["id"])).all()
+    assert learned_from(run, config, "train", films.assign(id="00" + films["id"])).all()
     start = {"data": {"train": {"fingerprint": "of another hospital"}}}
     (note,) = notes(Member(run, config | {"start": start}), other)
     assert learned(Member(run, config | {"start": start}), other) is None

@@ -80,7 +80,7 @@ def test_it_knows_its_films_by_hashes_where_these_are_asked_for(shipped, small_r
 
     def known_to(folder, films):
         run = read_run(folder)
-        return learned_from(run, run.config, films)
+        return learned_from(run, run.config, "train", films)
 
     known = known_to(small_run, films)
     assert 0 < known.sum() < len(films)

@@ -15,7 +15,7 @@ from inference_speed import ship_model
 from inference_speed.ship_model import portable
 from modeling import backbone_of
 from preprocessing import load_films
-from util.held_out import chosen_by, learned_from, started_from_unknown_films
+from util.held_out import learned_from, started_from_unknown_films
 from util.metrics import read_predictions
 from util.runs import FILM_LISTS, Run, read_run
 from util.start import check_start_films
@@ -156,15 +156,15 @@ def test_films_of_the_start_are_no_new_films(small_run, phantoms, tmp_path):
     (tmp_path / "next" / "config.json").write_text(json.dumps(next_))
     run = Run(tmp_path / "run")
     for known in (next_, last):
-        assert learned_from(run, known, films[:5]).all()
-        assert not learned_from(run, known, films.assign(id="x" + films["id"])).any()
+        assert learned_from(run, known, "train", films[:5]).all()
+        assert not learned_from(run, known, "train", films.assign(id="x" + films["id"])).any()
         assert not started_from_unknown_films(run, known)
         chosen = read_predictions(small_run / "predictions_val.csv")
-        assert chosen_by(run, known, chosen[:5]).all()
-        assert not chosen_by(run, known, films[:5]).any()
+        assert learned_from(run, known, "val", chosen[:5]).all()
+        assert not learned_from(run, known, "val", films[:5]).any()
     gone = starting(config, tmp_path / "gone")
-    assert not learned_from(run, gone, films[:5]).any()
-    assert learned_from(run, gone, films).all()  # known by their fingerprint
+    assert not learned_from(run, gone, "train", films[:5]).any()
+    assert learned_from(run, gone, "train", films).all()  # known by their fingerprint
     assert started_from_unknown_films(run, gone)
     (tmp_path / "gone").mkdir()  # a training that was killed in its first moment
     (tmp_path / "gone" / "config.json").write_text('{"options": {}}')
@@ -174,7 +174,7 @@ def test_films_of_the_start_are_no_new_films(small_run, phantoms, tmp_path):
     assert started_from_unknown_films(run, starting(config, shipped))
     ship_model.main([str(small_run), "--out", str(tmp_path / "hashed"), "--film_hashes"])
     hashed = starting(config, tmp_path / "hashed")
-    assert learned_from(Run(tmp_path / "hashed"), hashed, films[:5]).all()
+    assert learned_from(Run(tmp_path / "hashed"), hashed, "train", films[:5]).all()
     assert not started_from_unknown_films(run, hashed)
     # which went on from another one, that is gone, on the same films
     two_steps = config | {"options": {"weights": str(tmp_path / "none")}, "start": config}
@@ -184,4 +184,4 @@ def test_films_of_the_start_are_no_new_films(small_run, phantoms, tmp_path):
     assert not started_from_unknown_films(run, config)
     moved = starting(config, f"/before/{small_run.name}")  # and found beside the run
     assert not started_from_unknown_films(Run(small_run.parent / "run"), moved)
-    assert learned_from(Run(small_run.parent / "run"), moved, films[:5]).all()
+    assert learned_from(Run(small_run.parent / "run"), moved, "train", films[:5]).all()

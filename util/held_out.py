@@ -26,8 +26,8 @@ def held_out(ensemble, table):
     """Return the mask `(n,)` of the films of a table that no part of an ensemble has learned from,
     and a list of notes on why the ensemble's errors may come out too small."""
     members = ensemble.members
-    trained = [learned_from(member.run, member.config, table) for member in members]
-    chosen = np.any([chosen_by(member.run, member.config, table) for member in members], axis=0)
+    trained = [learned_from(m.run, m.config, "train", table) for m in members]
+    chosen = np.any([learned_from(m.run, m.config, "val", table) for m in members], axis=0)
     fitted = fitted_to(ensemble, table)
     known = np.any([fitted, chosen, *trained], axis=0)
     notes = [
@@ -146,22 +146,10 @@ def fitted_to(ensemble, table):
     return fitted
 
 
-def learned_from(run, config, table):
-    """Return the mask `(n,)` of the films of a table that a run, or one that it started from, was
-    trained on."""
-    return used_by(run, config, "train", table)
-
-
-def chosen_by(run, config, table):
-    """Return the mask `(n,)` of the films of a table by which a run, or one that it started from,
-    chose an epoch."""
-    return used_by(run, config, "val", table)
-
-
-def used_by(run, config, split, table):
-    """Return the mask `(n,)` of the films of a table that are in a split of a run or of any run it
-    descends from. Other films of the same children count too, where known. If the folder of a run
-    is gone, see `are_films_of`."""
+def learned_from(run, config, split, table):
+    """Return the mask `(n,)` of the films of a table that a run, or any run it descends from, was
+    trained on ("train"), or by which it chose an epoch ("val"). Other films of the same children
+    count too, where known. If the folder of a run is gone, see `are_films_of`."""
     runs = [(run, config), *ancestors_of(run, config)]
     return np.any([are_films_of(each, then["data"], split, table) for each, then in runs], axis=0)
 

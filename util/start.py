@@ -6,7 +6,7 @@ from util.backbones import sees_sex
 from util.canvases import hand_crop_changed
 from util.errors import UserError
 from util.files import hash_file
-from util.held_out import chosen_by, learned_from, started_from_unknown_films
+from util.held_out import learned_from, started_from_unknown_films
 from util.runs import MODEL, add_to_config, changed_facts, load_run_model, read_run
 from util.weights import NAMED_WEIGHTS, check_weights, starts_from_run
 
@@ -69,7 +69,7 @@ def check_start_films(splits, args, run):
     config = start.config
     for split in ("val", "test"):
         table = splits[split].table
-        known = learned_from(start, config, table).sum()
+        known = learned_from(start, config, "train", table).sum()
         told = f"the run to start from was trained on {known} of {len(table)} {split} films"
         if known > max(1, CHANCE_OVERLAP * len(table)):
             raise UserError(
@@ -78,7 +78,7 @@ def check_start_films(splits, args, run):
             )
         if known:
             run.log(f"note: {told}, by their ids, sexes and ages, which may be chance")
-    if chosen := chosen_by(start, config, splits["test"].table).sum():
+    if chosen := learned_from(start, config, "val", splits["test"].table).sum():
         run.log(
             f"note: {chosen} of {len(splits['test'])} test films were validation films of the run to "
             "start from, or of one before it, and helped choose its epoch: test errors may be a "

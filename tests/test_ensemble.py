@@ -14,7 +14,7 @@ from util.ensemble import Ensemble, choose_views
 from util.errors import UserError
 from util.intervals import fit_half_widths
 from util.members import Member, average, read_members, stored_predictions
-from util.metrics import bootstrap_interval, label_predictions
+from util.metrics import label_predictions, mean_interval
 from util.pixel_cache import read_pixels
 from util.runs import RESEARCH_ONLY, Run
 from util.selection import choose_greedily, select_greedily
@@ -59,7 +59,7 @@ def test_the_errors_of_a_choice_have_intervals_of_children(tmp_path):
     )
     chosen, words = choose_greedily([a, b], views=1)
     assert [m.weight for m in chosen] == [1, 2]
-    low, high = bootstrap_interval(best["error"].abs(), patients=pd.Series(children))
+    low, high = mean_interval(best["error"].abs(), best)
     assert "MAE 0.00 [0.00, 0.00] months" in words
     assert f"as options: {tmp_path}/a '{tmp_path}/b 2' '{tmp_path}/b 2'" in words
     assert f"of the best single run 5.25 [{low:.2f}, {high:.2f}]" in words

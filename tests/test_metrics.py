@@ -11,11 +11,11 @@ from scipy.stats import linregress, norm, t
 from util.errors import UserError
 from util.identity import count_patients
 from util.metrics import (
-    bootstrap_interval,
     bootstrap_means,
     compare_predictions,
     evaluate_predictions,
     label_predictions,
+    mean_interval,
     read_predictions,
 )
 from util.metrics_text import format_comparison, format_metrics, format_years
@@ -28,6 +28,11 @@ def predictions_of(boneage, error, sex=None):
     return pd.DataFrame(
         {"id": ids, "sex": sex, "boneage": boneage, "predicted": boneage + error, "error": error}
     )
+
+
+def interval_of(values, least=-np.inf):
+    """The interval of the mean of values, each of another child."""
+    return mean_interval(values, predictions_of(values, values), least)
 
 
 @pytest.fixture
@@ -152,7 +157,7 @@ def test_the_slope_of_the_difference_is_that_of_a_regression(many):
 def test_rmse_and_correlation_have_intervals_of_ten_children_or_more(many):
     metrics = evaluate_predictions(many)
     low, high = np.square(metrics["rmse_ci95"])  # errors are squared after all
-    assert [low, high] == pytest.approx(bootstrap_interval(many["error"] ** 2), rel=0.01)
+    assert [low, high] == pytest.approx(mean_interval(many["error"] ** 2, many), rel=0.01)
     low, high = metrics["icc_2_1_ci95"]
     assert low < metrics["icc_2_1"] < high < 1
     assert metrics["by_sex"]["male"]["icc_2_1_ci95"][0] < low  # of half of the films
@@ -223,7 +228,7 @@ def test_intervals_agree_with_the_normal_approximation(many):
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
     rng = np.random.default_rng(1)
-    bounds = [bootstrap_interval(rng.gamma(2, 5, 80)) for _ in range(300)]
+    bounds = [interval_of(rng.gamma(2, 5, 80)) for _ in range(300)]
     covered = np.mean([low <= 10 <= high for low, high in bounds])
     assert 0.89 < covered < 0.98
 
@@ -231,16 +236,16 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
 @pytest.mark.parametrize("n", [2, 3, 5, 10])
 def test_intervals_of_few_values_are_wide_enough(n):
     rng = np.random.default_rng(n)
-    bounds = [bootstrap_interval(rng.normal(10, 3, n)) for _ in range(400)]
+    bounds = [interval_of(rng.normal(10, 3, n)) for _ in range(400)]
     assert np.mean([low <= 10 <= high for low, high in bounds]) > 0.9
 
 
 def test_intervals_of_errors_that_have_a_sign_are_not_cut_at_zero():
     """A bias to one side is as uncertain as one to the other."""
-    low, high = bootstrap_interval([1.0, 2.0])
+    low, high = interval_of([1.0, 2.0])
     assert low < 0
-    assert bootstrap_interval([-1.0, -2.0]) == pytest.approx([-high, -low])
-    assert bootstrap_interval([1.0, 2.0], least=0) == [0, high]
+    assert interval_of([-1.0, -2.0]) == pytest.approx([-high, -low])
+    assert interval_of([1.0, 2.0], least=0) == [0, high]
     films = pd.DataFrame({"id": ["1", "2"], "sex": [1, 0], "boneage": [60.0, 90.0]})
     metrics = evaluate_predictions(label_predictions(films, [60.5, 100.0]), train_median=61)
     assert metrics["mae_ci95"][0] == metrics["baseline"]["mae_ci95"][0] == 0
@@ -324,8 +329,9 @@ def test_a_child_of_many_films_is_drawn_with_all_of_them():
 
 def test_many_films_of_few_children_are_as_uncertain_as_these():
     values = np.array([1.0, 4.0, 9.0])
-    of_children = bootstrap_interval(np.repeat(values, 20), patients=np.repeat(list("abc"), 20))
-    assert of_children == pytest.approx(bootstrap_interval(values))
+    repeated = np.repeat(values, 20)
+    films = predictions_of(repeated, repeated).assign(patient=np.repeat(list("abc"), 20))
+    assert mean_interval(repeated, films) == pytest.approx(interval_of(values))
 
 
 def test_what_a_reader_would_say_is_judged_beside_the_months(five):
@@ -351,7 +357,7 @@ def test_the_bias_of_readings_is_in_the_column_of_the_bias(five):
 
 def test_the_same_errors_have_the_same_interval():
     values = np.random.default_rng(0).gamma(2, 5, 50)
-    assert bootstrap_interval(values) == bootstrap_interval(values)
+    assert interval_of(values) == interval_of(values)
 
 
 def test_metrics_are_fit_for_json_also_where_there_is_nothing_to_measure(five):

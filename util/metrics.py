@@ -74,16 +74,6 @@ def bootstrap_means(values, patients):
     return means
 
 
-def bootstrap_interval(values, patients=None, least=-np.inf):
-    """Return the 95 % `percentile_interval` of the mean of `values`; None for one child. `least` is
-    for values whose mean can't be lower."""
-    patients = np.arange(len(values)) if patients is None else patients
-    n = len(set(patients))
-    if n < 2:
-        return None
-    return percentile_interval(np.mean(values), bootstrap_means([values], patients)[0], n, least)
-
-
 def percentile_interval(value, drawn, n, least=-np.inf, most=np.inf):
     """Return the 95 % percentile interval [low, high] of a value, cut at `least` and `most`, given
     what it is in resamples of `n` children, `drawn`; NaN where it is undefined.
@@ -101,9 +91,13 @@ def percentile_interval(value, drawn, n, least=-np.inf, most=np.inf):
 
 
 def mean_interval(values, films, least=-np.inf):
-    """Return the 95 % interval of the mean of `values`, one for each row of `films`; children are
-    drawn with all their films. For `least` see `bootstrap_interval`: 0 for absolute errors."""
-    return bootstrap_interval(values, patients_or_films(films), least)
+    """Return the 95 % `percentile_interval` of the mean of `values`, one for each row of `films`;
+    None for one child. The mean can't be below `least`: 0 for absolute errors."""
+    patients = patients_or_films(films)
+    n = patients.nunique()
+    if n < 2:
+        return None
+    return percentile_interval(np.mean(values), bootstrap_means([values], patients)[0], n, least)
 
 
 def mean_with_interval(name, values, films, least=-np.inf):

@@ -60,10 +60,6 @@ def test_ages_under_a_header_that_says_years_become_months(read, header):
     assert months["boneage"].tolist() == [126]
 
 
-def test_ages_of_children_may_be_in_years(read):
-    assert read("id,boneage,sex,Age (years)\n1,100,M,8.5\n")["age"].tolist() == [102]
-
-
 @pytest.mark.parametrize(
     ("ages", "seem"),
     [

@@ -410,9 +410,10 @@ def test_two_ages_of_a_film_are_told_of_and_not_used(tmp_path, capsys):
     assert note in capsys.readouterr().err
 
 
-def test_ages_in_years_fill_gaps_among_those_in_months(tmp_path, capsys):
+@pytest.mark.parametrize("header", ["age_years", "Age (years)"])
+def test_ages_in_years_fill_gaps_among_those_in_months(header, tmp_path, capsys):
     table = tmp_path / "sexes.csv"
-    table.write_text("id,sex,age_years,age_months\na,F,8.3,100\nb,F,9.5,\nc,F,,\nd,F,9y,\n")
+    table.write_text(f"id,sex,{header},age_months\na,F,8.3,100\nb,F,9.5,\nc,F,,\nd,F,9y,\n")
     told = look_up_children([Path(f"{name}.png") for name in "abcd"], table, None)
     np.testing.assert_equal([age for _, age, _ in told], [100, 114, np.nan, np.nan])
     assert (

@@ -103,7 +103,7 @@ def look_up_children(paths, csv, male_value, match_by=None):
     labels = labels_of(table, csv, male_value, ("sex",) if needs_sex_column(table, paths) else ())
     columns = find_columns(table, "sex")
     labels["sex_text"] = clean_text(table[columns[0]]) if columns else None
-    labels["age"], notes = usable_ages(table, labels["age"], csv)
+    labels["age"], notes = usable_ages(table, csv)
     rows_of, unclear, unmatched = defaultdict(list), set(), []
     found = find_by_element(labels, sorted(set(paths)), match_by, csv)
     for row, films in zip(labels.index, found, strict=True):
@@ -128,16 +128,20 @@ def look_up_children(paths, csv, male_value, match_by=None):
     return [child_of(labels.loc[rows_of[path]], path in unclear, csv) for path in paths]
 
 
-def usable_ages(table, ages, csv):
-    """Return the ages of children in a table, NaN where two columns of them contradict each other,
-    and a list of notes on what is not used."""
+def usable_ages(table, csv):
+    """Return the ages of children in a table, in months, NaN where they are unknown or two columns
+    of them contradict each other, and a list of notes on what is not used."""
     columns = find_columns(table, "age")
     if not columns:
         others = [c for c in table if AGE_HEADER.match(plain_header(c))]
-        return ages, [
+        return np.nan, [
             f"column {c} is not used: ages are read from age_months or age_years ({csv})"
             for c in others
         ]
+    first, *others = (read_months(table[column]) for column in columns)
+    ages = first
+    for other in others:  # the first counts most; the others fill its gaps
+        ages = ages.fillna(other)
     texts = {column: clean_text(table[column]) for column in columns}
     bad = {column: text[ages.isna() & (text != "")] for column, text in texts.items()}
     notes = [
@@ -145,7 +149,6 @@ def usable_ages(table, ages, csv):
         for column, text in bad.items()
         if len(text)
     ]
-    first, *others = (read_months(table[column]) for column in columns)
     for other in others:
         apart = contradict(first, other)
         if apart.any() and first.max() < MONTHS_IN["years"]:  # maybe those beyond the years

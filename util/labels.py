@@ -61,10 +61,10 @@ FIRST_ROWS = 10  # in which a header may be, below a title
 def labels_of(table, path, male_value=None, need=("sex", "boneage")):
     """Return the labels of a table that `read_table` read from `path`: a frame with the same rows.
 
-    The columns are id (str), patient and filename (str, "" if none), sex, and boneage and age of
-    the child (both months). What can't be understood becomes NaN; `split_usable` counts it.
-    `male_value` (0, 1 or 2) says which number is male where a column of sex or gender holds
-    numbers. Raises UserError when a column of `need` is missing, or its coding is ambiguous.
+    The columns are id (str), patient and filename (str, "" if none), sex, and boneage (months).
+    What can't be understood becomes NaN; `split_usable` counts it. `male_value` (0, 1 or 2) says
+    which number is male where a column of sex or gender holds numbers. Raises UserError when a
+    column of `need` is missing, or its coding is ambiguous.
     """
     columns = find_label_columns(table, path, need)
     series = {name: table[found[0]] for name, found in columns.items() if found}
@@ -80,12 +80,11 @@ def labels_of(table, path, male_value=None, need=("sex", "boneage")):
     patients = ""
     if "patient" in series:
         patients = clean_text(series["patient"]).replace(SHORTENED, "", regex=True).map(known_id)
-    months = {"boneage": read_months(series["boneage"]) if "boneage" in series else np.nan}
-    months["age"] = np.nan
-    for column in reversed(columns["age"]):  # the first counts most; the others fill its gaps
-        months["age"] = read_months(table[column]).fillna(months["age"])
     sex = read_sex(table, columns["sex"], male_value, path) if "sex" in need else np.nan
-    return pd.DataFrame({"id": ids, "patient": patients, "filename": names, "sex": sex} | months)
+    months = read_months(series["boneage"]) if "boneage" in series else np.nan
+    return pd.DataFrame(
+        {"id": ids, "patient": patients, "filename": names, "sex": sex, "boneage": months}
+    )
 
 
 def check_male_value(male_value, tables, path):

@@ -131,7 +131,6 @@ def combine_boxes(boxes, mirrored):
 @cache
 def localiser_version():
     """Return a short hash of what decides where a hand is found; it is in the names of film caches,
-    and runs record it. (When the code or SMALL_HANDS change it, raise READER_VERSION of
-    util/radiographs.py.)"""
+    and runs record it."""
     rules = repr((SIDE, CONTRAST, MARGIN.tolist(), LARGEST_DOUBT, SMALLEST))
     return version_of(WEIGHTS, rules)

@@ -2,10 +2,13 @@
 
 import gc
 import os
+import re
 import shutil
 import time
 import weakref
 from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,6 +27,7 @@ from preprocessing import (
 from util import pixel_cache
 from util.augmentation import Augmentation
 from util.errors import UserError
+from util.files import hash_code
 
 N = 40
 
@@ -203,11 +207,32 @@ def test_another_file_size_time_or_reader_has_another_shard(tmp_path, monkeypatc
     first = key(data=b"12", time=0)
     assert key() == first
     assert key("other.png", data=b"12", time=0) != first
-    monkeypatch.setattr(pixel_cache, "READER_VERSION", pixel_cache.READER_VERSION + 1)
+    monkeypatch.setattr(pixel_cache, "hash_code", lambda *modules: "of other code")
     assert key() != first
     monkeypatch.undo()
     assert key(data=b"34", time=5) != first
     assert key(data=b"345", time=0) != first
+
+
+def test_code_is_known_again_but_for_comments(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    codes = ["GREY = 1\n", "# why\n\nGREY = 1  # of 2\n", "GREY = 2\n"]
+    for number, code in enumerate(codes):
+        (tmp_path / f"code_{number}.py").write_text(code)
+    same, commented, other = (hash_code(f"code_{number}") for number in range(3))
+    assert same == commented != other
+    assert hash_code("code_0", "code_2") not in (same, other)
+
+
+def test_every_module_that_decides_pixels_names_their_cache():
+    """All of the project that the reader imports, but for errors and settings."""
+    names, found = ["util.radiographs"], set()
+    while names:
+        found.add(name := names.pop())
+        code = Path(find_spec(name).origin).read_text()
+        imported = re.findall(r"^from ((?:util|hand_crop)\.\w+) import", code, re.MULTILINE)
+        names += set(imported) - found - {"util.errors"}
+    assert found == set(pixel_cache.READER)
 
 
 def test_films_of_one_size_and_time_whose_names_were_swapped_are_read_again(tmp_path):

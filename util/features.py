@@ -21,7 +21,7 @@ from util.augmentation import STRENGTHS, augment
 from util.data_folder import cache_path
 from util.environment import VARIABLES
 from util.errors import memory_errors
-from util.files import write_atomically
+from util.files import hash_code, write_atomically
 from util.parallel import progress_bar
 from util.pixel_cache import cache_folder, pixels_key
 from util.prediction import SMALLER_BATCHES, full_batches, with_constant_weights
@@ -151,7 +151,9 @@ def network_key(model, args):
     """Return a hash of all that decides which features the backbone computes from a film."""
     scaling = input_scaling(args.backbone, args.weights)
     rounding = [tf.__version__, keras.__version__, *(os.environ.get(name) for name in VARIABLES)]
-    facts = f"{args.backbone} {scaling} {model.dtype_policy.name} {rounding}"
+    facts = (
+        f"{args.backbone} {scaling} {model.dtype_policy.name} {rounding} {hash_code('modeling')}"
+    )
     key = hashlib.sha256(facts.encode())
     for weight in backbone_of(model).weights:
         key.update(weight.numpy().tobytes())
@@ -161,6 +163,5 @@ def network_key(model, args):
 def view_key(network, films, view, args):
     """Return a hash of all that decides the features of a view, to name their file in the cache."""
     files = pixels_key(films.table["path"], args.img_size, args.fit)
-    key = hashlib.sha256(f"{network} {files} {view.changes}".encode())
-    key.update(view[[0]].tobytes())  # differs if the code that augments films has changed
-    return key.hexdigest()[:32]
+    code = hash_code("util.augmentation", "preprocessing")
+    return hashlib.sha256(f"{network} {files} {view.changes} {code}".encode()).hexdigest()[:32]

@@ -1,5 +1,6 @@
 """Write files and folders completely or not at all, check them before work, and quote paths."""
 
+import ast
 import hashlib
 import json
 import os
@@ -9,6 +10,8 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
@@ -234,3 +237,11 @@ def hash_file(path):
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
+
+
+@cache
+def hash_code(*modules):
+    """Return a hash of the code of modules, given their names; comments don't change it. What is
+    kept on disk under such a hash is not found again when the code that made it has changed."""
+    trees = [ast.dump(ast.parse(Path(find_spec(name).origin).read_bytes())) for name in modules]
+    return hashlib.sha256("\n".join(trees).encode()).hexdigest()

@@ -20,14 +20,18 @@ from hand_crop.localiser import localiser_version
 from hand_crop.orientation import orientation_version
 from util.augmentation import augment_films
 from util.errors import UserError, first_line
-from util.files import claim, move, remove_temporaries, write_atomically, write_json
+from util.files import claim, hash_code, move, remove_temporaries, write_atomically, write_json
 from util.oddities import Oddities
 from util.parallel import cores, progress_bar
-from util.radiographs import READER_VERSION, RadiographError, read_canvases
+from util.radiographs import RadiographError, read_canvases
 
 SHARD_FILMS = 256  # films in one file of the cache
 DAY = 24 * 3600  # seconds
 READ_TOGETHER = 8  # films per core that are in memory at their own size
+READER = (  # the modules that decide the pixels of a film
+    *("util.radiographs", "util.image_kinds", "util.dicom", "util.oddities"),
+    *("hand_crop.localiser", "hand_crop.network", "hand_crop.orientation", "hand_crop.likeness"),
+)
 
 
 class Pixels:
@@ -142,8 +146,8 @@ def read_shard(paths, img_size, fit, pool, bar):
 
 
 def pixels_key(paths, img_size, fit):
-    """Return a hash of all that decides the pixels of films: files (path, size and times), reader,
-    networks, OpenCV and canvas.
+    """Return a hash of all that decides the pixels of films: files (path, size and times), code of
+    the reader, networks, OpenCV and canvas.
 
     Films of an archive may all have one modification time, and uncompressed ones one size: only the
     time of the last change (ctime) then shows that names were swapped, or a film replaced.
@@ -151,7 +155,9 @@ def pixels_key(paths, img_size, fit):
     networks = orientation_version()
     if fit == "hand":
         networks += localiser_version() + likeness_version()
-    key = hashlib.sha256(f"{READER_VERSION} {networks} {cv2.__version__} {img_size} {fit}".encode())
+    key = hashlib.sha256(
+        f"{hash_code(*READER)} {networks} {cv2.__version__} {img_size} {fit}".encode()
+    )
     for path in paths:
         try:
             stat = Path(path).stat()

@@ -25,7 +25,6 @@ from util.image_kinds import (
 )
 from util.oddities import Oddities
 
-READER_VERSION = 15  # raise it when what `read_canvases` returns changes: caches are then rebuilt
 FITS = ("hand", "stretch", "pad")
 STRETCHED = (0.005, 0.995)  # the greys at these shares of the pixels become 0 and 255
 # a film is pale if most greys of its middle (from the 2nd to the 98th percentile, with the share

@@ -12,6 +12,7 @@ import train_advanced
 from modeling import backbone_of
 from preprocessing import load_films
 from util.augmentation import STRENGTHS
+from util.backbones import POOLED
 from util.build import build_from
 from util.features import ChangedFilms, on_features
 from util.runs import Run
@@ -166,8 +167,15 @@ def test_training_draws_among_the_views_and_validation_takes_films_as_they_are(r
     np.testing.assert_allclose(whole, of_features, atol=1e-2)
 
 
-def test_a_head_shares_its_layers_with_the_model(read):
-    stage, _ = read("--feature_views", "1")
+def test_features_of_other_code_have_other_files(read, monkeypatch):
+    before = read("--feature_views", "1")[1]
+    monkeypatch.setattr("util.features.hash_code", lambda *modules: "of other code")
+    assert len(read("--feature_views", "1")[1] - before) == 2
+
+
+@pytest.mark.parametrize("model_type", POOLED)
+def test_a_head_shares_all_layers_with_its_model(read, model_type):
+    stage, _ = read("--feature_views", "1", "--model_type", model_type)
     model, head = stage.model, stage.head
     assert head.get_layer("dense") is model.get_layer("dense")
     assert head.count_params() == model.count_params() - backbone_of(model).count_params()

@@ -308,8 +308,8 @@ def test_a_film_that_is_gone_is_left_out(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("104.png", b"no film", "not a readable image (PNG, JPEG, WebP, TIFF, BMP or DICOM)"),
-        ("104.jpg", b"no film", "not a readable image (PNG, JPEG, WebP, TIFF, BMP or DICOM)"),
+        ("104.png", b"no film", "not a readable image (PNG, JPEG, WebP, TIFF, BMP, DICOM)"),
+        ("104.jpg", b"no film", "not a readable image (PNG, JPEG, WebP, TIFF, BMP, DICOM)"),
         ("104.png", b"", "empty file"),
     ],
 )

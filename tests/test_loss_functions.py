@@ -1,12 +1,14 @@
 """Losses against the formulas of their papers, in months."""
 
+from inspect import signature
+
 import keras
 import numpy as np
 import pytest
 
 from util.errors import UserError
 from util.loss_functions import get_loss_function, huber_loss, smooth_l1_loss, wing_loss
-from util.training_options import LOSS_TYPES
+from util.training_options import LOSS_PARAMETERS, LOSS_TYPES, training_defaults
 
 ERRORS = np.array([0.0, 0.3, 1.0, 3.0, 6.0, 10.0, 40.0])
 MONTHS = np.full((len(ERRORS), 1), 100.0)
@@ -62,7 +64,7 @@ def test_a_model_trains_with_each():
         assert history.history["loss"][-1] < history.history["loss"][0]
 
 
-@pytest.mark.parametrize("name", ["huber", "smooth_l1", "wing"])
+@pytest.mark.parametrize("name", [name for name, own in LOSS_PARAMETERS.items() if own])
 def test_no_loss_of_keras_takes_the_place_of_a_saved_one(name, tmp_path):
     """Keras has a Huber of its own, whose delta is 1."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
@@ -71,6 +73,13 @@ def test_no_loss_of_keras_takes_the_place_of_a_saved_one(name, tmp_path):
     with pytest.raises(TypeError, match="locate"):
         keras.models.load_model(tmp_path / "model.keras")
     keras.models.load_model(tmp_path / "model.keras", compile=False)
+
+
+def test_parameters_have_the_defaults_of_the_options():
+    by_code = {name: p.default for name, p in signature(get_loss_function).parameters.items()}
+    del by_code["loss_type"]
+    assert by_code == {name: training_defaults()[name] for name in by_code}
+    assert sorted(by_code) == sorted(name for own in LOSS_PARAMETERS.values() for name in own)
 
 
 def test_unknown_name_lists_the_known():

@@ -33,7 +33,7 @@ from modeling_advanced import (
     fusion_gate,
 )
 from preprocessing import load_films
-from util.backbones import BACKBONES, MODEL_TYPES
+from util.backbones import ATTENTION, BACKBONES, MODEL_TYPES, sees_sex
 from util.epoch_end import save_model
 from util.errors import UserError
 from util.prediction import compile_predictor, inputs_of
@@ -249,7 +249,7 @@ def test_the_activation_goes_into_all_dense_layers_but_the_last_ones():
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("model_type", ["sex", "attn_sex", "attn_sex_improved"])
+@pytest.mark.parametrize("model_type", filter(sees_sex, MODEL_TYPES))
 def test_sex_reaches_the_prediction(model_type):
     model = model_of(model_type)
     image, sex = films()
@@ -337,7 +337,7 @@ def test_weights_of_a_model_with_other_layers_are_refused():
         put_weights(model_of(dense_units=11), weights)
 
 
-@pytest.mark.parametrize("model_type", ["attn_sex", "attn_sex_improved"])
+@pytest.mark.parametrize("model_type", ATTENTION)
 def test_attention_varies_over_the_picture(model_type):
     """A softmax over one token would be 1 everywhere (S9)."""
     model = model_of(model_type, size=96)

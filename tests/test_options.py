@@ -19,6 +19,7 @@ from util.phases import plan_phases
 from util.presets import PRESETS
 from util.run_folder import open_run
 from util.training import choose_trainable, training_batches
+from util.training_options import training_defaults
 from util.tta import views_to_evaluate
 
 TINY = ("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "4")
@@ -185,6 +186,7 @@ def test_batch_sizes_have_the_names_of_earlier_versions_too():
 def test_a_preset_sets_all_of_its_options(name):
     args = vars(train_advanced_streamlined.parse_args(["--preset", name]))
     options = PRESETS[name].options
+    assert options.keys() <= training_defaults().keys()  # else they are spelt otherwise
     assert {option: args[option] for option in options} == options
 
 

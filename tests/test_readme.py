@@ -3,14 +3,18 @@
 import importlib
 import re
 import shlex
+from contextlib import redirect_stdout
+from io import StringIO
 
 import pytest
 from commands import ROOT
 from packaging.requirements import Requirement
 
+import predict
 import train_advanced
 from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, MODEL_TYPES
+from util.film_ages import COLUMNS
 from util.presets import PRESETS
 from util.radiographs import FITS
 from util.runtimes import RUNTIMES
@@ -68,6 +72,15 @@ def test_the_page_of_options_names_every_choice():
     choices = [*LOSS_TYPES, *PRESETS, *STRENGTHS, *RUNTIMES, *MODEL_TYPES, *FITS]
     assert [name for name in choices if f"`{name}`" not in page] == []
     assert f"{len(BACKBONES)} networks" in page
+
+
+def test_the_page_of_predictions_and_the_help_name_every_column():
+    page = (ROOT / "docs" / "PREDICTIONS.md").read_text()
+    assert [name for name in COLUMNS if f"`{name}`" not in page] == []
+    with redirect_stdout(StringIO()) as out, pytest.raises(SystemExit):
+        predict.parse_args(["--help"])
+    words = re.findall(r"\w+", out.getvalue().partition("--out FILE")[2].partition("--explain")[0])
+    assert [name for name in COLUMNS if name not in words] == []
 
 
 def test_what_the_page_on_attention_imports_is_there():

@@ -34,7 +34,7 @@ class Augmentation:
     label_noise_std: float = 0.0  # months
 
 
-# fields that no strength of --augment turns on; each has an option of its own name
+# fields that no strength of --augment turns on; each needs an option of its own name
 BY_OPTION = [field.name for field in fields(Augmentation) if not field.default]
 STRENGTHS = {  # the values of --augment
     "none": Augmentation(**{field.name: 0 for field in fields(Augmentation) if field.default}),

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from util.errors import UserError
 
-POOLED = ("baseline", "sex")  # the head sees features of the whole film
+# the head sees features of the whole film, with the layers that `pooled_head` knows
+POOLED = ("baseline", "sex")
 ATTENTION = ("attn_sex", "attn_sex_improved")
 MODEL_TYPES = (*POOLED, *ATTENTION)
 

@@ -52,8 +52,8 @@ def wing_loss(w, epsilon):
 def get_loss_function(
     loss_type, huber_delta=6.0, smooth_l1_sigma=1.0, wing_w=10.0, wing_epsilon=2.0
 ):
-    """Return the loss of a name in `LOSS_TYPES`, with the parameters that belong to it. UserError
-    for an unknown name."""
+    """Return the loss of a name in `LOSS_TYPES` of util/training_options.py, with the parameters
+    that belong to it. UserError for an unknown name."""
     losses = {
         "mae": keras.losses.mean_absolute_error,
         "mse": keras.losses.mean_squared_error,

@@ -9,6 +9,7 @@ import tensorflow as tf
 from util.accelerators import devices_of, scale_loss
 from util.cyclical_lr import CyclicalLearningRate
 from util.loss_functions import get_loss_function
+from util.training_options import LOSS_PARAMETERS
 
 WARM_UP = 0.05  # share of a schedule in which the learning rate rises
 
@@ -21,13 +22,8 @@ def compile_model(model, schedule, steps, label_sd, args):
     The metric is an object and the optimizer is built here, so that all variables exist before the
     first step: TensorFlow traces a step that makes variables twice.
     """
-    loss = get_loss_function(
-        args.loss_type,
-        huber_delta=args.huber_delta,
-        smooth_l1_sigma=args.smooth_l1_sigma,
-        wing_w=args.wing_w,
-        wing_epsilon=args.wing_epsilon,
-    )
+    names = LOSS_PARAMETERS[args.loss_type]
+    loss = get_loss_function(args.loss_type, **{name: getattr(args, name) for name in names})
     with model.distribute_strategy.scope():
         model.compile(
             optimizer=scale_loss(make_optimizer(args, schedule, steps, devices_of(model)), model),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from util.augmentation import BY_OPTION
 from util.backbones import POOLED, sees_sex
 from util.runtimes import RUNTIMES
+from util.training_options import LOSS_PARAMETERS
 
 
 class Rule(NamedTuple):
@@ -69,16 +70,9 @@ TRAINING_RULES = (
         "with --model_type baseline, which ignores the sex",
         lambda args: not sees_sex(args.model_type),
     ),
-    Rule(("huber_delta",), "without --loss_type huber", lambda args: args.loss_type != "huber"),
-    Rule(
-        ("smooth_l1_sigma",),
-        "without --loss_type smooth_l1",
-        lambda args: args.loss_type != "smooth_l1",
-    ),
-    Rule(
-        ("wing_w", "wing_epsilon"),
-        "without --loss_type wing",
-        lambda args: args.loss_type != "wing",
+    *(
+        Rule(names, f"without --loss_type {loss}", lambda args, loss=loss: args.loss_type != loss)
+        for loss, names in LOSS_PARAMETERS.items()
     ),
     Rule(
         ("clr_max_lr", "clr_step_size", "clr_mode", "clr_gamma"),

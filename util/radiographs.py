@@ -16,6 +16,7 @@ from hand_crop.orientation import orientations
 from util.dicom import NotInstalled, decode_dicom
 from util.errors import UserError, first_line
 from util.image_kinds import (
+    ENDINGS,
     PHOTOMETRIC,
     WHITE_IS_ZERO,
     image_kind,
@@ -192,7 +193,7 @@ def decode(data, path):
     # OpenCV knows other kinds
     image = decode_picture(data, path, position) if kind != "unknown" else None
     if image is None:
-        raise RadiographError(path, f"{NO_IMAGE} (PNG, JPEG, WebP, TIFF, BMP or DICOM)")
+        raise RadiographError(path, f"{NO_IMAGE} ({', '.join(ENDINGS)})")
     if image.dtype not in (np.uint8, np.uint16):
         raise RadiographError(path, f"unsupported pixel type {image.dtype}")
     if image.dtype == np.uint16 and page.get(PHOTOMETRIC) == WHITE_IS_ZERO:

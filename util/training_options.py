@@ -19,7 +19,14 @@ from util.radiographs import FITS
 from util.tta import TTA_STEPS, VIEWS
 from util.weights import weights_option
 
-LOSS_TYPES = ("mae", "mse", "huber", "smooth_l1", "wing")
+LOSS_PARAMETERS = {  # of each --loss_type, the options that it alone takes
+    "mae": (),
+    "mse": (),
+    "huber": ("huber_delta",),
+    "smooth_l1": ("smooth_l1_sigma",),
+    "wing": ("wing_w", "wing_epsilon"),
+}
+LOSS_TYPES = tuple(LOSS_PARAMETERS)
 RATE = real_number(0, 1, open_low=True)
 
 

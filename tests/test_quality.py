@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from commands import check_error_line
 from files import copy_data, names_of_bytes
+from threadpoolctl import threadpool_info
 
 import check_nan_in_dfs
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.phantoms import write_phantoms
+from util.quality import checks, same_pictures
 from util.quality import plots as quality_plots
-from util.quality import same_pictures
 from util.quality.checks import check_data, name_others, read_tables
 from util.quality.page import html_columns
 from util.quality.plots import films_to_look_at
@@ -165,6 +166,18 @@ def test_a_film_that_is_turned_or_inverted_is_flagged(folder, change, look):
     path = film(folder, "test", 1)
     cv2.imwrite(str(path), change(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)))
     assert found(folder) == {look: [("test", 1)]}
+
+
+def test_the_networks_of_the_check_run_on_one_thread(folder, monkeypatch):
+    threads, look = set(), checks.orientations
+
+    def orientations(films):
+        threads.update(p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas")
+        return look(films)
+
+    monkeypatch.setattr(checks, "orientations", orientations)
+    check_data(read_tables(folder))
+    assert threads <= {1}
 
 
 def test_ages_in_years_are_told(folder):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from hand_crop.localiser import unlike_hands
 from hand_crop.network import shrink
@@ -376,11 +377,12 @@ def oddities_of_small(small):
     """Return what is odd about films, as `shrink` returns them: {"turned", "inverted", "unlike": an
     array}, see Oddities. Only AT_ONCE films are looked at together, so that memory stays flat."""
     parts = []
-    for start in range(0, max(1, len(small)), AT_ONCE):
-        films = small[start : start + AT_ONCE]
-        turned, inverted = orientations(films)
-        upright = [set_right(*film) for film in zip(films, turned, inverted, strict=True)]
-        parts.append((turned, inverted, unlike_hands(upright)))
+    with threadpool_limits(1, "blas"):  # its threads wait for each other longer than they compute
+        for start in range(0, max(1, len(small)), AT_ONCE):
+            films = small[start : start + AT_ONCE]
+            turned, inverted = orientations(films)
+            upright = [set_right(*film) for film in zip(films, turned, inverted, strict=True)]
+            parts.append((turned, inverted, unlike_hands(upright)))
     names = ("turned", "inverted", "unlike")
     return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 

@@ -80,6 +80,23 @@ def test_tensorflow_comes_without_modules_of_no_use_which_can_be_imported_later(
     assert process.returncode == 0, process.stderr
 
 
+def test_an_evaluation_does_without_the_slow_import_of_scipy_stats():
+    code = (
+        "import sys, numpy as np, pandas as pd\n"
+        "from util.intervals import evaluate_with_intervals\n"
+        "from util.metrics import AGE_BANDS\n"
+        "months = np.arange(12.0, 132)\n"
+        "films = pd.DataFrame({'id': months.astype(str), 'sex': 60 * [0, 1], 'boneage': months})\n"
+        "films = films.assign(predicted=months + 1, error=1.0)\n"
+        "half_width = dict.fromkeys(AGE_BANDS, {'months': 20.0})\n"
+        "metrics = evaluate_with_intervals(films, half_width)\n"
+        "assert metrics['limits_of_agreement_ci95'] and metrics['intervals']['all']\n"
+        "sys.exit('scipy.stats' in sys.modules)"
+    )
+    process = run_python("-c", code)
+    assert process.returncode == 0, process.stderr
+
+
 def test_a_reader_that_goes_away_ends_a_command_in_silence():
     """As `predict.py films/ | head -1` does."""
     code = (

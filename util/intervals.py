@@ -102,11 +102,11 @@ def coverage_of(films, half_width):
 def share_interval(share, n):
     """Return the 95 % interval of a share of `n` children (Clopper & Pearson 1934); exact if each
     has one film, otherwise, as a rule, too wide."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     inside = share * n
-    low = beta.ppf(0.025, inside, n - inside + 1) if inside > 0 else 0
-    high = beta.ppf(0.975, inside + 1, n - inside) if inside < n else 1
+    low = betaincinv(inside, n - inside + 1, 0.025) if inside > 0 else 0
+    high = betaincinv(inside + 1, n - inside, 0.975) if inside < n else 1
     return [float(low), float(high)]
 
 

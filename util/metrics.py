@@ -82,10 +82,11 @@ def percentile_interval(value, drawn, n, least=-np.inf, most=np.inf):
     quantile to the normal one, and by that of the SD with n - 1 to that with n (Hesterberg 2015,
     American Statistician 69:371): by 2 % for 100 children.
     """
-    from scipy.stats import norm, t
+    # quantiles of the normal and of Student's distribution; scipy.stats takes longer to import
+    from scipy.special import ndtri, stdtrit
 
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    wider = t.ppf(0.975, n - 1) / norm.ppf(0.975) * np.sqrt(n / (n - 1))
+    wider = stdtrit(n - 1, 0.975) / ndtri(0.975) * np.sqrt(n / (n - 1))
     low, high = value - wider * (value - low), value + wider * (high - value)
     return [float(max(low, least)), float(min(high, most))]
 
@@ -216,7 +217,7 @@ def limits_intervals(predictions):
     Methods Med Res 22). Both are Student's quantile times the bootstrap SD, of the bias and of the
     logarithm of the SD: SDs of few errors are skewed, their logarithms are hardly.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     n = count_patients(predictions)
     if n < FEWEST_TO_COMPARE:
@@ -226,7 +227,7 @@ def limits_intervals(predictions):
     sd = np.std(error, ddof=1)
     # resamples of a few equal errors have none; the floor is above 0 for errors that are all equal
     sds = np.maximum(np.sqrt(np.maximum(0, squares - means**2)), max(sd / 10, 1e-9))
-    wide = t.ppf(0.975, n - 1) * np.sqrt(n / (n - 1))
+    wide = stdtrit(n - 1, 0.975) * np.sqrt(n / (n - 1))
     factor = np.exp(wide * np.log(sds).std())
     inside, outside = (
         np.hypot(wide * means.std(), 1.96 * sd * part) for part in (1 - 1 / factor, factor - 1)

@@ -9,6 +9,7 @@ import pytest
 from commands import check_error_line
 
 from preprocessing import read_labelled_folder
+from util import film_files
 from util.errors import UserError
 from util.film_files import find_films, list_films, match_films, split_usable
 
@@ -310,6 +311,14 @@ def test_a_film_of_a_large_archive_is_not_compared_with_every_row(name, row):
     matched = find_films(labels, films)
     assert matched == ([[film] for film in films] if "{}" in row else [films] * n)
     assert times.total() < 30 * n
+
+
+def test_patients_are_not_looked_for_among_the_films_of_a_table_that_names_none(monkeypatch):
+    looks, index = [], film_files.FilmIndex
+    monkeypatch.setattr(film_files, "FilmIndex", lambda films: looks.append(1) or index(films))
+    for patients in ("", ["P1", "P2"]):
+        find_films(labels_of("1", "2").assign(patient=patients), [Path("1.png"), Path("2.png")])
+    assert len(looks) == 1 + 2
 
 
 # ------------------------------------------------------------------------ rows that are left out

@@ -68,7 +68,7 @@ def find_films(labels, films):
         if id_ in of_ids and not (found[row] or settled[row]):  # a row with the same id has films
             may_be = {film for key in keys[row] for film in index.by_key.get(key, [])}
             found[row] = [film for film in of_ids[id_] if film in may_be]
-    if "patient" in labels and not any(names):
+    if "patient" in labels and any(labels["patient"]) and not any(names):
         check_patients(labels, films, found)
     return found
 

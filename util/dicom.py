@@ -68,10 +68,11 @@ def begins_with_elements(data):
 
 def is_dicom_file(path):
     """Whether a file is DICOM by its first bytes, see `is_dicom`; False if it can't be read."""
+    path = Path(path)
     try:
-        if not Path(path).is_file():  # opening a pipe would block
+        if not path.is_file():  # opening a pipe would block
             return False
-        with Path(path).open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             return is_dicom(file.read(132))
     except OSError:
         return False

@@ -237,7 +237,7 @@ def films_or_error(folder):
 
 def is_image(name):
     """Whether a file name is that of an image, and not hidden."""
-    return Path(name).suffix.lower() in IMAGE_ENDINGS and not is_hidden(name)
+    return name.lower().endswith(IMAGE_ENDINGS) and not is_hidden(name)
 
 
 def is_film(path):

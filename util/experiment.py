@@ -110,14 +110,14 @@ def check_trainable(args):
     plan_phases(args)
     check_backbone(args.backbone, args.img_size)
     check_weights_run(args)
+    for split in SPLITS:
+        split_paths(args.data_dir, split)
     import_tensorflow()
     from modeling import build_backbone, check_activation
     from util.accelerators import make_strategy
 
     check_activation(args.activation)
     make_strategy(args)
-    for split in SPLITS:
-        split_paths(args.data_dir, split)
     if args.weights != "none" and not starts_from_run(args.weights):
         build_backbone(args.backbone, args.img_size, args.weights)  # its weights may be missing
 

@@ -127,42 +127,33 @@ def test_an_id_in_two_given_splits_is_an_error(tmp_path):
         run(tmp_path / "Data", "--source", training, called_test)
 
 
-def number_anew(folder, where):
-    """Films 1 to 20 in a folder of training and 1 to 10 in one of validation, each with a table in
-    the place `where`, beside or in the folders, that calls them so."""
+def number_anew(folder, ids):
+    """Films 1 to 20 in a folder of training and 1 to 10 in one of validation, each with a table
+    beside it; `ids` says what else this table calls them than by their path."""
     for split, numbers in {"train": range(101, 121), "val": range(201, 211)}.items():
-        make_table(folder / where.format(split), numbers)
-        table = pd.read_csv(folder / where.format(split))
-        table.assign(id=range(1, len(table) + 1)).to_csv(folder / where.format(split), index=False)
-        for place, number in enumerate(numbers, 1):
-            save(folder / split / f"{place:03d}.png", draw(number))
+        make_table(folder / f"{split}.csv", numbers)
+        table = pd.read_csv(folder / f"{split}.csv")
+        places = range(1, len(table) + 1)
+        table["id"] = [ids.format(split, place) for place in places]
+        table["filename"] = [f"{split}/{place}.png" for place in places]
+        table.to_csv(folder / f"{split}.csv", index=False)
+        for place, number in zip(places, numbers, strict=True):
+            save(folder / split / f"{place}.png", draw(number))
 
 
-@pytest.mark.parametrize(
-    ("where", "sources"),
-    [("{}.csv", [""]), ("tables/labels_{}.csv", [""]), ("{}/labels.csv", ["train", "val"])],
-)
-def test_ids_that_begin_anew_in_each_split_get_its_folder(tmp_path, capsys, where, sources):
-    number_anew(tmp_path / "all", where)
-    data = run(tmp_path / "Data", "--source", *[tmp_path / "all" / name for name in sources])
+def test_films_that_each_split_numbers_anew_need_ids_of_their_own(tmp_path):
+    number_anew(tmp_path / "own", "{}_{}")
+    data = run(tmp_path / "Data", "--source", tmp_path / "own")
     rows = read(data)
-    assert rows.index[rows["split"] == "val"].tolist() == [f"val_{n:03d}" for n in range(1, 11)]
+    assert set(rows.index[rows["split"] == "val"]) == {f"val_{n}" for n in range(1, 11)}
     for split, first in (("train", 101), ("val", 201)):
-        film = rows.loc[f"{split}_001"]
+        film = rows.loc[f"{split}_1"]
         assert film["boneage"] == months_of(first)
         image = cv2.imread(str(film_path(data, film)), cv2.IMREAD_UNCHANGED)
         assert (image == draw(first)).all()
-    note = "note: ids begin anew in each split: 30 films are called after their folders, such as "
-    assert note in capsys.readouterr().err
-
-
-def test_names_in_two_splits_with_one_label_are_one_film(tmp_path):
-    """A film that is in the folders of two splits, and in both of their tables."""
-    for split, numbers in {"train": range(1, 21), "val": [1, *range(31, 40)]}.items():
-        make_films(tmp_path / "all" / split, numbers)
-        make_table(tmp_path / "all" / f"{split}.csv", numbers)
-    with pytest.raises(UserError, match="1 ids are in more than one given split, such as 1 "):
-        run(tmp_path / "Data", "--source", tmp_path / "all")
+    number_anew(tmp_path / "same", "{1}")
+    with pytest.raises(UserError, match="10 ids are in more than one given split, such as 1 "):
+        run(tmp_path / "Again", "--source", tmp_path / "same")
 
 
 def test_a_given_split_without_films_is_told_before_another_is_drawn(tmp_path, capsys):

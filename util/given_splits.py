@@ -1,16 +1,12 @@
 """Splits that the names of tables, sources and folders give to films."""
 
 import re
-from collections import defaultdict
-from itertools import count
-from pathlib import Path, PurePath
-
-import pandas as pd
+from pathlib import Path
 
 from util.data_folder import SPLITS
 from util.errors import UserError, counted, print_note
-from util.film_files import count_reasons, split_usable, stem_of
-from util.identity import film_keys, loose_name, patient_ids
+from util.film_files import count_reasons, split_usable
+from util.identity import film_keys, patient_ids
 
 # the split in a name: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 SPLIT_WORD = re.compile(
@@ -21,22 +17,10 @@ SPLIT_WORD = re.compile(
 def given_split(table, source, *, table_first):
     """Return the split that the name of a table or of its source indicates, or "". With
     `table_first` the name of the table counts first, otherwise that of the source."""
-    by_table, by_source = split_in_name(table.stem), split_of_source(source)
-    return by_table or by_source if table_first else by_source or by_table
-
-
-def split_of_source(source):
-    """Return the split that the name of a source indicates, or ""."""
     given = Path(source.name)  # a link counts by its own name
-    return split_in_name(given.resolve() if given.name in ("", "..") else given)
-
-
-def splits_of_places(paths, sources):
-    """Return the split that the folders of each film, or else the name of its source, indicate."""
-    by_folder = splits_of_folders(paths, [source.folder for source in sources])
-    return [
-        split or split_of_source(source) for split, source in zip(by_folder, sources, strict=True)
-    ]
+    name = given.resolve().name if given.name in ("", "..") else given.name
+    by_table, by_source = split_in_name(table.stem), split_in_name(name)
+    return by_table or by_source if table_first else by_source or by_table
 
 
 def splits_of_folders(paths, folders):
@@ -58,49 +42,6 @@ def split_in_name(name):
 def several_splits(splits):
     """Whether films were given two splits or more; "" is no split."""
     return len(set(splits) - {""}) > 1
-
-
-def films_it_may_mean(table, images, split_of):
-    """Return the images that the rows of a table may mean: where images of several splits have one
-    name, not those of another split than the name of the table indicates. `split_of` is {image: the
-    split of its place}, see `splits_of_places`."""
-    own, splits = split_in_name(table.stem), defaultdict(set)
-    names = {image: loose_name(stem_of(image)) for image in images}
-    for image, name in names.items():
-        splits[name].add(split_of[image])
-
-    def may_mean(image):
-        return split_of[image] in ("", own) or not several_splits(splits[names[image]])
-
-    return [image for image in images if may_mean(image)] if own else images
-
-
-def name_apart(films, places):
-    """Put folders before ids that begin anew in each given split (train_1, val_1), and print it.
-    `places` are the paths of the films, those in zips with the name of the zip.
-
-    Ids begin anew if most ids of a split are also in another, there mostly with another sex or age.
-    If these agree, they are the same films: see `check_given_splits`.
-    """
-    placed = films[(films["path"] != "") & (films["id"] != "")]
-
-    def in_several(keys):
-        return placed["given_split"].groupby(keys).transform("nunique") > 1
-
-    shared, same = in_several(placed["id"].map(loose_name)), in_several(film_keys(placed))
-    of_splits = shared.groupby(placed["given_split"]).mean()
-    if not (of_splits > 0.5).any() or same[shared].mean() > 0.5:
-        return films
-    parts = [
-        PurePath(place).with_name(stem_of(PurePath(place))).parts for place in places[placed.index]
-    ]
-    depth = next(n for n in count(1) if len({p[-n:] for p in parts}) == len(set(parts)))
-    ids = pd.Series(["_".join(p[-depth:]) for p in parts], placed.index)
-    print_note(
-        f"ids begin anew in each split: {len(ids)} films are called after their folders, such as "
-        f"{ids.iloc[0]}"
-    )
-    return films.assign(id=films["id"].mask(films.index.isin(ids.index), ids))
 
 
 def note_lost_splits(films, usable):

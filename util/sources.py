@@ -21,13 +21,10 @@ from util.film_files import (
 )
 from util.given_splits import (
     check_given_splits,
-    films_it_may_mean,
     given_split,
-    name_apart,
     note_lost_splits,
     several_splits,
     splits_of_folders,
-    splits_of_places,
 )
 from util.headers import match_with_headers
 from util.identity import film_keys, loose_name
@@ -78,7 +75,6 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
     films["row"] = [as_given(row, sources) for row in films["row"]]
     if films["given_split"].nunique() == 1:  # one name for all films is no split
         films["given_split"] = ""
-    films = name_apart(films, films["path"].map(lambda path: as_given(path, sources)))
     check_given_splits(films)
     usable, left_out = split_usable(films)
     left_out["filename"] = [as_given(name, sources) for name in left_out["filename"]]
@@ -140,12 +136,7 @@ def read_labelled_films(sources, tables, read_labels, *, table_first=True):
     """
     source_of = {str(path): source for source in sources for path in source.films}
     images = [Path(path) for path in source_of]
-    split_of = dict(zip(images, splits_of_places(images, source_of.values()), strict=True))
-
-    def read_own(table, images):
-        return read_labels(table, films_it_may_mean(table, images, split_of))
-
-    labelled = tables_with_labels(sources, tables, images, read_own)
+    labelled = tables_with_labels(sources, tables, images, read_labels)
     splits = [given_split(table, sources[0], table_first=table_first) for table in labelled]
     if len(set(splits)) < len(splits):
         names = ", ".join(map(str, labelled))

@@ -169,7 +169,7 @@ def test_training_draws_among_the_views_and_validation_takes_films_as_they_are(r
 
 def test_features_of_other_code_have_other_files(read, monkeypatch):
     before = read("--feature_views", "1")[1]
-    monkeypatch.setattr("util.features.hash_code", lambda *modules: "of other code")
+    monkeypatch.setattr("util.features.CODE", "of other modules")
     assert len(read("--feature_views", "1")[1] - before) == 2
 
 

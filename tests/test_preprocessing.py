@@ -1,5 +1,6 @@
 """Tables, pixel cache and batches: image, sex, label and id stay together."""
 
+import ast
 import gc
 import os
 import re
@@ -207,7 +208,7 @@ def test_another_file_size_time_or_reader_has_another_shard(tmp_path, monkeypatc
     first = key(data=b"12", time=0)
     assert key() == first
     assert key("other.png", data=b"12", time=0) != first
-    monkeypatch.setattr(pixel_cache, "hash_code", lambda *modules: "of other code")
+    monkeypatch.setattr(pixel_cache, "CODE", "of other modules")
     assert key() != first
     monkeypatch.undo()
     assert key(data=b"34", time=5) != first
@@ -225,14 +226,23 @@ def test_code_is_known_again_but_for_comments(tmp_path, monkeypatch):
 
 
 def test_every_module_that_decides_pixels_names_their_cache():
-    """All of the project that the reader imports, but for errors and settings."""
-    names, found = ["util.radiographs"], set()
+    """All of the project that the reader imports, anywhere, but for errors, files and threads."""
+    names, found = ["util.radiographs"], {"util"}
     while names:
         found.add(name := names.pop())
-        code = Path(find_spec(name).origin).read_text()
-        imported = re.findall(r"^from ((?:util|hand_crop)\.\w+) import", code, re.MULTILINE)
-        names += set(imported) - found - {"util.errors"}
+        tree = ast.walk(ast.parse(Path(find_spec(name).origin).read_bytes()))
+        imported = {node.module for node in tree if isinstance(node, ast.ImportFrom)}
+        ours = {module for module in imported if re.match(r"(util|hand_crop)\b", module)}
+        names += ours - found - {"util.errors", "util.files", "util.parallel"}
     assert found == set(pixel_cache.READER)
+
+
+def test_a_film_that_was_too_large_is_read_when_larger_ones_are_allowed(tmp_path, monkeypatch):
+    keys = set()
+    for most in ("100", "200"):
+        monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", most)
+        keys.add(pixel_cache.pixels_key([tmp_path / "film.png"], 64, "hand"))
+    assert len(keys) == 2
 
 
 def test_films_of_one_size_and_time_whose_names_were_swapped_are_read_again(tmp_path):

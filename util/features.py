@@ -28,6 +28,11 @@ from util.prediction import SMALLER_BATCHES, full_batches, with_constant_weights
 from util.runs import add_to_config
 from util.training import Stage
 
+CODE = hash_code(  # of the modules that decide the features of a film
+    *("modeling", "modeling_advanced", "preprocessing"),
+    *("util.features", "util.augmentation", "util.prediction"),
+)
+
 
 class Features:
     """Pooled features in place of pixels: `views` is float32 `(K, n, C)`, K views of n films. Their
@@ -149,12 +154,10 @@ def compute_features(read, pixels, batch_size, desc=None):
 
 def network_key(model, args):
     """Return a hash of all that decides which features the backbone computes from a film."""
-    scaling = input_scaling(args.backbone, args.weights)
-    rounding = [tf.__version__, keras.__version__, *(os.environ.get(name) for name in VARIABLES)]
-    facts = (
-        f"{args.backbone} {scaling} {model.dtype_policy.name} {rounding} {hash_code('modeling')}"
-    )
-    key = hashlib.sha256(facts.encode())
+    scaling, pooling = input_scaling(args.backbone, args.weights), type(model.get_layer("pooled"))
+    versions = [np.__version__, tf.__version__, keras.__version__]
+    rounding = [model.dtype_policy.name, *versions, *(os.environ.get(name) for name in VARIABLES)]
+    key = hashlib.sha256(f"{CODE} {args.backbone} {scaling} {pooling} {rounding}".encode())
     for weight in backbone_of(model).weights:
         key.update(weight.numpy().tobytes())
     return key.hexdigest()
@@ -163,5 +166,4 @@ def network_key(model, args):
 def view_key(network, films, view, args):
     """Return a hash of all that decides the features of a view, to name their file in the cache."""
     files = pixels_key(films.table["path"], args.img_size, args.fit)
-    code = hash_code("util.augmentation", "preprocessing")
-    return hashlib.sha256(f"{network} {files} {view.changes} {code}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{network} {files} {view.changes}".encode()).hexdigest()[:32]

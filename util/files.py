@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager, suppress
-from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -239,9 +238,9 @@ def hash_file(path):
     return digest.hexdigest()
 
 
-@cache
 def hash_code(*modules):
-    """Return a hash of the code of modules, given their names; comments don't change it. What is
-    kept on disk under such a hash is not found again when the code that made it has changed."""
+    """Return a hash of the code of modules, given their names; comments don't change it, docstrings
+    do. What is kept on disk under such a hash is not found again when the code that made it has
+    changed. Call it while modules are imported: later their files may be others."""
     trees = [ast.dump(ast.parse(Path(find_spec(name).origin).read_bytes())) for name in modules]
     return hashlib.sha256("\n".join(trees).encode()).hexdigest()

@@ -29,9 +29,10 @@ SHARD_FILMS = 256  # films in one file of the cache
 DAY = 24 * 3600  # seconds
 READ_TOGETHER = 8  # films per core that are in memory at their own size
 READER = (  # the modules that decide the pixels of a film
-    *("util.radiographs", "util.image_kinds", "util.dicom", "util.oddities"),
+    *("util", "util.radiographs", "util.image_kinds", "util.dicom", "util.oddities"),
     *("hand_crop.localiser", "hand_crop.network", "hand_crop.orientation", "hand_crop.likeness"),
 )
+CODE = hash_code(*READER)
 
 
 class Pixels:
@@ -147,7 +148,7 @@ def read_shard(paths, img_size, fit, pool, bar):
 
 def pixels_key(paths, img_size, fit):
     """Return a hash of all that decides the pixels of films: files (path, size and times), code of
-    the reader, networks, OpenCV and canvas.
+    the reader, networks, OpenCV, the largest image that it reads, and canvas.
 
     Films of an archive may all have one modification time, and uncompressed ones one size: only the
     time of the last change (ctime) then shows that names were swapped, or a film replaced.
@@ -155,9 +156,8 @@ def pixels_key(paths, img_size, fit):
     networks = orientation_version()
     if fit == "hand":
         networks += localiser_version() + likeness_version()
-    key = hashlib.sha256(
-        f"{hash_code(*READER)} {networks} {cv2.__version__} {img_size} {fit}".encode()
-    )
+    reader = f"{CODE} {networks} {cv2.__version__} {os.environ['OPENCV_IO_MAX_IMAGE_PIXELS']}"
+    key = hashlib.sha256(f"{reader} {img_size} {fit}".encode())
     for path in paths:
         try:
             stat = Path(path).stat()

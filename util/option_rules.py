@@ -73,6 +73,7 @@ TRAINING_RULES = (
     *(
         Rule(names, f"without --loss_type {loss}", lambda args, loss=loss: args.loss_type != loss)
         for loss, names in LOSS_PARAMETERS.items()
+        if names
     ),
     Rule(
         ("clr_max_lr", "clr_step_size", "clr_mode", "clr_gamma"),

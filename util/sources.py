@@ -37,17 +37,44 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
     """Read all sources. Returns (usable films, left_out): every row, and every image without a row,
     is in one of them.
 
-    A source with tables but no films, such as the annotations of the RSNA challenge, or that is a
-    table itself, lends its tables to the sources without a table. With `readers`, the columns of
-    --readers, labels are the means of several readers; for `match_by` see `find_by_element`. Raises
-    UserError when there is no usable film, or when an id or a patient is in two given splits.
+    With `readers`, the columns of --readers, labels are the means of several readers; for
+    `match_by` see `find_by_element`. Raises UserError when there is no usable film, or when an id
+    or a patient is in two given splits.
     """
-    with_films = [s for s in sources if s.films]
-    if not with_films:
+    paths = [path for s in sources for path in s.films]
+    if not paths:
         raise UserError(
             f"no films (--source {' '.join(s.name for s in sources)}). Name their folder or zip, and "
             "zips in a folder one by one: they are not opened."
         )
+    films = drop_repeated_rows(read_rows(sources, csv, male_value, readers, match_by))
+    films["row"] = [as_given(row, sources) for row in films["row"]]
+    if films["given_split"].nunique() == 1:  # one name for all films is no split
+        films["given_split"] = ""
+    check_given_splits(films)
+    usable, left_out = split_usable(films)
+    left_out["filename"] = [as_given(name, sources) for name in left_out["filename"]]
+    if usable.empty:
+        raise UserError(
+            f"none of {len(films)} rows can be used: {count_reasons(left_out)} "
+            f"({', '.join(s.name for s in sources)}). {what_to_correct(left_out, paths)} "
+            "--csv names another table."
+        )
+    note_lost_splits(films, usable)
+    if readers is not None:
+        check_several_readers(usable)
+    unlabelled = unlabelled_films(paths, films)
+    return usable, pd.concat([left_out, unlabelled], ignore_index=True)
+
+
+def read_rows(sources, csv, male_value, readers, match_by):
+    """Read the rows of all sources with their films, see `read_labelled_films`; the sex may be that
+    in the header of a DICOM film.
+
+    A source with tables but no films, such as the annotations of the RSNA challenge, or that is a
+    table itself, lends its tables to the sources without a table.
+    """
+    with_films = [s for s in sources if s.films]
     lent = [table for s in sources if s not in with_films for table in find_tables(s)]
     open_table, labelled = cache(read_table), {}  # to print notes on a table once
 
@@ -71,25 +98,7 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
         tables = sorted(set(films["row"].str.rpartition(", ")[0]))
         of_films = [open_table(Path(table)) for table in tables]
         check_male_value(male_value, of_films, ", ".join(tables))
-    films = drop_repeated_rows(films)
-    films["row"] = [as_given(row, sources) for row in films["row"]]
-    if films["given_split"].nunique() == 1:  # one name for all films is no split
-        films["given_split"] = ""
-    check_given_splits(films)
-    usable, left_out = split_usable(films)
-    left_out["filename"] = [as_given(name, sources) for name in left_out["filename"]]
-    paths = [path for s in sources for path in s.films]
-    if usable.empty:
-        raise UserError(
-            f"none of {len(films)} rows can be used: {count_reasons(left_out)} "
-            f"({', '.join(s.name for s in sources)}). {what_to_correct(left_out, paths)} "
-            "--csv names another table."
-        )
-    note_lost_splits(films, usable)
-    if readers is not None:
-        check_several_readers(usable)
-    unlabelled = unlabelled_films(paths, films)
-    return usable, pd.concat([left_out, unlabelled], ignore_index=True)
+    return films
 
 
 def read_with_tables(sources, lent, read_labels):

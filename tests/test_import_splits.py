@@ -166,6 +166,20 @@ def test_a_given_split_without_films_is_told_before_another_is_drawn(tmp_path, c
     assert note in capsys.readouterr().err
 
 
+def test_a_given_split_of_the_films_of_another_is_told_with_that_reason(tmp_path, capsys):
+    source = tmp_path / "films"
+    make_films(source, IDS)
+    make_table(source / "train.csv", IDS)
+    again = pd.read_csv(source / "train.csv").head(10)
+    again["filename"] = [f"{number}.png" for number in again["id"]]
+    again.assign(id=[f"again_{number}" for number in again["id"]]).to_csv(
+        source / "val.csv", index=False
+    )
+    run(tmp_path / "Data", "--source", source)
+    note = "note: none of 10 rows given for val can be used: 10 same file as another row\n"
+    assert note in capsys.readouterr().err
+
+
 def test_rows_without_id_in_two_given_splits_are_no_common_film(tmp_path):
     sources = [
         make_source(tmp_path / n, ids) for n, ids in (("training", IDS[:30]), ("test", IDS[30:]))

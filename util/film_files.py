@@ -260,10 +260,20 @@ def is_hidden(name):
 
 
 def split_usable(labels):
-    """Split rows of `match_films` into (usable, left_out); left_out has id, filename and reason.
-    Of several usable rows with the same id, the first is kept; if the others are of other files and
-    children, their filename is the whole path. A film whose rows give two sexes has no usable row:
-    which of them is right can't be known."""
+    """Split rows of `match_films` into (usable, left_out) by `why_left_out`; left_out has id,
+    filename and reason. The filename of SAME_ID is the whole path."""
+    reasons = why_left_out(labels)
+    bad = reasons != ""
+    names = labels["filename"].mask(reasons == SAME_ID, labels["path"])
+    left_out = as_left_out(labels[bad].assign(filename=names[bad]), reasons[bad])
+    usable = labels[~bad].drop(columns="missing")
+    return usable.reset_index(drop=True), left_out.reset_index(drop=True)
+
+
+def why_left_out(labels):
+    """Return why each row of `match_films` can't be used, "" if it can. Of several usable rows with
+    the same id, the first can; SAME_ID is for others of other files and children. A film whose rows
+    give two sexes has no usable row: which of them is right can't be known."""
     reasons = labels["missing"]
     for column, reason in (("sex", NO_SEX), ("boneage", NO_AGE)):
         reasons = reasons.mask((reasons == "") & labels[column].isna(), reason)
@@ -282,11 +292,7 @@ def split_usable(labels):
     kept = repeats["path"].map(labels[reasons == ""].set_index("path")["boneage"])
     differs = (repeats["boneage"] - kept).abs() > 0
     reasons[repeats.index[differs]] = ANOTHER_AGE
-    bad = reasons != ""
-    names = labels["filename"].mask(reasons == SAME_ID, labels["path"])
-    left_out = as_left_out(labels[bad].assign(filename=names[bad]), reasons[bad])
-    usable = labels[~bad].drop(columns="missing")
-    return usable.reset_index(drop=True), left_out.reset_index(drop=True)
+    return reasons
 
 
 def as_left_out(rows, reason):

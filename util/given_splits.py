@@ -5,7 +5,7 @@ from pathlib import Path
 
 from util.data_folder import SPLITS
 from util.errors import UserError, counted, print_note
-from util.film_files import count_reasons, split_usable
+from util.film_files import count_reasons, why_left_out
 from util.identity import film_keys, patient_ids
 
 # the split in a name: "Training Set", "df_val", "boneage-test-dataset", not "latest"
@@ -45,14 +45,16 @@ def several_splits(splits):
 
 
 def note_lost_splits(films, usable):
-    """Print which given splits have no usable film."""
-    for split in SPLITS:
+    """Print which given splits have no usable film, and why."""
+    given, used = set(films["given_split"]), set(usable["given_split"])
+    lost = [split for split in SPLITS if split in given - used]
+    if lost:
+        films = films.assign(reason=why_left_out(films))  # of all: two splits may name one film
+    for split in lost:
         rows = films[films["given_split"] == split]
-        if len(rows) and split not in set(usable["given_split"]):
-            reasons = count_reasons(split_usable(rows)[1])
-            print_note(
-                f"none of {counted(len(rows), 'row')} given for {split} can be used: {reasons}"
-            )
+        print_note(
+            f"none of {counted(len(rows), 'row')} given for {split} can be used: {count_reasons(rows)}"
+        )
 
 
 def check_given_splits(films):

@@ -51,7 +51,9 @@ def simulate(n, bias, seed):
 
 def draw(n, bias, rng):
     boneage = np.clip(rng.normal(127, 41, n), 3, 228)
-    table = pd.DataFrame({"id": np.arange(n), "sex": np.arange(n) % 2, "boneage": boneage})
+    table = pd.DataFrame(
+        {"id": np.arange(n).astype(str), "sex": np.arange(n) % 2, "boneage": boneage}
+    )
     noise = 9 * rng.standard_t(5, n) / np.sqrt(5 / 3)
     return label_predictions(table, boneage + bias + noise)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.correction_rule import simulate
 from util.calibration import (
     correct_months,
     cross_fit,
@@ -84,6 +85,12 @@ def test_the_gain_is_what_new_films_gain():
     low, high = calibration["gain"]["difference_ci95"]
     assert low < gain < high < 0
     assert calibration["gain"]["mae_with"] == pytest.approx(judged["error"].abs().mean())
+
+
+def test_a_bias_of_all_films_is_found_in_the_simulated_ones_of_the_benchmark():
+    change, gain = simulate(n=50, bias=4, seed=0)
+    assert change < -0.5  # months, on 10,000 new films
+    assert gain["difference"] < 0
 
 
 def test_lines_that_help_are_kept_also_where_the_gain_is_not_certain():

@@ -34,10 +34,7 @@ from util.runs import SHIPPED, holds_run, print_model_notes
 def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument(
-        "images",
-        nargs="*",
-        metavar="IMAGE",
-        help="film, or folder of films with its subfolders",
+        "images", nargs="*", metavar="IMAGE", help="film, or folder of films with its subfolders"
     )
     add_models(parser)
     add_child_options(parser)

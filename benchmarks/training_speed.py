@@ -14,13 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import textbook
-from benchmarks.films import (
-    add_backbone,
-    add_film_options,
-    add_turns,
-    films_for_keras,
-    read_aged,
-)
+from benchmarks.films import add_backbone, add_film_options, add_turns, films_for_keras, read_aged
 from inference_speed.turns import format_turns, take_turns
 from util import AS_STARTED
 from util.backbones import BACKBONES

@@ -30,13 +30,7 @@ def run_clahe(split, description, argv=None):
     args = parser.parse_args(argv)
     source, target = split_folder(args.data_dir, split), split_folder(args.data_dir, split, True)
     written, skipped, failures = enhance_folder(
-        source,
-        target,
-        args.clip_limit,
-        args.tile_grid,
-        args.workers,
-        args.overwrite,
-        progress=True,
+        source, target, args.clip_limit, args.tile_grid, args.workers, args.overwrite, progress=True
     )
     for path, reason in failures.items():
         print_error(f"{reason} ({path}). Replace the file or leave it out.")

@@ -15,14 +15,7 @@ from util.backbones import sees_sex
 from util.environment import installed_version
 from util.errors import UserError, print_error, run_command
 from util.exports import export_path, hash_export
-from util.files import (
-    check_folder_of,
-    hash_file,
-    move,
-    record_path,
-    working_folder,
-    write_json,
-)
+from util.files import check_folder_of, hash_file, move, record_path, working_folder, write_json
 from util.parser import new_parser
 from util.quiet import import_tensorflow
 from util.runs import MODEL, how_to_predict, load_run_model, read_run

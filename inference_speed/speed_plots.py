@@ -75,12 +75,7 @@ def write_values(axis, places, ends, values):
     for place, end, value in zip(places, ends, values, strict=True):
         text = f"{value:.1f}" if value < 100 else f"{value:.0f}"
         axis.annotate(
-            text,
-            (end, place),
-            textcoords="offset points",
-            xytext=(3, 0),
-            va="center",
-            fontsize=8,
+            text, (end, place), textcoords="offset points", xytext=(3, 0), va="center", fontsize=8
         )
 
 

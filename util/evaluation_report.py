@@ -3,13 +3,7 @@
 from pathlib import Path
 
 from util.evaluated_films import flow_lines
-from util.markdown import (
-    describe_intervals,
-    group_rows,
-    made_with,
-    markdown_table,
-    table_of_errors,
-)
+from util.markdown import describe_intervals, group_rows, made_with, markdown_table, table_of_errors
 from util.members import format_members
 from util.metrics_text import format_agreement, format_gain_of_readings
 from util.readers import format_readers

@@ -16,13 +16,7 @@ from util.run_folder import how_to_resume, open_run, record_environment, record_
 from util.runs import METRICS, READINGS, how_to_predict
 from util.splits import load_splits
 from util.start import check_start_films, check_weights_run
-from util.tta import (
-    describe_views,
-    views_from_key,
-    views_suffix,
-    views_title,
-    views_to_evaluate,
-)
+from util.tta import describe_views, views_from_key, views_suffix, views_title, views_to_evaluate
 from util.weights import starts_from_run
 
 

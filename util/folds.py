@@ -25,12 +25,7 @@ from util.members import average_predictions, read_members, stored_predictions
 from util.metrics import read_predictions
 from util.metrics_text import format_interval
 from util.readings import add_counts, with_readings
-from util.run_folder import (
-    check_free,
-    check_run_to_resume,
-    chosen_folder,
-    how_to_resume,
-)
+from util.run_folder import check_free, check_run_to_resume, chosen_folder, how_to_resume
 from util.run_options import check_same_options, lasting_options
 from util.runs import (
     CONFIG,

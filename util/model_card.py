@@ -10,13 +10,7 @@ from util.backbones import sees_sex
 from util.calibration import format_gain
 from util.data_folder import SPLITS
 from util.files import hash_file
-from util.markdown import (
-    describe_intervals,
-    group_rows,
-    made_with,
-    markdown_table,
-    table_of_errors,
-)
+from util.markdown import describe_intervals, group_rows, made_with, markdown_table, table_of_errors
 from util.metrics import CHILDREN
 from util.run_options import FREE_TO_CHANGE
 from util.runs import MODEL, configs_of

@@ -60,11 +60,7 @@ TRAINING_RULES = (
         "with --feature_views",
         lambda args: args.feature_views,
     ),
-    Rule(
-        ("jit_compile",),
-        "with --strategy mirrored",
-        lambda args: args.strategy == "mirrored",
-    ),
+    Rule(("jit_compile",), "with --strategy mirrored", lambda args: args.strategy == "mirrored"),
     Rule(
         ("gender_units",),
         "with --model_type baseline, which ignores the sex",
@@ -80,11 +76,7 @@ TRAINING_RULES = (
         "without --use_cyclical_lr",
         lambda args: not args.use_cyclical_lr,
     ),
-    Rule(
-        ("clr_gamma",),
-        "without --clr_mode exp_range",
-        lambda args: args.clr_mode != "exp_range",
-    ),
+    Rule(("clr_gamma",), "without --clr_mode exp_range", lambda args: args.clr_mode != "exp_range"),
     Rule(
         ("fold",),
         "without --folds of that number or more",

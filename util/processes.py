@@ -68,10 +68,7 @@ def run_alone(script, **arguments):
     """Run a script of the project with the arguments as JSON; returns what `answer` printed there.
     Raises ProcessFailed with the reason when it fails."""
     process = subprocess.run(
-        command_for(script, json.dumps(arguments)),
-        capture_output=True,
-        text=True,
-        errors="replace",
+        command_for(script, json.dumps(arguments)), capture_output=True, text=True, errors="replace"
     )
     if process.returncode == 0:
         return json.loads(process.stdout.splitlines()[-1])

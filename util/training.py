@@ -101,10 +101,7 @@ def train(stage, args, run):
                 initial_epoch=progress.next_epoch,
                 epochs=phase.end,
                 steps_per_epoch=steps_per_epoch(stage.films, args.batch_size),
-                callbacks=[
-                    EndWhenInterrupted(),
-                    EndOfEpoch(phase, bn, progress, stage, args, run),
-                ],
+                callbacks=[EndWhenInterrupted(), EndOfEpoch(phase, bn, progress, stage, args, run)],
                 shuffle=False,
                 verbose=0,
             )

@@ -234,9 +234,7 @@ def add_accelerators(parser):
         "compute in float16 on a GPU, else in bfloat16; the saved model is float32",
     )
     group.add_argument(
-        "--jit_compile",
-        action="store_true",
-        help="compile the training step with XLA, on a GPU",
+        "--jit_compile", action="store_true", help="compile the training step with XLA, on a GPU"
     )
     group.add_argument(
         "--strategy",
@@ -293,10 +291,7 @@ def add_augmentation_options(group):
 def add_loss_options(group):
     positive = real_number(0, open_low=True)
     group.add_argument(
-        "--loss_type",
-        choices=LOSS_TYPES,
-        default="mae",
-        help="loss of errors in months",
+        "--loss_type", choices=LOSS_TYPES, default="mae", help="loss of errors in months"
     )
     group.add_argument(
         "--huber_delta", type=positive, default=6.0, help="months up to which huber is quadratic"

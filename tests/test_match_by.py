@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import check_error_line
+from source_folders import read, run
 
 from util.phantoms import draw_phantom
 
@@ -24,10 +25,9 @@ def write_archive(folder, **elements):
     return folder
 
 
-def labels_by_id(data_dir):
-    """The labels of all splits, by the ids as text."""
-    tables = [pd.read_csv(path, dtype={"id": str}) for path in data_dir.glob("df_*.csv")]
-    return pd.concat(tables).set_index("id")["boneage"].to_dict()
+def imported(films, table, data_dir, element="AccessionNumber"):
+    """The rows of all splits, by id, after an import of films into a new data folder."""
+    return read(run(data_dir, "--source", films, "--csv", table, "--match_by", element))
 
 
 @pytest.fixture(scope="module")
@@ -46,40 +46,32 @@ def table(archive):
     return path
 
 
-def test_films_are_imported_by_an_element_of_their_headers(archive, table, inside, tmp_path):
-    words = ["--source", archive, "--csv", table, "--data_dir", tmp_path / "Data"]
-    process = inside("import_data.py", *words, "--match_by", "AccessionNumber")
-    assert process.returncode == 0, process.stderr
-    placed = pd.concat(map(pd.read_csv, (tmp_path / "Data").glob("df_*.csv"))).set_index("id")
-    assert sorted(placed.index) == [int(name) for name in ACCESSIONS[1:]]
-    assert placed["boneage"].to_dict() == {710 + i: 60 + 5 * i for i in range(1, 20)}
-    assert "1 several files of that name" in process.stdout  # both of the first row
-    assert "3 no label" in process.stdout  # these, and the one without a number
+def test_films_are_imported_by_an_element_of_their_headers(archive, table, tmp_path, capsys):
+    placed = imported(archive, table, tmp_path / "Data")
+    assert placed["boneage"].to_dict() == {str(710 + i): 60 + 5 * i for i in range(1, 20)}
+    out = capsys.readouterr().out
+    assert "1 several files of that name" in out  # both of the first row
+    assert "3 no label" in out  # these, and the one without a number
 
 
-def test_the_column_of_the_element_counts_before_other_ids(archive, table, inside, tmp_path):
+def test_the_column_of_the_element_counts_before_other_ids(archive, table, tmp_path):
     labels = pd.read_csv(table).rename(columns={"id": "Accession Number"})
     labels = labels.assign(id=range(1, 21), filename="x.dcm", patient_id=[*range(10)] * 2)
     labels.to_csv(tmp_path / "labels.csv", index=False)
-    words = ["--source", archive, "--csv", tmp_path / "labels.csv", "--data_dir", tmp_path / "Data"]
-    process = inside("import_data.py", *words, "--match_by", "AccessionNumber")
-    assert process.returncode == 0, process.stderr
-    placed = pd.concat(map(pd.read_csv, (tmp_path / "Data").glob("df_*.csv"))).set_index("id")
-    assert placed["boneage"].to_dict() == {710 + i: 60 + 5 * i for i in range(1, 20)}
-    assert placed["patient"].to_dict() == {710 + i: i % 10 for i in range(1, 20)}
+    placed = imported(archive, tmp_path / "labels.csv", tmp_path / "Data")
+    assert placed["boneage"].to_dict() == {str(710 + i): 60 + 5 * i for i in range(1, 20)}
+    assert placed["patient"].to_dict() == {str(710 + i): i % 10 for i in range(1, 20)}
 
 
-def test_the_column_of_the_element_may_be_that_of_the_patients(inside, tmp_path):
+def test_the_column_of_the_element_may_be_that_of_the_patients(tmp_path):
     films = write_archive(tmp_path / "films", PatientID=[str(i) for i in range(1, 11)])
     labels = {"id": range(1, 11), "PatientID": range(10, 0, -1), "boneage": range(10, 110, 10)}
     pd.DataFrame(labels | {"sex": "M"}).to_csv(tmp_path / "labels.csv", index=False)
-    words = ["--source", films, "--csv", tmp_path / "labels.csv", "--data_dir", tmp_path / "Data"]
-    process = inside("import_data.py", *words, "--match_by", "PatientID")
-    assert process.returncode == 0, process.stderr
-    assert labels_by_id(tmp_path / "Data") == {str(11 - i): 10 * i for i in range(1, 11)}
+    placed = imported(films, tmp_path / "labels.csv", tmp_path / "Data", "PatientID")
+    assert placed["boneage"].to_dict() == {str(11 - i): 10 * i for i in range(1, 11)}
 
 
-def test_a_file_without_a_picture_has_no_number(inside, tmp_path):
+def test_a_file_without_a_picture_has_no_number(tmp_path, capsys):
     """Such as the report on the dose, beside each film of a study."""
     films = write_archive(tmp_path / "films", AccessionNumber=ACCESSIONS)
     for path in list(films.iterdir()):
@@ -88,11 +80,9 @@ def test_a_file_without_a_picture_has_no_number(inside, tmp_path):
         report.save_as(films / f"SR{path.name}")
     rows = {"id": ACCESSIONS, "boneage": range(60, 160, 5), "sex": "M"}
     pd.DataFrame(rows).to_csv(tmp_path / "labels.csv", index=False)
-    words = ["--source", films, "--csv", tmp_path / "labels.csv", "--data_dir", tmp_path / "Data"]
-    process = inside("import_data.py", *words, "--match_by", "AccessionNumber")
-    assert process.returncode == 0, process.stderr
-    assert labels_by_id(tmp_path / "Data") == dict(zip(ACCESSIONS, range(60, 160, 5), strict=True))
-    assert "left out: 20 no label" in process.stdout
+    placed = imported(films, tmp_path / "labels.csv", tmp_path / "Data")
+    assert placed["boneage"].to_dict() == dict(zip(ACCESSIONS, range(60, 160, 5), strict=True))
+    assert "left out: 20 no label" in capsys.readouterr().out
 
 
 def test_two_columns_of_the_element_must_not_differ(archive, inside, tmp_path):
@@ -104,28 +94,24 @@ def test_two_columns_of_the_element_must_not_differ(archive, inside, tmp_path):
 
 
 @pytest.mark.parametrize("header", ["id", "Accession Number", "filename"])
-def test_numbers_with_slashes_are_compared_whole(inside, tmp_path, header):
+def test_numbers_with_slashes_are_compared_whole(tmp_path, header):
     numbers = [f"2020/{i}" for i in range(100, 110)]
     films = write_archive(tmp_path / "films", AccessionNumber=[*numbers, "2019/100"])
     rows = {header: ["2018/100", "2019/100", *numbers[1:]], "boneage": range(60, 115, 5)}
     pd.DataFrame(rows | {"sex": "M"}).to_csv(tmp_path / "labels.csv", index=False)
-    words = ["--source", films, "--csv", tmp_path / "labels.csv", "--data_dir", tmp_path / "Data"]
-    process = inside("import_data.py", *words, "--match_by", "AccessionNumber")
-    assert process.returncode == 0, process.stderr
-    assert labels_by_id(tmp_path / "Data") == {
+    placed = imported(films, tmp_path / "labels.csv", tmp_path / "Data")
+    assert placed["boneage"].to_dict() == {
         "2019_100": 65,
         **{f"2020_{100 + i}": 65 + 5 * i for i in range(1, 10)},
     }
 
 
-def test_a_number_may_be_the_name_of_a_file(inside, tmp_path):
+def test_a_number_may_be_the_name_of_a_file(tmp_path):
     films = write_archive(tmp_path / "films", AccessionNumber=list(map(str, range(710, 720))))
     rows = {"filename": [f"png/{i}.png" for i in range(710, 720)], "boneage": range(60, 110, 5)}
     pd.DataFrame(rows | {"sex": "M"}).to_csv(tmp_path / "labels.csv", index=False)
-    words = ["--source", films, "--csv", tmp_path / "labels.csv", "--data_dir", tmp_path / "Data"]
-    process = inside("import_data.py", *words, "--match_by", "AccessionNumber")
-    assert process.returncode == 0, process.stderr
-    assert labels_by_id(tmp_path / "Data") == {str(i): 60 + 5 * (i - 710) for i in range(710, 720)}
+    placed = imported(films, tmp_path / "labels.csv", tmp_path / "Data")
+    assert placed["boneage"].to_dict() == {str(i): 60 + 5 * (i - 710) for i in range(710, 720)}
 
 
 def test_an_evaluation_and_predictions_find_films_so_too(

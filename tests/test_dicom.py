@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import check_error_line
+from source_folders import read, run
 from test_radiographs import film
 
 pydicom = pytest.importorskip("pydicom")
@@ -26,7 +27,6 @@ from pydicom.uid import (  # noqa: E402
     generate_uid,
 )
 
-import import_data  # noqa: E402
 import predict  # noqa: E402
 from clahe.enhance import enhance_folder  # noqa: E402
 from preprocessing import read_labelled_folder  # noqa: E402
@@ -245,6 +245,16 @@ def test_what_is_no_film_is_one_line_that_says_why(tmp_path):
     assert reason(path) == "DICOM file without an image"
 
 
+def write_undecodable(path, syntax):
+    """Write a film that says it is compressed so, and isn't."""
+    dataset = pydicom.dcmread(write_dicom(path, values_of_12_bits()))
+    dataset.PixelData = pydicom.encaps.encapsulate([b"no JPEG"])
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(path)
+    return path
+
+
 def test_a_missing_decoder_is_asked_for(tmp_path, monkeypatch):
     def missing(syntax):
         packages = {JPEGLosslessSV1: ["gdcm >= 3", "pylibjpeg"], HTJ2K: ["pylibjpeg"]}
@@ -258,23 +268,13 @@ def test_a_missing_decoder_is_asked_for(tmp_path, monkeypatch):
         (HTJ2K, "High-Throughput.*pip install pylibjpeg pylibjpeg-openjpeg"),
         (MPEG2MPML, "MPEG2.*which has no decoder"),
     ):
-        path = write_dicom(tmp_path / f"{syntax}.dcm", values_of_12_bits())
-        dataset = pydicom.dcmread(path)
-        dataset.PixelData = pydicom.encaps.encapsulate([dataset.PixelData])
-        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
-        dataset.file_meta.TransferSyntaxUID = syntax
-        dataset.save_as(path)
+        path = write_undecodable(tmp_path / f"{syntax}.dcm", syntax)
         assert re.search(told, reason(path))
 
 
 def test_a_film_of_a_kind_that_is_known_in_part_asks_for_a_decoder(tmp_path, monkeypatch):
     """Pillow says that it decodes JPEG, and then not those of 12 bits."""
-    path = write_dicom(tmp_path / "film.dcm", values_of_12_bits())
-    dataset = pydicom.dcmread(path)
-    dataset.PixelData = pydicom.encaps.encapsulate([b"no JPEG"])
-    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
-    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
-    dataset.save_as(path)
+    path = write_undecodable(tmp_path / "film.dcm", JPEGLosslessSV1)
     monkeypatch.setattr("util.dicom.check_decoder", lambda syntax: None)
     for gdcm, told in ((None, "pip install pydicom python-gdcm"), ("there", "damaged DICOM file")):
         monkeypatch.setattr("util.dicom.find_spec", lambda name, gdcm=gdcm: gdcm)
@@ -378,7 +378,7 @@ def test_imported_films_are_png_without_the_name_of_the_patient(tmp_path):
     rows = [f"{name_of(number)},{60 + number},{'MF'[number % 2]}" for number in range(40)]
     rows.append("40.ima,100,F")
     (source / "labels.csv").write_text("\n".join(["id,boneage,sex", *rows]) + "\n")
-    import_data.main(["--source", str(source), "--data_dir", str(data_dir)])
+    run(data_dir, "--source", source)
     placed = sorted(data_dir.glob("*/*"))
     assert len(placed) == 40
     for path in placed:
@@ -521,24 +521,18 @@ def test_a_table_of_children_that_a_header_completes_is_not_passed_over_in_silen
     assert "ages.csv" not in process.stderr
 
 
-def test_a_table_without_sexes_is_enough_where_headers_tell_them(tmp_path, inside):
-    source, data_dir = tmp_path / "films", tmp_path / "Data"
+def test_a_table_without_sexes_is_enough_where_headers_tell_them(tmp_path):
+    source = tmp_path / "films"
     source.mkdir()
     for number in range(20):
         write_dicom(source / f"{number}.dcm", values_of_12_bits(), PatientSex="MF"[number % 2])
     table = pd.DataFrame({"id": range(20), "boneage": range(60, 80)})
     table.to_csv(source / "labels.csv", index=False)
-    process = inside("import_data.py", "--source", source, "--data_dir", data_dir)
-    assert process.returncode == 0, process.stderr
-    placed = pd.concat(map(pd.read_csv, data_dir.glob("df_*.csv")))
-    assert sorted(placed["id"]) == list(range(20))
-    assert (placed["sex"] == 1 - placed["id"] % 2).all()
+    placed = read(run(tmp_path / "Data", "--source", source))
+    assert placed["sex"].to_dict() == {str(number): 1 - number % 2 for number in range(20)}
     # beside a table that has the sexes, one without is none, as among other films
     table.assign(sex="F").to_csv(source / "more.csv", index=False)
-    process = inside("import_data.py", "--source", source, "--data_dir", tmp_path / "again")
-    assert process.returncode == 0, process.stderr
-    placed = pd.concat(map(pd.read_csv, (tmp_path / "again").glob("df_*.csv")))
-    assert (placed["sex"] == 0).all()
+    assert (read(run(tmp_path / "again", "--source", source))["sex"] == 0).all()
 
 
 def test_films_of_one_child_by_their_headers_are_in_one_split(tmp_path):
@@ -553,11 +547,8 @@ def test_films_of_one_child_by_their_headers_are_in_one_split(tmp_path):
     table = pd.DataFrame({"id": range(24), "boneage": range(60, 84), "patient_id": ""})
     table.loc[23, "patient_id"] = "p1"
     table.to_csv(tmp_path / "labels.csv", index=False)
-    words = ["--source", str(tmp_path), "--split", "0.4", "0.3", "0.3"]
-    import_data.main([*words, "--data_dir", str(tmp_path / "Data")])
-    paths = (tmp_path / "Data").glob("df_*.csv")
-    placed = pd.concat(pd.read_csv(path).assign(split=path.name) for path in paths)
-    placed = placed.set_index("id").sort_index()
+    placed = read(run(tmp_path / "Data", "--source", tmp_path, "--split", 0.4, 0.3, 0.3))
+    placed = placed.sort_index(key=lambda ids: ids.astype(int))
     children = [f"child of {max(4, i // 3 * 3)}" for i in range(4, 21)]
     assert placed["patient"].fillna("").tolist() == ["", "", "", "", *children, *["p1"] * 3]
     assert (placed.groupby("patient")["split"].nunique() == 1).all()
@@ -573,11 +564,10 @@ def test_a_child_that_one_row_names_is_named_in_the_others(tmp_path):
     table = pd.DataFrame({"id": range(24), "boneage": range(60, 84), "patient_id": ""})
     table.loc[[1, 23], "patient_id"] = "p1", "p2"
     table.to_csv(tmp_path / "labels.csv", index=False)
-    words = ["--source", str(tmp_path), "--split", "0.4", "0.3", "0.3"]
-    import_data.main([*words, "--data_dir", str(tmp_path / "Data")])
-    placed = pd.concat(map(pd.read_csv, (tmp_path / "Data").glob("df_*.csv"))).set_index("id")
+    placed = read(run(tmp_path / "Data", "--source", tmp_path, "--split", 0.4, 0.3, 0.3))
+    placed = placed.sort_index(key=lambda ids: ids.astype(int))
     expected = ["p1"] * 3 + ["child of 3"] * 3 + ["child of 6"] * 3 + [""] * 14 + ["p2"]
-    assert placed.sort_index()["patient"].fillna("").tolist() == expected
+    assert placed["patient"].fillna("").tolist() == expected
 
 
 def test_a_patient_of_all_films_or_of_two_given_splits_is_no_child(tmp_path):
@@ -586,19 +576,13 @@ def test_a_patient_of_all_films_or_of_two_given_splits_is_no_child(tmp_path):
         source.mkdir(exist_ok=True)
         write_dicom(source / f"{number}.dcm", values_of_12_bits(), PatientID="7", PatientSex="F")
     pd.DataFrame({"id": range(12), "boneage": 90}).to_csv(tmp_path / "labels.csv", index=False)
-    words = ["--csv", str(tmp_path / "labels.csv"), "--split", "0.5", "0.25", "0.25"]
-
-    def imported(name, *sources):
-        data = tmp_path / name
-        import_data.main(["--source", *map(str, sources), *words, "--data_dir", str(data)])
-        return {path.name: pd.read_csv(path) for path in data.glob("df_*.csv")}
-
-    tables = imported("all", tmp_path / "training")
-    assert [len(tables[f"df_{split}.csv"]) for split in ("train", "val", "test")] == [4, 2, 2]
+    words = ["--csv", tmp_path / "labels.csv", "--split", 0.5, 0.25, 0.25, "--source"]
+    placed = read(run(tmp_path / "all", *words, tmp_path / "training"))
+    assert placed["split"].value_counts().to_dict() == {"train": 4, "val": 2, "test": 2}
     write_dicom(tmp_path / "training" / "0.dcm", values_of_12_bits(), PatientID="8", PatientSex="F")
-    tables = imported("given", tmp_path / "training", tmp_path / "validation")
-    assert tables["df_val.csv"]["id"].tolist() == [8, 9, 10, 11]
-    assert pd.concat(tables)["patient"].dropna().tolist() == ["child of 0"]
+    placed = read(run(tmp_path / "given", *words, tmp_path / "training", tmp_path / "validation"))
+    assert set(placed.index[placed["split"] == "val"]) == {"8", "9", "10", "11"}
+    assert placed["patient"].dropna().tolist() == ["child of 0"]
 
 
 def test_films_without_any_sex_are_one_line(tmp_path):
@@ -613,7 +597,7 @@ def test_films_without_any_sex_are_one_line(tmp_path):
     with pytest.raises(UserError, match=reason):
         read_labelled_folder(tmp_path / "labels.csv", tmp_path, headers=True)
     with pytest.raises(UserError, match=reason):
-        import_data.main(["--source", str(tmp_path), "--data_dir", str(tmp_path / "Data")])
+        run(tmp_path / "Data", "--source", tmp_path)
 
 
 def test_a_header_that_tells_another_sex_than_the_table_is_noted(tmp_path, capsys):
@@ -654,8 +638,7 @@ def test_notes_on_a_table_with_sexes_are_printed_once_beside_one_without(tmp_pat
         table = pd.DataFrame({"id": ids, "boneage": 100, "sex": "F", "Patients": ids})
         table = table[["id", "boneage"]] if source.name == "b" else table
         table.to_csv(source / "labels.csv", index=False)
-    words = ["--source", *map(str, sources)]
-    import_data.main([*words, "--data_dir", str(tmp_path / "Data")])
+    run(tmp_path / "Data", "--source", *sources)
     err = capsys.readouterr().err
     assert err.count("column Patients is not used") == 1
     assert err.count("contradict the sex in") == 1

@@ -65,29 +65,28 @@ def phantoms(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, inside, tiny_mobilenet):
+def trained(tmp_path_factory, done, tiny_mobilenet):
     """A run that has learned the age of phantoms: (run folder, its data folder)."""
     from util.phantoms import write_phantoms
 
     folder = tmp_path_factory.mktemp("trained")
     write_phantoms(folder / "Data", {"train": 1800, "val": 120, "test": 90}, height=96, seed=2)
     with tiny_mobilenet():
-        process = inside(
+        done(
             *("train_advanced_streamlined.py", "--data_dir", folder / "Data"),
             *("--results_dir", folder, "--run_name", "run", "--backbone", "mobilenet"),
             *("--weights", "none", "--img_size", "64", "--epochs_frozen", "0"),
             *("--fine_tune", "--epochs_finetune", "12", "--lr_finetune", "1e-2"),
             *("--augment", "light", "--use_tta", "--tta_steps", "4"),
         )
-    assert process.returncode == 0, process.stderr
     return folder / "run", folder / "Data"
 
 
 @pytest.fixture(scope="session")
-def evaluated(trained, inside, tmp_path_factory):
+def evaluated(trained, done, tmp_path_factory):
     """evaluate.py on the test split, on the films alone: (process, output folder)."""
     out = tmp_path_factory.mktemp("evaluated") / "out"
-    return inside("evaluate.py", trained[0], "--tta_steps", "1", "--out", out), out
+    return done("evaluate.py", trained[0], "--tta_steps", "1", "--out", out), out
 
 
 @pytest.fixture(scope="session")
@@ -129,17 +128,16 @@ def tiny(tiny_mobilenet):
 
 
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory, phantoms, inside, tiny_mobilenet):
+def small_run(tmp_path_factory, phantoms, done, tiny_mobilenet):
     """A finished run of the small backbone on `phantoms`, with fine-tuning: its folder."""
     folder = tmp_path_factory.mktemp("small")
     with tiny_mobilenet():
-        process = inside(
+        done(
             *("train_advanced.py", "--data_dir", phantoms, "--results_dir", folder),
             *("--run_name", "run", "--backbone", "mobilenet", "--weights", "none"),
             *("--img_size", "48", "--batch_size", "8", "--dense_units", "200"),
             *("--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "2"),
         )
-    assert process.returncode == 0, process.stderr
     return folder / "run"
 
 
@@ -202,6 +200,18 @@ def inside():
         code = end.value.code or 0
         told = (stream.buffer.getvalue().decode() for stream in (out, err))
         return subprocess.CompletedProcess(words, code, *told)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def done(inside):
+    """The same for a command that must not fail."""
+
+    def run(script, *words):
+        process = inside(script, *words)
+        assert process.returncode == 0, process.stderr
+        return process
 
     return run
 

@@ -77,16 +77,15 @@ def test_train_advanced(brief, data):
     assert "test after CLAHE: 13 films" in out
 
 
-def test_clahe_copies_are_evaluated_beside_plain_films(data, inside, tiny_mobilenet):
+def test_clahe_copies_are_evaluated_beside_plain_films(data, done, tiny_mobilenet):
     """The same command by a small backbone: both figures, on the same films, after one warning."""
     run = data.parent / "clahe"
     with tiny_mobilenet():
-        process = inside(
+        process = done(
             *("train_advanced.py", "--backbone", "mobilenet", "--epochs_frozen", "20"),
             *("--fine_tune", "--use_clahe_val_test", *SHRINK.split(), "--epochs_finetune", "1"),
             *("--data_dir", data, "--results_dir", run.parent, "--run_name", run.name),
         )
-    assert process.returncode == 0, process.stderr
     out = process.stdout
     plain, enhanced = (pd.read_csv(run / f"predictions_test{x}.csv") for x in ("", "_clahe"))
     assert plain["id"].equals(enhanced["id"])
@@ -111,16 +110,15 @@ def test_train_advanced_streamlined(brief, data):
     assert options["label_noise_std"] == 0.01
 
 
-def test_the_recommended_script_trains(data, inside, tiny_mobilenet):
+def test_the_recommended_script_trains(data, done, tiny_mobilenet):
     """The same command by a small backbone; D10."""
     run = data.parent / "recommended"
     with tiny_mobilenet():
-        process = inside(
+        process = done(
             *("train_advanced_streamlined.py", "--backbone", "mobilenet", "--use_cyclical_lr"),
             *("--loss_type", "huber", "--label_noise_std", "0.01", "--use_tta", *SHRINK.split()),
             *("--data_dir", data, "--results_dir", run.parent, "--run_name", run.name),
         )
-    assert process.returncode == 0, process.stderr
     assert "test, mean of 5 views: 13 films" in process.stdout
     assert "note: --label_noise_std 0.01 is in months" in process.stdout
 

@@ -311,7 +311,7 @@ def test_runs_are_chosen_on_as_many_views_as_are_told(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def runs(inside, tiny_mobilenet, phantoms, tmp_path_factory):
+def runs(done, tiny_mobilenet, phantoms, tmp_path_factory):
     """Two runs of different models on different canvases: {name: folder}."""
     results = tmp_path_factory.mktemp("runs")
     models = {
@@ -320,12 +320,11 @@ def runs(inside, tiny_mobilenet, phantoms, tmp_path_factory):
     }
     for name, (script, *words) in models.items():
         with tiny_mobilenet():
-            process = inside(
+            done(
                 *(script, "--data_dir", phantoms, "--results_dir", results, "--run_name", name),
                 *("--backbone", "mobilenet", "--weights", "none", "--batch_size", "8"),
                 *("--epochs_frozen", "1", "--lr", "0.01", "--dense_units", "8", *words),
             )
-        assert process.returncode == 0, process.stderr
     return {name: results / name for name in models}
 
 
@@ -333,18 +332,16 @@ def read(path):
     return pd.read_csv(path, dtype={"id": str})
 
 
-def test_a_model_that_is_not_told_the_sex_does_not_ask_for_it(runs, phantoms, inside):
+def test_a_model_that_is_not_told_the_sex_does_not_ask_for_it(runs, phantoms, done):
     film = next((phantoms / "test").iterdir())
-    process = inside("predict.py", film, "--model", runs["alone"])
-    assert process.returncode == 0, process.stderr
+    process = done("predict.py", film, "--model", runs["alone"])
     assert process.stderr == f"{RESEARCH_ONLY}\n"
     assert " months " in process.stdout
 
 
-def test_an_ensemble_is_the_mean_of_its_runs_however_they_see_films(runs, inside, tmp_path):
+def test_an_ensemble_is_the_mean_of_its_runs_however_they_see_films(runs, done, tmp_path):
     words = [runs["sex"], runs["sex"], runs["alone"]]
-    process = inside("evaluate.py", "--ensemble", *words, "--out", tmp_path / "out")
-    assert process.returncode == 0, process.stderr
+    done("evaluate.py", "--ensemble", *words, "--out", tmp_path / "out")
     predictions = read(tmp_path / "out" / "predictions.csv")
     single = {name: read(run / "predictions_test.csv") for name, run in runs.items()}
     expected = (2 * single["sex"]["predicted"] + single["alone"]["predicted"]) / 3
@@ -359,7 +356,7 @@ def test_an_ensemble_is_the_mean_of_its_runs_however_they_see_films(runs, inside
 
 
 def test_a_film_that_is_read_on_one_canvas_alone_is_left_out(
-    runs, phantoms, inside, tmp_path, monkeypatch
+    runs, phantoms, done, tmp_path, monkeypatch
 ):
     """The films behind it would get the months of their neighbours."""
     lost = {32: (2, "empty file"), 48: (5, "truncated file")}
@@ -370,8 +367,7 @@ def test_a_film_that_is_read_on_one_canvas_alone_is_left_out(
 
     monkeypatch.setattr("preprocessing.read_pixels", read_badly)
     words = [*runs.values(), "--data_dir", phantoms, "--out", tmp_path / "out"]
-    process = inside("evaluate.py", "--ensemble", *words)
-    assert process.returncode == 0, process.stderr
+    done("evaluate.py", "--ensemble", *words)
     predictions = read(tmp_path / "out" / "predictions.csv").set_index("id")["predicted"]
     single = [read(run / "predictions_test.csv").set_index("id") for run in runs.values()]
     expected = (single[0]["predicted"] + single[1]["predicted"]) / 2
@@ -383,11 +379,10 @@ def test_a_film_that_is_read_on_one_canvas_alone_is_left_out(
     assert left_out["reason"].tolist() == ["empty file", "truncated file"]
 
 
-def test_two_runs_are_compared_on_the_same_films(runs, inside, tmp_path):
+def test_two_runs_are_compared_on_the_same_films(runs, done, tmp_path):
     for name, run in runs.items():
         shutil.copytree(run, tmp_path / name)
-    process = inside("evaluate.py", tmp_path / "sex", tmp_path / "alone")
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", tmp_path / "sex", tmp_path / "alone")
     maes = [read(run / "predictions_test.csv")["error"].abs().mean() for run in runs.values()]
     difference = f"{maes[0] - maes[1]:+.2f}   difference, 95 % interval ["
     assert abs(maes[0] - maes[1]) > 0.05
@@ -398,12 +393,11 @@ def test_two_runs_are_compared_on_the_same_films(runs, inside, tmp_path):
     assert kept["runs"] == [str(tmp_path / name) for name in ("sex", "alone")]
 
 
-def test_predict_tells_the_same_mean(runs, phantoms, inside, tmp_path):
-    process = inside(
+def test_predict_tells_the_same_mean(runs, phantoms, done, tmp_path):
+    done(
         *("predict.py", phantoms / "test", "--model", *runs.values()),
         *("--csv", phantoms / "df_test.csv", "--out", tmp_path / "ages.csv"),
     )
-    assert process.returncode == 0, process.stderr
     ages = pd.read_csv(tmp_path / "ages.csv")
     single = [read(run / "predictions_test.csv") for run in runs.values()]
     expected = (single[0]["predicted"] + single[1]["predicted"]) / 2
@@ -413,10 +407,9 @@ def test_predict_tells_the_same_mean(runs, phantoms, inside, tmp_path):
     assert (ages["months"] < ages["high"]).all()
 
 
-def test_greedy_selection_prints_what_it_chose_on_validation_films(runs, inside, tmp_path):
+def test_greedy_selection_prints_what_it_chose_on_validation_films(runs, done, tmp_path):
     words = ["--ensemble", *runs.values(), "--greedy", "--out", tmp_path / "out"]
-    process = inside("evaluate.py", *words)
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", *words)
     val = [read(run / "predictions_val.csv") for run in runs.values()]
     counts = select_greedily([table["predicted"] for table in val], val[0]["boneage"])
     assert "greedy selection on 12 validation films: MAE " in process.stdout

@@ -71,7 +71,6 @@ def test_an_evaluation_leaves_a_report_of_its_figures(trained, evaluated):
 
 def test_evaluation_prints_months_and_leaves_pictures(evaluated):
     process, out = evaluated
-    assert process.returncode == 0, process.stderr
     for words in ("90 films, errors in months", "median baseline", str(out)):
         assert words in process.stdout
     names = {path.name for path in (out / "plots").iterdir()}
@@ -80,7 +79,7 @@ def test_evaluation_prints_months_and_leaves_pictures(evaluated):
     assert names == {f"{kind}_test.png" for kind in kinds} | prints
 
 
-def test_views_are_averaged_film_by_film(trained, inside, tmp_path):
+def test_views_are_averaged_film_by_film(trained, done, tmp_path):
     """S1, S2: the mean over views keeps its film, label and order; a run that was trained with
     views is evaluated with as many."""
     options = json.loads((trained[0] / "config.json").read_text())["options"]
@@ -92,8 +91,7 @@ def test_views_are_averaged_film_by_film(trained, inside, tmp_path):
     assert not np.allclose(plain["predicted"], views["predicted"], atol=0.1)
     metrics = json.loads((trained[0] / "metrics.json").read_text())
     assert metrics["test_tta"]["mae"] == pytest.approx(views["error"].abs().mean())
-    process = inside("evaluate.py", trained[0], "--out", tmp_path / "out")
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", trained[0], "--out", tmp_path / "out")
     assert "mean of 4 views" in process.stdout
     assert (
         read_predictions(tmp_path / "out" / "predictions.csv")["predicted"].tolist()
@@ -102,7 +100,7 @@ def test_views_are_averaged_film_by_film(trained, inside, tmp_path):
 
 
 def test_labels_in_another_order_give_the_same_prediction_for_each_film(
-    trained, evaluated, inside, tmp_path
+    trained, evaluated, done, tmp_path
 ):
     """A table of a stranger: shuffled, other headers, one film missing, one without sex."""
     table = pd.read_csv(trained[1] / "df_test.csv", dtype={"id": str}).sample(40, random_state=5)
@@ -112,11 +110,10 @@ def test_labels_in_another_order_give_the_same_prediction_for_each_film(
     table.loc[len(table) + 1000, ["id", "boneage", "Sex"]] = ["unknown", 100, "F"]
     table = table.rename(columns={"id": "Case ID", "boneage": "Bone Age (months)"})
     table[["Case ID", "Sex", "Bone Age (months)"]].to_csv(tmp_path / "labels.csv", index=False)
-    process = inside(
+    process = done(
         *("evaluate.py", trained[0], "--csv", tmp_path / "labels.csv"),
         *("--images", trained[1] / "test", "--tta_steps", "1", "--out", tmp_path / "out"),
     )
-    assert process.returncode == 0, process.stderr
     got = read_predictions(tmp_path / "out" / "predictions.csv")
     assert got["id"].tolist() == usable  # in the order of the table
     both = got.merge(read_predictions(evaluated[1] / "predictions.csv"), on="id")
@@ -169,17 +166,15 @@ def test_mistakes_of_evaluate_are_one_line_each(trained, inside, tmp_path):
         check_error_line(inside("evaluate.py", *words), *expected)
 
 
-def test_an_evaluation_says_when_films_were_not_held_out(trained, inside, tmp_path):
+def test_an_evaluation_says_when_films_were_not_held_out(trained, done, tmp_path):
     run, data = trained
-    process = inside("evaluate.py", run, "--out", tmp_path / "own", "--tta_steps", "1")
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", run, "--out", tmp_path / "own", "--tta_steps", "1")
     assert "was trained on" not in process.stdout
     (tmp_path / "Data").mkdir()
     (tmp_path / "Data" / "test").symlink_to(data / "train")
     (tmp_path / "Data" / "df_test.csv").symlink_to(data / "df_train.csv")
     words = ["--data_dir", tmp_path / "Data", "--out", tmp_path / "other", "--tta_steps", "1"]
-    process = inside("evaluate.py", run, *words)
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", run, *words)
     note = f"{run} was trained on {len(pd.read_csv(data / 'df_train.csv'))} of these films"
     assert f"note: {note}" in process.stdout
     metrics = json.loads((tmp_path / "other" / "metrics.json").read_text())
@@ -187,16 +182,15 @@ def test_an_evaluation_says_when_films_were_not_held_out(trained, inside, tmp_pa
     assert metrics["films"]["data_dir"] == str(tmp_path / "Data")
 
 
-def test_an_evaluation_on_training_films_says_so_and_tells_no_coverage(trained, inside, tmp_path):
+def test_an_evaluation_on_training_films_says_so_and_tells_no_coverage(trained, done, tmp_path):
     words = ["--split", "train", "--out", tmp_path / "out", "--tta_steps", "1"]
-    process = inside("evaluate.py", trained[0], *words)
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", trained[0], *words)
     assert f"note: {trained[0]} was trained on" in process.stdout
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["intervals"] is None
 
 
 def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
-    small_run, phantoms, inside, tmp_path
+    small_run, phantoms, done, tmp_path
 ):
     trained, chosen, others = (
         pd.read_csv(phantoms / f"df_{split}.csv") for split in ("train", "val", "test")
@@ -206,16 +200,14 @@ def test_an_evaluation_says_when_films_of_a_table_trained_the_run(
     labels = pd.concat([other_ages, trained[1:3], others[:4]])
     labels.to_csv(tmp_path / "labels.csv", index=False)
     words = ["--csv", tmp_path / "labels.csv", "--images", phantoms]
-    process = inside("evaluate.py", small_run, *words, "--out", tmp_path / "out")
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", small_run, *words, "--out", tmp_path / "out")
     assert f"note: {small_run} was trained on 2 of these films" in process.stdout
     assert "  the model is known to have learned from 2 of 8 films\n" in process.stdout
     assert (
         "note: 2 of these films share id and sex with films that the model has learned from"
         in process.stdout
     )
-    process = inside("evaluate.py", small_run, *words, "--held_out", "--out", tmp_path / "new")
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", small_run, *words, "--held_out", "--out", tmp_path / "new")
     assert "left out: 2 a model has learned from it" in process.stdout
     assert "was trained on" not in process.stdout
     assert "  the model is known to have learned from 0 of 6 films\n" in process.stdout
@@ -356,7 +348,7 @@ def test_a_run_without_lists_knows_its_own_splits(tmp_path):
 
 
 def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
-    small_run, phantoms, inside, tmp_path
+    small_run, phantoms, done, tmp_path
 ):
     for name in ("one", "other"):
         shutil.copytree(small_run, tmp_path / name)
@@ -369,8 +361,7 @@ def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
     labels.to_csv(tmp_path / "labels.csv", index=False)
     runs = [tmp_path / name for name in ("one", "other")]
     words = ["--csv", tmp_path / "labels.csv", "--images", phantoms, "--held_out"]
-    process = inside("evaluate.py", *runs, *words)
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", *runs, *words)
     assert f"on the same {len(table)} films" in process.stdout
     assert process.stdout.startswith("note: one view per film, as the runs")
     out = tmp_path / "one" / "evaluation_labels_held_out"
@@ -379,19 +370,18 @@ def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
     assert (reasons == "a model has learned from it").sum() == 8
 
 
-def test_other_files_of_the_same_names_are_told(small_run, inside, tmp_path):
+def test_other_files_of_the_same_names_are_told(small_run, done, tmp_path):
     run = shutil.copytree(small_run, tmp_path / "run")
-    process = inside("evaluate.py", run)
+    process = done("evaluate.py", run)
     assert "not the same files" not in process.stdout
     with edit_json(run / "config.json") as config:
         config["data"]["test"]["files"] = 16 * "0"
-    process = inside("evaluate.py", run)
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", run)
     assert "note: the test films are not the same files as in the run" in process.stdout
 
 
 def test_two_runs_that_can_not_be_written_to_are_told_how_to_go_on(
-    small_run, inside, tmp_path, monkeypatch
+    small_run, inside, done, tmp_path, monkeypatch
 ):
     """Before either is evaluated."""
     first, other = (shutil.copytree(small_run, tmp_path / name) for name in ("first", "other"))
@@ -400,12 +390,11 @@ def test_two_runs_that_can_not_be_written_to_are_told_how_to_go_on(
     check_error_line(process, f"no permission to write to the folder ({other})", "a copy (cp -r)")
     assert not list(first.glob("evaluation*"))
     monkeypatch.undo()
-    process = inside("evaluate.py", first)
-    assert process.returncode == 0, process.stderr
+    done("evaluate.py", first)
 
 
 def test_films_that_are_no_more_those_of_the_run_are_not_taken_for_them(
-    small_run, phantoms, inside, tmp_path
+    small_run, phantoms, inside, done, tmp_path
 ):
     run = shutil.copytree(small_run, tmp_path / "run")
     data = copy_data(phantoms, tmp_path / "Data")
@@ -415,8 +404,7 @@ def test_films_that_are_no_more_those_of_the_run_are_not_taken_for_them(
     table[1:].to_csv(data / "df_test.csv", index=False)
     process = inside("evaluate.py", run)
     check_error_line(process, f"not the test films of the run, which had {len(table)}", str(data))
-    process = inside("evaluate.py", run, "--data_dir", data)  # on request
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", run, "--data_dir", data)  # on request
     assert f"films of {data}" in process.stdout
     assert json.loads((run / "evaluation_test" / "metrics.json").read_text())["n"] == len(table) - 1
 
@@ -437,22 +425,20 @@ def test_validation_films_of_a_fold_have_no_clahe_copies(small_run, phantoms, in
     assert not (phantoms / "validation_CLAHE").exists()
 
 
-def test_an_evaluation_says_when_it_was_corrected_by_these_films(trained, inside, tmp_path):
-    process = inside("evaluate.py", trained[0], "--split", "val", "--out", tmp_path / "val")
-    assert process.returncode == 0, process.stderr
+def test_an_evaluation_says_when_it_was_corrected_by_these_films(trained, done, tmp_path):
+    process = done("evaluate.py", trained[0], "--split", "val", "--out", tmp_path / "val")
     assert "corrections and intervals of the model come from 120 of these films" in process.stdout
     assert "90 % intervals" not in process.stdout
 
 
-def test_so_it_says_of_some_of_them_in_another_order(trained, inside, tmp_path):
+def test_so_it_says_of_some_of_them_in_another_order(trained, done, tmp_path):
     """And judges the intervals by the films that they were not fitted to."""
     val, test = (
         pd.read_csv(trained[1] / f"df_{s}.csv", dtype={"id": str}) for s in ("val", "test")
     )
     pd.concat([test[:20], val[:12:-1]]).to_csv(tmp_path / "labels.csv", index=False)
     words = ["--csv", tmp_path / "labels.csv", "--images", trained[1]]
-    process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / "out")
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", trained[0], *words, "--out", tmp_path / "out")
     assert "corrections and intervals of the model come from 107 of these films" in process.stdout
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert (metrics["n"], metrics["intervals"]["all"]["n"]) == (127, 20)
@@ -519,7 +505,7 @@ def test_films_are_known_whatever_the_digits_of_their_labels():
     assert are_among(table, films, label=False).tolist() == [True, True, False]
 
 
-def test_a_training_keeps_whose_its_films_are(phantoms, inside, tiny, tmp_path):
+def test_a_training_keeps_whose_its_films_are(phantoms, done, tiny, tmp_path):
     """So that another film of such a child is known, and no held-out one."""
     data, run = copy_data(phantoms, tmp_path / "Data"), tmp_path / "run"
     tables = {}
@@ -529,25 +515,23 @@ def test_a_training_keeps_whose_its_films_are(phantoms, inside, tiny, tmp_path):
         tables[split].to_csv(data / f"df_{split}.csv", index=False)
     words = ["--backbone", "mobilenet", "--weights", "none", "--img_size", "32"]
     words += ["--epochs_frozen", "1", "--data_dir", data]
-    inside("train_advanced.py", *words, "--results_dir", run.parent, "--run_name", run.name)
+    done("train_advanced.py", *words, "--results_dir", run.parent, "--run_name", run.name)
     later, trained = tables["test"], tables["train"]
     siblings = trained[trained["sex"] == later["sex"][0]]
     later.loc[0, "patient"] = siblings["patient"].iloc[0]
     later.to_csv(tmp_path / "later.csv", index=False)
     words = [run, "--csv", tmp_path / "later.csv", "--images", data / "test", "--out"]
-    process = inside("evaluate.py", *words, tmp_path / "all")
+    process = done("evaluate.py", *words, tmp_path / "all")
     assert "was trained on 1 of these films" in process.stdout
-    process = inside("evaluate.py", *words, tmp_path / "others", "--held_out")
-    assert process.returncode == 0, process.stderr
+    done("evaluate.py", *words, tmp_path / "others", "--held_out")
     others = read_predictions(tmp_path / "others" / "predictions.csv")
     assert others["id"].tolist() == later["id"][1:].tolist()
 
 
-def test_films_that_chose_the_epoch_are_not_held_out(small_run, phantoms, inside, tmp_path):
+def test_films_that_chose_the_epoch_are_not_held_out(small_run, phantoms, done, tmp_path):
     """Also where no interval and no line comes from them: over views that were not validated."""
     words = [small_run, "--split", "val", "--tta_steps", "3", "--out", tmp_path / "out"]
-    process = inside("evaluate.py", *words)
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", *words)
     assert "12 of these films" in process.stdout
 
 

@@ -25,15 +25,14 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def train(inside, tiny_mobilenet, phantoms, results):
+def train(done, tiny_mobilenet, phantoms, results):
     """Run a training script on the phantoms; returns the run folder and what was printed."""
 
     def run(name, *words, script="train_advanced_streamlined.py"):
         where = ("--data_dir", phantoms, "--results_dir", results, "--run_name", name)
         words = (*where, "--cache_dir", results / "cache", *TINY, *words)
         with tiny_mobilenet():
-            process = inside(script, *words)
-        assert process.returncode == 0, process.stderr
+            process = done(script, *words)
         return results / name, process.stdout
 
     return run

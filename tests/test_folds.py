@@ -210,12 +210,11 @@ def test_folds_tell_their_errors_together(folds, phantoms):
 
 
 def test_films_of_a_fold_are_found_where_the_data_folder_was_moved(
-    folds, phantoms, inside, tmp_path
+    folds, phantoms, inside, done, tmp_path
 ):
     fold, data = folds[2] / "fold_1", shutil.copytree(phantoms, tmp_path / "moved")
     words = ["--split", "val", "--data_dir", data, "--out", tmp_path / "out"]
-    process = inside("evaluate.py", fold, *words)
-    assert process.returncode == 0, process.stderr
+    done("evaluate.py", fold, *words)
     told = read(tmp_path / "out" / "predictions.csv")
     assert told["id"].tolist() == read(fold / "predictions_val.csv")["id"].tolist()
     process = inside("evaluate.py", fold, folds[2] / "fold_2", *words[:-2])
@@ -235,10 +234,9 @@ def test_a_fold_is_compared_with_no_run_that_had_other_films(folds, small_run, i
         check_error_line(process, "not the same", "name films by --csv and --images")
 
 
-def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, inside, tmp_path):
+def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, done, tmp_path):
     folder = folds[2]
-    process = inside("evaluate.py", folder, "--out", tmp_path / "out")
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", folder, "--out", tmp_path / "out")
     expected = read(folder / "predictions_test.csv")
     np.testing.assert_allclose(
         read(tmp_path / "out" / "predictions.csv")["predicted"], expected["predicted"], atol=0.011
@@ -248,23 +246,21 @@ def test_a_folder_of_folds_is_an_ensemble(folds, phantoms, inside, tmp_path):
     )
     assert later["baseline"] == at_the_end["test"]["baseline"]
     turned_round = [folder / "fold_2", folder / "fold_1"]
-    other = inside("evaluate.py", "--ensemble", *turned_round, "--out", tmp_path / "other")
+    other = done("evaluate.py", "--ensemble", *turned_round, "--out", tmp_path / "other")
     baselines = [
         line for line in (process.stdout + other.stdout).splitlines() if "median baseline" in line
     ]
     assert len(baselines) == 2
     assert baselines[0] == baselines[1]
     film = next((phantoms / "test").iterdir())
-    process = inside("predict.py", film, "--model", folder, "--sex", "F")
-    assert process.returncode == 0, process.stderr
+    process = done("predict.py", film, "--model", folder, "--sex", "F")
     assert process.stderr == f"{RESEARCH_ONLY}\n"
     assert "(90 %: " in process.stdout
 
 
-def test_a_fold_is_evaluated_on_the_films_that_it_held_out(folds, inside, tmp_path):
+def test_a_fold_is_evaluated_on_the_films_that_it_held_out(folds, inside, done, tmp_path):
     run = folds[2] / "fold_1"
-    process = inside("evaluate.py", run, "--split", "val", "--out", tmp_path / "out")
-    assert process.returncode == 0, process.stderr
+    done("evaluate.py", run, "--split", "val", "--out", tmp_path / "out")
     held_out, found = read(run / "predictions_val.csv"), read(tmp_path / "out" / "predictions.csv")
     assert found["id"].tolist() == held_out["id"].tolist()
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["flow"] is None

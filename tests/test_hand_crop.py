@@ -178,7 +178,7 @@ def test_the_canvas_shows_the_hand_stretched_by_its_own_greys(tmp_path):
 
 
 def test_films_that_are_taken_whole_are_counted_and_named(
-    phantoms, inside, tiny_mobilenet, tmp_path, monkeypatch
+    phantoms, done, tiny_mobilenet, tmp_path, monkeypatch
 ):
     """In the run, in the cache too, and by predict.py."""
     data = copy_data(phantoms, tmp_path / "Data")
@@ -186,22 +186,20 @@ def test_films_that_are_taken_whole_are_counted_and_named(
     film = next((data / "train").glob(f"{first}.*"))
     cv2.imwrite(str(film), two_hands())
     with tiny_mobilenet():
-        process = inside(
+        done(
             *("train_advanced.py", "--data_dir", data, "--results_dir", tmp_path),
             *("--run_name", "run", "--backbone", "mobilenet", "--weights", "none"),
             *("--img_size", "48", "--batch_size", "8", "--epochs_frozen", "1"),
         )
-    assert process.returncode == 0, process.stderr
     run = tmp_path / "run"
     counts = json.loads((run / "config.json").read_text())["hand_crop"]["whole"]
     assert counts["train"] >= 1
     with monkeypatch.context() as patch:
         patch.setattr("util.radiographs.find_hands", lambda *films: pytest.fail("found anew"))
         assert load_films(data, "train", 48, "hand").pixels.oddities.whole.sum() == counts["train"]
-    process = inside("predict.py", film, "--model", run, "--sex", "F")
-    assert process.returncode == 0
+    process = done("predict.py", film, "--model", run, "--sex", "F")
     assert f"no hand found for certain, the whole film is used ({film})" in process.stderr
-    process = inside("evaluate.py", run, "--split", "train", "--out", tmp_path / "out")
+    process = done("evaluate.py", run, "--split", "train", "--out", tmp_path / "out")
     assert f"found for certain: {counts['train']}" in process.stdout
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["whole"] == counts["train"]
 
@@ -216,7 +214,7 @@ def another_localiser(monkeypatch):
     localiser.localiser_version.cache_clear()
 
 
-def test_a_run_remembers_its_localiser(phantoms, inside, tiny_mobilenet, tmp_path, request):
+def test_a_run_remembers_its_localiser(phantoms, inside, done, tiny_mobilenet, tmp_path, request):
     """With another one films are cut anew, predictions come with a warning, and a training does
     not go on."""
     words = (
@@ -225,7 +223,7 @@ def test_a_run_remembers_its_localiser(phantoms, inside, tiny_mobilenet, tmp_pat
         *("--weights", "none", "--img_size", "48", "--batch_size", "8", "--epochs_frozen", "1"),
     )
     with tiny_mobilenet():
-        assert inside(*words).returncode == 0
+        done(*words)
     before = set((tmp_path / "cache").rglob("*.npy"))
     request.getfixturevalue("another_localiser")
     process = inside("predict.py", phantoms / "test", "--model", tmp_path / "run", "--sex", "F")

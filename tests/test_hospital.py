@@ -30,21 +30,18 @@ def hospital(trained, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def calibrated(trained, hospital, inside):
+def calibrated(trained, hospital, done):
     """evaluate.py --calibrate on those films."""
     words = ["--calibrate", hospital[0], "--images", hospital[2], "--name", "far"]
-    process = inside("evaluate.py", trained[0], *words)
-    assert process.returncode == 0, process.stderr
-    return process
+    return done("evaluate.py", trained[0], *words)
 
 
-def test_ages_in_years_are_told_of_and_no_calibration(trained, hospital, inside, tmp_path):
+def test_ages_in_years_are_told_of_and_no_calibration(trained, hospital, inside, done, tmp_path):
     table = pd.read_csv(hospital[0])
     table.assign(boneage=table["boneage"] / 12).to_csv(tmp_path / "years.csv", index=False)
     images = ["--images", hospital[2]]
     words = ["--csv", tmp_path / "years.csv", *images, "--out", tmp_path / "out"]
-    process = inside("evaluate.py", trained[0], *words)
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", trained[0], *words)
     assert "header of their column end in _years" in process.stdout
     process = inside("evaluate.py", trained[0], "--calibrate", tmp_path / "years.csv", *images)
     check_error_line(process, "the ages look like years", "end in _years")
@@ -62,7 +59,7 @@ def test_a_label_far_from_its_prediction_is_named(trained, hospital, inside, tmp
 
 
 def test_a_calibration_of_a_hospital_gains_there_what_it_says(
-    trained, hospital, calibrated, inside, tmp_path
+    trained, hospital, calibrated, done, tmp_path
 ):
     gain = json.loads((trained[0] / "calibration_far.json").read_text())["views_4"]["gain"]
     assert gain["n"] == 60
@@ -71,11 +68,10 @@ def test_a_calibration_of_a_hospital_gains_there_what_it_says(
     assert "the run's own 90 % intervals (+-" in calibrated.stdout
     maes = []
     for name, words in (("plain", []), ("far", ["--calibration", "far"])):
-        process = inside(
+        done(
             *("evaluate.py", trained[0], "--csv", hospital[1], "--images", hospital[2]),
             *("--out", tmp_path / name, *words),
         )
-        assert process.returncode == 0, process.stderr
         metrics = json.loads((tmp_path / name / "metrics.json").read_text())
         maes.append(metrics["mae"])
     assert maes[1] - maes[0] == pytest.approx(gain["difference"], rel=0.25)  # on 30 films
@@ -93,31 +89,29 @@ def test_a_calibration_of_a_model_that_was_replaced_is_refused(
     check_error_line(inside("predict.py", *words), "calibration far was made for a different model")
 
 
-def test_a_model_that_is_not_told_the_sex_gets_one_line(phantoms, hospital, inside, tiny, tmp_path):
+def test_a_model_that_is_not_told_the_sex_gets_one_line(phantoms, hospital, done, tiny, tmp_path):
     run, words = tmp_path / "run", ["--backbone", "mobilenet", "--weights", "none"]
     words += ["--img_size", "32", "--epochs_frozen", "1", "--data_dir", phantoms]
-    inside("train_baseline.py", *words, "--results_dir", run.parent, "--run_name", run.name)
-    process = inside("evaluate.py", run, "--calibrate", hospital[0], "--images", hospital[2])
-    assert process.returncode == 0, process.stderr
+    done("train_baseline.py", *words, "--results_dir", run.parent, "--run_name", run.name)
+    done("evaluate.py", run, "--calibrate", hospital[0], "--images", hospital[2])
     lines = json.loads((run / "calibration_some.json").read_text())["views_1"]["lines"]
     assert lines["male"] == lines["female"]
 
 
 def test_nothing_is_learned_from_films_that_a_calibration_was_fitted_to(
-    trained, hospital, calibrated, inside, tmp_path
+    trained, hospital, calibrated, done, tmp_path
 ):
     """Also where they are a part of what is evaluated."""
     pd.concat([pd.read_csv(path) for path in hospital[:2]]).to_csv(tmp_path / "all.csv")
     note = "corrections and intervals of the model come from 60 of these films"
     for csv, told in ((tmp_path / "all.csv", True), (hospital[1], False)):
         words = ["--csv", csv, "--images", hospital[2], "--calibration", "far"]
-        process = inside("evaluate.py", trained[0], *words, "--out", tmp_path / f"told_{told}")
-        assert process.returncode == 0, process.stderr
+        process = done("evaluate.py", trained[0], *words, "--out", tmp_path / f"told_{told}")
         assert (note in process.stdout) == told
 
 
 def test_two_runs_are_compared_under_a_calibration_of_each(
-    trained, hospital, calibrated, inside, tmp_path
+    trained, hospital, calibrated, done, tmp_path
 ):
     """Also where a run has lines of its own, so that its validation films are known as well."""
     a, b = (shutil.copytree(trained[0], tmp_path / name) for name in "ab")
@@ -127,8 +121,7 @@ def test_two_runs_are_compared_under_a_calibration_of_each(
         for calibration in stored.values():
             calibration["lines"] = lines
     words = ["--csv", hospital[1], "--images", hospital[2], "--calibration", "far"]
-    process = inside("evaluate.py", a, b, *words)
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", a, b, *words)
     assert "+0.00   difference, 95 % interval [+0.00, +0.00]" in process.stdout
     assert (a / f"evaluation_{hospital[1].stem}_far" / "metrics.json").exists()
 
@@ -145,7 +138,7 @@ def test_runs_that_can_not_be_compared_are_told_of_before_either_is_evaluated(
 
 
 def test_a_calibration_is_of_films_that_the_model_has_not_learned_from(
-    trained, hospital, inside, tmp_path
+    trained, hospital, inside, done, tmp_path
 ):
     run, data = shutil.copytree(trained[0], tmp_path / "run"), trained[1]
     new = pd.read_csv(data / "df_test.csv", dtype={"id": str})[:60]
@@ -158,12 +151,10 @@ def test_a_calibration_is_of_films_that_the_model_has_not_learned_from(
     process = inside("evaluate.py", run, "--calibrate", tmp_path / "all.csv", "--images", data)
     check_error_line(process, f"of these {len(known)} films", "Name others")
     assert "--held_out" not in process.stderr
-    process = inside(*words, "--held_out", "--name", "new")
-    assert process.returncode == 0, process.stderr
+    process = done(*words, "--held_out", "--name", "new")
     assert "calibration on 60 films" in process.stdout
     pd.concat([new, known[:20]]).to_csv(tmp_path / "some.csv", index=False)
-    process = inside(*words, "--name", "most")
-    assert process.returncode == 0, process.stderr
+    process = done(*words, "--name", "most")
     assert "was trained on 20 of these films" in process.stdout
     assert "calibration on 80 films" in process.stdout
     assert " of 60 labels" in process.stdout  # held by the intervals of the run: of new films

@@ -56,10 +56,9 @@ def picture(tmp_path_factory):
     return path
 
 
-def test_predict_says_so_beside_the_months_and_in_the_table(small_run, picture, inside, tmp_path):
+def test_predict_says_so_beside_the_months_and_in_the_table(small_run, picture, done, tmp_path):
     words = ["--model", small_run, "--sex", "F", "--out", tmp_path / "ages.csv"]
-    process = inside("predict.py", picture, ROOT / "tests" / "phantom.png", *words)
-    assert process.returncode == 0
+    process = done("predict.py", picture, ROOT / "tests" / "phantom.png", *words)
     assert process.stderr.count("the film looks unlike hands with fingers up") == 1
     table = pd.read_csv(tmp_path / "ages.csv", keep_default_na=False)
     assert table["note"].str.contains("looks unlike hands").tolist() == [True, False]

@@ -115,12 +115,11 @@ def test_a_number_may_be_the_name_of_a_file(tmp_path):
 
 
 def test_an_evaluation_and_predictions_find_films_so_too(
-    archive, table, small_run, inside, tmp_path
+    archive, table, small_run, inside, done, tmp_path
 ):
     by = ["--match_by", "AccessionNumber"]
     words = ["--csv", table, "--images", archive, "--out", tmp_path / "out"]
-    process = inside("evaluate.py", small_run, *words, *by)
-    assert process.returncode == 0, process.stderr
+    done("evaluate.py", small_run, *words, *by)
     judged = pd.read_csv(tmp_path / "out" / "predictions.csv").set_index("id")
     assert judged["boneage"].to_dict() == {710 + i: 60 + 5 * i for i in range(1, 20)}
     words = ["--csv", table, "--model", small_run, "--out", tmp_path / "ages.csv"]

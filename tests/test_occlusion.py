@@ -81,14 +81,13 @@ def test_predict_draws_a_picture_for_each_film_and_never_into_a_full_folder(
     check_error_line(inside("predict.py", *words), "not a folder", "Choose another --explain")
 
 
-def test_pictures_of_films_of_one_name_tell_whose_they_are(small_run, phantoms, inside, tmp_path):
+def test_pictures_of_films_of_one_name_tell_whose_they_are(small_run, phantoms, done, tmp_path):
     one, other = sorted((phantoms / "test").glob("*.png"))[:2]
     for film, child in ((one, "p1"), (other, "p2")):
         (tmp_path / "films" / child).mkdir(parents=True)
         (tmp_path / "films" / child / "hand.png").symlink_to(film)
     words = [tmp_path / "films", "--model", small_run, "--sex", "F"]
-    process = inside("predict.py", *words, "--explain", tmp_path / "maps")
-    assert process.returncode == 0, process.stderr
+    done("predict.py", *words, "--explain", tmp_path / "maps")
     names = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert names == ["p1_hand.png", "p2_hand.png"]
 

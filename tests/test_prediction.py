@@ -130,11 +130,10 @@ def test_out_of_memory_in_a_prediction_is_a_user_error():
         predict(np.zeros((4, 8, 8, 1), np.uint8), np.ones((4, 1)))
 
 
-def test_deep_film_and_its_8_bit_twin_have_the_same_age(trained, odd_films, inside, tmp_path):
+def test_deep_film_and_its_8_bit_twin_have_the_same_age(trained, odd_films, done, tmp_path):
     names = [odd_films / f"{bits}bit.png" for bits in (8, 16, 12)]
     out = tmp_path / "ages.csv"
-    process = inside("predict.py", *names, "--model", trained[0], "--sex", "F", "--out", out)
-    assert process.returncode == 0, process.stderr
+    done("predict.py", *names, "--model", trained[0], "--sex", "F", "--out", out)
     months = pd.read_csv(out)["months"]
     assert months.notna().all()
     assert np.ptp(months) < 0.5
@@ -164,13 +163,12 @@ def test_bad_files_are_named_and_the_rest_is_done(trained, odd_films, command, t
     assert table["months"].isna().tolist() == [True, False, True, True, False]
 
 
-def test_predict_agrees_with_evaluate_film_by_film(trained, evaluated, inside, tmp_path):
+def test_predict_agrees_with_evaluate_film_by_film(trained, evaluated, done, tmp_path):
     """Sexes from a table, a whole folder in one call."""
-    process = inside(
+    done(
         *("predict.py", trained[1] / "test", "--model", trained[0], "--tta_steps", "1"),
         *("--csv", trained[1] / "df_test.csv", "--out", tmp_path / "ages.csv"),
     )
-    assert process.returncode == 0, process.stderr
     ages = pd.read_csv(tmp_path / "ages.csv").assign(
         id=lambda table: table["filename"].str.removesuffix(".png")
     )
@@ -179,15 +177,12 @@ def test_predict_agrees_with_evaluate_film_by_film(trained, evaluated, inside, t
     np.testing.assert_allclose(both["months"], both["predicted"], atol=0.011)
 
 
-def test_the_age_of_the_child_is_read_from_the_table_or_typed(
-    small_run, phantoms, inside, tmp_path
-):
+def test_the_age_of_the_child_is_read_from_the_table_or_typed(small_run, phantoms, done, tmp_path):
     films = sorted((phantoms / "test").iterdir())[:3]
     table = {"id": [film.stem for film in films], "sex": ["M", "F", "F"]}
     pd.DataFrame(table | {"age_months": [100, 60, None]}).to_csv(tmp_path / "c.csv", index=False)
     words = ["--model", small_run, "--csv", tmp_path / "c.csv", "--out", tmp_path / "ages.csv"]
-    process = inside("predict.py", *films, *words)
-    assert process.returncode == 0, process.stderr
+    process = done("predict.py", *films, *words)
     ages = pd.read_csv(tmp_path / "ages.csv")
     assert ages["age_months"].tolist()[:2] == [100, 60]
     scores = [(ages["months"][0] - 100) / (9.10 - 0.10 / 3), (ages["months"][1] - 60) / 11.65]
@@ -199,15 +194,14 @@ def test_the_age_of_the_child_is_read_from_the_table_or_typed(
     ends = [(ages[end][0] - 100) / (9.10 - 0.10 / 3) for end in ("low", "high")]
     assert lines[0].endswith(f"{scores[0]:+.1f} SD ({ends[0]:+.1f} to {ends[1]:+.1f}) at 8 y 4 mo")
     assert "SD" not in lines[2]
-    typed = inside("predict.py", films[1], *words[:2], "--sex", "F", "--age_months", "60")
+    typed = done("predict.py", films[1], *words[:2], "--sex", "F", "--age_months", "60")
     assert typed.stdout.splitlines() == [lines[1]]
 
 
-def test_model_keras_in_a_program_of_ones_own_says_the_same(small_run, phantoms, inside):
+def test_model_keras_in_a_program_of_ones_own_says_the_same(small_run, phantoms, done):
     """What docs/RUNS.md promises: films as read_pixels prepares them, and Keras alone."""
     film = next((phantoms / "test").iterdir())
-    process = inside("predict.py", film, "--model", small_run, "--sex", "M")
-    assert process.returncode == 0, process.stderr
+    process = done("predict.py", film, "--model", small_run, "--sex", "M")
     options = json.loads((small_run / "config.json").read_text())["options"]
     pixels, _ = read_pixels([film], options["img_size"], options["fit"])
     model = keras.models.load_model(small_run / "model.keras")
@@ -364,7 +358,7 @@ def test_sex_of_one_film_unknown_to_the_table(trained, odd_films, inside, tmp_pa
 
 
 def test_a_folder_is_all_films_in_it_and_below_and_a_film_is_itself(
-    trained, odd_films, inside, tmp_path
+    trained, odd_films, done, tmp_path
 ):
     """Litter is no film; of pictures that are not read a note tells."""
     (tmp_path / "films" / "old").mkdir(parents=True)
@@ -374,8 +368,7 @@ def test_a_folder_is_all_films_in_it_and_below_and_a_film_is_itself(
     (tmp_path / "sexes.csv").write_text("id,sex\na,M\nb,M\n")
     words = ["--model", trained[0], "--csv", tmp_path / "sexes.csv"]
     for named, expected in (("films", ["a.png", "old/b.png"]), ("films/a.png", ["a.png"])):
-        process = inside("predict.py", tmp_path / named, *words)
-        assert process.returncode == 0, process.stderr
+        process = done("predict.py", tmp_path / named, *words)
         noted = "note: pictures of unsupported kinds: 1, such as" in process.stderr
         assert noted == (named == "films")
         assert [line.split()[:2] for line in process.stdout.splitlines()] == [
@@ -483,7 +476,7 @@ def test_films_of_one_name_have_the_sexes_of_their_paths(trained, namesakes, ins
 
 @pytest.mark.parametrize("rows", ["id,sex\nhand,F\n", "id,filename,sex\n7,hand.png,F\n"])
 def test_one_row_for_two_films_of_one_name_tells_the_sex_of_neither(
-    trained, namesakes, inside, tmp_path, rows
+    trained, namesakes, inside, done, tmp_path, rows
 ):
     """As archives of hospitals have IM0001 of one child in each folder."""
     (tmp_path / "sexes.csv").write_text(rows)
@@ -492,8 +485,7 @@ def test_one_row_for_two_films_of_one_name_tells_the_sex_of_neither(
     assert process.returncode == 1
     assert not process.stdout
     assert process.stderr.count("several files of that name, which ") == 2
-    process = inside("predict.py", namesakes[0], *words)
-    assert process.returncode == 0, process.stderr
+    done("predict.py", namesakes[0], *words)
 
 
 def test_a_row_of_another_folder_tells_no_sex(trained, namesakes, inside, tmp_path):
@@ -504,21 +496,19 @@ def test_a_row_of_another_folder_tells_no_sex(trained, namesakes, inside, tmp_pa
     assert f"error: no row for it in {tmp_path / 'sexes.csv'} ({namesakes[1]})" in process.stderr
 
 
-def test_a_film_that_is_named_by_dots_has_its_row(trained, namesakes, inside, tmp_path):
+def test_a_film_that_is_named_by_dots_has_its_row(trained, namesakes, done, tmp_path):
     (tmp_path / "sexes.csv").write_text("path,sex\n./p1/hand.png,F\np2/hand.png,M\n")
     films = [film.parent / ".." / film.parent.name / film.name for film in namesakes]
     words = [*films, "--model", trained[0], "--csv", tmp_path / "sexes.csv"]
-    process = inside("predict.py", *words)
-    assert process.returncode == 0, process.stderr
+    process = done("predict.py", *words)
     assert [line.split()[1] for line in process.stdout.splitlines()] == ["F", "M"]
 
 
 @names_of_bytes
-def test_a_name_that_is_not_unicode_is_printed(trained, odd_films, inside, tmp_path):
+def test_a_name_that_is_not_unicode_is_printed(trained, odd_films, done, tmp_path):
     film = os.fsencode(tmp_path) + b"/film_\xe9.png"
     shutil.copy(odd_films / "8bit.png", film)
-    process = inside("predict.py", os.fsdecode(film), "--model", trained[0], "--sex", "F")
-    assert process.returncode == 0, process.stderr
+    process = done("predict.py", os.fsdecode(film), "--model", trained[0], "--sex", "F")
     assert process.stdout.startswith(r"film_\udce9.png  F")
 
 
@@ -658,12 +648,11 @@ def test_a_sex_of_numbers_is_what_the_option_says(trained, inside, tmp_path):
         assert pd.read_csv(out)["sex"].tolist() == expected.tolist()
 
 
-def test_predict_prints_and_writes_the_interval(trained, inside, tmp_path):
-    process = inside(
+def test_predict_prints_and_writes_the_interval(trained, done, tmp_path):
+    process = done(
         *("predict.py", trained[1] / "test", "--model", trained[0]),
         *("--csv", trained[1] / "df_test.csv", "--out", tmp_path / "ages.csv"),
     )
-    assert process.returncode == 0, process.stderr
     ages = pd.read_csv(tmp_path / "ages.csv", dtype={"filename": str})
     half_width = json.loads((trained[0] / "calibration.json").read_text())["views_4"]["half_width"]
     low, high = interval_bounds(ages["months"].to_numpy(), half_width)
@@ -674,12 +663,10 @@ def test_predict_prints_and_writes_the_interval(trained, inside, tmp_path):
         assert line.endswith("{}  {} (90 %: {} - {})".format("months", *years))
 
 
-def test_views_without_a_calibration_have_no_interval(trained, odd_films, inside):
+def test_views_without_a_calibration_have_no_interval(trained, odd_films, done):
     words = [odd_films / "8bit.png", "--model", trained[0], "--sex", "F"]
-    process = inside("predict.py", *words)
-    assert "(90 %: " in process.stdout
-    process = inside("predict.py", *words, "--tta_steps", "2")
-    assert process.returncode == 0
+    assert "(90 %: " in done("predict.py", *words).stdout
+    process = done("predict.py", *words, "--tta_steps", "2")
     assert "90 %" not in process.stdout
     assert "\nnote: no intervals: the run was not validated on means of 2" in process.stderr
 

@@ -142,13 +142,12 @@ def read_twice(trained, tmp_path):
     return columns, rows, trained[1] / "test"
 
 
-def test_an_evaluation_is_on_the_mean_of_readers(trained, read_twice, inside, tmp_path):
+def test_an_evaluation_is_on_the_mean_of_readers(trained, read_twice, done, tmp_path):
     columns, rows, images = read_twice
     found = []
     for name, table, words in (("a", columns, ["ann", "bob"]), ("b", rows, [])):
         where = ["--csv", table, "--images", images, "--out", tmp_path / name]
-        process = inside("evaluate.py", trained[0], *where, "--readers", *words)
-        assert process.returncode == 0, process.stderr
+        process = done("evaluate.py", trained[0], *where, "--readers", *words)
         assert "left out" not in process.stdout
         assert "a reader is 12.00 [12.00, 12.00] months from the mean of the others" in (
             process.stdout
@@ -179,13 +178,14 @@ def test_without_the_option_the_first_reader_counts_and_the_option_is_named(
     assert note in json.loads((tmp_path / "out" / "metrics.json").read_text())["notes"]
 
 
-def test_a_calibration_is_fitted_to_the_mean_of_readers(trained, read_twice, inside, tmp_path):
+def test_a_calibration_is_fitted_to_the_mean_of_readers(
+    trained, read_twice, inside, done, tmp_path
+):
     columns, _, images = read_twice
     words = ["--images", images, "--readers", "ann", "bob", "--held_out"]
-    inside("evaluate.py", trained[0], "--csv", columns, *words, "--out", tmp_path / "before")
+    done("evaluate.py", trained[0], "--csv", columns, *words, "--out", tmp_path / "before")
     before = json.loads((tmp_path / "before" / "metrics.json").read_text())
-    process = inside("evaluate.py", trained[0], "--calibrate", columns, *words, "--name", "readers")
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", trained[0], "--calibrate", columns, *words, "--name", "readers")
     assert "a reader is 12.00 [12.00, 12.00] months from the mean of the others" in process.stdout
     stored = json.loads((trained[0] / "calibration_readers.json").read_text())
     (calibration,) = stored.values()
@@ -202,9 +202,7 @@ def test_a_calibration_is_fitted_to_the_mean_of_readers(trained, read_twice, ins
     check_error_line(process, f"learned from all of {len(films)} films")
 
 
-def test_an_import_takes_the_mean_and_records_how_far_readers_are_apart(
-    read_twice, inside, tmp_path
-):
+def test_an_import_takes_the_mean_and_records_how_far_readers_are_apart(read_twice, done, tmp_path):
     """Other tables in the source don't matter."""
     columns, _, images = read_twice
     data_dir, source = tmp_path / "data", tmp_path / "source"
@@ -212,8 +210,7 @@ def test_an_import_takes_the_mean_and_records_how_far_readers_are_apart(
     shutil.copy(columns, source)
     (source / "patients.csv").write_text("id,sex,weight\n1,M,30\n")
     where = ["--source", source, "--data_dir", data_dir]
-    process = inside("import_data.py", *where, "--readers", "ann", "bob")
-    assert process.returncode == 0, process.stderr
+    process = done("import_data.py", *where, "--readers", "ann", "bob")
     assert "readers: 2 for each of" in process.stdout
     assert json.loads((data_dir / "import.json").read_text())["reader_agreement"]["mae"] == 12
     given = pd.read_csv(columns, dtype={"id": str}).set_index("id")
@@ -221,7 +218,7 @@ def test_an_import_takes_the_mean_and_records_how_far_readers_are_apart(
     assert np.allclose(train["boneage"], given.loc[train["id"], ["ann", "bob"]].mean(axis=1))
 
 
-def test_a_film_on_whose_sex_readers_disagree_is_left_out(read_twice, inside, tmp_path):
+def test_a_film_on_whose_sex_readers_disagree_is_left_out(read_twice, done, tmp_path):
     """Even if its first row alone has the other sex."""
     _, rows, images = read_twice
     table = pd.read_csv(rows, dtype=str)
@@ -233,8 +230,7 @@ def test_a_film_on_whose_sex_readers_disagree_is_left_out(read_twice, inside, tm
     reasons = left_out.loc[left_out["id"] == wrong, "reason"]
     assert reasons.tolist() == 2 * ["two sexes for this film"]
     where = ["--source", images, "--csv", rows, "--data_dir", tmp_path / "data"]
-    process = inside("import_data.py", *where, "--readers")
-    assert process.returncode == 0, process.stderr
+    process = done("import_data.py", *where, "--readers")
     assert "2 two sexes for this film" in process.stdout
     placed = pd.concat(
         pd.read_csv(path, dtype={"id": str}) for path in (tmp_path / "data").glob("df_*.csv")

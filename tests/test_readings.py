@@ -142,12 +142,11 @@ def test_a_training_on_labels_that_are_no_readings_says_so(trained):
     assert "reading" not in pd.read_csv(run / "predictions_test.csv")
 
 
-def test_evaluation_and_prediction_say_what_a_reader_would_say(trained, inside, tmp_path):
+def test_evaluation_and_prediction_say_what_a_reader_would_say(trained, done, tmp_path):
     run = shutil.copytree(trained[0], tmp_path / "run")
     plates = {"male": {f"{m:g}": 9 for m in PLATES[1]}, "female": {f"{m:g}": 9 for m in PLATES[0]}}
     (run / "readings.json").write_text(json.dumps({"labels": plates}))
-    process = inside("evaluate.py", run, "--out", tmp_path / "out")
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", run, "--out", tmp_path / "out")
     found = pd.read_csv(tmp_path / "out" / "predictions.csv", dtype={"id": str})
     assert found["reading"].tolist() == read_as(found["predicted"], found["sex"], plates).tolist()
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
@@ -159,14 +158,13 @@ def test_evaluation_and_prediction_say_what_a_reader_would_say(trained, inside, 
     film = trained[1] / "test" / f"{found['id'][0]}.png"
     sex = "FM"[found["sex"][0]]
     out = tmp_path / "ages.csv"
-    process = inside("predict.py", film, "--model", run, "--sex", sex, "--out", out)
-    assert process.returncode == 0, process.stderr
+    done("predict.py", film, "--model", run, "--sex", sex, "--out", out)
     assert pd.read_csv(out)["reading"].tolist() == [found["reading"][0]]
 
 
 @pytest.mark.parametrize(("to", "kept"), [(12, True), (0.1, False)])
 def test_a_calibration_keeps_readings_where_its_readers_name_plates(
-    trained, inside, tmp_path, to, kept
+    trained, done, tmp_path, to, kept
 ):
     """`to`: months to which the readers of another hospital round."""
     run, (folder, data) = tmp_path / "run", trained
@@ -179,14 +177,12 @@ def test_a_calibration_keeps_readings_where_its_readers_name_plates(
     labels = pd.DataFrame({"id": table["id"], "boneage": said, "sex": sex})
     labels.to_csv(tmp_path / "clinic.csv", index=False)
     images = ["--images", data / "test"]
-    process = inside("evaluate.py", run, "--calibrate", tmp_path / "clinic.csv", *images)
-    assert process.returncode == 0, process.stderr
+    process = done("evaluate.py", run, "--calibrate", tmp_path / "clinic.csv", *images)
     assert f"what a reader would say {'kept' if kept else 'left out'}" in process.stdout
     calibration = json.loads((run / "calibration_clinic.json").read_text())["views_4"]
     errors = calibration["readings"]  # beside months that are corrected without their own labels
     assert errors["mae"] - errors["difference"] == pytest.approx(calibration["gain"]["mae_with"])
     film = data / "test" / f"{table['id'][0]}.png"
     words = ["--model", run, "--sex", sex[0], "--calibration", "clinic"]
-    process = inside("predict.py", film, *words, "--out", tmp_path / "ages.csv")
-    assert process.returncode == 0, process.stderr
+    done("predict.py", film, *words, "--out", tmp_path / "ages.csv")
     assert pd.read_csv(tmp_path / "ages.csv")["reading"].notna().tolist() == [kept]

@@ -33,6 +33,12 @@ def test_a_film_in_two_splits_is_an_error(train, phantoms, tmp_path, split, fold
     check_error_line(process, f"both train and {split}")
 
 
+def split_of(id_, patient="", months=60.0):
+    """A split of one film."""
+    row = {"id": [id_], "patient": patient, "sex": 1.0, "boneage": months}
+    return Namespace(table=pd.DataFrame(row))
+
+
 @pytest.mark.parametrize(
     ("id_", "months", "told"),
     [
@@ -43,35 +49,23 @@ def test_a_film_in_two_splits_is_an_error(train, phantoms, tmp_path, split, fold
     ],
 )
 def test_leading_zeros_make_no_other_film(id_, months, told):
-    def split(id_, months):
-        row = {"id": [id_], "patient": "", "sex": 1.0, "boneage": months}
-        return Namespace(table=pd.DataFrame(row))
-
-    films = {"train": split(id_, months), "test": split("123", 60.0)}
+    films = {"train": split_of(id_, months=months), "test": split_of("123")}
     with pytest.raises(UserError, match=told) if told else nullcontext():
         check_splits_apart(films)
 
 
 def test_leading_zeros_make_no_other_patient():
-    def split(id_, patient):
-        row = {"id": [id_], "patient": patient, "sex": 1.0, "boneage": 60.0}
-        return Namespace(table=pd.DataFrame(row))
-
     with pytest.raises(UserError, match="1 patients are in both train and test, such as 0007"):
-        check_splits_apart({"train": split("1", "0007"), "test": split("2", "7")})
-    check_splits_apart({"train": split("1", ""), "test": split("2", "")})
+        check_splits_apart({"train": split_of("1", "0007"), "test": split_of("2", "7")})
+    check_splits_apart({"train": split_of("1"), "test": split_of("2")})
 
 
 def test_a_patient_in_two_splits_is_an_error(train, phantoms, tmp_path):
-    for path in phantoms.iterdir():
-        (tmp_path / path.name).symlink_to(path)
-    for name in ("df_val.csv", "df_test.csv"):
-        (tmp_path / name).unlink()
-        table = pd.read_csv(phantoms / name)
-        table.assign(patient=["p1", *("" for _ in table["id"][1:])]).to_csv(
-            tmp_path / name, index=False
-        )
-    process, _ = train("leak", data_dir=tmp_path)
+    data = copy_data(phantoms, tmp_path / "Data")
+    for path in (data / "df_val.csv", data / "df_test.csv"):
+        table = pd.read_csv(path)
+        table.assign(patient=["p1", *("" for _ in table["id"][1:])]).to_csv(path, index=False)
+    process, _ = train("leak", data_dir=data)
     check_error_line(process, "1 patients are in both val and test, such as p1")
 
 

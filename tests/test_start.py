@@ -56,12 +56,8 @@ def months(run):
 
 def test_it_starts_where_the_run_ended(go_on, small_run, phantoms, tmp_path):
     """With no learning rate to speak of it says the same months, whatever its own labels are."""
-    data = tmp_path / "Data"
-    data.mkdir()
-    for path in phantoms.iterdir():
-        (data / path.name).symlink_to(path)
+    data = copy_data(phantoms, tmp_path / "Data")
     table = pd.read_csv(data / "df_train.csv")
-    (data / "df_train.csv").unlink()
     table.assign(boneage=table["boneage"] / 2 + 50).to_csv(data / "df_train.csv", index=False)
     process, run = go_on("--lr_finetune", "1e-12", data_dir=data)
     assert process.returncode == 0, process.stderr

@@ -22,23 +22,19 @@ from util.selection import choose_greedily, select_greedily
 # ---------------------------------------------------------------------------------------- choice
 
 
-def test_opposite_errors_are_chosen_in_equal_parts():
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ((3, 10, -3), [1, 0, 1]),  # opposite errors, in equal parts
+        ((2, -4), [2, 1]),
+        ((2, -3), [3, 2]),
+        ((9, 1, 8), [0, 1, 0]),  # no other helps the best
+    ],
+)
+def test_models_are_chosen_as_often_as_it_helps_the_mean(errors, expected):
     boneage = np.linspace(10, 200, 50)
-    counts = select_greedily([boneage + 3, boneage + 10, boneage - 3], boneage)
-    assert counts.tolist() == [1, 0, 1]
-
-
-def test_weights_follow_from_how_often_a_model_is_chosen():
-    boneage = np.linspace(10, 200, 50)
-    for errors, expected in (((2, -4), [2, 1]), ((2, -3), [3, 2])):
-        counts = select_greedily([boneage + error for error in errors], boneage)
-        assert counts.tolist() == expected
-
-
-def test_a_model_that_no_other_can_help_stays_alone():
-    boneage = np.linspace(10, 200, 50)
-    counts = select_greedily([boneage + 9, boneage + 1, boneage + 8], boneage)
-    assert counts.tolist() == [0, 1, 0]
+    counts = select_greedily([boneage + error for error in errors], boneage)
+    assert counts.tolist() == expected
 
 
 def test_the_choice_is_never_worse_than_the_best_single_model():

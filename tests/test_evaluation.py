@@ -166,10 +166,9 @@ def test_mistakes_of_evaluate_are_one_line_each(trained, inside, tmp_path):
         check_error_line(inside("evaluate.py", *words), *expected)
 
 
-def test_an_evaluation_says_when_films_were_not_held_out(trained, done, tmp_path):
+def test_an_evaluation_says_when_films_were_not_held_out(trained, evaluated, done, tmp_path):
     run, data = trained
-    process = done("evaluate.py", run, "--out", tmp_path / "own", "--tta_steps", "1")
-    assert "was trained on" not in process.stdout
+    assert "was trained on" not in evaluated[0].stdout
     (tmp_path / "Data").mkdir()
     (tmp_path / "Data" / "test").symlink_to(data / "train")
     (tmp_path / "Data" / "df_test.csv").symlink_to(data / "df_train.csv")
@@ -370,10 +369,9 @@ def test_two_runs_are_compared_on_films_that_are_held_out_of_both(
     assert (reasons == "a model has learned from it").sum() == 8
 
 
-def test_other_files_of_the_same_names_are_told(small_run, done, tmp_path):
+def test_other_files_of_the_same_names_are_told(small_run, evaluated, done, tmp_path):
+    assert "not the same files" not in evaluated[0].stdout
     run = shutil.copytree(small_run, tmp_path / "run")
-    process = done("evaluate.py", run)
-    assert "not the same files" not in process.stdout
     with edit_json(run / "config.json") as config:
         config["data"]["test"]["files"] = 16 * "0"
     process = done("evaluate.py", run)

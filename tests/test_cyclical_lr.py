@@ -34,12 +34,6 @@ def test_exp_range_shrinks_at_each_step():
     )
 
 
-def test_the_three_curves_differ():
-    curves = [curve("triangular"), curve("triangular2"), curve("exp_range", gamma=0.99)]
-    for i, one in enumerate(curves):
-        assert all(not np.allclose(one, other) for other in curves[:i])
-
-
 def test_a_flat_cycle_and_an_unknown_mode_are_refused():
     with pytest.raises(UserError, match="--clr_max_lr"):
         CyclicalLearningRate(1e-3, 1e-3)

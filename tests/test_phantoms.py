@@ -109,14 +109,6 @@ def test_more_films_leave_the_first_ones_as_they_were(tmp_path):
         pd.testing.assert_frame_equal(table, first)
 
 
-def test_another_seed_gives_other_films(tmp_path):
-    films = []
-    for seed in (1, 2):
-        write_phantoms(tmp_path / str(seed), COUNTS, HEIGHT, seed=seed)
-        films.append(set(bytes_of(tmp_path / str(seed)).values()))
-    assert not films[0] & films[1]
-
-
 def test_splits_share_no_id_and_no_picture(phantoms):
     ids = pd.concat(read(phantoms).values())["id"]
     assert ids.is_unique

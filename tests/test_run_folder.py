@@ -50,12 +50,6 @@ def test_a_folder_of_folds_is_told_from_a_run(tmp_path):
         open_run(train_advanced.parse_args(words), "sex")
 
 
-def test_a_failed_start_does_not_take_the_name(train, results, tmp_path):
-    process, _ = train("mistyped", data_dir=tmp_path / "nowhere")
-    assert process.returncode == 2
-    assert not (results / "mistyped").exists()
-
-
 # ----------------------------------------------------------------------------------- two at once
 
 

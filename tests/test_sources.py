@@ -96,11 +96,6 @@ def test_films_that_are_symbolic_links_are_followed(tmp_path):
     check_films(run(tmp_path / "deep" / "Data", "--source", tmp_path / "films"), IDS)
 
 
-def test_a_source_may_be_the_folder_one_is_in(tmp_path, monkeypatch):
-    monkeypatch.chdir(make_source(tmp_path / "films"))
-    check_films(run(tmp_path / "Data", "--source", "."), IDS)
-
-
 def test_a_source_that_is_named_twice_counts_once(tmp_path, capsys):
     source = make_source(tmp_path / "films", range(1, 21))
     rows = read(run(tmp_path / "Data", "--source", source, source))
@@ -160,15 +155,6 @@ def test_a_data_folder_is_a_source_like_any(tmp_path):
 
 
 # ----------------------------------------------------------------- one table for several sources
-
-
-def test_one_table_for_two_sources(tmp_path):
-    make_films(tmp_path / "a", IDS[:20])
-    make_films(tmp_path / "b", IDS[20:])
-    make_table(tmp_path / "labels.csv", IDS)
-    sources = [tmp_path / "a", tmp_path / "b"]
-    data = run(tmp_path / "Data", "--source", *sources, "--csv", tmp_path / "labels.csv")
-    check_films(data, IDS)
 
 
 def test_one_table_for_two_sources_names_the_film_of_the_right_one(tmp_path):

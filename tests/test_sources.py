@@ -7,6 +7,7 @@ import pytest
 from source_folders import (
     IDS,
     check_films,
+    film_path,
     left_out,
     make_films,
     make_source,
@@ -167,7 +168,7 @@ def test_one_table_for_two_sources_names_the_film_of_the_right_one(tmp_path):
     data = run(tmp_path / "Data", "--source", *sources, "--csv", tmp_path / "labels.csv")
     films = read(data)
     assert sorted(films.index) == sorted(["11", *map(str, IDS)])
-    film = next(data.glob("t*/11.png"), None) or next(data.glob("validation/11.png"))
+    film = film_path(data, films.loc["11"])
     assert film.read_bytes() == (tmp_path / "B" / "1.png").read_bytes()
 
 
@@ -177,8 +178,7 @@ def test_films_of_one_name_in_two_sources_are_left_out(tmp_path):
     make_table(tmp_path / "labels.csv", [1, *IDS])
     sources = [tmp_path / "A", tmp_path / "B"]
     data = run(tmp_path / "Data", "--source", *sources, "--csv", tmp_path / "labels.csv")
-    left_out = pd.read_csv(data / "import_left_out.csv", dtype=str)
-    assert left_out["reason"].tolist() == ["several files of that name"]
+    assert [reason for *_, reason in left_out(data)] == ["several files of that name"]
 
 
 @pytest.mark.parametrize("pack", [lambda folder: folder, zipped])

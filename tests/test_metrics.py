@@ -11,6 +11,7 @@ from scipy.stats import linregress, norm, t
 from util.errors import UserError
 from util.identity import count_patients
 from util.metrics import (
+    agreement,
     bootstrap_means,
     compare_predictions,
     evaluate_predictions,
@@ -152,6 +153,16 @@ def test_the_slope_of_the_difference_is_that_of_a_regression(many):
     expected = line.slope + 1.96 * line.stderr * np.array([-1, 1])
     assert metrics["difference_slope_ci95"] == pytest.approx(expected, abs=0.25 * line.stderr)
     assert "slope of the difference against the mean +0.0" in format_metrics(metrics, "these")
+
+
+def test_the_interval_of_an_rmse_of_few_films_is_not_too_narrow():
+    rng = np.random.default_rng(0)
+    found = [
+        agreement(predictions_of(np.full(10, 120), rng.normal(0, 9, 10)))["rmse_ci95"]
+        for _ in range(200)
+    ]
+    low, high = np.transpose(found)
+    assert np.mean((low <= 9) & (high >= 9)) > 0.9  # a percentile interval has 0.87
 
 
 def test_rmse_and_correlation_have_intervals_of_ten_children_or_more(many):

@@ -20,8 +20,6 @@ RESAMPLES = 2000
 FEWEST_TO_COMPARE = 10  # children: with fewer, a bootstrap has too few different draws
 SEED = 42  # of resamples, not --seed: the same errors always have the same interval
 NO_VARIANCE = 1e-6  # months squared: below it is the rounding of equal ages
-# the least and the largest value of what `measure_agreement` returns
-BOUNDS = {"rmse": (0, np.inf), "icc_2_1": (-np.inf, 1), "difference_slope": (-np.inf, np.inf)}
 CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
 
 
@@ -78,17 +76,36 @@ def percentile_interval(value, drawn, n, least=-np.inf, most=np.inf):
     """Return the 95 % percentile interval [low, high] of a value, cut at `least` and `most`, given
     what it is in resamples of `n` children, `drawn`; NaN where it is undefined.
 
-    The percentile interval of few children is too narrow. It is widened by the ratio of Student's
-    quantile to the normal one, and by that of the SD with n - 1 to that with n (Hesterberg 2015,
-    American Statistician 69:371): by 2 % for 100 children.
+    The percentile interval of few children is too narrow. It is widened to the reach of
+    `student_reach`: by 2 % for 100 children.
     """
-    # quantiles of the normal and of Student's distribution; scipy.stats takes longer to import
-    from scipy.special import ndtri, stdtrit
+    from scipy.special import ndtri  # quantiles of the normal distribution
 
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    wider = stdtrit(n - 1, 0.975) / ndtri(0.975) * np.sqrt(n / (n - 1))
+    wider = student_reach(n) / ndtri(0.975)
     low, high = value - wider * (value - low), value + wider * (high - value)
     return [float(max(low, least)), float(min(high, most))]
+
+
+def student_reach(n):
+    """Return how many SDs of its resamples the 95 % interval of a figure of `n` children reaches:
+    Student's quantile, times the ratio of the SD with n - 1 to that with n (Hesterberg 2015,
+    American Statistician 69:371)."""
+    from scipy.special import stdtrit  # scipy.stats takes longer to import
+
+    return stdtrit(n - 1, 0.975) * np.sqrt(n / (n - 1))
+
+
+def spread_factor(value, drawn, n):
+    """Return the factor of the 95 % interval of an SD or RMSE of `n` children, which is from value
+    / factor to value * factor, given what it is in resamples, `drawn`.
+
+    It comes from the SD of the logarithms: those of few errors are hardly skewed, as the values
+    themselves are.
+    """
+    # resamples of a few equal errors have none; the floor is above 0 for errors that are all equal
+    drawn = np.maximum(drawn, max(value / 10, 1e-9))
+    return np.exp(student_reach(n) * np.log(drawn).std())
 
 
 def mean_interval(values, films, least=-np.inf):
@@ -169,7 +186,7 @@ def agreement(predictions):
         known = np.isfinite(value) and (name == "rmse" or len(error) > 2)
         metrics[name] = float(value) if known else None
         metrics[f"{name}_ci95"] = (
-            percentile_interval(value, drawn[name], n, *BOUNDS[name]) if known and drawn else None
+            agreement_interval(name, value, drawn[name], n) if known and drawn else None
         )
     return metrics | {
         "limits_of_agreement": limits_of_agreement(error),
@@ -200,6 +217,15 @@ def measure_agreement(means, n):
     }
 
 
+def agreement_interval(name, value, drawn, n):
+    """Return the 95 % interval of what `measure_agreement` returns under a name, given what it is
+    in resamples of `n` children, `drawn`."""
+    if name == "rmse":
+        factor = spread_factor(value, drawn, n)
+        return [float(value / factor), float(value * factor)]
+    return percentile_interval(value, drawn, n, most=1 if name == "icc_2_1" else np.inf)
+
+
 def limits_of_agreement(error):
     """Return [low, high] in months: bias +- 1.96 SD of errors, which holds 95 % of them if they are
     normal (Bland & Altman 1986); None for fewer than three."""
@@ -214,24 +240,18 @@ def limits_intervals(predictions):
     None for fewer than FEWEST_TO_COMPARE children.
 
     The intervals of the bias and of the SD are combined by their distances (MOVER, Zou 2013, Stat
-    Methods Med Res 22). Both are Student's quantile times the bootstrap SD, of the bias and of the
-    logarithm of the SD: SDs of few errors are skewed, their logarithms are hardly.
+    Methods Med Res 22): that of the bias is `student_reach` times its bootstrap SD, that of the SD
+    has the `spread_factor`.
     """
-    from scipy.special import stdtrit
-
     n = count_patients(predictions)
     if n < FEWEST_TO_COMPARE:
         return None
     error, patients = predictions["error"].to_numpy(float), patients_or_films(predictions)
     means, squares = bootstrap_means([error, error**2], patients)
     sd = np.std(error, ddof=1)
-    # resamples of a few equal errors have none; the floor is above 0 for errors that are all equal
-    sds = np.maximum(np.sqrt(np.maximum(0, squares - means**2)), max(sd / 10, 1e-9))
-    wide = stdtrit(n - 1, 0.975) * np.sqrt(n / (n - 1))
-    factor = np.exp(wide * np.log(sds).std())
-    inside, outside = (
-        np.hypot(wide * means.std(), 1.96 * sd * part) for part in (1 - 1 / factor, factor - 1)
-    )
+    factor = spread_factor(sd, np.sqrt(np.maximum(0, squares - means**2)), n)
+    reach = student_reach(n) * means.std()
+    inside, outside = (np.hypot(reach, 1.96 * sd * part) for part in (1 - 1 / factor, factor - 1))
     low, high = limits_of_agreement(error)
     return [
         [float(low - outside), float(low + inside)],

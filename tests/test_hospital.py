@@ -10,7 +10,7 @@ from commands import check_error_line
 from files import edit_json
 
 from util.ensemble import choose_calibration
-from util.hospital import worth_using
+from util.hospital import format_held, worth_using
 from util.members import read_members
 
 
@@ -172,6 +172,15 @@ def test_a_calibration_is_worth_using_for_its_lines_or_its_intervals(difference,
     calibration = {"gain": {"difference_ci95": difference}}
     assert worth_using(calibration, {"covered_ci95": covered}) == worth
     assert worth_using(calibration, None) == (difference[1] < 0)
+
+
+@pytest.mark.parametrize(
+    ("children", "of"), [(80, "80 labels"), (47, "the labels of 47 children (80 films)")]
+)
+def test_a_share_of_children_is_not_called_one_of_films(children, of):
+    held = {"n": 80, "children": children, "covered": 0.73, "covered_ci95": [0.58, 0.85]}
+    line = format_held(held | {"half_width": 15.1})
+    assert line == f"the run's own 90 % intervals (+-15.1 months) hold 73% [58%, 85%] of {of}"
 
 
 def test_a_calibration_that_did_not_clearly_help_is_noted(trained, calibrated):

@@ -123,7 +123,11 @@ def cross_fit(predictions, per_sex=True, copies=None):
 
 def measure_gain(corrected, predictions):
     """Return how much a correction helps: the MAE with and without it on the same films, and the
-    paired difference with its 95 % interval, in months (below zero: it helps)."""
+    paired difference with its 95 % interval, in months (below zero: it helps).
+
+    The interval leaves out that other films would give other lines. It is right where it lies below
+    zero; above, it is too sure of a harm that is mostly that of lines of too few films.
+    """
     comparison = compare_predictions(corrected, predictions)
     return {
         "n": comparison["n"],

@@ -14,7 +14,7 @@ from util.calibration import correct_months
 from util.canvases import hand_crop_changed, hand_crop_versions, pixels_of
 from util.environment import PACKAGES, environment
 from util.errors import UserError
-from util.hospital import VERDICTS, calibrated_views, read_calibration, readings_help, verdict
+from util.hospital import NO_GAIN, calibrated_views, helps, read_calibration, readings_help
 from util.intervals import FEWEST_FOR_INTERVALS, fit_half_widths, interval_bounds
 from util.members import (
     average,
@@ -173,9 +173,9 @@ def choose_calibration(members, folders, name, views):
     """
     if name:
         calibration = read_calibration(folders[0], name, views, hashes_of(members))
-        if (found := verdict(calibration["gain"])) == "helps":
+        if helps(calibration["gain"]):
             return calibration, []
-        return calibration, [f"calibration {name}, of {calibration['n']} films: {VERDICTS[found]}"]
+        return calibration, [f"calibration {name}, of {calibration['n']} films: {NO_GAIN}"]
     half_width, notes = None, []
     try:
         half_width = ensemble_half_width(members, views)

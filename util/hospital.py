@@ -14,7 +14,7 @@ from util.runs import Run
 from util.tta import describe_views, views_from_key, views_key
 
 PREFIX = "calibration_"  # of the file of a calibration, before its name
-VERDICTS = {"helps": "it helps", "harms": "it harms", "unclear": "no clear gain"}
+NO_GAIN = "no clear gain"
 
 
 def new_calibration_path(folder, name):
@@ -103,40 +103,40 @@ def check_enough_films(films, per_sex, csv):
         )
 
 
-def verdict(gain):
-    """Return what the interval of a gain shows: "helps", "harms" or "unclear"."""
-    low, high = gain["difference_ci95"] or (0, 0)
-    return "helps" if high < 0 else "harms" if low > 0 else "unclear"
+def helps(gain):
+    """Whether a gain is clear: its interval lies below zero."""
+    interval = gain["difference_ci95"]
+    return interval is not None and interval[1] < 0
 
 
 def worth_using(calibration, held):
     """Whether a calibration clearly helps, or its intervals do: those of the run clearly hold too
     few labels. `held` is what `coverage_of` returned for these; None without intervals."""
-    return verdict(calibration["gain"]) == "helps" or (
-        held is not None and held["covered_ci95"][1] < COVERAGE
-    )
+    return helps(calibration["gain"]) or (held is not None and held["covered_ci95"][1] < COVERAGE)
 
 
 def format_held(held):
     """Format the coverage of the run's own intervals, see `coverage_of`, in one line."""
     interval = format_interval(held["covered_ci95"], form=".0%")
+    n, children = held["n"], held["children"]
+    labels = f"{n} labels" if children == n else f"the labels of {children} children ({n} films)"
     return (
         f"the run's own {LEVEL} intervals (+-{held['half_width']:.1f} months) hold "
-        f"{held['covered']:.0%} {interval} of {held['n']} labels"
+        f"{held['covered']:.0%} {interval} of {labels}"
     )
 
 
 def readings_help(calibration):
     """Whether readings are clearly closer to the labels of a calibration than the months are:
     readers of another hospital may have other habits."""
-    return "readings" in calibration and verdict(calibration["readings"]) == "helps"
+    return "readings" in calibration and helps(calibration["readings"])
 
 
 def format_named(calibration, path):
     """Format a calibration for another hospital for the terminal."""
     gain = calibration["gain"]
     lines = [
-        f"calibration on {calibration['n']} films: {VERDICTS[verdict(gain)]}",
+        f"calibration on {calibration['n']} films: {'it helps' if helps(gain) else NO_GAIN}",
         f"  {format_gain(gain)}",
     ]
     for sex, line in calibration["lines"].items():

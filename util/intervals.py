@@ -74,9 +74,9 @@ def interval_bounds(months, half_width):
 def measure_coverage(predictions, half_width):
     """Measure how many labels lie in the intervals, ready for JSON.
 
-    For all films, by sex and by band of the prediction it has n films, the share covered with its
-    95 % interval, and the mean half width in months; groups without films are left out. Each child
-    counts once, as in `conformal_quantile`.
+    For all films, by sex and by band of the prediction it has n films, their children, the share
+    covered with its 95 % interval, and the mean half width in months; groups without films are left
+    out. Each child counts once, as in `conformal_quantile`.
     """
     rows = {"all": np.full(len(predictions), True)}
     rows |= {name: (predictions["sex"] == sex).to_numpy() for name, sex in SEXES.items()}
@@ -90,11 +90,12 @@ def coverage_of(films, half_width):
     half = half_widths_of(films["predicted"], half_width)
     inside = (films["error"].abs() <= half + 1e-9).to_numpy()
     weights = shares_of_children(films)
-    covered = float(np.average(inside, weights=weights))
+    covered, children = float(np.average(inside, weights=weights)), count_patients(films)
     return {
         "n": len(films),
+        "children": children,
         "covered": covered,
-        "covered_ci95": share_interval(covered, count_patients(films)),
+        "covered_ci95": share_interval(covered, children),
         "half_width": float(np.average(half, weights=weights)),
     }
 

@@ -1,7 +1,6 @@
 """BatchNorm in fine-tuning: the fused operation, and the statistics that a run is saved with."""
 
 from argparse import Namespace
-from functools import partial
 
 import keras
 import numpy as np
@@ -24,17 +23,32 @@ from util.runs import Run, load_run_model
 
 
 @pytest.mark.parametrize("scale", [True, False])  # Inception networks have no scale
-def test_fused_batchnorm_computes_what_keras_does(scale):
+@pytest.mark.parametrize("momentum", [0, 0.9])
+def test_fused_batchnorm_computes_what_keras_does(scale, momentum):
+    """Also in a loop of one's own, which saves and validates with the statistics that it left."""
     features = np.random.default_rng(0).normal(3, 2, (8, 20, 20, 5)).astype("float32")
-    layer = keras.layers.BatchNormalization(momentum=0, scale=scale)
+    layer = keras.layers.BatchNormalization(momentum=momentum, scale=scale)
     layer.build(features.shape)
     expected = step_of_batchnorm(layer, layer.call, features)
     layer.moving_mean.assign(keras.ops.zeros(5))
     layer.moving_variance.assign(keras.ops.ones(5))
-    fused = partial(call_with_batch_statistics, layer)
-    for ours, keras_own in zip(step_of_batchnorm(layer, fused, features), expected, strict=True):
+    use_statistics([layer], "train")
+    fused = step_of_batchnorm(layer, layer.call, features)
+    for ours, keras_own in zip(fused, expected, strict=True):
         np.testing.assert_allclose(ours, keras_own, rtol=1e-3, atol=1e-4)
     assert not np.allclose(layer.moving_mean, 0)
+
+
+def test_measuring_replaces_statistics_that_are_no_numbers():
+    """As a step that overflows in float16 leaves them."""
+    layer = keras.layers.BatchNormalization()
+    model = keras.Sequential([keras.Input((9, 9, 3)), layer])
+    layer.moving_mean.assign(np.full(3, np.nan))
+    layer.moving_variance.assign(np.full(3, np.nan))
+    use_statistics([layer], "train")
+    measure_statistics(compile_forward(model, [layer]), [layer], [tf.ones((2, 9, 9, 3))])
+    np.testing.assert_allclose(layer.moving_mean, 1)
+    np.testing.assert_allclose(layer.moving_variance, 0, atol=1e-6)
 
 
 def step_of_batchnorm(layer, call, features):

@@ -37,14 +37,15 @@ def call_with_moving_statistics(layer, inputs, training=None, mask=None):
 
 
 def call_by_phase(layer, inputs, training=None, mask=None):
-    of_batch = training and layer.trainable
-    call = call_with_batch_statistics if of_batch else call_with_moving_statistics
-    return call(layer, inputs, mask=mask)
+    if training and layer.trainable:
+        return call_with_batch_statistics(layer, inputs, momentum=layer.momentum)
+    return call_with_moving_statistics(layer, inputs, mask=mask)
 
 
-def call_with_batch_statistics(layer, inputs, training=None, mask=None):
+def call_with_batch_statistics(layer, inputs, training=None, mask=None, momentum=0):
     """Return what a BatchNorm layer computes in training, by TensorFlow's fused operation, and
-    store the batch's mean and variance as the moving statistics, for `measure_statistics`.
+    update the moving statistics as Keras does. Without `momentum` they become those of the batch,
+    for `measure_statistics`.
 
     Keras uses reductions in place of the fused operation: they take longer and, on films of 192
     pixels, added up differently from run to run.
@@ -58,9 +59,13 @@ def call_with_batch_statistics(layer, inputs, training=None, mask=None):
         epsilon=layer.epsilon,
         is_training=True,
     )
-    layer.moving_mean.assign(mean)
     n = tf.cast(tf.size(inputs) // tf.size(mean), variance.dtype)
-    layer.moving_variance.assign(variance * (n - 1) / n)  # undo the operation's Bessel correction
+    variance = variance * (n - 1) / n  # undo the operation's Bessel correction
+    if momentum:  # else what was there doesn't count, even if it is NaN
+        mean = layer.moving_mean * momentum + mean * (1 - momentum)
+        variance = layer.moving_variance * momentum + variance * (1 - momentum)
+    layer.moving_mean.assign(mean)
+    layer.moving_variance.assign(variance)
     return outputs
 
 

@@ -6,6 +6,7 @@ Only built-in Keras layers are used, and all preprocessing sits inside the model
 
 import math
 import warnings
+from functools import partial
 
 import util  # noqa: F401 - sets TensorFlow's environment, before keras imports it
 
@@ -198,11 +199,15 @@ def drop_blocks(model, drop):
     """Turn the random dropping of backbone blocks in training on or off.
 
     EfficientNet has it (stochastic depth, Huang et al. 2016), at the rates of its Dropout layers.
+    Only the `call` of these objects is replaced, so a model is saved with its rates.
     """
     for layer in backbone_of(model).layers:
         if isinstance(layer, layers.Dropout):
-            layer.full_rate = getattr(layer, "full_rate", layer.rate)
-            layer.rate = layer.full_rate if drop else 0.0
+            layer.call = partial(type(layer).call, layer) if drop else keep_all
+
+
+def keep_all(inputs, training=None):
+    return inputs
 
 
 def batchnorm_layers(model):

@@ -167,17 +167,26 @@ def test_a_frozen_backbone_leaves_no_block_out_at_random():
     assert not np.array_equal(backbone(film, training=True), same)
 
 
-def test_a_model_that_is_saved_frozen_is_found_as_it_was_built(tmp_path):
+@pytest.mark.parametrize("by_keras", [True, False])
+def test_a_model_that_is_saved_frozen_is_found_as_it_was_built(by_keras, tmp_path):
     def rates(model):
         kind = keras.layers.Dropout
         return [layer.rate for layer in backbone_of(model).layers if isinstance(layer, kind)]
 
-    model = model_of(backbone="efficientnet_b0", size=32)
+    model, path = model_of(backbone="efficientnet_b0", size=32), tmp_path / "model.keras"
     built = rates(model)
     freeze_backbone(model)
-    save_model(model, Run(tmp_path))
-    assert not any(rates(model))
-    assert rates(keras.models.load_model(tmp_path / "model.keras")) == built
+    model.save(path) if by_keras else save_model(model, Run(tmp_path))
+    saved = keras.models.load_model(path)
+    assert rates(saved) == built
+    film = np.full((1, 32, 32, 3), 0.5, np.float32)
+    for each in (model, saved):
+        freeze_backbone(each)
+        backbone = backbone_of(each)
+        same = backbone(film, training=False)
+        np.testing.assert_array_equal(backbone(film, training=True), same)
+    unfreeze_backbone(saved, "frozen")
+    assert not np.array_equal(backbone(film, training=True), same)
 
 
 def test_trainable_counts_follow_the_phase():

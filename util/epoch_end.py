@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from modeling import backbone_of, batchnorm_layers, drop_blocks
+from modeling import backbone_of, batchnorm_layers
 from preprocessing import make_batch, steps_per_epoch
 from util.accelerators import single_precision
 from util.batchnorm import compile_forward, measure_statistics
@@ -172,9 +172,7 @@ def seed_dropout(model, seed, epoch):
 
 def save_model(model, run):
     """Save the model in float32 and not compiled, so that loading it needs no code of ours."""
-    drop_blocks(model, True)  # saved as it was built, for programs that train it further
     write_atomically(run.path(MODEL), single_precision(model).save, flush=True)
-    drop_blocks(model, backbone_of(model).trainable)
 
 
 def plain_batches(model, films, args, epoch):

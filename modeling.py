@@ -109,8 +109,8 @@ def scale_input(image, scaling):
 def build_backbone(name, img_size, weights):
     """Build a network of keras.applications without its top, for `(S, S, 3)`, named `name`.
 
-    `weights`: "imagenet", "none", or a file with include_top=False weights of this network.
-    Raises UserError for an unknown name, a size too small, or weights that can't be had.
+    `weights`: "imagenet", "none" or None, or a file with include_top=False weights of this
+    network. Raises UserError for an unknown name, a size too small, or weights that can't be had.
     """
     check_backbone(name, img_size)
     builder = getattr(keras.applications, BACKBONES[name].builder)
@@ -119,7 +119,7 @@ def build_backbone(name, img_size, weights):
         network = download_imagenet(builder, name, options)
     else:
         network = builder(weights=None, **options)
-        if weights != "none":
+        if weights not in ("none", None):
             load_backbone_weights(network, weights, name)
     # named only now: EfficientNetV2 looks up its blocks by the name that the builder gets
     return keras.Model(network.input, network.output, name=name)

@@ -478,6 +478,14 @@ def test_weights_file_is_loaded_and_a_wrong_one_refused(tmp_path):
         build_backbone("mobilenet", SIZE, tmp_path / "none.h5")
 
 
+@pytest.mark.usefixtures("tiny")
+def test_none_is_no_weights_as_in_keras():
+    keras.utils.set_random_seed(1)
+    model = build_model("sex", "mobilenet", SIZE, weights=None, label_mean=120.0, label_sd=40.0)
+    for ours, expected in zip(model.get_weights(), model_of().get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -160,8 +160,14 @@ def load_backbone_weights(network, path, name):
 
 
 def backbone_of(model):
-    """The nested backbone of a model, found by its name."""
-    return next(layer for layer in model.layers if layer.name in BACKBONES)
+    """The nested backbone of a model, found by its name. UserError when there is none."""
+    for layer in model.layers:
+        if layer.name in BACKBONES:
+            return layer
+    raise UserError(
+        f"this model has no backbone of BoneAge ({model.name}). Build its film features by "
+        "modeling.image_features."
+    )
 
 
 def put_weights(model, weights):

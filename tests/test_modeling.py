@@ -465,6 +465,12 @@ def test_a_model_without_attention_says_so():
         attention_map(model_of("sex"), *films())
 
 
+def test_a_network_of_ones_own_has_no_backbone():
+    own = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()], name="own")
+    with pytest.raises(UserError, match="no backbone of BoneAge .own.*image_features"):
+        freeze_backbone(own)
+
+
 def test_weights_file_is_loaded_and_a_wrong_one_refused(tmp_path):
     source = build_backbone("mobilenet", SIZE, "none")
     path = tmp_path / "mobilenet.weights.h5"

@@ -35,7 +35,8 @@ def build_model(
     """Build a model of one of the types: image 0-255 (and sex, 1 = male) to months.
 
     `label_mean` and `label_sd` are those of the training labels, in months. `weights` are those of
-    the backbone, see `build_backbone`.
+    the backbone, see `build_backbone`. `seed` is that of dropout and of the last layer; call
+    `keras.utils.set_random_seed` first to have the same model again.
     """
     if model_type not in BUILDERS:
         raise UserError(

@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from modeling import backbone_of, baseline_model, image_features, months_head
-from util.backbones import MODEL_TYPES
+from util.backbones import MODEL_TYPES, POOLED
 from util.errors import UserError
 
 TOKEN_UNITS = 128  # width of image tokens in the cross-attention
@@ -58,15 +58,22 @@ def sex_model(image, feature_map, head, activation, gender_units):
 
 def pooled_head(model):
     """Return the part of a model behind its pooled features: features `(N, C)` (and sex) to months.
-    It shares its layers with the model, so training one trains the other."""
+    It shares its layers with the model, so training one trains the other. UserError when other
+    features of the film come in behind the pooled ones."""
     # layers are called again: after cutting a model out of the graph, the whole one has no config
     # (Keras 3.15)
-    features = keras.Input(model.get_layer("pooled").output.shape[1:], name="features")
+    pooled = model.get_layer("pooled").output
+    features = keras.Input(pooled.shape[1:], name="features")
     inputs, x = features, features
     if len(model.inputs) == 2:
-        sex = keras.Input((1,), name="sex")
+        fused, sex = model.get_layer("fused"), keras.Input((1,), name="sex")
+        if fused.input[0] is not pooled:
+            raise UserError(
+                f"the head of this model sees more than pooled features ({model.name}). "
+                f"Use --model_type {' or '.join(POOLED)}."
+            )
         inputs = [features, sex]
-        x = model.get_layer("fused")([features, model.get_layer("sex_dense")(sex)])
+        x = fused([features, model.get_layer("sex_dense")(sex)])
     for name in ("dense", "dropout", "z", "months"):
         x = model.get_layer(name)(x)
     head = keras.Model(inputs, x, name="head")

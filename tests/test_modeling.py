@@ -31,6 +31,7 @@ from modeling_advanced import (
     attn_sex_model_improved,
     build_model,
     fusion_gate,
+    pooled_head,
 )
 from preprocessing import load_films
 from util.backbones import ATTENTION, BACKBONES, MODEL_TYPES, sees_sex
@@ -463,6 +464,23 @@ def test_gate_can_be_read_out():
 def test_a_model_without_attention_says_so():
     with pytest.raises(UserError, match="no attention"):
         attention_map(model_of("sex"), *films())
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_what_is_behind_pooled_features_gives_the_months_of_the_model(model_type, tmp_path):
+    """Or is refused; also after saving, and a second time."""
+    model, (image, sex) = model_of(model_type), films()
+    model.save(tmp_path / "model.keras")
+    for each in (model, model, keras.models.load_model(tmp_path / "model.keras")):
+        if model_type == "attn_sex_improved":
+            with pytest.raises(UserError, match="sees more than pooled features .attn_sex_model_i"):
+                pooled_head(each)
+            continue
+        inputs = inputs_of(each, image, sex)
+        reader = keras.Model(each.inputs, each.get_layer("pooled").output)
+        months = pooled_head(each)(inputs_of(each, np.asarray(reader(inputs)), sex))
+        np.testing.assert_allclose(months, each(inputs), rtol=1e-5)
 
 
 def test_a_network_of_ones_own_has_no_backbone():

@@ -65,18 +65,27 @@ class Films:
         return float(labels.std(ddof=0)) if labels.nunique() > 1 else 1.0
 
     def keep(self, rows):
-        """Return the films that a mask `(n,)` selects, with the same `left_out`."""
-        table = self.table[rows].reset_index(drop=True)
+        """Return the films at positions, in that order, or those of a mask `(n,)`, with the same
+        `left_out`. A mask that is a Series goes by its index, which is that of the table."""
+        rows = self.positions(rows)
+        table = self.table.iloc[rows].reset_index(drop=True)
         return Films(table, self.pixels.keep(rows), self.left_out)
 
     def leave_out(self, rows, reason):
-        """Return the films without those that a mask `(n,)` selects, which go to `left_out` with a
+        """Return the films without those of `rows` (as for `keep`), which go to `left_out` with a
         reason: one for all, or a column of one for each film."""
-        if not np.any(rows):
+        rows = self.positions(rows)
+        if not len(rows):
             return self
-        others = as_left_out(self.table[rows], reason)
+        others = as_left_out(self.table.iloc[rows], reason)
         left_out = pd.concat([self.left_out, others], ignore_index=True)
-        return replace(self.keep(~rows), left_out=left_out)
+        return replace(self.keep(np.delete(np.arange(len(self)), rows)), left_out=left_out)
+
+    def positions(self, rows):
+        """Return the positions `(k,)` of the films that `keep` is asked for."""
+        if isinstance(rows, pd.Series) and pd.api.types.is_bool_dtype(rows):
+            rows = rows[self.table.index].to_numpy()  # pandas and NumPy then mean the same rows
+        return np.arange(len(self))[rows]
 
 
 class Batch(NamedTuple):

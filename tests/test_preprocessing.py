@@ -142,6 +142,33 @@ def test_a_film_is_changed_anew_in_each_epoch_and_step(coded_data):
     assert len(np.unique(seen, axis=0)) == 4
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        np.array([30, 2, 17]),
+        [30, 2, 17],
+        pd.Series([30, 2, 17], index=[5, 6, 7]),
+        np.isin(np.arange(N), [2, 17, 30]),
+        [i in (2, 17, 30) for i in range(N)],
+        *(
+            pd.Series([i in (2, 17, 30) for i in reversed(range(N))], range(N)[::-1], dtype)
+            for dtype in ("bool", "boolean")
+        ),
+    ],
+)
+def test_rows_are_kept_or_left_out_with_their_images(coded_data, rows):
+    """By positions, as KFold gives them, or by a mask; a column of one has an order of its own."""
+    films = load(coded_data)
+    kept, rest = films.keep(rows), films.leave_out(rows, "held out")
+    for part in (kept, rest):
+        assert list(map(decode_film, part.pixels[:])) == part.table["id"].astype(int).tolist()
+    assert sorted(kept.table["id"].astype(int)) == [3, 18, 31]
+    assert rest.left_out["id"].tolist() == kept.table["id"].tolist()
+    assert len(rest) == N - 3
+    assert films.keep(np.arange(N)[::-1]).table["id"].tolist() == films.table["id"].tolist()[::-1]
+    assert films.leave_out([], "nobody") is films
+
+
 def test_streams_differ_in_each_of_their_keys():
     streams = [(1, 0, 2, 3), (9, 0, 2, 3), (1, 9, 2, 3), (1, 0, 9, 3), (1, 0, 2, 9), (1, 0, 3, 2)]
     assert len({random_stream(*keys).random() for keys in streams}) == len(streams)

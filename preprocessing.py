@@ -219,8 +219,10 @@ def make_batch(films, batch_size, seed, epoch, step, ranges=None):
 
 @lru_cache(maxsize=4)
 def epoch_order(n, seed, epoch):
-    """The order of `n` films in an epoch."""
-    return random_stream(seed, ORDER, epoch, 0).permutation(n)
+    """The order of `n` films in an epoch, read-only: later batches get the same array."""
+    order = random_stream(seed, ORDER, epoch, 0).permutation(n)
+    order.setflags(write=False)
+    return order
 
 
 def random_stream(seed, purpose, outer, inner):

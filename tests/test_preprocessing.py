@@ -177,6 +177,8 @@ def test_streams_differ_in_each_of_their_keys():
 def test_an_epoch_holds_every_film_once():
     assert sorted(epoch_order(101, 3, 4)) == list(range(101))
     assert not np.array_equal(epoch_order(101, 3, 4), epoch_order(101, 3, 5))
+    with pytest.raises(ValueError, match="read-only"):
+        epoch_order(101, 3, 4).sort()  # would change later batches
 
 
 def test_fewer_films_than_a_batch_still_train(coded_data):

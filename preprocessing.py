@@ -203,9 +203,14 @@ def make_batch(films, batch_size, seed, epoch, step, ranges=None):
 
     The epoch's order and every augmentation (`ranges`, an Augmentation; None for none) come from
     random streams keyed by (seed, epoch, step), so training can stop and resume anywhere.
+    UserError for a step that no film is left for.
     """
     order = epoch_order(len(films), seed, epoch)
     rows = order[step * batch_size : (step + 1) * batch_size]
+    if not len(rows):
+        raise UserError(
+            f"no step {step} in an epoch of {len(films)} films, {batch_size} a batch. Count from 0."
+        )
     table = films.table.iloc[rows]  # id, sex and label of the same rows as the image
     ids = table["id"].to_numpy()
     sex, boneage = (table[[name]].to_numpy(np.float32) for name in ("sex", "boneage"))

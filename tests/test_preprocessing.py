@@ -188,6 +188,20 @@ def test_fewer_films_than_a_batch_still_train(coded_data):
     assert len(batch.ids) == N
 
 
+def test_no_films_are_an_empty_array(coded_data):
+    pixels = load(coded_data).pixels
+    for rows in ([], slice(0), np.zeros(N, bool)):
+        assert pixels[rows].shape == (0, 64, 64)
+        assert pixels[rows].dtype == np.uint8
+
+
+def test_a_step_beyond_the_epoch_is_named(coded_data):
+    films = load(coded_data)
+    assert len(make_batch(films, 16, 0, 0, 2).ids) == N - 32
+    with pytest.raises(UserError, match="no step 3 in an epoch of 40 films"):
+        make_batch(films, 16, 0, 0, 3)
+
+
 def test_left_out_rows_are_named_with_their_reason(coded_data):
     table = pd.read_csv(coded_data / "df_train.csv").astype({"boneage": "float"})
     table.loc[0, "boneage"] = np.nan

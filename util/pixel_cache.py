@@ -64,7 +64,9 @@ class Pixels:
         position `(size, size)`."""
         rows = self.rows[positions]
         films = [self.shards[r // SHARD_FILMS][r % SHARD_FILMS] for r in np.atleast_1d(rows)]
-        return np.stack(films) if np.ndim(rows) else films[0].copy()
+        if np.ndim(rows) == 0:
+            return films[0].copy()
+        return np.stack(films) if films else self.shards[0][:0].copy()
 
     def augmented(self, positions, rng, ranges):
         """Randomly changed copies of the films at `positions`: uint8 `(n, size, size)`."""

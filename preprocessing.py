@@ -168,7 +168,8 @@ def read_labelled_folder(
 
 
 def read_films(usable, left_out, img_size, fit, cache_dir=None, desc="films"):
-    """Read the pixels of a table with column `path`; unreadable films move to `left_out`.
+    """Read the pixels of a table with columns id, filename and path; unreadable films move to
+    `left_out`.
 
     With a `cache_dir` films are decoded once and memory-mapped, without one they are held in memory
     (n x size x size bytes). UserError when no film is readable.

@@ -195,6 +195,15 @@ def test_no_films_are_an_empty_array(coded_data):
         assert pixels[rows].dtype == np.uint8
 
 
+def test_paths_to_read_may_be_one_or_any_sequence(coded_data):
+    paths = [coded_data / "train" / f"{number}.png" for number in (3, 17, 30)]
+    for several in (iter(paths), pd.Series(paths, index=[2, 1, 0])):
+        pixels, _ = pixel_cache.read_pixels(several, 64, "pad")
+        assert list(map(decode_film, pixels[:])) == [3, 17, 30]
+    for one in (paths[0], str(paths[0])):
+        assert decode_film(pixel_cache.read_pixels(one, 64, "pad")[0][0]) == 3
+
+
 def test_a_step_beyond_the_epoch_is_named(coded_data):
     films = load(coded_data)
     assert len(make_batch(films, 16, 0, 0, 2).ids) == N - 32

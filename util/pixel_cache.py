@@ -74,12 +74,14 @@ class Pixels:
 
 
 def read_pixels(paths, img_size, fit, cache_dir=None, desc="films"):
-    """Read films onto their canvas, in parallel, with a progress bar unless `desc` is None.
+    """Read films, given their paths or the path of one, onto their canvas, in parallel, with a
+    progress bar unless `desc` is None.
 
     Returns (Pixels, failures). Failures are {position: reason}, in order; a film that failed is
     black. Each shard of the cache is written under a temporary name and renamed when complete: a
     killed build resumes where it was, and two builds at once do no harm.
     """
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     parts = [paths[i : i + SHARD_FILMS] for i in range(0, len(paths), SHARD_FILMS)]
     names = [None] * len(parts)
     if cache_dir:

@@ -270,10 +270,15 @@ def test_what_predict_writes_comes_in_one_call_too(trained, odd_films, inside, t
     odd = film_ages.predict_ages([films[0], "none.png"], ["w", "girl"], model=trained[0])
     assert odd["problem"].tolist() == ["no sex: F or M", "can't be read: No such file or directory"]
     assert odd["months"].isna().all()
+    gaps = film_ages.predict_ages([films[0], None, np.nan], "F", model=trained[0])
+    assert gaps["months"].isna().tolist() == [False, True, True]
+    assert gaps["problem"].tolist()[1:] == ["can't be read: No such file or directory"] * 2
     (alone,) = film_ages.predict_ages(films[1], 1, model=[trained[0]])["months"]
     assert alone == film_ages.predict_ages(iter(films), "male", model=trained[0])["months"][1]
     with pytest.raises(UserError, match="no films to predict"):
         film_ages.predict_ages([])
+    with pytest.raises(UserError, match="no films to predict, or no model"):
+        film_ages.predict_ages(films, "F", model=[])
     with pytest.raises(UserError, match="sex and age_months need one value or 2, one per path"):
         film_ages.predict_ages(films, ["F", "M", "F"])
     for age in ("ten", [90, object()]):

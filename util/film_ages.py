@@ -38,11 +38,12 @@ def predict_ages(
     the folder of a run, or several; `calibration` is the name of a calibration for a hospital. The
     column `problem` says what is wrong with a film, "" if nothing; what a user should know about
     the model is a warning. Raises UserError if the model can't be read, if there are no paths or
-    one is a folder, or if sexes or ages are neither one nor as many as the paths.
+    models, one path is a folder, or if sexes or ages are neither one nor as many as the paths.
     """
     paths, models = ([x] if isinstance(x, (str, Path)) else list(x) for x in (paths, model))
-    if not paths:
-        raise UserError("no films to predict. Name some.")
+    paths = list(map(str, paths))  # None and NaN too, which are then films that can't be read
+    if not paths or not models:
+        raise UserError("no films to predict, or no model. Name some.")
     if folders := [path for path in paths if Path(path).is_dir()]:
         raise UserError(f"that is a folder ({folders[0]}). Name the films in it.")
     try:  # as arrays: columns of a table would be joined by their index, not in order
@@ -52,7 +53,7 @@ def predict_ages(
         raise UserError(
             f"sex and age_months need one value or {len(paths)}, one per path; ages are numbers."
         ) from None
-    films = pd.DataFrame({"path": list(map(str, paths)), "age_months": age})
+    films = pd.DataFrame({"path": paths, "age_months": age})
     films["sex"], films["no_sex"] = [sex_of(word) for word in sex], "no sex: F or M"
     films = add_from_headers(films)
     ensemble = open_ensemble(models, calibration=calibration)

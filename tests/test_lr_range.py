@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import check_error_line
+from trainings import random_numbers_go_on
 
 import train_advanced_streamlined
 from util import lr_range
@@ -177,7 +178,8 @@ def test_a_test_that_found_nothing_keeps_its_curve(
     monkeypatch.setattr(lr_range, "STEPS", 3)
     monkeypatch.setattr(lr_range, "falling_range", lambda _: rates)
     where = ["--data_dir", phantoms, "--results_dir", tmp_path, "--run_name", "range"]
-    process = inside("train_advanced_streamlined.py", *where, *SMALL, "--find_lr")
+    with random_numbers_go_on():
+        process = inside("train_advanced_streamlined.py", *where, *SMALL, "--find_lr")
     curve = tmp_path / "range" / "plots" / "lr_range.png"
     assert curve.exists()
     assert len(pd.read_csv(tmp_path / "range" / "lr_range.csv")) == 3

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from files import copy_data
-from trainings import predictions, read_history, stopped_after
+from trainings import predictions, random_numbers_go_on, read_history, stopped_after
 
 import train_advanced
 from modeling_advanced import build_model
@@ -61,6 +61,11 @@ def test_another_seed_gives_another_history(train_small, unbroken, results):
         train_small("other", "--seed", "7")
     loss = read_history(results / "other")["loss"]
     assert not np.allclose(loss[0], read_history(unbroken)["loss"][0])
+
+
+def test_a_random_search_draws_other_values_after_each_training(train_small):
+    with random_numbers_go_on(), stopped_after(1):
+        train_small("in_a_search")
 
 
 @pytest.mark.full

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -37,6 +38,16 @@ def stopped_after(epochs):
         patch.setattr(epoch_end.EndOfEpoch, "report", stop)
         with pytest.raises(Stopped):
             yield
+
+
+@contextmanager
+def random_numbers_go_on():
+    """Fail unless Python and NumPy draw the same numbers after the block as they would before."""
+    random.seed(5)  # not as an earlier training left them
+    np.random.seed(5)  # noqa: NPY002
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    yield
+    np.testing.assert_equal((random.getstate(), np.random.get_state()), before)  # noqa: NPY002
 
 
 def kill_training(words, run, epochs, **environment):

@@ -1,6 +1,9 @@
 """From options to a finished run: what every training script does."""
 
-from contextlib import closing, suppress
+import random
+from contextlib import closing, contextmanager, suppress
+
+import numpy as np
 
 from util.backbones import check_backbone, sees_sex
 from util.calibration import format_calibration
@@ -20,6 +23,19 @@ from util.tta import describe_views, views_from_key, views_suffix, views_title, 
 from util.weights import starts_from_run
 
 
+@contextmanager
+def callers_state_kept():
+    """At the end of the block, the random numbers of Python and NumPy go on as before it: a random
+    search that calls trainings must not draw the same values after each."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)  # noqa: NPY002
+
+
+@callers_state_kept()
 def run_experiment(args):
     """Train what the options ask for: one run, or a run for each fold."""
     if args.folds:

@@ -3,11 +3,12 @@
 from contextlib import closing
 
 from util.errors import UserError
-from util.experiment import prepare_films
+from util.experiment import callers_state_kept, prepare_films
 from util.phases import plan_phases
 from util.run_folder import open_run
 
 
+@callers_state_kept()
 def find_learning_rates(args):
     """Run the range test of the learning rate in place of a training, and report what it found."""
     with closing(open_run(args, f"find_lr_{args.model_type}_{args.backbone}")) as run:

@@ -68,6 +68,18 @@ def test_a_random_search_draws_other_values_after_each_training(train_small):
         train_small("in_a_search")
 
 
+def test_the_dtype_policy_of_a_program_changes_no_training_and_is_kept(train_small, unbroken):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        run = train_small("with_policy")
+        kept = keras.config.dtype_policy().name
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert kept == "mixed_bfloat16"
+    pd.testing.assert_frame_equal(read_history(run), read_history(unbroken))
+    pd.testing.assert_frame_equal(predictions(run), predictions(unbroken))
+
+
 @pytest.mark.full
 def test_mobilenet_learns_the_same_every_time(train_small):
     """With all layers of a real backbone."""

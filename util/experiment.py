@@ -1,6 +1,7 @@
 """From options to a finished run: what every training script does."""
 
 import random
+import sys
 from contextlib import closing, contextmanager, suppress
 
 import numpy as np
@@ -25,14 +26,21 @@ from util.weights import starts_from_run
 
 @contextmanager
 def callers_state_kept():
-    """At the end of the block, the random numbers of Python and NumPy go on as before it: a random
-    search that calls trainings must not draw the same values after each."""
+    """At the end of the block, the random numbers of Python and NumPy go on as before it, and the
+    dtype policy of Keras is as before.
+
+    Else a random search that calls trainings would draw the same values after each.
+    """
     of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    keras = sys.modules.get("keras")  # not imported here: that takes seconds, and errors come first
+    policy = keras and keras.config.dtype_policy()
     try:
         yield
     finally:
         random.setstate(of_python)
         np.random.set_state(of_numpy)  # noqa: NPY002
+        if keras:
+            keras.config.set_dtype_policy(policy)
 
 
 @callers_state_kept()

@@ -56,6 +56,19 @@ def test_a_tensorflow_that_is_broken_is_told_in_one_line(monkeypatch, tmp_path):
         import_tensorflow.__wrapped__()  # as for the first time
 
 
+def test_threads_that_are_quiet_at_once_leave_stderr_to_the_program():
+    code = (
+        "import sys, time\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from util.quiet import quiet_stderr\n"
+        "def be_quiet(seconds):\n"
+        "    with quiet_stderr(): time.sleep(seconds)\n"
+        "with ThreadPoolExecutor(2) as pool: list(pool.map(be_quiet, (0.1, 0.2)))\n"
+        "print('still heard', file=sys.stderr)"
+    )
+    assert run_python("-c", code).stderr == "still heard\n"
+
+
 def test_tensorflow_is_not_looked_through_for_garbage():
     code = (
         "import gc\n"

@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 import tempfile
+import threading
 from contextlib import contextmanager
 from functools import cache
 
@@ -12,13 +13,17 @@ from util.errors import UserError, first_line
 
 # Keras imports these if it can, for wrappers and galleries not used here; that takes a second
 OF_NO_USE = ("sklearn", "matplotlib")
+one_at_a_time = threading.RLock()  # a block may be within another of its thread
 
 
 @contextmanager
 def quiet_stderr():
-    """Within the block, hold back what C libraries print to stderr; show it if the block raises."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
+    """Within the block, hold back what C libraries print to stderr; show it if the block raises.
+
+    Only one thread at a time is within: another could take the file of the first for stderr.
+    """
+    with one_at_a_time, tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
         stderr = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:

@@ -69,12 +69,34 @@ def test_threads_that_are_quiet_at_once_leave_stderr_to_the_program():
     assert run_python("-c", code).stderr == "still heard\n"
 
 
-def test_tensorflow_is_not_looked_through_for_garbage():
+def run_as_command(code):
+    """Run code as a command of the toolkit; without `run_command` it is a program that uses it."""
+    run = f"run_command(lambda: exec({code!r}))"
+    return run_python("-c", f"from util.errors import run_command\n{run}")
+
+
+def test_tensorflow_is_not_looked_through_for_garbage_in_a_command():
     code = (
         "import gc\n"
         "from util.quiet import import_tensorflow\n"
         "import_tensorflow()\n"
         "assert gc.isenabled() and gc.get_freeze_count() > 100_000 > len(gc.get_objects())"
+    )
+    process = run_as_command(code)
+    assert process.returncode == 0, process.stderr
+
+
+def test_what_a_program_drops_after_tensorflow_was_imported_is_freed():
+    code = (
+        "import gc, weakref\n"
+        "from util.quiet import import_tensorflow\n"
+        "class Model: pass\n"
+        "model = Model()\n"
+        "model.itself, alive = model, weakref.ref(model)\n"
+        "import_tensorflow()\n"
+        "del model\n"
+        "gc.collect()\n"
+        "assert gc.isenabled() and not alive()"
     )
     process = run_python("-c", code)
     assert process.returncode == 0, process.stderr

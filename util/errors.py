@@ -11,6 +11,7 @@ from contextlib import contextmanager
 NO_MEMORY = ("Dst tensor", "out of memory", "OUT_OF_MEMORY", "No algorithm worked", "the scratch")
 
 interrupted = False  # whether Ctrl-C was pressed
+in_command = False  # whether the process runs a command, not a program that uses the toolkit
 
 
 class UserError(Exception):
@@ -72,6 +73,8 @@ def run_command(main):
     Exit codes: 0 fine, 1 done with something wrong (listed), 2 wrong usage or input,
     130 interrupted.
     """
+    global in_command
+    in_command = True
     # SIGINT stays ignored in the background of a script
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)

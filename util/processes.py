@@ -78,6 +78,9 @@ def run_alone(script, **arguments):
 def answer(function):
     """Be the script that `run_alone` runs: call the function with its arguments, and print the
     result as the last line."""
+    from util import errors  # not found when this file is run as a script
+
+    errors.in_command = True
     print("\n" + json.dumps(function(**json.loads(sys.argv[1]))))
 
 

@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from functools import cache
 
+from util import errors
 from util.environment import gpu_names
 from util.errors import UserError, first_line
 
@@ -51,8 +52,8 @@ def not_importing(names):
 
 @contextmanager
 def without_garbage_collection():
-    """Within the block, Python collects no garbage; the objects that exist at its end are never
-    searched again.
+    """Within the block, Python collects no garbage; in a command, the objects that exist at its end
+    are never searched again. In a program they could be large ones that it will drop.
 
     Searching the 500,000 objects of TensorFlow takes a quarter of its import time, and a third of a
     second each time afterwards.
@@ -62,7 +63,8 @@ def without_garbage_collection():
     try:
         yield
     finally:
-        gc.freeze()
+        if errors.in_command:
+            gc.freeze()
         if enabled:
             gc.enable()
 

@@ -102,7 +102,7 @@ def test_what_a_program_drops_after_tensorflow_was_imported_is_freed():
     assert process.returncode == 0, process.stderr
 
 
-def test_tensorflow_comes_without_modules_of_no_use_which_can_be_imported_later():
+def test_tensorflow_comes_without_modules_of_no_use_to_a_command_which_can_be_imported_later():
     code = (
         "import sys\n"
         "from util.quiet import OF_NO_USE, import_tensorflow\n"
@@ -110,6 +110,18 @@ def test_tensorflow_comes_without_modules_of_no_use_which_can_be_imported_later(
         "loaded = set(OF_NO_USE) & set(sys.modules)\n"
         "import matplotlib.pyplot, sklearn.model_selection\n"
         "sys.exit(str(loaded) if loaded else 0)"
+    )
+    process = run_as_command(code)
+    assert process.returncode == 0, process.stderr
+
+
+def test_a_program_has_all_of_keras():
+    """Its wrappers for scikit-learn look for it when Keras is imported."""
+    code = (
+        "from util.quiet import import_tensorflow\n"
+        "import_tensorflow()\n"
+        "import keras\n"
+        "keras.wrappers.SKLearnRegressor(lambda X, y: None).get_params()"
     )
     process = run_python("-c", code)
     assert process.returncode == 0, process.stderr

@@ -1,4 +1,5 @@
-"""Import TensorFlow without its start-up notes, and without work and modules not needed here."""
+"""Import TensorFlow without its start-up notes, and in commands without work and modules that they
+don't need."""
 
 import gc
 import os
@@ -71,12 +72,14 @@ def without_garbage_collection():
 
 @cache
 def import_tensorflow():
-    """Import TensorFlow and Keras `without_garbage_collection`, quietly, and without OF_NO_USE.
+    """Import TensorFlow and Keras quietly and `without_garbage_collection`; in a command without
+    OF_NO_USE, which programs may want.
 
     TensorFlow prints a screen of notes about oneDNN and missing CUDA drivers before any log level
     has an effect. UserError when it can't be imported.
     """
-    with quiet_stderr(), not_importing(OF_NO_USE), without_garbage_collection():
+    unwanted = OF_NO_USE if errors.in_command else ()
+    with quiet_stderr(), not_importing(unwanted), without_garbage_collection():
         try:
             import keras  # noqa: F401
             import tensorflow as tf

@@ -39,6 +39,8 @@ def test_evaluation_repeats_what_the_run_says_of_its_test_split(trained, evaluat
 def test_an_evaluation_says_what_it_was_made_with(trained, evaluated):
     metrics = json.loads((evaluated[1] / "metrics.json").read_text())
     config = json.loads((trained[0] / "config.json").read_text())
+    words = [str(trained[0]), "--tta_steps", "1", "--out", str(evaluated[1])]
+    assert metrics["command"][1:] == words
     assert metrics["films"]["fingerprint"] == config["data"]["test"]["fingerprint"]
     assert metrics["models"] == [hash_file(trained[0] / "model.keras")]
     assert metrics["baseline"]["source"] == "training films"

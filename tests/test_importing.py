@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from commands import check_error_line
+from commands import ROOT, check_error_line
 from files import names_of_bytes
 from source_folders import (
     IDS,
@@ -108,11 +108,12 @@ def test_of_two_imports_at_once_one_is_refused_whole(tmp_path):
     assert not list((tmp_path / "Data").glob(".import-*"))
 
 
-def test_a_data_folder_tells_how_it_was_made(tmp_path, monkeypatch):
+def test_a_data_folder_tells_how_it_was_made(tmp_path):
     archive = zipped(make_source(tmp_path / "films"))
-    monkeypatch.setattr("sys.argv", ["import_data.py", "--source", str(archive)])
-    record = json.loads((run(tmp_path / "Data", "--source", archive) / "import.json").read_text())
-    assert record["command"] == ["import_data.py", "--source", str(archive)]
+    data = run(tmp_path / "Data", "--source", archive)
+    record = json.loads((data / "import.json").read_text())
+    words = ["--source", str(archive), "--data_dir", str(data)]
+    assert record["command"][1:] == words
     assert record["bytes"] == {str(archive): archive.stat().st_size}
     assert "opencv-python-headless" in record["environment"]["versions"]
 
@@ -127,6 +128,8 @@ def test_the_report_counts_what_came_in(command, tmp_path):
     process = command(*words)
     assert process.returncode == 0, process.stderr
     assert process.stderr == ""
+    record = json.loads((tmp_path / "Data" / "import.json").read_text())
+    assert record["command"] == [str(ROOT / words[0]), *map(str, words[1:])]
     rows = read(tmp_path / "Data")
     lines = {line.split()[0]: line.split()[1:] for line in process.stdout.splitlines() if line}
     for name, part in rows.groupby("split"):

@@ -133,11 +133,13 @@ def test_out_of_memory_in_a_prediction_is_a_user_error():
 def test_deep_film_and_its_8_bit_twin_have_the_same_age(trained, odd_films, done, tmp_path):
     names = [odd_films / f"{bits}bit.png" for bits in (8, 16, 12)]
     out = tmp_path / "ages.csv"
-    done("predict.py", *names, "--model", trained[0], "--sex", "F", "--out", out)
+    words = [*names, "--model", trained[0], "--sex", "F", "--out", out]
+    done("predict.py", *words)
     months = pd.read_csv(out)["months"]
     assert months.notna().all()
     assert np.ptp(months) < 0.5
     record = json.loads((tmp_path / "ages.csv.json").read_text())
+    assert record["command"][1:] == list(map(str, words))
     assert record["models"] == [hash_file(trained[0] / "model.keras")]
     assert (record["views"], record["runtimes"], record["calibration"]) == (4, ["keras"], None)
     assert record["environment"]["versions"].keys() >= {"tensorflow", "numpy", "scipy"}

@@ -1,7 +1,5 @@
 """Each training has a folder, and it alone writes into it (util/run_folder.py, runs.py)."""
 
-from argparse import Namespace
-
 import pytest
 from commands import check_error_line
 
@@ -29,9 +27,10 @@ def test_a_run_has_a_folder_of_its_own(inside, tmp_path, name):
     process = inside("train_advanced.py", *where)
     assert process.returncode == 2
     assert precious.exists()
-    args = Namespace(results_dir=precious.parent, run_name=f"{name}/..", resume=False, verbose=0)
+    args = train_advanced.parse_args(["--results_dir", str(precious.parent)])
+    args.run_name = f"{name}/.."  # as a program may ask for
     with pytest.raises(UserError, match="there is a run already"):
-        open_run(args, "unnamed")  # as a program may ask for
+        open_run(args, "unnamed")
     assert precious.exists()
 
 

@@ -35,7 +35,13 @@ from util.start import record_start
 def new_run(folder, name, weights="none"):
     """The options of a run that starts in a folder."""
     return Namespace(
-        resume=False, run_name=name, results_dir=folder, verbose=0, data_dir=".", weights=weights
+        resume=False,
+        run_name=name,
+        results_dir=folder,
+        verbose=0,
+        data_dir=".",
+        weights=weights,
+        command=[],
     )
 
 

@@ -5,7 +5,6 @@ all its folds. A single run is an ensemble of one.
 """
 
 import math
-import sys
 
 import numpy as np
 import pandas as pd
@@ -119,7 +118,7 @@ def how_predicted(ensemble, args):
         "runtimes": ensemble.runtimes,
         "precision": args.precision,
         "hand_crop": hand_crop_versions(),
-        "command": sys.argv,
+        "command": args.command,
         "environment": environment((*PACKAGES, *(kind.package for kind in RUNTIMES.values()))),
     }
 

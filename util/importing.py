@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import cv2
@@ -270,7 +269,7 @@ def describe_import(args):
     """
     named = [Path(path) for path in (*args.source, args.csv, args.test_ids) if path]
     return {
-        "command": sys.argv,
+        "command": args.command,
         "folder": str(Path.cwd()),
         "bytes": {str(path): path.stat().st_size for path in named if path.is_file()},
         "environment": environment(),

@@ -50,6 +50,13 @@ class Parser(argparse.ArgumentParser):
                 message += did_you_mean(options, known)
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")
 
+    def parse_args(self, args=None, namespace=None):
+        """Parse as argparse does, and add `command` for records: the words typed, or those that a
+        program gave, after its name."""
+        found = super().parse_args(args, namespace)
+        found.command = sys.argv if args is None else [self.prog, *map(str, args)]
+        return found
+
     def parse_known_args(self, args=None, namespace=None):
         """Parse as argparse does, except that an empty value is an error: it would mean the current
         folder, or no choice."""

@@ -2,7 +2,6 @@
 is trained."""
 
 import os
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def open_run(args, name):
         run.lock()
         remove_temporaries(run.folder)  # of a process that was killed
         return run
-    content = {"options": options, "command": sys.argv}
+    content = {"options": options, "command": args.command}
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         check_free(run.folder)  # only now: the path NEW/.. exists once NEW does

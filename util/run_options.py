@@ -11,6 +11,7 @@ from util.weights import NAMED_WEIGHTS
 # fmt: off
 FREE_TO_CHANGE = {
     "resume", "show", "verbose", "results_dir", "run_name", "cache_dir", "batch_size_eval",
+    "command",
 }
 # fmt: on
 PATHS = ("data_dir", "weights")  # among the options that decide a result

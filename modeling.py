@@ -186,7 +186,8 @@ def put_weights(model, weights):
 
 def freeze_backbone(model):
     """Train the head alone: no weight of the backbone changes, BatchNorm statistics included. No
-    block is dropped at random, as this would change the features of a film."""
+    block is dropped at random, as this would change the features of a film. A copy of the model, or
+    one that is loaded, must be frozen again."""
     backbone_of(model).trainable = False
     drop_blocks(model, False)
 

@@ -202,6 +202,8 @@ def test_paths_to_read_may_be_one_or_any_sequence(coded_data):
         assert list(map(decode_film, pixels[:])) == [3, 17, 30]
     for one in (paths[0], str(paths[0])):
         assert decode_film(pixel_cache.read_pixels(one, 64, "pad")[0][0]) == 3
+    with pytest.raises(UserError, match="no films to read"):
+        pixel_cache.read_pixels([], 64, "pad")
 
 
 def test_a_step_beyond_the_epoch_is_named(coded_data):

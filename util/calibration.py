@@ -125,8 +125,8 @@ def measure_gain(corrected, predictions):
     """Return how much a correction helps: the MAE with and without it on the same films, and the
     paired difference with its 95 % interval, in months (below zero: it helps).
 
-    The interval leaves out that other films would give other lines. It is right where it lies below
-    zero; above, it is too sure of a harm that is mostly that of lines of too few films.
+    The interval leaves out that other films would give other lines. With few films it is too
+    narrow, and above zero too sure of a harm (docs/RESULTS.md).
     """
     comparison = compare_predictions(corrected, predictions)
     return {

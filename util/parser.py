@@ -51,8 +51,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}. See {self.prog} --help.\n")
 
     def parse_args(self, args=None, namespace=None):
-        """Parse as argparse does, and add `command` for records: the words typed, or those that a
-        program gave, after its name."""
+        """Parse as argparse does, and add `command` for records: the words typed, or the name of
+        the program that called the script and the words it gave."""
         found = super().parse_args(args, namespace)
         found.command = sys.argv if args is None else [self.prog, *map(str, args)]
         return found

@@ -79,9 +79,11 @@ def read_pixels(paths, img_size, fit, cache_dir=None, desc="films"):
 
     Returns (Pixels, failures). Failures are {position: reason}, in order; a film that failed is
     black. Each shard of the cache is written under a temporary name and renamed when complete: a
-    killed build resumes where it was, and two builds at once do no harm.
+    killed build resumes where it was, and two builds at once do no harm. UserError without paths.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if not paths:
+        raise UserError("no films to read. Name some.")
     parts = [paths[i : i + SHARD_FILMS] for i in range(0, len(paths), SHARD_FILMS)]
     names = [None] * len(parts)
     if cache_dir:

@@ -313,6 +313,18 @@ def test_a_film_of_a_large_archive_is_not_compared_with_every_row(name, row):
     assert times.total() < 30 * n
 
 
+def test_films_outside_of_the_folders_that_a_table_names_are_noted(capsys):
+    """They may be of other children, whose films have the same names."""
+    films = [Path("site2/000.png"), Path("site2/001.png")]
+    named = labels_of("a", "b", filename=["site1/000.png", "site1/001.png"])
+    assert find_films(named, films) == [[film] for film in films]
+    note = "so 2 rows found films by their names alone, such as site1/000.png (site2/000.png)"
+    assert note in capsys.readouterr().err
+    find_films(named, [Path("new/site1/000.png"), Path("new/site1/001.png")])
+    find_films(labels_of("000", "001"), films)
+    assert not capsys.readouterr().err
+
+
 def test_patients_are_not_looked_for_among_the_films_of_a_table_that_names_none(monkeypatch):
     looks, index = [], film_files.FilmIndex
     monkeypatch.setattr(film_files, "FilmIndex", lambda films: looks.append(1) or index(films))

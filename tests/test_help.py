@@ -144,6 +144,12 @@ def test_an_evaluation_does_without_the_slow_import_of_scipy_stats():
     assert process.returncode == 0, process.stderr
 
 
+def test_a_command_that_fails_by_a_fault_of_its_own_is_not_taken_for_one_that_finished():
+    process = run_as_command("1 / 0")
+    assert "ZeroDivisionError" in process.stderr
+    assert process.returncode == 2
+
+
 def test_a_reader_that_goes_away_ends_a_command_in_silence():
     """As `predict.py films/ | head -1` does."""
     code = (

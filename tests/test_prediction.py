@@ -140,6 +140,7 @@ def test_deep_film_and_its_8_bit_twin_have_the_same_age(trained, odd_films, done
     assert np.ptp(months) < 0.5
     record = json.loads((tmp_path / "ages.csv.json").read_text())
     assert record["command"][1:] == list(map(str, words))
+    assert (record["folder"], record["films"]) == (str(Path.cwd()), 3)
     assert record["models"] == [hash_file(trained[0] / "model.keras")]
     assert (record["views"], record["runtimes"], record["calibration"]) == (4, ["keras"], None)
     assert record["environment"]["versions"].keys() >= {"tensorflow", "numpy", "scipy"}

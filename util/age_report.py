@@ -60,7 +60,8 @@ def report_ages(ensemble, films, args):
                 write_csv(args.out, pd.concat(results)[COLUMNS], claim if first else move)
                 written += len(ages)
                 if first:
-                    write_json(record_path(args.out), how_predicted(ensemble, args))
+                    record = how_predicted(ensemble, args) | {"films": len(films)}
+                    write_json(record_path(args.out), record)
             print_films(ages, width)
     finally:
         if 0 < written < len(films):

@@ -5,6 +5,7 @@ all its folds. A single run is an ensemble of one.
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -119,6 +120,7 @@ def how_predicted(ensemble, args):
         "precision": args.precision,
         "hand_crop": hand_crop_versions(),
         "command": args.command,
+        "folder": str(Path.cwd()),
         "environment": environment((*PACKAGES, *(kind.package for kind in RUNTIMES.values()))),
     }
 

@@ -65,7 +65,9 @@ def git(*words):
     if not (root / ".git").exists():  # a download, which may be inside a checkout of something else
         return None
     try:
-        return subprocess.run(["git", "-C", root, *words], capture_output=True, check=True).stdout
+        # git refuses the checkout of another user unless it is called safe
+        command = ["git", "-c", f"safe.directory={root}", "-C", root, *words]
+        return subprocess.run(command, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
 

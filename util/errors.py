@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from contextlib import contextmanager
 
 # What TensorFlow errors other than ResourceExhaustedError say if a GPU runs out of memory: in a
@@ -81,7 +82,7 @@ def run_command(main):
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # some callers give another stream, or none
             stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode
-    code = 2
+    code = 2  # also of an exception of another kind, whose traceback is printed
     try:
         code = main()
     except UserError as error:
@@ -98,6 +99,8 @@ def run_command(main):
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130
+    except Exception:
+        traceback.print_exc()
     gc.collect()  # ends TensorFlow's threads that read films; else Python can't exit
     sys.exit(code)
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from util.data_folder import COPIES, REPORT
 from util.dicom import is_dicom_file
-from util.errors import UserError, first_line
+from util.errors import UserError, counted, first_line, print_note
 from util.identity import loose_name
 from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.labels import clean_id, tidy_path
@@ -42,8 +42,8 @@ def find_films(labels, films):
     leading zeros (`loose_name`). Each rule is tried only on rows and films that no earlier rule has
     matched, but rows with the same id may share a film. If several films have the name, all are
     found. If a row names a folder, other folders are searched only if none of the table's folders
-    is here, and no other path in the table has the same file name. UserError if the column of
-    patients is more likely to name the films, see `check_patients`.
+    is here, which is noted, and no other path in the table has the same file name. UserError if the
+    column of patients is more likely to name the films, see `check_patients`.
     """
     names = labels["filename"].map(trim_path)
     index = FilmIndex(films)
@@ -68,6 +68,13 @@ def find_films(labels, films):
         if id_ in of_ids and not (found[row] or settled[row]):  # a row with the same id has films
             may_be = {film for key in keys[row] for film in index.by_key.get(key, [])}
             found[row] = [film for film in of_ids[id_] if film in may_be]
+    elsewhere = [row for row, name in enumerate(names) if "/" in name and found[row]]
+    if elsewhere and not ours:
+        name, film = names.iloc[elsewhere[0]], found[elsewhere[0]][0]
+        print_note(
+            f"none of the folders that the table names is here, so {counted(len(elsewhere), 'row')} "
+            f"found films by their names alone, such as {name} ({film})"
+        )
     if "patient" in labels and any(labels["patient"]) and not any(names):
         check_patients(labels, films, found)
     return found

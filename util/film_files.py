@@ -68,16 +68,23 @@ def find_films(labels, films):
         if id_ in of_ids and not (found[row] or settled[row]):  # a row with the same id has films
             may_be = {film for key in keys[row] for film in index.by_key.get(key, [])}
             found[row] = [film for film in of_ids[id_] if film in may_be]
-    elsewhere = [row for row, name in enumerate(names) if "/" in name and found[row]]
-    if elsewhere and not ours:
-        name, film = names.iloc[elsewhere[0]], found[elsewhere[0]][0]
-        print_note(
-            f"none of the folders that the table names is here, so {counted(len(elsewhere), 'row')} "
-            f"found films by their names alone, such as {name} ({film})"
-        )
+    if not ours:
+        note_films_elsewhere(names, found)
     if "patient" in labels and any(labels["patient"]) and not any(names):
         check_patients(labels, films, found)
     return found
+
+
+def note_films_elsewhere(names, found):
+    """Print that rows which name folders found films by their names alone, where none of these
+    folders is here: they may be films of others."""
+    rows = [(name, films[0]) for name, films in zip(names, found, strict=True) if films]
+    elsewhere = [f"{name} ({film})" for name, film in rows if "/" in name]
+    if elsewhere:
+        print_note(
+            f"none of the folders that the table names is here, so {counted(len(elsewhere), 'row')} "
+            f"found films by their names alone, such as {elsewhere[0]}"
+        )
 
 
 def check_patients(labels, films, found):

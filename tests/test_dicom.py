@@ -30,6 +30,7 @@ from pydicom.uid import (  # noqa: E402
 import predict  # noqa: E402
 from clahe.enhance import enhance_folder  # noqa: E402
 from preprocessing import read_labelled_folder  # noqa: E402
+from util.ensemble import open_ensemble  # noqa: E402
 from util.errors import UserError  # noqa: E402
 from util.film_ages import predict_ages  # noqa: E402
 from util.film_files import list_films  # noqa: E402
@@ -455,11 +456,29 @@ def test_a_film_that_its_header_calls_a_chest_gets_an_age_with_a_note(tmp_path):
     assert ages["months"].notna().all()
 
 
+def test_a_film_that_is_replaced_after_its_header_was_read_gets_no_age(tmp_path, monkeypatch):
+    """Its sex and age would be those of the other child."""
+    paths = [tmp_path / name for name in ("same.dcm", "replaced.dcm", "touched.png")]
+    for path in paths[:2]:
+        write_dicom(path, values_of_12_bits(), PatientSex="M")
+    write_png(paths[2], values_of_12_bits())
+
+    def replace_films(*args, **options):
+        write_dicom(paths[1], values_of_12_bits(), PatientSex="F")
+        paths[2].touch()  # nothing was read of it before
+        return open_ensemble(*args, **options)
+
+    monkeypatch.setattr("util.film_ages.open_ensemble", replace_films)
+    ages = predict_ages(paths, sex=[None, None, "M"])
+    assert ages["problem"].str.contains("changed since its header was read").tolist() == [0, 1, 0]
+    assert ages["months"].isna().tolist() == [False, True, False]
+
+
 def test_what_is_no_dicom_film_tells_nothing_of_a_child(tmp_path, png, monkeypatch):
     (tmp_path / "damaged.dcm").write_bytes(128 * b"0" + b"DICM" + 50 * b"x")
     for path in (png, tmp_path / "damaged.dcm", tmp_path / "none.dcm"):
         assert np.isnan(read_child(path)[:2]).all()
-        assert read_child(path)[2:] == ("", False)
+        assert read_child(path)[2:4] == ("", False)
     film = write_dicom(tmp_path / "film.dcm", values_of_12_bits(), PatientSex="M")
     monkeypatch.setitem(sys.modules, "pydicom", None)
     assert np.isnan(read_child(film)[:2]).all()

@@ -63,7 +63,8 @@ def add_from_table(films, csv, male_value, match_by):
 
 def add_from_headers(films):
     """Fill in missing `sex` and `age_months` of films from DICOM headers, and add `child_note`. It
-    is "" unless the header gives another sex or age, or says that this is no child's hand."""
+    is "" unless the header gives another sex or age, or says that this is no child's hand. `file`
+    is the state of the file with the header, see `Child`."""
     told = read_children(films["path"])
     sex = "the DICOM header says " + told["sex"].map({0: "F", 1: "M"})
     sex = sex.where(differ(films["sex"], told["sex"]), "")
@@ -75,6 +76,7 @@ def add_from_headers(films):
         sex=films["sex"].fillna(told["sex"]),
         age_months=films["age_months"].fillna(told["age"]),
         child_note=join_notes(sex, age, told["doubt"]),
+        file=told["file"],
     )
 
 

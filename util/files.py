@@ -229,6 +229,20 @@ def working_folder(parent, prefix):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def file_state(path):
+    """Return what changes when a file is written to or replaced: its size and its times; None if
+    there is no such file.
+
+    Films of an archive may all have one modification time, and uncompressed ones one size: only the
+    time of the last change (ctime) then shows that names were swapped, or a film replaced.
+    """
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
 def hash_file(path):
     """Return the SHA-256 of a file."""
     digest = hashlib.sha256()

@@ -11,6 +11,7 @@ from util.canvases import all_set_right, oddities_of, read_on_canvases
 from util.children import add_from_headers, join_notes
 from util.ensemble import open_ensemble
 from util.errors import UserError
+from util.files import file_state
 from util.growth import ADULT_MONTHS, KNOWN_AGES, sd_score
 from util.oddities import film_notes
 from util.prediction import even_batch
@@ -89,6 +90,7 @@ def predict_chunk(ensemble, films, batch_size):
     """
     films = films.reset_index(drop=True)
     pixels, failures = read_on_canvases(ensemble.canvases, films["path"].tolist())
+    failures = changed_films(films) | failures
     if ensemble.sees_sex:
         failures = films["no_sex"][films["sex"].isna()].to_dict() | failures
     good = [i for i in films.index if i not in failures]
@@ -110,6 +112,14 @@ def predict_chunk(ensemble, films, batch_size):
     odd = film_notes(oddities_of(pixels), all_set_right(ensemble.canvases))
     of_ages = ["; ".join(age_notes(film)) for film in films.itertuples()]
     return films.assign(note=join_notes(odd, films["child_note"], of_ages))
+
+
+def changed_films(films):
+    """Return {position: reason} of the films whose file changed after its header was read, so that
+    sex and age may be those of another child."""
+    reason = "the file has changed since its header was read: predict it again"
+    known = films[films["file"].notna()]
+    return {film.Index: reason for film in known.itertuples() if file_state(film.path) != film.file}
 
 
 def age_notes(film):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from util.dicom import INSTALL, is_dicom_file, read_dicom
 from util.errors import UserError, counted, print_note
+from util.files import file_state
 from util.film_files import (
     NO_FILE,
     count_reasons,
@@ -65,13 +66,14 @@ class Child(NamedTuple):
 
     `sex` (1 = male) and `age` (months) are NaN where unknown. `doubt` says why a bone age of the
     film is doubtful, "" for no reason. `burnt` is whether the header reports text burnt into the
-    picture.
+    picture. `file` is the `file_state` from before the header was read, None without a header.
     """
 
     sex: float = np.nan
     age: float = np.nan
     doubt: str = ""
     burnt: bool = False
+    file: object = None
 
 
 def match_with_headers(table, path, films, male_value, need_sex=False, readers=None, match_by=None):
@@ -240,12 +242,14 @@ def read_child(path):
     if not is_dicom_file(path):
         return Child()
     try:
+        state = file_state(path)
         header = read_dicom(path, stop_before_pixels=True, specific_tags=ELEMENTS)
         return Child(
             sex=PATIENT_SEX.get(word_in(header, "PatientSex"), np.nan),
             age=age_in(header),
             doubt=doubt_in(header),
             burnt=word_in(header, "BurnedInAnnotation") == "YES",
+            file=state,
         )
     except Exception:  # damaged, or no pydicom: reported when the film itself is read
         return Child()

@@ -20,7 +20,15 @@ from hand_crop.localiser import localiser_version
 from hand_crop.orientation import orientation_version
 from util.augmentation import augment_films
 from util.errors import UserError, first_line
-from util.files import claim, hash_code, move, remove_temporaries, write_atomically, write_json
+from util.files import (
+    claim,
+    file_state,
+    hash_code,
+    move,
+    remove_temporaries,
+    write_atomically,
+    write_json,
+)
 from util.oddities import Oddities
 from util.parallel import cores, progress_bar
 from util.radiographs import RadiographError, read_canvases
@@ -153,24 +161,15 @@ def read_shard(paths, img_size, fit, pool, bar):
 
 
 def pixels_key(paths, img_size, fit):
-    """Return a hash of all that decides the pixels of films: files (path, size and times), code of
-    the reader, networks, OpenCV, the largest image that it reads, and canvas.
-
-    Films of an archive may all have one modification time, and uncompressed ones one size: only the
-    time of the last change (ctime) then shows that names were swapped, or a film replaced.
-    """
+    """Return a hash of all that decides the pixels of films: files (path, and see `file_state`),
+    code of the reader, networks, OpenCV, the largest image that it reads, and canvas."""
     networks = orientation_version()
     if fit == "hand":
         networks += localiser_version() + likeness_version()
     reader = f"{CODE} {networks} {cv2.__version__} {os.environ['OPENCV_IO_MAX_IMAGE_PIXELS']}"
     key = hashlib.sha256(f"{reader} {img_size} {fit}".encode())
     for path in paths:
-        try:
-            stat = Path(path).stat()
-            facts = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
-            key.update(os.fsencode(f"\n{os.path.realpath(path)} {facts}"))
-        except OSError:
-            key.update(os.fsencode(f"\n{path} missing"))
+        key.update(os.fsencode(f"\n{os.path.realpath(path)} {file_state(path)}"))
     return key.hexdigest()[:32]
 
 

@@ -5,13 +5,14 @@ import os
 import signal
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 # What TensorFlow errors other than ResourceExhaustedError say if a GPU runs out of memory: in a
 # copy, in an allocation, or in a convolution without room to compute in.
 NO_MEMORY = ("Dst tensor", "out of memory", "OUT_OF_MEMORY", "No algorithm worked", "the scratch")
 
-interrupted = False  # whether Ctrl-C was pressed
+interrupted = None  # the signal that interrupted the process, if any
 in_command = False  # whether the process runs a command, not a program that uses the toolkit
 
 
@@ -54,16 +55,33 @@ def memory_errors(n_films, img_size, remedy):
         ) from None
 
 
-def interrupt(*_):
-    """Handle Ctrl-C in a command."""
+def interrupt(number, _):
+    """Handle a signal that ends a command."""
     global interrupted
-    interrupted = True
+    interrupted = number
     raise KeyboardInterrupt
 
 
+def handle_signals():
+    """Let a command that is ended from outside stop as by Ctrl-C, so that it says how to go on and
+    leaves nothing behind. What the caller ignores stays ignored, such as SIGHUP under nohup."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows lacks the last
+        if number and signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
+            signal.signal(number, interrupt)
+
+
+def open_closed_streams():
+    """Give closed streams (2>&-) a file: else the next one that is opened gets their number, and
+    what C libraries print."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+
+
 def check_interrupted():
-    """Raise KeyboardInterrupt if Ctrl-C was pressed. Keras and Python sometimes swallow the first
-    one, for example while the first step of a training is traced."""
+    """Raise KeyboardInterrupt if a signal ended the command. Keras and Python sometimes swallow the
+    first one, for example while the first step of a training is traced."""
     if interrupted:
         raise KeyboardInterrupt
 
@@ -72,15 +90,14 @@ def run_command(main):
     """Run `main()` as a command: its return value is the exit code, a UserError prints one line.
 
     Exit codes: 0 fine, 1 done with something wrong (listed), 2 wrong usage or input,
-    130 interrupted.
+    130 interrupted (143 and 129 by SIGTERM and SIGHUP).
     """
     global in_command
     in_command = True
-    # SIGINT stays ignored in the background of a script
-    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)
+    handle_signals()
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # some callers give another stream, or none
+        if hasattr(stream, "reconfigure"):  # some callers give another stream
             stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode
     code = 2  # also of an exception of another kind, whose traceback is printed
     try:
@@ -97,8 +114,9 @@ def run_command(main):
         advice = "Free some, or take smaller films, or fewer at once."
         print_error(f"out of memory ({first_line(error)}). {advice}")
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = 130
+        code = 128 + (interrupted or signal.SIGINT)
+        with suppress(OSError):  # the terminal may be gone
+            print("interrupted", file=sys.stderr)
     except Exception:
         traceback.print_exc()
     gc.collect()  # ends TensorFlow's threads that read films; else Python can't exit

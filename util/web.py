@@ -8,7 +8,6 @@ be left out; the name of the film stays in the browser.
 import base64
 import json
 import os
-import signal
 import sys
 import threading
 import webbrowser
@@ -70,10 +69,6 @@ class PageServer(ThreadingHTTPServer):
     def serve(self, show):
         """Answer until Ctrl-C, or until the terminal is closed. With `show` the page opens in the
         browser."""
-        for name in ("SIGTERM", "SIGHUP"):  # else a prediction would be cut off
-            number = getattr(signal, name, None)  # Windows lacks the second
-            if number and signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
-                signal.signal(number, signal.default_int_handler)
         address = f"http://{ADDRESS}:{self.server_port}"
         print(f"bone ages: {address} (end with Ctrl-C)", flush=True)
         if show:

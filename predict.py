@@ -121,7 +121,7 @@ def letter_of(sex):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.age_report import list_named, report_ages
+    from util.age_report import check_outside, list_named, report_ages
     from util.children import add_children
     from util.ensemble import open_ensemble
     from util.occlusion import check_same_part, explain_films
@@ -133,6 +133,7 @@ def main(argv=None):
     if args.explain:
         check_same_part(ensemble.canvases)
         check_new_folder(args.explain, "--explain")
+        check_outside(args.explain, args.images)
     films = add_children(list_named(args.images), args, ensemble.sees_sex)
     ensemble.load(args.runtime, args.precision, len(films))
     print_model_notes(args.model, ensemble.notes)

@@ -1,6 +1,7 @@
 """Where months come from: parts of a film are hidden, and what then changes is drawn where it
 lay."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -90,6 +91,16 @@ def test_pictures_of_films_of_one_name_tell_whose_they_are(small_run, phantoms, 
     done("predict.py", *words, "--explain", tmp_path / "maps")
     names = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert names == ["p1_hand.png", "p2_hand.png"]
+
+
+def test_pictures_never_go_into_the_folder_of_films(small_run, inside, tmp_path):
+    """The next time they would be films."""
+    (tmp_path / "films").mkdir()
+    shutil.copy(PHANTOM, tmp_path / "films")
+    words = [tmp_path / "films", "--model", small_run, "--sex", "F"]
+    process = inside("predict.py", *words, "--explain", tmp_path / "films" / "new" / "maps")
+    check_error_line(process, "maps", "Choose another --explain")
+    assert len(list((tmp_path / "films").iterdir())) == 1
 
 
 @pytest.mark.parametrize(("sex", "title"), [(0, "a.png, F: 99.5"), (None, "a.png: 99.5")])

@@ -42,6 +42,17 @@ def list_named(images):
     return pd.DataFrame(rows, columns=["path", "shown"])
 
 
+def check_outside(folder, images):
+    """UserError when the folder for pictures (--explain) is within a folder of films: the next time
+    its pictures would be films."""
+    for films in map(Path, images):
+        if films.is_dir() and Path(folder).resolve().is_relative_to(films.resolve()):
+            raise UserError(
+                f"that is within the folder of films ({folder}), where pictures would be taken for "
+                "films. Choose another --explain."
+            )
+
+
 def report_ages(ensemble, films, args):
     """Predict the films of `add_children` and print a line for each. Returns them, see
     `predict_chunk`.

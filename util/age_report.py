@@ -62,6 +62,8 @@ def report_ages(ensemble, films, args):
     """
     width = min(LONGEST_NAME, max(map(len, films["shown"])))
     results, written = [], 0
+    if args.out:  # now, as it holds the time of the start
+        record = how_predicted(ensemble, args) | {"films": len(films)}
     try:
         for ages in predict_in_chunks(ensemble, films, args.batch_size_eval):
             results.append(ages)
@@ -71,7 +73,6 @@ def report_ages(ensemble, films, args):
                 write_csv(args.out, pd.concat(results)[COLUMNS], claim if first else move)
                 written += len(ages)
                 if first:
-                    record = how_predicted(ensemble, args) | {"films": len(films)}
                     write_json(record_path(args.out), record)
             print_films(ages, width)
     finally:

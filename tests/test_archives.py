@@ -77,7 +77,7 @@ class NameOfMacOS(zipfile.ZipInfo):
     """Writes its name in UTF-8 without saying so."""
 
     def _encodeFilenameFlags(self):
-        return self.filename.encode(), self.flag_bits
+        return self.filename.encode(), self.flag_bits & ~0x800
 
 
 def test_names_with_accents_in_a_zip_of_macos_are_read(tmp_path):

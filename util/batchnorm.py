@@ -77,7 +77,7 @@ def compile_forward(model, layers):
     variance that the saved model doesn't have.
     """
 
-    @tf.function
+    @tf.function(autograph=False)
     def forward(inputs):
         use_statistics(layers, "measure")  # takes effect while the call is traced
         try:

@@ -131,7 +131,7 @@ def feature_reader(model):
     """Return a compiled call: uint8 images `(N, S, S, 1)` to pooled features float32 `(N, C)`."""
     forward = with_constant_weights(keras.Model(model.inputs[0], model.get_layer("pooled").output))
 
-    @tf.function
+    @tf.function(autograph=False)
     def read(image):
         return tf.cast(forward(tf.cast(image, tf.float32)), tf.float32)
 

@@ -32,7 +32,7 @@ def compile_predictor(model, follow_weights=False):
 
     forward = partial(model, training=False) if follow_weights else with_constant_weights(model)
 
-    @tf.function
+    @tf.function(autograph=False)
     def call(image, sex):
         inputs = inputs_of(model, image=tf.cast(image, tf.float32), sex=sex)
         return forward(inputs)[:, 0]

@@ -27,7 +27,16 @@ def run_python(*words, cwd=ROOT, **environment):
         capture_output=True,
         text=True,
         timeout=600,
+        preexec_fn=None if os.name == "nt" else listen_to_signals,
     )
+
+
+def run_as_command(code, before="", **environment):
+    """Run code as a command of the toolkit, after other code; without `run_command` it is a program
+    that uses it."""
+    run = f"run_command(lambda: exec({code!r}))"
+    lines = ["from util.errors import run_command", before, run]
+    return run_python("-c", "\n".join(lines), **environment)
 
 
 def check_error_line(process, *words):

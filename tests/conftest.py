@@ -19,6 +19,8 @@ from trainings import TINY
 # Tests compare to the digit: on the processor, in float32 (CUDA_VISIBLE_DEVICES=0 tests a GPU)
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.pop("ONEDNN_DEFAULT_FPMATH_MODE", None)
+for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):  # set in containers, not for users
+    os.environ.pop(name, None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each, before TensorFlow is imported
     os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 

@@ -4,9 +4,10 @@ in a line that is understood (util/errors.py, util/quiet.py)."""
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from commands import ROOT, check_error_line, run_python
+from commands import ROOT, check_error_line, run_as_command, run_python
 
 from util.errors import UserError
 from util.quiet import import_tensorflow
@@ -67,12 +68,6 @@ def test_threads_that_are_quiet_at_once_leave_stderr_to_the_program():
         "print('still heard', file=sys.stderr)"
     )
     assert run_python("-c", code).stderr == "still heard\n"
-
-
-def run_as_command(code):
-    """Run code as a command of the toolkit; without `run_command` it is a program that uses it."""
-    run = f"run_command(lambda: exec({code!r}))"
-    return run_python("-c", f"from util.errors import run_command\n{run}")
 
 
 def test_tensorflow_is_not_looked_through_for_garbage_in_a_command():
@@ -163,6 +158,26 @@ def test_a_reader_that_goes_away_ends_a_command_in_silence():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is full")
+def test_a_full_disk_for_what_is_printed_is_told_in_a_line():
+    code = "import os, sys\nos.dup2(os.open('/dev/full', os.O_WRONLY), 1)\nprint('141.2 months')"
+    check_error_line(run_as_command(code), "No space left on device")
+
+
+def test_what_libraries_print_to_a_closed_stream_goes_into_no_file(tmp_path):
+    """As under 2>&-, where the next file that is opened gets the number of the stream."""
+    code = (
+        f"with open({str(tmp_path / 'table.csv')!r}, 'w') as table, quiet_stderr():\n"
+        "    os.write(2, b'a warning')\n"
+        "    print('a note', file=sys.stderr)\n"
+        "    print('months')"
+    )
+    closed = "import os, sys; from util.quiet import quiet_stderr; os.close(2); sys.stderr = None"
+    process = run_as_command(code, closed)
+    assert (process.returncode, process.stdout) == (0, "months\n")
+    assert (tmp_path / "table.csv").read_text() == ""
 
 
 def test_the_line_of_usage_holds_only_what_must_be_given():

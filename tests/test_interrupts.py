@@ -3,43 +3,21 @@
 import gc
 import os
 import signal
-import subprocess
-import sys
 from contextlib import suppress
-from textwrap import dedent, indent
 
 import pytest
-from commands import ROOT, listen_to_signals
+from commands import run_as_command
 
 from util import epoch_end, errors, training
 from util.run_folder import STARTED_BY_A_SWEEP
 from util.saved_state import write_state
 
 
-def run_main(body, before=""):
-    """Run a command whose `main` has this body, in a process that listens to signals; the line
-    `before` is run first."""
-    script = f"import os, signal, sys\nfrom util.errors import run_command\n{before}\n"
-    script += f"def main():\n{indent(dedent(body), '    ')}\nrun_command(main)\n"
-    return subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        preexec_fn=listen_to_signals,
-    )
-
-
 @pytest.mark.skipif(os.name == "nt", reason="Windows lacks these signals")
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_command_that_is_ended_from_outside_cleans_up(name, code):
-    process = run_main(
-        f"""
-        try:
-            signal.raise_signal(signal.{name})
-        finally:
-            print("cleaned up")
-        """
+    process = run_as_command(
+        f"import signal\ntry: signal.raise_signal(signal.{name})\nfinally: print('cleaned up')"
     )
     assert process.returncode == code
     assert (process.stdout, process.stderr) == ("cleaned up\n", "interrupted\n")
@@ -47,24 +25,9 @@ def test_a_command_that_is_ended_from_outside_cleans_up(name, code):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows lacks this signal")
 def test_a_signal_that_the_caller_ignores_stays_ignored():
-    ignore = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"  # as nohup does
-    process = run_main("signal.raise_signal(signal.SIGHUP)", ignore)
+    ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"  # as nohup does
+    process = run_as_command("signal.raise_signal(signal.SIGHUP)", ignore)
     assert process.returncode == 0, process.stderr
-
-
-def test_what_libraries_print_to_a_closed_stream_goes_into_no_file(tmp_path):
-    """As under 2>&-, where the next file that is opened gets the number of the stream."""
-    body = f"""
-        with open({str(tmp_path / "table.csv")!r}, "w") as table:
-            os.write(2, b"a warning")
-            print("a note", file=sys.stderr)
-            with quiet_stderr():
-                print("months")
-        """
-    closed = "from util.quiet import quiet_stderr; os.close(2); sys.stderr = None"
-    process = run_main(body, closed)
-    assert (process.returncode, process.stdout) == (0, "months\n")
-    assert (tmp_path / "table.csv").read_text() == ""
 
 
 @pytest.mark.parametrize(

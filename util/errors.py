@@ -79,6 +79,16 @@ def open_closed_streams():
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
 
 
+def drop_unwritten():
+    """Drop what a stream can't write, as when a terminal is gone: at its end Python would try
+    again, and end with an exit code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def check_interrupted():
     """Raise KeyboardInterrupt if a signal ended the command. Keras and Python sometimes swallow the
     first one, for example while the first step of a training is traced."""
@@ -101,11 +111,12 @@ def run_command(main):
             stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode
     code = 2  # also of an exception of another kind, whose traceback is printed
     try:
-        code = main()
+        ended = main()
+        sys.stdout.flush()  # now, as the disk may be full
+        code = ended
     except UserError as error:
         print_error(str(error))
     except BrokenPipeError:  # the reader of a pipe (head, less) went away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
@@ -119,6 +130,7 @@ def run_command(main):
             print("interrupted", file=sys.stderr)
     except Exception:
         traceback.print_exc()
+    drop_unwritten()
     gc.collect()  # ends TensorFlow's threads that read films; else Python can't exit
     sys.exit(code)
 

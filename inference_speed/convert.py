@@ -13,6 +13,7 @@ from util.errors import UserError, first_line
 from util.quiet import quiet_stderr
 from util.runtimes import (
     COMPUTED_IN,
+    RUNTIMES,
     has_bf16,
     import_openvino,
     inputs_by_name,
@@ -58,18 +59,21 @@ def is_calibrated(runtime, precision):
 
 def convert(model, runtime, precision, path, sample=None):
     """Write a Keras model as a file of the runtime, calibrated on the films of `sample` (pixels
-    `(n, S, S)`, sex `(n,)`) if it `is_calibrated`. UserError when the converter fails."""
+    `(n, S, S)`, sex `(n,)`) if it `is_calibrated`. UserError when the converter fails, or when the
+    runtime can't load what it made."""
     require_converter(runtime, precision)
     write = CONVERTERS[runtime]
     with quiet_stderr(), redirect_stdout(StringIO()):  # converters are talkative
         try:
             write(model, precision, path, sample)
+            RUNTIMES[runtime].load(path)  # ONNX files may hold layers that no runtime knows
             return
         except Exception as error:  # each converter raises its own kinds
             reason = first_line(error)
     raise UserError(
         f"the model can't be converted to {runtime}, {precision}: {reason}. "
-        "Compare the packages installed with requirements-optional.txt, and look for free space."
+        "Choose another runtime, or compare the packages installed with requirements-optional.txt, "
+        "and look for free space."
     )
 
 
@@ -117,14 +121,37 @@ def quantize_openvino(graph, backbone, sample):
 
 
 def to_onnx(model, precision, path, sample):
-    model([np.zeros((1, *tensor.shape[1:])) for tensor in model.inputs])  # Keras needs a call first
     if precision == "f32":
-        model.export(str(path), format="onnx", verbose=False)
+        write_onnx(model, path)
         return
     with TemporaryDirectory() as work:
         plain = str(Path(work) / "plain.onnx")
-        model.export(plain, format="onnx", verbose=False)
+        write_onnx(model, plain)
         quantize_onnx(plain, path, backbone_name(model), sample)
+
+
+def write_onnx(model, path):
+    """Write a model as ONNX. Keras's own export of EfficientNet would also take the mean and the
+    variance of its Normalization layer as inputs."""
+    import tensorflow as tf
+    import tf2onnx
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    @tf.function(autograph=False)
+    def call(**inputs):
+        given = [inputs[tensor.name] for tensor in model.inputs]
+        return model(given if given[1:] else given[0], training=False)
+
+    taken = {t.name: tf.TensorSpec((None, *t.shape[1:]), name=t.name) for t in model.inputs}
+    frozen = convert_variables_to_constants_v2(call.get_concrete_function(**taken))
+    names = [tensor.name for tensor in frozen.inputs]
+    tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(),
+        input_names=names,
+        output_names=[tensor.name for tensor in frozen.outputs],
+        tensors_to_rename={name: name.removesuffix(":0") for name in names},
+        output_path=str(path),
+    )
 
 
 def quantize_onnx(plain, path, backbone, sample):

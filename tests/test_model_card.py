@@ -62,6 +62,23 @@ def step(fingerprint="same", **options):
     return {"options": options, "data": dict.fromkeys(("train", "val", "test"), facts)}
 
 
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [
+        ("--preset quick --no_fine_tune", "--epochs_finetune"),
+        ("--preset cpu --tta_steps 1", "--tta_steps"),
+        ("--preset cpu --folds 3 --fold 2 --run_name folds", "--nothing"),
+    ],
+)
+def test_its_command_has_no_options_that_act_no_more(words, missing):
+    """A preset sets options of fine-tuning and views, which may be turned off."""
+    args = train_advanced_streamlined.parse_args(words.split())
+    line = command_of([step(**lasting_options(args))], 0)
+    assert missing not in line.split()
+    options = options_of(line)
+    assert (options["fine_tune"], options["fold"]) == (args.fine_tune, args.fold)
+
+
 def test_the_runs_that_it_goes_on_from_come_first():
     first = step(weights="none", fine_tune=True, grain=3.0)
     second = step(weights="/films/run", epochs_frozen=0) | {"start": first}

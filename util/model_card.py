@@ -12,6 +12,7 @@ from util.data_folder import SPLITS
 from util.files import hash_file
 from util.markdown import describe_intervals, group_rows, made_with, markdown_table, table_of_errors
 from util.metrics import CHILDREN
+from util.option_rules import effective
 from util.run_options import FREE_TO_CHANGE
 from util.runs import MODEL, configs_of
 from util.split_records import one_sex_note
@@ -111,15 +112,17 @@ def describe_training(steps):
 
 
 def command_of(steps, number):
-    """Return the command of a step, counted from 0: the options that aren't at their defaults,
-    without those that no longer exist, and a run name by which the next step finds the run."""
-    options = steps[number]["options"]
+    """Return the command of a step, counted from 0: the options that act and aren't at their
+    defaults, without those that no longer exist, and a run name by which the next step finds the
+    run."""
+    run_name = f"step_{number + 1}"
+    options = effective(steps[number]["options"] | {"run_name": run_name})
     options = options | {"data_dir": PureWindowsPath(options.get("data_dir", "Data")).name}
     if number > 0:
         fold = steps[number - 1]["options"].get("fold")
         options["weights"] = f"results/step_{number}" + (f"/fold_{fold}" if fold else "")
     defaults = training_defaults()
-    words = ["python", "train_advanced_streamlined.py", "--run_name", f"step_{number + 1}"]
+    words = ["python", "train_advanced_streamlined.py", "--run_name", run_name]
     for name, value in options.items():
         known = name in defaults and name not in FREE_TO_CHANGE
         if known and value not in (None, defaults[name]):

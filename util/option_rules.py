@@ -7,7 +7,7 @@ from typing import NamedTuple
 from util.augmentation import BY_OPTION
 from util.backbones import POOLED, sees_sex
 from util.runtimes import RUNTIMES
-from util.training_options import LOSS_PARAMETERS
+from util.training_options import LOSS_PARAMETERS, training_defaults
 
 
 class Rule(NamedTuple):
@@ -117,8 +117,8 @@ TRAINING_RULES = (
         "with --batch_size 1: a film is mixed with others of its step",
         lambda args: args.batch_size == 1,
     ),
-    Rule(("tta_steps",), "without --use_tta", lambda args: not args.use_tta),
     SINGLE_VIEW,
+    Rule(("tta_steps",), "without --use_tta", lambda args: not args.use_tta),
 )
 RUNTIME_RULES = (
     Rule(
@@ -176,6 +176,18 @@ def parse_effective(parser, rules, argv=None):
         if idle and holds(args):
             parser.error(f"--{idle[0]} has no effect {case}")
     return args
+
+
+def effective(options):
+    """Return options of a training, those at their defaults that have no effect beside the others.
+    A preset may set them; typed, each would be an error."""
+    defaults = training_defaults()
+    args = argparse.Namespace(**(defaults | options))
+    for names, _, holds in TRAINING_RULES:
+        idle = [name for name in names if getattr(args, name) not in OFF]
+        if idle and holds(args):
+            vars(args).update({name: defaults[name] for name in idle})
+    return {name: getattr(args, name) for name in options}
 
 
 def typed_options(parser, argv, names):

@@ -99,5 +99,6 @@ def make_optimizer(args, schedule, steps, devices):
         use_ema=ema > 0,
         ema_momentum=ema,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    # "variable" are scales of ConvNeXt, to which Keras gives no name
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "variable"])
     return optimizer

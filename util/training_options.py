@@ -220,8 +220,8 @@ def add_step_options(group):
         "--ema",
         type=real_number(0, 0.99999),
         default=0.995,
-        help="decay of the moving average of the weights, which is what is validated and saved; 0 is "
-        "off",
+        help="decay of the moving average of the weights, which is what is validated and saved; less "
+        "in short phases, as it spans at most a tenth of the steps; 0 is off",
     )
     add_seed(group)
 

@@ -34,7 +34,8 @@ def run_python(*words, cwd=ROOT, **environment):
 def run_as_command(code, before="", **environment):
     """Run code as a command of the toolkit, after other code; without `run_command` it is a program
     that uses it."""
-    run = f"run_command(lambda: exec({code!r}))"
+    # compiled: an interrupt that leaves `exec` of a text ends Python 3.13 without an exit code
+    run = f"run_command(lambda: exec(compile({code!r}, 'code', 'exec')))"
     lines = ["from util.errors import run_command", before, run]
     return run_python("-c", "\n".join(lines), **environment)
 

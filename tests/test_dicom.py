@@ -168,6 +168,16 @@ def test_the_window_of_the_file_counts_before_the_turn(tmp_path, photometric):
     assert (got == 0).mean() > 0.05  # the window cuts
 
 
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_negative_slope_does_not_turn_the_window(tmp_path, function, photometric):
+    values, turning = values_of_12_bits(), {"RescaleSlope": -1, "RescaleIntercept": MAX12}
+    window = {"WindowCenter": 1500, "WindowWidth": 800, "VOILUTFunction": function}
+    plain = write_dicom(tmp_path / "1.dcm", values, photometric, **window)
+    turned = write_dicom(tmp_path / "2.dcm", MAX12 - values, photometric, **window, **turning)
+    assert np.array_equal(read_radiograph(turned), read_radiograph(plain))
+
+
 def test_the_first_of_several_windows_counts(tmp_path):
     """Also where a later one has no width."""
     one = {"WindowCenter": 1500, "WindowWidth": 400}

@@ -102,6 +102,7 @@ def decode_dicom(data):
         levels, places = levels_of(film.pixel_array)  # far fewer values than pixels
         padded = find_padding(film, levels)
         values = apply_modality_lut(levels, film)
+        film.pop("RescaleSlope", None)  # a negative one would turn what a window shows
         shown = apply_voi_lut(values, film)
         if film.get("VOILUTSequence") or not hides_film(values[~padded], shown[~padded]):
             values = shown

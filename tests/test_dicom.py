@@ -22,6 +22,7 @@ from pydicom.uid import (  # noqa: E402
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGLosslessSV1,
     RLELossless,
     generate_uid,
@@ -63,6 +64,16 @@ def write_dicom(path, values, photometric="MONOCHROME2", **elements):
     for name, value in elements.items():
         setattr(dataset, name, value)
     dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def write_compressed(path, syntax, content):
+    """Let a DICOM file hold `content` as its compressed pixels."""
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = pydicom.encaps.encapsulate([content])
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(path)
     return path
 
 
@@ -231,6 +242,22 @@ def test_a_compressed_film_is_read(tmp_path, png):
     assert shows_the_same(dicom, png)
 
 
+@pytest.mark.parametrize("kind", ["overlay", "no sign", "high bits"])
+def test_of_jpeg_2000_only_the_bits_that_are_stored_count(tmp_path, png, kind):
+    """The others may hold an overlay, or zeros where a negative value has ones."""
+    values = values_of_12_bits()
+    stored, elements = {
+        "overlay": (values | np.eye(*values.shape, dtype=np.uint16) << 12, {}),
+        "no sign": ((values - 2048) % (MAX12 + 1), {"PixelRepresentation": 1}),
+        "high bits": (values << 4, {"HighBit": 15}),
+    }[kind]
+    whole = (cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000)  # without loss
+    jp2 = cv2.imencode(".jp2", stored, whole)[1].tobytes()
+    dicom = write_dicom(tmp_path / "film.dcm", values, **elements)
+    write_compressed(dicom, JPEG2000Lossless, jp2[jp2.find(b"\xff\x4f\xff\x51") :])
+    assert shows_the_same(dicom, png)
+
+
 def reason(path):
     with pytest.raises(RadiographError) as error:
         read_radiograph(path)
@@ -258,12 +285,7 @@ def test_what_is_no_film_is_one_line_that_says_why(tmp_path):
 
 def write_undecodable(path, syntax):
     """Write a film that says it is compressed so, and isn't."""
-    dataset = pydicom.dcmread(write_dicom(path, values_of_12_bits()))
-    dataset.PixelData = pydicom.encaps.encapsulate([b"no JPEG"])
-    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.save_as(path)
-    return path
+    return write_compressed(write_dicom(path, values_of_12_bits()), syntax, b"no JPEG")
 
 
 def test_a_missing_decoder_is_asked_for(tmp_path, monkeypatch):

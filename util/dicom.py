@@ -100,6 +100,7 @@ def decode_dicom(data):
         drop_blanks(film)
         widen_tables(film)
         levels, places = levels_of(film.pixel_array)  # far fewer values than pixels
+        levels = drop_unused_bits(film, levels)
         padded = find_padding(film, levels)
         values = apply_modality_lut(levels, film)
         film.pop("RescaleSlope", None)  # a negative one would turn what a window shows
@@ -159,6 +160,15 @@ def levels_of(stored):
     return levels, (np.cumsum(held) - 1).astype(np.uint16)[bits]
 
 
+def drop_unused_bits(film, levels):
+    """Return pixel values by the bits that are stored alone (DICOM PS3.5, 8.1.1): in JPEG 2000 and
+    JPEG-LS pydicom 3.0 keeps what is above, such as an overlay, or zeros in place of a sign."""
+    if in_other_bits(film):  # a compressed film, which is not refused: some of these are right
+        return levels
+    unused = max(0, 8 * levels.itemsize - film.BitsStored)
+    return (levels << unused) >> unused
+
+
 def find_padding(film, levels):
     """Return a mask `(n,)` of the pixel values `levels` that are padding: the value, or the range,
     that the file gives for it (DICOM PS3.3, C.7.5.1.1.2). If this covers all values, the file is
@@ -187,12 +197,17 @@ def check_frame(film):
         raise Unusable(f"DICOM file in unsupported colours ({kind})")
     if film.file_meta.TransferSyntaxUID.is_compressed:
         check_decoder(film.file_meta.TransferSyntaxUID)
-    # as files of before DICOM have it; a number that can't be is a slip, and the pixels are usual
-    elif film.BitsStored <= (film.get("HighBit") or 0) < film.BitsAllocated:
+    elif in_other_bits(film):
         raise Unusable(
             f"DICOM file with pixels in other bits than usual (HighBit {film.HighBit} with "
             f"BitsStored {film.BitsStored}): convert it"
         )
+
+
+def in_other_bits(film):
+    """Whether pixels are in other bits than the lowest, as in files of before DICOM. A `HighBit`
+    that can't be is a slip, and the pixels are usual."""
+    return film.BitsStored <= (film.get("HighBit") or 0) < film.BitsAllocated
 
 
 def drop_blanks(film):

@@ -288,6 +288,26 @@ def write_undecodable(path, syntax):
     return write_compressed(write_dicom(path, values_of_12_bits()), syntax, b"no JPEG")
 
 
+EIGHT_BITS = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+COLOUR = {"SamplesPerPixel": 3, "PlanarConfiguration": 0}
+
+
+@pytest.mark.parametrize(
+    ("photometric", "frames", "elements"),
+    [
+        ("MONOCHROME2", 2, {}),  # without their number
+        ("MONOCHROME2", 1, EIGHT_BITS),
+        ("MONOCHROME2", 3, COLOUR),
+        ("RGB", 3, COLOUR | EIGHT_BITS),
+    ],
+)
+def test_pixels_that_do_not_fit_the_header_are_no_film(tmp_path, photometric, frames, elements):
+    values = values_of_12_bits()
+    pixels = {"PixelData": values.tobytes() * frames}
+    dicom = write_dicom(tmp_path / "film.dcm", values, photometric, **elements, **pixels)
+    assert reason(dicom).startswith("DICOM file whose pixels do not fit its header (90 x 120 ")
+
+
 def test_a_missing_decoder_is_asked_for(tmp_path, monkeypatch):
     def missing(syntax):
         packages = {JPEGLosslessSV1: ["gdcm >= 3", "pylibjpeg"], HTJ2K: ["pylibjpeg"]}

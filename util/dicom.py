@@ -95,11 +95,12 @@ def decode_dicom(data):
     try:
         film = read_dicom(BytesIO(data))
         check_frame(film)
-        if film.PhotometricInterpretation in COLOURS:
-            return cv2.cvtColor(film.pixel_array, cv2.COLOR_RGB2GRAY)
+        pixels = pixels_of(film)
+        if pixels.ndim == 3:
+            return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         drop_blanks(film)
         widen_tables(film)
-        levels, places = levels_of(film.pixel_array)  # far fewer values than pixels
+        levels, places = levels_of(pixels)  # far fewer values than pixels
         levels = drop_unused_bits(film, levels)
         padded = find_padding(film, levels)
         values = apply_modality_lut(levels, film)
@@ -146,6 +147,18 @@ def read_dicom(source, **options):
             pydicom.uid.ImplicitVRLittleEndian if implicit else pydicom.uid.ExplicitVRLittleEndian
         )
     return film
+
+
+def pixels_of(film):
+    """Return the pixels of a frame, `(H, W)`, in colour `(H, W, 3)`. Raises Unusable if there are
+    more of them than the header says: pydicom takes them for further frames."""
+    pixels = film.pixel_array
+    if pixels.ndim != (3 if film.PhotometricInterpretation in COLOURS else 2):
+        raise Unusable(
+            f"DICOM file whose pixels do not fit its header ({film.Columns} x {film.Rows} of "
+            f"{film.BitsAllocated} bits)"
+        )
+    return pixels
 
 
 def levels_of(stored):

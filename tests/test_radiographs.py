@@ -97,21 +97,25 @@ def test_a_tiff_whose_zero_is_white_is_turned(depth, order, big, tmp_path):
     assert image_kind(dark.read_bytes()) == "TIFF"
 
 
-def tiff(images, order="<", photometric=1, big=False, kinds=(0, 0)):
+def tiff(images, order="<", photometric=1, big=False, kinds=(0, 0), more=()):
     """An uncompressed TIFF, or BigTIFF, of grey `(H, W)` pages of one strip each; `order` is that
-    of its bytes, `kinds` are the NewSubfileTypes of the pages."""
+    of its bytes, `kinds` are the NewSubfileTypes of the pages, `more` are tags {tag: numbers} that
+    count before the usual ones."""
     start = {"<": b"II", ">": b"MM"}[order]
     data = start + (struct.pack(f"{order}3H", 43, 8, 0) if big else struct.pack(f"{order}H", 42))
-    offset, number, entry = (f"{order}{form}" for form in (("Q", "Q", "HHQHHI") if big else "IHH"))
-    entry = entry if big else f"{order}HHIHH"
+    offset, number, head = (
+        f"{order}{form}" for form in (("Q", "Q", "HHQ") if big else ("I", "H", "HHI"))
+    )
     for image, kind in zip(images, kinds, strict=False):
         pixels = image.astype(image.dtype.newbyteorder(order)).tobytes()
         at, (height, width) = len(data) + struct.calcsize(offset), image.shape
         tags = {254: kind, 256: width, 257: height, 258: 8 * image.dtype.itemsize, 259: 1}
-        tags |= {262: photometric, 273: at, 277: 1, 278: height, 279: len(pixels)}
-        entries = [struct.pack(entry, tag, 3, 1, v, *(0, 0)[: 1 + big]) for tag, v in tags.items()]
-        data += struct.pack(offset, at + len(pixels)) + pixels
-        data += struct.pack(number, len(tags)) + b"".join(entries)
+        tags |= {262: photometric, 273: at, 277: 1, 278: height, 279: len(pixels)} | dict(more)
+        data += struct.pack(offset, at + len(pixels)) + pixels + struct.pack(number, len(tags))
+        for tag, numbers in tags.items():
+            values = np.atleast_1d(numbers).astype(f"{order}u2").tobytes()
+            data += struct.pack(head, tag, 3, np.size(numbers))
+            data += values.ljust(struct.calcsize(offset), b"\0")
     return data + bytes(struct.calcsize(offset))
 
 
@@ -120,6 +124,27 @@ def test_a_big_tiff_of_several_pages_is_no_film(tmp_path):
     path.write_bytes(tiff([film(), film()], big=True))
     with pytest.raises(RadiographError, match="TIFF with 2 pages instead of one"):
         read_radiograph(path)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", ["planes", "alpha", "alpha in a tile"])
+def test_a_tiff_that_opencv_decodes_to_scrap_is_refused(tmp_path, depth, kind):
+    """Colours in planes of 16 bits, and grey with alpha in tiles; the others are read."""
+    image, path, big = film(64, 48, depth), tmp_path / "film.tif", kind == "planes"
+    with_alpha = np.dstack([image, ~np.zeros_like(image)]).reshape(64, 96)
+    stored = np.vstack([image] * 3) if big else with_alpha
+    more = {256: 48, 277: 2, 338: 2}
+    if kind == "planes":
+        starts = 16 + np.arange(3) * image.nbytes
+        more = {257: 64, 262: 2, 273: starts, 277: 3, 278: 64, 279: [image.nbytes] * 3, 284: 2}
+    elif kind == "alpha in a tile":
+        more |= {322: 48, 323: 64, 324: 8, 325: stored.nbytes}
+    path.write_bytes(tiff([stored], big=big, more=more))
+    if kind == "alpha" or (kind == "planes" and depth == np.uint8):
+        assert np.abs(read_radiograph(path).astype(int) - prepare(image)).max() <= 3
+    else:
+        with pytest.raises(RadiographError, match="save it as grey without alpha"):
+            read_radiograph(path)
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])

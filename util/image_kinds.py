@@ -49,6 +49,8 @@ BIG = b"+"  # version 43; TIFF 6.0 has 42
 # tags, each with a value or a mask of values
 SUBFILE, REDUCED_OR_MASK = 254, 0b101
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+SAMPLES, TILE_WIDTH = 277, 322
+PLANES, SEPARATE = 284, 2
 TIFF_LONG = 4
 WEBP_ANIMATION = 2  # flag
 
@@ -130,6 +132,15 @@ def tiff_pages(data):
     except (struct.error, OverflowError):  # the list of pages is damaged: keep those read so far
         pass
     return {k: page for k, page in enumerate(pages) if not page.get(SUBFILE, 0) & REDUCED_OR_MASK}
+
+
+def becomes_scrap(page, deep):
+    """Whether OpenCV decodes a page of a TIFF wrongly: several samples a pixel in planes of 16 bits
+    (`deep`: it made 16 bits of the page), or grey with alpha in tiles."""
+    samples = page.get(SAMPLES, 1)
+    if page.get(PLANES) == SEPARATE:
+        return deep and samples > 1
+    return samples == 2 and TILE_WIDTH in page
 
 
 def tiff_tag(data, at, value_at, order):

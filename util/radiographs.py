@@ -19,6 +19,7 @@ from util.image_kinds import (
     ENDINGS,
     PHOTOMETRIC,
     WHITE_IS_ZERO,
+    becomes_scrap,
     image_kind,
     is_animated,
     is_truncated,
@@ -196,6 +197,10 @@ def decode(data, path):
         raise RadiographError(path, f"{NO_IMAGE} ({', '.join(ENDINGS)})")
     if image.dtype not in (np.uint8, np.uint16):
         raise RadiographError(path, f"unsupported pixel type {image.dtype}")
+    if becomes_scrap(page, image.dtype == np.uint16):
+        raise RadiographError(
+            path, "TIFF of a kind that is not read: save it as grey without alpha"
+        )
     if image.dtype == np.uint16 and page.get(PHOTOMETRIC) == WHITE_IS_ZERO:
         image = 65535 - image  # OpenCV itself inverts 8 bits alone
     return image

@@ -224,6 +224,30 @@ def test_a_window_that_hides_the_film_is_ignored(tmp_path, window, photometric):
     assert shows_the_same(dicom, write_png(tmp_path / "film.png", light))
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12])
+@pytest.mark.parametrize("less", [0, 1])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_window_of_all_values_of_fewer_bits_is_ignored(tmp_path, bits, less, photometric):
+    """The film has two bits more, and few values above those that its own bits allow."""
+    values = values_of_12_bits() >> 10 - bits if bits < 10 else values_of_12_bits() << bits - 10
+    values[:20] //= 6  # dark ground, which such a window shows
+    light = values if photometric == "MONOCHROME2" else values.max() - values
+    window = {"WindowCenter": 2**bits // 2 - less, "WindowWidth": 2**bits - less}
+    elements = window | {"BitsStored": bits + 2, "HighBit": bits + 1}
+    dicom = write_dicom(tmp_path / "film.dcm", values, photometric, **elements)
+    assert shows_the_same(dicom, write_png(tmp_path / "film.png", light))
+
+
+def test_a_window_of_fewer_bits_is_believed_if_the_film_has_hardly_more(tmp_path):
+    """But for a marker, for example."""
+    values = values_of_12_bits() >> 4
+    values[:5, :5] = MAX12
+    window = {"WindowCenter": 128, "WindowWidth": 256}
+    dicom = write_dicom(tmp_path / "film.dcm", values, **window)
+    expected = write_png(tmp_path / "film.png", np.minimum(values, 255).astype(np.uint8))
+    assert shows_the_same(dicom, expected)
+
+
 def test_a_table_to_8_bits_is_believed(tmp_path):
     values, table = values_of_12_bits(), Dataset()
     table.LUTDescriptor = [MAX12 + 1, 0, 8]

@@ -29,9 +29,13 @@ BLANK = [
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom converts them to RGB
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # kinds of window (DICOM PS3.3, C.11.2.1.3)
-# a window that leaves at most this many levels of grey, and this share of them, is no film's: it is
-# meant for 8 bits where the film has 12, or has a width of 1
+# A window is not meant for the film that leaves at most this many levels of grey, and this share of
+# them, such as one of width 1, ...
 FEW_LEVELS, SMALL_SHARE = 256, 1 / 8
+# ... or that shows all values of some bits, from 0, while more than this share of pixels is above:
+# the film has more bits. (Up to this share, no age of 150 real films was more than 3 months off.)
+FULL_WIDTHS = {2**bits - less for bits in range(8, 16) for less in (0, 1)}
+MOST_ABOVE = 0.02
 
 # what a file without the preamble begins with: the number of an element of group 0008, by its type
 FIRST_ELEMENTS = {
@@ -100,13 +104,13 @@ def decode_dicom(data):
             return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         drop_blanks(film)
         widen_tables(film)
-        levels, places = levels_of(pixels)  # far fewer values than pixels
+        levels, places, counts = levels_of(pixels)  # far fewer values than pixels
         levels = drop_unused_bits(film, levels)
         padded = find_padding(film, levels)
         values = apply_modality_lut(levels, film)
         film.pop("RescaleSlope", None)  # a negative one would turn what a window shows
-        shown = apply_voi_lut(values, film)
-        if film.get("VOILUTSequence") or not hides_film(values[~padded], shown[~padded]):
+        shown, seen = apply_voi_lut(values, film), ~padded
+        if not hides_film(film, values[seen], shown[seen], counts[seen]):
             values = shown
     except Unusable:
         raise
@@ -162,15 +166,16 @@ def pixels_of(film):
 
 
 def levels_of(stored):
-    """Return the different values of pixels `(H, W)` as `(n,)`, and for each pixel the index of its
-    value `(H, W)`. Pixels of more than 16 bits, which films hardly ever have, are returned as they
-    are, with `...` for the index."""
+    """Return the different values of pixels `(H, W)` as `(n,)`, for each pixel the index of its
+    value `(H, W)`, and how many pixels have each value `(n,)`. Pixels of more than 16 bits, which
+    films hardly ever have, are returned as they are, with `...` for the index."""
     if stored.itemsize > 2:
-        return stored, ...
+        return stored, ..., np.ones(stored.shape, np.uint8)
     bits = stored.view(f"u{stored.itemsize}")
-    held = np.bincount(bits.ravel()) > 0
+    counts = np.bincount(bits.ravel())
+    held = counts > 0
     levels = np.flatnonzero(held).astype(bits.dtype).view(stored.dtype)
-    return levels, (np.cumsum(held) - 1).astype(np.uint16)[bits]
+    return levels, (np.cumsum(held) - 1).astype(np.uint16)[bits], counts[held]
 
 
 def drop_unused_bits(film, levels):
@@ -247,11 +252,17 @@ def widen_tables(film):
             descriptor[2] = 16
 
 
-def hides_film(values, shown):
-    """Whether a window, which shows `values` `(n,)` as `shown`, leaves hardly any of their levels.
-    (A table may leave few for a film of 16 bits, and be right.)"""
-    left = len(np.unique(shown))
-    return left <= min(FEW_LEVELS, SMALL_SHARE * len(np.unique(values)))
+def hides_film(film, values, shown, counts):
+    """Whether a window, which shows `values` `(n,)`, of `counts` pixels each, as `shown`, is not
+    meant for the film: it leaves hardly any of their levels, or is one for fewer bits. (A table may
+    leave few levels for a film of 16 bits, and be right.)"""
+    if film.get("VOILUTSequence"):
+        return False
+    if len(np.unique(shown)) <= min(FEW_LEVELS, SMALL_SHARE * len(np.unique(values))):
+        return True
+    centre, width = (np.ravel(film.get(f"Window{x}", 0))[0] for x in ("Center", "Width"))
+    above = np.average(values > centre + width / 2, weights=counts)
+    return width in FULL_WIDTHS and abs(centre - width / 2) <= 1 and above > MOST_ABOVE
 
 
 def needs_gdcm(data):

@@ -258,6 +258,37 @@ def test_a_table_to_8_bits_is_believed(tmp_path):
     assert shows_the_same(dicom, write_png(tmp_path / "film.png", expected))
 
 
+TABLES = ("ModalityLUTSequence", "VOILUTSequence")
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("kind", ["i1", "<i2"])
+def test_a_table_begins_at_the_lowest_of_signed_pixels(tmp_path, name, kind):
+    """So that the last place in it is more than the type of the pixels holds."""
+    bits = 8 * np.dtype(kind).itemsize
+    lowest, table = -(2 ** (bits - 1)), Dataset()
+    values = values_of_12_bits().astype(int) * 2**bits // (MAX12 + 1)
+    table.LUTDescriptor = [2**bits % 2**16, lowest, 16]
+    table.LUTData = np.arange(2**bits).astype("<u2").tobytes()
+    dicom = write_dicom(
+        *(tmp_path / "film.dcm", values),
+        **{"BitsAllocated": bits, "BitsStored": bits, "HighBit": bits - 1, name: [table]},
+        **{"PixelRepresentation": 1, "PixelData": (values + lowest).astype(kind).tobytes()},
+    )
+    assert shows_the_same(dicom, write_png(tmp_path / "film.png", values.astype(np.uint16)))
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize(("bits", "kind"), [(8, "u1"), (8, "<u2"), (9, "<u2"), (12, "<u2")])
+def test_a_table_of_any_depth_is_read(tmp_path, name, bits, kind):
+    """Those of 8 bits may have two entries in a word."""
+    values, table = values_of_12_bits(), Dataset()
+    numbers = (np.sqrt(np.arange(MAX12 + 1) / MAX12) * (2**bits - 1)).astype(kind)
+    table.LUTDescriptor, table.LUTData = [MAX12 + 1, 0, bits], numbers.tobytes()
+    dicom = write_dicom(tmp_path / "film.dcm", values, **{name: [table]})
+    assert shows_the_same(dicom, write_png(tmp_path / "film.png", numbers[values]))
+
+
 def test_a_compressed_film_is_read(tmp_path, png):
     dicom = write_dicom(tmp_path / "film.dcm", values_of_12_bits())
     dataset = pydicom.dcmread(dicom)

@@ -94,8 +94,6 @@ def decode_dicom(data):
     needed to decode it is not installed.
     """
     import_pydicom()
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
-
     try:
         film = read_dicom(BytesIO(data))
         check_frame(film)
@@ -103,15 +101,10 @@ def decode_dicom(data):
         if pixels.ndim == 3:
             return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         drop_blanks(film)
-        widen_tables(film)
         levels, places, counts = levels_of(pixels)  # far fewer values than pixels
         levels = drop_unused_bits(film, levels)
         padded = find_padding(film, levels)
-        values = apply_modality_lut(levels, film)
-        film.pop("RescaleSlope", None)  # a negative one would turn what a window shows
-        shown, seen = apply_voi_lut(values, film), ~padded
-        if not hides_film(film, values[seen], shown[seen], counts[seen]):
-            values = shown
+        values = display(film, rescale(film, levels), np.where(padded, 0, counts))
     except Unusable:
         raise
     except Exception as error:  # pydicom raises many kinds for damaged files
@@ -243,21 +236,49 @@ def drop_blanks(film):
         film.pop("WindowWidth")
 
 
-def widen_tables(film):
-    """Give the display's tables 16 bits: in one of 8, pydicom 3.0 looks up the last 8 bits alone of
-    values that have more."""
-    for table in film.get("VOILUTSequence") or []:
-        descriptor = table.get("LUTDescriptor")  # number of entries, first value, bits
-        if descriptor and descriptor[2] == 8:
-            descriptor[2] = 16
+def rescale(film, levels):
+    """Return pixel values through the file's modality table or rescaling."""
+    from pydicom.pixels import apply_modality_lut
+
+    if table := find_table(film, "ModalityLUTSequence"):
+        return look_up(levels, table)
+    return apply_modality_lut(levels, film)
+
+
+def display(film, values, counts):
+    """Return rescaled values `(n,)`, of `counts` pixels each, through the display's table or
+    window, unless a window hides the film."""
+    from pydicom.pixels import apply_voi_lut
+
+    if table := find_table(film, "VOILUTSequence"):
+        return look_up(values, table)
+    film.pop("RescaleSlope", None)  # a negative one would turn what a window shows
+    shown, seen = apply_voi_lut(values, film), counts > 0
+    return values if hides_film(film, values[seen], shown[seen], counts[seen]) else shown
+
+
+def find_table(film, name):
+    """Return the first table of a sequence, None if the file has none, or one without numbers."""
+    table = next(iter(film.get(name) or []), {})
+    return table if table.get("LUTDescriptor") and table.get("LUTData") else None
+
+
+def look_up(values, table):
+    """Return whole numbers through a table (DICOM PS3.3, C.11.1.1). pydicom 3.0 does this only for
+    some depths, and not for values that are further apart than their type allows."""
+    entries, first, _ = table.LUTDescriptor
+    entries, numbers = entries or 2**16, table.LUTData
+    if isinstance(numbers, bytes):  # with 8 bits there may be two in a word
+        order = "<" if table.original_encoding[1] else ">"
+        deep = len(numbers) >= 2 * entries
+        numbers = np.frombuffer(numbers, f"{order}u2" if deep else np.uint8)
+    places = np.clip(np.asarray(values, np.float64) - first, 0, entries - 1)
+    return np.asarray(numbers)[places.astype(int)]
 
 
 def hides_film(film, values, shown, counts):
     """Whether a window, which shows `values` `(n,)`, of `counts` pixels each, as `shown`, is not
-    meant for the film: it leaves hardly any of their levels, or is one for fewer bits. (A table may
-    leave few levels for a film of 16 bits, and be right.)"""
-    if film.get("VOILUTSequence"):
-        return False
+    meant for the film: it leaves hardly any of their levels, or is one for fewer bits."""
     if len(np.unique(shown)) <= min(FEW_LEVELS, SMALL_SHARE * len(np.unique(values))):
         return True
     centre, width = (np.ravel(film.get(f"Window{x}", 0))[0] for x in ("Center", "Width"))

@@ -23,6 +23,7 @@ from pydicom.uid import (  # noqa: E402
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGExtended12Bit,
     JPEGLosslessSV1,
     RLELossless,
     generate_uid,
@@ -380,10 +381,21 @@ def test_a_missing_decoder_is_asked_for(tmp_path, monkeypatch):
         assert re.search(told, reason(path))
 
 
+def test_jpeg_of_12_bits_asks_for_the_one_decoder_that_reads_it(tmp_path, monkeypatch):
+    """The others say that they decode it, and then do so with 8 bits alone."""
+    plugins = ["gdcm", "pillow"]
+    decoder = SimpleNamespace(is_available=True, available_plugins=plugins)
+    monkeypatch.setattr("pydicom.pixels.get_decoder", lambda syntax: decoder)
+    path = write_undecodable(tmp_path / "film.dcm", JPEGExtended12Bit)
+    assert reason(path).endswith("12 bits: pip install pylibjpeg pylibjpeg-libjpeg")
+    plugins.append("pylibjpeg")
+    assert "pylibjpeg-libjpeg" not in reason(path)
+
+
 def test_a_film_of_a_kind_that_is_known_in_part_asks_for_a_decoder(tmp_path, monkeypatch):
     """Pillow says that it decodes JPEG, and then not those of 12 bits."""
     path = write_undecodable(tmp_path / "film.dcm", JPEGLosslessSV1)
-    monkeypatch.setattr("util.dicom.check_decoder", lambda syntax: None)
+    monkeypatch.setattr("util.dicom.check_decoder", lambda film: None)
     for gdcm, told in ((None, "pip install pydicom python-gdcm"), ("there", "damaged DICOM file")):
         monkeypatch.setattr("util.dicom.find_spec", lambda name, gdcm=gdcm: gdcm)
         assert told in reason(path)

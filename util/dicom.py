@@ -15,7 +15,9 @@ from util import MOST_PIXELS
 from util.errors import first_line
 
 INSTALL = "pip install pydicom python-gdcm"  # python-gdcm is for compressed films
-INSTALL_HTJ2K = "pip install pylibjpeg pylibjpeg-openjpeg"  # for what GDCM can't decode
+# for what GDCM can't decode: High-Throughput JPEG 2000, and JPEG Extended of 12 bits
+INSTALL_HTJ2K = "pip install pylibjpeg pylibjpeg-openjpeg"
+INSTALL_12_BITS = "pip install pylibjpeg pylibjpeg-libjpeg"
 
 # elements that are ignored if they are blank
 BLANK = [
@@ -207,7 +209,7 @@ def check_frame(film):
     if kind not in GREY and (not three_numbers or film.PixelRepresentation):
         raise Unusable(f"DICOM file in unsupported colours ({kind})")
     if film.file_meta.TransferSyntaxUID.is_compressed:
-        check_decoder(film.file_meta.TransferSyntaxUID)
+        check_decoder(film)
     elif in_other_bits(film):
         raise Unusable(
             f"DICOM file with pixels in other bits than usual (HighBit {film.HighBit} with "
@@ -295,15 +297,20 @@ def needs_gdcm(data):
         return False
 
 
-def check_decoder(syntax):
-    """Raise Unusable if no installed decoder reads pixels of a transfer syntax."""
+def check_decoder(film):
+    """Raise Unusable if no installed decoder reads the compressed pixels of a dataset."""
     from pydicom.pixels import get_decoder
+    from pydicom.uid import JPEGExtended12Bit
 
+    syntax = film.file_meta.TransferSyntaxUID
     kind = f"DICOM file compressed as {syntax.name}"
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
         raise Unusable(f"{kind}, which has no decoder: convert it") from None
-    if not decoder.is_available:
+    if syntax == JPEGExtended12Bit and film.BitsStored > 8:  # the other decoders know 8 bits alone
+        if "pylibjpeg" not in decoder.available_plugins:
+            raise NotInstalled(f"{kind} of 12 bits: {INSTALL_12_BITS}")
+    elif not decoder.is_available:
         by_gdcm = any("gdcm" in package for package in decoder.missing_dependencies)
         raise NotInstalled(f"{kind}: {INSTALL if by_gdcm else INSTALL_HTJ2K}")

@@ -37,7 +37,7 @@ UNREADABLE, EMPTY, TRUNCATED = "can't be read", "empty file", "truncated file"
 NO_IMAGE, TOO_SMALL, NO_CONTRAST = "not a readable image", "too small", "no contrast"
 NO_MEMORY = f"{UNREADABLE}: out of memory"
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
-FEWEST_GREYS = 8  # black and white would get an age too; the poorest of 12,000 real films has 19
+FEWEST_GREYS = 8  # black and white would get an age too; the poorest of 12,000 real films has 36
 # For a bad file we print one line that names it: OpenCV's own complaints are switched off.
 (cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # OpenCV 5 moved it
 

@@ -9,16 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import check_error_line
-from files import copy_data
+from files import copy_data, edit_json
 
+import train_advanced
 from inference_speed import ship_model
 from inference_speed.ship_model import portable
 from modeling import backbone_of
 from preprocessing import load_films
+from util.errors import UserError
 from util.held_out import learned_from, started_from_unknown_films
 from util.metrics import read_predictions
 from util.runs import FILM_LISTS, Run, read_run
-from util.start import check_start_films
+from util.start import check_start_films, check_weights_run
+from util.training_options import MODEL_OPTIONS
 
 AS_IT_IS = ["--epochs_frozen", "0", "--fine_tune", "--epochs_finetune", "1", "--bn", "frozen"]
 
@@ -135,6 +138,42 @@ def test_another_model_is_refused(go_on, option, value, advice):
     process, run = go_on(f"--{option}", value)
     check_error_line(process, advice)
     assert not run.exists()
+
+
+@pytest.fixture
+def same_model(small_run, tmp_path):
+    """A copy of `small_run`, and the options of a training that starts from it."""
+    run = shutil.copytree(small_run, tmp_path / "start")
+    words = ("--backbone", "mobilenet", "--dense_units", "200", "--weights", str(run))
+    return run, train_advanced.parse_args(words)
+
+
+@pytest.mark.parametrize("name", [name for name in MODEL_OPTIONS if name != "dropout_rate"])
+def test_a_model_option_of_another_value_is_refused(same_model, name):
+    args = Namespace(**vars(same_model[1]) | {"dropout_rate": 0.6})  # which no weight depends on
+    check_weights_run(args)
+    with pytest.raises(UserError, match=f"Add --{name} "):
+        check_weights_run(Namespace(**vars(args) | {name: 7}))
+
+
+def test_the_width_for_the_sex_is_none_of_a_baseline(same_model):
+    """train_baseline.py has no such option."""
+    run, args = same_model
+    with edit_json(run / "config.json") as config:
+        config["options"]["model_type"] = "baseline"
+    args.model_type, args.gender_units = "baseline", None
+    check_weights_run(args)
+
+
+def test_an_option_that_the_run_to_start_from_lacks_has_its_default(same_model):
+    """Its version didn't have it."""
+    run, args = same_model
+    with edit_json(run / "config.json") as config:
+        del config["options"]["activation"]
+    check_weights_run(args)
+    args.activation = "tanh"
+    with pytest.raises(UserError, match="Add --activation relu"):
+        check_weights_run(args)
 
 
 def test_films_of_the_start_are_no_new_films(small_run, phantoms, tmp_path):

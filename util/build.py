@@ -9,6 +9,7 @@ from util.environment import device_names
 from util.features import on_features
 from util.start import read_start, record_start
 from util.training import Stage, set_seeds, step_memory_errors
+from util.training_options import MODEL_OPTIONS
 
 
 def prepare_stage(splits, args, run):
@@ -41,11 +42,8 @@ def build_from(films, args):
             weights="none" if start else args.weights,
             label_mean=start.label_mean if start else films.label_mean,
             label_sd=start.label_sd if start else films.label_sd,
-            activation=args.activation,
-            dropout_rate=args.dropout_rate,
-            dense_units=args.dense_units,
-            gender_units=args.gender_units,
             seed=args.seed,
+            **{name: getattr(args, name) for name in MODEL_OPTIONS},
         )
     if start:
         put_weights(model, start.weights)

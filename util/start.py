@@ -8,13 +8,12 @@ from util.errors import UserError
 from util.files import hash_file
 from util.held_out import learned_from, started_from_unknown_films
 from util.runs import MODEL, add_to_config, changed_facts, load_run_model, read_run
+from util.training_options import MODEL_OPTIONS, training_defaults
 from util.weights import NAMED_WEIGHTS, check_weights, starts_from_run
 
 # share of films that may match by chance: where two hospitals count ids from 1, some 3 % of films
 # agree in id, sex and age
 CHANCE_OVERLAP = 0.1
-SAME = ("backbone", "activation", "dense_units")
-SAME_WITH_SEX = (*SAME, "gender_units")
 
 
 class Start(NamedTuple):
@@ -27,21 +26,22 @@ class Start(NamedTuple):
 
 def check_weights_run(args):
     """UserError when --weights doesn't exist, or is a run whose model differs from that of the
-    options."""
+    options. An option that the run's version didn't have counts as its default."""
     check_weights(args.weights)
     if not starts_from_run(args.weights):
         return
-    trained, now = read_run(args.weights).options, vars(args)
+    trained, now = training_defaults() | read_run(args.weights).options, vars(args)
     if trained["model_type"] != now["model_type"]:
         raise UserError(
             f"the run to start from is of another type, {trained['model_type']} "
             f"(--weights {args.weights}). Use that type: train_advanced.py --model_type."
         )
-    for name in SAME_WITH_SEX if sees_sex(now["model_type"]) else SAME:
-        if trained.get(name) != now.get(name):
+    free = {"dropout_rate"} if sees_sex(now["model_type"]) else {"dropout_rate", "gender_units"}
+    for name in ("backbone", *MODEL_OPTIONS):
+        if name not in free and trained[name] != now[name]:
             raise UserError(
                 f"the run to start from has another model (--weights {args.weights}). "
-                f"Add --{name} {trained.get(name)}."
+                f"Add --{name} {trained[name]}."
             )
 
 

@@ -27,6 +27,8 @@ LOSS_PARAMETERS = {  # of each --loss_type, the options that it alone takes
     "wing": ("wing_w", "wing_epsilon"),
 }
 LOSS_TYPES = tuple(LOSS_PARAMETERS)
+# those that `build_model` takes by their names
+MODEL_OPTIONS = ("activation", "dropout_rate", "dense_units", "gender_units")
 RATE = real_number(0, 1, open_low=True)
 
 

@@ -62,20 +62,21 @@ def pooled_head(model):
     features of the film come in behind the pooled ones."""
     # layers are called again: after cutting a model out of the graph, the whole one has no config
     # (Keras 3.15)
-    pooled = model.get_layer("pooled").output
-    features = keras.Input(pooled.shape[1:], name="features")
+    last = model.get_layer("pooled")  # before the head, whose layers follow one another
+    features = keras.Input(last.output.shape[1:], name="features")
     inputs, x = features, features
     if len(model.inputs) == 2:
         fused, sex = model.get_layer("fused"), keras.Input((1,), name="sex")
-        if fused.input[0] is not pooled:
+        if fused.input[0] is not last.output:
             raise UserError(
                 f"the head of this model sees more than pooled features ({model.name}). "
                 f"Use --model_type {' or '.join(POOLED)}."
             )
         inputs = [features, sex]
         x = fused([features, model.get_layer("sex_dense")(sex)])
-    for name in ("dense", "dropout", "z", "months"):
-        x = model.get_layer(name)(x)
+        last = fused
+    for layer in model.layers[model.layers.index(last) + 1 :]:
+        x = layer(x)
     head = keras.Model(inputs, x, name="head")
     head.dtype_policy = model.dtype_policy  # decides if the loss is scaled
     return head

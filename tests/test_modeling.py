@@ -34,7 +34,7 @@ from modeling_advanced import (
     pooled_head,
 )
 from preprocessing import load_films
-from util.backbones import ATTENTION, BACKBONES, MODEL_TYPES, sees_sex
+from util.backbones import ATTENTION, BACKBONES, MODEL_TYPES, POOLED, sees_sex
 from util.epoch_end import save_model
 from util.errors import UserError
 from util.prediction import compile_predictor, inputs_of
@@ -481,6 +481,21 @@ def test_what_is_behind_pooled_features_gives_the_months_of_the_model(model_type
         reader = keras.Model(each.inputs, each.get_layer("pooled").output)
         months = pooled_head(each)(inputs_of(each, np.asarray(reader(inputs)), sex))
         np.testing.assert_allclose(months, each(inputs), rtol=1e-5)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("model_type", POOLED)
+def test_another_layer_of_the_head_is_behind_the_pooled_features_too(model_type, monkeypatch):
+    def longer_head(*args):
+        head = months_head(*args)
+        return lambda features: head(keras.layers.Dense(7, "tanh", name="another")(features))
+
+    monkeypatch.setattr("modeling_advanced.months_head", longer_head)
+    model, (image, sex) = model_of(model_type), films()
+    inputs = inputs_of(model, image, sex)
+    pooled = keras.Model(model.inputs, model.get_layer("pooled").output)(inputs)
+    months = pooled_head(model)(inputs_of(model, np.asarray(pooled), sex))
+    np.testing.assert_allclose(months, model(inputs), rtol=1e-5)
 
 
 def test_a_network_of_ones_own_has_no_backbone():

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from util.errors import UserError
 
-# the head sees features of the whole film, with the layers that `pooled_head` knows
+# the head sees pooled features of the whole film, which `pooled_head` can be trained on alone
 POOLED = ("baseline", "sex")
 ATTENTION = ("attn_sex", "attn_sex_improved")
 MODEL_TYPES = (*POOLED, *ATTENTION)

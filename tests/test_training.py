@@ -17,7 +17,7 @@ from util import epoch_end
 from util.optimizer import compile_model, rate_schedule
 from util.phases import plan_phases
 from util.runs import best_row
-from util.training import batchnorm_mode, choose_trainable
+from util.training import Stage, batchnorm_mode, choose_trainable
 
 
 def test_a_run_leaves_all_that_it_promises(unbroken):
@@ -51,6 +51,22 @@ def test_metrics_are_those_of_the_predictions_in_months(unbroken):
     table = predictions(unbroken)
     assert metrics["n"] == len(table) == 13
     assert metrics["mae"] == pytest.approx((table["predicted"] - table["boneage"]).abs().mean())
+
+
+def test_a_finished_run_is_shown_without_a_word_on_request(train, unbroken, monkeypatch):
+    shown = []
+    monkeypatch.setattr("util.plots.show_plots", shown.extend)
+    process, _ = train("unbroken", "--resume", "--show", "--verbose", "0")
+    assert (process.returncode, process.stdout) == (0, ""), process.stderr
+    assert shown == sorted((unbroken / "plots").glob("*.png"))
+
+
+def test_validation_films_come_in_batches_of_the_size_that_is_asked_for(train_small, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(Stage, "validate", lambda stage, size: sizes.append(size) or 20.0)
+    with stopped_after(1):
+        train_small("in_fives", "--batch_size_eval", "5")
+    assert sizes == [5]
 
 
 # ---------------------------------------------------------------------------------- what repeats

@@ -7,7 +7,6 @@ from util.errors import UserError
 from util.phases import CLR_MODES, check_rise
 
 
-@keras.saving.register_keras_serializable("boneage")
 class CyclicalLearningRate(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises from `base_lr` to `max_lr` in `step_size` steps and falls back.
 
@@ -27,12 +26,9 @@ class CyclicalLearningRate(keras.optimizers.schedules.LearningRateSchedule):
         step = ops.cast(step, "float32")
         cycle = ops.floor(1 + step / (2 * self.step_size))
         height = 1 - ops.abs(step / self.step_size - 2 * cycle + 1)
-        if self.mode == "triangular2":
-            height = height / 2 ** (cycle - 1)
-        elif self.mode == "exp_range":
-            height = height * self.gamma**step
-        return self.base_lr + (self.max_lr - self.base_lr) * height
-
-    def get_config(self):
-        names = ("base_lr", "max_lr", "step_size", "mode", "gamma")
-        return {name: getattr(self, name) for name in names}
+        factor = {
+            "triangular": 1,
+            "triangular2": 1 / 2 ** (cycle - 1),
+            "exp_range": self.gamma**step,
+        }[self.mode]
+        return self.base_lr + (self.max_lr - self.base_lr) * (height * factor)

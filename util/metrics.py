@@ -168,25 +168,27 @@ def by_age(predictions, age="boneage"):
 
 
 def agreement(predictions):
-    """Return how predictions agree with labels, ready for JSON: `measure_agreement` and the limits
-    of agreement, with 95 % intervals, of FEWEST_TO_COMPARE children or more. None is unknown; {}
-    without films."""
+    """Return how predictions agree with labels, ready for JSON: RMSE, `measure_agreement` and the
+    limits of agreement, with 95 % intervals, of FEWEST_TO_COMPARE children or more. None is
+    unknown; {} without films."""
     if predictions.empty:
         return {}
     error, n = predictions["error"].to_numpy(float), count_patients(predictions)
     mean = predictions["boneage"].to_numpy(float) + error / 2
     values = np.stack([error, mean, error**2, error * mean, mean**2])
     found, drawn = measure_agreement(values.mean(axis=1), len(error)), None
+    rmse = np.sqrt(np.mean(error**2))
+    metrics = {"rmse": float(rmse), "rmse_ci95": None}
     if n >= FEWEST_TO_COMPARE:
-        drawn = measure_agreement(
-            bootstrap_means(values, patients_or_films(predictions)), len(error)
-        )
-    metrics = {}
-    for name, value in found.items():
-        known = np.isfinite(value) and (name == "rmse" or len(error) > 2)
-        metrics[name] = float(value) if known else None
+        means = bootstrap_means(values, patients_or_films(predictions))
+        factor = spread_factor(rmse, np.sqrt(means[2]), n)
+        metrics["rmse_ci95"] = [float(rmse / factor), float(rmse * factor)]
+        drawn = measure_agreement(means, len(error))
+    for name, most in (("icc_2_1", 1), ("difference_slope", np.inf)):
+        known = np.isfinite(found[name]) and len(error) > 2
+        metrics[name] = float(found[name]) if known else None
         metrics[f"{name}_ci95"] = (
-            agreement_interval(name, value, drawn[name], n) if known and drawn else None
+            percentile_interval(found[name], drawn[name], n, most=most) if known and drawn else None
         )
     return metrics | {
         "limits_of_agreement": limits_of_agreement(error),
@@ -195,8 +197,8 @@ def agreement(predictions):
 
 
 def measure_agreement(means, n):
-    """Return RMSE (months), the intraclass correlation ICC(2,1) and the slope of the difference,
-    of `n` films or of many resamples, one number or an array each.
+    """Return the intraclass correlation ICC(2,1) and the slope of the difference, of `n` films or
+    of many resamples, one number or an array each.
 
     `means` `(5, ...)` are those of error, mean of prediction and label, their squares and product,
     in this order: error, mean, error**2, error * mean, mean**2. ICC(2,1): two-way random effects,
@@ -211,19 +213,9 @@ def measure_agreement(means, n):
     # mean squares of films, and of residuals; that of the two raters is n * error**2 / 2
     raters = error**2 - 2 * within / n
     return {
-        "rmse": np.sqrt(errors),
         "icc_2_1": (between - within) / (between + within + raters),
         "difference_slope": (products - error * mean) / variance,
     }
-
-
-def agreement_interval(name, value, drawn, n):
-    """Return the 95 % interval of what `measure_agreement` returns under a name, given what it is
-    in resamples of `n` children, `drawn`."""
-    if name == "rmse":
-        factor = spread_factor(value, drawn, n)
-        return [float(value / factor), float(value * factor)]
-    return percentile_interval(value, drawn, n, most=1 if name == "icc_2_1" else np.inf)
 
 
 def limits_of_agreement(error):

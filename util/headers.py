@@ -84,9 +84,9 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     has one row with the mean of its readers, see `mean_of_readers`: they are the columns with their
     ages, or [] if a film has a row for each reader; None for labels of one reader. For `match_by`
     see `find_by_element`. NoLabels when neither the table nor a header gives sexes, as when no row
-    has a film. Prints how many headers give another sex than the table, whose sex is kept, or
-    another body part or an adult, or report burnt-in text; if ages look like years.months; if a
-    column that may hold the patients is not used; and if a spreadsheet has shortened numbers.
+    has a film. Where a header gives another sex than the table, the table's is kept. Prints what
+    `note_children` does; if ages look like years.months; if a column that may hold the patients is
+    not used; and if a spreadsheet has shortened numbers.
     """
     table = take_element_as_id(table, match_by, path)
     need_sex = need_sex or needs_sex_column(table, films)
@@ -102,27 +102,43 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     note_shortened("ids", labels["id"][labels["missing"] == NO_FILE], path)
     children = read_children(labels["path"])
     told = children["sex"]
-    if not need_sex and told.isna().all():
-        if not any(labels["path"]):
-            _, left_out = split_usable(labels)
-            raise NoLabels(
-                f"none of {len(labels)} rows has a film: {count_reasons(left_out)} ({path}). "
-                + what_to_correct(left_out, films)
-            )
-        missing = "" if find_spec("pydicom") else f", or {INSTALL} to read them"
+    if not need_sex:
+        check_some_sex(labels, told, films, path)
+    note_children(labels, children, path)
+    by_film = labels.groupby("path")["sex"].transform("first")  # maybe in another row
+    return labels.assign(sex=labels["sex"].fillna(told.mask(differ(by_film, told))))
+
+
+def check_some_sex(labels, told, films, path):
+    """NoLabels when no header of the films gives a sex: `told`, one for each of the labels, which
+    were read from `path` and matched with the `films`."""
+    if told.notna().any():
+        return
+    if not any(labels["path"]):
+        _, left_out = split_usable(labels)
         raise NoLabels(
-            f"no column for sex, and no DICOM header gives one ({path}). Add the column{missing}."
+            f"none of {len(labels)} rows has a film: {count_reasons(left_out)} ({path}). "
+            + what_to_correct(left_out, films)
         )
+    missing = "" if find_spec("pydicom") else f", or {INSTALL} to read them"
+    raise NoLabels(
+        f"no column for sex, and no DICOM header gives one ({path}). Add the column{missing}."
+    )
+
+
+def note_children(labels, children, path):
+    """Print for how many films of labels, read from `path`, the headers give another sex than the
+    table, report another body part or an adult, or report burnt-in text. `children` are those of
+    `read_children`."""
+    other_sex = differ(labels["sex"], children["sex"])
     for odd, what, then in (
-        (differ(labels["sex"], told), f"contradict the sex in {path}", "the table is used"),
+        (other_sex, f"contradict the sex in {path}", "the table is used"),
         (children["doubt"] != "", "report an adult or another body part", "used all the same"),
         (children["burnt"], "report burnt-in text", "it may be a name, and is not removed"),
     ):
         if n := len(ids := labels["id"][odd]):
             which = f"{counted(n, 'film')}, such as {ids.iloc[0]}"
             print_note(f"DICOM headers {what} for {which}: {then}")
-    by_film = labels.groupby("path")["sex"].transform("first")  # maybe in another row
-    return labels.assign(sex=labels["sex"].fillna(told.mask(differ(by_film, told))))
 
 
 def take_element_as_id(table, element, path):

@@ -59,7 +59,7 @@ def training_notes(member, table, trained):
     `trained` is the mask that `learned_from` returns for it."""
     folder = member.run.folder
     if trained.any():
-        told = "patient" in label_columns(table) and has_lists(member.run)
+        told = "patient" in label_columns(table) and (folder / FILM_LISTS["train"]).exists()
         same = ", or on others of the same children" if told else ""
         start = ", or the run that it started from," if "start" in member.config else ""
         yield (
@@ -95,8 +95,7 @@ def count_learned(ensemble, table, new):
 
 def are_films_known(member, table):
     """Whether it is known which films of a table a member was trained or selected on."""
-    hashed = (member.run.folder / FILM_HASHES).exists()
-    return hashed or has_lists(member.run) or are_its_own(member, table)
+    return lists_films(member.run, *LEARNED) or are_its_own(member, table)
 
 
 def are_its_own(member, table):
@@ -105,9 +104,10 @@ def are_its_own(member, table):
     return fingerprint(table) in (data["val"]["fingerprint"], data["test"]["fingerprint"])
 
 
-def has_lists(run):
-    """Whether the folder of a run has lists of its training and of its validation films."""
-    return all((run.folder / FILM_LISTS[split]).exists() for split in LEARNED)
+def lists_films(run, *splits):
+    """Whether the folder of a run has lists of its films of these splits, or hashes of them."""
+    hashed = (run.folder / FILM_HASHES).exists()
+    return hashed or all((run.folder / FILM_LISTS[split]).exists() for split in splits)
 
 
 def started_from_unknown_films(run, config):
@@ -118,14 +118,9 @@ def started_from_unknown_films(run, config):
     """
     known, unknown = {config["data"]["train"]["fingerprint"]}, set()
     for start, then in ancestors_of(run, config):
-        listed = known if start and lists_films(start) else unknown
+        listed = known if start and lists_films(start, "train") else unknown
         listed.add(then["data"]["train"]["fingerprint"])
     return bool(unknown - known)
-
-
-def lists_films(run):
-    """Whether the folder of a run has a list, or hashes, of its training films."""
-    return any((run.folder / name).exists() for name in (FILM_LISTS["train"], FILM_HASHES))
 
 
 def fitted_to(ensemble, table):

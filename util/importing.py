@@ -179,7 +179,7 @@ def split_as_run(films, run):
     of the others with the reason). UserError where a split gets no film, or the run has neither
     lists nor hashes of its films.
     """
-    if not lists_films(run):
+    if not lists_films(run, "train"):
         raise UserError(
             f"the run comes without a list of its films (--split_of {run.folder}). Name another."
         )

@@ -1,13 +1,17 @@
-"""Files that a test copies, changes or names in an odd way."""
+"""Files that a test copies, changes, names in an odd way or reads as code."""
 
+import ast
 import json
+import re
 import shutil
 import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+OURS = re.compile(r"(util|hand_crop|modeling(_advanced)?|preprocessing)\b")
 names_of_bytes = pytest.mark.skipif(
     sys.platform != "linux", reason="other systems have names in Unicode alone"
 )
@@ -32,3 +36,16 @@ def edit_json(path):
     content = json.loads(path.read_text())
     yield content
     path.write_text(json.dumps(content))
+
+
+def modules_behind(name, but=()):
+    """A module, and all of the project that it imports, anywhere, `but` for some and for errors,
+    files and threads."""
+    names, found = [name], set()
+    while names:
+        found.add(name := names.pop())
+        tree = ast.walk(ast.parse(Path(find_spec(name).origin).read_bytes()))
+        imported = {node.module for node in tree if isinstance(node, ast.ImportFrom)}
+        ours = {module for module in imported if OURS.match(module)}
+        names += ours - found - {*but, "util.errors", "util.files", "util.parallel"}
+    return found

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import SMALL_BACKBONE
+from files import modules_behind
 from trainings import epochs_trained, kill_training, read_history
 
 import train_advanced
@@ -14,7 +15,7 @@ from preprocessing import load_films
 from util.augmentation import STRENGTHS
 from util.backbones import POOLED
 from util.build import build_from
-from util.features import ChangedFilms, on_features
+from util.features import NETWORK, ChangedFilms, on_features
 from util.runs import Run
 from util.training import Stage
 
@@ -170,6 +171,20 @@ def test_features_of_other_code_have_other_files(read, monkeypatch):
     before = read("--feature_views", "1")[1]
     monkeypatch.setattr("util.features.CODE", "of other modules")
     assert len(read("--feature_views", "1")[1] - before) == 2
+
+
+def test_every_module_that_decides_features_names_their_cache():
+    """Their names have those of the pixels in them, which the reader decides, and the weights."""
+    apart = {
+        *("util.radiographs", "util.pixel_cache", "util.backbones", "util.weights"),
+        # labels, folders and tables
+        *("util.data_folder", "util.film_files", "util.headers", "util.labels", "util.readers"),
+        *("util.sources", "util.tables", "util.metrics", "util.runs"),
+        # what trains on features, or predicts without them
+        *("util.training", "util.batchnorm", "util.exports", "util.runtimes"),
+        *("util.environment", "util.quiet"),
+    }
+    assert modules_behind("util.features", apart) == set(NETWORK)
 
 
 @pytest.mark.parametrize("model_type", POOLED)

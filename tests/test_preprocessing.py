@@ -1,20 +1,17 @@
 """Tables, pixel cache and batches: image, sex, label and id stay together."""
 
-import ast
 import gc
 import os
-import re
 import shutil
 import time
 import weakref
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from files import modules_behind
 
 from preprocessing import (
     Films,
@@ -280,15 +277,7 @@ def test_code_is_known_again_but_for_comments(tmp_path, monkeypatch):
 
 
 def test_every_module_that_decides_pixels_names_their_cache():
-    """All of the project that the reader imports, anywhere, but for errors, files and threads."""
-    names, found = ["util.radiographs"], {"util"}
-    while names:
-        found.add(name := names.pop())
-        tree = ast.walk(ast.parse(Path(find_spec(name).origin).read_bytes()))
-        imported = {node.module for node in tree if isinstance(node, ast.ImportFrom)}
-        ours = {module for module in imported if re.match(r"(util|hand_crop)\b", module)}
-        names += ours - found - {"util.errors", "util.files", "util.parallel"}
-    assert found == set(pixel_cache.READER)
+    assert {"util", *modules_behind("util.radiographs")} == set(pixel_cache.READER)
 
 
 def test_a_film_that_was_too_large_is_read_when_larger_ones_are_allowed(tmp_path, monkeypatch):

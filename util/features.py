@@ -28,10 +28,11 @@ from util.prediction import SMALLER_BATCHES, full_batches, with_constant_weights
 from util.runs import add_to_config
 from util.training import Stage
 
-CODE = hash_code(  # of the modules that decide the features of a film
+NETWORK = (  # the modules that decide the features of a film, given its pixels
     *("modeling", "modeling_advanced", "preprocessing"),
     *("util.features", "util.augmentation", "util.prediction"),
 )
+CODE = hash_code(*NETWORK)
 
 
 class Features:

@@ -24,6 +24,7 @@ class View(NamedTuple):
     zoom: float
 
 
+# only ever add at the end: runs know their views by number alone
 POSES = ((0, 1.0), (8, 1.0), (-8, 1.0), (0, 1.08), (0, 0.93))
 TTA_STEPS = 5  # views by default
 VIEWS = tuple(View(flip, *pose) for pose in POSES for flip in (False, True))

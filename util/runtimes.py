@@ -1,8 +1,9 @@
 """Runtimes that predict without TensorFlow, from files that `inference_speed.export_model` made.
 
-RUNTIMES is their only list, for the export, predict.py, evaluate.py and the benchmark.
-inference_speed/convert.py writes the files, and parity.py there sets how far off they may be. This
-module never imports TensorFlow, and imports a runtime only when it is used.
+RUNTIMES lists them for the export, predict.py, evaluate.py and the benchmark. How their files are
+written, and by which packages, is in CONVERTERS and NEEDED of inference_speed/convert.py; parity.py
+there sets how far off they may be. This module never imports TensorFlow, and imports a runtime only
+when it is used.
 """
 
 import sys

@@ -9,6 +9,7 @@ from trainings import read_history
 from util.cyclical_lr import CyclicalLearningRate
 from util.errors import UserError
 from util.optimizer import notes_on_cycles, rate_schedule
+from util.training_options import training_defaults
 
 
 def curve(mode, steps=40, **options):
@@ -42,10 +43,8 @@ def test_a_flat_cycle_and_an_unknown_mode_are_refused():
 
 def cyclical(mode="triangular", step_size=None):
     """Options of a training with cycles."""
-    return Namespace(
-        use_cyclical_lr=True,
-        **{"clr_max_lr": None, "clr_step_size": step_size, "clr_mode": mode, "clr_gamma": 1.0},
-    )
+    chosen = {"use_cyclical_lr": True, "clr_step_size": step_size, "clr_mode": mode}
+    return Namespace(**training_defaults() | chosen)
 
 
 @pytest.mark.parametrize(("epochs", "top"), [(1, 5), (4, 20), (5, 25), (10, 25)])

@@ -28,6 +28,7 @@ from source_folders import (
 from util import importing
 from util.data_folder import new_data_folder
 from util.errors import UserError
+from util.image_kinds import ENDINGS
 from util.importing import link_or_copy
 from util.radiographs import UNREADABLE, RadiographError
 
@@ -311,8 +312,8 @@ def test_a_film_that_is_gone_is_left_out(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("104.png", b"no film", "not a readable image (PNG, JPEG, WebP, TIFF, BMP, DICOM)"),
-        ("104.jpg", b"no film", "not a readable image (PNG, JPEG, WebP, TIFF, BMP, DICOM)"),
+        ("104.png", b"no film", f"not a readable image ({', '.join(ENDINGS)})"),
+        ("104.jpg", b"no film", f"not a readable image ({', '.join(ENDINGS)})"),
         ("104.png", b"", "empty file"),
     ],
 )

@@ -46,9 +46,10 @@ def group_rows(metrics):
     if "readings" in metrics:
         rows["all, as a reader would say"] = metrics["readings"]
     rows |= {CHILDREN[sex]: row for sex, row in metrics["by_sex"].items()} | metrics["by_age"]
-    for sex, bands in metrics["by_sex_and_age"].items():
+    # earlier versions had neither of these
+    for sex, bands in metrics.get("by_sex_and_age", {}).items():
         rows |= {f"{CHILDREN[sex]}, {band}": row for band, row in bands.items()}
-    predicted = metrics.get("by_predicted_age", {})  # not in those of earlier versions
+    predicted = metrics.get("by_predicted_age", {})
     return rows | {f"{band}, as predicted": row for band, row in predicted.items()}
 
 

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+import keras
 import numpy as np
 import pytest
 from trainings import read_history
@@ -39,6 +40,15 @@ def test_a_flat_cycle_and_an_unknown_mode_are_refused():
         CyclicalLearningRate(1e-3, 1e-3)
     with pytest.raises(UserError, match="triangular2"):
         CyclicalLearningRate(mode="sawtooth")
+
+
+def test_a_model_that_is_compiled_with_it_is_saved_and_loaded(tmp_path):
+    """By a program of one's own; runs save their models without their compilation."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(CyclicalLearningRate(1.0, 3.0, 10, "exp_range", 0.9)), "mae")
+    model.save(tmp_path / "model.keras")
+    schedule = keras.models.load_model(tmp_path / "model.keras").optimizer._learning_rate
+    assert float(schedule(5)) == pytest.approx(1 + 2 * 0.5 * 0.9**5)
 
 
 def cyclical(mode="triangular", step_size=None):

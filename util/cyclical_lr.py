@@ -7,6 +7,7 @@ from util.errors import UserError
 from util.phases import CLR_MODES, check_rise
 
 
+@keras.saving.register_keras_serializable("boneage")
 class CyclicalLearningRate(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises from `base_lr` to `max_lr` in `step_size` steps and falls back.
 
@@ -32,3 +33,7 @@ class CyclicalLearningRate(keras.optimizers.schedules.LearningRateSchedule):
             "exp_range": self.gamma**step,
         }[self.mode]
         return self.base_lr + (self.max_lr - self.base_lr) * (height * factor)
+
+    def get_config(self):
+        names = ("base_lr", "max_lr", "step_size", "mode", "gamma")
+        return {name: getattr(self, name) for name in names}

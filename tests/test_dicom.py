@@ -239,10 +239,14 @@ def test_a_window_of_all_values_of_fewer_bits_is_ignored(tmp_path, bits, less, p
     assert shows_the_same(dicom, write_png(tmp_path / "film.png", light))
 
 
-def test_a_window_of_fewer_bits_is_believed_if_the_film_has_hardly_more(tmp_path):
-    """But for a marker, for example."""
+@pytest.mark.parametrize("above", ["marker", "border"])
+def test_a_window_of_fewer_bits_is_believed_if_the_film_has_hardly_more(tmp_path, above):
+    """Few pixels of many levels, or many of one level."""
     values = values_of_12_bits() >> 4
-    values[:5, :5] = MAX12
+    if above == "marker":
+        values[:10, :10] = np.linspace(300, MAX12, 100).reshape(10, 10)
+    else:
+        values[-10:] = MAX12
     window = {"WindowCenter": 128, "WindowWidth": 256}
     dicom = write_dicom(tmp_path / "film.dcm", values, **window)
     expected = write_png(tmp_path / "film.png", np.minimum(values, 255).astype(np.uint8))
@@ -264,12 +268,15 @@ TABLES = ("ModalityLUTSequence", "VOILUTSequence")
 
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("kind", ["i1", "<i2"])
-def test_a_table_begins_at_the_lowest_of_signed_pixels(tmp_path, name, kind):
-    """So that the last place in it is more than the type of the pixels holds."""
+@pytest.mark.parametrize("told", ["SS", "US"])
+def test_a_table_begins_at_the_lowest_of_signed_pixels(tmp_path, name, kind, told):
+    """So that the last place in it is more than the type of the pixels holds. Some files give the
+    first as if unsigned."""
     bits = 8 * np.dtype(kind).itemsize
     lowest, table = -(2 ** (bits - 1)), Dataset()
     values = values_of_12_bits().astype(int) * 2**bits // (MAX12 + 1)
-    table.LUTDescriptor = [2**bits % 2**16, lowest, 16]
+    first = lowest if told == "SS" else lowest % 2**16
+    table.add_new("LUTDescriptor", told, [2**bits % 2**16, first, 16])
     table.LUTData = np.arange(2**bits).astype("<u2").tobytes()
     dicom = write_dicom(
         *(tmp_path / "film.dcm", values),
@@ -288,6 +295,28 @@ def test_a_table_of_any_depth_is_read(tmp_path, name, bits, kind):
     table.LUTDescriptor, table.LUTData = [MAX12 + 1, 0, bits], numbers.tobytes()
     dicom = write_dicom(tmp_path / "film.dcm", values, **{name: [table]})
     assert shows_the_same(dicom, write_png(tmp_path / "film.png", numbers[values]))
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("kind", ["<u2", "<i2"])
+def test_a_table_may_be_shorter_than_told_or_of_numbers_that_look_signed(tmp_path, name, kind):
+    values, table = values_of_12_bits(), Dataset()
+    numbers = np.arange(MAX12 + 1, dtype=np.uint16) * 16
+    table.LUTDescriptor = [MAX12 + 1, 0, 16]
+    told = numbers[:-1].tobytes() if kind == "<u2" else numbers.astype(kind).tolist()
+    table.add_new("LUTData", "OW" if kind == "<u2" else "SS", told)
+    dicom = write_dicom(tmp_path / "film.dcm", values, **{name: [table]})
+    assert shows_the_same(dicom, write_png(tmp_path / "film.png", numbers[values]))
+
+
+@pytest.mark.parametrize("blank", ["WindowCenter", "WindowWidth"])
+def test_a_later_window_may_be_blank(tmp_path, blank):
+    one = {"WindowCenter": 2048, "WindowWidth": 4096}
+    paths = [
+        write_dicom(tmp_path / f"{len(window[blank])}.dcm", values_of_12_bits(), **window)
+        for window in (one | {blank: [one[blank]]}, one | {blank: [one[blank], ""]})
+    ]
+    assert np.array_equal(*map(read_radiograph, paths))
 
 
 def test_a_compressed_film_is_read(tmp_path, png):

@@ -127,9 +127,10 @@ def test_a_big_tiff_of_several_pages_is_no_film(tmp_path):
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-@pytest.mark.parametrize("kind", ["planes", "alpha", "alpha in a tile"])
+@pytest.mark.parametrize("kind", ["planes", "alpha", "alpha in a tile", "in a wider tile"])
 def test_a_tiff_that_opencv_decodes_to_scrap_is_refused(tmp_path, depth, kind):
-    """Colours in planes of 16 bits, and grey with alpha in tiles; the others are read."""
+    """Colours in planes of 16 bits, and grey with alpha in tiles that reach beyond the film; the
+    others are read."""
     image, path, big = film(64, 48, depth), tmp_path / "film.tif", kind == "planes"
     with_alpha = np.dstack([image, ~np.zeros_like(image)]).reshape(64, 96)
     stored = np.vstack([image] * 3) if big else with_alpha
@@ -137,10 +138,12 @@ def test_a_tiff_that_opencv_decodes_to_scrap_is_refused(tmp_path, depth, kind):
     if kind == "planes":
         starts = 16 + np.arange(3) * image.nbytes
         more = {257: 64, 262: 2, 273: starts, 277: 3, 278: 64, 279: [image.nbytes] * 3, 284: 2}
-    elif kind == "alpha in a tile":
-        more |= {322: 48, 323: 64, 324: 8, 325: stored.nbytes}
+    elif kind != "alpha":
+        wide = 64 if kind == "in a wider tile" else 48
+        stored = np.pad(stored, ((0, 0), (0, 2 * (wide - 48))))
+        more |= {322: wide, 323: 64, 324: 8, 325: stored.nbytes}
     path.write_bytes(tiff([stored], big=big, more=more))
-    if kind == "alpha" or (kind == "planes" and depth == np.uint8):
+    if kind.startswith("alpha") or (kind == "planes" and depth == np.uint8):
         assert np.abs(read_radiograph(path).astype(int) - prepare(image)).max() <= 3
     else:
         with pytest.raises(RadiographError, match="save it as grey without alpha"):

@@ -34,8 +34,9 @@ FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # kinds of window (DICOM PS3.
 # A window is not meant for the film that leaves at most this many levels of grey, and this share of
 # them, such as one of width 1, ...
 FEW_LEVELS, SMALL_SHARE = 256, 1 / 8
-# ... or that shows all values of some bits, from 0, while more than this share of pixels is above:
-# the film has more bits. (Up to this share, no age of 150 real films was more than 3 months off.)
+# ... or that shows all values of some bits, from 0, while more than this share of pixels is above,
+# in many levels (one may be a border, or air): the film has more bits. (Up to this share of pixels,
+# no age of 150 real films was more than 3 months off.)
 FULL_WIDTHS = {2**bits - less for bits in range(8, 16) for less in (0, 1)}
 MOST_ABOVE = 0.02
 
@@ -233,7 +234,7 @@ def drop_blanks(film):
     if function not in FUNCTIONS:
         del film.VOILUTFunction
         function = "LINEAR"
-    width = np.atleast_1d(film.get("WindowWidth", 1))[0]
+    width = float(np.atleast_1d(film.get("WindowWidth", 1))[0])
     if width < 1 if function == "LINEAR" else width <= 0:  # PS3.3, C.11.2.1.2
         film.pop("WindowWidth")
 
@@ -268,14 +269,18 @@ def find_table(film, name):
 def look_up(values, table):
     """Return whole numbers through a table (DICOM PS3.3, C.11.1.1). pydicom 3.0 does this only for
     some depths, and not for values that are further apart than their type allows."""
-    entries, first, _ = table.LUTDescriptor
+    entries, first, bits = table.LUTDescriptor
     entries, numbers = entries or 2**16, table.LUTData
-    if isinstance(numbers, bytes):  # with 8 bits there may be two in a word
+    if isinstance(numbers, bytes):
         order = "<" if table.original_encoding[1] else ">"
-        deep = len(numbers) >= 2 * entries
-        numbers = np.frombuffer(numbers, f"{order}u2" if deep else np.uint8)
-    places = np.clip(np.asarray(values, np.float64) - first, 0, entries - 1)
-    return np.asarray(numbers)[places.astype(int)]
+        words = np.frombuffer(numbers, f"{order}u2")
+        packed = bits <= 8 and len(words) <= (entries + 1) // 2  # two in a word
+        numbers = words.astype("<u2").view(np.uint8) if packed else words
+    numbers = np.atleast_1d(numbers)[:entries].astype(np.uint16)  # some files give them as signed
+    if first >= 2**15 and np.min(values) < 0:  # and this as unsigned
+        first -= 2**16
+    places = np.clip(np.asarray(values, np.float64) - first, 0, len(numbers) - 1)
+    return numbers[places.astype(int)]
 
 
 def hides_film(film, values, shown, counts):
@@ -283,9 +288,11 @@ def hides_film(film, values, shown, counts):
     meant for the film: it leaves hardly any of their levels, or is one for fewer bits."""
     if len(np.unique(shown)) <= min(FEW_LEVELS, SMALL_SHARE * len(np.unique(values))):
         return True
-    centre, width = (np.ravel(film.get(f"Window{x}", 0))[0] for x in ("Center", "Width"))
-    above = np.average(values > centre + width / 2, weights=counts)
-    return width in FULL_WIDTHS and abs(centre - width / 2) <= 1 and above > MOST_ABOVE
+    centre, width = (float(np.ravel(film.get(f"Window{x}", 0))[0]) for x in ("Center", "Width"))
+    if width not in FULL_WIDTHS or abs(centre - width / 2) > 1:
+        return False
+    above = values > centre + width / 2
+    return np.average(above, weights=counts) > MOST_ABOVE and np.mean(above) > SMALL_SHARE
 
 
 def needs_gdcm(data):

@@ -49,7 +49,7 @@ BIG = b"+"  # version 43; TIFF 6.0 has 42
 # tags, each with a value or a mask of values
 SUBFILE, REDUCED_OR_MASK = 254, 0b101
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
-SAMPLES, TILE_WIDTH = 277, 322
+WIDTH, SAMPLES, TILE_WIDTH = 256, 277, 322
 PLANES, SEPARATE = 284, 2
 TIFF_LONG = 4
 WEBP_ANIMATION = 2  # flag
@@ -136,11 +136,11 @@ def tiff_pages(data):
 
 def becomes_scrap(page, deep):
     """Whether OpenCV decodes a page of a TIFF wrongly: several samples a pixel in planes of 16 bits
-    (`deep`: it made 16 bits of the page), or grey with alpha in tiles."""
+    (`deep`: it made 16 bits of the page), or grey with alpha in tiles that reach beyond it."""
     samples = page.get(SAMPLES, 1)
     if page.get(PLANES) == SEPARATE:
         return deep and samples > 1
-    return samples == 2 and TILE_WIDTH in page
+    return samples == 2 and page.get(WIDTH, 0) % page.get(TILE_WIDTH, 1) > 0
 
 
 def tiff_tag(data, at, value_at, order):

@@ -174,7 +174,11 @@ def test_what_libraries_print_to_a_closed_stream_goes_into_no_file(tmp_path):
         "    print('a note', file=sys.stderr)\n"
         "    print('months')"
     )
-    closed = "import os, sys; from util.quiet import quiet_stderr; os.close(2); sys.stderr = None"
+    closed = (
+        "import os, sys; from util.quiet import quiet_stderr\n"
+        "for number in (0, 2): os.close(number)\n"
+        "sys.stdin = sys.stderr = None"
+    )
     process = run_as_command(code, closed)
     assert (process.returncode, process.stdout) == (0, "months\n")
     assert (tmp_path / "table.csv").read_text() == ""

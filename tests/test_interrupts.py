@@ -20,7 +20,19 @@ def test_a_command_that_is_ended_from_outside_cleans_up(name, code):
         f"import signal\ntry: signal.raise_signal(signal.{name})\nfinally: print('cleaned up')"
     )
     assert process.returncode == code
-    assert (process.stdout, process.stderr) == ("cleaned up\n", "interrupted\n")
+    by = "" if name == "SIGINT" else f" by {name}"
+    assert (process.stdout, process.stderr) == ("cleaned up\n", f"interrupted{by}\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lacks this signal")
+def test_a_second_signal_cuts_nothing_off():
+    """As a terminal that closes sends one by the shell and one by the system."""
+    process = run_as_command(
+        "import signal\n"
+        "try: signal.raise_signal(signal.SIGHUP)\n"
+        "finally: signal.raise_signal(signal.SIGHUP); print('cleaned up')"
+    )
+    assert (process.returncode, process.stdout) == (129, "cleaned up\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows lacks this signal")

@@ -320,11 +320,16 @@ def test_a_table_that_is_none_any_more_is_told_before_any_training(
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals")
 @pytest.mark.parametrize("interrupt", ["killpg", "kill"])
 def test_ctrl_c_leaves_a_training_the_time_to_end(tmp_path, interrupt):
-    """Which removes the folder of a run that has no epoch yet; killed, it would stay."""
+    """Which removes the folder of a run that has no epoch yet; killed, it would stay. In the
+    background of a script it ignores SIGINT."""
     (tmp_path / "train.py").write_text(
-        "import pathlib, time\n"
-        "try:\n    pathlib.Path('begun').touch()\n    time.sleep(60)\n"
-        "except KeyboardInterrupt:\n    time.sleep(0.2)\n    pathlib.Path('ended').touch()\n"
+        "import pathlib, signal, time\n"
+        "from util.errors import run_command\n"
+        "def main():\n"
+        "    try:\n        pathlib.Path('begun').touch()\n        time.sleep(60)\n"
+        "    except KeyboardInterrupt:\n        time.sleep(0.2)\n        pathlib.Path('ended').touch()\n"
+        f"if {interrupt == 'kill'}: signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "run_command(main)\n"
     )
     code = (
         "import sys; from util import sweep; sweep.TIME_TO_NOTICE = 2; "

@@ -45,8 +45,10 @@ def list_named(images):
 def check_outside(folder, images):
     """UserError when the folder for pictures (--explain) is within a folder of films: the next time
     its pictures would be films."""
-    for films in map(Path, images):
-        if films.is_dir() and Path(folder).resolve().is_relative_to(films.resolve()):
+    folder = Path(folder)
+    for films in filter(Path.is_dir, map(Path, images)):
+        by_name = folder.absolute().is_relative_to(films.absolute())  # maybe by a link within
+        if by_name or folder.resolve().is_relative_to(films.resolve()):
             raise UserError(
                 f"that is within the folder of films ({folder}), where pictures would be taken for "
                 "films. Choose another --explain."

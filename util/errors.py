@@ -56,15 +56,17 @@ def memory_errors(n_films, img_size, remedy):
 
 
 def interrupt(number, _):
-    """Handle a signal that ends a command."""
+    """Handle a signal that ends a command. The others but Ctrl-C act once: a terminal that closes
+    sends two, and the second would cut off what the first began."""
     global interrupted
-    interrupted = number
-    raise KeyboardInterrupt
+    again, interrupted = interrupted, number
+    if in_command and (number == signal.SIGINT or not again):
+        raise KeyboardInterrupt
 
 
 def handle_signals():
-    """Let a command that is ended from outside stop as by Ctrl-C, so that it says how to go on and
-    leaves nothing behind. What the caller ignores stays ignored, such as SIGHUP under nohup."""
+    """Let a command that is ended from outside stop as by Ctrl-C, so that it can say how to go on.
+    What the caller ignores stays ignored, such as SIGHUP under nohup."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows lacks the last
         if number and signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
@@ -74,9 +76,9 @@ def handle_signals():
 def open_closed_streams():
     """Give closed streams (2>&-) a file: else the next one that is opened gets their number, and
     what C libraries print."""
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # 0, 1, 2
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
 
 
 def drop_unwritten():
@@ -102,8 +104,8 @@ def run_command(main):
     Exit codes: 0 fine, 1 done with something wrong (listed), 2 wrong usage or input,
     130 interrupted (143 and 129 by SIGTERM and SIGHUP).
     """
-    global in_command
-    in_command = True
+    global in_command, interrupted
+    in_command, interrupted = True, None
     handle_signals()
     open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -125,18 +127,25 @@ def run_command(main):
         advice = "Free some, or take smaller films, or fewer at once."
         print_error(f"out of memory ({first_line(error)}). {advice}")
     except KeyboardInterrupt:
-        code = 128 + (interrupted or signal.SIGINT)
+        number = interrupted or signal.SIGINT
+        code = 128 + number
+        by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
         with suppress(OSError):  # the terminal may be gone
-            print("interrupted", file=sys.stderr)
+            print(f"interrupted{by}", file=sys.stderr)
+    except SystemExit as end:  # of the parser
+        code = end.code
     except Exception:
-        traceback.print_exc()
+        with suppress(OSError):
+            traceback.print_exc()
+    in_command = False  # a signal comes too late now
     drop_unwritten()
     gc.collect()  # ends TensorFlow's threads that read films; else Python can't exit
     sys.exit(code)
 
 
 def print_error(text):
-    print(f"error: {printable(text)}", file=sys.stderr)
+    with suppress(OSError):  # the terminal may be gone
+        print(f"error: {printable(text)}", file=sys.stderr)
 
 
 def print_note(text):

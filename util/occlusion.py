@@ -80,12 +80,15 @@ def explain_films(ensemble, ages, folder, batch_size):
 
 
 def explain_film(ensemble, film, picture, batch_size):
-    """Draw the map of one row of `report_ages` over its film, into the file `picture`."""
+    """Draw the map of one row of `report_ages` over its film, into the file `picture`. UserError
+    when the film can't be read any more."""
     from util.film_plots import plot_occlusion
 
     sex = np.full(1 + PARTS**2, 0.0 if pd.isna(film.sex) else film.sex)
     batch_size = even_batch(len(sex), batch_size)
-    pixels, _ = read_on_canvases(ensemble.canvases, [film.path])
+    pixels, failures = read_on_canvases(ensemble.canvases, [film.path])
+    for reason in failures.values():
+        raise UserError(f"{reason} ({film.path}). Explain it again.")
     images = {canvas: part[0] for canvas, part in pixels.items()}
     image = images[ensemble.canvases[0]]
     change = occlusion_map(

@@ -179,8 +179,8 @@ def parse_effective(parser, rules, argv=None):
 
 
 def effective(options):
-    """Return options of a training, those at their defaults that have no effect beside the others.
-    A preset may set them; typed, each would be an error."""
+    """Return options of a training, with those that have no effect beside the others set to their
+    defaults. A preset may set these in vain; typed, each would be an error."""
     defaults = training_defaults()
     args = argparse.Namespace(**(defaults | options))
     for names, _, holds in TRAINING_RULES:

@@ -83,10 +83,10 @@ class Run:
             print(text, flush=True)
 
     def log(self, text):
-        """Print a line as `say` does, and add it to log.txt."""
-        self.say(text)
+        """Add a line to log.txt, and print it as `say` does: the terminal may be gone."""
         with self.path("log.txt").open("a", errors="backslashreplace") as file:
             file.write(text + "\n")
+        self.say(text)
 
     def read_json(self, name):
         """Read a JSON file of the run, None if there is none; UserError when it is damaged."""

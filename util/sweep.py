@@ -1,11 +1,9 @@
 """A sweep over backbones: its runs, and a training process for each."""
 
 import os
-import signal
 import subprocess
 import sys
 from argparse import Namespace
-from functools import partial
 
 from preprocessing import read_labelled_folder
 from train_advanced import parse_args as parse_training
@@ -194,10 +192,9 @@ def run_to_its_end(command):
         try:
             _, errors = process.communicate()
         except KeyboardInterrupt:
-            # Windows can't interrupt one process alone
-            number = signal.SIGTERM if os.name == "nt" else signal.SIGINT
-            interrupt = partial(process.send_signal, number)
-            for seconds, stop in ((TIME_TO_NOTICE, interrupt), (TIME_TO_STOP, process.kill)):
+            # by SIGTERM: the background of a script ignores SIGINT
+            stops = (TIME_TO_NOTICE, process.terminate), (TIME_TO_STOP, process.kill)
+            for seconds, stop in stops:
                 try:
                     process.communicate(timeout=seconds)
                 except subprocess.TimeoutExpired:

@@ -11,6 +11,7 @@ import pytest
 from commands import check_error_line
 
 from util import prediction
+from util.errors import UserError
 from util.occlusion import PARTS, explain_film, hide_parts, new_name, occlusion_map
 
 SIZE = 48
@@ -112,6 +113,12 @@ def test_the_picture_names_the_sex_with_which_was_predicted(monkeypatch, tmp_pat
     film = SimpleNamespace(shown="a.png", sex=sex, months=99.5, path=PHANTOM)
     explain_film(ensemble, film, tmp_path / "a.png", 8)
     assert titles == [f"{title} months"]
+
+
+def test_a_film_that_is_gone_since_it_was_predicted_is_not_drawn(tmp_path):
+    film = SimpleNamespace(shown="a.png", sex=0, months=99.5, path=str(tmp_path / "a.png"))
+    with pytest.raises(UserError, match="a.png.*Explain the film again"):
+        explain_film(SimpleNamespace(canvases=[(48, "pad")]), film, tmp_path / "map.png", 8)
 
 
 def test_the_name_of_a_picture_is_no_longer_than_files_may_be(tmp_path):

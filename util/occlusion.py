@@ -87,8 +87,8 @@ def explain_film(ensemble, film, picture, batch_size):
     sex = np.full(1 + PARTS**2, 0.0 if pd.isna(film.sex) else film.sex)
     batch_size = even_batch(len(sex), batch_size)
     pixels, failures = read_on_canvases(ensemble.canvases, [film.path])
-    for reason in failures.values():
-        raise UserError(f"{reason} ({film.path}). Explain it again.")
+    if failures:
+        raise UserError(f"{failures[0]} ({film.path}). Explain the film again.")
     images = {canvas: part[0] for canvas, part in pixels.items()}
     image = images[ensemble.canvases[0]]
     change = occlusion_map(

@@ -59,14 +59,12 @@ def is_calibrated(runtime, precision):
 
 def convert(model, runtime, precision, path, sample=None):
     """Write a Keras model as a file of the runtime, calibrated on the films of `sample` (pixels
-    `(n, S, S)`, sex `(n,)`) if it `is_calibrated`. UserError when the converter fails, or when the
-    runtime can't load what it made."""
+    `(n, S, S)`, sex `(n,)`) if it `is_calibrated`. UserError when the converter fails."""
     require_converter(runtime, precision)
     write = CONVERTERS[runtime]
     with quiet_stderr(), redirect_stdout(StringIO()):  # converters are talkative
         try:
             write(model, precision, path, sample)
-            RUNTIMES[runtime].load(path)  # ONNX files may hold layers that no runtime knows
             return
         except Exception as error:  # each converter raises its own kinds
             reason = first_line(error)
@@ -132,7 +130,8 @@ def to_onnx(model, precision, path, sample):
 
 def write_onnx(model, path):
     """Write a model as ONNX. Keras's own export of EfficientNet would also take the mean and the
-    variance of its Normalization layer as inputs."""
+    variance of its Normalization layer as inputs. Raises what onnxruntime does where the file holds
+    layers that it doesn't know, as of ConvNeXt."""
     import tensorflow as tf
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -152,6 +151,7 @@ def write_onnx(model, path):
         tensors_to_rename={name: name.removesuffix(":0") for name in names},
         output_path=str(path),
     )
+    RUNTIMES["onnx"].load(path)
 
 
 def quantize_onnx(plain, path, backbone, sample):

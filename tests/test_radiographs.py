@@ -127,27 +127,44 @@ def test_a_big_tiff_of_several_pages_is_no_film(tmp_path):
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-@pytest.mark.parametrize("kind", ["planes", "alpha", "alpha in a tile", "in a wider tile"])
-def test_a_tiff_that_opencv_decodes_to_scrap_is_refused(tmp_path, depth, kind):
-    """Colours in planes of 16 bits, and grey with alpha in tiles that reach beyond the film; the
-    others are read."""
-    image, path, big = film(64, 48, depth), tmp_path / "film.tif", kind == "planes"
-    with_alpha = np.dstack([image, ~np.zeros_like(image)]).reshape(64, 96)
-    stored = np.vstack([image] * 3) if big else with_alpha
-    more = {256: 48, 277: 2, 338: 2}
-    if kind == "planes":
-        starts = 16 + np.arange(3) * image.nbytes
-        more = {257: 64, 262: 2, 273: starts, 277: 3, 278: 64, 279: [image.nbytes] * 3, 284: 2}
-    elif kind != "alpha":
-        wide = 64 if kind == "in a wider tile" else 48
-        stored = np.pad(stored, ((0, 0), (0, 2 * (wide - 48))))
-        more |= {322: wide, 323: 64, 324: 8, 325: stored.nbytes}
-    path.write_bytes(tiff([stored], big=big, more=more))
-    if kind.startswith("alpha") or (kind == "planes" and depth == np.uint8):
-        assert np.abs(read_radiograph(path).astype(int) - prepare(image)).max() <= 3
-    else:
+@pytest.mark.parametrize(
+    ("photometric", "samples"), [(0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 4), (2, 3), (2, 4)]
+)
+@pytest.mark.parametrize("layout", ["strip", "planes", "tile", "wider tile"])
+def test_a_tiff_that_opencv_decodes_to_scrap_is_refused(
+    tmp_path, depth, photometric, samples, layout
+):
+    """Colours in planes of 16 bits, and grey with alpha in planes or in a tile that reaches beyond
+    the film; the others are read."""
+    colours = 3 if photometric == 2 else 1
+    image, path = film(64, 48, depth), tmp_path / "film.tif"
+    stored = [image if photometric else ~image] * colours
+    stored += [~np.zeros_like(image)] * (samples - colours)  # opaque
+    more = {256: 48, 257: 64, 262: photometric, 277: samples}
+    more |= {338: [2] + [0] * (samples - colours - 1)} if samples > colours else {}
+    pixels = np.dstack(stored).reshape(64, -1)
+    if layout == "planes":
+        pixels, starts = np.vstack(stored), 16 + np.arange(samples) * image.nbytes
+        more |= {273: starts, 278: 64, 279: [image.nbytes] * samples, 284: 2}
+    elif layout != "strip":
+        wide = 64 if layout == "wider tile" else 48
+        pixels = np.pad(pixels, ((0, 0), (0, samples * (wide - 48))))
+        more |= {322: wide, 323: 64, 324: 16, 325: pixels.nbytes}
+    path.write_bytes(tiff([pixels], big=True, more=more))
+    grey = photometric < 2
+    if (layout == "planes" and (grey or depth == np.uint16)) or (layout == "wider tile" and grey):
         with pytest.raises(RadiographError, match="save it as grey without alpha"):
             read_radiograph(path)
+    else:
+        assert np.abs(read_radiograph(path).astype(int) - prepare(image)).max() <= 3
+
+
+@pytest.mark.parametrize("compression", [34712, 50001], ids=["JPEG 2000", "WebP"])
+def test_a_tiff_of_a_compression_that_is_not_read_is_refused(tmp_path, compression):
+    path = tmp_path / "film.tif"
+    path.write_bytes(tiff([film()], more={259: compression}))
+    with pytest.raises(RadiographError, match="save it without compression"):
+        read_radiograph(path)
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])

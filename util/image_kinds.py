@@ -48,7 +48,10 @@ BIG_TIFF = TiffLayout(first_page=8, offset="Q", tag_count="Q", tag_length=20, va
 BIG = b"+"  # version 43; TIFF 6.0 has 42
 # tags, each with a value or a mask of values
 SUBFILE, REDUCED_OR_MASK = 254, 0b101
-PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+COMPRESSION, NOT_COMPRESSED = 259, 1
+# CCITT (2 to 4), LZW, JPEG (6, 7), Deflate (8, 32946), PackBits
+DECODED = (NOT_COMPRESSED, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)
+PHOTOMETRIC, WHITE_IS_ZERO, BLACK_IS_ZERO = 262, 0, 1
 WIDTH, SAMPLES, TILE_WIDTH = 256, 277, 322
 PLANES, SEPARATE = 284, 2
 TIFF_LONG = 4
@@ -135,12 +138,14 @@ def tiff_pages(data):
 
 
 def becomes_scrap(page, deep):
-    """Whether OpenCV decodes a page of a TIFF wrongly: several samples a pixel in planes of 16 bits
-    (`deep`: it made 16 bits of the page), or grey with alpha in tiles that reach beyond it."""
-    samples = page.get(SAMPLES, 1)
+    """Whether OpenCV decodes a page of a TIFF wrongly: colours in planes of 16 bits (`deep`: it
+    made 16 bits of the page), or grey with alpha in planes, or in tiles that reach beyond it."""
+    if page.get(SAMPLES, 1) == 1:
+        return False
+    grey = page.get(PHOTOMETRIC, BLACK_IS_ZERO) in (WHITE_IS_ZERO, BLACK_IS_ZERO)
     if page.get(PLANES) == SEPARATE:
-        return deep and samples > 1
-    return samples == 2 and page.get(WIDTH, 0) % page.get(TILE_WIDTH, 1) > 0
+        return grey or deep
+    return grey and page.get(WIDTH, 0) % page.get(TILE_WIDTH, 1) > 0
 
 
 def tiff_tag(data, at, value_at, order):

@@ -16,7 +16,10 @@ from hand_crop.orientation import orientations
 from util.dicom import NotInstalled, decode_dicom
 from util.errors import UserError, first_line
 from util.image_kinds import (
+    COMPRESSION,
+    DECODED,
     ENDINGS,
+    NOT_COMPRESSED,
     PHOTOMETRIC,
     WHITE_IS_ZERO,
     becomes_scrap,
@@ -191,6 +194,10 @@ def decode(data, path):
     if len(pages) > 1:
         raise RadiographError(path, f"TIFF with {len(pages)} pages instead of one")
     position, page = next(iter(pages.items()), (0, {}))
+    if page.get(COMPRESSION, NOT_COMPRESSED) not in DECODED:  # OpenCV would make some of them black
+        raise RadiographError(
+            path, "TIFF compressed in a way that is not read: save it without compression"
+        )
     # OpenCV knows other kinds
     image = decode_picture(data, path, position) if kind != "unknown" else None
     if image is None:

@@ -177,13 +177,14 @@ def agreement(predictions):
     mean = predictions["boneage"].to_numpy(float) + error / 2
     values = np.stack([error, mean, error**2, error * mean, mean**2])
     found, drawn = measure_agreement(values.mean(axis=1), len(error)), None
-    rmse = np.sqrt(np.mean(error**2))
+    rmse, limits_ci95 = np.sqrt(np.mean(error**2)), None
     metrics = {"rmse": float(rmse), "rmse_ci95": None}
     if n >= FEWEST_TO_COMPARE:
         means = bootstrap_means(values, patients_or_films(predictions))
         factor = spread_factor(rmse, np.sqrt(means[2]), n)
         metrics["rmse_ci95"] = [float(rmse / factor), float(rmse * factor)]
         drawn = measure_agreement(means, len(error))
+        limits_ci95 = limits_intervals(error, means[0], means[2], n)
     for name, most in (("icc_2_1", 1), ("difference_slope", np.inf)):
         known = np.isfinite(found[name]) and len(error) > 2
         metrics[name] = float(found[name]) if known else None
@@ -192,7 +193,7 @@ def agreement(predictions):
         )
     return metrics | {
         "limits_of_agreement": limits_of_agreement(error),
-        "limits_of_agreement_ci95": limits_intervals(predictions),
+        "limits_of_agreement_ci95": limits_ci95,
     }
 
 
@@ -227,19 +228,14 @@ def limits_of_agreement(error):
     return [float(bias - reach), float(bias + reach)]
 
 
-def limits_intervals(predictions):
-    """Return the 95 % interval of each of the `limits_of_agreement`, [[low, high], [low, high]];
-    None for fewer than FEWEST_TO_COMPARE children.
+def limits_intervals(error, means, squares, n):
+    """Return the 95 % interval of each of the `limits_of_agreement`, [[low, high], [low, high]],
+    given the means of the errors of `n` children, and of their squares, in resamples.
 
     The intervals of the bias and of the SD are combined by their distances (MOVER, Zou 2013, Stat
     Methods Med Res 22): that of the bias is `student_reach` times its bootstrap SD, that of the SD
     has the `spread_factor`.
     """
-    n = count_patients(predictions)
-    if n < FEWEST_TO_COMPARE:
-        return None
-    error, patients = predictions["error"].to_numpy(float), patients_or_films(predictions)
-    means, squares = bootstrap_means([error, error**2], patients)
     sd = np.std(error, ddof=1)
     factor = spread_factor(sd, np.sqrt(np.maximum(0, squares - means**2)), n)
     reach = student_reach(n) * means.std()

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator, ScalarFormatter
 
 from util.files import as_unicode, write_atomically
-from util.metrics import AGE_BANDS, band_of, limits_intervals, limits_of_agreement, mean_interval
+from util.metrics import AGE_BANDS, agreement, band_of, mean_interval
 from util.metrics_text import format_interval
 from util.runs import best_row
 
@@ -173,10 +173,11 @@ def plot_bland_altman(predictions, path, title):
     figure, axis = subplots(figsize=(7, 4.6))
     middle = (predictions["predicted"] + predictions["boneage"]) / 2
     scatter_by_sex(axis, predictions, middle, error)
-    lines = {"bias": error.mean()}
-    if limits := limits_of_agreement(error):
+    lines, agreed = {"bias": error.mean()}, agreement(predictions)
+    if limits := agreed["limits_of_agreement"]:
         lines |= dict(zip((f"{MINUS}1.96 SD", "+1.96 SD"), limits, strict=True))
-    intervals = [mean_interval(error, predictions), *(limits_intervals(predictions) or [])]
+    limits_ci95 = agreed["limits_of_agreement_ci95"] or []
+    intervals = [mean_interval(error, predictions), *limits_ci95]
     known = " with 95 % intervals" if len(intervals) > 1 else ""
     for low, high in filter(None, intervals):
         axis.axhspan(low, high, color=GREY, alpha=0.15, lw=0)

@@ -19,16 +19,10 @@ import pandas as pd
 from util.augmentation import add_noise_and_mixup
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
-from util.film_files import (
-    as_left_out,
-    count_reasons,
-    list_films,
-    match_films,
-    split_usable,
-    what_to_correct,
-)
+from util.film_files import list_films, match_films
 from util.headers import match_with_headers
 from util.labels import check_male_value, labels_of
+from util.left_out import as_left_out, count_reasons, split_usable, what_to_correct
 from util.pixel_cache import Pixels, read_pixels
 from util.readers import check_several_readers
 from util.sources import unlabelled_films

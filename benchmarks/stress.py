@@ -19,7 +19,7 @@ from preprocessing import read_labelled_folder
 from util.canvases import oddities_of, read_on_canvases
 from util.ensemble import open_ensemble
 from util.errors import UserError, run_command
-from util.film_files import report_left_out
+from util.left_out import report_left_out
 from util.metrics import compare_predictions, label_predictions, mean_interval
 from util.metrics_text import format_interval
 from util.options import add_evaluation_batch, add_male_value, add_seed, add_views

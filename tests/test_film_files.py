@@ -11,7 +11,8 @@ from commands import check_error_line
 from preprocessing import read_labelled_folder
 from util import film_files
 from util.errors import UserError
-from util.film_files import find_films, list_films, match_films, split_usable
+from util.film_files import find_films, list_films, match_films
+from util.left_out import split_usable
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from util.canvases import keep_read_on_all
 from util.data_folder import split_paths
 from util.errors import UserError, counted
 from util.files import quote
-from util.film_files import NO_ROW, list_films
+from util.film_files import list_films
 from util.held_out import held_out
+from util.left_out import NO_ROW
 from util.runs import changed_facts
 from util.split_records import FILE_FACTS, split_facts
 from util.splits import load_trained_split

@@ -12,11 +12,11 @@ from util.errors import UserError
 from util.evaluated_films import flow_lines, flow_of, read_films_to_evaluate
 from util.evaluation_report import evaluation_report
 from util.files import check_place, choose_folder, new_folder, write_csv, write_json, write_text
-from util.film_files import report_left_out
 from util.held_out import count_learned, held_out
 from util.identity import fingerprint
 from util.intervals import coverage_of, evaluate_with_intervals, format_with_intervals
 from util.label_checks import check_labels, label_notes
+from util.left_out import report_left_out
 from util.members import check_same_files, check_same_split, format_members, hashes_of, read_members
 from util.metrics import compare_predictions, judge_readings
 from util.metrics_text import format_comparison

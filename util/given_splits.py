@@ -5,8 +5,8 @@ from pathlib import Path
 
 from util.data_folder import SPLITS
 from util.errors import UserError, counted, print_note
-from util.film_files import count_reasons, why_left_out
 from util.identity import film_keys, patient_ids
+from util.left_out import count_reasons, why_left_out
 
 # the split in a name: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 SPLIT_WORD = re.compile(

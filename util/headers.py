@@ -13,14 +13,7 @@ import pandas as pd
 from util.dicom import INSTALL, is_dicom_file, read_dicom
 from util.errors import UserError, counted, print_note
 from util.files import file_state
-from util.film_files import (
-    NO_FILE,
-    count_reasons,
-    find_films,
-    match_films,
-    split_usable,
-    what_to_correct,
-)
+from util.film_files import NO_FILE, find_films, match_films
 from util.growth import ADULT_MONTHS
 from util.identity import loose_name
 from util.image_kinds import IMAGE_ENDINGS
@@ -35,6 +28,7 @@ from util.labels import (
     note_shortened,
     note_years_months,
 )
+from util.left_out import count_reasons, split_usable, what_to_correct
 from util.parallel import map_films
 from util.readers import mean_of_readers, months_of_readers
 from util.sexes import differ

@@ -14,13 +14,14 @@ from util.dicom import is_dicom_file
 from util.environment import environment
 from util.errors import UserError
 from util.files import quote, write_csv, write_json
-from util.film_files import count_reasons, is_hidden, report_left_out, trim_path
+from util.film_files import is_hidden, trim_path
 from util.given_splits import check_given_splits
 from util.headers import fill_patients, take_element_as_id
 from util.held_out import are_films_of, lists_films
 from util.identity import loose_name, of_two_sexes, patient_ids, patients_for_splits
 from util.image_kinds import ENDINGS
 from util.labels import find_label_columns, labels_of, years_note
+from util.left_out import count_reasons, report_left_out
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image
 from util.readers import agreement_of, format_readers, several_ages_notes

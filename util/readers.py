@@ -5,9 +5,9 @@ from collections import defaultdict
 import numpy as np
 
 from util.errors import UserError, print_note
-from util.film_files import ANOTHER_AGE
 from util.identity import MONTH_DECIMALS, count_patients
 from util.labels import LARGEST_YEARS, check_single, read_months
+from util.left_out import ANOTHER_AGE
 from util.metrics import FEWEST_TO_COMPARE, mean_with_interval
 from util.metrics_text import format_interval
 from util.tables import NoLabels, clean_text, headers_of

@@ -8,17 +8,7 @@ import pandas as pd
 
 from util.data_folder import SPLITS
 from util.errors import UserError, print_note
-from util.film_files import (
-    NO_ROW,
-    SEVERAL,
-    composed,
-    count_reasons,
-    is_hidden,
-    list_files,
-    split_usable,
-    stem_of,
-    what_to_correct,
-)
+from util.film_files import SEVERAL, composed, is_hidden, list_files, stem_of
 from util.given_splits import (
     check_given_splits,
     given_split,
@@ -29,6 +19,7 @@ from util.given_splits import (
 from util.headers import match_with_headers
 from util.identity import film_keys, loose_name
 from util.labels import check_male_value
+from util.left_out import NO_ROW, count_reasons, split_usable, what_to_correct
 from util.readers import check_several_readers
 from util.tables import TABLE_ENDINGS, NoLabels, NoTable, read_table
 

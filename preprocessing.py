@@ -22,10 +22,15 @@ from util.errors import UserError
 from util.film_files import list_films, match_films
 from util.headers import match_with_headers
 from util.labels import check_male_value, labels_of
-from util.left_out import as_left_out, count_reasons, split_usable, what_to_correct
+from util.left_out import (
+    as_left_out,
+    count_reasons,
+    split_usable,
+    unlabelled_films,
+    what_to_correct,
+)
 from util.pixel_cache import Pixels, read_pixels
 from util.readers import check_several_readers
-from util.sources import unlabelled_films
 from util.tables import read_table
 
 ORDER, AUGMENT, FEATURES = 0, 1, 2  # purposes of random streams

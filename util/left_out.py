@@ -1,8 +1,10 @@
-"""Which rows of a table are left out, and why; the same in words."""
+"""Which rows of a table, and which films without a row, are left out, and why; also in words."""
 
 from pathlib import Path
 
-from util.film_files import NO_FILE, SEVERAL
+import pandas as pd
+
+from util.film_files import NO_FILE, SEVERAL, composed, stem_of
 
 # why rows are left out, beside the reasons of `match_films`
 NO_SEX, NO_AGE, NO_ID = "no usable sex", "no usable age", "no id"
@@ -54,6 +56,21 @@ def as_left_out(rows, reason):
     found = rows["path"].map(lambda path: Path(path).name)
     names = rows["filename"].where(rows["filename"] != "", found)
     return rows[["id"]].assign(filename=names, reason=reason)
+
+
+def unlabelled_films(images, films):
+    """Return the `images`, a list of paths, that belong to no row of `films`, as left out. If a row
+    may mean several images, they are not listed: the row itself is left out for that."""
+    labelled = set(films["path"])
+    unclear = set(films.loc[films["missing"] == SEVERAL, "id"].map(composed))
+    loose = [p for p in images if str(p) not in labelled and stem_of(p) not in unclear]
+    return pd.DataFrame(
+        {
+            "id": [stem_of(path) for path in loose],
+            "filename": [path.name for path in loose],
+            "reason": NO_ROW,
+        }
+    )
 
 
 def count_reasons(left_out):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from util.data_folder import SPLITS
 from util.errors import UserError, print_note
-from util.film_files import SEVERAL, composed, is_hidden, list_files, stem_of
+from util.film_files import is_hidden, list_files
 from util.given_splits import (
     check_given_splits,
     given_split,
@@ -19,7 +19,7 @@ from util.given_splits import (
 from util.headers import match_with_headers
 from util.identity import film_keys, loose_name
 from util.labels import check_male_value
-from util.left_out import NO_ROW, count_reasons, split_usable, what_to_correct
+from util.left_out import count_reasons, split_usable, unlabelled_films, what_to_correct
 from util.readers import check_several_readers
 from util.tables import TABLE_ENDINGS, NoLabels, NoTable, read_table
 
@@ -245,18 +245,3 @@ def drop_repeated_rows(films):
     with_film = has_film & ~films.duplicated(["row", "path"])
     without = ~has_film & ~has_film_elsewhere & ~films.duplicated("row")
     return films[with_film | without].reset_index(drop=True)
-
-
-def unlabelled_films(images, films):
-    """Return the `images`, a list of paths, that belong to no row of `films`, as left out. If a row
-    may mean several images, they are not listed: the row itself is left out for that."""
-    labelled = set(films["path"])
-    unclear = set(films.loc[films["missing"] == SEVERAL, "id"].map(composed))
-    loose = [p for p in images if str(p) not in labelled and stem_of(p) not in unclear]
-    return pd.DataFrame(
-        {
-            "id": [stem_of(path) for path in loose],
-            "filename": [path.name for path in loose],
-            "reason": NO_ROW,
-        }
-    )

@@ -115,7 +115,7 @@ def report_import(films, left_out, agreement, args):
 
 def years_notes(films):
     """Return notes, a list, if the ages of all films, or else those of a table, look like years."""
-    tables = films.groupby(films["row"].str.rpartition(", ")[0], sort=False)
+    tables = films.groupby("table", sort=False)
     of_tables = [note for table, part in tables for note in years_note(part, table)]
     return years_note(films, "all films") or of_tables
 

@@ -39,7 +39,8 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
             "zips in a folder one by one: they are not opened."
         )
     films = drop_repeated_rows(read_rows(sources, csv, male_value, readers, match_by))
-    films["row"] = [as_given(row, sources) for row in films["row"]]
+    for place in ("table", "row"):
+        films[place] = [as_given(text, sources) for text in films[place]]
     if films["given_split"].nunique() == 1:  # one name for all films is no split
         films["given_split"] = ""
     check_given_splits(films)
@@ -86,7 +87,7 @@ def read_rows(sources, csv, male_value, readers, match_by):
     except NoLabels:  # no table has the sexes: DICOM headers may
         films = read(need_sex=False)
     if male_value is not None:  # one of several tables may need it
-        tables = sorted(set(films["row"].str.rpartition(", ")[0]))
+        tables = sorted(set(films["table"]))
         of_films = [open_table(Path(table)) for table in tables]
         check_male_value(male_value, of_films, ", ".join(tables))
     return films
@@ -124,8 +125,9 @@ def read_labelled_films(sources, tables, read_labels, *, table_first=True):
     """Read the labelled films of sources that share these tables: `read_labels` returns what
     `match_with_headers` does, given the path of a table and those of the images.
 
-    Returns the frame of `match_films` with two more columns: `given_split`, the split that names
-    indicate ("train", "val", "test", or ""), and `row`, the table and the line in it.
+    Returns the frame of `match_films` with three more columns: `given_split`, the split that names
+    indicate ("train", "val", "test", or ""), `table`, its path, and `row`, the table and the line
+    in it.
 
     The name of a film's table counts before that of its source, unless `table_first` is False. If
     these names give one split at most, but the names of folders give two or more, the folders
@@ -150,6 +152,7 @@ def read_labelled_films(sources, tables, read_labels, *, table_first=True):
         films["given_split"] = [
             given_split(table, source, table_first=table_first) for source in places
         ]
+        films["table"] = str(table)
         films["row"] = [f"{table}, {line}" for line in films.index]
         parts.append(films)
         folders += [source.folder for source in places]
@@ -232,11 +235,10 @@ def drop_repeated_rows(films):
     without a film is dropped if it has one in another source, or if another table has one for the
     same id, sex and age, as when each source comes with the table of all."""
     has_film = films["path"] != ""
-    table = films["row"].str.rpartition(", ")[0]
     # a row without a film may lack the sex that the header of the film tells
     told = films.groupby([films["id"].map(loose_name), "boneage"])["sex"].transform("first")
     label = film_keys(films.assign(sex=films["sex"].fillna(told))).map(str)
-    in_table = table + " " + label
+    in_table = films["table"] + " " + label
     has_film_elsewhere = films["row"].isin(films.loc[has_film, "row"]) | (
         (films["id"] != "")
         & label.isin(label[has_film])

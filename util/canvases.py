@@ -62,6 +62,12 @@ def keep_read_on_all(by_canvas):
     }
 
 
+def on_first_canvas(by_canvas):
+    """Return the first Films of {canvas: Films}: where their canvas makes no difference, as all
+    have the same rows."""
+    return next(iter(by_canvas.values()))
+
+
 def pixels_of(by_canvas):
     """Return {canvas: Pixels} of {canvas: Films}."""
     return {canvas: part.pixels for canvas, part in by_canvas.items()}

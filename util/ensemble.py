@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from util.calibration import correct_months
-from util.canvases import hand_crop_changed, hand_crop_versions, pixels_of
+from util.canvases import hand_crop_changed, hand_crop_versions, on_first_canvas, pixels_of
 from util.environment import PACKAGES, environment
 from util.errors import UserError
 from util.hospital import NO_GAIN, calibrated_views, helps, read_calibration, readings_help
@@ -79,7 +79,7 @@ class Ensemble:
         with each member, see `compare_members`); the comparison is None for a single member, and
         under a calibration all of them are corrected by it. Predictions have the columns low, high
         and reading of `combine` where these are known."""
-        table = by_canvas[self.canvases[0]].table
+        table = on_first_canvas(by_canvas).table
         rows = self.predict_members(pixels_of(by_canvas), table["sex"], batch_size, progress=True)
         told = self.combine(rows, table["sex"]).set_axis(table.index)
         predictions = label_predictions(table, told.pop("months"))

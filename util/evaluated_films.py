@@ -4,7 +4,7 @@ import numpy as np
 
 from clahe.enhance import complete_clahe
 from preprocessing import keep_copies, read_films, read_labelled_folder
-from util.canvases import keep_read_on_all
+from util.canvases import keep_read_on_all, on_first_canvas
 from util.data_folder import split_paths
 from util.errors import UserError, counted
 from util.files import quote
@@ -69,7 +69,7 @@ def read_split_to_evaluate(ensemble, args):
 
     by_canvas = read(clahe=False)
     if of_fold or not args.data_dir:
-        first = by_canvas[ensemble.canvases[0]]
+        first = on_first_canvas(by_canvas)
         check_films_of_run(first, ensemble.members[0], data_dir, split, of_fold)
     if args.use_clahe_val_test:
         print("CLAHE: " + complete_clahe(data_dir, split, progress=True))
@@ -107,7 +107,7 @@ def check_films_of_run(films, member, data_dir, split, of_fold):
 def keep_held_out(by_canvas, compared):
     """Return {canvas: Films} with only the films that none of the `compared` ensembles has learned
     from; the others go to `left_out`. Raises UserError if no film remains."""
-    table = next(iter(by_canvas.values())).table
+    table = on_first_canvas(by_canvas).table
     new = np.all([held_out(ensemble, table)[0] for ensemble in compared], axis=0)
     if not new.any():
         raise UserError(

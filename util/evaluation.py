@@ -6,7 +6,7 @@ import numpy as np
 
 from util import hospital
 from util.calibration import fit_calibration
-from util.canvases import all_set_right, oddities_of, pixels_of
+from util.canvases import all_set_right, oddities_of, on_first_canvas, pixels_of
 from util.ensemble import Ensemble, choose_views, how_predicted
 from util.errors import UserError
 from util.evaluated_films import flow_lines, flow_of, read_films_to_evaluate
@@ -89,7 +89,7 @@ def evaluate(ensemble, by_canvas, out, args):
     metrics = compute_metrics(ensemble, predictions, by_canvas, oddities, args)
     if comparison:
         metrics["members"] = comparison
-    films = by_canvas[ensemble.canvases[0]]
+    films = on_first_canvas(by_canvas)
     out = new_folder(out)
     name = evaluation_name(args)
     title = describe(ensemble, name)
@@ -119,7 +119,7 @@ def calibrate(ensemble, args):
     path = hospital.new_calibration_path(folder, name)
     check_place(path, A_COPY)
     [by_canvas] = read_films_to_evaluate([ensemble], args)
-    films = by_canvas[ensemble.canvases[0]]
+    films = on_first_canvas(by_canvas)
     report_left_out(films.left_out)
     hospital.check_enough_films(films.table, ensemble.sees_sex, args.calibrate)
     new = check_new_films(ensemble, by_canvas, args)
@@ -148,7 +148,7 @@ def calibrate(ensemble, args):
 def check_new_films(ensemble, by_canvas, args):
     """Print notes on films to calibrate on, and return which of them, a mask `(n,)`, the ensemble
     has not learned from. UserError when these are less than half."""
-    films, pixels = by_canvas[ensemble.canvases[0]], pixels_of(by_canvas)
+    films, pixels = on_first_canvas(by_canvas), pixels_of(by_canvas)
     new, notes = held_out(ensemble, films.table)
     if new.mean() < 0.5:
         raise UserError(
@@ -169,7 +169,7 @@ def check_new_films(ensemble, by_canvas, args):
 def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
     """Return the content of metrics.json for an evaluation. The coverage of intervals is measured
     only on films that are new to the model."""
-    films = by_canvas[ensemble.canvases[0]]
+    films = on_first_canvas(by_canvas)
     table = films.table
     new, doubts = held_out(ensemble, table)
     medians = [member.config["data"]["train"]["median"] for member in ensemble.members]

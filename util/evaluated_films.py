@@ -13,7 +13,7 @@ from util.held_out import held_out
 from util.left_out import NO_ROW
 from util.runs import changed_facts
 from util.split_records import FILE_FACTS, split_facts
-from util.splits import load_trained_split
+from util.splits import is_of_fold, load_trained_split
 
 
 def read_films_to_evaluate(ensembles, args):
@@ -49,7 +49,7 @@ def read_split_to_evaluate(ensemble, args):
     """Return the films of --split, as the runs had it, on each of their canvases."""
     trained = ensemble.members[0].options
     data_dir, split = args.data_dir or trained["data_dir"], args.split
-    of_fold = bool(trained.get("folds")) and split != "test"
+    of_fold = is_of_fold(trained, split)
     if args.use_clahe_val_test and of_fold:
         raise UserError(
             "validation films of a fold have no CLAHE copies, as they are training films of others "

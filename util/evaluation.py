@@ -27,6 +27,7 @@ from util.readings import with_readings
 from util.run_pictures import draw_largest_errors
 from util.runs import METRICS, how_to_predict
 from util.selection import choose_greedily
+from util.splits import is_of_fold
 from util.tta import chosen_views, views_title
 
 REPORT = "report.md"
@@ -49,7 +50,7 @@ def make_ensembles(args):
         )
     views = choose_views(together, groups[0], args.use_tta, args.tta_steps, args.calibration)
     if not (args.csv or args.calibrate):
-        of_folds = args.split != "test" and any(member.options.get("folds") for member in together)
+        of_folds = any(is_of_fold(member.options, args.split) for member in together)
         if of_folds or not args.data_dir:
             check_same_split(together, args.split)
         if not args.data_dir:
@@ -175,8 +176,7 @@ def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
     medians = [member.config["data"]["train"]["median"] for member in ensemble.members]
     median = float(np.median(medians))  # members such as folds have different training films
     half_width = ensemble.calibration["half_width"]
-    options = ensemble.members[0].options
-    of_fold = bool(not args.csv and args.split != "test" and options.get("folds"))
+    of_fold = not args.csv and is_of_fold(ensemble.members[0].options, args.split)
     notes = [*ensemble.notes, *doubts, *oddity_notes(oddities, all_set_right(by_canvas))]
     notes += label_notes(predictions)
     if args.csv:

@@ -49,11 +49,17 @@ def load_split(args, split, clahe=False):
     )
 
 
+def is_of_fold(trained, split):
+    """Whether a split of a run with the options `trained` (a dict) is that of a fold: all folds
+    have the same test films."""
+    return bool(trained.get("folds")) and split != "test"
+
+
 def load_trained_split(trained, data_dir, split, canvas, **reading):
     """Read a split on a Canvas as a run with the options `trained` (a dict) had it; for a fold,
     training and validation films are those of `fold_films`. `reading` is passed on to
     `load_films`."""
-    if not trained.get("folds") or split == "test":
+    if not is_of_fold(trained, split):
         return load_films(data_dir, split, *canvas, **reading)
     parts = [load_films(data_dir, name, *canvas, **reading) for name in ("train", "val")]
     return fold_films(*parts, trained["folds"], trained["fold"], trained["seed"])[split]

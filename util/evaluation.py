@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from util import hospital
 from util.calibration import fit_calibration
 from util.canvases import all_set_right, oddities_of, on_first_canvas, pixels_of
@@ -17,7 +15,14 @@ from util.identity import fingerprint
 from util.intervals import coverage_of, evaluate_with_intervals, format_with_intervals
 from util.label_checks import check_labels, label_notes
 from util.left_out import report_left_out
-from util.members import check_same_files, check_same_split, format_members, hashes_of, read_members
+from util.members import (
+    check_same_files,
+    check_same_split,
+    format_members,
+    hashes_of,
+    median_label,
+    read_members,
+)
 from util.metrics import compare_predictions, judge_readings
 from util.metrics_text import format_comparison
 from util.oddities import NO_HAND, film_notes, oddity_notes
@@ -173,8 +178,7 @@ def compute_metrics(ensemble, predictions, by_canvas, oddities, args):
     films = on_first_canvas(by_canvas)
     table = films.table
     new, doubts = held_out(ensemble, table)
-    medians = [member.config["data"]["train"]["median"] for member in ensemble.members]
-    median = float(np.median(medians))  # members such as folds have different training films
+    median = median_label(ensemble.members)
     half_width = ensemble.calibration["half_width"]
     of_fold = not args.csv and is_of_fold(ensemble.members[0].options, args.split)
     notes = [*ensemble.notes, *doubts, *oddity_notes(oddities, all_set_right(by_canvas))]

@@ -14,14 +14,13 @@ The epoch that is kept, however, is the one with the smallest error on the held-
 from argparse import Namespace
 from contextlib import suppress
 
-import numpy as np
 import pandas as pd
 
 from util.backbones import sees_sex
 from util.errors import UserError
 from util.files import write_csv
 from util.intervals import evaluate_with_intervals, fit_half_widths, format_with_intervals
-from util.members import average_predictions, read_members, stored_predictions
+from util.members import average_predictions, median_label, read_members, stored_predictions
 from util.metrics import read_predictions
 from util.metrics_text import format_interval
 from util.readings import add_counts, with_readings
@@ -139,8 +138,7 @@ def judge_folds(run, members, views):
     tested = with_readings(tested, add_counts([member.label_counts for member in members]))
     write_csv(run.path(predictions_name(f"out_of_fold{ending}")), out_of_fold)
     write_csv(run.path(predictions_name(f"test{ending}")), tested)
-    medians = [member.config["data"]["train"]["median"] for member in members]
-    half_width, median = fit_half_widths(out_of_fold), float(np.median(medians))
+    half_width, median = fit_half_widths(out_of_fold), median_label(members)
     return {
         f"out_of_fold{ending}": evaluate_with_intervals(out_of_fold, None),
         f"test{ending}": evaluate_with_intervals(tested, half_width, median),

@@ -99,6 +99,12 @@ def average(members, months):
     return np.average(months, axis=0, weights=[member.weight for member in members])
 
 
+def median_label(members):
+    """Return the median of the members' median training labels, in months, for the median baseline:
+    members such as folds have different training films."""
+    return float(np.median([m.config["data"]["train"]["median"] for m in members]))
+
+
 def stored_predictions(member, split, views):
     """Read what a run predicted for its "val" or "test" films when its training ended; UserError
     when it has no such predictions."""

@@ -1,7 +1,7 @@
 """The routes from films to months that are timed against each other.
 
 A route is a `Route` in `ROUTES`: `save(model, folder, sample)` writes a Keras model as the file it
-starts from (int8 is calibrated on the films of `sample`), and `load(path)` reads it and returns
+starts from (on the films of `sample` if it is `calibrated`), and `load(path)` reads it and returns
 `predict(image, sex) -> months`, where image is uint8 `(N, S, S, 1)` 0-255, sex float32 `(N, 1)`,
 1 = male, and months a numpy array `(N,)`. As months are in numpy, they have been computed when the
 clock stops. Libraries are imported inside the functions, so that `--help` is quick.
@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from inference_speed.convert import convert, has_converter
+from inference_speed.convert import convert, has_converter, is_calibrated
 from util.exports import export_path
 from util.quiet import import_tensorflow
 from util.runs import MODEL, Run, load_run_model
@@ -20,12 +20,13 @@ from util.runtimes import RUNTIMES, load_runtime
 
 
 class Route(NamedTuple):
-    """How a model is saved in a file and loaded again; `precision` sets how far months may be
-    off."""
+    """How a model is saved in a file and loaded again; `precision` sets how far months may be off,
+    `calibrated` is whether saving needs films."""
 
     save: Callable
     load: Callable
     precision: str = "f32"
+    calibrated: bool = False
 
 
 def save_keras(model, folder, sample):
@@ -65,7 +66,10 @@ ROUTES = {
     "compiled": Route(save_keras, load_compiled),
 } | {
     name if precision == "f32" else f"{name}_{precision}": Route(
-        partial(save_export, name, precision), partial(load_runtime, name), precision
+        partial(save_export, name, precision),
+        partial(load_runtime, name),
+        precision,
+        is_calibrated(name, precision),
     )
     for name, runtime in RUNTIMES.items()
     for precision in runtime.precisions

@@ -32,7 +32,7 @@ CHECKED_FILMS = 32  # on which the routes of a run must agree with Keras
 
 class Checks(NamedTuple):
     """Films to check a route on, the months that Keras predicts for them, and films to calibrate
-    int8 on, None if no route needs them."""
+    on, None if no route needs them."""
 
     films: Sample
     expected: np.ndarray
@@ -88,16 +88,16 @@ def get_model(run, model_type, backbone, img_size, weights):
 def get_checks(model, run, films, routes):
     """Return the Checks. A run is checked on films of its data. A new model predicts nearly the
     same months for any film, so the timed `films` are enough. Calibration films are read only for
-    routes in 8 bits."""
+    routes that are calibrated."""
     from util.prediction import compile_predictor
 
     calibration = None
-    in_8_bits = any(ROUTES[name].precision == "int8" for name in routes)
+    calibrated = any(ROUTES[name].calibrated for name in routes)
     if run:
         films = run_films(run.options, ("test", "val"), CHECKED_FILMS)
-        if in_8_bits:
+        if calibrated:
             calibration = run_films(run.options, ("train",))
-    elif in_8_bits:
+    elif calibrated:
         calibration = phantom_films(films.pixels.shape[1], "train", n=CHECKED_FILMS)
     return Checks(films, predict_sample(compile_predictor(model), films), calibration)
 

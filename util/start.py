@@ -8,7 +8,7 @@ from util.errors import UserError
 from util.files import hash_file
 from util.held_out import learned_from, started_from_unknown_films
 from util.runs import MODEL, add_to_config, changed_facts, load_run_model, read_run
-from util.training_options import MODEL_OPTIONS, training_defaults
+from util.training_options import MODEL_OPTIONS, WITHOUT_WEIGHTS, training_defaults
 from util.weights import NAMED_WEIGHTS, check_weights, starts_from_run
 
 # share of films that may match by chance: where two hospitals count ids from 1, some 3 % of films
@@ -36,7 +36,7 @@ def check_weights_run(args):
             f"the run to start from is of another type, {trained['model_type']} "
             f"(--weights {args.weights}). Use that type: train_advanced.py --model_type."
         )
-    free = {"dropout_rate"} if sees_sex(now["model_type"]) else {"dropout_rate", "gender_units"}
+    free = {*WITHOUT_WEIGHTS} | (set() if sees_sex(now["model_type"]) else {"gender_units"})
     for name in ("backbone", *MODEL_OPTIONS):
         if name not in free and trained[name] != now[name]:
             raise UserError(

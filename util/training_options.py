@@ -29,6 +29,7 @@ LOSS_PARAMETERS = {  # of each --loss_type, the options that it alone takes
 LOSS_TYPES = tuple(LOSS_PARAMETERS)
 # those that `build_model` takes by their names
 MODEL_OPTIONS = ("activation", "dropout_rate", "dense_units", "gender_units")
+WITHOUT_WEIGHTS = ("dropout_rate",)  # no weight depends on them: a run to start from may differ
 RATE = real_number(0, 1, open_low=True)
 
 

@@ -180,7 +180,8 @@ def parse_effective(parser, rules, argv=None):
 
 def effective(options):
     """Return options of a training, with those that have no effect beside the others set to their
-    defaults. A preset may set these in vain; typed, each would be an error."""
+    defaults. A preset may set these in vain; typed, each would be an error. Rules apply in their
+    order: what one has reset is no case for those after it, such as `feature_views`."""
     defaults = training_defaults()
     args = argparse.Namespace(**(defaults | options))
     for names, _, holds in TRAINING_RULES:

@@ -241,6 +241,16 @@ def test_a_column_that_may_hold_the_patients_and_is_not_used_is_told(
     assert capsys.readouterr().err.count(note) == told
 
 
+def test_films_that_are_named_by_their_patients_are_told_of(tmp_path, capsys):
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv").rename(columns={"id": "MRN"})
+    note = "note: no column for id: films are named by MRN"
+    for columns, told in (({}, 1), ({"filename": table["MRN"].astype(str) + ".png"}, 0)):
+        table.assign(**columns).to_csv(source / "labels.csv", index=False)
+        run(tmp_path / f"Data{told}", "--source", source)
+        assert capsys.readouterr().err.count(note) == told
+
+
 def test_numbers_that_a_spreadsheet_has_shortened_are_told(tmp_path, capsys):
     source = make_source(tmp_path / "films")
     table = pd.read_csv(source / "labels.csv", dtype=str)

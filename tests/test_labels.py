@@ -280,8 +280,8 @@ def test_numbers_of_patients_that_may_count_the_rows_are_not_used(read):
 
 
 def test_numbers_of_patients_are_no_ids(read):
-    with pytest.raises(UserError, match="no column for id among film, Patient Number"):
-        read("film,Patient Number,boneage,sex\na.png,1,100,M\n")
+    with pytest.raises(UserError, match="no column for id among scan, Patient Number"):
+        read("scan,Patient Number,boneage,sex\na.png,1,100,M\n")
     assert read("MRN,boneage,sex\n00123,100,M\n")["id"].tolist() == ["00123"]
 
 
@@ -344,3 +344,43 @@ def test_numbers_under_another_header_than_filename_name_no_films_beside_ids(rea
         assert read(text.format(*names))["filename"].tolist() == names
     text = f"id,File Name,boneage,sex\n{rows}"
     assert read(text.format(2, 1))["filename"].tolist() == ["2", "1"]
+
+
+@pytest.mark.parametrize(
+    "header", ["file_path", "img", "IMG Name", "img_path", "image_filename", "Image Index", "film"]
+)
+def test_names_of_images_under_usual_headers_name_the_films(read, header):
+    """A running number, or the patient's, may be the name of another film."""
+    rows = "1,{},84,F\n2,{},132,M\n3,{},90,F\n"
+    for beside in ("id", "case", "Patient ID"):
+        labels = read(f"{beside},{header},boneage,sex\n{rows}".format("2.png", "a/1.PNG", ""))
+        assert labels["filename"].tolist() == ["2.png", "a/1.PNG", ""]
+    assert labels["id"].tolist() == ["2", "1", ""]
+    for others in (["2", "1", "1"], ["/films", "/films", "/films"], ["left.png", "", ""]):
+        labels = read(f"id,{header},boneage,sex\n{rows}".format(*others))
+        assert labels[["id", "filename"]].values.tolist() == [["1", ""], ["2", ""], ["3", ""]]
+    with pytest.raises(UserError, match="no column for id"):
+        read(f"{header},boneage,sex\n1,84,F\n2,90,M\n")
+
+
+def test_names_of_images_under_an_unknown_header_must_not_be_ids_of_other_rows(read):
+    rows = "1,{},84,F\n2,{},132,M\n3,{},90,F\n"
+    for ids in ("id", "patient"):
+        text = f"{ids},Bild,boneage,sex\n{rows}"
+        with pytest.raises(UserError, match=r"column Bild holds .* Rename it to filename if"):
+            read(text.format("002.png", "x/7.jpg", "8.png"))
+        for harmless in (
+            ["1.png", "02.png", "4.png"],
+            ["1.png", "2.png", "1.png"],  # mistyped
+            ["1_mask.png", "2_mask.png", "3_mask.png"],
+            ["11.dcm", "12.dcm", "13.dcm"],
+            ["2.png", "", ""],
+            ["2", "1", "4"],
+        ):
+            assert read(text.format(*harmless))["id"].tolist() == ["1", "2", "3"]
+    text = f"id,filename,Bild,boneage,sex\n{rows}"
+    assert read(text.format("a.png,2.png", "b.png,1.png", "c.png,3.png"))["id"].tolist() == list(
+        "123"
+    )
+    text = f"id,Bild,boneage,sex\n{rows}".replace("1,", "1.png,", 1).replace("2,", "2.png,", 1)
+    assert read(text.format("2.png", "1.png", "3.png"))["id"].tolist() == ["1", "2", "3"]

@@ -34,10 +34,16 @@ MAYBE_PATIENT = re.compile("(?<!in)patient|subject(?!iv)")
 # what a column may tell of a patient, in many values, other than who it is
 OF_PATIENT = re.compile("age|alter|name|birth|dob|weight|height|comment|note|diagnos")
 FILENAME = ("filename", "file", "path", "image_file", "image_name", "image_path")
+# which count only if they hold names of image files: others may hold a folder, or count films
+FILM = (
+    *("file_path", "image_filename", "image_filepath", "image_index", "img", "img_file"),
+    *("img_name", "img_path", "film", "film_file", "film_name", "film_path"),
+)
+FILM_HEADERS = set(map(plain_header, FILM))
 SYNONYMS = {
-    "id": ("id", "image_id", "case_id", "case", "image", *FILENAME, *PATIENT),
+    "id": ("id", "image_id", "case_id", "case", "image", *FILENAME, *FILM, *PATIENT),
     "patient": (*PATIENT, *PATIENT_NUMBERS),
-    "filename": FILENAME,
+    "filename": (*FILENAME, *FILM),
     "boneage": (
         # headers with the unit first: beside them, a plain boneage may be in years
         *("boneage (months)", "bone age in months", "ground truth bone age (months)"),
@@ -199,7 +205,8 @@ def film_name_columns(table, columns, path):
     be the id.
 
     UserError if none has them, and two columns differ, leading zeros and gaps aside: one of them
-    may be a running number, which is the name of another film as well.
+    may be a running number, which is the name of another film as well. For a column of image names
+    under an unknown header see `check_other_names`.
     """
     for column in columns["filename"]:
         numbers = clean_text(table[column]).map(known_id).str.fullmatch(r"\d*")  # or unknown
@@ -207,7 +214,7 @@ def film_name_columns(table, columns, path):
             return [column]
     ids = [c for c in columns["id"] if c not in columns["patient"]]
     for column in ids if len(ids) > 1 else []:
-        if clean_text(table[column]).str.lower().str.endswith(IMAGE_ENDINGS).mean() > 0.5:
+        if holds_image_names(table[column]):
             return [column]
     names = [ids_of(table[column]).map(loose_name) for column in ids]
     for column, other in zip(ids[1:], names[1:], strict=True):
@@ -216,15 +223,41 @@ def film_name_columns(table, columns, path):
                 f"columns {ids[0]} and {column} may both name the films, and differ ({path}). "
                 "Remove one, or rename the one that names them to filename."
             )
+    check_other_names(table, columns, path)
     return []
+
+
+def check_other_names(table, columns, path):
+    """UserError when a column without a meaning here holds names of image files, unlike the id, and
+    some of them are ids of other rows: these may be running numbers."""
+    column_of_ids = table[columns["id"][0]]
+    ids = ids_of(column_of_ids).map(loose_name)
+    known = {column for found in columns.values() for column in found}
+    for column in () if holds_image_names(column_of_ids) else table:
+        if column in known or not holds_image_names(table[column]):
+            continue
+        names = ids_of(table[column]).map(loose_name)
+        same, elsewhere = ids == names, ids.isin(set(names) - {""})
+        if same.mean() < 0.5 and (elsewhere & ~same).any():  # a few may be mistyped
+            raise UserError(
+                f"column {column} holds names of image files, some of which are ids of other rows "
+                f"({path}). Rename it to filename if it names the films, otherwise remove it."
+            )
+
+
+def holds_image_names(column):
+    """Whether more than half of the rows of a column hold the name of an image file."""
+    return clean_text(column).str.lower().str.endswith(IMAGE_ENDINGS).mean() > 0.5
 
 
 def find_columns(table, name):
     """The columns whose header is a synonym of `name`, the best one first; without numbers of
-    patients of which none comes twice, as they may count the rows of each table anew."""
+    patients of which none comes twice, as they may count the rows of each table anew, and without
+    those of FILM that hold no names of image files."""
     plain = {column: plain_header(column) for column in table}
     found = [c for known in map(plain_header, SYNONYMS[name]) for c in table if plain[c] == known]
-    return [c for c in found if plain[c] not in PATIENT_NUMBERS or comes_twice(table[c])]
+    found = [c for c in found if plain[c] not in PATIENT_NUMBERS or comes_twice(table[c])]
+    return [c for c in found if plain[c] not in FILM_HEADERS or holds_image_names(table[c])]
 
 
 def comes_twice(column):
@@ -316,10 +349,13 @@ def note_years_months(column, path):
 
 
 def note_patients(table, path):
-    """Print if patients of a table, which was read from `path`, are shortened numbers, or if no
-    column holds them, but another one may, with many different values."""
-    columns = find_columns(table, "patient")
+    """Print if the patients of a table, which was read from `path`, are the names of its films, or
+    are shortened numbers, or if no column holds them, but another one may, with many different
+    values."""
+    columns, ids = find_columns(table, "patient"), find_columns(table, "id")
     if columns:
+        if ids[0] in columns:
+            print_note(f"no column for id: films are named by {ids[0]} ({path})")
         note_shortened("patients", clean_text(table[columns[0]]), path)
         return
     for column in table:

@@ -241,6 +241,49 @@ def test_a_column_that_may_hold_the_patients_and_is_not_used_is_told(
     assert capsys.readouterr().err.count(note) == told
 
 
+@pytest.mark.parametrize(
+    ("header", "value", "told"),
+    [
+        ("Study ID", "S{child}", True),
+        ("hospital no", "{child}", True),
+        ("child", "{child}", True),
+        ("Geburtsdatum", "{child}", False),
+        ("first film", "2019-01-{child:02d}", False),
+        ("cm", "1{child}.5", False),
+        ("group", "{sex}{child}", False),
+        ("family", "{pair}", False),  # of a girl and a boy
+        ("film of the child", "{film}", False),
+        ("scan", "{child}{film}", False),
+    ],
+)
+def test_a_column_whose_many_values_repeat_within_a_sex_may_hold_the_patients(
+    tmp_path, capsys, header, value, told
+):
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv").drop(columns="male")
+    columns = {"sex": ["FM"[film // 2 % 2] for film in range(40)]}
+    columns[header] = [
+        value.format(child=i // 2, film=i % 2, pair=i // 4, sex=sex)
+        for i, sex in enumerate(columns["sex"])
+    ]
+    table.assign(**columns).to_csv(source / "labels.csv", index=False)
+    run(tmp_path / "Data", "--source", source)
+    note = f"note: column {header} is not used: patients are read from a column patient_id"
+    assert capsys.readouterr().err.count(note) == told
+    if told:
+        table.assign(**columns | {"sex": "F"}).to_csv(source / "labels.csv", index=False)
+        run(tmp_path / "Girls", "--source", source)
+        assert note not in capsys.readouterr().err  # their sex tells nothing
+
+
+def test_rows_of_one_film_make_no_patients_of_its_other_numbers(tmp_path, capsys):
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv").assign(accession=range(900, 940))
+    pd.concat([table, table]).to_csv(source / "labels.csv", index=False)
+    run(tmp_path / "Data", "--source", source)
+    assert "column accession is not used" not in capsys.readouterr().err
+
+
 def test_films_that_are_named_by_their_patients_are_told_of(tmp_path, capsys):
     source = make_source(tmp_path / "films")
     table = pd.read_csv(source / "labels.csv").rename(columns={"id": "MRN"})

@@ -266,22 +266,30 @@ def test_patients_are_the_same_with_and_without_the_ending_of_a_float(read):
     assert labels["patient"].tolist() == ["12", "12", ""]
 
 
-@pytest.mark.parametrize("header", ["Subject", "Patient No.", "Patient Nr", "MRN", "child id"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Subject", "Patient No.", "Patient Nr", "MRN", "child id"),
+        *("participant_id", "record_id", "Person ID", "pat_id", "Pat.-Nr."),
+    ],
+)
 def test_patients_are_read_under_usual_headers(read, header):
     labels = read(f"id,{header},boneage,sex\n1,7,100,M\n2,7,100,M\n")
     assert labels[["id", "patient"]].values.tolist() == [["1", "7"], ["2", "7"]]
 
 
-def test_numbers_of_patients_that_may_count_the_rows_are_not_used(read):
+@pytest.mark.parametrize("header", ["Patient No.", "record_id"])
+def test_numbers_of_patients_that_may_count_the_rows_are_not_used(read, header):
     """They may begin anew in each table, so that children in two splits would seem the same."""
     rows = "7,1,100,M\n8,2,100,M\n9,,90,F\n10,unknown,90,F\n11,unknown,90,F\n"
-    labels = read(f"id,Patient No.,boneage,sex\n{rows}")
+    labels = read(f"id,{header},boneage,sex\n{rows}")
     assert labels["patient"].tolist() == [""] * 5
 
 
-def test_numbers_of_patients_are_no_ids(read):
-    with pytest.raises(UserError, match="no column for id among scan, Patient Number"):
-        read("scan,Patient Number,boneage,sex\na.png,1,100,M\n")
+@pytest.mark.parametrize("header", ["Patient Number", "record_id", "participant_id"])
+def test_numbers_of_patients_are_no_ids(read, header):
+    with pytest.raises(UserError, match=f"no column for id among scan, {header}"):
+        read(f"scan,{header},boneage,sex\na.png,1,100,M\nb.png,1,100,M\n")
     assert read("MRN,boneage,sex\n00123,100,M\n")["id"].tolist() == ["00123"]
 
 

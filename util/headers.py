@@ -92,7 +92,7 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
         labels = mean_of_readers(labels, months)
     for column in readers or find_columns(table, "boneage")[:1]:
         note_years_months(table[column], path)
-    note_patients(table, path)
+    note_patients(table, labels, path)
     note_shortened("ids", labels["id"][labels["missing"] == NO_FILE], path)
     children = read_children(labels["path"])
     told = children["sex"]

@@ -174,6 +174,43 @@ def test_two_columns_of_bone_ages_must_not_contradict_each_other(read, headers, 
     assert read(text, need=("sex",))["boneage"].notna().all()
 
 
+@pytest.mark.parametrize("header", ["Months", "months", "Month", "mo", ""])
+def test_months_beyond_the_years_in_a_column_after_them_are_refused(read, header):
+    rows = "".join(f"{i},{age},M\n" for i, age in enumerate(["10,0", "9,11", "12,3", ","]))
+    beside = f"id,Bone age (years),{header},sex\n{rows}"
+    told = header or "Unnamed: 2"
+    with pytest.raises(UserError, match=f"^{told} looks like the months beyond the years of Bone"):
+        read(beside)
+    assert read(beside, need=("sex",))["sex"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("headers", "rows"),
+    [
+        ("Bone age (years),month", "10,1 9,11 12,10"),  # of a calendar
+        ("Bone age (years),", "10,1 9,11 12,10"),
+        ("Bone age (years),", "10,0 9,1 12,0"),  # codes
+        ("Bone age (years),months", "10,0 9,6 12,3"),  # of a study
+        ("Bone age (years),months", "10,0 9,11 12,12"),
+        ("Bone age (years),months", "10,0 9.5,11 12,10"),
+        ("Bone age (years),months", "10,120 9,108 12,144"),
+        ("Bone age (years),months", "10,0 9,0.5 12,11"),
+        ("Bone age (years),months", "10, 9, 12,"),
+        ("Bone age (years),Age", "10,0 9,11 12,10"),
+        ("Age,months,Bone age (years)", "10,0,9 9,11,10 10,10,9"),  # of the age in the passport
+        ("Bone age (months),months", "120,0 100,11 90,10"),
+    ],
+)
+def test_other_numbers_beside_years_are_no_months_beyond_them(read, headers, rows):
+    text = f"id,sex,{headers}\n" + "".join(f"{i},M,{row}\n" for i, row in enumerate(rows.split()))
+    assert read(text)["boneage"].notna().all()
+
+
+def test_an_index_of_rows_is_no_column_of_months(read):
+    rows = "".join(f"{i},{i},{i},M\n" for i in range(12))
+    assert read(f",id,Bone age (years),sex\n{rows}")["boneage"].notna().all()
+
+
 def test_years_may_have_decimals_for_infants_alone(read):
     text = "id,sex,boneage_months,boneage_years\n1,M,7,0.6\n2,F,131,10\n3,F,95,7\n"
     assert read(text)["boneage"].tolist() == [7, 131, 95]

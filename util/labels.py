@@ -67,6 +67,7 @@ SYNONYMS = {
 }
 # which no row of labels holds, as it may hold image or male
 HEADERS_ALONE = ("id", "image_id", "case_id", "filename", *SYNONYMS["boneage"], *SYNONYMS["age"])
+MONTHS_BEYOND = re.compile(r"months?|mo|unnamed\d+")  # without a header pandas names them so
 FIRST_ROWS = 10  # in which a header may be, below a title
 
 
@@ -136,6 +137,7 @@ def find_label_columns(table, path, need):
                 check_alike(table, columns[name], path)
     if "boneage" in need:
         check_two_ages(table, columns["boneage"], path)
+        check_months_beyond(table, columns["boneage"][0], path)
     columns["filename"] = film_name_columns(table, columns, path)
     return columns
 
@@ -181,6 +183,23 @@ def check_two_ages(table, columns, path):
                 f"{row}: {first[row]:g} and {other[row]:g} months ({path}). Remove the wrong one; if "
                 "one holds the months beyond the years, write one column of months."
             )
+
+
+def check_months_beyond(table, column, path):
+    """UserError when the column after that of the bone ages in years, all whole, looks like the
+    months beyond them: it is called months, or has no name, and holds 0 to 11 alone, with 10 or 11
+    among them. (Without a 0 they may be months of a calendar, unless the header says months.)"""
+    place = list(table).index(column) + 1
+    header = str(table.columns[place]) if place < table.shape[1] else ""
+    if unit_of(column) != "years" or not MONTHS_BEYOND.fullmatch(plain_header(header)):
+        return
+    years, months = read_numbers(table[column]).dropna(), read_numbers(table[header]).dropna()
+    least = 10 if plain_header(header) == "months" or (months == 0).any() else np.inf
+    if (years % 1 == 0).all() and months.isin(range(12)).all() and months.max() >= least:
+        raise UserError(
+            f"{header} looks like the months beyond the years of {column} ({path}). Write one column "
+            "of months, or move it elsewhere."
+        )
 
 
 def contradict(months, other):

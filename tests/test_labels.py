@@ -174,6 +174,22 @@ def test_two_columns_of_bone_ages_must_not_contradict_each_other(read, headers, 
     assert read(text, need=("sex",))["boneage"].notna().all()
 
 
+@pytest.mark.parametrize("unit", ["years", "Years", "[yr]", "y", "(in years)"])
+def test_a_line_of_units_below_the_header_is_no_row(read, unit):
+    text = "ID,File,Sex,{}\n,,{},{}\n1,,M,10.5\n"
+    with pytest.raises(UserError, match=r"^row 2, .* says that Bone age is in .*years"):
+        read(text.format("Bone age", "M/F", unit))
+    for header, sex, cell in (
+        ("Bone age (years)", "M/F", unit),
+        ("Bone age", "M/F", "months"),
+        ("Bone age", "F", ""),
+    ):
+        assert read(text.format(header, sex, cell))["boneage"].notna().tolist() == [False, True]
+    text = f"ID,Sex,Bone age\n{{}}1,M,126\n,,{unit}\n"
+    assert read(text.format(""))["boneage"].tolist()[0] == 126
+    assert read(text.format(f"0,F,{unit}\n"))["boneage"].tolist()[1] == 126
+
+
 @pytest.mark.parametrize("header", ["Months", "months", "Month", "mo", ""])
 def test_months_beyond_the_years_in_a_column_after_them_are_refused(read, header):
     rows = "".join(f"{i},{age},M\n" for i, age in enumerate(["10,0", "9,11", "12,3", ","]))

@@ -136,6 +136,7 @@ def find_label_columns(table, path, need):
             if name != "sex":  # `read_sex` compares those
                 check_alike(table, columns[name], path)
     if "boneage" in need:
+        check_unit_line(table, columns, path)
         check_two_ages(table, columns["boneage"], path)
         check_months_beyond(table, columns["boneage"][0], path)
     columns["filename"] = film_name_columns(table, columns, path)
@@ -168,6 +169,18 @@ def check_alike(table, columns, path):
         )
         if alike and (one != other).any():
             raise UserError(f"columns {first} and {column} differ ({path}). Remove one.")
+
+
+def check_unit_line(table, columns, path):
+    """UserError when the row below the header names no film, and says that the bone ages are in
+    years, where the header doesn't."""
+    column, first = columns["boneage"][0], table.iloc[0].fillna("").str.strip()
+    is_years = plain_header(first[column]) in ("y", "yr", "yrs", "year", "years", "inyears")
+    if is_years and unit_of(column) != "years" and not any(first[columns["id"]]):
+        raise UserError(
+            f"row {table.index[0]}, below the header, says that {column} is in {first[column]} "
+            f"({path}). Remove this row, and name the column boneage_years."
+        )
 
 
 def check_two_ages(table, columns, path):

@@ -8,14 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import check_error_line
+from source_folders import make_source, run
 
 from preprocessing import read_labelled_folder
 from util.errors import UserError
+from util.files import quote
 from util.film_files import match_films
 from util.held_out import fitted_to, match_any_id
 from util.identity import are_among
 from util.labels import labels_of
-from util.readers import compare_readers, format_readers, mean_of_readers, months_of_readers
+from util.readers import (
+    compare_readers,
+    format_readers,
+    mean_of_readers,
+    months_of_readers,
+    note_second_reader,
+)
 from util.tables import read_table
 
 
@@ -114,6 +122,52 @@ def test_a_reader_of_the_youngest_alone_gave_no_years():
 def test_columns_that_can_be_no_months_of_readers_are_refused(columns, reason):
     with pytest.raises(UserError, match=reason):
         months_of_readers(pd.DataFrame(columns), ["ann", "bob"], "labels.csv")
+
+
+AGES = [str(months) for months in range(24, 224, 5)]
+OTHERS = [str(months + 7) for months in range(24, 224, 5)]
+
+
+@pytest.mark.parametrize(
+    ("header", "second", "ages", "told"),
+    [
+        ("boneage", "boneage2", OTHERS, True),
+        ("Bone Age (months)", "Bone Age (2)", OTHERS, True),
+        ("boneage", "boneage_reader_B", ["", "90"] * 20, True),
+        ("boneage", "Unnamed: 2", OTHERS, True),
+        ("boneage", "boneage2", AGES, False),  # a copy
+        ("boneage", "boneage2", [""] * 40, False),
+        ("boneage", "boneage_zscore", OTHERS, False),
+        ("boneage", "boneage_predicted", OTHERS, False),
+        ("boneage", "age", OTHERS, False),
+        ("boneage", "Unnamed: 2", [*"0123"] * 10, False),  # codes
+        ("boneage", "Unnamed: 2", ["", "", *OTHERS[2:4]] * 10, False),  # mostly empty
+        ("boneage", "Unnamed: 2", ["old", "tilted"] * 20, False),
+    ],
+)
+def test_a_second_reader_who_is_not_used_is_told(capsys, header, second, ages, told):
+    table = pd.DataFrame({"id": AGES, header: AGES, second: ages})
+    note_second_reader(table, header, "labels.csv")
+    note = f"column {second} is not used: if it holds the ages of a second reader, --readers"
+    assert capsys.readouterr().err.count(note) == told
+
+
+def test_a_second_reader_in_years_is_told_beside_years(capsys):
+    years = {"boneage_years": ["10.5", "8"], "Unnamed: 1": ["10", "8"]}
+    note_second_reader(pd.DataFrame(years), "boneage_years", "labels.csv")
+    assert (
+        f"--readers boneage_years {quote('Unnamed: 1')} takes the mean" in capsys.readouterr().err
+    )
+
+
+def test_an_import_tells_of_a_second_reader_unless_all_are_named(tmp_path, capsys):
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv")
+    table.assign(boneage2=table["boneage"] + 7).to_csv(source / "labels.csv", index=False)
+    run(tmp_path / "One", "--source", source)
+    assert "note: column boneage2 is not used" in capsys.readouterr().err
+    run(tmp_path / "Two", "--source", source, "--readers", "boneage", "boneage2")
+    assert "is not used" not in capsys.readouterr().err
 
 
 def test_a_film_that_was_learned_by_the_label_of_one_reader_is_not_held_out():

@@ -30,7 +30,7 @@ from util.labels import (
 )
 from util.left_out import count_reasons, split_usable, what_to_correct
 from util.parallel import map_films
-from util.readers import mean_of_readers, months_of_readers
+from util.readers import mean_of_readers, months_of_readers, note_second_reader
 from util.sexes import differ
 from util.tables import NoLabels, clean_text, plain_header
 
@@ -79,8 +79,8 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
     ages, or [] if a film has a row for each reader; None for labels of one reader. For `match_by`
     see `find_by_element`. NoLabels when neither the table nor a header gives sexes, as when no row
     has a film. Where a header gives another sex than the table, the table's is kept. Prints what
-    `note_children` does; if ages look like years.months; if a column that may hold the patients is
-    not used; and if a spreadsheet has shortened numbers.
+    `note_children` does; if ages look like years.months; if a column that may hold the patients, or
+    the ages of a second reader, is not used; and if a spreadsheet has shortened numbers.
     """
     table = take_element_as_id(table, match_by, path)
     need_sex = need_sex or needs_sex_column(table, films)
@@ -92,6 +92,8 @@ def match_with_headers(table, path, films, male_value, need_sex=False, readers=N
         labels = mean_of_readers(labels, months)
     for column in readers or find_columns(table, "boneage")[:1]:
         note_years_months(table[column], path)
+        if readers is None:
+            note_second_reader(table, column, path)
     note_patients(table, labels, path)
     note_shortened("ids", labels["id"][labels["missing"] == NO_FILE], path)
     children = read_children(labels["path"])

@@ -1,17 +1,33 @@
 """Labels of several readers: their mean for each film, and how far apart the readers are."""
 
+import re
 from collections import defaultdict
+from itertools import pairwise
 
 import numpy as np
 
 from util.errors import UserError, print_note
+from util.files import quote
 from util.identity import MONTH_DECIMALS, count_patients
-from util.labels import LARGEST_YEARS, check_single, read_months
+from util.labels import (
+    LARGEST_YEARS,
+    MONTHS_IN,
+    check_single,
+    read_months,
+    read_numbers,
+    unit_of,
+)
 from util.left_out import ANOTHER_AGE
 from util.metrics import FEWEST_TO_COMPARE, mean_with_interval
 from util.metrics_text import format_interval
-from util.tables import NoLabels, clean_text, headers_of
+from util.tables import NoLabels, clean_text, headers_of, plain_header
 
+# plain headers of a second reader's ages
+SECOND = re.compile(
+    r"boneage(in)?(months|years)?(by)?(reader|rater|observer|r)?([2-9b]|2nd|ii|two|second)"
+    r"(reader|rater|observer)?(in)?(months|years)?"
+)
+NEAR = 12  # months; ages of a reader are mostly nearer to those of another
 TIMES_YEARS = 6  # ages of which another reader's are so many times as large are years, not months
 
 
@@ -50,6 +66,23 @@ def check_ages(months, column, largest_median, path):
     if len(unread):
         first = unread.iloc[0]
         print_note(f"cells of {name} that hold no age: {len(unread)}, such as {first} ({path})")
+
+
+def note_second_reader(table, column, path):
+    """Print if another column of a table, read from `path` without --readers, may hold a second
+    reader's ages beside the `column` of bone ages: its header says so, or it has none, comes after
+    that column and holds ages near to those."""
+    first = read_months(table[column])
+    for before, other in pairwise(table):
+        told = SECOND.fullmatch(plain_header(other))
+        apart = (first - read_numbers(table[other]) * MONTHS_IN[unit_of(column)]).abs()
+        nameless = before == column and re.fullmatch(r"unnamed\d+", plain_header(other))
+        near = apart.median() <= NEAR and apart.count() >= first.count() / 2
+        if (told or (nameless and near)) and other != column and apart.max() > 0:
+            print_note(
+                f"column {other} is not used: if it holds the ages of a second reader, --readers "
+                f"{quote(column)} {quote(other)} takes the mean ({path})"
+            )
 
 
 def mean_of_readers(labels, months):

@@ -58,7 +58,9 @@ def test_a_split_that_a_name_tells_is_noted(tmp_path, capsys, words):
     ]
     run(tmp_path / "Data", "--source", *sources, *words)
     out = capsys.readouterr().out
-    assert "note: films in val by the name of a table, source or folder: 10" in out
+    assert (
+        "note: films in val by the name of a table, source or folder, or a column split: 10" in out
+    )
     assert ("its share of --split has no effect" in out) == bool(words)
 
 
@@ -82,6 +84,47 @@ def test_splits_that_the_folders_of_a_source_tell_are_kept(
     split = rows["split"].rename(index=int)
     assert sorted(split.index[split == "val"]) == [*range(31, 36)]
     assert sorted(split.index[split == "test"]) == [*range(36, 40)]
+
+
+@pytest.mark.parametrize("header", ["split", "Set", "subset"])
+def test_splits_that_a_column_tells_are_kept(tmp_path, capsys, header):
+    """Names come first; one that it tells for all films is no split, nor are those of some rows."""
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv")
+    told = ["train"] * 30 + ["Validation"] * 6 + ["test_set"] * 4
+    table.assign(**{header: told}).to_csv(source / "labels.csv", index=False)
+    rows = read(run(tmp_path / "Data", "--source", source))
+    assert rows["split"].tolist() == ["train"] * 30 + ["val"] * 6 + ["test"] * 4
+    drawn = {"train": 32, "val": 4, "test": 4}
+    for n, (others, note) in enumerate(
+        ((["dev"] * 4, True), (["a"] * 40, False), (["train"] * 40, False))
+    ):
+        splits = [*told[: 40 - len(others)], *others]
+        table.assign(**{header: splits}).to_csv(source / "labels.csv", index=False)
+        rows = read(run(tmp_path / f"Drawn{n}", "--source", source))
+        assert rows["split"].value_counts().to_dict() == drawn
+        told_of = f"note: column {header} is not used, as some rows tell no split, such as row 38"
+        assert (told_of in capsys.readouterr().err) == note
+
+
+def test_the_names_of_folders_tell_splits_before_a_column_does(tmp_path):
+    for name, numbers in {"train": IDS[:30], "test": IDS[30:]}.items():
+        make_films(tmp_path / "films" / name, numbers)
+    make_table(tmp_path / "films" / "labels.csv", IDS)
+    table = pd.read_csv(tmp_path / "films" / "labels.csv")
+    table.assign(split=["val", "train"] * 20).to_csv(tmp_path / "films" / "labels.csv", index=False)
+    rows = read(run(tmp_path / "Data", "--source", tmp_path / "films"))
+    assert sorted(rows.index[rows["split"] == "test"].astype(int)) == list(IDS[30:])
+
+
+def test_a_patient_in_two_splits_of_a_column_is_an_error(tmp_path):
+    source = make_source(tmp_path / "films")
+    table = pd.read_csv(source / "labels.csv")
+    table.assign(split=["train", "test"] * 20, patient=[i // 2 for i in range(40)]).to_csv(
+        source / "labels.csv", index=False
+    )
+    with pytest.raises(UserError, match=r"20 patients are in more .* or that of splits\."):
+        run(tmp_path / "Data", "--source", source)
 
 
 def test_a_folder_of_a_source_that_alone_tells_a_split_splits_nothing(tmp_path):

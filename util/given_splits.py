@@ -1,12 +1,15 @@
-"""Splits that the names of tables, sources and folders give to films."""
+"""Splits that the names of tables, sources and folders, or columns, give to films."""
 
 import re
 from pathlib import Path
+
+import pandas as pd
 
 from util.data_folder import SPLITS
 from util.errors import UserError, counted, print_note
 from util.identity import film_keys, patient_ids
 from util.left_out import count_reasons, why_left_out
+from util.tables import clean_text, plain_header
 
 # the split in a name: "Training Set", "df_val", "boneage-test-dataset", not "latest"
 SPLIT_WORD = re.compile(
@@ -31,6 +34,23 @@ def splits_of_folders(paths, folders):
         inside = path.relative_to(folder).parts[:-1] if path.is_relative_to(folder) else ()
         splits.append(next(filter(None, map(split_in_name, reversed(inside))), ""))
     return splits
+
+
+def splits_of_rows(table, path):
+    """Return the split that a column `split`, `set` or `subset` of a table, read from `path`, gives
+    to each row, "" without such a column. It must tell one for each row: prints if it does so for
+    some alone."""
+    for column in (c for c in table if plain_header(c) in ("split", "set", "subset")):
+        splits = clean_text(table[column]).map(split_in_name)
+        if (splits != "").all():
+            return splits
+        if several_splits(splits):
+            row = splits.index[splits == ""][0]
+            print_note(
+                f"column {column} is not used, as some rows tell no split, such as row {row} ({path}): "
+                "write train, val or test in each"
+            )
+    return pd.Series("", table.index)
 
 
 def split_in_name(name):
@@ -66,7 +86,10 @@ def check_given_splits(films):
         "name each film once, in --source too; leave out a download that is not what its name "
         "says. Ids that are the same by chance, leading zeros aside, need other names."
     )
-    together = "keep all films of a patient in one of them, or leave out the column of patients."
+    together = (
+        "keep all films of a patient in one of them, or leave out the column of patients, or that of "
+        "splits."
+    )
     for rows, column, keys, advice in (
         (ids, "id", ids["id"], apart),
         (ids, "id", film_keys(ids), apart),

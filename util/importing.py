@@ -130,7 +130,8 @@ def notes_on_names(given, args):
         return [typed] if args.split else []
     effect = ": its share of --split has no effect" if args.split else ""
     return [
-        f"films in {name} by the name of a table, source or folder: {(given == name).sum()}{effect}"
+        f"films in {name} by the name of a table, source or folder, or a column split: "
+        f"{(given == name).sum()}{effect}"
         for name in ("val", "test")
         if name in set(given)
     ]

@@ -15,6 +15,7 @@ from util.given_splits import (
     note_lost_splits,
     several_splits,
     splits_of_folders,
+    splits_of_rows,
 )
 from util.headers import match_with_headers
 from util.identity import film_keys, loose_name
@@ -75,7 +76,8 @@ def read_rows(sources, csv, male_value, readers, match_by):
             key = table, *images
             if key not in labelled:
                 rows, options = open_table(table), (need_sex, readers, match_by)
-                labelled[key] = match_with_headers(rows, table, images, male_value, *options)
+                films = match_with_headers(rows, table, images, male_value, *options)
+                labelled[key] = films.assign(row_split=splits_of_rows(rows, table))
             return labelled[key]
 
         if csv:
@@ -123,15 +125,16 @@ def read_with_tables(sources, lent, read_labels):
 
 def read_labelled_films(sources, tables, read_labels, *, table_first=True):
     """Read the labelled films of sources that share these tables: `read_labels` returns what
-    `match_with_headers` does, given the path of a table and those of the images.
+    `match_with_headers` does, and `splits_of_rows` as a column row_split, given the path of a table
+    and those of the images.
 
     Returns the frame of `match_films` with three more columns: `given_split`, the split that names
     indicate ("train", "val", "test", or ""), `table`, its path, and `row`, the table and the line
     in it.
 
     The name of a film's table counts before that of its source, unless `table_first` is False. If
-    these names give one split at most, but the names of folders give two or more, the folders
-    count: a table or source named "training" may hold all films.
+    these names give one split at most, but the names of folders, or else the rows, give two or
+    more, those count: a table or source named "training" may hold all films.
 
     Tables that lack a needed column or have no rows are skipped; NoLabels when no table is left.
     UserError for a file that is no table, and for two tables of one split.
@@ -157,10 +160,10 @@ def read_labelled_films(sources, tables, read_labels, *, table_first=True):
         parts.append(films)
         folders += [source.folder for source in places]
     films = pd.concat(parts, ignore_index=True)
-    if not several_splits(films["given_split"]):
-        by_folder = splits_of_folders(films["path"], folders)
-        if several_splits(by_folder):
-            films["given_split"] = by_folder
+    by_folder, by_row = splits_of_folders(films["path"], folders), films.pop("row_split")
+    for splits in (by_folder, by_row):
+        if not several_splits(films["given_split"]) and several_splits(splits):
+            films["given_split"] = splits
     return films
 
 

@@ -48,6 +48,29 @@ def test_ages_in_years_are_told_of_and_no_calibration(trained, hospital, inside,
     assert not (trained[0] / "calibration_years.json").exists()
 
 
+def test_labels_of_other_films_are_told_of_and_no_calibration(trained, hospital, inside, tmp_path):
+    table = pd.read_csv(hospital[0])
+    fallen = table.assign(boneage=220 - table["boneage"])
+    fallen.to_csv(tmp_path / "fallen.csv", index=False)
+    words = ["--calibrate", tmp_path / "fallen.csv", "--images", hospital[2]]
+    check_error_line(inside("evaluate.py", trained[0], *words), "labels do not go with the films")
+    assert not (trained[0] / "calibration_fallen.json").exists()
+
+
+def test_labels_that_tell_nothing_are_noted(trained, hospital, done, tmp_path):
+    """They rise with the predicted months, just so."""
+    table = pd.read_csv(hospital[0], dtype={"id": str})
+    films = pd.read_csv(trained[0] / "predictions_test_tta.csv", dtype={"id": str})
+    predicted = table["id"].map(films.set_index("id")["predicted"])
+    odd = predicted.groupby(table["sex"]).rank(method="first") % 2 == 1
+    table.assign(boneage=np.where(odd, 100, 110)).to_csv(tmp_path / "nothing.csv", index=False)
+    words = ["--calibrate", tmp_path / "nothing.csv", "--images", hospital[2]]
+    assert (
+        "hardly better than that of the labels' own median"
+        in done("evaluate.py", trained[0], *words).stdout
+    )
+
+
 def test_a_label_far_from_its_prediction_is_named(trained, hospital, inside, tmp_path):
     table = pd.read_csv(hospital[0], dtype={"id": str})
     table.loc[3, "boneage"] = 290

@@ -4,8 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from util.calibration import fit_calibration
 from util.errors import UserError
-from util.label_checks import check_labels, label_notes, labels_in_years
+from util.label_checks import (
+    check_labels,
+    check_lines,
+    label_notes,
+    labels_in_years,
+    note_no_better,
+)
 
 
 @pytest.fixture
@@ -66,3 +73,32 @@ def test_a_mistyped_label_is_named(predictions):
     usual = np.random.default_rng(1).normal(0, 40, 40)
     poor = with_errors(predictions, usual)
     assert label_notes(poor) == []
+
+
+def test_labels_of_other_films_give_no_calibration(predictions, capsys):
+    """A line that falls would make the months of older films younger."""
+
+    def calibrate(films):
+        calibration, judged = fit_calibration(films, always=True)
+        check_lines(calibration["lines"], "clinic.csv")
+        note_no_better(judged, "clinic.csv")
+        return capsys.readouterr().out
+
+    assert calibrate(predictions) == ""
+    assert calibrate(with_errors(predictions, predictions["error"] + 60)) == ""  # a bias
+    seed = np.random.default_rng(1)
+    other = predictions.assign(boneage=seed.permutation(predictions["boneage"]))
+    other["error"] = other["predicted"] - other["boneage"]
+    with pytest.raises(UserError, match=r"labels do not go with the films.*clinic\.csv"):
+        calibrate(other)
+
+
+def test_a_calibration_that_tells_hardly_more_than_the_median_is_noted(predictions, capsys):
+    predictions["boneage"] = 100 + predictions["boneage"] / 30  # all of nearly one age
+    rng = np.random.default_rng(0)
+    calibration, judged = fit_calibration(
+        with_errors(predictions, rng.normal(0, 9, 40)), always=True
+    )
+    check_lines(calibration["lines"], "clinic.csv")
+    note_no_better(judged, "clinic.csv")
+    assert "hardly better than that of the labels' own median" in capsys.readouterr().out

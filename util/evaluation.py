@@ -13,7 +13,7 @@ from util.files import check_place, choose_folder, new_folder, write_csv, write_
 from util.held_out import count_learned, held_out
 from util.identity import fingerprint
 from util.intervals import coverage_of, evaluate_with_intervals, format_with_intervals
-from util.label_checks import check_labels, label_notes
+from util.label_checks import check_labels, check_lines, label_notes, note_no_better
 from util.left_out import report_left_out
 from util.members import (
     check_same_files,
@@ -133,12 +133,14 @@ def calibrate(ensemble, args):
     predictions, _ = ensemble.predict_labelled(by_canvas, args.batch_size_eval)
     check_labels(predictions, args.calibrate)
     calibration, judged = fit_calibration(predictions, ensemble.sees_sex, always=True)
+    check_lines(calibration["lines"], args.calibrate)
     if ensemble.label_counts:
         calibration["readings"] = judge_readings(with_readings(judged, ensemble.label_counts))
     calibration |= agreement_of(films.table, args.readers, judged["predicted"])
     models = hashes_of(ensemble.members)
     hospital.store_calibration(path, calibration, models, films.table, ensemble.views)
     print(hospital.format_named(calibration, path))
+    note_no_better(judged, args.calibrate)
     if args.readers is not None:
         print(format_readers(calibration["reader_agreement"]))
     half_width = ensemble.calibration["half_width"]

@@ -3,7 +3,7 @@ mistyped ages."""
 
 from util.errors import UserError
 from util.labels import LARGEST_YEARS
-from util.metrics import by_sex
+from util.metrics import baseline_error, by_sex
 
 # The mean errors, in months, from which on sexes look swapped: boys that are called girls, and the
 # reverse. The model that ships has +23 and -23 on 150 films of the RSNA challenge, and +1 and +1
@@ -11,6 +11,9 @@ from util.metrics import by_sex
 SWAPPED = 10
 FEWEST = 5  # films of each sex
 FAR, TIMES_AS_FAR = 48, 6  # months; as a multiple of the median absolute error
+# Corrected months whose MAE is above this share of that of the labels' median tell next to nothing
+# of the labels: if these are of other films, it is mostly 0.94 to 1.12.
+NO_BETTER = 0.9
 
 
 def label_notes(predictions):
@@ -41,6 +44,26 @@ def check_labels(predictions, csv):
         )
     if swapped := swapped_sexes(predictions):
         raise UserError(f"{swapped} ({csv}). Correct them, or set --male_value.")
+
+
+def check_lines(lines, csv):
+    """UserError when a line of `fit_lines` falls, so that older films would get younger months."""
+    if any(line["slope"] <= 0 for line in lines.values()):
+        raise UserError(
+            f"the labels do not go with the films: they fall where the predicted months rise ({csv}). "
+            "Check that each row names its own film."
+        )
+
+
+def note_no_better(predictions, csv):
+    """Print if predictions are hardly closer to the labels of a table, `csv`, than the median of
+    these labels is."""
+    mae, median = predictions["error"].abs().mean(), baseline_error(predictions, None)["mae"]
+    if mae >= NO_BETTER * median:
+        print(
+            f"note: an MAE of {mae:.2f} is hardly better than that of the labels' own median, "
+            f"{median:.2f} ({csv}): check that each row names its own film, unless all are of one age"
+        )
 
 
 def labels_in_years(predictions):

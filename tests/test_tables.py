@@ -294,6 +294,30 @@ def test_merged_cells_hold_in_each_row_what_they_show(workbook):
     assert labels_of(read_table(path), path)["id"].tolist() == ["", "2", "3", "4"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "cells", "refused"),
+    [
+        ([["", "", "Reader 1", "Reader 2"], [1, "M", 100, 110]], "C1:D1", True),
+        ([["", "", "years", "months"], [1, "M", 10, 6]], "C1:D1", True),
+        ([[1, "M", 100, "GP"], [2, "F", 90, "TW3"]], "C1:D1", False),  # the method
+        ([[1, "M", 100, -0.4], [2, "F", 90, 1.2]], "C1:D1", False),  # SDs from the mean
+        ([[1, "M", 100], [2, "F", 90]], "C1:D1", False),
+        ([[1, "M", 100, None, 3], [2, "F", 90, None, 4]], "D1:E1", False),
+        ([[1, "M", 100], [2, "F", 90]], "G1:H1", False),  # beyond the table
+    ],
+)
+def test_ages_in_columns_that_share_a_header_cell_are_told(workbook, rows, cells, refused):
+    path = workbook([["ID", "Sex", "Bone age (months)"], *rows])
+    book = load_workbook(path)
+    book.active.merge_cells(cells)
+    book.save(path)
+    if refused:
+        with pytest.raises(UserError, match=f"header cell {cells}, Bone age .months., is merged"):
+            labels_of(read_table(path), path)
+    else:
+        assert labels_of(read_table(path), path)["boneage"].tolist() == [100, 90]
+
+
 def test_a_workbook_with_a_damaged_part_that_holds_no_labels_is_read(workbook):
     """Another program has written a list of tables that aren't there."""
     path = workbook([["id", "boneage", "sex"], [1, 90, "F"]])

@@ -136,6 +136,7 @@ def find_label_columns(table, path, need):
             if name != "sex":  # `read_sex` compares those
                 check_alike(table, columns[name], path)
     if "boneage" in need:
+        check_own_header(table, columns["boneage"][0], path)
         check_unit_line(table, columns, path)
         check_two_ages(table, columns["boneage"], path)
         check_months_beyond(table, columns["boneage"][0], path)
@@ -213,6 +214,18 @@ def check_months_beyond(table, column, path):
             f"{header} looks like the months beyond the years of {column} ({path}). Write one column "
             "of months, or move it elsewhere."
         )
+
+
+def check_own_header(table, column, path):
+    """UserError when other columns of a workbook share the header cell of a column of ages, and
+    hold numbers as ages are: those of another reader, or the months beyond the years."""
+    for cells, sharing in table.attrs.get("merged", {}).items():
+        numbers = (read_numbers(table[other]).dropna() for other in sharing[1:])
+        if column in sharing[:1] and any(len(held) and held.min() >= 0 for held in numbers):
+            raise UserError(
+                f"header cell {cells}, {column}, is merged over several columns of numbers ({path}). "
+                "Give each its own header in the first row."
+            )
 
 
 def contradict(months, other):

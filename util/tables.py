@@ -35,7 +35,8 @@ def read_table(path):
 
     A CSV may be in UTF-8, UTF-16 or Windows' Western letters, with commas, semicolons or tabs.
     UserError if there is no such file, NoRows if it has no rows, NoTable if it is no table. Its
-    `attrs["advice"]`, if any, says what to do if it holds no labels.
+    `attrs["advice"]`, if any, says what to do if it holds no labels; `attrs["merged"]` of a
+    workbook is {"C1:D1": the columns that share this header cell}.
     """
     path = Path(path)
     if not path.is_file():
@@ -111,14 +112,17 @@ def parse_workbook(data, read_only):
         warnings.simplefilter("ignore", UserWarning)  # of parts that hold no data
         with pd.ExcelFile(io.BytesIO(data), **options) as workbook:
             sheets = [s.title for s in workbook.book.worksheets if s.sheet_state == "visible"]
-            if not read_only:
-                fill_merged(workbook.book[sheets[0]])
-            return sheets, workbook.parse(sheets[0], dtype=str)
+            merged = {} if read_only else fill_merged(workbook.book[sheets[0]])
+            table = workbook.parse(sheets[0], dtype=str)
+            table.attrs["merged"] = {at: list(table.columns[part]) for at, part in merged.items()}
+            return sheets, table
 
 
 def fill_merged(sheet):
     """Write into each row of merged cells, below the header, what they show: only the first of the
-    cells holds it. Its column alone is filled."""
+    cells holds it. Its column alone is filled. Returns {coordinates: slice of the columns} of the
+    cells of the header that are merged over several."""
+    headers = {}
     filled = {c.row for row in sheet.iter_rows() for c in row if c.value is not None}
     for cells in list(sheet.merged_cells.ranges):
         top, column = cells.min_row, cells.min_col
@@ -127,6 +131,9 @@ def fill_merged(sheet):
             for row in range(top + 1, cells.max_row + 1):
                 if row in filled:
                     sheet.cell(row, column).value = sheet.cell(top, column).value
+        elif cells.max_col > column:
+            headers[cells.coord] = slice(column - 1, cells.max_col)
+    return headers
 
 
 def decode_text(data, path):

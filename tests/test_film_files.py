@@ -326,6 +326,32 @@ def test_films_outside_of_the_folders_that_a_table_names_are_noted(capsys):
     assert not capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("ids", "names", "noted"),
+    [
+        (("12", "13", "14"), ("12", "13", "00014"), True),  # 14 may be of another set
+        (("12", "13", "00014"), ("12", "13", "14"), True),
+        (("12_L", "14_L"), ("12_L", "0014_L"), True),
+        (("12", "13", "14"), ("00012", "00013", "00014"), False),
+        (("00012", "00013"), ("12", "13"), False),
+        (("12", "10345"), ("00012", "10345"), False),  # all of one width
+        (("0", "7", "10"), ("00", "07", "10"), False),
+        (("12", "a13", "B7"), ("00012", "A13", "b7"), False),
+        (("0a1", "12"), ("0A1", "12"), False),
+    ],
+)
+@pytest.mark.parametrize("by_id", [True, False])
+def test_films_found_without_zeros_beside_shorter_names_are_noted(ids, names, noted, by_id, capsys):
+    """Spreadsheets take the zeros of all numbers, or of none."""
+    films = [Path(f"{name}.png") for name in names]
+    labels = labels_of(*ids) if by_id else labels_of(*"abc"[: len(ids)], filename=list(ids))
+    labels = labels.assign(patient="")
+    assert find_films(labels, films) == [[film] for film in films]
+    told = capsys.readouterr().err
+    assert told.count("1 row found films only without leading zeros, such as ") == noted
+    assert bool(told) == noted
+
+
 def test_patients_are_not_looked_for_among_the_films_of_a_table_that_names_none(monkeypatch):
     looks, index = [], film_files.FilmIndex
     monkeypatch.setattr(film_files, "FilmIndex", lambda films: looks.append(1) or index(films))

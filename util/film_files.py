@@ -30,6 +30,17 @@ def match_films(labels, films, found=None):
 
 
 def find_films(labels, films):
+    """Return what `search_films` does. Prints a note if some rows alone found their films without
+    leading zeros, see `note_zeros`. UserError if the column of patients is more likely to name the
+    films, see `check_patients`."""
+    found = search_films(labels, films)
+    note_zeros(labels, found)
+    if "patient" in labels and any(labels["patient"]) and not any(labels["filename"]):
+        check_patients(labels, films, found)
+    return found
+
+
+def search_films(labels, films):
     """Return for each row a list of the films it may mean, among `films`, as `list_films` returns.
 
     The film of a row is found by the first of these rules that matches: its path; its file name;
@@ -37,8 +48,7 @@ def find_films(labels, films):
     leading zeros (`loose_name`). Each rule is tried only on rows and films that no earlier rule has
     matched, but rows with the same id may share a film. If several films have the name, all are
     found. If a row names a folder, other folders are searched only if none of the table's folders
-    is here, which is noted, and no other path in the table has the same file name. UserError if the
-    column of patients is more likely to name the films, see `check_patients`.
+    is here, which is noted, and no other path in the table has the same file name.
     """
     names = labels["filename"].map(trim_path)
     index = FilmIndex(films)
@@ -65,8 +75,6 @@ def find_films(labels, films):
             found[row] = [film for film in of_ids[id_] if film in may_be]
     if not ours:
         note_films_elsewhere(names, found)
-    if "patient" in labels and any(labels["patient"]) and not any(names):
-        check_patients(labels, films, found)
     return found
 
 
@@ -82,12 +90,38 @@ def note_films_elsewhere(names, found):
         )
 
 
+def note_zeros(labels, found):
+    """Print how many rows found their film only without leading zeros, if it may be that of another
+    set: other rows found shorter numbers by their exact names, so the numbers aren't all padded to
+    the same width (as 00012 and 12345 are)."""
+    exact, loose = [], {}
+    for name, id_, films in zip(labels["filename"], labels["id"], found, strict=True):
+        if len(films) == 1:
+            stem, told = stem_of(films[0]), [composed(text) for text in (clean_id(name), id_)]
+            alike = [text for text in told if loose_name(text) == loose_name(stem)]
+            padded = max([stem, *alike], key=len)
+            if stem.casefold() in map(str.casefold, told):
+                exact.append(leading_digits(stem))
+            elif alike and padded.startswith("0"):
+                loose[f"{alike[0]} ({films[0].name})"] = leading_digits(padded)
+    if loose and any(0 < width < min(loose.values()) for width in exact):
+        print_note(
+            f"{counted(len(loose), 'row')} found films only without leading zeros, such as "
+            f"{next(iter(loose))}, and others by shorter exact names: look whether each is its own"
+        )
+
+
+def leading_digits(name):
+    """Return how many digits a name begins with."""
+    return len(re.match(r"\d*", name)[0])
+
+
 def check_patients(labels, films, found):
     """UserError when the patients of a table without names of files name more films than its ids,
     which have `found` some: these may be running numbers, which are names of other films as well.
     Patients with several rows have several films, so they name none."""
     ids = labels["patient"].mask(labels["patient"].duplicated(keep=False), "")
-    of_patients = find_films(labels.drop(columns="patient").assign(id=ids), films)
+    of_patients = search_films(labels.assign(id=ids), films)
     by_patient, by_id = (len({f for films in each for f in films}) for each in (of_patients, found))
     if by_patient > by_id:
         raise UserError(

@@ -61,7 +61,7 @@ def test_the_ending_of_a_table_may_be_in_capitals(tmp_path, name):
 
 
 @pytest.mark.parametrize("csv_too", [False, True])
-def test_a_workbook_is_a_table_unless_there_is_a_csv(tmp_path, csv_too):
+def test_a_workbook_is_a_table_unless_there_is_a_csv(tmp_path, csv_too, capsys):
     source = make_source(tmp_path / "films")
     labels = source / "labels.csv"
     pd.read_csv(labels).to_excel(source / "original.xlsx", index=False)
@@ -69,6 +69,7 @@ def test_a_workbook_is_a_table_unless_there_is_a_csv(tmp_path, csv_too):
     if not csv_too:
         labels.write_text("id,remark\n101,x\n")  # no labels
     check_films(run(tmp_path / "Data", "--source", source), IDS)
+    assert "not used" not in capsys.readouterr().err
 
 
 def test_a_linked_folder_is_searched_for_tables_too(tmp_path):
@@ -243,6 +244,25 @@ def test_a_table_may_be_a_source_of_its_own(tmp_path, capsys, ending):
         capsys.readouterr().err
     )
     run(tmp_path / "Again", "--source", train, train / "labels.csv")
+    assert "not used" not in capsys.readouterr().err
+
+
+def test_a_workbook_that_is_not_used_beside_a_csv_is_noted_if_films_have_no_label(tmp_path, capsys):
+    """As the test set of the RSNA, if all downloads are unpacked into one folder."""
+    test = tmp_path / "all" / "test"
+    make_source(tmp_path / "all" / "training", IDS[:30])
+    make_films(test, IDS[30:])
+    make_table(tmp_path / "truth.csv", IDS[30:])
+    pd.read_csv(tmp_path / "truth.csv").to_excel(test / "truth.xlsx", index=False)
+    run(tmp_path / "Data", "--source", tmp_path / "all")
+    note = "note: not used, as CSVs hold labels: truth.xlsx. If some films need it, name their"
+    assert note in capsys.readouterr().err
+    check_films(run(tmp_path / "Whole", "--source", tmp_path / "all", test), IDS)
+    assert "not used" not in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "all" / "training")
+    pd.DataFrame({"column": ["male"]}).to_excel(test / "legend.xlsx")
+    make_films(test, IDS[:1])  # one has no label
+    run(tmp_path / "Other", "--source", tmp_path / "all")
     assert "not used" not in capsys.readouterr().err
 
 

@@ -120,7 +120,30 @@ def read_with_tables(sources, lent, read_labels):
             f"not used, as the sources of films have labels of their own: {', '.join(idle)}. If some "
             "films need it, name their folder as another source"
         )
-    return pd.concat(parts, ignore_index=True)
+    films = pd.concat(parts, ignore_index=True)
+    images = {str(path) for source in sources for path in source.films}
+    if images - set(films["path"]):
+        groups = [tables[source.name] for source in sources if source not in borrowers]
+        note_workbooks([*groups, lent] if borrowers else groups, films)
+    return films
+
+
+def note_workbooks(groups, films):
+    """Print which workbooks have no row among the films that were read, in `groups` of tables of
+    which a CSV has some: see `tables_with_labels`."""
+    used = set(films["row"].str.rpartition(", ")[0])
+    idle = [
+        table.name
+        for tables in groups
+        if any(str(table) in used and not is_workbook(table) for table in tables)
+        for table in tables
+        if is_workbook(table) and str(table) not in used
+    ]
+    if idle:
+        print_note(
+            f"not used, as CSVs hold labels: {', '.join(idle)}. If some films need it, name their "
+            "folder as another source"
+        )
 
 
 def read_labelled_films(sources, tables, read_labels, *, table_first=True):
@@ -172,7 +195,7 @@ def tables_with_labels(sources, tables, images, read_labels):
     workbooks only if no CSV does, as that may be made from one. For `read_labels` see
     `read_labelled_films`. NoLabels when no table does; UserError for a file that is no table."""
     labelled, problems = {}, []
-    workbooks = [table for table in tables if table.suffix.lower() == ".xlsx"]
+    workbooks = [table for table in tables if is_workbook(table)]
     for group in ([table for table in tables if table not in workbooks], workbooks):
         for table in group:
             try:
@@ -210,6 +233,10 @@ def find_tables(source):
     }
     inside = [path for path in list_files(source.folder) if is_table(path)]
     return [*inside, *beside.values()]
+
+
+def is_workbook(table):
+    return table.suffix.lower() == ".xlsx"
 
 
 def is_table(path):

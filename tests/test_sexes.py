@@ -75,6 +75,15 @@ def test_true_and_false_and_numbers_among_words_need_the_option(read, rows, held
     assert read(text, male_value=male_value)["sex"].tolist()[:2] == [1, 0]
 
 
+@pytest.mark.parametrize("unknown", ["9", "-99"])
+def test_a_number_for_an_unknown_sex_is_told_to_be_left_empty(read, unknown):
+    """As statistics packages write a missing value."""
+    text = f"id,boneage,sex\n1,120,1\n2,90,2\n3,60,{unknown}\n"
+    with pytest.raises(UserError, match=f"holds .*{unknown}.* leave unknown ones empty"):
+        read(text, male_value=1)
+    assert read(text.replace(unknown, ""), male_value=1)["sex"].fillna(-1).tolist() == [1, 0, -1]
+
+
 def test_numbers_beside_words_of_both_sexes_are_not_asked_for(read):
     """A few rows without a word have no sex, unless the option says what their numbers mean."""
     text = "id,boneage,sex,gender\n1,100,M,1\n2,100,F,2\n3,100,,1\n"

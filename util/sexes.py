@@ -70,7 +70,10 @@ def check_numbers_of_sex(held, column, path):
     """UserError when the numbers of a column of sex are not all in one of the codings."""
     if not in_a_coding(held, CODINGS[:1] if is_male(column) else CODINGS):
         some = in_words(sorted(held)[:4])
-        raise UserError(f"column {column} holds {some}: which sex is that? ({path}) Write M and F.")
+        raise UserError(
+            f"column {column} holds {some}: which sex is that? ({path}) Write M and F, and leave "
+            "unknown ones empty."
+        )
 
 
 def in_a_coding(numbers, codings=CODINGS):

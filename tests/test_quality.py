@@ -202,6 +202,27 @@ def test_ages_in_years_under_a_header_that_says_so_are_no_flaw(folder):
     assert flags["detail"].iloc[0].startswith("26.0 years")
 
 
+def test_ages_in_years_among_whole_months_are_flagged(folder):
+    """Infants may have decimals where others have, too, and halves of months need not be years."""
+    table = pd.read_csv(folder / "df_train.csv")
+    whole = table["boneage"].clip(24).round()
+
+    def flagged(ages):
+        table.assign(boneage=ages).to_csv(folder / "df_train.csv", index=False)
+        return found(folder)
+
+    assert "age looks like years" not in flagged(whole)
+    some = table.index < 20
+    assert flagged(whole.mask(some, (whole / 12).round() + 0.5)) == {
+        "age looks like years": [("train", row) for row in range(20)]
+    }
+    assert flagged(whole.mask(some, 18)) == {}
+    assert flagged(whole.mask(some, 18.5) + 0.25 * (table.index == 47)) == {}
+    table["boneage_years"] = whole.mask(some, 10.5) / 12
+    table.drop(columns="boneage").to_csv(folder / "df_train.csv", index=False)
+    assert found(folder) == {}
+
+
 def test_ages_as_years_and_months_are_flagged(folder):
     table = pd.read_csv(folder / "df_train.csv")
     months = table.pop("boneage").astype(int)

@@ -27,6 +27,7 @@ from util.growth import ADULT_MONTHS
 from util.identity import film_keys, loose_name, of_two_sexes, patient_ids
 from util.image_kinds import image_kind
 from util.labels import (
+    LARGEST_YEARS,
     MAX_MONTHS,
     find_columns,
     labels_of,
@@ -88,6 +89,7 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
     "same picture in two splits": (SERIOUS, "Keep it in one split: this flatters the test error."),
     "patient of two sexes": (LOOK, "Correct the sex, or the patient; leave unknown ones empty."),
     "unlikely age": (LOOK, "Check it: bone age is above 0 and ends at about 19 years."),
+    "age looks like years": (LOOK, "Check it: if it is one of years, write months."),
     "ages look like years.months": (LOOK, "If 10.11 is 10 years and 11 months, write months."),
     "infinite values": (LOOK, "Correct the column if you use it; training doesn't."),
     "film looks inverted": (
@@ -105,6 +107,7 @@ CHECKS = {  # what can be wrong, in the order of a report: (severity, what to do
     "hardly any contrast": (LOOK, "Check that it shows a hand; training uses it."),
     "same picture twice in a split": (LOOK, "Keep one, the one with the right label."),
 }
+WHOLE = 20  # so many ages in whole months tell that those with decimals may be years
 LEAST_LEVELS = 16  # grey levels of a film; the poorest of 12,000 real films has 19
 AT_ONCE = 256  # films that the networks look at together
 
@@ -312,6 +315,9 @@ def check_ages(rows):
     yield flag("impossible age", rows[unknown & number.notna() & ~infinite], age)
     unlikely = (rows["boneage"] == 0) | (rows["boneage"] > ADULT_MONTHS)
     yield flag("unlikely age", rows[unlikely], age)
+    months = number[rows["age_unit"] == "months"].groupby(rows["split"])
+    among = months.transform(years_among_months).reindex(rows.index, fill_value=False)
+    yield flag("age looks like years", rows[among.astype(bool)], text + ", others are whole months")
     everywhere = look_like_years(rows["boneage"])  # a small split alone can't show it
     for split, ages in rows.groupby("split", sort=False)["boneage"]:
         if ages.count() and (everywhere or look_like_years(ages)):
@@ -320,6 +326,14 @@ def check_ages(rows):
     for split, ages in text[rows["age_unit"] == "years"].groupby(rows["split"], sort=False):
         if look_like_years_months(ages):
             yield flag("ages look like years.months", pd.DataFrame({"split": [split]}))
+
+
+def years_among_months(ages):
+    """Return a mask of the ages that may be years: with decimals, and at most LARGEST_YEARS, where
+    all the others, WHOLE or more, are whole months."""
+    few = ages.between(0, LARGEST_YEARS)
+    others = ages[~few & ages.between(0, MAX_MONTHS)]
+    return few & (ages % 1 > 0) & (len(others) >= WHOLE and (others % 1 == 0).all())
 
 
 def format_age(months):

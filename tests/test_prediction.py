@@ -345,7 +345,13 @@ def test_what_a_table_tells_of_children_and_is_not_used_is_told(
 
     # a table of all films, of which one is wanted
     assert predict("id,sex\n8bit,F\nanother,M\n") == f"{RESEARCH_ONLY}\n"
-    for header in ("Age", "chronological age"):
+    for header in (
+        "Age",
+        "chronological age",
+        "Chronological",
+        "PatientAge",
+        "Patient age (months)",
+    ):
         assert f"column {header} is not used" in predict(f"id,sex,{header}\n8bit,F,9\n")
     told = predict("id,sex,age_months\n8bit,F,8y4m\n")
     assert "ages of children not in months: 1, such as 8y4m" in told

@@ -23,7 +23,8 @@ from util.metrics_text import format_years
 from util.sexes import differ, sex_of
 from util.tables import clean_text, plain_header, read_table
 
-AGE_HEADER = re.compile(r"(chronological)?age$")  # of the child's age in an unknown unit
+# of the age of the child, in an unknown unit or otherwise than SYNONYMS has it
+AGE_HEADER = re.compile("age$|patients?age|chronological")
 OTHER_AGE = 12  # months by which two ages may differ, as one may be in whole years
 
 

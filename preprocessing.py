@@ -162,7 +162,8 @@ def read_labelled_folder(
     if "by_reader" in usable:
         check_several_readers(usable)
     if headers:
-        left_out = pd.concat([left_out, unlabelled_films(films, labels)], ignore_index=True)
+        unlabelled = unlabelled_films({folder: films}, labels)
+        left_out = pd.concat([left_out, unlabelled], ignore_index=True)
     return usable, left_out
 
 

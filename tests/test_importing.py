@@ -326,7 +326,7 @@ def test_files_without_label_and_rows_without_file_are_listed(tmp_path, capsys):
     assert sorted(left_out(data)) == [
         ("3", "", "no file"),
         ("5", "5.png", "duplicate id, another age"),
-        ("77", "77.png", "no label"),
+        ("77", "more/77.png", "no label"),
         ("88", "88.png", "no usable age"),
     ]
     check_films(data, [n for n in range(1, 21) if n != 3])

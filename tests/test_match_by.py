@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import check_error_line
-from source_folders import read, run
+from source_folders import left_out, read, run
 
 from util.phantoms import draw_phantom
 
@@ -17,7 +17,7 @@ def write_archive(folder, **elements):
     """A folder of DICOM films of names that say nothing, with these values in their headers."""
     from test_dicom import write_dicom
 
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     rng, ((element, values),) = np.random.default_rng(0), elements.items()
     for number, value in enumerate(values):
         image = draw_phantom(60 + 5 * number, 1, rng).astype(np.uint16) << 4
@@ -51,7 +51,21 @@ def test_films_are_imported_by_an_element_of_their_headers(archive, table, tmp_p
     assert placed["boneage"].to_dict() == {str(710 + i): 60 + 5 * i for i in range(1, 20)}
     out = capsys.readouterr().out
     assert "1 several files of that name" in out  # both of the first row
-    assert "3 no label" in out  # these, and the one without a number
+    assert "1 no label" in out  # the one without a number
+
+
+def test_films_of_an_archive_without_a_label_are_told_apart_by_their_folders(tmp_path):
+    """Each study numbers its films anew. Those that a row may mean are not listed."""
+    for study, number in (("a", "1"), ("b", "1"), ("c", ""), ("d", ""), ("e", "2"), ("f", "3")):
+        write_archive(tmp_path / "films" / study, AccessionNumber=[number])
+    (tmp_path / "labels.csv").write_text("id,boneage,sex\n1,60,M\n2,70,M\n3,90,F\n")
+    words = ["--source", tmp_path / "films", "--csv", tmp_path / "labels.csv"]
+    data = run(tmp_path / "Data", *words, "--match_by", "AccessionNumber", "--split", "1", "0", "0")
+    assert left_out(data) == [
+        ("1", "", "several files of that name"),
+        ("IM0000", "c/IM0000", "no label"),
+        ("IM0000", "d/IM0000", "no label"),
+    ]
 
 
 def test_the_column_of_the_element_counts_before_other_ids(archive, table, tmp_path):

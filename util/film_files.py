@@ -18,14 +18,15 @@ NO_FILE, SEVERAL = "no file", "several files of that name"  # why a row has no f
 
 
 def match_films(labels, films, found=None):
-    """Return labels with two more columns: path, the film of each row among `films`, "" if there
-    isn't exactly one; and missing, which says why, "" if there is. The films that each row may mean
-    are `found`, by default as in `find_films`."""
+    """Return labels with three more columns: path, the film of each row among `films`, "" if there
+    isn't exactly one; missing, which says why, "" if there is; and may_be, the paths if there are
+    several. The films that each row may mean are `found`, by default as in `find_films`."""
     missing = {0: NO_FILE, 1: ""}
     found = find_films(labels, films) if found is None else found
     return labels.assign(
         path=[str(paths[0]) if len(paths) == 1 else "" for paths in found],
         missing=[missing.get(len(paths), SEVERAL) for paths in found],
+        may_be=[tuple(map(str, paths)) if len(paths) > 1 else () for paths in found],
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from util.film_files import NO_FILE, SEVERAL, composed, stem_of
+from util.film_files import NO_FILE, SEVERAL, stem_of
 
 # why rows are left out, beside the reasons of `match_films`
 NO_SEX, NO_AGE, NO_ID = "no usable sex", "no usable age", "no id"
@@ -21,7 +21,7 @@ def split_usable(labels):
     bad = reasons != ""
     names = labels["filename"].mask(reasons == SAME_ID, labels["path"])
     left_out = as_left_out(labels[bad].assign(filename=names[bad]), reasons[bad])
-    usable = labels[~bad].drop(columns="missing")
+    usable = labels[~bad].drop(columns=["missing", "may_be"])
     return usable.reset_index(drop=True), left_out.reset_index(drop=True)
 
 
@@ -59,15 +59,20 @@ def as_left_out(rows, reason):
 
 
 def unlabelled_films(images, films):
-    """Return the `images`, a list of paths, that belong to no row of `films`, as left out. If a row
-    may mean several images, they are not listed: the row itself is left out for that."""
-    labelled = set(films["path"])
-    unclear = set(films.loc[films["missing"] == SEVERAL, "id"].map(composed))
-    loose = [p for p in images if str(p) not in labelled and stem_of(p) not in unclear]
+    """Return the `images`, {folder: list of paths in it}, that belong to no row of `films`, as left
+    out, named by their paths below the folder. If a row may mean several images, they are not
+    listed: the row itself is left out for that."""
+    names = {
+        path: path.relative_to(Path(folder).resolve()).as_posix()
+        for folder, paths in images.items()
+        for path in paths
+    }
+    known = {*films["path"], *(path for paths in films["may_be"] for path in paths)}
+    loose = [path for path in names if str(path) not in known]
     return pd.DataFrame(
         {
             "id": [stem_of(path) for path in loose],
-            "filename": [path.name for path in loose],
+            "filename": [names[path] for path in loose],
             "reason": NO_ROW,
         }
     )

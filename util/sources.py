@@ -56,7 +56,7 @@ def read_sources(sources, csv, male_value, readers=None, match_by=None):
     note_lost_splits(films, usable)
     if readers is not None:
         check_several_readers(usable)
-    unlabelled = unlabelled_films(paths, films)
+    unlabelled = unlabelled_films({s.folder: s.films for s in sources}, films)
     return usable, pd.concat([left_out, unlabelled], ignore_index=True)
 
 
@@ -131,7 +131,7 @@ def read_with_tables(sources, lent, read_labels):
 def note_workbooks(groups, films):
     """Print which workbooks have no row among the films that were read, in `groups` of tables of
     which a CSV has some: see `tables_with_labels`."""
-    used = set(films["row"].str.rpartition(", ")[0])
+    used = set(films["table"])
     idle = [
         table.name
         for tables in groups

@@ -265,6 +265,19 @@ def test_hidden_sheets_are_not_read(workbook, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_rows_that_a_filter_hides_are_read_with_a_note(workbook, capsys):
+    path = workbook([TRUTH, [4360, "M", 168.93], [4361, "F", 90], [], [4362, "F", 80]])
+    for rows, told in (((1, 4, 9), ""), ((3, 4, 9), "read with its hidden rows: 1 of 3 (")):
+        book = load_workbook(path)
+        for row in rows:  # the fourth is blank, and the ninth below the last
+            book.active.row_dimensions[row].hidden = True
+        book.save(path)
+        assert len(read_table(path)) == 3
+        err = capsys.readouterr().err
+        assert told in err
+        assert bool(told) == bool(err)
+
+
 def test_merged_cells_hold_in_each_row_what_they_show(workbook):
     header = ["Case ID", "Patient", "Sex", "Bone age (months)", "Remarks"]
     path = workbook(

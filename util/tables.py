@@ -83,8 +83,8 @@ def read_csv(data, path):
 
 def read_workbook(data, path):
     """Read the first sheet, of those that are not hidden, of an .xlsx workbook, given its bytes,
-    see `read_table` and `fill_merged`; prints a note if there are others. ValueError if it is no
-    workbook."""
+    see `read_table` and `fill_merged`; prints a note if there are others, or if rows are hidden.
+    ValueError if it is no workbook."""
     try:
         sheets, table = parse_workbook(data, read_only=False)  # knows merged cells
     except ImportError:
@@ -102,18 +102,28 @@ def read_workbook(data, path):
         table.attrs["advice"] = "If another sheet holds the labels, move it to the front."
         if len(table):  # else this advice is in the error
             print_note(f"read its first sheet, {sheets[0]}, of {len(sheets)} ({path})")
+    if n := table.index.isin(table.attrs["hidden"]).sum():
+        print_note(
+            f"read with its hidden rows: {n} of {len(table)} ({path}). If a filter hides them for a "
+            "reason, remove them"
+        )
     return table
 
 
 def parse_workbook(data, read_only):
-    """Return the names of the visible sheets of a workbook, and the first of them as a frame."""
+    """Return the names of the visible sheets of a workbook, and the first of them as a frame, whose
+    attrs are merged, see `read_table`, and hidden, the numbers of its hidden rows."""
     options = {"engine": "openpyxl", "engine_kwargs": {"read_only": read_only}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of parts that hold no data
         with pd.ExcelFile(io.BytesIO(data), **options) as workbook:
             sheets = [s.title for s in workbook.book.worksheets if s.sheet_state == "visible"]
-            merged = {} if read_only else fill_merged(workbook.book[sheets[0]])
+            sheet, merged, hidden = workbook.book[sheets[0]], {}, []
+            if not read_only:
+                merged = fill_merged(sheet)
+                hidden = [row for row, look in sheet.row_dimensions.items() if look.hidden]
             table = workbook.parse(sheets[0], dtype=str)
+            table.attrs["hidden"] = hidden
             table.attrs["merged"] = {at: list(table.columns[part]) for at, part in merged.items()}
             return sheets, table
 

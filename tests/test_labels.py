@@ -6,8 +6,8 @@ import re
 import pandas as pd
 import pytest
 
+from util.ages import look_like_years_months, years_note
 from util.errors import UserError
-from util.labels import look_like_years_months, years_note
 
 # --------------------------------------------------------------------------------------- headers
 

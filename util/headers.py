@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from util.ages import MAX_MONTHS, note_years_months
 from util.dicom import INSTALL, is_dicom_file, read_dicom
 from util.errors import UserError, counted, print_note
 from util.files import file_state
@@ -17,19 +18,10 @@ from util.film_files import NO_FILE, find_films, match_films
 from util.growth import ADULT_MONTHS
 from util.identity import loose_name
 from util.image_kinds import IMAGE_ENDINGS
-from util.labels import (
-    MAX_MONTHS,
-    check_alike,
-    clean_id,
-    find_columns,
-    known_id,
-    labels_of,
-    note_patients,
-    note_shortened,
-    note_years_months,
-)
+from util.labels import check_alike, clean_id, find_columns, known_id, labels_of, note_shortened
 from util.left_out import count_reasons, split_usable, what_to_correct
 from util.parallel import map_films
+from util.patients import note_patients
 from util.readers import mean_of_readers, months_of_readers, note_second_reader
 from util.sexes import differ
 from util.tables import NoLabels, clean_text, plain_header

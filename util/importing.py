@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from util.ages import years_note
 from util.archives import open_source
 from util.data_folder import IMPORT, LEFT_OUT, SHARES, SPLITS, new_data_folder, write_tables
 from util.dicom import is_dicom_file
@@ -20,7 +21,7 @@ from util.headers import fill_patients, take_element_as_id
 from util.held_out import are_films_of, lists_films
 from util.identity import loose_name, of_two_sexes, patient_ids, patients_for_splits
 from util.image_kinds import ENDINGS
-from util.labels import find_label_columns, labels_of, years_note
+from util.labels import find_label_columns, labels_of
 from util.left_out import count_reasons, report_left_out
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, read_image

@@ -1,8 +1,8 @@
 """Labels that look wrong beside the months that a model predicts: ages in years, swapped sexes,
 mistyped ages."""
 
+from util.ages import LARGEST_YEARS
 from util.errors import UserError
-from util.labels import LARGEST_YEARS
 from util.metrics import baseline_error, by_sex
 
 # The mean errors, in months, from which on sexes look swapped: boys that are called girls, and the

@@ -10,17 +10,12 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from util.errors import UserError, counted, print_note
-from util.identity import MONTH_DECIMALS, loose_name, without_float
+from util.ages import check_ages, read_months, read_numbers
+from util.errors import UserError, print_note
+from util.identity import loose_name, without_float
 from util.image_kinds import IMAGE_ENDINGS, without_endings
 from util.sexes import UNKNOWN, is_coded, is_male, read_sex
 from util.tables import NoLabels, clean_text, headers_of, plain_header
-
-MAX_MONTHS = 300  # no bone age is above 25 years: larger numbers are in another unit
-MONTHS_IN = {"months": 1, "years": 12}
-LARGEST_YEARS = 22  # ages that are all at most this are usually years
-STEPS_OF_YEARS = (12, 6, 3)  # months from one age to the next: in whole years, halves or quarters
-STEP = 1.2  # of other ages: years with one decimal
 
 NOBODY = {"", *(word for word in UNKNOWN if len(word) > 1)}  # a single letter may be an id
 SHORTENED = r"(?i)^\d([.,]\d+)?E\+\d+$"  # a long number in a spreadsheet, without its last digits
@@ -31,14 +26,6 @@ PATIENT = ("patient_id", "patient", "subject_id", "subject", "child_id", "MRN")
 # plain headers, maybe of running numbers, which never serve as ids: they may name other films
 PATIENT_NUMBERS = [f"{who}{no}" for who in ("patient", "subject") for no in ("no", "nr", "number")]
 PATIENT_NUMBERS += ["participantid", "personid", "recordid", "patid", "patno", "patnr"]
-MAYBE_PATIENT = re.compile("(?<!in)patient|subject(?!iv)")
-# what a column may tell of a patient, in many values, other than who it is
-OF_PATIENT = re.compile(
-    "age|alter|name|birth|geb|nais|nac|dob|dat[eu]|weight|height|comment|note|diagnos"
-)
-FILMS_PER_CHILD = 5  # more films of most children are rare: values that repeat so are of groups
-BY_CHANCE = 1e-4  # the chance of equal sexes under which films of one value may be of one child
-DATE_OR_DECIMALS = r"\d(?:[.,/:]|-\d+-)\d"
 FILENAME = ("filename", "file", "path", "image_file", "image_name", "image_path")
 # which count only if they hold names of image files: others may hold a folder, or count films
 FILM = (
@@ -67,7 +54,6 @@ SYNONYMS = {
 }
 # which no row of labels holds, as it may hold image or male
 HEADERS_ALONE = ("id", "image_id", "case_id", "filename", *SYNONYMS["boneage"], *SYNONYMS["age"])
-MONTHS_BEYOND = re.compile(r"months?|mo|unnamed\d+")  # without a header pandas names them so
 FIRST_ROWS = 10  # in which a header may be, below a title
 
 
@@ -117,8 +103,8 @@ def find_label_columns(table, path, need):
     """Return {name: list, maybe empty, of the columns that mean it} for the names of SYNONYMS.
 
     NoLabels when there is no column for the id or a name of `need`; UserError when two columns have
-    the same header, or one but for case, spaces and punctuation and other values, or other bone
-    ages (`check_two_ages`), or may both name the films.
+    the same header, or one but for case, spaces and punctuation and other values, or may
+    both name the films, or when columns are wrong as `check_ages` says.
     """
     columns = {name: find_columns(table, name) for name in SYNONYMS}
     for name in ("id", *need):
@@ -136,10 +122,7 @@ def find_label_columns(table, path, need):
             if name != "sex":  # `read_sex` compares those
                 check_alike(table, columns[name], path)
     if "boneage" in need:
-        check_own_header(table, columns["boneage"][0], path)
-        check_unit_line(table, columns, path)
-        check_two_ages(table, columns["boneage"], path)
-        check_months_beyond(table, columns["boneage"][0], path)
+        check_ages(table, columns, path)
     columns["filename"] = film_name_columns(table, columns, path)
     return columns
 
@@ -170,84 +153,6 @@ def check_alike(table, columns, path):
         )
         if alike and (one != other).any():
             raise UserError(f"columns {first} and {column} differ ({path}). Remove one.")
-
-
-def check_unit_line(table, columns, path):
-    """UserError when the row below the header names no film, and says that the bone ages are in
-    years, where the header doesn't."""
-    column, first = columns["boneage"][0], table.iloc[0].fillna("").str.strip()
-    is_years = plain_header(first[column]) in ("y", "yr", "yrs", "year", "years", "inyears")
-    if is_years and unit_of(column) != "years" and not any(first[columns["id"]]):
-        raise UserError(
-            f"row {table.index[0]}, below the header, says that {column} is in {first[column]} "
-            f"({path}). Remove this row, and name the column boneage_years."
-        )
-
-
-def check_two_ages(table, columns, path):
-    """UserError when another of the `columns`, which mean the same age, contradicts the first: it
-    may hold only the months beyond the years."""
-    first, *others = (read_months(table[column]) for column in columns)
-    for other in others:
-        apart = contradict(first, other)
-        if n := apart.sum():
-            row = apart.idxmax()
-            raise UserError(
-                f"columns {first.name} and {other.name} differ in {counted(n, 'row')}, such as row "
-                f"{row}: {first[row]:g} and {other[row]:g} months ({path}). Remove the wrong one; if "
-                "one holds the months beyond the years, write one column of months."
-            )
-
-
-def check_months_beyond(table, column, path):
-    """UserError when the column after that of the bone ages in years, all whole, looks like the
-    months beyond them: it is called months, or has no name, and holds 0 to 11 alone, with 10 or 11
-    among them. (Without a 0 they may be months of a calendar, unless the header says months.)"""
-    place = list(table).index(column) + 1
-    header = str(table.columns[place]) if place < table.shape[1] else ""
-    if unit_of(column) != "years" or not MONTHS_BEYOND.fullmatch(plain_header(header)):
-        return
-    years, months = read_numbers(table[column]).dropna(), read_numbers(table[header]).dropna()
-    least = 10 if plain_header(header) == "months" or (months == 0).any() else np.inf
-    if (years % 1 == 0).all() and months.isin(range(12)).all() and months.max() >= least:
-        raise UserError(
-            f"{header} looks like the months beyond the years of {column} ({path}). Write one column "
-            "of months, or move it elsewhere."
-        )
-
-
-def check_own_header(table, column, path):
-    """UserError when other columns of a workbook share the header cell of a column of ages, and
-    hold numbers as ages are: those of another reader, or the months beyond the years."""
-    for cells, sharing in table.attrs.get("merged", {}).items():
-        numbers = (read_numbers(table[other]).dropna() for other in sharing[1:])
-        if column in sharing[:1] and any(len(held) and held.min() >= 0 for held in numbers):
-            raise UserError(
-                f"header cell {cells}, {column}, is merged over several columns of numbers ({path}). "
-                "Give each its own header in the first row."
-            )
-
-
-def contradict(months, other):
-    """Return the mask of the rows in which two columns of one age, as `read_months` reads them,
-    differ by more than rounding.
-
-    A header without a unit means months where it is the first; otherwise it may mean years.
-    """
-    apart = differ_beyond_rounding(months, other, unit_of(other.name) == "years")
-    if not plain_header(other.name).endswith(("months", "years")):
-        apart &= differ_beyond_rounding(months, other * MONTHS_IN["years"], years=True)
-    return apart
-
-
-def differ_beyond_rounding(months, other, years):
-    """Return the mask of the rows in which two ages are known and differ by more than rounding:
-    `months` and the `other` ages, if those are `years`, may be rounded or completed ones."""
-    step = STEP
-    if years:  # some may have decimals, such as those of infants
-        step = np.select([other % step == 0 for step in STEPS_OF_YEARS], STEPS_OF_YEARS, STEP)
-    difference = months - other
-    return (difference < -1 - step / 2) | (difference > step + 0.5)
 
 
 def film_name_columns(table, columns, path):
@@ -357,89 +262,6 @@ def tidy_path(path):
     return re.sub(r"^(\.\.?/)+", "", posixpath.normpath(path)) if path else path
 
 
-def read_months(column):
-    """Read ages as months, to MONTH_DECIMALS, whether the header says years or not; NaN for what is
-    no age."""
-    months = read_numbers(column) * MONTHS_IN[unit_of(column.name)]
-    return months.where(months.between(0, MAX_MONTHS)).astype(float).round(MONTH_DECIMALS)
-
-
-def unit_of(header):
-    """Return the unit of ages under a header: "years" if it ends so, otherwise "months"."""
-    return "years" if plain_header(header).endswith("years") else "months"
-
-
-def read_numbers(column):
-    """Read the numbers in a column of text, also with decimal commas; NaN for other text."""
-    text = column.str.strip().str.replace(",", ".", regex=False)
-    return pd.to_numeric(text, errors="coerce")
-
-
-def look_like_years(boneage):
-    """Whether ages `(n,)` read as months look like years: 20 or more ages, none above
-    LARGEST_YEARS."""
-    return boneage.count() >= 20 and boneage.max() <= LARGEST_YEARS
-
-
-def look_like_years_months(column):
-    """Whether ages in years, a column of text, look like years.months: none has more than 11 behind
-    the point, and one has 10 or 11. (Decimals have .5 and .50 and .25.)"""
-    ages = column[read_numbers(column).notna()].str.strip()
-    months = ages.str.fullmatch(r"\d+([.,](\d|0\d|1[01]))?")
-    return months.all() and ages.str.contains(r"[.,]1[01]$").any()
-
-
-def note_years_months(column, path):
-    """Print if the ages in a column of a table, which was read from `path`, look like
-    years.months."""
-    if unit_of(column.name) == "years" and look_like_years_months(column):
-        print_note(
-            f"ages of {column.name} look like years.months ({path}): if 10.11 is 10 years and 11 "
-            "months, write months"
-        )
-
-
-def note_patients(table, labels, path):
-    """Print if the patients of a table, which was read from `path` as `labels`, are the names of
-    its films, or are shortened numbers, or if no column holds them, but another one may, with many
-    different values."""
-    columns, ids = find_columns(table, "patient"), find_columns(table, "id")
-    if columns:
-        if ids[0] in columns:
-            print_note(f"no column for id: films are named by {ids[0]} ({path})")
-        note_shortened("patients", clean_text(table[columns[0]]), path)
-        return
-    used = {column for name in SYNONYMS for column in find_columns(table, name)}
-    sex = labels["sex"][~labels["id"].duplicated()]  # of each film once
-    for column in table:
-        plain = plain_header(column)
-        many = table[column].nunique() > len(table) / 10
-        told = many and MAYBE_PATIENT.search(plain)
-        seen = column not in used and may_be_children(table.loc[sex.index, column], sex)
-        if (told or seen) and not OF_PATIENT.search(plain):
-            print_note(
-                f"column {column} is not used: patients are read from a column patient_id ({path})"
-            )
-
-
-def may_be_children(column, sex):
-    """Whether the values of a column, one for each film, may name children with several films: many
-    differ, and the many that repeat are all of one sex, which their letters alone don't tell, as
-    those of names or of groups do."""
-    values = clean_text(column).map(known_id)
-    values = values[(values != "") & sex.notna()]
-    sex = sex[values.index]
-    girls, repeated = (sex == 0).mean(), (values.value_counts() > 1).sum()
-    if (
-        values.nunique() * FILMS_PER_CHILD < len(values)
-        or (girls**2 + (1 - girls) ** 2) ** repeated > BY_CHANCE
-        or values.str.contains(DATE_OR_DECIMALS).any()
-    ):
-        return False
-    letters = values.str.replace(r"\d", "", regex=True)
-    return (sex.groupby(values).nunique() == 1).all() and sex.groupby(letters).nunique().max() == 2
-
-
 def note_shortened(what, values, path):
     """Print if some of the `values`, a column of text from a table read from `path`, are numbers
     that a spreadsheet has shortened; `what` they are."""
@@ -450,13 +272,3 @@ def note_shortened(what, values, path):
             f"{len(shortened)} ({path}): in the original, format the column as a number without "
             "decimals, and save it again"
         )
-
-
-def years_note(films, where):
-    """Return a note, in a list, if the ages of labelled films look like years; else []."""
-    if not look_like_years(films["boneage"]):
-        return []
-    return [
-        f"all ages are {films['boneage'].max():g} months or less ({where}): if they are years, let "
-        "the header of their column end in _years"
-    ]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from util.ages import years_note
 from util.canvases import hand_crop_versions
 from util.errors import UserError
 from util.files import write_csv
 from util.identity import MONTH_DECIMALS, fingerprint, hash_files, label_columns
-from util.labels import years_note
 from util.left_out import count_reasons
 from util.oddities import Oddities, format_counts
 from util.runs import FILM_LISTS, add_to_config, changed_facts, configs_of_folds

@@ -22,12 +22,12 @@ import cv2
 import pandas as pd
 
 from util.age_report import format_score, has_score
+from util.ages import MAX_MONTHS
 from util.canvases import read_on_canvases
 from util.children import add_from_headers
 from util.errors import UserError, first_line
 from util.film_ages import predict_chunk
 from util.intervals import LEVEL, format_range
-from util.labels import MAX_MONTHS
 from util.metrics_text import format_years
 from util.occlusion import check_same_part, explain_film
 from util.sexes import sex_of

@@ -19,6 +19,14 @@ from threadpoolctl import threadpool_limits
 from hand_crop.localiser import unlike_hands
 from hand_crop.network import shrink
 from hand_crop.orientation import orientations
+from util.ages import (
+    LARGEST_YEARS,
+    MAX_MONTHS,
+    look_like_years,
+    look_like_years_months,
+    read_numbers,
+    unit_of,
+)
 from util.data_folder import SPLITS, check_data_dir, split_folder
 from util.errors import UserError
 from util.files import as_unicode
@@ -26,16 +34,7 @@ from util.film_files import NO_FILE, SEVERAL, list_films, match_films
 from util.growth import ADULT_MONTHS
 from util.identity import film_keys, loose_name, of_two_sexes, patient_ids
 from util.image_kinds import image_kind
-from util.labels import (
-    LARGEST_YEARS,
-    MAX_MONTHS,
-    find_columns,
-    labels_of,
-    look_like_years,
-    look_like_years_months,
-    read_numbers,
-    unit_of,
-)
+from util.labels import find_columns, labels_of
 from util.left_out import split_usable
 from util.parallel import map_films
 from util.quality.same_pictures import difference_hash, same_pictures, thumbnail

@@ -1,6 +1,7 @@
 """The one reader: every kind of file, and files that are broken."""
 
 import struct
+import time
 import zlib
 
 import cv2
@@ -270,6 +271,18 @@ def test_a_jpeg_ends_where_its_picture_does(tmp_path, options):
         path.write_bytes(whole[:end])
         with pytest.raises(RadiographError, match="truncated"):
             read_radiograph(path)
+
+
+def test_a_jpeg_that_goes_on_in_fill_bytes_is_truncated_at_once(tmp_path):
+    """Any number of 0xFF may precede a marker: the time must not grow with its square."""
+    path = tmp_path / "film.jpg"
+    path.write_bytes(jpeg(film())[:-2] + 30_000 * b"\xff")
+    start = time.process_time()
+    with pytest.raises(RadiographError, match="truncated"):
+        read_radiograph(path)
+    assert time.process_time() - start < 2  # s
+    path.write_bytes(path.read_bytes() + b"\xd9")
+    assert read_radiograph(path).shape == film().shape
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ FIRST_BYTES = {  # the kind of a file by these
     b"BM": "BMP",
 }
 # begins a segment of a JPEG or ends it; not a marker within the pixel data (ITU T.81, B.1.1)
-JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])")
+JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 
 
 class TiffLayout(NamedTuple):

@@ -362,6 +362,20 @@ def test_a_film_that_is_gone_is_left_out(tmp_path, capsys):
     assert f"left out: 1 {UNREADABLE}" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+def test_a_device_or_a_pipe_is_left_out(tmp_path):
+    """A copy of /dev/zero, here /dev/null, would fill the disk, one of a pipe wait for ever."""
+    source = make_source(tmp_path / "films")
+    (source / "101.png").unlink()
+    (source / "101.png").symlink_to("/dev/null")
+    data = run(tmp_path / "Data", "--source", source)
+    check_films(data, IDS[1:])
+    assert left_out(data) == [("101", "101.png", f"{UNREADABLE}: no regular file")]
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(RadiographError, match="no regular file"):
+        link_or_copy(tmp_path / "pipe.png", tmp_path / "copy.png")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [

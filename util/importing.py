@@ -24,7 +24,7 @@ from util.image_kinds import ENDINGS
 from util.labels import find_label_columns, labels_of
 from util.left_out import count_reasons, report_left_out
 from util.parallel import map_films
-from util.radiographs import UNREADABLE, RadiographError, read_image
+from util.radiographs import UNREADABLE, RadiographError, check_regular, read_image
 from util.readers import agreement_of, format_readers, several_ages_notes
 from util.runs import read_run
 from util.sources import errors_as_given, read_sources
@@ -333,6 +333,7 @@ def link_or_copy(path, target):
     through its link into a user's film.
     """
     try:
+        check_regular(path)
         os.link(os.path.realpath(path), target)
     except FileExistsError:
         raise RadiographError(path, ALIKE) from None

@@ -4,6 +4,7 @@
 code that looks at films uses these functions or their parts, so it always sees the same pixels.
 """
 
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -161,15 +162,21 @@ def read_image(path):
 
 
 def read_bytes(path):
-    """Return the bytes of a file; RadiographError when it can't be read or isn't a regular file
-    (reading a pipe could wait for ever)."""
+    """Return the bytes of a file; RadiographError when it can't be read, see also
+    `check_regular`."""
     try:
-        if not Path(path).is_file() and Path(path).exists():
-            raise RadiographError(path, f"{UNREADABLE}: no regular file")
+        check_regular(path)
         return Path(path).read_bytes()
     except OSError as error:
         reason = f"{UNREADABLE}: {first_line(error)}"
         raise RadiographError(path, reason, temporary=True) from None
+
+
+def check_regular(path):
+    """RadiographError if a path is not that of a regular file: reading a pipe could wait for ever,
+    and some devices have no end. OSError if there is nothing."""
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise RadiographError(path, f"{UNREADABLE}: no regular file")
 
 
 def decode(data, path):

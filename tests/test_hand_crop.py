@@ -246,7 +246,7 @@ def test_a_run_does_not_go_on_with_films_turned_by_other_rules(tmp_path, monkeyp
         record_hand_crop(run, {})
     with edit_json(run.path("config.json")) as config:
         config["hand_crop"]["orientation"] = recorded
-    monkeypatch.setattr("util.canvases.orientation_version", lambda: "another")
+    monkeypatch.setattr("util.split_records.orientation_version", lambda: "another")
     with pytest.raises(UserError, match="changed since the run was started"):
         record_hand_crop(run, {})
 
@@ -256,7 +256,7 @@ def test_an_ensemble_says_where_its_films_were_cut_or_turned_by_other_rules(
     small_run, network, monkeypatch
 ):
     assert not any("hand_crop/" in note for note in open_ensemble([small_run]).notes)
-    monkeypatch.setattr(f"util.canvases.{network}_version", lambda: "another")
+    monkeypatch.setattr(f"util.split_records.{network}_version", lambda: "another")
     assert any("hand_crop/" in note for note in open_ensemble([small_run]).notes)
 
 

@@ -5,11 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from hand_crop.localiser import SMALL_HANDS, localiser_version
-from hand_crop.orientation import orientation_version
 from util.errors import UserError
 from util.pixel_cache import read_pixels
-from util.runs import changed_facts
 
 
 class Canvas(NamedTuple):
@@ -17,21 +14,6 @@ class Canvas(NamedTuple):
 
     img_size: int
     fit: str
-
-
-def hand_crop_versions():
-    """Return what decides how films are set right and cut, {name: short text}; runs record it."""
-    return {
-        "localiser": localiser_version(),
-        "orientation": orientation_version(),
-        "small_hands": SMALL_HANDS,
-    }
-
-
-def hand_crop_changed(config):
-    """Whether films are set right and cut otherwise than in the run with a config. What an older
-    run did not record counts as unchanged."""
-    return bool(changed_facts(hand_crop_versions(), config.get("hand_crop", {})))
 
 
 def read_on_canvases(canvases, paths):

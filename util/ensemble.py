@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from util.calibration import correct_months
-from util.canvases import hand_crop_changed, hand_crop_versions, on_first_canvas, pixels_of
+from util.canvases import on_first_canvas, pixels_of
 from util.environment import PACKAGES, environment
 from util.errors import UserError
 from util.hospital import NO_GAIN, calibrated_views, helps, read_calibration, readings_help
@@ -29,7 +29,7 @@ from util.metrics import label_predictions
 from util.prediction import check_finite, load_predictor, predict_months
 from util.readings import add_counts, read_as
 from util.runtimes import RUNTIMES
-from util.split_records import one_sex_note
+from util.split_records import hand_crop_changed, hand_crop_versions, one_sex_note
 from util.tta import TTA_STEPS, chosen_views, describe_views, test_time_augmentation, views_key
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from hand_crop.localiser import SMALL_HANDS, localiser_version
+from hand_crop.orientation import orientation_version
 from util.ages import years_note
-from util.canvases import hand_crop_versions
 from util.errors import UserError
 from util.files import write_csv
 from util.identity import MONTH_DECIMALS, fingerprint, hash_files, label_columns
@@ -148,3 +149,18 @@ def record_hand_crop(run, splits):
     counts = {split: part.pixels.oddities.counts() for split, part in splits.items()}
     odd = {name: {split: n[name] for split, n in counts.items()} for name in Oddities._fields}
     add_to_config(run, {"hand_crop": networks | odd})
+
+
+def hand_crop_versions():
+    """Return what decides how films are set right and cut, {name: short text}; runs record it."""
+    return {
+        "localiser": localiser_version(),
+        "orientation": orientation_version(),
+        "small_hands": SMALL_HANDS,
+    }
+
+
+def hand_crop_changed(config):
+    """Whether films are set right and cut otherwise than in the run with a config. What an older
+    run did not record counts as unchanged."""
+    return bool(changed_facts(hand_crop_versions(), config.get("hand_crop", {})))

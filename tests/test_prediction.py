@@ -75,6 +75,36 @@ def test_a_gpu_that_can_not_take_the_model_is_no_damage(error, small_run, monkey
         load_run_model(read_run(small_run))
 
 
+def any_model(size=48, channels=1, sex=True, outputs=1):
+    """A model that gives numbers for films, and for the sex if it takes it."""
+    inputs = [keras.Input((size, size, channels)), *([keras.Input((1,))] if sex else [])]
+    x = [keras.layers.GlobalAveragePooling2D()(inputs[0]), *inputs[1:]]
+    x = keras.layers.Concatenate()(x) if sex else x[0]
+    return keras.Model(inputs, keras.layers.Dense(outputs)(x))
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (any_model(size=96), r"takes \[\(96, 96, 1\), \(1,\)\].* takes \[\(48, 48, 1\), \(1,\)\]"),
+        (any_model(outputs=3), r"gives \[\(3,\)\].* gives \[\(1,\)\]"),
+        (any_model(channels=3), r"takes \[\(48, 48, 3\), \(1,\)\]"),
+        (any_model(sex=False), r"takes \[\(48, 48, 1\)\]"),
+        (any_model(), None),
+    ],
+    ids=["size", "outputs", "colours", "no sex", "fits"],
+)
+def test_a_model_that_does_not_fit_its_run_is_refused(model, told, small_run, tmp_path):
+    """Most would give a number all the same, with the interval of the run's own model."""
+    run = shutil.copytree(small_run, tmp_path / "run")
+    model.save(run / "model.keras")
+    if told:
+        with pytest.raises(UserError, match=f"the model is not that of the run: .*{told}"):
+            load_run_model(read_run(run))
+    else:
+        assert load_run_model(read_run(run)).count_params() == model.count_params()
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 32, 500])
 def test_predictions_are_in_file_order_and_whole_whatever_the_batch(trained, by_hand, batch_size):
     predict, films, alone = by_hand

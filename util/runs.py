@@ -15,6 +15,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+from util.backbones import sees_sex
 from util.errors import UserError, first_line, print_note
 from util.files import quote, write_json
 
@@ -269,13 +270,15 @@ def best_row(history):
 
 
 def load_run_model(run):
-    """Load the model that a run kept. UserError when it is damaged, or when a GPU can't take it."""
+    """Load the model that a run kept. UserError when it is damaged or another, see `check_shapes`,
+    or when a GPU can't take it."""
     import keras
     import tensorflow as tf
 
     path = run.path(MODEL)
     try:
-        return keras.models.load_model(path)
+        model = keras.models.load_model(path)
+        inputs, outputs = ([x.shape[1:] for x in ends] for ends in (model.inputs, model.outputs))
     except (tf.errors.ResourceExhaustedError, tf.errors.InternalError) as error:
         raise UserError(
             f"TensorFlow can't load the model: {first_line(error)} ({path}). If memory is full, "
@@ -285,3 +288,19 @@ def load_run_model(run):
         raise UserError(
             f"the model can't be loaded: {first_line(error)} ({path}). Train it again."
         ) from None
+    check_shapes(inputs, outputs, run)
+    return model
+
+
+def check_shapes(inputs, outputs, run):
+    """UserError unless the shapes of what a model takes and gives are those of its run: another
+    model may give numbers as well. A folder without config.json is not checked."""
+    if config := run.config:
+        size, sex = config["options"]["img_size"], sees_sex(config["options"]["model_type"])
+        trained = [(size, size, 1), (1,)][: 1 + sex]
+        if (inputs, outputs) != (trained, [(1,)]):
+            raise UserError(
+                f"the model is not that of the run: it takes {inputs} and gives {outputs}, by "
+                f"config.json it takes {trained} and gives [(1,)] ({run.path(MODEL)}). Restore the "
+                "model.keras of the run, or train it again."
+            )

@@ -195,7 +195,15 @@ def test_a_damaged_file_of_a_run_is_named(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "content", ["{}", '{"options": {"model_type": "sex"}, "data": {}}', '{"options": []}']
+    "content",
+    [
+        "{}",
+        '{"options": {"model_type": "sex"}, "data": {}}',
+        '{"options": {"model_type": "sex", "fit": "hand", "img_size": "96"}, "data": {}}',
+        '{"options": {"model_type": "sex", "fit": "hand", "img_size": 0}, "data": {}}',
+        '{"options": {"model_type": "sex", "fit": "hand", "img_size": 96}, "data": []}',
+        '{"options": []}',
+    ],
 )
 def test_a_config_that_is_none_is_named(tmp_path, content):
     run = tmp_path / "fold_1"

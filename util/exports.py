@@ -20,11 +20,12 @@ def export_path(folder, name, precision="f32"):
 
 
 def read_record(path):
-    """Return the record of an export; None if it is missing or can't be read."""
+    """Return the record of an export; None if it is missing, can't be read, or is no record."""
     try:
-        return json.loads(record_path(path).read_text())
+        record = json.loads(record_path(path).read_text())
     except (OSError, ValueError):
         return None
+    return record if isinstance(record, dict) else None
 
 
 def hash_export(path, name):

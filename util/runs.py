@@ -191,7 +191,7 @@ def read_run(folder):
         raise UserError(
             f"no trained run: config.json or model.keras is missing ({folder}). {runs_nearby(folder)}"
         )
-    if not ("data" in config and {"model_type", "img_size", "fit"} <= config["options"].keys()):
+    if not is_complete(config):
         raise config_error(folder)
     if not run.path(CALIBRATION).exists():
         if run.path(METRICS).exists():
@@ -203,6 +203,17 @@ def read_run(folder):
             f"the training is not finished ({folder}). Continue it with --resume, or wait for it."
         )
     return run
+
+
+def is_complete(config):
+    """Whether a config holds what every use of its run needs, each of its own kind."""
+    kinds = {"model_type": str, "img_size": int, "fit": str}
+    return (
+        all(isinstance(config["options"].get(name), kind) for name, kind in kinds.items())
+        and config["options"]["img_size"] > 0
+        and isinstance(config.get("data"), dict)
+        and isinstance(config.get("hand_crop", {}), dict)
+    )
 
 
 def model_warning(folders):

@@ -177,6 +177,13 @@ def test_a_zip_whose_compressed_data_are_damaged_is_named(tmp_path):
         run(tmp_path / "Data", "--source", tmp_path / "films.zip")
 
 
+def test_a_zip_of_too_many_folders_is_told_from_an_encrypted_one(tmp_path):
+    with zipfile.ZipFile(tmp_path / "films.zip", "w") as file:
+        file.writestr("a/" * 1500 + "labels.csv", "id,boneage,male\n")
+    with pytest.raises(UserError, match="folders, too deep"):
+        run(tmp_path / "Data", "--source", tmp_path / "films.zip")
+
+
 def test_a_zip_of_unknown_compression_is_told_from_an_encrypted_one(tmp_path):
     archive = zipped(make_source(tmp_path / "films"))
     data = bytearray(archive.read_bytes())

@@ -194,10 +194,13 @@ def test_ages_as_years_and_months_are_told_of(tmp_path, capsys, words):
 def test_a_patient_of_two_sexes_is_told_of(tmp_path, capsys):
     source = make_source(tmp_path / "films")
     table = pd.read_csv(source / "labels.csv")
-    table["patient"] = [id_ if id_ > 110 else "inconnu" for id_ in table["id"]]
+    table["patient"] = [id_ if id_ > 110 else "in\x1b[1mconnu" for id_ in table["id"]]
     table.to_csv(source / "labels.csv", index=False)
     run(tmp_path / "Data", "--source", source)
-    assert "note: patients of two sexes: 1, such as inconnu in 10 films" in capsys.readouterr().out
+    assert (
+        "note: patients of two sexes: 1, such as in\\x1b[1mconnu in 10 films"
+        in capsys.readouterr().out
+    )
 
 
 def test_films_without_a_patient_beside_others_are_noted(tmp_path, capsys):

@@ -351,3 +351,13 @@ def test_without_what_reads_workbooks_it_is_asked_for(workbook, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(UserError, match="pip install openpyxl"):
         read_table(path)
+
+
+def test_a_workbook_with_a_cell_far_from_the_others_is_refused_at_once(tmp_path):
+    book = Workbook()
+    book.active.append(["id", "boneage", "sex"])
+    book.active.append([1, 100, "F"])
+    book.active["XFD1048576"] = " "
+    book.save(tmp_path / "films.xlsx")
+    with pytest.raises(UserError, match="last cell is in row 1048576 and column 16384"):
+        read_table(tmp_path / "films.xlsx")

@@ -56,6 +56,10 @@ def open_source(name, work):
         raise UserError(
             f"a zip of unknown compression (--source {name}). Unpack it yourself."
         ) from None
+    except RecursionError:
+        raise UserError(
+            f"zips within zips, or folders, too deep (--source {name}). Unpack it yourself."
+        ) from None
     except RuntimeError:  # zipfile raises it for an encrypted zip
         raise UserError(f"the zip is encrypted (--source {name}). Unpack it yourself.") from None
     return Source(name, folder)

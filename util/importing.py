@@ -13,7 +13,7 @@ from util.archives import open_source
 from util.data_folder import IMPORT, LEFT_OUT, SHARES, SPLITS, new_data_folder, write_tables
 from util.dicom import is_dicom_file
 from util.environment import environment
-from util.errors import UserError
+from util.errors import UserError, printable
 from util.files import quote, write_csv, write_json
 from util.film_files import is_hidden, trim_path
 from util.given_splits import check_given_splits
@@ -99,7 +99,8 @@ def report_import(films, left_out, agreement, args):
     patients = films["patient"][of_two_sexes(films)].value_counts()
     if len(patients):
         print(
-            f"note: patients of two sexes: {len(patients)}, such as {patients.index[0]} in "
+            f"note: patients of two sexes: {len(patients)}, such as "
+            f"{printable(patients.index[0])} in "
             f"{patients.iloc[0]} films: correct them, and leave unknown patients empty"
         )
     alone = (films["patient"] == "").sum()

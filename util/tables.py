@@ -15,6 +15,7 @@ TABLE_ENDINGS = (".csv", ".xlsx")
 # first bytes of files
 XLSX = b"PK\x03\x04"
 XLS = b"\xd0\xcf\x11\xe0"
+MOST_CELLS = 20_000_000  # of a sheet: all rows that it may have, in 19 columns
 
 
 class NoLabels(UserError):
@@ -27,6 +28,10 @@ class NoRows(NoLabels):
 
 class NoTable(UserError):
     """A file that is no table, or a damaged one."""
+
+
+class TooManyCells(ValueError):
+    """A sheet with a cell far from the others."""
 
 
 def read_table(path):
@@ -84,13 +89,15 @@ def read_csv(data, path):
 def read_workbook(data, path):
     """Read the first sheet, of those that are not hidden, of an .xlsx workbook, given its bytes,
     see `read_table` and `fill_merged`; prints a note if there are others, or if rows are hidden.
-    ValueError if it is no workbook."""
+    ValueError if it is no workbook, or has too many cells."""
     try:
         sheets, table = parse_workbook(data, read_only=False)  # knows merged cells
     except ImportError:
         raise ValueError(
             "Excel workbooks need openpyxl, to be installed by: pip install openpyxl"
         ) from None
+    except TooManyCells:
+        raise
     except Exception:  # each kind of damage raises its own, maybe in parts that hold no data
         try:
             sheets, table = parse_workbook(data, read_only=True)
@@ -120,12 +127,22 @@ def parse_workbook(data, read_only):
             sheets = [s.title for s in workbook.book.worksheets if s.sheet_state == "visible"]
             sheet, merged, hidden = workbook.book[sheets[0]], {}, []
             if not read_only:
+                check_cells(sheet)
                 merged = fill_merged(sheet)
                 hidden = [row for row, look in sheet.row_dimensions.items() if look.hidden]
             table = workbook.parse(sheets[0], dtype=str)
             table.attrs["hidden"] = hidden
             table.attrs["merged"] = {at: list(table.columns[part]) for at, part in merged.items()}
             return sheets, table
+
+
+def check_cells(sheet):
+    """TooManyCells if a sheet has more cells, empty ones before its last included, than a table of
+    films has: they would fill the memory."""
+    if sheet.max_row * sheet.max_column > MOST_CELLS:
+        raise TooManyCells(
+            f"its last cell is in row {sheet.max_row} and column {sheet.max_column}, far from others"
+        )
 
 
 def fill_merged(sheet):

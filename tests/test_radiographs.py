@@ -16,6 +16,7 @@ from util.pixel_cache import read_pixels
 from util.radiographs import (
     FITS,
     RadiographError,
+    decode,
     prepare,
     read_canvases,
     read_radiograph,
@@ -123,8 +124,21 @@ def tiff(images, order="<", photometric=1, big=False, kinds=(0, 0), more=()):
 def test_a_big_tiff_of_several_pages_is_no_film(tmp_path):
     path = tmp_path / "film.tif"
     path.write_bytes(tiff([film(), film()], big=True))
-    with pytest.raises(RadiographError, match="TIFF with 2 pages instead of one"):
+    with pytest.raises(RadiographError, match="TIFF with several pages instead of one"):
         read_radiograph(path)
+
+
+def test_a_tiff_of_endless_pages_is_refused_at_once():
+    """Each page is nearly all of the file, which would take minutes to read."""
+    pages, length = 10_000, 65_535 * 12
+    data = bytearray(8 + length + 2 + 4 + 12 * pages)
+    struct.pack_into("<2sHI", data, 0, b"II", 42, 8)
+    for page in range(pages):
+        at = 8 + 12 * page
+        struct.pack_into("<H", data, at, 65_535)
+        struct.pack_into("<I", data, at + 2 + length, at + 12)
+    with pytest.raises(RadiographError, match="several pages"):
+        decode(bytes(data), "film.tif")
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
@@ -224,7 +238,7 @@ def test_a_tiff_of_several_pages_is_no_film_but_may_have_a_thumbnail(tmp_path, s
     if pages == 1:
         assert np.array_equal(read_radiograph(path), prepare(film()))
     else:
-        with pytest.raises(RadiographError, match="TIFF with 2 pages instead of one"):
+        with pytest.raises(RadiographError, match="TIFF with several pages instead of one"):
             read_radiograph(path)
 
 
@@ -390,3 +404,11 @@ def test_a_film_of_more_pixels_than_films_have_is_called_that(tmp_path):
     (tmp_path / "big.png").write_bytes(big.tobytes())
     with pytest.raises(UserError, match="more pixels than any film has"):
         read_radiograph(tmp_path / "big.png")
+
+
+def test_a_file_larger_than_any_film_is_not_read(tmp_path):
+    with (tmp_path / "film.bmp").open("wb") as file:
+        file.write(b"BM")
+        file.truncate(2_000_000_000)  # takes no space
+    with pytest.raises(RadiographError, match="larger than any film"):
+        read_radiograph(tmp_path / "film.bmp")

@@ -46,6 +46,7 @@ class TiffLayout(NamedTuple):
 TIFF_6 = TiffLayout(first_page=4, offset="I", tag_count="H", tag_length=12, value=8)
 BIG_TIFF = TiffLayout(first_page=8, offset="Q", tag_count="Q", tag_length=20, value=12)
 BIG = b"+"  # version 43; TIFF 6.0 has 42
+MOST_PAGES, MOST_TAGS = 1000, 1000  # of a file, and of a page, that are read: films have one and 20
 # tags, each with a value or a mask of values
 SUBFILE, REDUCED_OR_MASK = 254, 0b101
 COMPRESSION, NOT_COMPRESSED = 259, 1
@@ -114,7 +115,7 @@ def has_jpeg_end(data):
 
 
 def tiff_pages(data):
-    """Return {position: page} of the pages of a TIFF in order, without thumbnails and masks.
+    """Return {position: page} of the first pages of a TIFF in order, without thumbnails and masks.
 
     Each page is {tag: value}, and a value is valid only if it is a single number (TIFF 6.0, section
     2, or BigTIFF).
@@ -124,12 +125,12 @@ def tiff_pages(data):
     pages, starts = [], set()
     try:
         (start,) = struct.unpack_from(order + layout.offset, data, layout.first_page)
-        while start and start not in starts:
+        while start and start not in starts and len(pages) < MOST_PAGES:
             starts.add(start)
             (n,) = struct.unpack_from(order + layout.tag_count, data, start)
             first = start + struct.calcsize(layout.tag_count)
             end = first + n * layout.tag_length
-            tags = range(first, end, layout.tag_length)
+            tags = range(first, end, layout.tag_length)[:MOST_TAGS]
             pages.append(dict(tiff_tag(data, at, layout.value, order) for at in tags))
             (start,) = struct.unpack_from(order + layout.offset, data, end)
     except (struct.error, OverflowError):  # the list of pages is damaged: keep those read so far

@@ -14,6 +14,7 @@ import numpy as np
 from hand_crop.localiser import find_hands, look_closer
 from hand_crop.network import shrink
 from hand_crop.orientation import orientations
+from util import MOST_PIXELS
 from util.dicom import NotInstalled, decode_dicom
 from util.errors import UserError, first_line
 from util.image_kinds import (
@@ -40,6 +41,7 @@ MIDDLE, MOST_GREYS, PALE = 0.15, (0.02, 0.98), 100
 UNREADABLE, EMPTY, TRUNCATED = "can't be read", "empty file", "truncated file"
 NO_IMAGE, TOO_SMALL, NO_CONTRAST = "not a readable image", "too small", "no contrast"
 NO_MEMORY = f"{UNREADABLE}: out of memory"
+MOST_BYTES = 10 * MOST_PIXELS  # of a file: 16 bits of red, green, blue and alpha, and a header
 MIN_SIDE = 16  # pixels; anything smaller is no radiograph
 FEWEST_GREYS = 8  # black and white would get an age too; the poorest of 12,000 real films has 36
 # For a bad file we print one line that names it: OpenCV's own complaints are switched off.
@@ -162,10 +164,12 @@ def read_image(path):
 
 
 def read_bytes(path):
-    """Return the bytes of a file; RadiographError when it can't be read, see also
-    `check_regular`."""
+    """Return the bytes of a file; RadiographError when it can't be read, is larger than films are,
+    or is none, see `check_regular`."""
     try:
         check_regular(path)
+        if Path(path).stat().st_size > MOST_BYTES:
+            raise RadiographError(path, "larger than any film")
         return Path(path).read_bytes()
     except OSError as error:
         reason = f"{UNREADABLE}: {first_line(error)}"
@@ -199,7 +203,7 @@ def decode(data, path):
             raise RadiographError(path, str(error), isinstance(error, NotInstalled)) from None
     pages = tiff_pages(data) if kind == "TIFF" else {}
     if len(pages) > 1:
-        raise RadiographError(path, f"TIFF with {len(pages)} pages instead of one")
+        raise RadiographError(path, "TIFF with several pages instead of one")
     position, page = next(iter(pages.items()), (0, {}))
     if page.get(COMPRESSION, NOT_COMPRESSED) not in DECODED:  # OpenCV would make some of them black
         raise RadiographError(

@@ -22,7 +22,7 @@ from util.identity import film_keys, loose_name
 from util.labels import check_male_value
 from util.left_out import count_reasons, split_usable, unlabelled_films, what_to_correct
 from util.readers import check_several_readers
-from util.tables import TABLE_ENDINGS, NoLabels, NoTable, read_table
+from util.tables import TABLE_ENDINGS, WORKBOOKS, NoLabels, NoTable, read_table
 
 
 def read_sources(sources, csv, male_value, readers=None, match_by=None):
@@ -236,7 +236,7 @@ def find_tables(source):
 
 
 def is_workbook(table):
-    return table.suffix.lower() == ".xlsx"
+    return table.suffix.lower() in WORKBOOKS
 
 
 def is_table(path):

@@ -11,7 +11,8 @@ import pandas as pd
 
 from util.errors import UserError, first_line, print_note
 
-TABLE_ENDINGS = (".csv", ".xlsx")
+WORKBOOKS = (".xlsx",)  # used only where no other table holds labels: one may be made from them
+TABLE_ENDINGS = (".csv", *WORKBOOKS)
 # first bytes of files
 XLSX = b"PK\x03\x04"
 XLS = b"\xd0\xcf\x11\xe0"

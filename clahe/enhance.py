@@ -23,15 +23,15 @@ from util.radiographs import RadiographError, read_image, stretch_contrast
 CLIP_LIMIT = 2.0
 TILE_GRID = 8  # tiles along each side; 64, as earlier versions had it, boosts noise
 FINEST_GRID = 256  # each tile has a lookup table: 16 MB for a film
-# quicker than OpenCV's default, files a tenth smaller; older versions choose the filter themselves
+# quicker than OpenCV's default, files a tenth smaller
 PNG = [
     cv2.IMWRITE_PNG_COMPRESSION,
     1,
     cv2.IMWRITE_PNG_STRATEGY,
     cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
+    cv2.IMWRITE_PNG_FILTER,
+    cv2.IMWRITE_PNG_FILTER_UP,
 ]
-if hasattr(cv2, "IMWRITE_PNG_FILTER"):
-    PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 SETTINGS = "clahe.json"  # in a folder of enhanced films: what they were made with
 
 

@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from uuid import uuid4
 
 from util.errors import UserError, first_line
 
@@ -221,7 +220,7 @@ def working_folder(parent, prefix):
     Folders of `tempfile` won't do: only their owner has access, and on Windows files made in one
     keep this when they are moved.
     """
-    folder = Path(parent) / f"{prefix}{uuid4().hex}"
+    folder = Path(parent) / f"{prefix}{secrets.token_hex(8)}"
     folder.mkdir()
     try:
         yield folder

@@ -14,7 +14,7 @@ from util.markdown import describe_intervals, group_rows, made_with, markdown_ta
 from util.metrics import CHILDREN
 from util.option_rules import effective
 from util.run_options import FREE_TO_CHANGE
-from util.runs import MODEL, configs_of
+from util.runs import MODEL, RESEARCH_ONLY, configs_of
 from util.split_records import one_sex_note
 from util.training_options import training_defaults
 from util.tta import chosen_views, describe_views, views_key, views_suffix
@@ -39,8 +39,7 @@ def model_card(run, name):
     steps = list(configs_of(config))[::-1]  # trainings, the first one first
     parts = [
         f"# {name}",
-        f"Bone age in months from a hand radiograph{sex}. "
-        "**Research use only: not a medical device.**",
+        f"Bone age in months from a hand radiograph{sex}. **{RESEARCH_ONLY}**",
         describe_model(run.path(MODEL), config, metrics, views),
         describe_films(steps),
         describe_training(steps),

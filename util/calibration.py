@@ -11,8 +11,9 @@ A calibration is a dict ready for JSON:
 
 A run's calibration.json is fitted to its validation films. It holds a calibration for each number
 of views that are averaged. calibration_NAME.json is fitted to films of another hospital, for one
-number of views. It also has `models` (their hashes), `films` (those it was fitted to) and, if the
-model gives readings, `readings` (their errors on these films, see `judge_readings`).
+number of views. It also has `models` (their hashes), `films` (those it was fitted to), if the
+model gives readings, `readings` (their errors on these films, see `judge_readings`), and with
+--readers, `reader_agreement` (see `compare_readers`).
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Errors meant for the person at the terminal, and the one place that prints them."""
+"""Errors and notes meant for the person at the terminal, and how a command ends with them."""
 
 import gc
 import os

@@ -1,8 +1,5 @@
-"""The run folder: what went in, what came out, and enough to resume after a kill.
-
-config.json  train_films.csv  history.csv  model.keras  predictions_{val,test}.csv
-calibration.json  readings.json  metrics.json  left_out.csv  plots/*.png  log.txt  state.npz
-"""
+"""The run folder: what went in, what came out, and enough to resume after a kill; docs/RUNS.md
+lists its files."""
 
 import json
 import shutil

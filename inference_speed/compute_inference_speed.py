@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from inference_speed.analyze_inference_results import BENCHMARK
 from inference_speed.routes import DEFAULT_ROUTES, ROUTES
 from util.backbones import MODEL_TYPES
 from util.environment import processor_name
@@ -157,7 +158,7 @@ def take_run(args):
 
 def new_csv(results_dir):
     """Make an empty CSV named by the time, and return its path."""
-    path = Path(results_dir) / f"inference_speed_{datetime.now():%Y%m%d_%H%M%S_%f}.csv"
+    path = Path(results_dir) / f"{BENCHMARK}{datetime.now():%Y%m%d_%H%M%S_%f}.csv"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.open("x").close()

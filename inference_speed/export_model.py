@@ -14,7 +14,7 @@ from pathlib import Path
 from util.backbones import sees_sex
 from util.environment import installed_version
 from util.errors import UserError, print_error, run_command
-from util.exports import export_path, hash_export
+from util.exports import export_path, hash_export, precision_option
 from util.files import check_folder_of, hash_file, move, record_path, working_folder, write_json
 from util.parser import new_parser
 from util.quiet import import_tensorflow
@@ -61,7 +61,7 @@ def main(argv=None):
     by_keras = record["ms_a_film_keras"]
     print(f"a film of a batch takes {record['ms_a_film']:.1f} ms, by Keras {by_keras:.1f} ms")
     if not args.out:
-        opted = "" if args.precision == "f32" else f" --precision {args.precision}"
+        opted = precision_option(args.precision)
         told = sees_sex(run.options["model_type"])
         print(how_to_predict(run.folder, told, f" --runtime {args.format}{opted}"))
     return 0

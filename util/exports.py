@@ -33,13 +33,18 @@ def hash_export(path, name):
     return {ending: hash_file(path.with_suffix(ending)) for ending in RUNTIMES[name].endings}
 
 
+def precision_option(precision):
+    """Return --precision as the end of a command; "" for f32, its default."""
+    return "" if precision == "f32" else f" --precision {precision}"
+
+
 def check_export(folder, name, precision="f32"):
     """Return the path of a run's export if it is unchanged since its check, and up to date. Else
     raise UserError, with the command that makes it."""
     require_runtime(name, precision)
     path = export_path(folder, name, precision)
     command = f"python -m inference_speed.export_model --model {quote(folder)} --format {name}"
-    command += "" if precision == "f32" else f" --precision {precision}"
+    command += precision_option(precision)
     record = read_record(path)
     if record is None or not path.exists():
         raise UserError(f"the run is not exported to {name}, {precision} ({path}). Do: {command}")

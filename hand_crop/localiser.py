@@ -13,7 +13,6 @@ from hand_crop.network import (
     append_mirrored,
     apply_head,
     extract_features,
-    forward_with_mirror,
     load_layers,
     shrink,
     version_of,
@@ -107,13 +106,6 @@ def localiser_features(films):
 def in_pixels(box, height, width):
     left, top, right, bottom = box * [width, height, width, height]
     return int(left), int(top), int(np.ceil(right)), int(np.ceil(bottom))
-
-
-def find_boxes(images, layers):
-    """Return the boxes of `find_hands` as shares of width and height, by a network with these
-    `layers`. `images` are films before `shrink`."""
-    small = np.stack([shrink(image) for image in images])
-    return combine_boxes(*forward_with_mirror(small, layers))
 
 
 def combine_boxes(boxes, mirrored):

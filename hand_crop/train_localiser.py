@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from hand_crop.command import add_files, add_steps, check_enough, check_weights_file, save_layers
-from hand_crop.localiser import find_boxes
-from hand_crop.network import shrink
+from hand_crop.localiser import combine_boxes
+from hand_crop.network import forward_with_mirror, shrink
 from preprocessing import random_stream
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError, run_command
@@ -106,6 +106,13 @@ def cross_validate(films, joints, steps, seed):
             found[i] = box
         print(f"part {fold + 1} of {FOLDS} is done", flush=True)
     return found
+
+
+def find_boxes(images, layers):
+    """Return the boxes of `find_hands` as shares of width and height, by a network with these
+    `layers`. `images` are films before `shrink`."""
+    small = np.stack([shrink(image) for image in images])
+    return combine_boxes(*forward_with_mirror(small, layers))
 
 
 def print_cuts(found, hulls):

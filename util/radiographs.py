@@ -224,7 +224,7 @@ def decode(data, path):
     return image
 
 
-def decode_picture(data, path, page=0):
+def decode_picture(data, path, page):
     """Return the pixels of a file, or of a page of it, None if OpenCV can't decode it;
     RadiographError if they are too many, for OpenCV (see MOST_PIXELS) or for memory."""
     pixels = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH

@@ -7,7 +7,7 @@ from util.options import add_workers
 from util.parser import new_parser, real_number, whole_number
 
 
-def run_clahe(split, description, argv=None):
+def run_clahe(split, description, argv):
     """Enhance the films of a split; the exit code is 1 when a film could not be read."""
     parser = new_parser(description)
     parser.add_argument(

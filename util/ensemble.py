@@ -60,7 +60,7 @@ class Ensemble:
         self.predictors = [test_time_augmentation(predict, self.views) for predict, _ in loaded]
         self.runtimes = [name for _, name in loaded]
 
-    def predict_members(self, pixels, sex, batch_size, progress=False):
+    def predict_members(self, pixels, sex, batch_size, progress):
         """Return the months of each member `(members, n)`, after its own linear correction.
         `pixels` is {canvas: films}, `sex` `(n,)`, 1 = male."""
         rows = []

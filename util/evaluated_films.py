@@ -117,7 +117,7 @@ def keep_held_out(by_canvas, compared):
     return {canvas: part.leave_out(~new, reason) for canvas, part in by_canvas.items()}
 
 
-def flow_of(films, folder=None):
+def flow_of(films, folder):
     """Return how rows became the evaluated Films, ready for JSON: how many rows there were, how
     many films are evaluated, and how many rows were left out for each reason. With the `folder`
     that was searched for films, also how many it holds, and how many of these have no row."""

@@ -167,7 +167,7 @@ BENCHMARK_RULES = (
 )
 
 
-def parse_effective(parser, rules, argv=None):
+def parse_effective(parser, rules, argv):
     """Parse the options; one that was typed but would have no effect is an error (exit code 2)."""
     args = parser.parse_args(argv)
     typed = typed_options(parser, argv, vars(args))

@@ -63,7 +63,7 @@ PRESETS = {
 }
 
 
-def add_preset(parser, argv=None):
+def add_preset(parser, argv):
     """Offer --preset, and make the options of the chosen one the parser's defaults."""
     titles = "; ".join(f"{name}: {preset.title}" for name, preset in PRESETS.items())
     parser.add_argument(

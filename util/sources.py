@@ -25,7 +25,7 @@ from util.readers import check_several_readers
 from util.tables import TABLE_ENDINGS, WORKBOOKS, NoLabels, NoTable, read_table
 
 
-def read_sources(sources, csv, male_value, readers=None, match_by=None):
+def read_sources(sources, csv, male_value, readers, match_by):
     """Read all sources. Returns (usable films, left_out): every row, and every image without a row,
     is in one of them.
 

@@ -22,7 +22,7 @@ from util.errors import UserError
 from util.optimizer import compile_model, make_optimizer, rate_schedule
 from util.runs import Run
 from util.saved_state import Progress, read_state, restore, write_state
-from util.training import batchnorm_mode, record_precision
+from util.training import batchnorm_mode, record_devices, record_precision
 
 TINY = [
     *("--backbone", "mobilenet", "--weights", "none", "--img_size", "32", "--batch_size", "8"),
@@ -218,6 +218,28 @@ def test_a_run_goes_on_in_its_precision_alone(films, monkeypatch):
         UserError, match="began in mixed_float16.*Resume where it began, with a GPU"
     ):
         record_precision(Progress(precision="mixed_float16"), model)
+
+
+def test_a_run_goes_on_on_as_many_devices_alone():
+    """On more of them, BatchNorm may be frozen in the middle of a phase."""
+    progress = Progress()
+    record_devices(progress, 2)
+    record_devices(progress, 2)
+    with pytest.raises(UserError, match="began on 2 devices, here it would be on 4"):
+        record_devices(progress, 4)
+
+
+def test_nested_models_are_saved_in_single_precision(monkeypatch):
+    """Their inputs name the type alone, not the policy: ConvNeXt has such models."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        nested = keras.Sequential([keras.layers.Dense(2)], name="mobilenet")
+        inputs = keras.Input((3,), dtype="float32")
+        model = keras.Model(inputs, nested(keras.layers.Dense(3)(inputs)))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert "bfloat16" in model.to_json()
+    assert "bfloat16" not in single_precision(model).to_json()
 
 
 def fitted_head(films, monkeypatch, steps=3):

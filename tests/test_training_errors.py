@@ -11,6 +11,7 @@ from trainings import TINY, read_history
 
 import preprocessing
 from util import epoch_end
+from util.prediction import predict_films
 
 # ------------------------------------------------------------------------- before films are read
 
@@ -54,6 +55,7 @@ def test_weights_that_can_not_be_had_are_told_before_films_are_read(train, monke
         tf.errors.InternalError(None, None, "Failed copying: Dst tensor is not initialized."),
         tf.errors.NotFoundError(None, None, "No algorithm worked!  Error messages: ..."),
         tf.errors.UnknownError(None, None, "Failed to allocate the scratch buffer"),
+        tf.errors.InternalError(None, None, "RESOURCE_EXHAUSTED: 2.35GiB"),
     ],
 )
 @pytest.mark.parametrize(
@@ -69,7 +71,30 @@ def test_out_of_memory_is_one_line(place, error, train, monkeypatch):
     assert not run.exists()
 
 
+def test_a_gpu_that_does_not_fit_is_one_line(train, monkeypatch):
+    message = "Graph execution error:\n\nDNN library initialization failed. Look above.\n"
+
+    def fail(*_, **__):
+        raise tf.errors.FailedPreconditionError(None, None, message)
+
+    monkeypatch.setattr("keras.Model.fit", fail)
+    process, _ = train("no_gpu")
+    check_error_line(process, "the GPU can't be used: DNN library initialization failed.")
+
+
 # --------------------------------------------------------------------------------------- numbers
+
+
+def test_an_epoch_without_months_for_all_validation_films_is_not_kept(train, monkeypatch):
+    """Films that overflow in float16 must not make the error of the others that of the model."""
+
+    def predict(*args):
+        table = predict_films(*args)
+        return table.assign(error=table["error"].where(table.index > 0))
+
+    monkeypatch.setattr("util.training.predict_films", predict)
+    process, run = train("no_months")
+    check_error_line(process, "no epoch gave months for all validation films")
 
 
 def test_a_training_that_diverges_is_one_line(inside, tiny_mobilenet, phantoms, results):

@@ -54,7 +54,11 @@ def make_strategy(args):
     if devices == 1:
         raise UserError(
             "there is only one device (--strategy mirrored). "
-            "Leave it out, or run where TensorFlow sees several GPUs."
+            + (
+                "Resume the run on as many as it began on."
+                if args.resume
+                else "Leave it out, or run where TensorFlow sees several GPUs."
+            )
         )
     if args.batch_size % devices:
         raise UserError(
@@ -150,7 +154,10 @@ def single_precision(model):
     plain = keras.Model(model.input, model.output, name=model.name)  # not compiled
     if model.dtype_policy.name == "float32":
         return plain
-    text = plain.to_json().replace(f'"{model.dtype_policy.name}"', '"float32"')
+    text = plain.to_json()
+    # nested models name the type that they compute in, those of ConvNeXt
+    for name in (model.dtype_policy.name, model.dtype_policy.compute_dtype):
+        text = text.replace(f'"{name}"', '"float32"')
     with tf.device("CPU"):  # on a GPU, its memory would stay in use until garbage collection
         copy = keras.models.model_from_json(text)
         put_weights(copy, model.get_weights())

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import signal
 import sys
 import traceback
@@ -10,7 +11,12 @@ from pathlib import Path
 
 # What TensorFlow errors other than ResourceExhaustedError say if a GPU runs out of memory: in a
 # copy, in an allocation, or in a convolution without room to compute in.
-NO_MEMORY = ("Dst tensor", "out of memory", "OUT_OF_MEMORY", "No algorithm worked", "the scratch")
+NO_MEMORY = (
+    *("Dst tensor", "out of memory", "Out of memory", "OUT_OF_MEMORY", "RESOURCE_EXHAUSTED"),
+    *("No algorithm worked", "the scratch", "Failed to allocate"),
+)
+# of a GPU whose driver, CUDA or cuDNN are not those that TensorFlow needs
+NO_GPU = re.compile("DNN library init.*|libdevice not found.*|cuDNN launch failure.*")
 
 interrupted = None  # the signal that interrupted the process, if any
 in_command = False  # whether the process runs a command, not a program that uses the toolkit
@@ -41,12 +47,17 @@ def printable(text):
 @contextmanager
 def memory_errors(n_films, img_size, remedy):
     """Raise UserError, with a `remedy`, if TensorFlow runs out of memory within the block, where it
-    computes on `n_films` films of `img_size` pixels at once."""
+    computes on `n_films` films of `img_size` pixels at once; also if it can't use the GPU."""
     import tensorflow as tf
 
     try:
         yield
     except tf.errors.OpError as error:
+        if found := NO_GPU.search(str(error)):
+            raise UserError(
+                f"the GPU can't be used: {found[0]}. See docs/SCALE.md; the environment variable "
+                "CUDA_VISIBLE_DEVICES=-1 chooses the processor."
+            ) from None
         exhausted = isinstance(error, tf.errors.ResourceExhaustedError)
         if not exhausted and not any(words in str(error) for words in NO_MEMORY):
             raise

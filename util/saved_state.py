@@ -20,12 +20,13 @@ VERSION = 5  # raise it when a training can't resume from the state of the versi
 class Progress:
     """How far a training has come. Epochs count from 0 over the whole run; `best_mae` is the
     validation MAE (months) of the model that is kept; `history` has one dict for each epoch;
-    `precision` is the dtype policy of Keras."""
+    `precision` is the dtype policy of Keras, `devices` how many devices share each batch."""
 
     next_epoch: int = 0
     best_mae: float = math.inf
     history: list = field(default_factory=list)
     precision: str | None = None
+    devices: int | None = None  # runs of before did not record it
 
 
 def write_state(model, progress, run):

@@ -19,7 +19,7 @@ from preprocessing import Films, steps_per_epoch, training_dataset
 from util.accelerators import devices_of
 from util.augmentation import chosen_ranges
 from util.epoch_end import EndOfEpoch
-from util.errors import UserError, check_interrupted, memory_errors
+from util.errors import UserError, check_interrupted, counted, memory_errors
 from util.files import write_csv
 from util.optimizer import compile_model, notes_on_cycles, rate_schedule
 from util.phases import plan_phases
@@ -52,9 +52,10 @@ class Stage:
         return compile_predictor(self.trained, follow_weights=True)
 
     def validate(self, batch_size):
-        """Return the MAE on the validation films, in months, with the current weights."""
+        """Return the MAE on the validation films, in months, with the current weights; NaN if one
+        of them gets no months, as when float16 overflows: the others alone may be easier."""
         table = predict_films(self.predict, self.val_films, batch_size)
-        return float(table["error"].abs().mean())
+        return float(table["error"].abs().mean(skipna=False))
 
 
 class EndWhenInterrupted(keras.callbacks.Callback):
@@ -91,6 +92,7 @@ def train(stage, args, run):
         if progress.next_epoch >= phase.end:
             continue
         record_precision(progress, model)
+        record_devices(progress, devices_of(model))
         with step_memory_errors(args):
             bn = prepare_phase(stage, phase, args, run)
             if saved:
@@ -105,6 +107,11 @@ def train(stage, args, run):
                 shuffle=False,
                 verbose=0,
             )
+    if not any(epoch["kept"] for epoch in progress.history):
+        raise UserError(
+            "no epoch gave months for all validation films. Lower --lr and "
+            "--lr_finetune, or leave --mixed_precision out."
+        )
     return pd.DataFrame(progress.history)
 
 
@@ -137,6 +144,18 @@ def record_precision(progress, model):
             f"{'with' if 'float16' in progress.precision.split('_') else 'without'} a GPU."
         )
     progress.precision = precision
+
+
+def record_devices(progress, devices):
+    """Record how many devices share each batch of a training; UserError when it began on another
+    number: clipping, and whether BatchNorm follows the batches, depend on it."""
+    if progress.devices not in (None, devices):
+        raise UserError(
+            f"this run began on {counted(progress.devices, 'device')}, here it would be on {devices}. "
+            "Resume it on as many as it began on: the environment variable CUDA_VISIBLE_DEVICES "
+            "chooses them."
+        )
+    progress.devices = devices
 
 
 def prepare_phase(stage, phase, args, run):

@@ -23,9 +23,10 @@ def read_record(path):
     """Return the record of an export; None if it is missing, can't be read, or is no record."""
     try:
         record = json.loads(record_path(path).read_text())
-    except (OSError, ValueError):
+        times = [record.get(name, 0) for name in ("ms_a_film", "ms_a_film_keras")]
+    except (OSError, ValueError, AttributeError):
         return None
-    return record if isinstance(record, dict) else None
+    return record if all(isinstance(ms, int | float) for ms in times) else None
 
 
 def hash_export(path, name):

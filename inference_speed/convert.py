@@ -2,7 +2,7 @@
 name, float32, for any number of films at once, and return months."""
 
 import logging
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -77,16 +77,23 @@ def convert(model, runtime, precision, path, sample=None):
 
 def to_openvino(model, precision, path, sample):
     openvino = import_openvino()
-    with TemporaryDirectory(ignore_cleanup_errors=True) as work:  # the graph keeps its file open
-        # not by format="openvino": it hands the model over in memory, and on Python 3.13 OpenVINO
-        # 2026.4 then fails at its own `exec("del tensorflow")`
-        model.export(work, format="tf_saved_model", verbose=False)
-        graph = openvino.convert_model(work)
+    # not by format="openvino": it hands the model over in memory, and on Python 3.13 OpenVINO
+    # 2026.4 then fails at its own `exec("del tensorflow")`
+    with saved_model(model) as folder:
+        graph = openvino.convert_model(folder)
         if precision == "int8":
             graph = quantize_openvino(graph, backbone_name(model), sample)
         if precision == "bf16":
             graph.set_rt_info("bf16", COMPUTED_IN)
         openvino.save_model(graph, path, compress_to_fp16=precision in ("f16", "bf16"))
+
+
+@contextmanager
+def saved_model(model):
+    """Within the block, the folder of a model in the format of TensorFlow."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as work:  # OpenVINO keeps a file of it open
+        model.export(work, format="tf_saved_model", verbose=False)
+        yield work
 
 
 def quantize_openvino(graph, backbone, sample):
@@ -189,12 +196,15 @@ def belongs_to(node, backbone):
 def to_litert(model, precision, path, sample):
     import tensorflow as tf
 
-    options = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
-    if precision == "f16":
-        options["target_spec"]["supported_types"] = [tf.float16]
-    if precision != "f32":
-        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
-    model.export(str(path), format="litert", verbose=False, **options)
+    # not by format="litert", which Keras 3.12, the last for Python 3.10, does not have
+    with saved_model(model) as folder:
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if precision == "f16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision != "f32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        Path(path).write_bytes(converter.convert())
 
 
 CONVERTERS = {"openvino": to_openvino, "onnx": to_onnx, "litert": to_litert}

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 OURS = re.compile(r"(util|hand_crop|modeling(_advanced)?|preprocessing)\b")
 names_of_bytes = pytest.mark.skipif(
-    sys.platform != "linux", reason="other systems have names in Unicode alone"
+    sys.platform != "linux" or pd.__version__ < "3",
+    reason="other systems have names in Unicode alone, and pandas 2 takes all others for one",
 )
 
 

@@ -216,12 +216,12 @@ def fill_patients(films):
         return films["patient"]
     told = map_films(partial(read_element, element="PatientID"), films["path"])
     ids = pd.Series(told, films.index, str).map(known_id)
-    given = films["given_split"].replace("", np.nan)
+    given, named = (films[name].mask(films[name] == "") for name in ("given_split", "patient"))
     sexes, splits = (part.groupby(ids).transform("nunique") for part in (films["sex"], given))
     common = ids.map(ids[ids != ""].value_counts(normalize=True)) > 0.5
     is_child = (ids != "") & (sexes == 1) & (splits <= 1) & ~common
-    named = films["patient"].replace("", np.nan).groupby(ids).transform("first")
-    children = named.fillna("child of " + films["id"].groupby(ids).transform("first"))
+    first_named, first_id = (part.groupby(ids).transform("first") for part in (named, films["id"]))
+    children = first_named.fillna("child of " + first_id)
     return films["patient"].mask(is_child & (films["patient"] == ""), children)
 
 

@@ -147,12 +147,16 @@ def check_alike(table, columns, path):
     first = columns[0]
     for column in columns[1:]:
         alike = plain_header(column) == plain_header(first)
-        one, other = (
-            read_numbers(table[each]).astype(object).fillna(clean_text(table[each]))
-            for each in (first, column)
-        )
-        if alike and (one != other).any():
+        if alike and not same_cells(table[first], table[column]).all():
             raise UserError(f"columns {first} and {column} differ ({path}). Remove one.")
+
+
+def same_cells(one, other):
+    """Return a mask of the cells that are the same in two columns of text: numbers, if both can be
+    read as such, else words."""
+    numbers, others = read_numbers(one), read_numbers(other)
+    words = numbers.isna() & others.isna() & (clean_text(one) == clean_text(other))
+    return words | (numbers == others)
 
 
 def film_name_columns(table, columns, path):

@@ -69,10 +69,12 @@ def note_second_reader(table, column, path):
     first = read_months(table[column])
     for before, other in pairwise(table):
         told = SECOND.fullmatch(plain_header(other))
-        apart = (first - read_numbers(table[other]) * MONTHS_IN[unit_of(column)]).abs()
         nameless = before == column and re.fullmatch(r"unnamed\d+", plain_header(other))
-        near = apart.median() <= NEAR and apart.count() >= first.count() / 2
-        if (told or (nameless and near)) and other != column and apart.max() > 0:
+        if other == column or not (told or nameless):
+            continue
+        apart = (first - read_numbers(table[other]) * MONTHS_IN[unit_of(column)]).abs().dropna()
+        near = len(apart) >= first.count() / 2 and apart.median() <= NEAR
+        if (told or near) and apart.max() > 0:
             print_note(
                 f"column {other} is not used: if it holds the ages of a second reader, --readers "
                 f"{quote(column)} {quote(other)} takes the mean ({path})"

@@ -105,7 +105,7 @@ def read_workbook(data, path):
         except Exception:
             raise ValueError("neither CSV nor a whole Excel workbook") from None
     table.index = range(2, len(table) + 2)
-    table = table.dropna(how="all").replace(" 00:00:00$", "", regex=True)  # of dates
+    table = table.dropna(how="all").apply(lambda c: c.str.removesuffix(" 00:00:00"))  # of dates
     if len(sheets) > 1:
         table.attrs["advice"] = "If another sheet holds the labels, move it to the front."
         if len(table):  # else this advice is in the error

@@ -20,7 +20,7 @@ from util.augmentation import add_noise_and_mixup
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
 from util.film_files import list_films, match_films
-from util.headers import match_with_headers
+from util.labelled_films import match_with_headers
 from util.labels import check_male_value, labels_of
 from util.left_out import (
     as_left_out,

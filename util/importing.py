@@ -17,10 +17,11 @@ from util.errors import UserError, printable
 from util.files import quote, write_csv, write_json
 from util.film_files import is_hidden, trim_path
 from util.given_splits import check_given_splits
-from util.headers import fill_patients, take_element_as_id
+from util.headers import fill_patients
 from util.held_out import are_films_of, lists_films
 from util.identity import loose_name, of_two_sexes, patient_ids, patients_for_splits
 from util.image_kinds import ENDINGS
+from util.labelled_films import take_element_as_id
 from util.labels import find_label_columns, labels_of
 from util.left_out import count_reasons, report_left_out
 from util.parallel import map_films

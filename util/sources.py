@@ -17,8 +17,8 @@ from util.given_splits import (
     splits_of_folders,
     splits_of_rows,
 )
-from util.headers import match_with_headers
 from util.identity import film_keys, loose_name
+from util.labelled_films import match_with_headers
 from util.labels import check_male_value
 from util.left_out import count_reasons, split_usable, unlabelled_films, what_to_correct
 from util.readers import check_several_readers

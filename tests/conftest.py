@@ -78,8 +78,8 @@ def trained(tmp_path_factory, done, tiny_mobilenet):
             *("train_advanced_streamlined.py", "--data_dir", folder / "Data"),
             *("--results_dir", folder, "--run_name", "run", "--backbone", "mobilenet"),
             *("--weights", "none", "--img_size", "64", "--epochs_frozen", "0"),
-            *("--fine_tune", "--epochs_finetune", "12", "--lr_finetune", "1e-2"),
-            *("--augment", "light", "--use_tta", "--tta_steps", "4"),
+            *("--fine_tune", "--epochs_finetune", "12", "--lr_finetune", "2e-2"),
+            *("--dropout_rate", "0", "--augment", "light", "--use_tta", "--tta_steps", "4"),
         )
     return folder / "run", folder / "Data"
 

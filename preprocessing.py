@@ -19,7 +19,7 @@ import pandas as pd
 from util.augmentation import add_noise_and_mixup
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
-from util.film_files import list_films, match_films
+from util.film_files import list_films
 from util.labelled_films import match_with_headers
 from util.labels import check_male_value, labels_of
 from util.left_out import (
@@ -29,6 +29,7 @@ from util.left_out import (
     unlabelled_films,
     what_to_correct,
 )
+from util.matching import match_films
 from util.pixel_cache import Pixels, read_pixels
 from util.readers import check_several_readers
 from util.tables import read_table

@@ -19,8 +19,9 @@ from hand_crop.network import forward_with_mirror, shrink
 from preprocessing import random_stream
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError, run_command
-from util.film_files import list_films, match_films
+from util.film_files import list_films
 from util.labels import clean_id
+from util.matching import match_films
 from util.parser import new_parser
 from util.pixel_cache import read_pixels
 from util.quiet import import_tensorflow

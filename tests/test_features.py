@@ -178,8 +178,8 @@ def test_every_module_that_decides_features_names_their_cache():
     apart = {
         *("util.radiographs", "util.pixel_cache", "util.backbones", "util.weights"),
         # labels, folders and tables
-        *("util.data_folder", "util.film_files", "util.headers", "util.labelled_films"),
-        *("util.labels", "util.left_out", "util.ages", "util.patients"),
+        *("util.data_folder", "util.film_files", "util.matching", "util.labelled_films"),
+        *("util.headers", "util.labels", "util.left_out", "util.ages", "util.patients"),
         *("util.readers", "util.tables", "util.metrics", "util.runs"),
         # what trains on features, or predicts without them
         *("util.training", "util.batchnorm", "util.exports", "util.runtimes"),

@@ -13,10 +13,10 @@ from source_folders import make_source, run
 from preprocessing import read_labelled_folder
 from util.errors import UserError
 from util.files import quote
-from util.film_files import match_films
 from util.held_out import fitted_to, match_any_id
 from util.identity import are_among
 from util.labels import labels_of
+from util.matching import match_films
 from util.readers import (
     compare_readers,
     format_readers,

@@ -8,10 +8,10 @@ import numpy as np
 
 from util.ages import MONTHS_IN, contradict, read_months, unit_of
 from util.errors import UserError, print_note
-from util.film_files import SEVERAL
 from util.headers import read_children
 from util.labelled_films import find_by_element, needs_sex_column, take_element_as_id
 from util.labels import check_male_value, find_columns, labels_of, note_shortened
+from util.matching import SEVERAL
 from util.metrics_text import format_years
 from util.sexes import differ, sex_of
 from util.tables import clean_text, plain_header, read_table

@@ -15,7 +15,7 @@ from util.dicom import is_dicom_file
 from util.environment import environment
 from util.errors import UserError, printable
 from util.files import quote, write_csv, write_json
-from util.film_files import is_hidden, trim_path
+from util.film_files import is_hidden
 from util.given_splits import check_given_splits
 from util.headers import fill_patients
 from util.held_out import are_films_of, lists_films
@@ -24,6 +24,7 @@ from util.image_kinds import ENDINGS
 from util.labelled_films import take_element_as_id
 from util.labels import find_label_columns, labels_of
 from util.left_out import count_reasons, report_left_out
+from util.matching import trim_path
 from util.parallel import map_films
 from util.radiographs import UNREADABLE, RadiographError, check_regular, read_image
 from util.readers import agreement_of, format_readers, several_ages_notes

@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from util.ages import note_years_months
 from util.dicom import INSTALL, is_dicom_file
 from util.errors import UserError, counted, print_note
-from util.film_files import NO_FILE, find_films, match_films
 from util.headers import read_children, read_element
 from util.identity import loose_name
 from util.image_kinds import IMAGE_ENDINGS
 from util.labels import check_alike, clean_id, find_columns, labels_of, note_shortened
 from util.left_out import count_reasons, split_usable, what_to_correct
+from util.matching import NO_FILE, find_films, match_films
 from util.parallel import map_films
 from util.patients import note_patients
 from util.readers import mean_of_readers, months_of_readers, note_second_reader

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from util.film_files import NO_FILE, SEVERAL, stem_of
+from util.film_files import stem_of
+from util.matching import NO_FILE, SEVERAL
 
 # why rows are left out, beside the reasons of `match_films`
 NO_SEX, NO_AGE, NO_ID = "no usable sex", "no usable age", "no id"

@@ -30,12 +30,13 @@ from util.ages import (
 from util.data_folder import SPLITS, check_data_dir, split_folder
 from util.errors import UserError
 from util.files import as_unicode
-from util.film_files import NO_FILE, SEVERAL, list_films, match_films
+from util.film_files import list_films
 from util.growth import ADULT_MONTHS
 from util.identity import film_keys, loose_name, of_two_sexes, patient_ids
 from util.image_kinds import image_kind
 from util.labels import find_columns, labels_of
 from util.left_out import split_usable
+from util.matching import NO_FILE, SEVERAL, match_films
 from util.parallel import map_films
 from util.quality.same_pictures import difference_hash, same_pictures, thumbnail
 from util.radiographs import (

@@ -1,4 +1,4 @@
-"""Splits of imported films: told by names, drawn, or those of a run (util/importing.py)."""
+"""Splits of imported films: told by names, drawn, or those of a run (util/import_splits.py)."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from source_folders import (
     zipped,
 )
 
-from util import importing
+from util import import_splits
 from util.errors import UserError
 from util.files import write_csv
 from util.runs import FILM_LISTS, Run
@@ -359,7 +359,7 @@ def test_every_split_has_the_same_sexes_and_ages(many_films):
     4 months, and 6 months among the girls or the boys."""
     off = []
     for seed in range(30):
-        split = importing.assign_splits(many_films, (0.8, 0.1, 0.1), seed)
+        split = import_splits.assign_splits(many_films, (0.8, 0.1, 0.1), seed)
         assert split.value_counts().to_dict() == {"train": 800, "val": 100, "test": 100}
         for name in ("val", "test"):
             off.append(summary(many_films[split == name]) - summary(many_films))
@@ -379,7 +379,7 @@ def summary(films):
 def test_shares_count_the_given_films(many_films, given, drawn):
     many_films.loc[:299, "given_split"] = given
     many_films.loc[300:, "given_split"] = "train"
-    split = importing.assign_splits(many_films, (0.8, 0.1, 0.1), seed=1)
+    split = import_splits.assign_splits(many_films, (0.8, 0.1, 0.1), seed=1)
     assert split.value_counts().to_dict() == {"train": 600, given: 300, drawn: 100}
     assert (split[:300] == given).all()
 
@@ -387,7 +387,7 @@ def test_shares_count_the_given_films(many_films, given, drawn):
 @pytest.mark.parametrize("shares", [(0, 0, 1), (0, 0.5, 0.5), (0.8, 0.1, 0.1)])
 def test_given_training_films_stay_where_the_names_tell_all_splits(many_films, shares):
     many_films["given_split"] = ["train"] * 600 + ["val"] * 300 + ["test"] * 100
-    split = importing.assign_splits(many_films, shares, seed=1)
+    split = import_splits.assign_splits(many_films, shares, seed=1)
     assert split.tolist() == many_films["given_split"].tolist()
 
 
@@ -478,7 +478,7 @@ def test_films_that_a_patient_or_an_id_connects_are_drawn_into_one_split():
     films = pd.DataFrame(wards, columns=["id", "patient"])
     films = films.assign(sex=1.0, boneage=100.0, given_split="")
     films.loc[films["patient"] == "B1", "patient"] = "A2"  # 001, and so 1, beside 2 and 002
-    split = importing.assign_splits(films, (0.5, 0.25, 0.25), seed=1)
+    split = import_splits.assign_splits(films, (0.5, 0.25, 0.25), seed=1)
     number = films["id"].str.lstrip("0").replace("2", "1")
     assert (split.groupby(number).nunique() == 1).all()
     assert split.value_counts().min() >= 18
@@ -519,7 +519,7 @@ def test_other_films_of_the_children_of_a_run_are_in_none_of_its_splits(tmp_path
         table = films.iloc[[row]].assign(predicted=0.0, error=0.0)
         write_csv(earlier.path(name), table)
     earlier.write_json("config.json", {"options": {}, "data": dict.fromkeys(FILM_LISTS)})
-    kept, others = importing.split_as_run(films, earlier)
+    kept, others = import_splits.split_as_run(films, earlier)
     assert dict(zip(kept["id"], kept["given_split"], strict=True)) == {
         **{"1": "train", "2": "val", "3": "test"}
     }
@@ -548,7 +548,7 @@ def test_a_run_of_other_films_splits_nothing(small_run, tmp_path):
 
 def test_a_run_that_lists_no_films_splits_none(tmp_path):
     with pytest.raises(UserError, match="without a list of its films"):
-        importing.split_as_run(pd.DataFrame(), Run(tmp_path))
+        import_splits.split_as_run(pd.DataFrame(), Run(tmp_path))
 
 
 def test_a_run_brings_its_splits_alone(small_run, tmp_path, capsys):

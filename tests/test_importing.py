@@ -25,11 +25,11 @@ from source_folders import (
     zipped,
 )
 
-from util import importing
+from util import placing
 from util.data_folder import new_data_folder
 from util.errors import UserError
 from util.image_kinds import ENDINGS
-from util.importing import link_or_copy
+from util.placing import link_or_copy
 from util.radiographs import UNREADABLE, RadiographError
 
 # -------------------------------------------------------------------------------- files in place
@@ -406,7 +406,7 @@ def test_a_film_that_can_not_be_shrunk_is_left_out_with_its_reason(tmp_path, nam
     ],
 )
 def test_an_id_that_can_name_no_file_is_left_out_with_a_reason(id_, reason, tmp_path, monkeypatch):
-    monkeypatch.setattr("util.importing.NOT_IN_NAMES", set(":"))  # as on Windows
+    monkeypatch.setattr("util.placing.NOT_IN_NAMES", set(":"))  # as on Windows
     source = make_source(tmp_path / "films", range(1, 21))
     table = pd.read_csv(source / "labels.csv", dtype=str)
     table["filename"] = table["id"] + ".png"
@@ -516,7 +516,7 @@ def test_an_interrupted_import_leaves_nothing_behind(tmp_path, monkeypatch):
 
     source = make_source(tmp_path / "films")
     with monkeypatch.context() as patch:
-        patch.setattr(importing, "link_or_copy", interrupted)
+        patch.setattr(placing, "link_or_copy", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "Data", "--source", source)
     assert not list(tmp_path.glob("Data/*"))

@@ -37,8 +37,9 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.quality.checks import check_data, read_tables
+    from util.quality.checks import check_data
     from util.quality.report import format_summary, write_report
+    from util.quality.table_checks import read_tables
 
     tables = read_tables(args.data_dir, args.male_value)
     out = choose_folder(args.out, Path(args.data_dir) / REPORT)

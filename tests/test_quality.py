@@ -16,12 +16,14 @@ import check_nan_in_dfs
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.phantoms import write_phantoms
-from util.quality import checks, same_pictures
+from util.quality import film_checks, same_pictures
 from util.quality import plots as quality_plots
-from util.quality.checks import check_data, name_others, read_tables
+from util.quality.checks import check_data
+from util.quality.flags import name_others
 from util.quality.page import html_columns
 from util.quality.plots import films_to_look_at
 from util.quality.report import write_report
+from util.quality.table_checks import read_tables
 from util.tables import count_gaps, read_table
 
 
@@ -169,13 +171,13 @@ def test_a_film_that_is_turned_or_inverted_is_flagged(folder, change, look):
 
 
 def test_the_networks_of_the_check_run_on_one_thread(folder, monkeypatch):
-    threads, look = set(), checks.orientations
+    threads, look = set(), film_checks.orientations
 
     def orientations(films):
         threads.update(p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas")
         return look(films)
 
-    monkeypatch.setattr(checks, "orientations", orientations)
+    monkeypatch.setattr(film_checks, "orientations", orientations)
     check_data(read_tables(folder))
     assert threads == {1}
 

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from clahe.enhance import apply_clahe
 from util.film_plots import end_of, plot_contact_sheet
 from util.plots import BLUE, GREY, SEX_COLOURS, STYLE, save, subplots
-from util.quality.checks import LOOK, format_age
+from util.quality.flags import LOOK, format_age
 from util.radiographs import prepare, read_image, read_radiograph, to_canvas
 
 SAMPLES = 4  # films shown of each split

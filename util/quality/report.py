@@ -9,7 +9,7 @@ import pandas as pd
 from util.data_folder import SPLITS
 from util.files import as_unicode, write_csv, write_json, write_text
 from util.image_kinds import ENDINGS
-from util.quality.checks import CHECKS, LOOK, SERIOUS
+from util.quality.flags import CHECKS, LOOK, SERIOUS
 from util.quality.page import html_page
 from util.quality.plots import draw_pictures
 from util.quality.same_pictures import COPY_BITS, COPY_CORRELATION, HASH_BITS

@@ -115,13 +115,8 @@ def check_together(parser, args):
 def main(argv=None):
     args = parse_args(argv)
     from util.evaluated_films import read_films_to_evaluate
-    from util.evaluation import (
-        calibrate,
-        compare_runs,
-        evaluate,
-        evaluation_folders,
-        make_ensembles,
-    )
+    from util.evaluation import compare_runs, evaluate, evaluation_folders, make_ensembles
+    from util.hospital_fit import calibrate
 
     ensembles = make_ensembles(args)
     if args.calibrate:

@@ -35,6 +35,7 @@ FILM_LISTS = {  # id, sex and label of the films of each split
     "test": predictions_name("test"),
 }
 FILM_HASHES = "film_hashes.csv"  # replaces them in a shipped run; columns: split, film
+A_COPY = "RUN, such as a copy (cp -r)"  # to name if a run's own folder can't be written to
 LOCK_TRIES, LOCK_PAUSE = 10, 0.3  # s; a training ends within 1 s of its killed sweep
 CALIBRATION = "calibration.json"  # fitted to the validation films when the training ended
 READINGS = "readings.json"  # counts of training labels (None if not kept), gain

@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 
 from preprocessing import read_labelled_folder
+from util.bootstrap import mean_interval
 from util.canvases import oddities_of, read_on_canvases
 from util.ensemble import open_ensemble
 from util.errors import UserError, run_command
 from util.left_out import report_left_out
-from util.metrics import compare_predictions, label_predictions, mean_interval
+from util.metrics import compare_predictions, label_predictions
 from util.metrics_text import format_interval
 from util.options import add_evaluation_batch, add_male_value, add_seed, add_views
 from util.parallel import map_films

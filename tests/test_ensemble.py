@@ -10,11 +10,12 @@ import pytest
 from commands import check_error_line
 
 from preprocessing import Films
+from util.bootstrap import mean_interval
 from util.ensemble import Ensemble, choose_views
 from util.errors import UserError
 from util.intervals import fit_half_widths
 from util.members import Member, average, read_members, stored_predictions
-from util.metrics import label_predictions, mean_interval
+from util.metrics import label_predictions
 from util.pixel_cache import read_pixels
 from util.runs import RESEARCH_ONLY, Run
 from util.selection import choose_greedily, select_greedily

@@ -8,16 +8,15 @@ import pandas as pd
 import pytest
 from scipy.stats import linregress, norm, t
 
+from util.agreement import agreement
+from util.bootstrap import bootstrap_means, mean_interval
 from util.errors import UserError
 from util.identity import count_patients
 from util.markdown import group_rows, table_of_errors
 from util.metrics import (
-    agreement,
-    bootstrap_means,
     compare_predictions,
     evaluate_predictions,
     label_predictions,
-    mean_interval,
     read_predictions,
 )
 from util.metrics_text import format_comparison, format_metrics, format_years

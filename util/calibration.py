@@ -18,9 +18,10 @@ model gives readings, `readings` (their errors on these films, see `judge_readin
 
 import numpy as np
 
+from util.bootstrap import SEED
 from util.identity import count_patients
 from util.intervals import FEWEST_FOR_INTERVALS, LEVEL, fit_half_widths
-from util.metrics import SEED, SEXES, by_sex, compare_predictions, label_predictions
+from util.metrics import SEXES, by_sex, compare_predictions, label_predictions
 from util.metrics_text import format_interval
 from util.stratify import divide
 

@@ -9,18 +9,15 @@ intervals, and note, what is odd about the film.
 import numpy as np
 import pandas as pd
 
+from util.agreement import agreement
+from util.bootstrap import mean_with_interval
 from util.errors import UserError, first_line
-from util.identity import LABELS, count_patients, label_columns, patients_or_films
+from util.identity import LABELS, count_patients, label_columns
 
 SEXES = {"male": 1, "female": 0}
 CHILDREN = {"male": "boys", "female": "girls"}
 AGE_BANDS = {"0-4 years": 0, "5-9 years": 60, "10-14 years": 120, "15+ years": 180}  # first month
 WITHIN = (6, 12, 24)  # months: the share of films with errors up to these is reported
-RESAMPLES = 2000
-FEWEST_TO_COMPARE = 10  # children: with fewer, a bootstrap has too few different draws
-SEED = 42  # of resamples, not --seed: the same errors always have the same interval
-NO_VARIANCE = 1e-6  # months squared: below it is the rounding of equal ages
-CHUNK = 2_000_000  # numbers drawn at once, so that memory stays flat
 
 
 def label_predictions(table, months):
@@ -47,80 +44,6 @@ def by_band(months):
     """Return {age band: mask `(n,)` of the `months` in it}."""
     band = band_of(months)
     return {name: band == number for number, name in enumerate(AGE_BANDS)}
-
-
-def bootstrap_means(values, patients):
-    """Return the means `(k, RESAMPLES)` of `values` `(k, n)`, k of each of n films, over resamples
-    with replacement (Efron 1979).
-
-    `patients` `(n,)`, the patient of each film, are drawn, each with all films: two films of a
-    child err alike (cluster bootstrap, Field & Welsh 2007).
-    """
-    person = pd.factorize(patients)[0]
-    sums = np.array([np.bincount(person, row) for row in np.asarray(values, float)])
-    counts = np.bincount(person)
-    n = len(counts)
-    rng = np.random.default_rng(SEED)
-    means = np.empty((len(sums), RESAMPLES))
-    rows = max(1, CHUNK // n)
-    for start in range(0, RESAMPLES, rows):
-        stop = min(start + rows, RESAMPLES)
-        draws = rng.integers(0, n, (stop - start, n))
-        drawn = counts[draws].sum(axis=1) if counts.max() > 1 else n
-        for mean, row in zip(means, sums, strict=True):
-            mean[start:stop] = row[draws].sum(axis=1) / drawn
-    return means
-
-
-def percentile_interval(value, drawn, n, least=-np.inf, most=np.inf):
-    """Return the 95 % percentile interval [low, high] of a value, cut at `least` and `most`, given
-    what it is in resamples of `n` children, `drawn`; NaN where it is undefined.
-
-    The percentile interval of few children is too narrow. It is widened to the reach of
-    `student_reach`: by 2 % for 100 children.
-    """
-    from scipy.special import ndtri  # quantiles of the normal distribution
-
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    wider = student_reach(n) / ndtri(0.975)
-    low, high = value - wider * (value - low), value + wider * (high - value)
-    return [float(max(low, least)), float(min(high, most))]
-
-
-def student_reach(n):
-    """Return how many SDs of its resamples the 95 % interval of a figure of `n` children reaches:
-    Student's quantile, times the ratio of the SD with n - 1 to that with n (Hesterberg 2015,
-    American Statistician 69:371)."""
-    from scipy.special import stdtrit  # scipy.stats takes longer to import
-
-    return stdtrit(n - 1, 0.975) * np.sqrt(n / (n - 1))
-
-
-def spread_factor(value, drawn, n):
-    """Return the factor of the 95 % interval of an SD or RMSE of `n` children, which is from value
-    / factor to value * factor, given what it is in resamples, `drawn`.
-
-    It comes from the SD of the logarithms: those of few errors are hardly skewed, as the values
-    themselves are.
-    """
-    # resamples of a few equal errors have none; the floor is above 0 for errors that are all equal
-    drawn = np.maximum(drawn, max(value / 10, 1e-9))
-    return np.exp(student_reach(n) * np.log(drawn).std())
-
-
-def mean_interval(values, films, least=-np.inf):
-    """Return the 95 % `percentile_interval` of the mean of `values`, one for each row of `films`;
-    None for one child. The mean can't be below `least`: 0 for absolute errors."""
-    patients = patients_or_films(films)
-    n = patients.nunique()
-    if n < 2:
-        return None
-    return percentile_interval(np.mean(values), bootstrap_means([values], patients)[0], n, least)
-
-
-def mean_with_interval(name, values, films, least=-np.inf):
-    """Return {name: the mean of `values`, name_ci95: its `mean_interval`}, ready for JSON."""
-    return {name: float(np.mean(values)), f"{name}_ci95": mean_interval(values, films, least)}
 
 
 def evaluate_predictions(predictions, train_median=None):
@@ -165,86 +88,6 @@ def by_age(predictions, age="boneage"):
     """
     bands = by_band(predictions[age])
     return {name: error_summary(predictions[inside]) for name, inside in bands.items()}
-
-
-def agreement(predictions):
-    """Return how predictions agree with labels, ready for JSON: RMSE, `measure_agreement` and the
-    limits of agreement, with 95 % intervals, of FEWEST_TO_COMPARE children or more. None is
-    unknown; {} without films."""
-    if predictions.empty:
-        return {}
-    error, n = predictions["error"].to_numpy(float), count_patients(predictions)
-    mean = predictions["boneage"].to_numpy(float) + error / 2
-    values = np.stack([error, mean, error**2, error * mean, mean**2])
-    found, drawn = measure_agreement(values.mean(axis=1), len(error)), None
-    rmse, limits_ci95 = np.sqrt(np.mean(error**2)), None
-    metrics = {"rmse": float(rmse), "rmse_ci95": None}
-    if n >= FEWEST_TO_COMPARE:
-        means = bootstrap_means(values, patients_or_films(predictions))
-        factor = spread_factor(rmse, np.sqrt(means[2]), n)
-        metrics["rmse_ci95"] = [float(rmse / factor), float(rmse * factor)]
-        drawn = measure_agreement(means, len(error))
-        limits_ci95 = limits_intervals(error, means[0], means[2], n)
-    for name, most in (("icc_2_1", 1), ("difference_slope", np.inf)):
-        known = np.isfinite(found[name]) and len(error) > 2
-        metrics[name] = float(found[name]) if known else None
-        metrics[f"{name}_ci95"] = (
-            percentile_interval(found[name], drawn[name], n, most=most) if known and drawn else None
-        )
-    return metrics | {
-        "limits_of_agreement": limits_of_agreement(error),
-        "limits_of_agreement_ci95": limits_ci95,
-    }
-
-
-def measure_agreement(means, n):
-    """Return the intraclass correlation ICC(2,1) and the slope of the difference, of `n` films or
-    of many resamples, one number or an array each.
-
-    `means` `(5, ...)` are those of error, mean of prediction and label, their squares and product,
-    in this order: error, mean, error**2, error * mean, mean**2. ICC(2,1): two-way random effects,
-    absolute agreement, single measurement (Shrout & Fleiss 1979, Psychol Bull 86:420). The slope is
-    that of the regression of error on mean (Bland & Altman 1999, Stat Methods Med Res 8:135). Both
-    are NaN where all films have one mean.
-    """
-    error, mean, errors, products, squares = means
-    variance = squares - mean**2
-    variance = np.where(variance > NO_VARIANCE, variance, np.nan)
-    between, within = (n / max(1, n - 1) * part for part in (2 * variance, (errors - error**2) / 2))
-    # mean squares of films, and of residuals; that of the two raters is n * error**2 / 2
-    raters = error**2 - 2 * within / n
-    return {
-        "icc_2_1": (between - within) / (between + within + raters),
-        "difference_slope": (products - error * mean) / variance,
-    }
-
-
-def limits_of_agreement(error):
-    """Return [low, high] in months: bias +- 1.96 SD of errors, which holds 95 % of them if they are
-    normal (Bland & Altman 1986); None for fewer than three."""
-    if len(error) < 3:
-        return None
-    bias, reach = np.mean(error), 1.96 * np.std(error, ddof=1)
-    return [float(bias - reach), float(bias + reach)]
-
-
-def limits_intervals(error, means, squares, n):
-    """Return the 95 % interval of each of the `limits_of_agreement`, [[low, high], [low, high]],
-    given the means of the errors of `n` children, and of their squares, in resamples.
-
-    The intervals of the bias and of the SD are combined by their distances (MOVER, Zou 2013, Stat
-    Methods Med Res 22): that of the bias is `student_reach` times its bootstrap SD, that of the SD
-    has the `spread_factor`.
-    """
-    sd = np.std(error, ddof=1)
-    factor = spread_factor(sd, np.sqrt(np.maximum(0, squares - means**2)), n)
-    reach = student_reach(n) * means.std()
-    inside, outside = (np.hypot(reach, 1.96 * sd * part) for part in (1 - 1 / factor, factor - 1))
-    low, high = limits_of_agreement(error)
-    return [
-        [float(low - outside), float(low + inside)],
-        [float(high - inside), float(high + outside)],
-    ]
 
 
 def baseline_error(predictions, train_median):

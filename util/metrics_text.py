@@ -1,6 +1,7 @@
 """Errors in months as text, for the terminal and for pages."""
 
-from util.metrics import FEWEST_TO_COMPARE, WITHIN
+from util.bootstrap import FEWEST_TO_COMPARE
+from util.metrics import WITHIN
 
 
 def format_metrics(metrics, title):

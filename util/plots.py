@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator, ScalarFormatter
 
+from util.agreement import agreement
+from util.bootstrap import mean_interval
 from util.files import as_unicode, write_atomically
-from util.metrics import AGE_BANDS, agreement, band_of, mean_interval
+from util.metrics import AGE_BANDS, band_of
 from util.metrics_text import format_interval
 from util.runs import best_row
 

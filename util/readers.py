@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 
 from util.ages import LARGEST_YEARS, MONTHS_IN, read_months, read_numbers, unit_of
+from util.bootstrap import FEWEST_TO_COMPARE, mean_with_interval
 from util.errors import UserError, print_note
 from util.files import quote
 from util.identity import MONTH_DECIMALS, count_patients
 from util.labels import check_single
 from util.left_out import ANOTHER_AGE
-from util.metrics import FEWEST_TO_COMPARE, mean_with_interval
 from util.metrics_text import format_interval
 from util.tables import NoLabels, clean_text, headers_of, plain_header
 

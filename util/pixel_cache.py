@@ -37,8 +37,9 @@ SHARD_FILMS = 256  # films in one file of the cache
 DAY = 24 * 3600  # seconds
 READ_TOGETHER = 8  # films per core that are in memory at their own size
 READER = (  # the modules that decide the pixels of a film
-    *("util", "util.radiographs", "util.image_kinds", "util.dicom", "util.oddities"),
-    *("hand_crop.localiser", "hand_crop.network", "hand_crop.orientation", "hand_crop.likeness"),
+    *("util", "util.radiographs", "util.image_kinds", "util.dicom", "util.dicom_levels"),
+    *("util.oddities", "hand_crop.localiser", "hand_crop.network", "hand_crop.orientation"),
+    "hand_crop.likeness",
 )
 CODE = hash_code(*READER)
 

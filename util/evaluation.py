@@ -49,12 +49,7 @@ def make_ensembles(args):
         )
     views = choose_views(together, groups[0], args.use_tta, args.tta_steps, args.calibration)
     if not (args.csv or args.calibrate):
-        of_folds = any(is_of_fold(member.options, args.split) for member in together)
-        if of_folds or not args.data_dir:
-            check_same_split(together, args.split)
-        if not args.data_dir:
-            for group in members:  # all runs of a group get the same films
-                check_same_files(group, args.split)
+        check_same_films(members, args)
     differ = len({chosen_views(member.options) for member in together}) > 1
     if differ and views == 1 and not (args.tta_steps or args.calibration):
         print("note: one view per film, as the runs were trained with different numbers of them")
@@ -65,6 +60,18 @@ def make_ensembles(args):
         Ensemble(runs, folders, views, args.calibration, readings=args.readers is None)
         for runs, folders in zip(members, groups, strict=True)
     ]
+
+
+def check_same_films(members, args):
+    """UserError when the films of a split are not the same for all runs, which `members` lists for
+    each ensemble; under --data_dir these are the same, but for those of folds."""
+    together = sum(members, [])
+    of_folds = any(is_of_fold(member.options, args.split) for member in together)
+    if of_folds or not args.data_dir:
+        check_same_split(together, args.split)
+    if not args.data_dir:
+        for group in members:  # all runs of an ensemble get the same films
+            check_same_files(group, args.split)
 
 
 def evaluation_folders(ensembles, args):

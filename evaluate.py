@@ -114,9 +114,14 @@ def check_together(parser, args):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.evaluated_films import read_films_to_evaluate
-    from util.evaluation import compare_runs, evaluate, evaluation_folders, make_ensembles
-    from util.hospital_fit import calibrate
+    from util.evaluating.evaluated_films import read_films_to_evaluate
+    from util.evaluating.evaluation import (
+        compare_runs,
+        evaluate,
+        evaluation_folders,
+        make_ensembles,
+    )
+    from util.evaluating.hospital_fit import calibrate
 
     ensembles = make_ensembles(args)
     if args.calibrate:

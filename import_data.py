@@ -69,7 +69,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.importing import import_films, report_import
+    from util.importing.import_films import import_films, report_import
 
     report_import(*import_films(args), args)
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from util.errors import run_command
 from util.files import check_new_file, check_new_folder, record_path
-from util.growth import KNOWN_AGES, LAST_AGE, MONTHS
 from util.option_rules import PREDICTION_RULES, parse_effective
 from util.options import (
     add_calibration,
@@ -28,6 +27,7 @@ from util.options import (
     add_views,
 )
 from util.parser import new_parser, real_number
+from util.predicting.growth import KNOWN_AGES, LAST_AGE, MONTHS
 from util.runs import SHIPPED, holds_run, print_model_notes
 
 
@@ -113,7 +113,7 @@ def check_together(parser, args):
 
 def letter_of(sex):
     """Return M or F for the words that are allowed in tables as well, such as "girl"."""
-    from util.sexes import WORDS  # loads pandas
+    from util.tables.sexes import WORDS  # loads pandas
 
     known = WORDS.get(sex.lower())
     return sex.upper() if known is None else "M" if known else "F"
@@ -121,10 +121,10 @@ def letter_of(sex):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.age_report import check_outside, list_named, report_ages
-    from util.children import add_children
-    from util.ensemble import open_ensemble
-    from util.occlusion import check_same_part, explain_films
+    from util.predicting.age_report import check_outside, list_named, report_ages
+    from util.predicting.children import add_children
+    from util.predicting.ensemble import open_ensemble
+    from util.predicting.occlusion import check_same_part, explain_films
 
     ensemble = open_ensemble(args.model, args.use_tta, args.tta_steps, args.calibration)
     if args.out:

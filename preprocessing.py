@@ -20,19 +20,19 @@ from util.augmentation import add_noise_and_mixup
 from util.data_folder import cache_path, split_paths
 from util.errors import UserError
 from util.film_files import list_films
-from util.labelled_films import match_with_headers
-from util.labels import check_male_value, labels_of
-from util.left_out import (
+from util.pixel_cache import Pixels, read_pixels
+from util.tables.labelled_films import match_with_headers
+from util.tables.labels import check_male_value, labels_of
+from util.tables.left_out import (
     as_left_out,
     count_reasons,
     split_usable,
     unlabelled_films,
     what_to_correct,
 )
-from util.matching import match_films
-from util.pixel_cache import Pixels, read_pixels
-from util.readers import check_several_readers
-from util.tables import read_table
+from util.tables.matching import match_films
+from util.tables.readers import check_several_readers
+from util.tables.text import read_table
 
 ORDER, AUGMENT, FEATURES = 0, 1, 2  # purposes of random streams
 

@@ -97,7 +97,7 @@ def shard(text):
 
 def main(argv=None):
     args, passed_on = parse_args(argv)
-    from util import ray_sweep, sweep, sweep_table
+    from util.sweeping import ray_sweep, sweep, sweep_table
 
     training = parse_training(sweep.options_of(args.backbones[0], passed_on))
     folder = Path(args.results_dir) / (args.sweep or training.model_type)

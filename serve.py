@@ -34,8 +34,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from util.ensemble import open_ensemble
-    from util.web import PageServer
+    from util.predicting.ensemble import open_ensemble
+    from util.predicting.web import PageServer
 
     ensemble = open_ensemble(args.model, args.use_tta, args.tta_steps, args.calibration)
     notes = [model_warning(args.model), *ensemble.notes]

@@ -10,10 +10,10 @@ Student's t with 5 degrees of freedom, scaled to an SD of 9 months, plus one bia
 import numpy as np
 import pandas as pd
 
-from util.calibration import correct_months, fit_calibration
 from util.errors import run_command
 from util.metrics import label_predictions
 from util.parser import new_parser, whole_number
+from util.predicting.calibration import correct_months, fit_calibration
 
 RULES = {
     "always": lambda gain: True,

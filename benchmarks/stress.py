@@ -17,16 +17,16 @@ import numpy as np
 
 from preprocessing import read_labelled_folder
 from util.bootstrap import mean_interval
-from util.canvases import oddities_of, read_on_canvases
-from util.ensemble import open_ensemble
 from util.errors import UserError, run_command
-from util.left_out import report_left_out
 from util.metrics import compare_predictions, label_predictions
 from util.metrics_text import format_interval
 from util.options import add_evaluation_batch, add_male_value, add_seed, add_views
 from util.parallel import map_films
 from util.parser import new_parser, whole_number
+from util.predicting.canvases import oddities_of, read_on_canvases
+from util.predicting.ensemble import open_ensemble
 from util.radiographs import RadiographError, border_level, read_or_error, read_radiograph
+from util.tables.left_out import report_left_out
 from util.tta import describe_views
 
 

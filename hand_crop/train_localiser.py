@@ -20,12 +20,12 @@ from preprocessing import random_stream
 from util.augmentation import Augmentation, random_affine, random_grey_table, warp
 from util.errors import UserError, run_command
 from util.film_files import list_films
-from util.labels import clean_id
-from util.matching import match_films
 from util.parser import new_parser
 from util.pixel_cache import read_pixels
 from util.quiet import import_tensorflow
-from util.tables import read_table
+from util.tables.labels import clean_id
+from util.tables.matching import match_films
+from util.tables.text import read_table
 
 FILM_SIDE = 160  # pixels of a film that is changed at random before it is shrunk for the network
 BATCH = 32

@@ -1,5 +1,5 @@
-"""Keras models as files for the runtimes of util/runtimes.py. They take inputs `image` and `sex` by
-name, float32, for any number of films at once, and return months."""
+"""Keras models as files for the runtimes of `util.predicting.runtimes`. They take inputs `image`
+and `sex` by name, float32, for any number of films at once, and return months."""
 
 import logging
 from contextlib import contextmanager, redirect_stdout
@@ -10,8 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from util.errors import UserError, first_line
-from util.quiet import quiet_stderr
-from util.runtimes import (
+from util.predicting.runtimes import (
     COMPUTED_IN,
     RUNTIMES,
     has_bf16,
@@ -20,6 +19,7 @@ from util.runtimes import (
     require_package,
     require_runtime,
 )
+from util.quiet import quiet_stderr
 
 # packages that a conversion needs beside the runtime itself
 NEEDED = {

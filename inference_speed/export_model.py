@@ -14,12 +14,12 @@ from pathlib import Path
 from util.backbones import sees_sex
 from util.environment import installed_version
 from util.errors import UserError, print_error, run_command
-from util.exports import export_path, hash_export, precision_option
 from util.files import check_folder_of, hash_file, move, record_path, working_folder, write_json
 from util.parser import new_parser
+from util.predicting.exports import export_path, hash_export, precision_option
+from util.predicting.runtimes import PRECISIONS, RUNTIMES, load_runtime
 from util.quiet import import_tensorflow
 from util.runs import MODEL, how_to_predict, load_run_model, read_run
-from util.runtimes import PRECISIONS, RUNTIMES, load_runtime
 
 
 def parse_args(argv=None):
@@ -92,7 +92,7 @@ def export(run, runtime, precision, path):
         too_far,
     )
     from inference_speed.turns import ms_a_film
-    from util.prediction import compile_predictor
+    from util.predicting.prediction import compile_predictor
 
     model, options = load_run_model(run), run.options
     films = run_films(options, ("test", "val"))

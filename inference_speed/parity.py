@@ -63,7 +63,7 @@ def phantom_films(img_size, split, fit="hand", *, n):
 def predict_sample(predict, sample):
     """Return the months of a sample's films, then those of its first films, predicted one by
     one."""
-    from util.prediction import predict_months
+    from util.predicting.prediction import predict_months
 
     with whole_float32():
         together = predict_months(predict, sample.pixels, sample.sex, BATCH)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inference_speed.convert import convert, has_converter, is_calibrated
-from util.exports import export_path
+from util.predicting.exports import export_path
+from util.predicting.runtimes import RUNTIMES, load_runtime
 from util.quiet import import_tensorflow
 from util.runs import MODEL, Run, load_run_model
-from util.runtimes import RUNTIMES, load_runtime
 
 
 class Route(NamedTuple):
@@ -39,7 +39,7 @@ def load_predict(path):
     """`model.predict`, the call that Keras users know."""
     import_tensorflow()
     model = load_run_model(Run(Path(path).parent))
-    from util.prediction import inputs_of
+    from util.predicting.prediction import inputs_of
 
     def predict(image, sex):
         months = model.predict(inputs_of(model, image, sex), batch_size=len(image), verbose=0)
@@ -50,7 +50,7 @@ def load_predict(path):
 
 def load_compiled(path):
     """One compiled call, as predict.py and evaluate.py use it."""
-    from util.prediction import load_predictor
+    from util.predicting.prediction import load_predictor
 
     return load_predictor(Run(Path(path).parent), "keras")[0]
 

@@ -110,7 +110,7 @@ def copy_model(run, shipped, sample):
     """Copy the model of a run in half precision if its months of a sample agree, else in single
     precision. Returns by how many months they differ at most; UserError when they agree in
     neither."""
-    from util.prediction import load_predictor
+    from util.predicting.prediction import load_predictor
 
     predict, _ = load_predictor(run, "keras")
     expected = predict_sample(predict, sample)

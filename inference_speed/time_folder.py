@@ -41,8 +41,8 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from inference_speed.turns import format_turns, take_turns
-    from util.ensemble import open_ensemble
     from util.film_files import films_or_error
+    from util.predicting.ensemble import open_ensemble
 
     run = read_run(args.model)
     paths = films_or_error(args.folder)
@@ -79,7 +79,7 @@ def check_readable(ages):
 
 def plain_loop(model, paths, size):
     """Return the months of films as a plain script predicts them, one by one, all as if male."""
-    from util.prediction import inputs_of
+    from util.predicting.prediction import inputs_of
 
     sex, months = np.ones((1, 1), np.float32), []
     for path in paths:
@@ -95,8 +95,8 @@ def as_predict(ensemble, paths, batch_size):
     it."""
     import pandas as pd
 
-    from util.children import add_from_headers
-    from util.film_ages import predict_in_chunks
+    from util.predicting.children import add_from_headers
+    from util.predicting.film_ages import predict_in_chunks
 
     films = pd.DataFrame({"path": [str(path) for path in paths], "sex": 1.0, "age_months": np.nan})
     films = add_from_headers(films.assign(no_sex=""))

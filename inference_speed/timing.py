@@ -89,7 +89,7 @@ def get_checks(model, run, films, routes):
     """Return the Checks. A run is checked on films of its data. A new model predicts nearly the
     same months for any film, so the timed `films` are enough. Calibration films are read only for
     routes that are calibrated."""
-    from util.prediction import compile_predictor
+    from util.predicting.prediction import compile_predictor
 
     calibration = None
     calibrated = any(ROUTES[name].calibrated for name in routes)

@@ -177,8 +177,8 @@ def unbroken(train_small):
 @pytest.fixture
 def read(tmp_path):
     """Write a table of labels and read it; `text` may be bytes."""
-    from util.labels import labels_of
-    from util.tables import read_table
+    from util.tables.labels import labels_of
+    from util.tables.text import read_table
 
     def run(text, encoding="utf-8", **options):
         path = tmp_path / "labels.csv"

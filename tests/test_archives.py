@@ -1,4 +1,4 @@
-"""Zips as sources: what is unpacked where, and what is refused (util/archives.py)."""
+"""Zips as sources: what is unpacked where, and what is refused (util/importing/archives.py)."""
 
 import shutil
 import sys
@@ -21,8 +21,8 @@ from source_folders import (
     zipped,
 )
 
-from util import archives
 from util.errors import UserError
+from util.importing import archives
 
 
 def test_zips_inside_a_zip_are_unpacked_and_litter_is_not(tmp_path):

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from benchmarks.correction_rule import simulate
-from util.calibration import (
+from util.final_evaluation import calibrate_splits
+from util.metrics import label_predictions
+from util.predicting.calibration import (
     correct_months,
     cross_fit,
     enough_children,
@@ -16,9 +18,12 @@ from util.calibration import (
     fit_lines,
     format_calibration,
 )
-from util.final_evaluation import calibrate_splits
-from util.intervals import fit_half_widths, format_range, interval_bounds, measure_coverage
-from util.metrics import label_predictions
+from util.predicting.intervals import (
+    fit_half_widths,
+    format_range,
+    interval_bounds,
+    measure_coverage,
+)
 
 
 def films(n, seed=0):

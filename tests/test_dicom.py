@@ -32,15 +32,15 @@ from pydicom.uid import (  # noqa: E402
 import predict  # noqa: E402
 from clahe.enhance import enhance_folder  # noqa: E402
 from preprocessing import read_labelled_folder  # noqa: E402
-from util.ensemble import open_ensemble  # noqa: E402
 from util.errors import UserError  # noqa: E402
-from util.film_ages import predict_ages  # noqa: E402
 from util.film_files import list_films  # noqa: E402
-from util.headers import read_child  # noqa: E402
 from util.image_kinds import image_kind  # noqa: E402
 from util.phantoms import draw_phantom  # noqa: E402
 from util.pixel_cache import read_pixels  # noqa: E402
+from util.predicting.ensemble import open_ensemble  # noqa: E402
+from util.predicting.film_ages import predict_ages  # noqa: E402
 from util.radiographs import RadiographError, decode, read_radiograph  # noqa: E402
+from util.tables.headers import read_child  # noqa: E402
 
 MAX12 = 4095
 
@@ -616,7 +616,7 @@ def test_a_film_that_is_replaced_after_its_header_was_read_gets_no_age(tmp_path,
         paths[2].touch()  # nothing was read of it before
         return open_ensemble(*args, **options)
 
-    monkeypatch.setattr("util.film_ages.open_ensemble", replace_films)
+    monkeypatch.setattr("util.predicting.film_ages.open_ensemble", replace_films)
     ages = predict_ages(paths, sex=[None, None, "M"])
     assert ages["problem"].str.contains("changed since its header was read").tolist() == [0, 1, 0]
     assert ages["months"].isna().tolist() == [False, True, False]

@@ -11,14 +11,14 @@ from commands import check_error_line
 
 from preprocessing import Films
 from util.bootstrap import mean_interval
-from util.ensemble import Ensemble, choose_views
 from util.errors import UserError
-from util.intervals import fit_half_widths
-from util.members import Member, average, read_members, stored_predictions
+from util.evaluating.selection import choose_greedily, select_greedily
 from util.metrics import label_predictions
 from util.pixel_cache import read_pixels
+from util.predicting.ensemble import Ensemble, choose_views
+from util.predicting.intervals import fit_half_widths
+from util.predicting.members import Member, average, read_members, stored_predictions
 from util.runs import RESEARCH_ONLY, Run
-from util.selection import choose_greedily, select_greedily
 
 # ---------------------------------------------------------------------------------------- choice
 
@@ -196,7 +196,9 @@ def test_a_reading_is_that_of_the_sex_and_of_the_corrected_months(tmp_path, monk
     for interval, known in (([-2.0, -1.0], True), ([-2.0, 1.0], False)):
         gain = {"difference": -1.5, "difference_ci95": interval}
         calibration = {"n": 30, "gain": gain, "readings": gain}
-        monkeypatch.setattr("util.ensemble.read_calibration", lambda *_, c=calibration: c)
+        monkeypatch.setattr(
+            "util.predicting.ensemble.read_calibration", lambda *_, c=calibration: c
+        )
         named = Ensemble([one], ["a"], views=1, calibration="clinic")
         assert (named.label_counts is not None) == known
 
@@ -238,7 +240,7 @@ def test_the_runtime_is_the_quickest_for_all_views_of_all_films(tmp_path, monkey
     asked = []
     quickest = (lambda image, sex: np.zeros(len(image))), "onnx"
     monkeypatch.setattr(
-        "util.prediction.load_quickest", lambda folder, n: asked.append(n) or quickest
+        "util.predicting.prediction.load_quickest", lambda folder, n: asked.append(n) or quickest
     )
     ensemble = Ensemble([member(tmp_path, "a", IDS, ERRORS)[0]], ["a"], views=5)
     ensemble.load("auto", n_films=10)
@@ -272,7 +274,7 @@ def test_views_are_those_of_the_training_unless_typed(trained, typed, views):
 
 
 def test_a_calibration_of_a_run_or_of_a_folder_of_folds_sets_the_views(monkeypatch):
-    monkeypatch.setattr("util.ensemble.calibrated_views", lambda folder, name: 4)
+    monkeypatch.setattr("util.predicting.ensemble.calibrated_views", lambda folder, name: 4)
     folds = [Namespace(options={}), Namespace(options={})]
     assert choose_views(folds, ["cv"], calibration="clinic") == 4
     assert choose_views(folds, ["cv"], tta_steps=2, calibration="clinic") == 2

@@ -1,5 +1,5 @@
 """evaluate.py on a trained run: right months, right order, films that it learned from told of
-(util/evaluation.py, held_out.py)."""
+(util/evaluating/evaluation.py, held_out.py)."""
 
 import itertools
 import json
@@ -13,10 +13,16 @@ from commands import check_error_line
 from files import copy_data, edit_json
 
 from util.files import hash_file
-from util.held_out import count_learned, fitted_to, held_out, learned_from, training_notes
+from util.held_out import (
+    count_learned,
+    fitted_to,
+    held_out,
+    learned_from,
+    training_notes,
+)
 from util.identity import are_among, fingerprint, hash_films, of_same_patients
-from util.members import Member
 from util.metrics import read_predictions
+from util.predicting.members import Member
 from util.runs import Run, read_run
 
 

@@ -13,10 +13,10 @@ from files import copy_data, edit_json, exchange
 import train_advanced
 from preprocessing import load_films
 from util import pixel_cache
-from util.canvases import Canvas
 from util.errors import UserError
 from util.folds import judge_folds
-from util.members import read_members
+from util.predicting.canvases import Canvas
+from util.predicting.members import read_members
 from util.runs import RESEARCH_ONLY, Run
 from util.splits import fold_films, load_trained_split, read_splits
 from util.stratify import divide

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from util.growth import bone_age_sd, sd_score
+from util.predicting.growth import bone_age_sd, sd_score
 
 
 @pytest.mark.parametrize(

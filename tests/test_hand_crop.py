@@ -15,10 +15,10 @@ from hand_crop.command import save_layers
 from hand_crop.fit import build_network
 from hand_crop.network import forward, load_layers, shrink
 from preprocessing import load_films
-from util.ensemble import open_ensemble
 from util.errors import UserError
 from util.files import write_json
 from util.phantoms import phantom
+from util.predicting.ensemble import open_ensemble
 from util.radiographs import cut_to, read_canvases
 from util.runs import Run
 from util.split_records import record_hand_crop

@@ -125,7 +125,7 @@ def test_a_program_has_all_of_keras():
 def test_an_evaluation_does_without_the_slow_import_of_scipy_stats():
     code = (
         "import sys, numpy as np, pandas as pd\n"
-        "from util.intervals import evaluate_with_intervals\n"
+        "from util.predicting.intervals import evaluate_with_intervals\n"
         "from util.metrics import AGE_BANDS\n"
         "months = np.arange(12.0, 132)\n"
         "films = pd.DataFrame({'id': months.astype(str), 'sex': 60 * [0, 1], 'boneage': months})\n"

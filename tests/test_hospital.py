@@ -9,9 +9,9 @@ import pytest
 from commands import check_error_line
 from files import edit_json
 
-from util.ensemble import choose_calibration
-from util.hospital import format_held, worth_using
-from util.members import read_members
+from util.predicting.ensemble import choose_calibration
+from util.predicting.hospital import format_held, worth_using
+from util.predicting.members import read_members
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,7 @@ def test_a_run_that_can_not_be_written_to_is_told_before_the_work(
     trained, hospital, inside, monkeypatch, job
 ):
     monkeypatch.setattr("os.access", lambda *_: False)
-    monkeypatch.setattr("util.evaluated_films.read_labelled_folder", None)
+    monkeypatch.setattr("util.evaluating.evaluated_films.read_labelled_folder", None)
     words = [job, hospital[0], "--images", hospital[2]]
     check_error_line(inside("evaluate.py", trained[0], *words), "no permission to write")
 

@@ -1,4 +1,4 @@
-"""Splits of imported films: told by names, drawn, or those of a run (util/import_splits.py)."""
+"""Splits of imported films: told by names, drawn, or those of a run."""
 
 import os
 import shutil
@@ -23,9 +23,9 @@ from source_folders import (
     zipped,
 )
 
-from util import import_splits
 from util.errors import UserError
 from util.files import write_csv
+from util.importing import import_splits
 from util.runs import FILM_LISTS, Run
 from util.stratify import divide
 

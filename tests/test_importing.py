@@ -25,11 +25,11 @@ from source_folders import (
     zipped,
 )
 
-from util import placing
 from util.data_folder import new_data_folder
 from util.errors import UserError
 from util.image_kinds import ENDINGS
-from util.placing import link_or_copy
+from util.importing import placing
+from util.importing.placing import link_or_copy
 from util.radiographs import UNREADABLE, RadiographError
 
 # -------------------------------------------------------------------------------- files in place
@@ -406,7 +406,7 @@ def test_a_film_that_can_not_be_shrunk_is_left_out_with_its_reason(tmp_path, nam
     ],
 )
 def test_an_id_that_can_name_no_file_is_left_out_with_a_reason(id_, reason, tmp_path, monkeypatch):
-    monkeypatch.setattr("util.placing.NOT_IN_NAMES", set(":"))  # as on Windows
+    monkeypatch.setattr("util.importing.placing.NOT_IN_NAMES", set(":"))  # as on Windows
     source = make_source(tmp_path / "films", range(1, 21))
     table = pd.read_csv(source / "labels.csv", dtype=str)
     table["filename"] = table["id"] + ".png"

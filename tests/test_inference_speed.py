@@ -21,7 +21,7 @@ from inference_speed import convert, parity, routes, speed_plots, timing
 from inference_speed.comparison import compare_backbones, read_benchmark
 from util.backbones import BACKBONES
 from util.errors import UserError
-from util.runtimes import RUNTIMES
+from util.predicting.runtimes import RUNTIMES
 
 TIMED = routes.DEFAULT_ROUTES[:3]  # predict, compiled, and the first runtime that is installed
 OLD_COLUMNS = {
@@ -306,7 +306,7 @@ def small_model(monkeypatch):
 
 
 def test_a_missing_package_is_a_failed_row_that_names_it(small_model, monkeypatch):
-    monkeypatch.setattr("util.runtimes.find_spec", lambda module: None)
+    monkeypatch.setattr("util.predicting.runtimes.find_spec", lambda module: None)
     result = timing.time_case("mobilenet", 1, 32, "sex", "none", None, 1, ["onnx", "compiled"])
     assert result["routes"]["compiled"]["status"] == "ok"
     status = result["routes"]["onnx"]["status"]

@@ -1,18 +1,18 @@
-"""Labels that look wrong beside the predicted months (util/label_checks.py)."""
+"""Labels that look wrong beside the predicted months (util/evaluating/label_checks.py)."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from util.calibration import fit_calibration
 from util.errors import UserError
-from util.label_checks import (
+from util.evaluating.label_checks import (
     check_labels,
     check_lines,
     label_notes,
     labels_in_years,
     note_no_better,
 )
+from util.predicting.calibration import fit_calibration
 
 
 @pytest.fixture

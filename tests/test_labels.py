@@ -1,4 +1,4 @@
-"""Columns of labels: their headers, bone ages in months, ids (util/labels.py)."""
+"""Columns of labels: their headers, bone ages in months, ids (util/tables/labels.py)."""
 
 import math
 import re
@@ -6,8 +6,8 @@ import re
 import pandas as pd
 import pytest
 
-from util.ages import look_like_years_months, years_note
 from util.errors import UserError
+from util.tables.ages import look_like_years_months, years_note
 
 # --------------------------------------------------------------------------------------- headers
 

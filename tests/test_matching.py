@@ -1,4 +1,4 @@
-"""Which film belongs to which row (util/matching.py), and which rows are left out."""
+"""Which film belongs to which row (util/tables/matching.py), and which rows are left out."""
 
 import shutil
 from collections import Counter
@@ -9,11 +9,11 @@ import pytest
 from commands import check_error_line
 
 from preprocessing import read_labelled_folder
-from util import matching
 from util.errors import UserError
 from util.film_files import list_films
-from util.left_out import split_usable
-from util.matching import find_films, match_films
+from util.tables import matching
+from util.tables.left_out import split_usable
+from util.tables.matching import find_films, match_films
 
 
 @pytest.fixture

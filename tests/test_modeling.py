@@ -37,7 +37,7 @@ from preprocessing import load_films
 from util.backbones import ATTENTION, BACKBONES, MODEL_TYPES, POOLED, sees_sex
 from util.epoch_end import save_model
 from util.errors import UserError
-from util.prediction import compile_predictor, inputs_of
+from util.predicting.prediction import compile_predictor, inputs_of
 from util.run_pictures import draw_attention
 from util.runs import Run
 

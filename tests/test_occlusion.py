@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from commands import check_error_line
 
-from util import prediction
 from util.errors import UserError
-from util.occlusion import PARTS, explain_film, hide_parts, new_name, occlusion_map
+from util.predicting import prediction
+from util.predicting.occlusion import PARTS, explain_film, hide_parts, new_name, occlusion_map
 
 SIZE = 48
 PHANTOM = str(Path(__file__).with_name("phantom.png"))

@@ -19,17 +19,17 @@ from files import edit_json, names_of_bytes
 from keras import layers
 
 from preprocessing import load_films
-from util import age_report, film_ages, prediction
-from util.age_report import list_named
-from util.children import add_children, look_up_children
-from util.ensemble import Ensemble
 from util.errors import UserError
 from util.files import hash_file, write_csv
-from util.intervals import interval_bounds
 from util.metrics import read_predictions
 from util.metrics_text import format_years
 from util.pixel_cache import read_pixels
-from util.prediction import (
+from util.predicting import age_report, film_ages, prediction
+from util.predicting.age_report import list_named
+from util.predicting.children import add_children, look_up_children
+from util.predicting.ensemble import Ensemble
+from util.predicting.intervals import interval_bounds
+from util.predicting.prediction import (
     compile_predictor,
     even_batch,
     full_batches,
@@ -616,7 +616,7 @@ def test_what_is_predicted_before_an_interruption_is_kept(
             raise KeyboardInterrupt
         return usual(*args, **options)
 
-    monkeypatch.setattr("util.film_ages.CHUNK", 2)
+    monkeypatch.setattr("util.predicting.film_ages.CHUNK", 2)
     monkeypatch.setattr(Ensemble, "predict", predict)
     process = inside("predict.py", *words, "--out", tmp_path / "part.csv")
     assert process.returncode == 130

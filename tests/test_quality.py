@@ -24,7 +24,7 @@ from util.quality.page import html_columns
 from util.quality.plots import films_to_look_at
 from util.quality.report import write_report
 from util.quality.table_checks import read_tables
-from util.tables import count_gaps, read_table
+from util.tables.text import count_gaps, read_table
 
 
 @pytest.fixture

@@ -15,16 +15,16 @@ from util.errors import UserError
 from util.files import quote
 from util.held_out import fitted_to, match_any_id
 from util.identity import are_among
-from util.labels import labels_of
-from util.matching import match_films
-from util.readers import (
+from util.tables.labels import labels_of
+from util.tables.matching import match_films
+from util.tables.readers import (
     compare_readers,
     format_readers,
     mean_of_readers,
     months_of_readers,
     note_second_reader,
 )
-from util.tables import read_table
+from util.tables.text import read_table
 
 
 @pytest.fixture

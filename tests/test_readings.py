@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from util.metrics import judge_readings, label_predictions, read_predictions
-from util.readings import (
+from util.predicting.readings import (
     FEWEST_CHILDREN,
     add_counts,
     count_labels,

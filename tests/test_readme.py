@@ -14,10 +14,10 @@ import predict
 import train_advanced
 from util.augmentation import STRENGTHS
 from util.backbones import BACKBONES, MODEL_TYPES
-from util.film_ages import COLUMNS
+from util.predicting.film_ages import COLUMNS
+from util.predicting.runtimes import RUNTIMES
 from util.presets import PRESETS
 from util.radiographs import FITS
-from util.runtimes import RUNTIMES
 from util.training_options import LOSS_TYPES
 
 

@@ -12,16 +12,16 @@ from files import edit_json
 from inference_speed import export_model, parity
 from inference_speed.convert import NEEDED, convert
 from preprocessing import load_films
-from util import exports, runtimes
 from util.backbones import MODEL_TYPES
-from util.calibration import fit_calibration
 from util.data_folder import SPLITS
 from util.errors import UserError
-from util.exports import check_export, export_path, load_quickest
 from util.files import hash_file, record_path
-from util.prediction import compile_predictor, predict_films
+from util.predicting import exports, runtimes
+from util.predicting.calibration import fit_calibration
+from util.predicting.exports import check_export, export_path, load_quickest
+from util.predicting.prediction import compile_predictor, predict_films
+from util.predicting.runtimes import RUNTIMES, load_runtime
 from util.runs import CALIBRATION, RESEARCH_ONLY
-from util.runtimes import RUNTIMES, load_runtime
 from util.split_records import split_facts
 from util.tta import views_key
 
@@ -499,8 +499,8 @@ def test_predict_uses_an_export_without_tensorflow(exported, phantoms, inside, t
 
 
 def test_views_are_averaged_in_every_runtime(exported, phantoms):
-    from util.ensemble import Ensemble
-    from util.members import read_members
+    from util.predicting.ensemble import Ensemble
+    from util.predicting.members import read_members
 
     name, folder = exported
     films = parity.phantom_films(SIZE, "val", n=3)

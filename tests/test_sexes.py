@@ -1,10 +1,10 @@
-"""Sexes in tables: words, numbers, and which of them is male (util/sexes.py)."""
+"""Sexes in tables: words, numbers, and which of them is male (util/tables/sexes.py)."""
 
 import pytest
 
 from util.errors import UserError
-from util.labels import check_male_value
-from util.tables import read_table
+from util.tables.labels import check_male_value
+from util.tables.text import read_table
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Sources of any shape: which table and which films belong together (util/sources.py)."""
+"""Sources of any shape: which table and which films belong together (util/importing/sources.py)."""
 
 import shutil
 

@@ -15,9 +15,9 @@ from benchmarks.films import films_for_keras, films_to_time, read_aged
 from inference_speed import time_folder
 from inference_speed.turns import take_turns
 from predict import SHIPPED
-from util.ensemble import open_ensemble
 from util.errors import UserError
-from util.prediction import inputs_of, load_predictor
+from util.predicting.ensemble import open_ensemble
+from util.predicting.prediction import inputs_of, load_predictor
 from util.runs import load_run_model, read_run
 
 pytestmark = pytest.mark.full

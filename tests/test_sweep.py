@@ -16,12 +16,12 @@ import pytest
 from commands import ROOT, check_error_line, listen_to_signals
 from files import copy_data, edit_json
 
-import util.sweep
+import util.sweeping.sweep
 from train_advanced import parse_args
 from util.errors import UserError
 from util.processes import ProcessFailed, why_it_failed
-from util.ray_sweep import check_ray
-from util.sweep import (
+from util.sweeping.ray_sweep import check_ray
+from util.sweeping.sweep import (
     add_feature_views,
     check_films_exist,
     format_time,
@@ -29,7 +29,7 @@ from util.sweep import (
     report_estimate,
     share_of,
 )
-from util.sweep_table import changed_splits, row_of_run
+from util.sweeping.sweep_table import changed_splits, row_of_run
 
 OPTIONS = ("--weights", "none", "--img_size", "64", "--epochs_frozen", "1", "--batch_size", "8")
 
@@ -131,7 +131,7 @@ def test_without_an_estimate_there_is_no_total(monkeypatch, capsys, tmp_path):
     def fail(*_, **__):
         raise ProcessFailed("error: no")
 
-    monkeypatch.setattr(util.sweep, "run_alone", fail)
+    monkeypatch.setattr(util.sweeping.sweep, "run_alone", fail)
     report_estimate(plan_runs(tmp_path, ["vgg16"], []))
     first, last = capsys.readouterr().out.strip().splitlines()
     assert "--no_estimate" in first
@@ -140,7 +140,7 @@ def test_without_an_estimate_there_is_no_total(monkeypatch, capsys, tmp_path):
 
 def test_an_estimate_is_the_sum_of_what_is_left(monkeypatch, capsys, tmp_path):
     """And a backbone that is named twice is trained once."""
-    monkeypatch.setattr(util.sweep, "run_alone", lambda *_, **options: {"seconds": 3000})
+    monkeypatch.setattr(util.sweeping.sweep, "run_alone", lambda *_, **options: {"seconds": 3000})
     runs = plan_runs(tmp_path, ["vgg16", "mobilenet", "vgg16", "vgg19"], [])
     assert [run.backbone for run in runs] == ["vgg16", "mobilenet", "vgg19"]
     runs[1].folder.mkdir()
@@ -332,7 +332,7 @@ def test_ctrl_c_leaves_a_training_the_time_to_end(tmp_path, interrupt):
         "run_command(main)\n"
     )
     code = (
-        "import sys; from util import sweep; sweep.TIME_TO_NOTICE = 2; "
+        "import sys; from util.sweeping import sweep; sweep.TIME_TO_NOTICE = 2; "
         "sweep.run_to_its_end([sys.executable, 'train.py'])"
     )
     sweep = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Tables as programs write them: encodings, separators, lines, workbooks (util/tables.py)."""
+"""Tables as programs write them: encodings, separators, lines, workbooks (util/tables/text.py)."""
 
 import shutil
 import sys
@@ -9,8 +9,8 @@ import pytest
 from openpyxl import Workbook, load_workbook
 
 from util.errors import UserError
-from util.labels import labels_of
-from util.tables import read_table
+from util.tables.labels import labels_of
+from util.tables.text import read_table
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])

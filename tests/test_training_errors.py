@@ -11,7 +11,7 @@ from trainings import TINY, read_history
 
 import preprocessing
 from util import epoch_end
-from util.prediction import predict_films
+from util.predicting.prediction import predict_films
 
 # ------------------------------------------------------------------------- before films are read
 

@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 from commands import ROOT, check_error_line, listen_to_signals
 
-from util.age_report import format_film
-from util.ensemble import open_ensemble
 from util.errors import first_line
-from util.film_ages import predict_ages
-from util.web import ANSWERS, MOST_BYTES, PAGE, PageServer
+from util.predicting.age_report import format_film
+from util.predicting.ensemble import open_ensemble
+from util.predicting.film_ages import predict_ages
+from util.predicting.web import ANSWERS, MOST_BYTES, PAGE, PageServer
 
 FILM = ROOT / "tests" / "phantom.png"
 NOTE = 'a note of <the> "model"'

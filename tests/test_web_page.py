@@ -10,7 +10,7 @@ from html import unescape
 import pytest
 
 from util.errors import UserError
-from util.web import ANSWERS, PageServer
+from util.predicting.web import ANSWERS, PageServer
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not BROWSER, reason="needs Chromium or Google Chrome")
@@ -110,7 +110,7 @@ def test_films_of_a_child_are_shown_in_their_order_and_the_next_child_is_another
 
 
 def test_what_is_wrong_is_said_beside_the_film(browse, monkeypatch):
-    monkeypatch.setattr("util.web.MOST_BYTES", 10)
+    monkeypatch.setattr("util.predicting.web.MOST_BYTES", 10)
     (films,) = browse("""
         add([film("letter.txt", "no film"), film("long.png", "more than ten bytes")]); await queue;
         window.fetch = () => Promise.reject(); add([film("gone.png", "")]); await see()

@@ -17,7 +17,7 @@ from util.batchnorm import compile_forward, measure_statistics
 from util.errors import UserError
 from util.files import write_atomically, write_csv
 from util.parallel import progress_bar
-from util.prediction import inputs_of
+from util.predicting.prediction import inputs_of
 from util.runs import HISTORY, MODEL
 from util.saved_state import write_state
 

@@ -7,15 +7,15 @@ from contextlib import closing, contextmanager, suppress
 import numpy as np
 
 from util.backbones import check_backbone, sees_sex
-from util.calibration import format_calibration
 from util.data_folder import SPLITS, split_paths
 from util.files import quote
 from util.final_evaluation import evaluate_splits
 from util.folds import run_folds
-from util.intervals import format_with_intervals
 from util.phases import plan_phases
+from util.predicting.calibration import format_calibration
+from util.predicting.intervals import format_with_intervals
+from util.predicting.readings import format_readings_gain
 from util.quiet import import_tensorflow
-from util.readings import format_readings_gain
 from util.run_folder import how_to_resume, open_run, record_environment, record_move
 from util.runs import METRICS, READINGS, how_to_predict
 from util.splits import load_splits

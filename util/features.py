@@ -24,13 +24,13 @@ from util.errors import memory_errors
 from util.files import hash_code, write_atomically
 from util.parallel import progress_bar
 from util.pixel_cache import cache_folder, pixels_key
-from util.prediction import SMALLER_BATCHES, full_batches, with_constant_weights
+from util.predicting.prediction import SMALLER_BATCHES, full_batches, with_constant_weights
 from util.runs import add_to_config
 from util.training import Stage
 
 NETWORK = (  # the modules that decide the features of a film, given its pixels
     *("modeling", "modeling_advanced", "preprocessing"),
-    *("util.features", "util.augmentation", "util.prediction"),
+    *("util.features", "util.augmentation", "util.predicting.prediction"),
 )
 CODE = hash_code(*NETWORK)
 

@@ -19,11 +19,20 @@ import pandas as pd
 from util.backbones import sees_sex
 from util.errors import UserError
 from util.files import write_csv
-from util.intervals import evaluate_with_intervals, fit_half_widths, format_with_intervals
-from util.members import average_predictions, median_label, read_members, stored_predictions
 from util.metrics import read_predictions
 from util.metrics_text import format_interval
-from util.readings import add_counts, with_readings
+from util.predicting.intervals import (
+    evaluate_with_intervals,
+    fit_half_widths,
+    format_with_intervals,
+)
+from util.predicting.members import (
+    average_predictions,
+    median_label,
+    read_members,
+    stored_predictions,
+)
+from util.predicting.readings import add_counts, with_readings
 from util.run_folder import check_free, check_run_to_resume, chosen_folder, how_to_resume
 from util.run_options import check_same_options, lasting_options
 from util.runs import (

@@ -15,9 +15,9 @@ from util.identity import (
     loose_name,
     of_same_patients,
 )
-from util.labels import clean_id, tidy_path
 from util.metrics import read_predictions
 from util.runs import FILM_HASHES, FILM_LISTS, Run, configs_of
+from util.tables.labels import clean_id, tidy_path
 
 LEARNED = ("train", "val")  # the splits of a run that its weights, epoch or intervals come from
 

@@ -1,8 +1,8 @@
 """Parts of model cards and of reports of evaluations, in Markdown."""
 
-from util.intervals import LEVEL
 from util.metrics import CHILDREN
 from util.metrics_text import format_interval, format_spread, format_within
+from util.predicting.intervals import LEVEL
 
 
 def markdown_table(head, rows):

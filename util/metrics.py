@@ -2,8 +2,8 @@
 
 A frame of predictions has the columns id, sex (1 = male), boneage, predicted and error (predicted -
 boneage), all in months. It also has patient if any film has one, and reading if it is known what a
-single reader would say (util/readings.py). `evaluate.py` adds low and high, the ends of the 90 %
-intervals, and note, what is odd about the film.
+single reader would say (util/predicting/readings.py). `evaluate.py` adds low and high, the ends of
+the 90 % intervals, and note, what is odd about the film.
 """
 
 import numpy as np

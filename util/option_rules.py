@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from util.augmentation import BY_OPTION
 from util.backbones import POOLED, sees_sex
-from util.runtimes import RUNTIMES
+from util.predicting.runtimes import RUNTIMES
 from util.training_options import LOSS_PARAMETERS, training_defaults
 
 

@@ -2,8 +2,8 @@
 
 from util.backbones import BACKBONES, FIRST_FIFTEEN
 from util.parser import whole_number
+from util.predicting.runtimes import PRECISIONS, RUNTIMES
 from util.runs import SHIPPED
-from util.runtimes import PRECISIONS, RUNTIMES
 from util.tta import TTA_STEPS, VIEWS
 
 # of a canvas, in pixels: the least that a network takes, and more than most films have
@@ -62,7 +62,7 @@ def add_backbones(parser, purpose):
 
 def add_views(parser):
     """Add the options for how many views of a film a finished run averages over; if none is typed,
-    `choose_views` of util/ensemble.py decides."""
+    `choose_views` of util/predicting/ensemble.py decides."""
     parser.add_argument(
         "--use_tta",
         action="store_true",

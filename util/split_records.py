@@ -7,13 +7,13 @@ import pandas as pd
 
 from hand_crop.localiser import SMALL_HANDS, localiser_version
 from hand_crop.orientation import orientation_version
-from util.ages import years_note
 from util.errors import UserError
 from util.files import write_csv
 from util.identity import MONTH_DECIMALS, fingerprint, hash_files, label_columns
-from util.left_out import count_reasons
 from util.oddities import Oddities, format_counts
 from util.runs import FILM_LISTS, add_to_config, changed_facts, configs_of_folds
+from util.tables.ages import years_note
+from util.tables.left_out import count_reasons
 
 # of `split_facts`: the same values mean the same data, whatever machine computed them
 FILE_FACTS = ("files", "bytes")  # earlier versions recorded the size alone

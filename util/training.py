@@ -23,7 +23,7 @@ from util.errors import UserError, check_interrupted, counted, memory_errors
 from util.files import write_csv
 from util.optimizer import compile_model, notes_on_cycles, rate_schedule
 from util.phases import plan_phases
-from util.prediction import compile_predictor, inputs_of, predict_films
+from util.predicting.prediction import compile_predictor, inputs_of, predict_films
 from util.runs import HISTORY
 from util.saved_state import read_state, restore
 from util.weights import starts_from_run

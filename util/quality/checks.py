@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from util.left_out import split_usable
 from util.parallel import map_films
 from util.quality.film_checks import check_films, check_same, oddities_of_small, read_film
 from util.quality.flags import CHECKS
 from util.quality.same_pictures import same_pictures
 from util.quality.table_checks import Tables
+from util.tables.left_out import split_usable
 
 
 @dataclass

@@ -4,9 +4,9 @@ import math
 
 import pandas as pd
 
-from util.ages import MAX_MONTHS
-from util.matching import NO_FILE, SEVERAL
 from util.radiographs import EMPTY, NO_CONTRAST, NO_IMAGE, TOO_SMALL, TRUNCATED, UNREADABLE
+from util.tables.ages import MAX_MONTHS
+from util.tables.matching import NO_FILE, SEVERAL
 
 SERIOUS, LOOK = "serious", "look"
 AGE_ADVICE = (

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from util.ages import (
+from util.data_folder import SPLITS, check_data_dir, split_folder
+from util.errors import UserError
+from util.files import as_unicode
+from util.film_files import list_films
+from util.identity import film_keys, loose_name, of_two_sexes, patient_ids
+from util.quality.flags import flag, name_others
+from util.tables.ages import (
+    ADULT_MONTHS,
     LARGEST_YEARS,
     MAX_MONTHS,
     look_like_years,
@@ -15,16 +22,9 @@ from util.ages import (
     read_numbers,
     unit_of,
 )
-from util.data_folder import SPLITS, check_data_dir, split_folder
-from util.errors import UserError
-from util.files import as_unicode
-from util.film_files import list_films
-from util.growth import ADULT_MONTHS
-from util.identity import film_keys, loose_name, of_two_sexes, patient_ids
-from util.labels import find_columns, labels_of
-from util.matching import NO_FILE, SEVERAL, match_films
-from util.quality.flags import flag, name_others
-from util.tables import NoRows, clean_text, count_gaps, read_table
+from util.tables.labels import find_columns, labels_of
+from util.tables.matching import NO_FILE, SEVERAL, match_films
+from util.tables.text import NoRows, clean_text, count_gaps, read_table
 
 WHOLE = 20  # so many ages in whole months tell that those with decimals may be years
 

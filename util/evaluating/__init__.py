@@ -1,0 +1,1 @@
+"""How finished runs do on labelled films."""

@@ -1,0 +1,1 @@
+"""Labelled films of any source into a data folder."""

@@ -1,0 +1,1 @@
+"""Runs of many backbones, one after the other or on Ray."""

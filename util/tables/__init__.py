@@ -1,0 +1,1 @@
+"""Labelled films from tables of any layout."""

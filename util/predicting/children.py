@@ -94,15 +94,10 @@ def look_up_children(paths, csv, male_value, match_by=None):
     """Return what a table says of the child on each film: a list of sex (1 = male, NaN unknown),
     age (months, NaN unknown), and why there is no sex ("" if there is one). For `match_by` see
     `find_by_element`. Prints notes on rows and ages that are not used."""
-    table = take_element_as_id(read_table(csv), match_by, csv)
-    check_male_value(male_value, [table], csv)
-    labels = labels_of(table, csv, male_value, ("sex",) if needs_sex_column(table, paths) else ())
-    columns = find_columns(table, "sex")
-    labels["sex_text"] = clean_text(table[columns[0]]) if columns else None
-    labels["age"], notes = usable_ages(table, csv)
+    rows = read_children_of(csv, paths, male_value, match_by)
+    found = find_by_element(rows, sorted(set(paths)), match_by, csv)
     rows_of, unclear, unmatched = defaultdict(list), set(), []
-    found = find_by_element(labels, sorted(set(paths)), match_by, csv)
-    for row, films in zip(labels.index, found, strict=True):
+    for row, films in zip(rows.index, found, strict=True):
         if len(films) == 1:
             rows_of[films[0]].append(row)
         elif films:
@@ -111,51 +106,68 @@ def look_up_children(paths, csv, male_value, match_by=None):
             unmatched.append(row)
     # perhaps a typing error, in the table or in a file name
     if unmatched and not all(path in rows_of for path in paths):
-        id_ = labels.loc[unmatched[0], "id"]
-        notes.append(f"rows of {csv} that name no film here: {len(unmatched)}, such as {id_}")
-        note_shortened("ids", labels.loc[unmatched, "id"], csv)
-    if of_two_ages := [p for p, rows in rows_of.items() if labels.loc[rows, "age"].nunique() > 1]:
-        notes.append(
+        ids = rows.loc[unmatched, "id"]
+        print_note(f"rows of {csv} that name no film here: {len(ids)}, such as {ids.iloc[0]}")
+        note_shortened("ids", ids, csv)
+    if of_two_ages := [p for p, of in rows_of.items() if rows.loc[of, "age"].nunique() > 1]:
+        print_note(
             f"films with two ages in {csv}, neither used: {len(of_two_ages)}, such as "
             f"{of_two_ages[0].name}"
         )
-    for note in notes:
-        print_note(note)
-    return [child_of(labels.loc[rows_of[path]], path in unclear, csv) for path in paths]
+    return [child_of(rows.loc[rows_of[path]], path in unclear, csv) for path in paths]
 
 
-def usable_ages(table, csv):
+def read_children_of(csv, paths, male_value, match_by):
+    """Read a table on the children of films at `paths`: the frame of `labels_of` with two more
+    columns, `sex_text`, what the table has for the sex (None without a column), and `age`, see
+    `read_ages`. For `match_by` see `find_by_element`."""
+    table = take_element_as_id(read_table(csv), match_by, csv)
+    check_male_value(male_value, [table], csv)
+    rows = labels_of(table, csv, male_value, ("sex",) if needs_sex_column(table, paths) else ())
+    columns = find_columns(table, "sex")
+    rows["sex_text"] = clean_text(table[columns[0]]) if columns else None
+    rows["age"] = read_ages(table, csv)
+    return rows
+
+
+def read_ages(table, csv):
     """Return the ages of children in a table, in months, NaN where they are unknown or two columns
-    of them contradict each other, and a list of notes on what is not used."""
+    of them contradict each other. Prints what is not used."""
     columns = find_columns(table, "age")
     if not columns:
-        others = [c for c in table if AGE_HEADER.match(plain_header(c))]
-        return np.nan, [
-            f"column {c} is not used: ages are read from age_months or age_years ({csv})"
-            for c in others
-        ]
+        for other in (c for c in table if AGE_HEADER.match(plain_header(c))):
+            print_note(
+                f"column {other} is not used: ages are read from age_months or age_years ({csv})"
+            )
+        return np.nan
     first, *others = (read_months(table[column]) for column in columns)
     ages = first
     for other in others:  # the first counts most; the others fill its gaps
         ages = ages.fillna(other)
-    texts = {column: clean_text(table[column]) for column in columns}
-    bad = {column: text[ages.isna() & (text != "")] for column, text in texts.items()}
-    notes = [
-        f"ages of children not in {unit_of(column)}: {len(text)}, such as {text.iloc[0]} ({csv})"
-        for column, text in bad.items()
-        if len(text)
-    ]
+    note_unread_ages(table[columns], ages, csv)
     for other in others:
         apart = contradict(first, other)
         if apart.any() and first.max() < MONTHS_IN["years"]:  # maybe those beyond the years
             apart = first.notna() & (other > 0)
         if apart.any():
-            notes.append(
+            print_note(
                 f"rows in which {first.name} and {other.name} contradict each other, neither used: "
                 f"{apart.sum()}, such as row {apart.idxmax()} ({csv})"
             )
         ages = ages.mask(apart)
-    return ages, notes
+    return ages
+
+
+def note_unread_ages(columns, ages, csv):
+    """Print how many cells of the `columns` of a table hold no age, in rows without one."""
+    for name in columns:
+        text = clean_text(columns[name])[ages.isna()]
+        unread = text[text != ""]
+        if len(unread):
+            print_note(
+                f"ages of children not in {unit_of(name)}: {len(unread)}, such as {unread.iloc[0]} "
+                f"({csv})"
+            )
 
 
 def child_of(rows, unclear, csv):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from util.errors import run_command
 from util.files import check_new_file, check_new_folder, record_path
+from util.finished_runs import holds_run, print_model_notes
 from util.option_rules import PREDICTION_RULES, parse_effective
 from util.options import (
     add_calibration,
@@ -28,7 +29,7 @@ from util.options import (
 )
 from util.parser import new_parser, real_number
 from util.predicting.growth import KNOWN_AGES, LAST_AGE, MONTHS
-from util.runs import SHIPPED, holds_run, print_model_notes
+from util.runs import SHIPPED
 
 
 def parse_args(argv=None):

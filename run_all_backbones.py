@@ -24,10 +24,10 @@ from pathlib import Path
 
 from train_advanced import parse_args as parse_training
 from util.errors import UserError, run_command
+from util.finished_runs import holds_run
 from util.option_rules import typed_options
 from util.options import add_backbones
 from util.parser import new_parser, whole_number
-from util.runs import holds_run
 
 CHOSEN = "chosen by the sweep: use --backbones and --sweep"
 NOT_IN_A_SWEEP = {

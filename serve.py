@@ -8,10 +8,11 @@ Research use only: not a medical device.
 """
 
 from util.errors import run_command
+from util.finished_runs import model_warning, print_model_notes
 from util.option_rules import RUN_RULES, parse_effective
 from util.options import add_calibration, add_models, add_runtime, add_views
 from util.parser import new_parser, whole_number
-from util.runs import SHIPPED, model_warning, print_model_notes
+from util.runs import SHIPPED
 
 
 def parse_args(argv=None):

@@ -21,12 +21,12 @@ from util.backbones import MODEL_TYPES
 from util.environment import processor_name
 from util.errors import UserError, first_line, print_error, run_command
 from util.files import quote, write_csv
+from util.finished_runs import read_run
 from util.option_rules import BENCHMARK_RULES, parse_effective
 from util.options import SIDES, add_backbones
 from util.parallel import cores, progress_bar
 from util.parser import new_parser, whole_number
 from util.processes import ProcessFailed, run_alone
-from util.runs import read_run
 from util.weights import NAMED_WEIGHTS, check_weights, weights_option
 
 DEFAULT_SIZE = 500

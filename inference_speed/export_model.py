@@ -15,11 +15,12 @@ from util.backbones import sees_sex
 from util.environment import installed_version
 from util.errors import UserError, print_error, run_command
 from util.files import check_folder_of, hash_file, move, record_path, working_folder, write_json
+from util.finished_runs import load_run_model, read_run
 from util.parser import new_parser
 from util.predicting.exports import export_path, hash_export, precision_option
 from util.predicting.runtimes import PRECISIONS, RUNTIMES, load_runtime
 from util.quiet import import_tensorflow
-from util.runs import MODEL, how_to_predict, load_run_model, read_run
+from util.runs import MODEL, how_to_predict
 
 
 def parse_args(argv=None):

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inference_speed.convert import convert, has_converter, is_calibrated
+from util.finished_runs import load_run_model
 from util.predicting.exports import export_path
 from util.predicting.runtimes import RUNTIMES, load_runtime
 from util.quiet import import_tensorflow
-from util.runs import MODEL, Run, load_run_model
+from util.runs import MODEL, Run
 
 
 class Route(NamedTuple):

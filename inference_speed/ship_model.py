@@ -18,19 +18,10 @@ import numpy as np
 from inference_speed.parity import TOLERANCES, differences, predict_sample, run_films
 from util.errors import UserError, run_command
 from util.files import check_place, move, working_folder, write_csv
+from util.finished_runs import read_run
 from util.parser import new_parser
 from util.run_options import PATHS
-from util.runs import (
-    CALIBRATION,
-    CONFIG,
-    FILM_HASHES,
-    FILM_LISTS,
-    METRICS,
-    MODEL,
-    READINGS,
-    Run,
-    read_run,
-)
+from util.runs import CALIBRATION, CONFIG, FILM_HASHES, FILM_LISTS, METRICS, MODEL, READINGS, Run
 
 LARGEST_DIFFERENCE = TOLERANCES["f32"]["max"]  # months
 SMALL = 140_000  # values; smaller arrays, those of the first layers, stay in single precision

@@ -13,11 +13,11 @@ import numpy as np
 
 from util.dicom import is_dicom_file
 from util.errors import UserError, run_command
+from util.finished_runs import load_run_model, read_run
 from util.option_rules import RUNTIME_RULES, parse_effective
 from util.options import add_evaluation_batch, add_runtime
 from util.parser import new_parser, whole_number
 from util.quiet import import_tensorflow
-from util.runs import load_run_model, read_run
 from util.tta import VIEWS, describe_views
 
 

@@ -22,9 +22,9 @@ from inference_speed.parity import (
 from inference_speed.routes import ROUTES
 from util.environment import gpu_names
 from util.errors import UserError, first_line
+from util.finished_runs import load_run_model, read_run
 from util.processes import answer, run_alone
 from util.quiet import import_tensorflow
-from util.runs import load_run_model, read_run
 
 WARM_UP_CALLS = 2  # after the first call, which traces
 CHECKED_FILMS = 32  # on which the routes of a run must agree with Keras

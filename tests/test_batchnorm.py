@@ -19,7 +19,8 @@ from util.batchnorm import (
     use_statistics,
 )
 from util.epoch_end import plain_batches
-from util.runs import Run, load_run_model
+from util.finished_runs import load_run_model
+from util.runs import Run
 
 
 @pytest.mark.parametrize("scale", [True, False])  # Inception networks have no scale

@@ -13,7 +13,7 @@ import pytest
 from commands import run_python
 from files import copy_data
 
-from util.runs import RESEARCH_ONLY
+from util.finished_runs import RESEARCH_ONLY
 
 SHRINK = "--weights none --img_size 72 --batch_size 8 --epochs_frozen 1"
 

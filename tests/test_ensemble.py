@@ -13,12 +13,13 @@ from preprocessing import Films
 from util.bootstrap import mean_interval
 from util.errors import UserError
 from util.evaluating.selection import choose_greedily, select_greedily
+from util.finished_runs import RESEARCH_ONLY
 from util.metrics import label_predictions
 from util.pixel_cache import read_pixels
 from util.predicting.ensemble import Ensemble, choose_views
 from util.predicting.intervals import fit_half_widths
 from util.predicting.members import Member, average, read_members, stored_predictions
-from util.runs import RESEARCH_ONLY, Run
+from util.runs import Run
 
 # ---------------------------------------------------------------------------------------- choice
 

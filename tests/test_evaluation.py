@@ -13,6 +13,7 @@ from commands import check_error_line
 from files import copy_data, edit_json
 
 from util.files import hash_file
+from util.finished_runs import read_run
 from util.held_out import (
     count_learned,
     fitted_to,
@@ -23,7 +24,7 @@ from util.held_out import (
 from util.identity import are_among, fingerprint, hash_films, of_same_patients
 from util.metrics import read_predictions
 from util.predicting.members import Member
-from util.runs import Run, read_run
+from util.runs import Run
 
 
 def test_a_small_model_beats_the_median_baseline_twofold(evaluated):

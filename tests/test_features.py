@@ -178,20 +178,11 @@ def test_every_module_that_decides_features_names_their_cache():
     apart = {
         *("util.radiographs", "util.pixel_cache", "util.backbones", "util.weights"),
         # labels, folders and tables
-        *(
-            "util.data_folder",
-            "util.film_files",
-            "util.tables.matching",
-            "util.tables.labelled_films",
-        ),
-        *(
-            "util.tables.headers",
-            "util.tables.labels",
-            "util.tables.left_out",
-            "util.tables.ages",
-            "util.tables.patients",
-        ),
-        *("util.tables.readers", "util.tables.text", "util.metrics", "util.runs"),
+        *("util.data_folder", "util.film_files", "util.tables.matching"),
+        *("util.tables.labelled_films", "util.tables.headers", "util.tables.labels"),
+        *("util.tables.left_out", "util.tables.ages", "util.tables.patients"),
+        *("util.tables.readers", "util.tables.text", "util.metrics"),
+        *("util.runs", "util.finished_runs"),
         # what trains on features, or predicts without them
         *("util.training", "util.batchnorm", "util.predicting.exports", "util.predicting.runtimes"),
         *("util.environment", "util.quiet"),

@@ -14,10 +14,11 @@ import train_advanced
 from preprocessing import load_films
 from util import pixel_cache
 from util.errors import UserError
+from util.finished_runs import RESEARCH_ONLY
 from util.folds import judge_folds
 from util.predicting.canvases import Canvas
 from util.predicting.members import read_members
-from util.runs import RESEARCH_ONLY, Run
+from util.runs import Run
 from util.splits import fold_films, load_trained_split, read_splits
 from util.stratify import divide
 

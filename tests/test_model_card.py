@@ -6,9 +6,10 @@ import shlex
 import pytest
 
 import train_advanced_streamlined
+from util.finished_runs import read_run
 from util.model_card import command_of, describe_films, describe_training, model_card
 from util.run_options import lasting_options
-from util.runs import Run, read_run
+from util.runs import Run
 
 
 @pytest.fixture(scope="module")

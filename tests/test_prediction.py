@@ -21,6 +21,7 @@ from keras import layers
 from preprocessing import load_films
 from util.errors import UserError
 from util.files import hash_file, write_csv
+from util.finished_runs import RESEARCH_ONLY, load_run_model, read_run
 from util.metrics import read_predictions
 from util.metrics_text import format_years
 from util.pixel_cache import read_pixels
@@ -36,7 +37,6 @@ from util.predicting.prediction import (
     predict_films,
     predict_months,
 )
-from util.runs import RESEARCH_ONLY, load_run_model, read_run
 
 
 @pytest.fixture(scope="module")

@@ -24,10 +24,11 @@ from util.files import (
     write_csv,
     write_json,
 )
+from util.finished_runs import find_folds, read_run
 from util.predicting.members import check_same_files
 from util.run_folder import open_run, record_environment, record_move
 from util.run_options import changed_options, with_absolute_paths
-from util.runs import Run, find_folds, read_run
+from util.runs import Run
 from util.split_records import check_same_folds
 from util.start import record_start
 

@@ -16,12 +16,13 @@ from util.backbones import MODEL_TYPES
 from util.data_folder import SPLITS
 from util.errors import UserError
 from util.files import hash_file, record_path
+from util.finished_runs import RESEARCH_ONLY
 from util.predicting import exports, runtimes
 from util.predicting.calibration import fit_calibration
 from util.predicting.exports import check_export, export_path, load_quickest
 from util.predicting.prediction import compile_predictor, predict_films
 from util.predicting.runtimes import RUNTIMES, load_runtime
-from util.runs import CALIBRATION, RESEARCH_ONLY
+from util.runs import CALIBRATION
 from util.split_records import split_facts
 from util.tta import views_key
 

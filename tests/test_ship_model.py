@@ -14,9 +14,9 @@ from commands import check_error_line, run_python
 from inference_speed import ship_model
 from util.errors import UserError
 from util.files import hash_file
+from util.finished_runs import read_run
 from util.held_out import learned_from
 from util.metrics import read_predictions
-from util.runs import read_run
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from inference_speed import time_folder
 from inference_speed.turns import take_turns
 from predict import SHIPPED
 from util.errors import UserError
+from util.finished_runs import load_run_model, read_run
 from util.predicting.ensemble import open_ensemble
 from util.predicting.prediction import inputs_of, load_predictor
-from util.runs import load_run_model, read_run
 
 pytestmark = pytest.mark.full
 

@@ -17,9 +17,10 @@ from inference_speed.ship_model import portable
 from modeling import backbone_of
 from preprocessing import load_films
 from util.errors import UserError
+from util.finished_runs import read_run
 from util.held_out import learned_from, started_from_unknown_films
 from util.metrics import read_predictions
-from util.runs import FILM_LISTS, Run, read_run
+from util.runs import FILM_LISTS, Run
 from util.start import check_start_films, check_weights_run
 from util.training_options import MODEL_OPTIONS
 

@@ -6,8 +6,8 @@ python -m util.demo demo/results/demo
 import sys
 
 from util.errors import run_command
+from util.finished_runs import read_run
 from util.metrics_text import format_interval
-from util.runs import read_run
 
 NEXT = """\
 Your own films (a folder or zip of images and a table with id, boneage in months, sex):

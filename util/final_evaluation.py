@@ -7,12 +7,13 @@ import numpy as np
 
 from util.backbones import sees_sex
 from util.files import write_csv
+from util.finished_runs import load_run_model
 from util.metrics import label_predictions
 from util.predicting.calibration import correct_months, cross_fit, fit_calibration
 from util.predicting.intervals import evaluate_with_intervals
 from util.predicting.prediction import check_finite, compile_predictor, predict_months
 from util.predicting.readings import fit_readings, with_readings
-from util.runs import CALIBRATION, READINGS, load_run_model, predictions_name
+from util.runs import CALIBRATION, READINGS, predictions_name
 from util.tta import (
     chosen_views,
     test_time_augmentation,

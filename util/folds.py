@@ -19,6 +19,7 @@ import pandas as pd
 from util.backbones import sees_sex
 from util.errors import UserError
 from util.files import write_csv
+from util.finished_runs import configs_of_folds, find_folds, fold_folder
 from util.metrics import read_predictions
 from util.metrics_text import format_interval
 from util.predicting.intervals import (
@@ -35,16 +36,7 @@ from util.predicting.members import (
 from util.predicting.readings import add_counts, with_readings
 from util.run_folder import check_free, check_run_to_resume, chosen_folder, how_to_resume
 from util.run_options import check_same_options, lasting_options
-from util.runs import (
-    CONFIG,
-    METRICS,
-    Run,
-    configs_of_folds,
-    find_folds,
-    fold_folder,
-    how_to_predict,
-    predictions_name,
-)
+from util.runs import CONFIG, METRICS, Run, how_to_predict, predictions_name
 from util.split_records import check_same_folds
 from util.tta import chosen_views, views_suffix, views_title, views_to_evaluate
 

@@ -9,12 +9,13 @@ from pathlib import PureWindowsPath
 from util.backbones import sees_sex
 from util.data_folder import SPLITS
 from util.files import hash_file
+from util.finished_runs import RESEARCH_ONLY
 from util.markdown import describe_intervals, group_rows, made_with, markdown_table, table_of_errors
 from util.metrics import CHILDREN
 from util.option_rules import effective
 from util.predicting.calibration import format_gain
 from util.run_options import FREE_TO_CHANGE
-from util.runs import MODEL, RESEARCH_ONLY, configs_of
+from util.runs import MODEL, configs_of
 from util.split_records import one_sex_note
 from util.training_options import training_defaults
 from util.tta import chosen_views, describe_views, views_key, views_suffix

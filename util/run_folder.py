@@ -8,8 +8,9 @@ from pathlib import Path
 from util.environment import device_names, environment, git_changes
 from util.errors import UserError, first_line
 from util.files import TEMPORARY, claim, numbered, quote, remove_temporaries, write_json
+from util.finished_runs import holds_run
 from util.run_options import after_move, check_same_options, lasting_options
-from util.runs import CONFIG, Run, add_to_config, changed_facts, holds_run
+from util.runs import CONFIG, Run, add_to_config, changed_facts
 
 STARTED_BY_A_SWEEP = "BONEAGE_SWEEP"  # an environment variable
 

@@ -7,8 +7,8 @@ from preprocessing import make_batch
 from util.augmentation import chosen_ranges
 from util.backbones import ATTENTION
 from util.film_plots import end_of, plot_attention, plot_contact_sheet
+from util.finished_runs import load_run_model
 from util.plots import cut_title, path_of, plot_errors, plot_history
-from util.runs import load_run_model
 from util.tta import chosen_views, views_suffix, views_title
 
 LONGEST_ID = 10  # letters

@@ -9,9 +9,10 @@ from hand_crop.localiser import SMALL_HANDS, localiser_version
 from hand_crop.orientation import orientation_version
 from util.errors import UserError
 from util.files import write_csv
+from util.finished_runs import configs_of_folds
 from util.identity import MONTH_DECIMALS, fingerprint, hash_files, label_columns
 from util.oddities import Oddities, format_counts
-from util.runs import FILM_LISTS, add_to_config, changed_facts, configs_of_folds
+from util.runs import FILM_LISTS, add_to_config, changed_facts
 from util.tables.ages import years_note
 from util.tables.left_out import count_reasons
 

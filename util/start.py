@@ -5,8 +5,9 @@ from typing import NamedTuple
 from util.backbones import sees_sex
 from util.errors import UserError
 from util.files import hash_file
+from util.finished_runs import load_run_model, read_run
 from util.held_out import learned_from, started_from_unknown_films
-from util.runs import MODEL, add_to_config, changed_facts, load_run_model, read_run
+from util.runs import MODEL, add_to_config, changed_facts
 from util.split_records import hand_crop_changed
 from util.training_options import MODEL_OPTIONS, WITHOUT_WEIGHTS, training_defaults
 from util.weights import NAMED_WEIGHTS, check_weights, starts_from_run

@@ -8,13 +8,13 @@ from util.data_folder import IMPORT, LEFT_OUT, SHARES, SPLITS, new_data_folder
 from util.environment import environment
 from util.errors import UserError, printable
 from util.files import quote, write_csv, write_json
+from util.finished_runs import read_run
 from util.identity import of_two_sexes
 from util.importing.archives import open_source
 from util.importing.given_splits import check_given_splits
 from util.importing.import_splits import assign_splits, find_named, read_named, split_as_run
 from util.importing.placing import place_films
 from util.importing.sources import errors_as_given, read_sources
-from util.runs import read_run
 from util.split_table import next_step, print_splits
 from util.tables.ages import years_note
 from util.tables.headers import fill_patients

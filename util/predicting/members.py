@@ -10,11 +10,12 @@ import numpy as np
 from util.backbones import sees_sex
 from util.errors import UserError
 from util.files import hash_file
+from util.finished_runs import find_folds, read_run
 from util.identity import LABELS
 from util.metrics import compare_predictions, label_predictions, read_predictions
 from util.metrics_text import format_interval
 from util.predicting.canvases import Canvas
-from util.runs import MODEL, READINGS, Run, changed_facts, find_folds, predictions_name, read_run
+from util.runs import MODEL, READINGS, Run, changed_facts, predictions_name
 from util.split_records import FILE_FACTS
 from util.tta import chosen_views, describe_views, views_key, views_suffix
 

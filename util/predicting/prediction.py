@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 
 from util.errors import UserError, memory_errors
+from util.finished_runs import load_run_model
 from util.metrics import label_predictions
 from util.parallel import progress_bar
 from util.predicting.exports import check_export, load_quickest
 from util.predicting.runtimes import RUNTIMES, load_runtime
 from util.quiet import import_tensorflow
-from util.runs import load_run_model
 
 SMALLER_BATCHES = "Predict fewer at once (e.g. --batch_size_eval)"
 MOST_CONSTANTS = 30e6  # parameters: a graph holds up to 2 GB, and is copied several times

@@ -113,19 +113,25 @@ def read_with_tables(sources, lent, read_labels):
             parts.append(read_labelled_films(borrowers, lent, read_labels, table_first=several))
         except NoLabels:
             raise problem from None
-    own = {table.resolve() for found in tables.values() for table in found}
-    idle = [table.name for table in lent if table.resolve() not in own]
-    if idle and not borrowers:
-        print_note(
-            f"not used, as the sources of films have labels of their own: {', '.join(idle)}. If some "
-            "films need it, name their folder as another source"
-        )
+    else:
+        note_not_borrowed(lent, tables.values())
     films = pd.concat(parts, ignore_index=True)
     images = {str(path) for source in sources for path in source.films}
     if images - set(films["path"]):
         groups = [tables[source.name] for source in sources if source not in borrowers]
         note_workbooks([*groups, lent] if borrowers else groups, films)
     return films
+
+
+def note_not_borrowed(lent, groups):
+    """Print which of the tables `lent` are in none of `groups`, those of the sources of films."""
+    own = {table.resolve() for tables in groups for table in tables}
+    idle = [table.name for table in lent if table.resolve() not in own]
+    if idle:
+        print_note(
+            f"not used, as the sources of films have labels of their own: {', '.join(idle)}. If some "
+            "films need it, name their folder as another source"
+        )
 
 
 def note_workbooks(groups, films):

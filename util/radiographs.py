@@ -201,14 +201,7 @@ def decode(data, path):
             return decode_dicom(data)
         except ValueError as error:
             raise RadiographError(path, str(error), isinstance(error, NotInstalled)) from None
-    pages = tiff_pages(data) if kind == "TIFF" else {}
-    if len(pages) > 1:
-        raise RadiographError(path, "TIFF with several pages instead of one")
-    position, page = next(iter(pages.items()), (0, {}))
-    if page.get(COMPRESSION, NOT_COMPRESSED) not in DECODED:  # OpenCV would make some of them black
-        raise RadiographError(
-            path, "TIFF compressed in a way that is not read: save it without compression"
-        )
+    position, page = only_page(data, path) if kind == "TIFF" else (0, {})
     # OpenCV knows other kinds
     image = decode_picture(data, path, position) if kind != "unknown" else None
     if image is None:
@@ -222,6 +215,20 @@ def decode(data, path):
     if image.dtype == np.uint16 and page.get(PHOTOMETRIC) == WHITE_IS_ZERO:
         image = 65535 - image  # OpenCV itself inverts 8 bits alone
     return image
+
+
+def only_page(data, path):
+    """Return the position and the tags of the page of a TIFF; RadiographError when it has several
+    pages, or is compressed in a way of which OpenCV would make a black film."""
+    pages = tiff_pages(data)
+    if len(pages) > 1:
+        raise RadiographError(path, "TIFF with several pages instead of one")
+    position, page = next(iter(pages.items()), (0, {}))
+    if page.get(COMPRESSION, NOT_COMPRESSED) not in DECODED:
+        raise RadiographError(
+            path, "TIFF compressed in a way that is not read: save it without compression"
+        )
+    return position, page
 
 
 def decode_picture(data, path, page):

@@ -417,6 +417,24 @@ def test_the_command_tells_what_is_wrong_and_writes_it_down(folder, tmp_path, co
     assert page.count('<div class="table"><table>') == page.count("<table>") > 2  # they scroll
 
 
+def test_the_command_counts_gaps_and_tells_what_is_odd_but_not_wrong(folder, tmp_path, inside):
+    edit(folder, "val", boneage=[(0, ""), (1, "inf"), (2, "")])
+    for path in folder.glob("*/*.png"):
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path), 0), (64, 64)))
+    first = film(folder, "train", 0)
+    first.write_bytes(cv2.imencode(".jpg", cv2.imread(str(first), 0))[1].tobytes())
+    (folder / "test" / "stray.png").write_bytes(first.read_bytes())
+    process = inside("check_nan_in_dfs.py", "--data_dir", folder, "--out", tmp_path / "report")
+    assert process.returncode == 1
+    assert "  val   boneage      2 missing      1 infinite of 12\n" in process.stdout
+    for note in (
+        "films in test/ without a row in df_test.csv, not used: 1, such as test/stray.png",
+        f"films that are not what their ending says, read by content: 1, such as train/{first.name}",
+        "all films are squares of one size",
+    ):
+        assert f"note: {note}" in process.stdout
+
+
 def test_films_to_look_at_are_shown_on_the_page(folder, tmp_path):
     """Those that can be read, each under what was flagged; without an age, too."""
     turned, inverted, broken = (film(folder, "test", row) for row in (1, 2, 3))

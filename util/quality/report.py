@@ -117,9 +117,9 @@ def describe_notes(audit):
     notes = []
     for split, part in audit.tables.unlabelled.groupby("split", sort=False):
         folder, table = SPLITS[split]
-        few = ", ".join(part["file"].head(3)) + (", ..." if len(part) > 3 else "")
+        few = ", ".join(part["file"].head(3))
         notes.append(
-            f"{len(part)} films in {folder}/ have no row in {table} and are not used: {few}"
+            f"films in {folder}/ without a row in {table}, not used: {len(part)}, such as {few}"
         )
     films = audit.films[audit.films["depth"] > 0]
     odd = [
@@ -129,8 +129,8 @@ def describe_notes(audit):
     if any(odd):
         first = films[odd].iloc[0]
         notes.append(
-            f"{sum(odd)} films are not what their ending says, such as {first['file']}, "
-            f"a {first['kind']}: they are read by content"
+            f"films that are not what their ending says, read by content: {sum(odd)}, such as "
+            f"{first['file']} ({first['kind']})"
         )
     sizes = films[["width", "height"]].drop_duplicates()
     if len(films) > 1 and len(sizes) == 1 and sizes["width"].iloc[0] == sizes["height"].iloc[0]:

@@ -177,6 +177,15 @@ def test_a_zip_whose_compressed_data_are_damaged_is_named(tmp_path):
         run(tmp_path / "Data", "--source", tmp_path / "films.zip")
 
 
+def test_an_encrypted_zip_is_told(tmp_path):
+    archive = zipped(make_source(tmp_path / "films"))
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1  # the flag of the first file, in the directory
+    archive.write_bytes(data)
+    with pytest.raises(UserError, match="zip is encrypted.*films.zip.*Unpack it yourself"):
+        run(tmp_path / "Data", "--source", archive)
+
+
 def test_a_zip_of_too_many_folders_is_told_from_an_encrypted_one(tmp_path):
     with zipfile.ZipFile(tmp_path / "films.zip", "w") as file:
         file.writestr("a/" * 1500 + "labels.csv", "id,boneage,male\n")

@@ -402,11 +402,13 @@ def test_a_film_that_can_not_be_shrunk_is_left_out_with_its_reason(tmp_path, nam
     [
         (".hid", "its id begins with a dot"),
         ("long" * 70, "its id is too long for the name of a file"),
+        ("aux.1", "its id is the name of a device on Windows"),
         ("2019:1", "its id has a character that Windows forbids in file names"),
     ],
 )
 def test_an_id_that_can_name_no_file_is_left_out_with_a_reason(id_, reason, tmp_path, monkeypatch):
     monkeypatch.setattr("util.importing.placing.NOT_IN_NAMES", set(":"))  # as on Windows
+    monkeypatch.setattr("util.importing.placing.NO_NAMES", placing.DEVICES)
     source = make_source(tmp_path / "films", range(1, 21))
     table = pd.read_csv(source / "labels.csv", dtype=str)
     table["filename"] = table["id"] + ".png"

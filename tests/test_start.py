@@ -127,6 +127,31 @@ def test_a_run_before_the_start_that_was_chosen_on_the_test_films_says_so(
     assert f"{n} of {n} test films were validation films" in capsys.readouterr().out
 
 
+def test_a_film_in_common_with_the_start_may_be_chance(small_run, phantoms, tmp_path, capsys):
+    start = Run(shutil.copytree(small_run, tmp_path / "start"))
+    films = {split: load_films(phantoms, split, 32, "pad") for split in ("val", "test")}
+    trained = pd.read_csv(start.path(FILM_LISTS["train"]), dtype={"id": str})
+    same = films["test"].table[:1][["id", "sex", "boneage"]]
+    pd.concat([trained, same]).to_csv(start.path(FILM_LISTS["train"]), index=False)
+    check_start_films(films, Namespace(weights=str(start.folder)), start)
+    n = len(films["test"])
+    assert f"trained on 1 of {n} test films, by their ids, sexes" in capsys.readouterr().out
+
+
+def test_what_is_not_known_of_the_start_is_noted(go_on, small_run, tmp_path):
+    """Its films, and how it found the hands on them."""
+    start = Run(shutil.copytree(small_run, tmp_path / "start"))
+    start.path(FILM_LISTS["train"]).unlink()
+    config = start.config
+    config["data"]["train"]["fingerprint"] = "that of others"
+    config["hand_crop"] = dict.fromkeys(config["hand_crop"], "that of before")
+    start.write_json("config.json", config)
+    process, _ = go_on("--weights", start.folder)
+    assert process.returncode == 0, process.stderr
+    assert "note: hand_crop/ changed since the run to start from was trained" in process.stdout
+    assert "was trained on other films, of which there is no list" in process.stdout
+
+
 @pytest.mark.parametrize(
     ("option", "value", "advice"),
     [

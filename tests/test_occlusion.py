@@ -12,7 +12,14 @@ from commands import check_error_line
 
 from util.errors import UserError
 from util.predicting import prediction
-from util.predicting.occlusion import PARTS, explain_film, hide_parts, new_name, occlusion_map
+from util.predicting.occlusion import (
+    PARTS,
+    check_same_part,
+    explain_film,
+    hide_parts,
+    new_name,
+    occlusion_map,
+)
 
 SIZE = 48
 PHANTOM = str(Path(__file__).with_name("phantom.png"))
@@ -92,6 +99,12 @@ def test_pictures_of_films_of_one_name_tell_whose_they_are(small_run, phantoms, 
     done("predict.py", *words, "--explain", tmp_path / "maps")
     names = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert names == ["p1_hand.png", "p2_hand.png"]
+
+
+def test_runs_that_see_different_parts_of_a_film_are_not_explained_together():
+    check_same_part([(48, "pad"), (64, "pad")])
+    with pytest.raises(UserError, match="different parts of a film.*Explain each alone"):
+        check_same_part([(48, "pad"), (48, "hand")])
 
 
 def test_pictures_never_go_into_the_folder_of_films(small_run, inside, tmp_path):

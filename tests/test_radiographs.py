@@ -10,7 +10,7 @@ import pytest
 
 from util.errors import UserError
 from util.image_kinds import image_kind
-from util.oddities import film_notes, format_counts, oddity_notes
+from util.oddities import Oddities, film_notes, format_counts, oddity_notes
 from util.phantoms import draw_phantom
 from util.pixel_cache import read_pixels
 from util.radiographs import (
@@ -412,3 +412,13 @@ def test_a_file_larger_than_any_film_is_not_read(tmp_path):
         file.truncate(2_000_000_000)  # takes no space
     with pytest.raises(RadiographError, match="larger than any film"):
         read_radiograph(tmp_path / "film.bmp")
+
+
+@pytest.mark.parametrize(("n", "odd", "told"), [(50, 1, 0), (50, 2, 1), (300, 3, 0), (300, 4, 1)])
+def test_few_films_that_look_turned_may_be_false_alarms(n, odd, told):
+    """Up to 1 %, and one at least, where films are not set right."""
+    oddities = Oddities.none(n)
+    oddities.turned[:odd] = 90
+    assert len(oddity_notes(oddities, right=False)) == told
+    [note] = oddity_notes(oddities, right=True)
+    assert note == f"films that looked turned and were set upright: {odd}"

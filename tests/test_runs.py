@@ -218,6 +218,17 @@ def test_a_config_that_is_none_is_named(tmp_path, content):
             find_folds(tmp_path)
 
 
+@pytest.mark.parametrize(("n", "end"), [(5, "run_4"), (7, "run_4 and 2 more")])
+def test_a_wrong_folder_is_told_with_the_runs_nearby(tmp_path, n, end):
+    for number in range(n):
+        (tmp_path / f"run_{number}").mkdir()
+        (tmp_path / f"run_{number}" / "config.json").write_text("{}")
+    with pytest.raises(UserError) as error:
+        read_run(tmp_path)
+    names = [str(tmp_path / f"run_{number}") for number in range(4)]
+    assert str(error.value).endswith(f"Runs nearby: {', '.join(names)}, {tmp_path / end}.")
+
+
 def test_the_log_takes_names_that_are_not_unicode(tmp_path):
     run = Run(tmp_path, verbose=0)
     run.log("run folder \udce9")

@@ -220,13 +220,14 @@ def test_a_config_that_is_none_is_named(tmp_path, content):
 
 @pytest.mark.parametrize(("n", "end"), [(5, "run_4"), (7, "run_4 and 2 more")])
 def test_a_wrong_folder_is_told_with_the_runs_nearby(tmp_path, n, end):
+    results = tmp_path / "results"
     for number in range(n):
-        (tmp_path / f"run_{number}").mkdir()
-        (tmp_path / f"run_{number}" / "config.json").write_text("{}")
+        (results / f"run_{number}").mkdir(parents=True)
+        (results / f"run_{number}" / "config.json").write_text("{}")
     with pytest.raises(UserError) as error:
-        read_run(tmp_path)
-    names = [str(tmp_path / f"run_{number}") for number in range(4)]
-    assert str(error.value).endswith(f"Runs nearby: {', '.join(names)}, {tmp_path / end}.")
+        read_run(results)
+    names = [str(results / f"run_{number}") for number in range(4)]
+    assert str(error.value).endswith(f"Runs nearby: {', '.join(names)}, {results / end}.")
 
 
 def test_the_log_takes_names_that_are_not_unicode(tmp_path):

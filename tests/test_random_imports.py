@@ -8,12 +8,7 @@ import pandas as pd
 import pytest
 from source_folders import draw, film_path, read, run, save
 
-IDS = {  # ways to number films
-    "plain": str,
-    "padded": "{:05d}".format,
-    "words": "hand_{}".format,
-    "dotted": "1.2.840.{}.7".format,
-}
+IDS = (str, "{:05d}".format, "hand_{}".format, "1.2.840.{}.7".format)  # ways to number films
 SEXES = (  # headers; how they hold a girl and a boy; what else the import must be told
     (("sex", "Gender", "Sex (M/F)"), ("F", "M"), ()),
     (("sex", "gender"), ("girl", "Boy "), ()),
@@ -42,7 +37,7 @@ def make_films(rng):
     """Films of some children, in one folder or several, where they may all be called 0001, ...."""
     numbers = rng.sample(range(1, 20000), rng.randint(10, 30))
     folders = rng.choice([[""], [""], ["P1/", "P2/"], ["2019/a/", "2019/b/", "2020/"]])
-    renamed, name = len(folders) > 1 and rng.random() < 0.5, rng.choice(list(IDS.values()))
+    renamed, name = len(folders) > 1 and rng.random() < 0.5, rng.choice(IDS)
     ending = rng.choice([".png", ".PNG", ".bmp", ".tif"])
     children = rng.choice([[""], [f"C{child}" for child in range(max(4, len(numbers) // 2))]])
     missing = rng.choice([0, 0, 0.2])
@@ -98,8 +93,8 @@ def test_each_film_keeps_what_its_row_says(tmp_path, seed):
         *("--csv", tmp_path / "labels.csv", *options),
     )
     of_picture = {draw(film.number).tobytes(): film for film in films}
-    imported, splits = set(), {}
-    for row in read(data).itertuples():
+    rows, imported, splits = read(data), set(), {}
+    for row in rows.itertuples():
         picture = cv2.imread(str(film_path(data, row)), cv2.IMREAD_UNCHANGED)
         film = of_picture[picture.tobytes()]
         assert (row.sex, round(row.boneage, 1)) == (film.sex, film.months)
@@ -108,4 +103,4 @@ def test_each_film_keeps_what_its_row_says(tmp_path, seed):
             assert splits.setdefault(film.patient, row.split) == row.split
         imported.add(film)
     assert imported == {film for film in films if film.there}
-    assert len(read(data)) == len(imported)
+    assert len(rows) == len(imported)
